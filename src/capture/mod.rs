@@ -1,0 +1,118 @@
+//! Packet sources: a live interface, savefiles, folders and archives of them, standard input.
+//!
+//! In: bytes from the system. Out: [`RawBatch`]es of records in capture order, each with its
+//! position in the source. Never: reading a header above the link layer, except what the source's
+//! own filter needs. Formats: libpcap savefile (<https://www.tcpdump.org/manpages/pcap-savefile.5.html>),
+//! pcapng (draft-ietf-opsawg-pcapng).
+
+use std::sync::Arc;
+
+use crate::item::Origin;
+use crate::packet::Record;
+
+/// Bytes after which a source hands its batch on.
+pub const BATCH_BYTES: usize = 256 * 1024;
+
+/// Packets after which a source hands its batch on.
+pub const BATCH_PACKETS: usize = 4096;
+
+/// Records over one buffer, as a source fills them.
+#[derive(Debug, Default)]
+pub struct RawBatch {
+    /// Bytes of all packets, one after the other.
+    pub bytes: Vec<u8>,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+impl RawBatch {
+    /// Whether the batch should be handed on.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= BATCH_BYTES || self.records.len() >= BATCH_PACKETS
+    }
+
+    /// Empties the batch, keeping its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+}
+
+/// What a call of [`Source::fill`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// There may be more at once.
+    More,
+    /// Nothing arrived within the source's timeout; live sources only.
+    Idle,
+    /// The next packets belong to another file with its own streams, node and names: end all
+    /// streams before going on. Sources of several files say so between files of different runs.
+    Boundary,
+    /// The source has ended.
+    End,
+}
+
+/// Counts of a source since it was opened.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Packets handed on.
+    pub received: u64,
+    /// Dropped by the kernel because its buffer was full (`ps_drop`).
+    pub kernel_dropped: u64,
+    /// Dropped by the interface or its driver (`ps_ifdrop`).
+    pub interface_dropped: u64,
+    /// Left out as tapedeck's own traffic.
+    pub own: u64,
+    /// Left out as a second sight of a packet already handed on.
+    pub duplicates: u64,
+    /// Records that were cut off or damaged.
+    pub damaged: u64,
+}
+
+/// Something that gives packets in capture order.
+pub trait Source: Send {
+    /// Appends packets to `batch` until it is full or nothing is left to read now.
+    ///
+    /// # Errors
+    /// When the source cannot be read any further; what is in `batch` counts all the same.
+    fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError>;
+
+    /// Counts so far.
+    fn counts(&mut self) -> SourceCounts;
+
+    /// Bytes read and bytes in all, where the size is known.
+    fn progress(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// Node and run of the packets read last; `None` leaves the pipeline's own.
+    fn origin(&self) -> Option<Arc<Origin>> {
+        None
+    }
+
+    /// Sentences about damage met so far, each with file and offset; taken out as they are read.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Why packets cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The file could not be opened or read.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The bytes are no capture.
+    #[error("{path} is not a capture: {found}; tapedeck reads pcap, pcapng, and archives of them")]
+    Format {
+        /// The file.
+        path: String,
+        /// What stands there instead.
+        found: String,
+    },
+}

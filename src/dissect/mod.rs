@@ -1,0 +1,139 @@
+//! What the bytes mean: detection, and one folder per protocol.
+//!
+//! In: chunks and gaps of one stream, from `flow`. Out: items, into an [`Output`]. Never: addresses
+//! to names, filters, clocks. A new protocol is one folder, its `mod` line and its line in
+//! [`PROTOCOLS`]; detection, KFL fields, reference page, robustness suite and fuzz target follow
+//! from that list.
+
+use bytes::Bytes;
+
+use crate::flow::{Chunk, Gap, StreamInfo};
+use crate::item::{Field, ItemError, ProtocolInfo, Value};
+use crate::packet::{Direction, Transport};
+use crate::time::Timestamp;
+
+/// Every protocol, in the order in which detection asks them.
+pub static PROTOCOLS: &[&dyn Protocol] = &[];
+
+/// One protocol: how to know it, what its items hold, and how to read a stream of it.
+pub trait Protocol: Sync {
+    /// Name of the folder and of the entry in `tap.enabledDissectors`.
+    fn name(&self) -> &'static str;
+
+    /// Transports that may carry it.
+    fn transports(&self) -> &'static [Transport];
+
+    /// The kinds of item it yields.
+    fn kinds(&self) -> &'static [&'static ProtocolInfo];
+
+    /// Fields of its items below `request`, `response` and `data`.
+    fn fields(&self) -> &'static [Field];
+
+    /// Looks at the first bytes of a stream, both sides.
+    fn probe(&self, probe: &Probe<'_>) -> Verdict;
+
+    /// Starts reading a stream from its first byte on, or from wherever the capture begins.
+    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector>;
+
+    /// Goes on with a stream whose state was saved; `None` when `state` is not its own.
+    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>>;
+}
+
+/// The first bytes of a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe<'a> {
+    /// The stream.
+    pub stream: &'a StreamInfo,
+    /// Bytes from the client so far.
+    pub to_server: &'a [u8],
+    /// Bytes from the server so far.
+    pub to_client: &'a [u8],
+}
+
+/// Whether a stream is of a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It cannot be.
+    No,
+    /// More bytes are needed to tell.
+    Unsure,
+    /// It may well be; a certain one goes first.
+    Likely,
+    /// It is.
+    Certain,
+}
+
+/// How much of the offered bytes a dissector took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// This many; what is left is offered again together with the next chunk.
+    Consumed(usize),
+    /// None, and it need not be asked again before this many are there.
+    NeedMore(usize),
+    /// Not this protocol, or beyond repair; the stream goes back to detection or is left alone.
+    GiveUp(GiveUp),
+}
+
+/// Why a dissector gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// The bytes are against the protocol.
+    Malformed,
+    /// A cap was met.
+    Limit,
+    /// The stream went over to another protocol (upgrade, CONNECT, STARTTLS): detect again.
+    Upgraded,
+}
+
+/// The state of one stream of one protocol.
+///
+/// Bytes are offered per direction and in order. Pairing, gaps and caps are the dissector's own.
+pub trait Dissector: Send {
+    /// Reads from the front of `chunk.bytes`, which begins where the last call left off.
+    fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome;
+
+    /// Bytes are missing: find the way back or give up. `Consumed` counts as going on.
+    fn on_gap(&mut self, gap: &Gap, out: &mut dyn Output) -> Outcome;
+
+    /// The sender of `direction` is done; bytes that were offered and not taken are in `rest`.
+    fn on_fin(&mut self, direction: Direction, rest: &Bytes, out: &mut dyn Output);
+
+    /// The stream is over: hand out what is open.
+    fn on_end(&mut self, out: &mut dyn Output);
+
+    /// The state that a later reel of the same stream needs in order to give the same items.
+    fn save(&self) -> Vec<u8>;
+}
+
+/// Where a dissector puts what it finds.
+pub trait Output {
+    /// Takes one finished exchange or message.
+    fn item(&mut self, draft: Draft);
+}
+
+/// An item as a dissector knows it: without names, numbers and origin.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// What kind of item it is; one of the protocol's [`Protocol::kinds`].
+    pub kind: &'static ProtocolInfo,
+    /// Whether the asking side is the stream's client; false swaps `src` and `dst`.
+    pub from_client: bool,
+    /// Time of the request's first packet, else of the response's.
+    pub start: Timestamp,
+    /// From the request's first packet to the response's first packet.
+    pub elapsed_nanos: u64,
+    /// Bytes of the request as captured.
+    pub request_size: u64,
+    /// Bytes of the response as captured.
+    pub response_size: u64,
+    /// The request; `Null` when unseen.
+    pub request: Value,
+    /// The response; `Null` when unseen.
+    pub response: Value,
+    /// Payload of items without request and response.
+    pub data: Value,
+    /// What went wrong.
+    pub error: Option<ItemError>,
+    /// Ordinal of the packet that completed it.
+    pub ordinal: u64,
+}

@@ -1,0 +1,376 @@
+//! The flat encoding of an item: one run of bytes, every place reached by an offset.
+//!
+//! Made once an item, read without being taken apart: by script children from the bytes they
+//! received, by the live rows of the dashboard. Never stored on disk, so it has no version.
+//!
+//! ```text
+//! record   = length u32, number u64, node                     (length counts what follows it)
+//! node     = tag u8, body
+//!   0 null | 1 false | 2 true
+//!   3 int    i64
+//!   4 float  f64
+//!   5 text   length u32, UTF-8 bytes
+//!   6 bytes  length u32, bytes                                (shown as base64)
+//!   7 list   count u32, count x offset u32
+//!   8 object count u32, count x (name offset u32, value offset u32)
+//! name     = length u32, UTF-8 bytes
+//! ```
+//!
+//! Integers are little-endian, offsets count from the start of the record. A reader trusts nothing:
+//! an offset or length outside the record reads as null, and depth is capped by the readers.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::node::{Kind, Node};
+use super::{Item, Value};
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INT: u8 = 3;
+const FLOAT: u8 = 4;
+const TEXT: u8 = 5;
+const BYTES: u8 = 6;
+const LIST: u8 = 7;
+const OBJECT: u8 = 8;
+
+/// Bytes in front of the root node.
+const HEAD: usize = 12;
+
+/// Containers within containers that are written; what lies deeper is null.
+pub const MAX_DEPTH: usize = 64;
+
+/// Appends the record of `item` to `out`.
+pub fn encode(item: &Item, out: &mut Vec<u8>) {
+    encode_node(item.number, item.node(), out);
+}
+
+/// Appends a record holding any node under `number`.
+pub fn encode_node<'a, N: Node<'a>>(number: u64, node: N, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&number.to_le_bytes());
+    Writer { start, out }.node(node, 0);
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Splits `bytes` into its records, each with its length field; ends at the first that is not whole.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Flat<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+        let record = rest.get(..length.checked_add(4)?)?;
+        rest = &rest[record.len()..];
+        Flat::new(record)
+    })
+}
+
+struct Writer<'o> {
+    start: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn here(&self) -> [u8; 4] {
+        u32::try_from(self.out.len() - self.start)
+            .unwrap_or(u32::MAX)
+            .to_le_bytes()
+    }
+
+    fn sized(&mut self, bytes: &[u8]) {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.out.extend_from_slice(&length.to_le_bytes());
+        self.out.extend_from_slice(bytes);
+    }
+
+    fn node<'a, N: Node<'a>>(&mut self, node: N, depth: usize) {
+        let kind = if depth > MAX_DEPTH {
+            Kind::Null
+        } else {
+            node.kind()
+        };
+        match kind {
+            Kind::Null => self.out.push(NULL),
+            Kind::Bool => self.out.push(if node.bool() == Some(true) {
+                TRUE
+            } else {
+                FALSE
+            }),
+            Kind::Int => {
+                self.out.push(INT);
+                self.out
+                    .extend_from_slice(&node.int().unwrap_or_default().to_le_bytes());
+            }
+            Kind::Float => {
+                self.out.push(FLOAT);
+                self.out
+                    .extend_from_slice(&node.float().unwrap_or_default().to_le_bytes());
+            }
+            Kind::Text => match node.raw() {
+                Some(bytes) => {
+                    self.out.push(BYTES);
+                    self.sized(bytes);
+                }
+                None => {
+                    self.out.push(TEXT);
+                    self.sized(node.text().unwrap_or_default().as_bytes());
+                }
+            },
+            Kind::List | Kind::Object => self.container(node, kind, depth),
+        }
+    }
+
+    fn container<'a, N: Node<'a>>(&mut self, node: N, kind: Kind, depth: usize) {
+        let count = node.len();
+        let width = if kind == Kind::List { 4 } else { 8 };
+        self.out
+            .push(if kind == Kind::List { LIST } else { OBJECT });
+        self.out
+            .extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+        let table = self.out.len();
+        self.out.resize(table + count * width, 0);
+        for index in 0..count {
+            let slot = table + index * width;
+            let value = if kind == Kind::List {
+                node.element(index)
+            } else {
+                let Some((name, value)) = node.entry(index) else {
+                    continue;
+                };
+                let at = self.here();
+                self.out[slot..slot + 4].copy_from_slice(&at);
+                self.sized(name.as_bytes());
+                Some(value)
+            };
+            let Some(value) = value else { continue };
+            let at = self.here();
+            self.out[slot + width - 4..slot + width].copy_from_slice(&at);
+            self.node(value, depth + 1);
+        }
+    }
+}
+
+/// A place in a record.
+#[derive(Clone, Copy)]
+pub struct Flat<'a> {
+    record: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Flat<'a> {
+    /// The root of a record (length field included); `None` when it is too short for one.
+    pub fn new(record: &'a [u8]) -> Option<Flat<'a>> {
+        (record.len() > HEAD).then_some(Flat { record, at: HEAD })
+    }
+
+    /// A place by its offset, as [`Flat::offset`] told it.
+    pub fn at(record: &'a [u8], offset: usize) -> Flat<'a> {
+        Flat { record, at: offset }
+    }
+
+    /// The item's run-wide number.
+    pub fn number(self) -> u64 {
+        self.record
+            .get(4..12)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
+    }
+
+    /// The whole record.
+    pub fn record(self) -> &'a [u8] {
+        self.record
+    }
+
+    /// Where in the record this place is.
+    pub fn offset(self) -> usize {
+        self.at
+    }
+
+    fn tag(self) -> u8 {
+        self.record.get(self.at).copied().unwrap_or(NULL)
+    }
+
+    fn u32(self, at: usize) -> usize {
+        let bytes = at.checked_add(4).and_then(|end| self.record.get(at..end));
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_le_bytes) as usize
+    }
+
+    fn sized(self, at: usize) -> &'a [u8] {
+        let start = at.saturating_add(4);
+        self.record
+            .get(start..start.saturating_add(self.u32(at)))
+            .unwrap_or_default()
+    }
+
+    fn eight(self) -> [u8; 8] {
+        let start = self.at.saturating_add(1);
+        let bytes = self.record.get(start..start.saturating_add(8));
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .unwrap_or_default()
+    }
+
+    fn slot(self, index: usize, width: usize) -> Option<usize> {
+        (index < self.len()).then(|| self.at + 5 + index * width)
+    }
+
+    /// A child must lie behind its parent: no offset can make a reader go round in circles.
+    fn child(self, at: usize) -> Flat<'a> {
+        Flat {
+            record: self.record,
+            at: if at > self.at { at } else { usize::MAX },
+        }
+    }
+}
+
+impl<'a> Node<'a> for Flat<'a> {
+    fn kind(self) -> Kind {
+        match self.tag() {
+            FALSE | TRUE => Kind::Bool,
+            INT => Kind::Int,
+            FLOAT => Kind::Float,
+            TEXT | BYTES => Kind::Text,
+            LIST => Kind::List,
+            OBJECT => Kind::Object,
+            _ => Kind::Null,
+        }
+    }
+
+    fn bool(self) -> Option<bool> {
+        match self.tag() {
+            FALSE => Some(false),
+            TRUE => Some(true),
+            _ => None,
+        }
+    }
+
+    fn int(self) -> Option<i64> {
+        (self.tag() == INT).then(|| i64::from_le_bytes(self.eight()))
+    }
+
+    fn float(self) -> Option<f64> {
+        match self.tag() {
+            FLOAT => Some(f64::from_le_bytes(self.eight())),
+            _ => self.int().map(|value| value as f64),
+        }
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self.tag() {
+            TEXT => Some(String::from_utf8_lossy(self.sized(self.at + 1))),
+            BYTES => Some(Cow::Owned(STANDARD.encode(self.sized(self.at + 1)))),
+            _ => None,
+        }
+    }
+
+    fn raw(self) -> Option<&'a [u8]> {
+        (self.tag() == BYTES).then(|| self.sized(self.at + 1))
+    }
+
+    fn len(self) -> usize {
+        let width = match self.tag() {
+            LIST => 4,
+            OBJECT => 8,
+            _ => return 0,
+        };
+        self.u32(self.at + 1)
+            .min(self.record.len().saturating_sub(self.at) / width)
+    }
+
+    fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
+        if self.tag() != OBJECT {
+            return None;
+        }
+        let slot = self.slot(index, 8)?;
+        Some((
+            String::from_utf8_lossy(self.sized(self.u32(slot))),
+            self.child(self.u32(slot + 4)),
+        ))
+    }
+
+    fn element(self, index: usize) -> Option<Self> {
+        if self.tag() != LIST {
+            return None;
+        }
+        let slot = self.slot(index, 4)?;
+        Some(self.child(self.u32(slot)))
+    }
+
+    fn member(self, name: &str) -> Option<Self> {
+        if self.tag() != OBJECT {
+            return None;
+        }
+        (0..self.len()).find_map(|index| {
+            let slot = self.slot(index, 8)?;
+            (self.sized(self.u32(slot)) == name.as_bytes()).then(|| self.child(self.u32(slot + 4)))
+        })
+    }
+}
+
+/// Reads a node back into a value that owns its bytes, containers to [`MAX_DEPTH`].
+pub fn to_value<'a, N: Node<'a>>(node: N, depth: usize) -> Value {
+    if depth > MAX_DEPTH {
+        return Value::Null;
+    }
+    match node.kind() {
+        Kind::Null => Value::Null,
+        Kind::Bool => Value::Bool(node.bool().unwrap_or_default()),
+        Kind::Int => Value::Int(node.int().unwrap_or_default()),
+        Kind::Float => Value::Float(node.float().unwrap_or_default()),
+        Kind::Text => Value::text(node.text().unwrap_or_default()),
+        Kind::List => Value::List(
+            (0..node.len())
+                .filter_map(|i| node.element(i))
+                .map(|n| to_value(n, depth + 1))
+                .collect(),
+        ),
+        Kind::Object => Value::Object(
+            (0..node.len())
+                .filter_map(|index| node.entry(index))
+                .map(|(name, node)| {
+                    (
+                        super::Key::Bytes(name.into_owned().into_bytes().into()),
+                        to_value(node, depth + 1),
+                    )
+                })
+                .collect(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{json, sample};
+    use super::*;
+
+    #[test]
+    fn a_record_reads_as_the_item_does() {
+        let item = sample::http();
+        let mut bytes = Vec::new();
+        encode(&item, &mut bytes);
+        encode(&item, &mut bytes);
+        let read: Vec<_> = records(&bytes).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[1].number(), item.number);
+        assert_eq!(json::to_string(read[1]), json::to_string(item.node()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_reader_panic_or_loop(mut bytes in proptest::collection::vec(any::<u8>(), 13..300)) {
+            if let Some(root) = Flat::new(&bytes) {
+                let _ = to_value(root, 50);
+            }
+            bytes[HEAD] = OBJECT;
+            let _ = to_value(Flat::new(&bytes).unwrap(), 50);
+        }
+    }
+}

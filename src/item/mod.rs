@@ -1,0 +1,363 @@
+//! What a dissector yields: one request with its response, or one message.
+//!
+//! In: typed parts from `dissect`, slices of the stream's bytes among them. Out: an [`Item`] that
+//! can be read through [`Node`] like its three other forms: [`flat`] (child processes, live rows),
+//! JSON (altered `data`, `kfl match`), and later a Parquet row. Never: rendering that nobody asked
+//! for. The shape users see is the drop-in's data item (`docs/reference/item.md`).
+
+pub mod flat;
+pub mod json;
+mod node;
+#[cfg(test)]
+pub(crate) mod sample;
+mod value;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::packet::{Endpoint, StreamName};
+use crate::time::Timestamp;
+
+pub use node::{ItemNode, Kind, Node, lookup};
+pub use value::{Key, Lazy, Value, text_of};
+
+/// Bytes of one body that an item carries at most; the whole body is made again from the packets.
+pub const MAX_ITEM_BODY: usize = 256 * 1024;
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldType {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A number with a fraction.
+    Float,
+    /// Text.
+    Text,
+    /// Names with text, such as headers.
+    Map,
+    /// Values in order.
+    List,
+    /// Members of their own, which are fields too.
+    Object,
+}
+
+/// One field of an item, as filters, index, scripts and reference pages know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Path in the item, members joined by a dot.
+    pub path: &'static str,
+    /// What it holds.
+    pub kind: FieldType,
+    /// One sentence for people.
+    pub doc: &'static str,
+}
+
+/// What is fixed about one kind of item; the `protocol` object of the data item.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ProtocolInfo {
+    /// Name, shared by related kinds: `http` for HTTP/2 and gRPC too.
+    pub name: &'static str,
+    /// Version, as `1.1`.
+    pub version: &'static str,
+    /// Short name on the dashboard's stripe.
+    pub abbr: &'static str,
+    /// Name in full.
+    pub long_name: &'static str,
+    /// The KFL macro that selects it.
+    pub macro_name: &'static str,
+    /// Colour of the stripe, `#rrggbb`.
+    pub background: &'static str,
+    /// Colour of the text on it.
+    pub foreground: &'static str,
+    /// Size of that text in points.
+    pub font_size: u8,
+    /// The specification.
+    pub reference: &'static str,
+    /// Usual ports.
+    pub ports: &'static [&'static str],
+    /// `tcp`, `udp`, ...
+    pub layer4: &'static str,
+    /// Order among protocols; 0 is looked at first.
+    pub priority: u8,
+}
+
+/// Where items come from: the node and the run. One for all items of a source.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the node.
+    pub node_name: String,
+    /// Address of the node.
+    pub node_ip: String,
+    /// The per-node capture process, `ip:port`.
+    pub worker: String,
+}
+
+/// One side of an item, with the name it had at the time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Peer {
+    /// Address and port.
+    pub endpoint: Endpoint,
+    /// Resolved name; empty when unresolved.
+    pub name: Arc<str>,
+    /// Namespace; empty when unknown or outside the cluster.
+    pub namespace: Arc<str>,
+    /// How the name was found: `none`, `ip`, `ip-and-port`, `dns`, `http-header`, ...
+    pub mechanism: &'static str,
+}
+
+impl Peer {
+    /// A side without a name.
+    pub fn unresolved(endpoint: Endpoint) -> Peer {
+        let none: Arc<str> = Arc::from("");
+        Peer {
+            endpoint,
+            name: none.clone(),
+            namespace: none,
+            mechanism: "none",
+        }
+    }
+}
+
+/// What went wrong with an exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemError {
+    /// `dissection`, `connection`, `timeout` or `pair-not-found`.
+    pub kind: &'static str,
+    /// One sentence.
+    pub msg: String,
+}
+
+/// One exchange or message.
+///
+/// Invariants: `number` rises by one an item over the whole run, whatever the number of workers;
+/// `index` counts the items of one stream from 0. Both are given by `pipeline`.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Run-wide number.
+    pub number: u64,
+    /// Ordinal within the stream.
+    pub index: u32,
+    /// The stream it was seen in.
+    pub stream: StreamName,
+    /// What kind of item it is.
+    pub protocol: &'static ProtocolInfo,
+    /// Whether it was decrypted from TLS.
+    pub tls: bool,
+    /// Who asked.
+    pub src: Peer,
+    /// Who was asked.
+    pub dst: Peer,
+    /// Time of the request's first packet (of the response, when there is no request).
+    pub start: Timestamp,
+    /// Time of the response's first packet minus that of the request, never negative.
+    pub elapsed_nanos: u64,
+    /// Bytes of the request as captured.
+    pub request_size: u64,
+    /// Bytes of the response as captured.
+    pub response_size: u64,
+    /// The request; `Null` when unseen.
+    pub request: Value,
+    /// The response; `Null` when unseen.
+    pub response: Value,
+    /// Payload of items without request and response.
+    pub data: Value,
+    /// What went wrong.
+    pub error: Option<ItemError>,
+    /// Ordinal of the packet that completed it.
+    pub ordinal: u64,
+    /// Where it comes from.
+    pub origin: Arc<Origin>,
+    /// Name of the recording it was read back from; empty for live items.
+    pub record: Arc<str>,
+}
+
+impl Item {
+    /// `<worker>/<stream>-<index>`.
+    pub fn id(&self) -> String {
+        format!("{}/{}-{}", self.origin.worker, self.stream, self.index)
+    }
+
+    /// Milliseconds from request to response, rounded down.
+    pub fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.elapsed_nanos / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// The root node.
+    pub fn node(&self) -> ItemNode<'_> {
+        ItemNode::root(self)
+    }
+
+    /// Whether one of its bodies was cut at [`MAX_ITEM_BODY`].
+    pub fn is_cut(&self) -> bool {
+        self.request.is_cut() || self.response.is_cut() || self.data.is_cut()
+    }
+}
+
+/// Cuts a body at [`MAX_ITEM_BODY`]; the flag says whether something was left out.
+pub fn cut_body(body: &Bytes) -> (Bytes, bool) {
+    (
+        body.slice(..body.len().min(MAX_ITEM_BODY)),
+        body.len() > MAX_ITEM_BODY,
+    )
+}
+
+/// The fields that every item has, in the order in which the data item lists them.
+pub const ENVELOPE: &[Field] = &[
+    field(
+        "id",
+        FieldType::Text,
+        "worker, stream and index of the item",
+    ),
+    field(
+        "index",
+        FieldType::Int,
+        "ordinal of the item within its stream, from 0",
+    ),
+    field("stream", FieldType::Text, "name of the stream's pcap"),
+    field(
+        "worker",
+        FieldType::Text,
+        "address and port of the capture process",
+    ),
+    field("node", FieldType::Object, "the node that captured it"),
+    field("node.ip", FieldType::Text, "address of the node"),
+    field("node.name", FieldType::Text, "name of the node"),
+    field(
+        "namespace",
+        FieldType::Text,
+        "namespace of the destination, else of the source",
+    ),
+    field("protocol", FieldType::Object, "what kind of item it is"),
+    field(
+        "protocol.name",
+        FieldType::Text,
+        "protocol name, shared by related kinds",
+    ),
+    field("protocol.version", FieldType::Text, "protocol version"),
+    field("protocol.abbr", FieldType::Text, "short protocol name"),
+    field(
+        "protocol.longName",
+        FieldType::Text,
+        "protocol name in full",
+    ),
+    field(
+        "protocol.macro",
+        FieldType::Text,
+        "the KFL macro that selects it",
+    ),
+    field(
+        "protocol.backgroundColor",
+        FieldType::Text,
+        "colour of the protocol's stripe",
+    ),
+    field(
+        "protocol.foregroundColor",
+        FieldType::Text,
+        "colour of the text on the stripe",
+    ),
+    field(
+        "protocol.fontSize",
+        FieldType::Int,
+        "size of the text on the stripe, in points",
+    ),
+    field(
+        "protocol.referenceLink",
+        FieldType::Text,
+        "the protocol's specification",
+    ),
+    field(
+        "protocol.ports",
+        FieldType::List,
+        "the protocol's usual ports",
+    ),
+    field("protocol.layer3", FieldType::Text, "network layer"),
+    field("protocol.layer4", FieldType::Text, "transport layer"),
+    field("protocol.priority", FieldType::Int, "order among protocols"),
+    field("tls", FieldType::Bool, "whether it was decrypted from TLS"),
+    field("src", FieldType::Object, "who asked"),
+    field("src.ip", FieldType::Text, "client address"),
+    field("src.port", FieldType::Text, "client port"),
+    field(
+        "src.name",
+        FieldType::Text,
+        "client name at the time; empty when unresolved",
+    ),
+    field("src.namespace", FieldType::Text, "client namespace"),
+    field("dst", FieldType::Object, "who was asked"),
+    field("dst.ip", FieldType::Text, "server address"),
+    field("dst.port", FieldType::Text, "server port"),
+    field(
+        "dst.name",
+        FieldType::Text,
+        "server name at the time; empty when unresolved",
+    ),
+    field("dst.namespace", FieldType::Text, "server namespace"),
+    field("outgoing", FieldType::Bool, "whether the node itself asked"),
+    field(
+        "timestamp",
+        FieldType::Int,
+        "time of the request, Unix milliseconds",
+    ),
+    field(
+        "startTime",
+        FieldType::Text,
+        "time of the request, RFC 3339 with nanoseconds",
+    ),
+    field(
+        "request",
+        FieldType::Object,
+        "the request; null when unseen",
+    ),
+    field(
+        "response",
+        FieldType::Object,
+        "the response; null when unseen",
+    ),
+    field(
+        "requestSize",
+        FieldType::Int,
+        "bytes of the request as captured",
+    ),
+    field(
+        "responseSize",
+        FieldType::Int,
+        "bytes of the response as captured",
+    ),
+    field(
+        "elapsedTime",
+        FieldType::Int,
+        "milliseconds from request to response",
+    ),
+    field("passed", FieldType::Bool, "set by scripts"),
+    field("failed", FieldType::Bool, "set by scripts"),
+    field(
+        "error",
+        FieldType::Object,
+        "what went wrong; null when nothing did",
+    ),
+    field(
+        "error.type",
+        FieldType::Text,
+        "dissection, connection, timeout or pair-not-found",
+    ),
+    field(
+        "error.msg",
+        FieldType::Text,
+        "what went wrong, one sentence",
+    ),
+    field("entryFile", FieldType::Text, "name of the item's JSON file"),
+    field(
+        "record",
+        FieldType::Text,
+        "name of the recording it was read back from",
+    ),
+    field("size", FieldType::Int, "bytes of request and response"),
+];
+
+/// An entry for a field list.
+pub const fn field(path: &'static str, kind: FieldType, doc: &'static str) -> Field {
+    Field { path, kind, doc }
+}

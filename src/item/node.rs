@@ -1,0 +1,429 @@
+//! One way to read an item, however it is held.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Item, Peer, Value, text_of};
+
+/// What a node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// JSON null.
+    Null,
+    /// A boolean.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A number with a fraction.
+    Float,
+    /// Text.
+    Text,
+    /// Values in order.
+    List,
+    /// Named values.
+    Object,
+}
+
+/// A place in an item: cheap to copy, reads nothing before it is asked.
+///
+/// Invariants: `len` is 0 for scalars; `entry(i)` and `element(i)` are `Some` exactly for `i < len`
+/// of an object and a list; names are unique within an object.
+pub trait Node<'a>: Copy + 'a {
+    /// What the place holds.
+    fn kind(self) -> Kind;
+    /// The boolean; `None` for other kinds.
+    fn bool(self) -> Option<bool>;
+    /// The whole number; `None` for other kinds.
+    fn int(self) -> Option<i64>;
+    /// The number of either kind.
+    fn float(self) -> Option<f64>;
+    /// The text; `None` for other kinds.
+    fn text(self) -> Option<Cow<'a, str>>;
+    /// The bytes behind text that is shown as base64; `None` for other text.
+    fn raw(self) -> Option<&'a [u8]> {
+        None
+    }
+    /// Count of members or elements.
+    fn len(self) -> usize;
+    /// Member `index` of an object with its name.
+    fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)>;
+    /// Element `index` of a list.
+    fn element(self, index: usize) -> Option<Self>;
+    /// The member called `name`.
+    fn member(self, name: &str) -> Option<Self> {
+        (0..self.len())
+            .find_map(|index| self.entry(index).filter(|(key, _)| key == name))
+            .map(|(_, node)| node)
+    }
+}
+
+/// The node at a dotted `path` from `node`.
+pub fn lookup<'a, N: Node<'a>>(node: N, path: &str) -> Option<N> {
+    path.split('.')
+        .try_fold(node, |node, name| node.member(name))
+}
+
+/// A place in a typed item.
+#[derive(Clone, Copy)]
+pub struct ItemNode<'a>(At<'a>);
+
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Root(&'a Item),
+    NodeInfo(&'a Item),
+    Protocol(&'a Item),
+    Ports(&'a [&'static str]),
+    Peer(&'a Peer),
+    Ip(&'a Peer),
+    Port(&'a Peer),
+    Error(&'a Item),
+    Value(&'a Value),
+    Null,
+    Bool(bool),
+    Int(i64),
+    Str(&'a str),
+    Made(&'a Item, Made),
+}
+
+/// Text that is put together only when it is read.
+#[derive(Clone, Copy)]
+enum Made {
+    Id,
+    Stream,
+    StartTime,
+    EntryFile,
+}
+
+const ROOT: &[&str] = &[
+    "id",
+    "index",
+    "stream",
+    "worker",
+    "node",
+    "namespace",
+    "protocol",
+    "tls",
+    "src",
+    "dst",
+    "outgoing",
+    "timestamp",
+    "startTime",
+    "request",
+    "response",
+    "requestSize",
+    "responseSize",
+    "elapsedTime",
+    "passed",
+    "failed",
+    "error",
+    "entryFile",
+    "record",
+    "event",
+    "data",
+    "size",
+];
+const NODE: &[&str] = &["ip", "name"];
+const PROTOCOL: &[&str] = &[
+    "name",
+    "version",
+    "abbr",
+    "longName",
+    "macro",
+    "backgroundColor",
+    "foregroundColor",
+    "fontSize",
+    "referenceLink",
+    "ports",
+    "layer3",
+    "layer4",
+    "priority",
+];
+const PEER: &[&str] = &[
+    "ip",
+    "port",
+    "name",
+    "namespace",
+    "pod",
+    "endpointSlice",
+    "service",
+    "cgroupId",
+    "containerId",
+    "socketId",
+    "processId",
+    "parentProcessId",
+    "hostProcessId",
+    "hostParentProcessId",
+    "processName",
+    "processPath",
+    "resolutionMechanism",
+];
+const ERROR: &[&str] = &["type", "msg"];
+
+impl<'a> ItemNode<'a> {
+    pub(crate) fn root(item: &'a Item) -> ItemNode<'a> {
+        ItemNode(At::Root(item))
+    }
+
+    /// A node on a value that stands alone.
+    pub fn of_value(value: &'a Value) -> ItemNode<'a> {
+        ItemNode(At::Value(value.force()))
+    }
+
+    fn names(self) -> &'static [&'static str] {
+        match self.0 {
+            At::Root(_) => ROOT,
+            At::NodeInfo(_) => NODE,
+            At::Protocol(_) => PROTOCOL,
+            At::Peer(_) => PEER,
+            At::Error(_) => ERROR,
+            _ => &[],
+        }
+    }
+
+    fn named(self, name: &str) -> Option<ItemNode<'a>> {
+        Some(ItemNode(match self.0 {
+            At::Root(item) => root_member(item, name)?,
+            At::NodeInfo(item) => match name {
+                "ip" => At::Str(&item.origin.node_ip),
+                "name" => At::Str(&item.origin.node_name),
+                _ => return None,
+            },
+            At::Protocol(item) => protocol_member(item, name)?,
+            At::Peer(peer) => peer_member(peer, name)?,
+            At::Error(item) => match (&item.error, name) {
+                (Some(error), "type") => At::Str(error.kind),
+                (Some(error), "msg") => At::Str(&error.msg),
+                _ => return None,
+            },
+            At::Value(value) => At::Value(value.member(name)?.force()),
+            _ => return None,
+        }))
+    }
+}
+
+fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
+    Some(match name {
+        "id" => At::Made(item, Made::Id),
+        "index" => At::Int(item.index.into()),
+        "stream" => At::Made(item, Made::Stream),
+        "worker" => At::Str(&item.origin.worker),
+        "node" => At::NodeInfo(item),
+        "namespace" if !item.dst.namespace.is_empty() => At::Str(&item.dst.namespace),
+        "namespace" => At::Str(&item.src.namespace),
+        "protocol" => At::Protocol(item),
+        "tls" => At::Bool(item.tls),
+        "src" => At::Peer(&item.src),
+        "dst" => At::Peer(&item.dst),
+        "outgoing" => At::Bool(false),
+        "timestamp" => At::Int(item.start.millis()),
+        "startTime" => At::Made(item, Made::StartTime),
+        "request" => At::Value(item.request.force()),
+        "response" => At::Value(item.response.force()),
+        "requestSize" => int(item.request_size),
+        "responseSize" => int(item.response_size),
+        "elapsedTime" => At::Int(item.elapsed_ms()),
+        "passed" | "failed" => At::Bool(false),
+        "error" if item.error.is_some() => At::Error(item),
+        "error" => At::Null,
+        "entryFile" => At::Made(item, Made::EntryFile),
+        "record" => At::Str(&item.record),
+        "event" => At::Null,
+        "data" => At::Value(item.data.force()),
+        "size" => int(item.request_size.saturating_add(item.response_size)),
+        _ => return None,
+    })
+}
+
+fn protocol_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
+    let info = item.protocol;
+    Some(match name {
+        "name" => At::Str(info.name),
+        "version" => At::Str(info.version),
+        "abbr" => At::Str(info.abbr),
+        "longName" => At::Str(info.long_name),
+        "macro" => At::Str(info.macro_name),
+        "backgroundColor" => At::Str(info.background),
+        "foregroundColor" => At::Str(info.foreground),
+        "fontSize" => At::Int(info.font_size.into()),
+        "referenceLink" => At::Str(info.reference),
+        "ports" => At::Ports(info.ports),
+        "layer3" => At::Str("ip"),
+        "layer4" => At::Str(info.layer4),
+        "priority" => At::Int(info.priority.into()),
+        _ => return None,
+    })
+}
+
+fn peer_member<'a>(peer: &'a Peer, name: &str) -> Option<At<'a>> {
+    Some(match name {
+        "ip" => At::Ip(peer),
+        "port" => At::Port(peer),
+        "name" => At::Str(&peer.name),
+        "namespace" => At::Str(&peer.namespace),
+        "pod" | "endpointSlice" | "service" => At::Null,
+        "cgroupId"
+        | "socketId"
+        | "processId"
+        | "parentProcessId"
+        | "hostProcessId"
+        | "hostParentProcessId" => At::Int(0),
+        "containerId" | "processName" | "processPath" => At::Str(""),
+        "resolutionMechanism" => At::Str(peer.mechanism),
+        _ => return None,
+    })
+}
+
+fn int<'a>(value: u64) -> At<'a> {
+    At::Int(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+impl<'a> Node<'a> for ItemNode<'a> {
+    fn kind(self) -> Kind {
+        match self.0 {
+            At::Root(_) | At::NodeInfo(_) | At::Protocol(_) | At::Peer(_) | At::Error(_) => {
+                Kind::Object
+            }
+            At::Ports(_) => Kind::List,
+            At::Null => Kind::Null,
+            At::Bool(_) => Kind::Bool,
+            At::Int(_) => Kind::Int,
+            At::Str(_) | At::Made(..) | At::Ip(_) | At::Port(_) => Kind::Text,
+            At::Value(value) => match value.force() {
+                Value::Null | Value::Lazy(_) => Kind::Null,
+                Value::Bool(_) => Kind::Bool,
+                Value::Int(_) => Kind::Int,
+                Value::Float(_) => Kind::Float,
+                Value::Static(_) | Value::Text(_) | Value::Base64(_) => Kind::Text,
+                Value::List(_) => Kind::List,
+                Value::Object(_) => Kind::Object,
+            },
+        }
+    }
+
+    fn bool(self) -> Option<bool> {
+        match self.0 {
+            At::Bool(value) => Some(value),
+            At::Value(Value::Bool(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn int(self) -> Option<i64> {
+        match self.0 {
+            At::Int(value) => Some(value),
+            At::Value(Value::Int(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn float(self) -> Option<f64> {
+        match self.0 {
+            At::Value(Value::Float(value)) => Some(*value),
+            _ => self.int().map(|value| value as f64),
+        }
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        Some(match self.0 {
+            At::Str(text) => Cow::Borrowed(text),
+            At::Ip(peer) => Cow::Owned(peer.endpoint.ip.to_string()),
+            At::Port(peer) => Cow::Owned(peer.endpoint.port.to_string()),
+            At::Made(item, made) => Cow::Owned(match made {
+                Made::Id => item.id(),
+                Made::Stream => item.stream.to_string(),
+                Made::StartTime => item.start.to_string(),
+                Made::EntryFile => {
+                    format!(
+                        "{}-{}_entry.json",
+                        item.stream.to_string().replace('.', "_"),
+                        item.index
+                    )
+                }
+            }),
+            At::Value(Value::Static(text)) => Cow::Borrowed(text),
+            At::Value(Value::Text(bytes)) => text_of(bytes),
+            At::Value(Value::Base64(bytes)) => Cow::Owned(STANDARD.encode(bytes)),
+            _ => return None,
+        })
+    }
+
+    fn raw(self) -> Option<&'a [u8]> {
+        match self.0 {
+            At::Value(Value::Base64(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn len(self) -> usize {
+        match self.0 {
+            At::Ports(ports) => ports.len(),
+            At::Value(Value::List(list)) => list.len(),
+            At::Value(Value::Object(members)) => members.len(),
+            _ => self.names().len(),
+        }
+    }
+
+    fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
+        if let At::Value(value) = self.0 {
+            let Value::Object(members) = value else {
+                return None;
+            };
+            let (key, value) = members.get(index)?;
+            return Some((key.text(), ItemNode(At::Value(value.force()))));
+        }
+        let name = *self.names().get(index)?;
+        Some((Cow::Borrowed(name), self.named(name)?))
+    }
+
+    fn element(self, index: usize) -> Option<Self> {
+        match self.0 {
+            At::Ports(ports) => ports.get(index).map(|port| ItemNode(At::Str(port))),
+            At::Value(Value::List(list)) => list
+                .get(index)
+                .map(|value| ItemNode(At::Value(value.force()))),
+            _ => None,
+        }
+    }
+
+    fn member(self, name: &str) -> Option<Self> {
+        self.named(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn every_listed_member_is_there() {
+        let item = sample::http();
+        let root = item.node();
+        for index in 0..root.len() {
+            let (name, node) = root.entry(index).expect("listed members exist");
+            for inner in 0..node.len() {
+                assert!(
+                    node.entry(inner).is_some() || node.element(inner).is_some(),
+                    "{name}[{inner}]"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn paths_reach_headers_and_lazy_values() {
+        let item = sample::http();
+        let text = |path| {
+            lookup(item.node(), path)
+                .and_then(Node::text)
+                .map(Cow::into_owned)
+        };
+        assert_eq!(text("request.headers.Host").as_deref(), Some("cart.shop"));
+        assert_eq!(text("request.queryString.dry").as_deref(), Some("1"));
+        assert_eq!(text("src.port").as_deref(), Some("51514"));
+        assert_eq!(text("response.content.text").as_deref(), Some("b29wcw=="));
+        assert_eq!(text("request.absent"), None);
+    }
+}

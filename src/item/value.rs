@@ -1,0 +1,145 @@
+//! Values of an item: a tree whose leaves are slices of the stream's bytes.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+/// Name of a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// A name from a field list.
+    Static(&'static str),
+    /// A name from the traffic, such as a header's; shown with invalid UTF-8 replaced.
+    Bytes(Bytes),
+}
+
+impl Key {
+    /// The name as text.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Key::Static(name) => Cow::Borrowed(name),
+            Key::Bytes(bytes) => text_of(bytes),
+        }
+    }
+}
+
+impl From<&'static str> for Key {
+    fn from(name: &'static str) -> Key {
+        Key::Static(name)
+    }
+}
+
+impl From<Bytes> for Key {
+    fn from(name: Bytes) -> Key {
+        Key::Bytes(name)
+    }
+}
+
+/// A value that is made when somebody first reads it.
+pub struct Lazy {
+    make: fn(&Bytes) -> Value,
+    from: Bytes,
+    made: OnceLock<Value>,
+}
+
+impl Lazy {
+    /// The value, made now if it was not yet.
+    pub fn get(&self) -> &Value {
+        self.made.get_or_init(|| (self.make)(&self.from))
+    }
+}
+
+impl std::fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+impl Clone for Lazy {
+    fn clone(&self) -> Lazy {
+        Lazy {
+            make: self.make,
+            from: self.from.clone(),
+            made: self.made.clone(),
+        }
+    }
+}
+
+/// One value.
+///
+/// Bytes are kept as the traffic has them: `Text` is shown with invalid UTF-8 replaced, `Base64`
+/// as its base64 text, and neither costs anything until it is shown.
+#[derive(Debug, Default, Clone)]
+pub enum Value {
+    /// Nothing.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// Text known beforehand.
+    Static(&'static str),
+    /// Text from the traffic.
+    Text(Bytes),
+    /// Bytes shown as base64.
+    Base64(Bytes),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Members in order; names are unique.
+    Object(Vec<(Key, Value)>),
+    /// Made on demand; never another `Lazy`.
+    Lazy(Box<Lazy>),
+}
+
+impl Value {
+    /// Text made for this item.
+    pub fn text(text: impl Into<String>) -> Value {
+        Value::Text(Bytes::from(text.into()))
+    }
+
+    /// A value made from `from` when somebody reads it; `make` must not answer `Lazy`.
+    pub fn lazy(from: Bytes, make: fn(&Bytes) -> Value) -> Value {
+        Value::Lazy(Box::new(Lazy {
+            make,
+            from,
+            made: OnceLock::new(),
+        }))
+    }
+
+    /// The value itself, made if it is lazy.
+    pub fn force(&self) -> &Value {
+        match self {
+            Value::Lazy(lazy) => lazy.get(),
+            value => value,
+        }
+    }
+
+    /// The member called `name`.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        match self.force() {
+            Value::Object(members) => members
+                .iter()
+                .find(|(key, _)| match key {
+                    Key::Static(key) => *key == name,
+                    Key::Bytes(key) => key == name.as_bytes(),
+                })
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// Whether the object's member `truncated` is true: dissectors set it when they cut a body.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Value::Object(_))
+            && matches!(self.member("truncated"), Some(Value::Bool(true)))
+    }
+}
+
+/// Bytes as text, invalid UTF-8 replaced.
+pub fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}

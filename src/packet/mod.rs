@@ -1,0 +1,363 @@
+//! Captured packets: records, their headers, and the five-tuple.
+//!
+//! In: bytes as a source read them. Out: [`Batch`]es of packets whose headers are read once, as
+//! offsets into one shared buffer. Never: allocation per packet, sockets, files, clocks.
+//! Names follow libpcap (`linktype`, `len`, `caplen`) and the RFCs of the headers.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::time::Timestamp;
+
+/// Largest `caplen` that is believed, libpcap's own bound for most link types (262,144 octets).
+pub const MAX_SNAPLEN: u32 = 262_144;
+
+/// A link-layer header type, by its `LINKTYPE_` number (<https://www.tcpdump.org/linktypes.html>).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// BSD loopback: address family in host byte order.
+    pub const NULL: LinkType = LinkType(0);
+    /// IEEE 802.3 Ethernet.
+    pub const ETHERNET: LinkType = LinkType(1);
+    /// IP without a link-layer header, as BSD wrote it.
+    pub const RAW_BSD: LinkType = LinkType(12);
+    /// IP without a link-layer header.
+    pub const RAW: LinkType = LinkType(101);
+    /// OpenBSD loopback: address family in network byte order.
+    pub const LOOP: LinkType = LinkType(108);
+    /// Linux cooked capture, version 1.
+    pub const LINUX_SLL: LinkType = LinkType(113);
+    /// IPv4 only.
+    pub const IPV4: LinkType = LinkType(228);
+    /// IPv6 only.
+    pub const IPV6: LinkType = LinkType(229);
+    /// Linux cooked capture, version 2.
+    pub const LINUX_SLL2: LinkType = LinkType(276);
+}
+
+/// The protocol above IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+    /// Any other, by its IP protocol number.
+    Other(u8),
+}
+
+/// An address with a port; port 0 where the transport has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::net::SocketAddr::new(self.ip, self.port).fmt(f)
+    }
+}
+
+/// Addresses, ports and protocol as on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FiveTuple {
+    /// Sender.
+    pub src: Endpoint,
+    /// Receiver.
+    pub dst: Endpoint,
+    /// Protocol above IP.
+    pub transport: Transport,
+}
+
+impl FiveTuple {
+    /// The same tuple seen from the other side.
+    pub fn reversed(self) -> FiveTuple {
+        FiveTuple {
+            src: self.dst,
+            dst: self.src,
+            transport: self.transport,
+        }
+    }
+}
+
+/// Which way bytes go within a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the side that opened to the side that answered.
+    ToServer,
+    /// From the side that answered to the side that opened.
+    ToClient,
+}
+
+impl Direction {
+    /// The opposite direction.
+    pub fn other(self) -> Direction {
+        match self {
+            Direction::ToServer => Direction::ToClient,
+            Direction::ToClient => Direction::ToServer,
+        }
+    }
+}
+
+/// The fields of a TCP header that reassembly needs (RFC 9293 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpHeader {
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgment number.
+    pub ack: u32,
+    /// Control bits, CWR to FIN, as in the header's octet 13.
+    pub flags: TcpFlags,
+    /// Window, not scaled.
+    pub window: u16,
+}
+
+/// TCP control bits.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgment field counts.
+    pub const ACK: u8 = 0x10;
+
+    /// Whether all `bits` are set.
+    pub fn has(self, bits: u8) -> bool {
+        self.0 & bits == bits
+    }
+}
+
+/// Headers of one packet, read once; offsets count from the packet's first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers {
+    /// Who to whom.
+    pub tuple: FiveTuple,
+    /// First byte of the transport payload.
+    pub payload_start: u32,
+    /// Captured bytes of the transport payload.
+    pub payload_len: u32,
+    /// Payload bytes on the wire; above `payload_len` when the packet was truncated.
+    pub payload_wire_len: u32,
+    /// The TCP header, when the transport is TCP.
+    pub tcp: Option<TcpHeader>,
+    /// VLAN identifier of the innermost tag; `None` without a tag.
+    pub vlan: Option<u16>,
+    /// Index into [`Batch::datagrams`] when the payload was put together from IP fragments;
+    /// `payload_start` then counts within that datagram.
+    pub datagram: Option<u32>,
+}
+
+/// What the headers of a packet say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoded {
+    /// A packet of a flow.
+    Flow(Layers),
+    /// An IP fragment that does not complete its datagram.
+    Fragment,
+    /// No IP inside (ARP, LLDP, unknown link type, ...).
+    NotIp,
+    /// Headers cut off or against their standard.
+    Malformed,
+}
+
+/// Where a packet's record lies in its source: a file of the source, and the offset of the record.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// Number of the file within its source (spool segment, file of an archive), from 0.
+    pub file: u32,
+    /// Offset of the packet's record header within the file.
+    pub offset: u64,
+}
+
+/// One packet as its source gave it; the bytes lie in the batch's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// When it was captured.
+    pub ts: Timestamp,
+    /// First byte within the batch's buffer.
+    pub start: u32,
+    /// Bytes captured.
+    pub caplen: u32,
+    /// Bytes on the wire.
+    pub len: u32,
+    /// What the bytes begin with.
+    pub linktype: LinkType,
+    /// Interface number within the source.
+    pub interface: u32,
+    /// Where the record lies in the source.
+    pub position: Position,
+}
+
+/// A stream's number: the ordinal of its first packet in the run.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// A packet with all that ingest learned about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    /// Ordinal of the packet in the run, from 0.
+    pub ordinal: u64,
+    /// The record.
+    pub record: Record,
+    /// Its headers.
+    pub decoded: Decoded,
+    /// Stream and direction; `None` for packets of no flow.
+    pub stream: Option<(StreamId, Direction)>,
+}
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// Both sides sent FIN.
+    Fin,
+    /// One side sent RST.
+    Rst,
+    /// No packet for the idle timeout.
+    Idle,
+    /// A new connection took the same five-tuple.
+    Reused,
+    /// The flow table was full.
+    Evicted,
+    /// The source ended.
+    SourceEnd,
+}
+
+/// A stream that ended after the packets of the batch that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The stream.
+    pub stream: StreamId,
+    /// Why.
+    pub reason: EndReason,
+    /// Ordinal of the packet after which it ended; orders the stream's last items.
+    pub ordinal: u64,
+}
+
+/// Packets in capture order over one shared buffer; what threads hand to each other.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Number of the batch in the run, from 0.
+    pub number: u64,
+    /// Bytes of all packets.
+    pub bytes: Bytes,
+    /// The packets.
+    pub packets: Vec<Packet>,
+    /// Datagrams put together from fragments, by [`Layers::datagram`].
+    pub datagrams: Vec<Bytes>,
+    /// Fragments seen earlier whose stream became known with this batch: ordinal and stream.
+    pub adopted: Vec<(u64, StreamId)>,
+    /// Streams that ended, in order.
+    pub ended: Vec<Ended>,
+    /// Latest packet time seen in the run so far; the pipeline's notion of now in offline runs.
+    pub now: Timestamp,
+}
+
+/// What threads share.
+pub type SharedBatch = Arc<Batch>;
+
+impl Batch {
+    /// Captured bytes of `packet`, link-layer header first.
+    pub fn bytes_of(&self, packet: &Packet) -> Bytes {
+        let start = packet.record.start as usize;
+        let end = start + packet.record.caplen as usize;
+        if end <= self.bytes.len() {
+            self.bytes.slice(start..end)
+        } else {
+            Bytes::new()
+        }
+    }
+
+    /// Transport payload of `packet`, from the packet or from its reassembled datagram.
+    pub fn payload_of(&self, packet: &Packet) -> Bytes {
+        let Decoded::Flow(layers) = packet.decoded else {
+            return Bytes::new();
+        };
+        let (whole, base) = match layers.datagram {
+            Some(index) => (self.datagrams.get(index as usize), 0),
+            None => (Some(&self.bytes), packet.record.start as usize),
+        };
+        let start = base + layers.payload_start as usize;
+        let end = start + layers.payload_len as usize;
+        match whole {
+            Some(whole) if end <= whole.len() => whole.slice(start..end),
+            _ => Bytes::new(),
+        }
+    }
+}
+
+/// A stream's public name: twelve digits, the transport's suffix, `.pcap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamName {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its transport; TCP has no suffix.
+    pub transport: Transport,
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suffix = match self.transport {
+            Transport::Tcp => "",
+            Transport::Udp => "_udp",
+            Transport::Other(1) | Transport::Other(58) => "_icmp",
+            Transport::Other(132) => "_sctp",
+            Transport::Other(_) => "_ip",
+        };
+        write!(f, "{:012}{suffix}.pcap", self.stream.0)
+    }
+}
+
+impl StreamName {
+    /// Reads a name with or without folder and `.pcap`; `None` when it is none.
+    pub fn parse(text: &str) -> Option<StreamName> {
+        let base = text.rsplit('/').next().unwrap_or(text);
+        let base = base.strip_suffix(".pcap").unwrap_or(base);
+        let (digits, suffix) = base.split_at(base.find('_').unwrap_or(base.len()));
+        let transport = match suffix {
+            "" => Transport::Tcp,
+            "_udp" => Transport::Udp,
+            "_icmp" => Transport::Other(1),
+            "_sctp" => Transport::Other(132),
+            _ => return None,
+        };
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(StreamName {
+            stream: StreamId(digits.parse().ok()?),
+            transport,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stream_names_read_back() {
+        let name = StreamName {
+            stream: StreamId(25277),
+            transport: Transport::Udp,
+        };
+        assert_eq!(name.to_string(), "000000025277_udp.pcap");
+        assert_eq!(StreamName::parse("pcaps/000000025277_udp.pcap"), Some(name));
+        assert_eq!(StreamName::parse("000000025277_udp"), Some(name));
+        assert_eq!(StreamName::parse("dfir/a.pcap"), None);
+    }
+}

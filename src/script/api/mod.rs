@@ -1,0 +1,1 @@
+//! Globals that scripts see: one file each, one line in the list.

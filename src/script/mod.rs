@@ -1,0 +1,6 @@
+//! The scripting host: the user's JavaScript, each script in a child process.
+//!
+//! In: items and packet summaries to tell, questions to ask. Out: calls of [`Host`], which alone has
+//! effects. Never: files, sockets and clocks of its own inside a child.
+
+pub mod api;

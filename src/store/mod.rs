@@ -1,0 +1,177 @@
+//! Write-once objects: a folder, S3, and a store in memory for tests.
+//!
+//! In: keys and bytes. Out: receipts that say what the store really keeps. Never: packets, items,
+//! overwriting. One conformance suite (`conformance.rs`) holds every store to this contract:
+//! a key is written once; a second put of equal bytes succeeds, of other bytes fails; what was
+//! confirmed is there after a crash; a listing is complete however many keys there are.
+//!
+//! Calls block; they come from upload and download threads, never from the packet path.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use crate::time::Timestamp;
+
+/// A SHA-256.
+pub type Digest = [u8; 32];
+
+/// What an object is made of.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// Bytes at hand.
+    Bytes(&'a [u8]),
+    /// A file, read while it is sent.
+    File(&'a Path),
+}
+
+/// How an object is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// SHA-256 of the body, computed by whoever sealed it; checked by the store where it can.
+    pub sha256: Digest,
+    /// MIME type.
+    pub content_type: &'static str,
+    /// Lock asked for; `None` leaves the bucket's own default.
+    pub lock: Option<Lock>,
+    /// Legal hold asked for.
+    pub legal_hold: bool,
+    /// Whether the key must not exist yet. Scripts' own uploads are plain puts.
+    pub write_once: bool,
+}
+
+/// A retention asked for or found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Object Lock modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Can be lifted with `s3:BypassGovernanceRetention`.
+    Governance,
+    /// Nobody can lift it.
+    Compliance,
+}
+
+/// What is known of the lock of an object after it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockState {
+    /// Read back from the store.
+    Locked(Lock),
+    /// Read back: there is none.
+    NotLocked,
+    /// Reading it back was denied, or the store has no locks to ask for.
+    NotVerified,
+}
+
+/// What a put led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Version of the object; `None` where the store keeps none.
+    pub version: Option<String>,
+    /// Lock as read back.
+    pub lock: LockState,
+    /// Whether an equal object was there already.
+    pub existed: bool,
+    /// Sentences about what the store did not keep (a condition ignored, a checksum not kept).
+    pub remarks: Vec<String>,
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Version to read; `None` where the store keeps none.
+    pub version: Option<String>,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// What hides or doubles it.
+    pub oddity: Option<Oddity>,
+}
+
+/// Why a listing entry is not simply there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Oddity {
+    /// A delete marker hides it from plain listings.
+    HiddenByMarker,
+    /// Later versions lie over the first one.
+    NewerVersions(usize),
+}
+
+/// A place for write-once objects.
+pub trait Store: Send + Sync {
+    /// What people call it: `s3://bucket/prefix`, a folder's path.
+    fn name(&self) -> String;
+
+    /// Writes an object, once and for good when `options.write_once`.
+    fn put(&self, key: &str, body: Body<'_>, options: &PutOptions) -> Result<Receipt, StoreError>;
+
+    /// Calls `each` for every object whose key starts with `prefix`, in key order, looking through
+    /// delete markers to the first version where the rights allow; `each` answers whether to go on.
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), StoreError>;
+
+    /// Opens an object, or `range` (start, end exclusive) of it.
+    fn get(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        range: Option<(u64, u64)>,
+    ) -> Result<Box<dyn Read + Send>, StoreError>;
+
+    /// Whether exactly this key exists; its entry.
+    fn head(&self, key: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// Deletes every object below `prefix`, for `vendor.s3.clear` alone; recorders never call it.
+    fn clear(&self, prefix: &str) -> Result<u64, StoreError>;
+
+    /// What the store is: region, lock, versioning, default retention, encryption, public access.
+    fn facts(&self) -> BTreeMap<&'static str, String>;
+}
+
+/// Why a store did not do what it was asked.
+///
+/// Every variant carries the sentence for people, with bucket, key and, where it can be known, the
+/// identity used and the permission that is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is other content under the key.
+    #[error("{0}")]
+    Exists(String),
+    /// No such object, bucket or folder.
+    #[error("{0}")]
+    Missing(String),
+    /// The identity has not the right.
+    #[error("{0}")]
+    Denied(String),
+    /// No usable credentials: none found, expired, refused.
+    #[error("{0}")]
+    Credentials(String),
+    /// The request or its target is wrong (region, name, key, archived object) and trying again
+    /// will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// Network, throttling, server error: trying again may help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Disk or file.
+    #[error("{0}")]
+    Io(String),
+}
+
+impl StoreError {
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Unavailable(_) | StoreError::Io(_) | StoreError::Credentials(_)
+        )
+    }
+}

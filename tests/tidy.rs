@@ -1,0 +1,144 @@
+//! House rules that a compiler cannot hold: module headers, room borders, unfinished marks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room with the rooms it may use; `cli` and `main.rs` may use all.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("bytes", &[]),
+    ("time", &[]),
+    ("packet", &["bytes", "time"]),
+    // `item` here is `Origin` alone: a source knows the node its packets come from.
+    ("capture", &["packet", "bytes", "time", "item"]),
+    ("flow", &["packet", "bytes", "time"]),
+    ("synth", &["packet", "bytes", "time"]),
+    ("item", &["packet", "time"]),
+    ("dissect", &["item", "flow", "packet", "bytes", "time"]),
+    ("resolve", &["item", "packet", "time"]),
+    ("kfl", &["item", "packet", "time"]),
+    ("script", &["packet", "item", "kfl", "time"]),
+    ("store", &["time"]),
+    ("spool", &["packet", "flow", "time"]),
+    (
+        "record",
+        &["spool", "store", "packet", "item", "kfl", "resolve", "time"],
+    ),
+];
+
+/// Rooms at the rim that may use all rooms above them.
+const RIM: &[&str] = &["pipeline", "investigate", "server", "cli"];
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, into);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut found,
+    );
+    found.sort();
+    assert!(
+        found.len() > 10,
+        "the walk over src found {} files",
+        found.len()
+    );
+    found
+}
+
+fn room_of(path: &Path) -> String {
+    let below = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .unwrap();
+    let first = below
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("//! "),
+            "{} has no module header",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn rooms_use_only_what_the_map_allows() {
+    let mut wrong = Vec::new();
+    for path in sources() {
+        let room = room_of(&path);
+        if room == "lib" || room == "main" {
+            continue;
+        }
+        let allowed: Vec<&str> = match ROOMS.iter().find(|(name, _)| *name == room) {
+            Some((_, allowed)) => allowed.to_vec(),
+            None => {
+                let rank = RIM
+                    .iter()
+                    .position(|name| *name == room)
+                    .unwrap_or_else(|| panic!("room {room} is not on the map"));
+                ROOMS
+                    .iter()
+                    .map(|(name, _)| *name)
+                    .chain(RIM[..rank].iter().copied())
+                    .collect()
+            }
+        };
+        let text = fs::read_to_string(&path).unwrap();
+        // What stands below a test marker may use what it likes.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for line in code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            for used in line.split("crate::").skip(1) {
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                if used != room && !allowed.contains(&used.as_str()) && !path.ends_with("tests.rs")
+                {
+                    wrong.push(format!("{}: {room} may not use {used}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["todo", "!("].concat(),
+        ["unimplemented", "!("].concat(),
+    ];
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        for mark in &marks {
+            assert!(
+                !text.contains(mark.as_str()),
+                "{} holds {mark}",
+                path.display()
+            );
+        }
+    }
+}

