@@ -1,0 +1,228 @@
+//! Every configuration key: name, type, default, and what becomes of it here.
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyType {
+    /// Text.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A Kubernetes quantity in bytes, as `500Mi`.
+    Quantity,
+    /// A duration with a unit, as `90s` or `1h30m`.
+    Duration,
+    /// A list of text.
+    List,
+    /// Names of the user's own with any values.
+    Map,
+    /// A list of objects of the user's own.
+    Objects,
+}
+
+/// What becomes of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It does what it says.
+    Honoured,
+    /// Accepted; there is nothing here that it could change.
+    Harmless,
+    /// Accepted, not acted on in this version.
+    NotYet,
+    /// Not acted on in this version, and what is captured would differ: said at start.
+    NotYetCapture,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigKey {
+    /// Dotted path.
+    pub path: &'static str,
+    /// Type.
+    pub kind: KeyType,
+    /// Default as JSON text.
+    pub default: &'static str,
+    /// What becomes of it.
+    pub status: Status,
+    /// One sentence.
+    pub doc: &'static str,
+}
+
+const fn key(
+    path: &'static str,
+    kind: KeyType,
+    default: &'static str,
+    status: Status,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey {
+        path,
+        kind,
+        default,
+        status,
+        doc,
+    }
+}
+
+use KeyType::{Bool, Duration, Int, List, Map, Objects, Quantity, Text};
+use Status::{Harmless, Honoured, NotYet, NotYetCapture};
+
+/// The keys, in the order in which `config` prints them.
+#[rustfmt::skip]
+pub static KEYS: &[ConfigKey] = &[
+    key("tap.regex", Text, r#"".*""#, NotYetCapture, "pods to capture, by name"),
+    key("tap.namespaces", List, "[]", NotYetCapture, "namespaces to capture; empty means all"),
+    key("tap.excludedNamespaces", List, "[]", NotYetCapture, "namespaces to leave out"),
+    key("tap.interface", Text, r#""any""#, Honoured, "network interface to capture on"),
+    key("tap.bpfOverride", Text, r#""""#, Honoured, "capture filter in tcpdump syntax"),
+    key("tap.snaplen", Int, "262144", Honoured, "octets kept of each packet"),
+    key("tap.bufferSize", Quantity, r#""64Mi""#, Honoured, "kernel buffer of the capture"),
+    key("tap.workers", Int, "0", Honoured, "threads that reassemble and dissect; 0 takes what the machine has"),
+    key("tap.storageLimit", Quantity, r#""5Gi""#, Honoured, "disk for spool, open reels, outbox and script folders together"),
+    key("tap.dataDir", Text, r#""""#, Honoured, "folder for all of that; empty means ~/.tapedeck/data"),
+    key("tap.nodeName", Text, r#""""#, Honoured, "name of this node; empty means the host name"),
+    key("tap.clusterName", Text, r#""local""#, Honoured, "name of the cluster in object keys"),
+    key("tap.proxy.host", Text, r#""127.0.0.1""#, Honoured, "address of the dashboard"),
+    key("tap.proxy.front.port", Int, "8899", Honoured, "port of the dashboard"),
+    key("tap.proxy.hub.port", Int, "8898", Harmless, "everything goes through the front port"),
+    key("tap.proxy.hub.srvPort", Int, "8898", Harmless, "everything goes through the front port"),
+    key("tap.proxy.worker.srvPort", Int, "8897", Harmless, "everything goes through the front port"),
+    key("tap.capture.captureSelf", Bool, "false", Honoured, "record tapedeck's own connections too"),
+    key("tap.capture.dissection.enabled", Bool, "true", NotYet, "dissect while capturing"),
+    key("tap.capture.dissection.stopAfter", Duration, r#""5m""#, Harmless, "dissection goes on as long as the run"),
+    key("tap.capture.raw.enabled", Bool, "true", NotYet, "keep every packet in the spool"),
+    key("tap.capture.raw.storageSize", Quantity, r#""1Gi""#, Harmless, "tap.storageLimit bounds the spool"),
+    key("tap.capture.dbMaxSize", Quantity, r#""500Mi""#, Honoured, "memory for the rows of the dashboard"),
+    key("tap.enabledDissectors", List, r#"["amqp","dns","http","icmp","kafka","mongodb","mysql","postgresql","redis","ws","tlsx","ldap","radius","diameter"]"#, Honoured, "protocols that are dissected"),
+    key("tap.portMapping", Map, "{}", NotYet, "further ports of a protocol"),
+    key("tap.customMacros", Map, r#"{"https":"tls and (http or http2)"}"#, NotYet, "KFL macros of your own"),
+    key("tap.globalFilter", Text, r#""""#, NotYet, "KFL that every item must match"),
+    key("tap.defaultFilter", Text, r#""""#, Honoured, "KFL that the dashboard opens with"),
+    key("tap.pcap", Text, r#""""#, Honoured, "recorded source instead of a live one"),
+    key("tap.dryRun", Bool, "false", NotYet, "print what would be captured and end"),
+    key("tap.serviceMesh", Bool, "true", NotYetCapture, "traffic of service meshes before encryption"),
+    key("tap.tls", Bool, "true", NotYetCapture, "traffic of TLS libraries before encryption"),
+    key("tap.ipv6", Bool, "true", Harmless, "IPv6 is always read"),
+    key("tap.packetCapture", Text, r#""best""#, Harmless, "libpcap is the one way of capture"),
+    key("tap.noKernelModule", Bool, "false", Harmless, "there is no kernel module"),
+    key("tap.persistentStorage", Bool, "false", Harmless, "for releases in a cluster"),
+    key("tap.persistentStorageStatic", Bool, "false", Harmless, "for releases in a cluster"),
+    key("tap.storageClass", Text, r#""standard""#, Harmless, "for releases in a cluster"),
+    key("tap.ignoreTainted", Bool, "false", Harmless, "for releases in a cluster"),
+    key("tap.debug", Bool, "false", Honoured, "log everything"),
+    key("tap.docker", Map, "{}", Harmless, "there is no container on a laptop"),
+    key("tap.release", Map, r#"{"name":"tapedeck","namespace":"default"}"#, Harmless, "for releases in a cluster"),
+    key("tap.resources", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.labels", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.annotations", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.nodeSelectorTerms", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.auth", Map, "{}", Harmless, "the dashboard is protected by its token"),
+    key("tap.ingress", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.routing", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.securityContext", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.telemetry.enabled", Bool, "true", Harmless, "there is no telemetry"),
+    key("tap.metrics.port", Int, "49100", NotYet, "port of the Prometheus metrics"),
+    key("tap.dashboard.entriesLimit", Text, r#""300000""#, Honoured, "rows that the dashboard holds"),
+    key("tap.misc.jsonTTL", Duration, r#""5m""#, Harmless, "items are bounded in bytes"),
+    key("tap.misc.pcapTTL", Duration, r#""0""#, Harmless, "streams are bounded in bytes, by the spool"),
+    key("tap.misc.pcapErrorTTL", Duration, r#""0""#, Harmless, "streams are bounded in bytes, by the spool"),
+    key("tap.misc.trafficSampleRate", Int, "100", NotYetCapture, "share of streams to capture, in percent"),
+    key("tap.misc.tcpStreamChannelTimeoutMs", Int, "10000", Harmless, "streams end by their own timeouts"),
+    key("tap.misc.tcpStreamChannelTimeoutShow", Bool, "false", Harmless, "streams end by their own timeouts"),
+    key("tap.misc.resolutionStrategy", Text, r#""auto""#, Harmless, "names come from the history"),
+    key("tap.misc.duplicateTimeframe", Duration, r#""200ms""#, Harmless, "second sights are always left out"),
+    key("tap.misc.detectDuplicates", Bool, "false", Harmless, "second sights are always left out"),
+    key("tap.misc.staleTimeoutSeconds", Int, "30", Harmless, "streams end by their own timeouts"),
+    key("tap.misc.tcpFlowTimeout", Int, "1200", Honoured, "seconds after which an idle TCP stream ends"),
+    key("tap.misc.udpFlowTimeout", Int, "60", Honoured, "seconds after which an idle UDP conversation ends"),
+    key("tap.delayedDissection", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.snapshots", Map, "{}", NotYet, "snapshots to a cloud store"),
+    key("scripting.enabled", Bool, "true", Honoured, "run scripts"),
+    key("scripting.env", Map, "{}", Honoured, "what scripts see as env; RECORDING_KFL switches recording on"),
+    key("scripting.consts", Map, "{}", Honoured, "older name of scripting.env"),
+    key("scripting.source", Text, r#""""#, Honoured, "folder of scripts"),
+    key("scripting.sources", List, "[]", Honoured, "further folders or files"),
+    key("scripting.watchScripts", Bool, "true", Honoured, "follow changes of the folders"),
+    key("scripting.active", List, "[]", Honoured, "titles or file names of the scripts to run; empty means all"),
+    key("scripting.console", Bool, "true", Honoured, "print the script console while tapping"),
+    key("scripting.allowClear", Bool, "false", Honoured, "let scripts delete what they uploaded"),
+    key("scripting.recorder", Text, r#""native""#, Honoured, "who records: native, script or both"),
+    key("scripting.memoryLimit", Quantity, r#""1Gi""#, Honoured, "address space of one script"),
+    key("scripting.hookTimeout", Duration, r#""1s""#, Honoured, "time that one call of a hook may take"),
+    key("recording.format", Text, r#""pcapng""#, Honoured, "format of sealed packets: pcapng or pcap"),
+    key("recording.destination", Text, r#""""#, Honoured, "store to record to: s3://bucket/prefix or a folder; empty means S3_BUCKET, else a folder"),
+    key("recording.sealFirst", Duration, r#""60s""#, Honoured, "longest wait before the first reel after a match is sealed"),
+    key("recording.sealEvery", Duration, r#""5m""#, Honoured, "longest time that a reel stays open"),
+    key("recording.sealBytes", Quantity, r#""64Mi""#, Honoured, "size at which a reel is sealed"),
+    key("recording.heartbeat", Duration, r#""1h""#, Honoured, "time between manifests when nothing matches"),
+    key("recording.lock.mode", Text, r#""""#, Honoured, "GOVERNANCE, COMPLIANCE, or empty for the bucket's own default"),
+    key("recording.lock.retention", Duration, r#""""#, Honoured, "how long sealed objects are locked"),
+    key("recording.lock.acknowledgeDays", Int, "0", Honoured, "days of a COMPLIANCE lock, written once more to confirm them"),
+    key("recording.lock.maxDays", Int, "400", Honoured, "longest COMPLIANCE lock that is accepted"),
+    key("recording.lock.legalHold", Bool, "false", Honoured, "put a legal hold on sealed objects"),
+    key("recordings", Objects, "[]", NotYet, "recordings by name"),
+    key("s3.endpoint", Text, r#""""#, Honoured, "S3-compatible server"),
+    key("s3.region", Text, r#""""#, Honoured, "region; empty means found from the bucket"),
+    key("s3.pathStyle", Bool, "false", Honoured, "bucket name in the path, as most S3-compatible servers want"),
+    key("s3.profile", Text, r#""""#, Honoured, "profile of the shared AWS configuration"),
+    key("kube.configPath", Text, r#""""#, NotYet, "kubeconfig"),
+    key("kube.context", Text, r#""""#, NotYet, "kubeconfig context"),
+    key("logs.file", Text, r#""""#, NotYet, "target of the log archive"),
+    key("logs.grep", Text, r#""""#, NotYet, "filter of the log archive"),
+    key("dumpLogs", Bool, "false", NotYet, "write the log archive when tap ends"),
+    key("pcapdump", Map, "{}", NotYet, "raw capture out of all nodes"),
+    key("headless", Bool, "false", Honoured, "do not open the browser"),
+    key("logLevel", Text, r#""warning""#, Honoured, "error, warning, info, debug or trace"),
+    key("timezone", Text, r#""""#, Harmless, "the browser's own"),
+    key("license", Text, r#""""#, Harmless, "no licence is needed"),
+    key("internetConnectivity", Bool, "true", Harmless, "nothing is fetched from anywhere"),
+    key("cloudApiUrl", Text, r#""""#, Harmless, "there is no cloud service"),
+    key("cloudLicenseEnabled", Bool, "false", Harmless, "there is no cloud service"),
+    key("demoModeEnabled", Bool, "false", Harmless, "there is no cloud service"),
+    key("supportChatEnabled", Bool, "false", Harmless, "there is no cloud service"),
+    key("betaEnabled", Bool, "false", Harmless, "there is no cloud service"),
+    key("manifests.dump", Bool, "false", Harmless, "for releases in a cluster"),
+    key("config.regenerate", Bool, "false", Harmless, "see config --regenerate"),
+];
+
+/// Names under `scripting.env` that this program and the stock scripts read; near misses are warned about.
+pub static ENV_NAMES: &[&str] = &[
+    "RECORDING_KFL",
+    "S3_BUCKET",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "S3_ENDPOINT",
+    "S3_PATH_STYLE",
+    "S3_PREFIX",
+    "S3_SSE",
+    "S3_KMS_KEY_ID",
+    "GCS_BUCKET",
+    "GCS_SA_KEY_JSON",
+    "AZURE_CONTAINER_NAME",
+    "AZURE_ACCOUNT_NAME",
+    "AZURE_ACCOUNT_KEY",
+    "AZURE_CONNECTION_STRING",
+    "SLACK_WEBHOOK",
+    "SLACK_AUTH_TOKEN",
+    "SLACK_CHANNEL_ID",
+    "WEBHOOK_URL",
+    "INFLUXDB_URL",
+    "INFLUXDB_TOKEN",
+    "INFLUXDB_ORGANIZATION",
+    "INFLUXDB_ORG",
+    "INFLUXDB_BUCKET",
+    "INFLUXDB_MEASUREMENT",
+    "ELASTIC_CLOUD_ID",
+    "ELASTIC_API_KEY",
+    "ELASTIC_API_ID",
+    "ELASTIC_INDEX",
+    "KINESIS_STREAM_NAME",
+    "KINESIS_MIN_BATCH_SIZE",
+    "OPENAI_API_KEY",
+    "APICALLS_KFL",
+    "APICALLS_S3_BUCKET",
+    "ZAP_APIKEY",
+    "ZAP_SERVER_URL",
+];

@@ -1,0 +1,62 @@
+//! Colours on the terminal, and only there.
+
+use std::io::IsTerminal;
+
+/// Colours for one stream; empty text where colours are off.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    on: bool,
+}
+
+impl Style {
+    /// Colours for stderr: off when it is no terminal or `NO_COLOR` is set to anything.
+    pub fn stderr() -> Style {
+        Style {
+            on: std::io::stderr().is_terminal() && !no_color(),
+        }
+    }
+
+    /// Colours for stdout, by the same rules.
+    pub fn stdout() -> Style {
+        Style {
+            on: std::io::stdout().is_terminal() && !no_color(),
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// For errors.
+    pub fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// For warnings.
+    pub fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// For what went well.
+    pub fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// For what matters less.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// For headings.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+}
+
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
