@@ -4,3 +4,6 @@
 //! effects. Never: files, sockets and clocks of its own inside a child.
 
 pub mod api;
+mod cron;
+pub mod folder;
+pub mod jobs;
