@@ -77,6 +77,10 @@ pub trait Source: Send {
     /// When the source cannot be read any further; what is in `batch` counts all the same.
     fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError>;
 
+    /// Takes in nothing new from now on: `fill` hands out what the system already holds (libpcap
+    /// hands packets over up to a second late), then says `End`.
+    fn finish(&mut self) {}
+
     /// Counts so far.
     fn counts(&mut self) -> SourceCounts;
 

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use crate::flow::{Chunk, Gap, StreamInfo};
-use crate::item::{Field, ItemError, ProtocolInfo, Value};
+use crate::item::{Columns, Field, ItemError, ProtocolInfo, Value};
 use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
@@ -28,6 +28,11 @@ pub trait Protocol: Sync {
 
     /// Fields of its items below `request`, `response` and `data`.
     fn fields(&self) -> &'static [Field];
+
+    /// What lists show of its items.
+    fn columns(&self) -> Columns {
+        Columns::default()
+    }
 
     /// Looks at the first bytes of a stream, both sides.
     fn probe(&self, probe: &Probe<'_>) -> Verdict;

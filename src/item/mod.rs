@@ -5,6 +5,7 @@
 //! JSON (altered `data`, `kfl match`), and later a Parquet row. Never: rendering that nobody asked
 //! for. The shape users see is the drop-in's data item (`docs/reference/item.md`).
 
+mod columns;
 pub mod flat;
 pub mod json;
 mod node;
@@ -12,13 +13,14 @@ mod node;
 pub(crate) mod sample;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
 use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
+pub use columns::{Columns, MAX_SUMMARY, shown};
 pub use node::{ItemNode, Kind, Node, lookup};
 pub use value::{Key, Lazy, Value, text_of};
 
@@ -111,7 +113,8 @@ pub struct Peer {
 impl Peer {
     /// A side without a name.
     pub fn unresolved(endpoint: Endpoint) -> Peer {
-        let none: Arc<str> = Arc::from("");
+        static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        let none = NONE.clone();
         Peer {
             endpoint,
             name: none.clone(),

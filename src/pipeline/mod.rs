@@ -1,1 +1,1 @@
-//! x
+//! The wiring: threads, bounded queues, shutdown.
