@@ -5,10 +5,16 @@
 //! in order ([`Reassembly`]). Never: sockets, clocks (time comes with the packets), protocol knowledge.
 //! Standards: RFC 9293 (TCP), RFC 768 (UDP), RFC 791 and RFC 8200 (fragments, put together in `packet`).
 
+mod reassembly;
+mod table;
+
 use bytes::Bytes;
 
 use crate::packet::{Direction, Endpoint, StreamName};
 use crate::time::Timestamp;
+
+pub use reassembly::{Budget, Datagrams, Reassembly, ReassemblyCounts, Segment, State};
+pub use table::{Assigned, Limits, Table, TableCounts};
 
 /// What is known of a stream when its first packet arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

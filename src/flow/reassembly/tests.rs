@@ -1,0 +1,398 @@
+//! Tests of reassembly.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ISN: u32 = 0xffff_fff0;
+
+/// A stream under test: segments go in by offset, text comes out.
+struct Bench {
+    stream: Reassembly,
+    events: Vec<Event>,
+    ordinal: u64,
+    ts: Timestamp,
+}
+
+impl Bench {
+    fn unopened() -> Bench {
+        Bench {
+            stream: Reassembly::new(Budget::new(Budget::DEFAULT_BYTES)),
+            events: Vec::new(),
+            ordinal: 0,
+            ts: Timestamp::from_secs(1000, 0),
+        }
+    }
+
+    fn opened() -> Bench {
+        let mut bench = Bench::unopened();
+        bench.raw(Direction::ToServer, ISN, 0, TcpFlags::SYN, b"", 0);
+        bench.raw(
+            Direction::ToClient,
+            5000,
+            ISN.wrapping_add(1),
+            TcpFlags::SYN | TcpFlags::ACK,
+            b"",
+            0,
+        );
+        bench
+    }
+
+    fn raw(
+        &mut self,
+        direction: Direction,
+        seq: u32,
+        ack: u32,
+        flags: u8,
+        payload: &[u8],
+        cut: u32,
+    ) {
+        let segment = Segment {
+            direction,
+            tcp: TcpHeader {
+                seq,
+                ack,
+                flags: TcpFlags(flags),
+                window: 1000,
+            },
+            payload: Bytes::copy_from_slice(payload),
+            wire_len: payload.len() as u32 + cut,
+            ts: self.ts,
+            ordinal: self.ordinal,
+        };
+        self.ordinal += 1;
+        self.stream.push(segment, &mut self.events);
+    }
+
+    /// A segment to the server at `offset`, without an acknowledgment.
+    fn data(&mut self, offset: u32, payload: &str) -> &mut Bench {
+        let seq = ISN.wrapping_add(1).wrapping_add(offset);
+        self.raw(Direction::ToServer, seq, 0, 0, payload.as_bytes(), 0);
+        self
+    }
+
+    /// The server acknowledges all before `offset`.
+    fn ack(&mut self, offset: u32, payload: &str) -> &mut Bench {
+        let ack = ISN.wrapping_add(1).wrapping_add(offset);
+        self.raw(
+            Direction::ToClient,
+            5001,
+            ack,
+            TcpFlags::ACK,
+            payload.as_bytes(),
+            0,
+        );
+        self
+    }
+
+    fn fin(&mut self, offset: u32) -> &mut Bench {
+        let seq = ISN.wrapping_add(1).wrapping_add(offset);
+        self.raw(Direction::ToServer, seq, 0, TcpFlags::FIN, b"", 0);
+        self
+    }
+
+    fn finish(&mut self) -> &mut Bench {
+        self.stream.finish(self.ts, self.ordinal, &mut self.events);
+        self
+    }
+
+    /// What came out: text as it is, `<n>` for a gap, `$` for FIN, `!` for RST.
+    fn out(&self, direction: Direction) -> String {
+        let mut next = None;
+        let mut text = String::new();
+        for event in &self.events {
+            match event {
+                Event::Chunk(chunk) if chunk.direction == direction => {
+                    assert!(!chunk.bytes.is_empty());
+                    assert_eq!(chunk.offset, next.unwrap_or(chunk.offset));
+                    next = Some(chunk.offset + chunk.bytes.len() as u64);
+                    text.push_str(&String::from_utf8_lossy(&chunk.bytes));
+                }
+                Event::Gap(gap) if gap.direction == direction => {
+                    assert!(gap.len > 0);
+                    assert_eq!(gap.offset, next.unwrap_or(gap.offset));
+                    next = Some(gap.offset + gap.len);
+                    text.push_str(&format!("<{}>", gap.len));
+                }
+                Event::Fin(of) if *of == direction => text.push('$'),
+                Event::Rst(of) if *of == direction => text.push('!'),
+                _ => {}
+            }
+        }
+        text
+    }
+
+    fn to_server(&self) -> String {
+        self.out(Direction::ToServer)
+    }
+}
+
+#[test]
+fn segments_in_order_pass_as_they_are_over_the_wrap() {
+    let mut bench = Bench::opened();
+    bench.data(0, "0123456789abcdef").data(16, "ghi").fin(19);
+    assert_eq!(bench.to_server(), "0123456789abcdefghi$");
+    assert_eq!(bench.stream.counts().segments, 2);
+    assert_eq!(bench.stream.held_bytes(), 0);
+}
+
+#[test]
+fn a_reordered_segment_waits_for_the_one_before() {
+    let mut bench = Bench::opened();
+    bench.data(3, "def").fin(6);
+    assert_eq!(bench.to_server(), "");
+    bench.data(0, "abc");
+    assert_eq!(bench.to_server(), "abcdef$");
+    assert_eq!(bench.stream.counts().out_of_order, 1);
+    assert_eq!(bench.stream.budget.used(), 0);
+}
+
+#[test]
+fn overlap_keeps_the_first_copy() {
+    let mut bench = Bench::opened();
+    bench.data(4, "EFGH").data(2, "xxxxxxxx").data(0, "ab");
+    assert_eq!(bench.to_server(), "abxxEFGHxx");
+    bench.data(0, "______________z");
+    assert_eq!(bench.to_server(), "abxxEFGHxx____z");
+    assert_eq!(bench.stream.counts().overlaps, 2);
+}
+
+#[test]
+fn retransmissions_and_keep_alives_bring_nothing() {
+    let mut bench = Bench::opened();
+    bench
+        .data(0, "abc")
+        .data(0, "abc")
+        .data(2, "X")
+        .data(3, "")
+        .data(3, "d");
+    assert_eq!(bench.to_server(), "abcd");
+    assert_eq!(bench.stream.counts().retransmissions, 1);
+    assert_eq!(bench.stream.counts().keep_alives, 1);
+}
+
+#[test]
+fn an_acknowledgment_with_an_answer_makes_a_hole_a_gap() {
+    let mut bench = Bench::opened();
+    bench.data(0, "ab").data(6, "gh").ack(8, "answer");
+    assert_eq!(bench.to_server(), "ab<4>gh");
+    let answer = bench.events.last().unwrap();
+    assert!(matches!(answer, Event::Chunk(chunk) if chunk.bytes == "answer"));
+}
+
+#[test]
+fn one_bare_acknowledgment_may_be_early() {
+    let mut bench = Bench::opened();
+    bench.data(0, "ab").ack(5, "").data(2, "cde");
+    assert_eq!(bench.to_server(), "abcde");
+    bench.ack(9, "").ack(9, "");
+    assert_eq!(bench.to_server(), "abcde<4>");
+}
+
+#[test]
+fn several_holes_under_one_acknowledgment_all_become_gaps() {
+    let mut bench = Bench::opened();
+    bench.data(2, "c").data(5, "f").data(9, "j").ack(8, "x");
+    assert_eq!(bench.to_server(), "<2>c<2>f<2>");
+    bench.data(8, "i");
+    assert_eq!(bench.to_server(), "<2>c<2>f<2>ij");
+}
+
+#[test]
+fn a_mad_acknowledgment_is_not_believed() {
+    let mut bench = Bench::opened();
+    bench
+        .data(0, "ab")
+        .ack(2_000_000_000, "x")
+        .ack(2_000_000_000, "y");
+    bench.data(2, "cd");
+    assert_eq!(bench.to_server(), "abcd");
+}
+
+#[test]
+fn the_end_hands_out_what_waits() {
+    let mut bench = Bench::opened();
+    bench.data(3, "d").fin(6).finish();
+    assert_eq!(bench.to_server(), "<3>d<2>$");
+    bench.finish();
+    assert_eq!(bench.to_server(), "<3>d<2>$");
+}
+
+#[test]
+fn a_stream_without_handshake_begins_with_its_first_byte() {
+    let mut bench = Bench::unopened();
+    bench.raw(Direction::ToServer, 77, 5001, TcpFlags::ACK, b"abc", 0);
+    bench.raw(Direction::ToClient, 5001, 80, TcpFlags::ACK, b"xyz", 0);
+    bench.raw(Direction::ToServer, 80, 5004, TcpFlags::ACK, b"def", 0);
+    assert_eq!(bench.to_server(), "abcdef");
+    assert_eq!(bench.out(Direction::ToClient), "xyz");
+    let Event::Chunk(first) = &bench.events[0] else {
+        panic!("a chunk comes first");
+    };
+    assert_eq!(first.offset, 0);
+}
+
+#[test]
+fn a_capture_that_begins_with_a_keep_alive_drops_its_byte() {
+    let mut bench = Bench::unopened();
+    bench.raw(Direction::ToClient, 5001, 80, TcpFlags::ACK, b"", 0);
+    bench.raw(Direction::ToServer, 79, 5001, TcpFlags::ACK, b"\0", 0);
+    bench.raw(Direction::ToServer, 80, 5001, TcpFlags::ACK, b"abc", 0);
+    assert_eq!(bench.to_server(), "abc");
+}
+
+#[test]
+fn without_acknowledgments_a_hole_is_given_up_after_a_while() {
+    let mut bench = Bench::unopened();
+    bench.raw(Direction::ToServer, ISN, 0, TcpFlags::SYN, b"", 0);
+    bench.data(0, "ab").data(4, "ef");
+    bench.ts = bench.ts + Duration::from_secs(3);
+    bench.data(6, "gh");
+    assert_eq!(bench.to_server(), "ab");
+    bench.ts = bench.ts + Duration::from_secs(2);
+    bench.data(8, "ij");
+    assert_eq!(bench.to_server(), "ab<2>efghij");
+}
+
+#[test]
+fn a_truncated_segment_leaves_a_gap() {
+    let mut bench = Bench::opened();
+    bench.raw(Direction::ToServer, ISN.wrapping_add(1), 0, 0, b"ab", 5);
+    bench.data(7, "hi");
+    assert_eq!(bench.to_server(), "ab<5>hi");
+    assert_eq!(bench.stream.counts().truncated, 1);
+}
+
+#[test]
+fn data_on_the_syn_is_the_first_data() {
+    let mut bench = Bench::unopened();
+    bench.raw(Direction::ToServer, ISN, 0, TcpFlags::SYN, b"early", 0);
+    bench.data(5, " late");
+    assert_eq!(bench.to_server(), "early late");
+}
+
+#[test]
+fn a_reset_hands_out_what_its_sender_had_in_flight() {
+    let mut bench = Bench::opened();
+    bench.data(2, "cd");
+    bench.raw(
+        Direction::ToServer,
+        ISN.wrapping_add(5),
+        0,
+        TcpFlags::RST,
+        b"",
+        0,
+    );
+    bench.raw(
+        Direction::ToServer,
+        ISN.wrapping_add(5),
+        0,
+        TcpFlags::RST,
+        b"",
+        0,
+    );
+    assert_eq!(bench.to_server(), "<2>cd!");
+}
+
+#[test]
+fn bytes_behind_the_fin_are_counted_and_left_out() {
+    let mut bench = Bench::opened();
+    bench.data(0, "ab").fin(2).data(2, "late").data(1, "bc");
+    assert_eq!(bench.to_server(), "ab$");
+    assert_eq!(bench.stream.counts().after_fin, 2);
+}
+
+#[test]
+fn memory_behind_a_hole_is_capped() {
+    let mut bench = Bench::opened();
+    let block = "x".repeat(60_000);
+    for index in 0..220 {
+        bench.data(1 + index * 60_000, &block);
+        assert!(bench.stream.held_bytes() <= MAX_HELD_BYTES);
+    }
+    assert_eq!(bench.stream.counts().capped, 1);
+    assert_eq!(bench.stream.counts().gap_bytes, 1);
+    assert_eq!(bench.to_server().len(), 220 * 60_000 + "<1>".len());
+}
+
+#[test]
+fn the_budget_is_shared_and_given_back() {
+    let budget = Budget::new(1000);
+    let mut first = Bench::opened();
+    first.stream.budget = budget.clone();
+    let mut second = Bench::opened();
+    second.stream.budget = budget.clone();
+    first.data(1, &"x".repeat(700));
+    assert_eq!(first.to_server(), "");
+    second.data(1, &"y".repeat(700));
+    assert!(second.to_server().starts_with("<1>yyy"));
+    drop(first);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_saved_stream_goes_on_where_it_stood() {
+    let mut bench = Bench::opened();
+    bench.data(0, "abc").ack(3, "xyz");
+    let state = State::from_bytes(&bench.stream.state().to_bytes()).unwrap();
+    assert_eq!(state, bench.stream.state());
+    let mut later = Bench::unopened();
+    later.stream = Reassembly::resume(&state, Budget::new(1000));
+    later.data(1, "bcde");
+    assert_eq!(later.to_server(), "de");
+    let Event::Chunk(chunk) = &later.events[0] else {
+        panic!("a chunk comes first");
+    };
+    assert_eq!(chunk.offset, 3);
+}
+
+/// Cuts `len` bytes into segments with overlaps, in any order.
+fn cuts(len: usize) -> impl Strategy<Value = Vec<(usize, usize)>> {
+    let pieces = proptest::collection::vec((0..len, 1..40usize), 0..60);
+    (pieces, 1..30usize).prop_perturb(move |(mut pieces, step), mut rng| {
+        pieces.extend((0..len).step_by(step).map(|at| (at, step)));
+        for index in (1..pieces.len()).rev() {
+            pieces.swap(index, rng.random_range(0..=index));
+        }
+        pieces
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_order_duplication_or_cut_gives_the_same_stream(pieces in cuts(200), isn in any::<u32>()) {
+        let whole: Vec<u8> = (0..200).map(|at| b'a' + (at * 7 % 26) as u8).collect();
+        let mut bench = Bench::unopened();
+        bench.raw(Direction::ToServer, isn, 0, TcpFlags::SYN, b"", 0);
+        for (at, len) in pieces {
+            let end = (at + len).min(whole.len());
+            let seq = isn.wrapping_add(1).wrapping_add(at as u32);
+            let fin = if end == whole.len() { TcpFlags::FIN } else { 0 };
+            bench.raw(Direction::ToServer, seq, 0, fin, &whole[at..end], 0);
+        }
+        prop_assert_eq!(bench.to_server(), String::from_utf8(whole).unwrap() + "$");
+        prop_assert_eq!(bench.stream.held_bytes(), 0);
+        prop_assert_eq!(bench.stream.budget.used(), 0);
+        prop_assert_eq!(bench.stream.counts().gaps, 0);
+    }
+
+    #[test]
+    fn no_segments_make_offsets_jump_or_go_back(
+        segments in proptest::collection::vec(
+            (any::<bool>(), prop_oneof![0..400u32, any::<u32>()], prop_oneof![0..400u32, any::<u32>()],
+             any::<u8>(), 0..50usize, prop_oneof![Just(0), 0..2000u32]),
+            1..60,
+        )
+    ) {
+        let mut bench = Bench::unopened();
+        for (up, seq, ack, flags, len, cut) in segments {
+            let direction = if up { Direction::ToServer } else { Direction::ToClient };
+            bench.raw(direction, seq, ack, flags, &vec![b'x'; len], cut);
+        }
+        bench.finish();
+        // `out` asserts that each event begins where the one before ended.
+        bench.out(Direction::ToServer);
+        bench.out(Direction::ToClient);
+        prop_assert_eq!(bench.stream.budget.used(), 0);
+    }
+}

@@ -1,0 +1,271 @@
+//! Tests of the flow table.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+
+const SYN: u8 = TcpFlags::SYN;
+const ACK: u8 = TcpFlags::ACK;
+const FIN: u8 = TcpFlags::FIN;
+const RST: u8 = TcpFlags::RST;
+
+/// A table under test; packets go between 10.0.0.1:40000 (client) and 10.0.0.2:80.
+struct Bench {
+    table: Table,
+    ordinal: u64,
+    now: Timestamp,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Bench {
+        Bench {
+            table: Table::new(limits),
+            ordinal: 0,
+            now: Timestamp::from_secs(1_700_000_000, 0),
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) -> &mut Bench {
+        self.now = self.now + Duration::from_secs(seconds);
+        self
+    }
+
+    fn packet(&mut self, tuple: FiveTuple, tcp: Option<TcpHeader>, payload: u32) -> Assigned {
+        let layers = Layers {
+            tuple,
+            payload_start: 54,
+            payload_len: payload,
+            payload_wire_len: payload,
+            tcp,
+            vlan: None,
+            datagram: None,
+        };
+        let assigned = self.table.assign(self.ordinal, self.now, &layers);
+        self.ordinal += 1;
+        assigned
+    }
+
+    fn tcp(&mut self, from_client: bool, flags: u8, seq: u32, ack: u32, payload: u32) -> Assigned {
+        let tuple = tuple(40000, 80, Transport::Tcp);
+        let tuple = if from_client { tuple } else { tuple.reversed() };
+        let header = TcpHeader {
+            seq,
+            ack,
+            flags: TcpFlags(flags),
+            window: 1,
+        };
+        self.packet(tuple, Some(header), payload)
+    }
+
+    fn handshake(&mut self, isn: u32) -> StreamId {
+        let first = self.tcp(true, SYN, isn, 0, 0);
+        self.tcp(false, SYN | ACK, 900, isn.wrapping_add(1), 0);
+        self.tcp(true, ACK, isn.wrapping_add(1), 901, 0);
+        first.info.name.stream
+    }
+
+    fn ended(&mut self) -> Vec<(u64, EndReason)> {
+        let mut out = Vec::new();
+        self.table.sweep(self.now, &mut out);
+        out.iter()
+            .map(|ended| (ended.stream.0, ended.reason))
+            .collect()
+    }
+}
+
+fn tuple(src: u16, dst: u16, transport: Transport) -> FiveTuple {
+    let endpoint = |last, port| Endpoint {
+        ip: Ipv4Addr::new(10, 0, 0, last).into(),
+        port,
+    };
+    FiveTuple {
+        src: endpoint(1, src),
+        dst: endpoint(2, dst),
+        transport,
+    }
+}
+
+#[test]
+fn both_directions_are_one_stream_named_after_its_first_packet() {
+    let mut bench = Bench::new();
+    bench.packet(tuple(1, 2, Transport::Udp), None, 9);
+    let syn = bench.tcp(true, SYN, 7, 0, 0);
+    assert!(syn.new);
+    assert_eq!(syn.direction, Direction::ToServer);
+    assert_eq!(syn.info.name.to_string(), "000000000001.pcap");
+    assert_eq!(syn.info.opening, Opening::Syn);
+    let answer = bench.tcp(false, SYN | ACK, 1, 8, 0);
+    assert!(!answer.new);
+    assert_eq!(answer.direction, Direction::ToClient);
+    assert_eq!(answer.info, syn.info);
+    assert_eq!(bench.table.len(), 2);
+}
+
+#[test]
+fn without_a_syn_the_opening_is_guessed() {
+    let answer = Bench::new().tcp(false, SYN | ACK, 1, 1, 0);
+    assert_eq!(
+        (answer.info.opening, answer.direction),
+        (Opening::SynAck, Direction::ToClient)
+    );
+    let data = Bench::new().tcp(false, ACK, 1, 1, 10);
+    assert_eq!(
+        (data.info.opening, data.info.server.port),
+        (Opening::Port, 80)
+    );
+    let mut bench = Bench::new();
+    let dns = bench.packet(tuple(53, 5353, Transport::Udp), None, 10);
+    assert_eq!(
+        (dns.info.opening, dns.info.server.port),
+        (Opening::Port, 53)
+    );
+    let game = bench.packet(tuple(7000, 8000, Transport::Udp), None, 10);
+    assert_eq!(
+        (game.info.opening, game.info.server.port),
+        (Opening::FirstPacket, 8000)
+    );
+}
+
+#[test]
+fn a_closed_stream_lingers_for_late_packets() {
+    let mut bench = Bench::new();
+    let stream = bench.handshake(7);
+    bench.tcp(true, FIN | ACK, 8, 901, 0);
+    bench.tcp(false, FIN | ACK, 901, 9, 0);
+    assert!(!bench.wait(3).tcp(true, ACK, 9, 902, 0).new);
+    assert_eq!(bench.ended(), []);
+    assert_eq!(bench.wait(13).ended(), [(stream.0, EndReason::Fin)]);
+    assert!(bench.table.is_empty());
+}
+
+#[test]
+fn a_new_syn_after_the_close_opens_a_new_stream() {
+    let mut bench = Bench::new();
+    let first = bench.handshake(7);
+    bench.tcp(true, FIN | ACK, 8, 901, 0);
+    bench.tcp(false, FIN | ACK, 901, 9, 0);
+    let second = bench.tcp(true, SYN, 70_000, 0, 0);
+    assert!(second.new);
+    assert_eq!(second.info.name.stream, StreamId(5));
+    assert_eq!(bench.ended(), [(first.0, EndReason::Fin)]);
+}
+
+#[test]
+fn a_syn_sent_again_is_the_same_stream_also_after_a_reset() {
+    let mut bench = Bench::new();
+    bench.tcp(true, SYN, 7, 0, 0);
+    assert!(!bench.wait(1).tcp(true, SYN, 7, 0, 0).new);
+    assert!(!bench.tcp(false, RST | ACK, 0, 8, 0).new);
+    assert!(!bench.wait(2).tcp(true, SYN, 7, 0, 0).new);
+    assert!(bench.tcp(true, SYN, 8000, 0, 0).new);
+    assert_eq!(bench.ended(), [(0, EndReason::Rst)]);
+}
+
+#[test]
+fn a_syn_with_another_number_after_silence_opens_a_new_stream() {
+    let mut bench = Bench::new();
+    let first = bench.handshake(7);
+    bench.tcp(true, ACK, 8, 901, 100);
+    assert!(!bench.wait(1).tcp(true, SYN, 5_000_000, 0, 0).new);
+    assert!(bench.wait(20).tcp(true, SYN, 9_000_000, 0, 0).new);
+    assert_eq!(bench.ended(), [(first.0, EndReason::Reused)]);
+}
+
+#[test]
+fn a_stray_syn_splits_a_busy_stream_only_when_it_is_answered() {
+    let mut bench = Bench::new();
+    let first = bench.handshake(7);
+    assert!(!bench.tcp(true, SYN, 5_000_000, 0, 0).new);
+    assert!(!bench.tcp(true, ACK, 8, 901, 100).new);
+    let answer = bench.tcp(false, SYN | ACK, 44_444, 5_000_001, 0);
+    assert!(answer.new);
+    assert_eq!(answer.direction, Direction::ToClient);
+    assert_eq!(bench.ended(), [(first.0, EndReason::Reused)]);
+}
+
+#[test]
+fn silence_ends_streams_each_kind_in_its_time() {
+    let mut bench = Bench::new();
+    bench.handshake(7);
+    bench.packet(tuple(5000, 53, Transport::Udp), None, 30);
+    bench.packet(tuple(0, 0, Transport::Other(1)), None, 30);
+    let lone = FiveTuple {
+        src: tuple(1, 1, Transport::Tcp).dst,
+        ..tuple(40001, 80, Transport::Tcp)
+    };
+    let header = TcpHeader {
+        seq: 1,
+        ack: 0,
+        flags: TcpFlags(SYN),
+        window: 1,
+    };
+    bench.packet(lone, Some(header), 0);
+    assert_eq!(bench.wait(59).ended(), []);
+    assert_eq!(
+        bench.wait(3).ended(),
+        [(3, EndReason::Idle), (4, EndReason::Idle)]
+    );
+    assert_eq!(bench.wait(12).ended(), [(5, EndReason::Idle)]);
+    assert_eq!(bench.wait(1200).ended(), [(0, EndReason::Idle)]);
+}
+
+#[test]
+fn silence_counts_without_a_sweep_too() {
+    let mut bench = Bench::new();
+    let udp = tuple(5000, 53, Transport::Udp);
+    bench.packet(udp, None, 30);
+    assert!(!bench.wait(50).packet(udp, None, 30).new);
+    assert!(bench.wait(62).packet(udp, None, 30).new);
+    assert_eq!(bench.ended(), [(0, EndReason::Idle)]);
+}
+
+#[test]
+fn a_clock_that_goes_back_ends_nothing() {
+    let mut bench = Bench::new();
+    let udp = tuple(5000, 53, Transport::Udp);
+    bench.packet(udp, None, 30);
+    bench.now = bench.now - Duration::from_secs(86_400);
+    assert!(!bench.packet(udp, None, 30).new);
+    assert_eq!(bench.ended(), []);
+    // Set back for good: time goes on from where it stood.
+    for _ in 0..STEP_BACK_PACKETS {
+        bench.packet(tuple(6000, 53, Transport::Udp), None, 30);
+    }
+    bench.wait(63);
+    bench.packet(tuple(6001, 53, Transport::Udp), None, 30);
+    assert_eq!(bench.ended().len(), 2);
+}
+
+#[test]
+fn a_full_table_lets_the_one_idle_longest_go() {
+    let mut bench = Bench::with(Limits {
+        max_flows: 2,
+        ..Limits::default()
+    });
+    let first = tuple(5000, 53, Transport::Udp);
+    let second = tuple(5001, 53, Transport::Udp);
+    bench.packet(first, None, 1);
+    bench.wait(1).packet(second, None, 1);
+    bench.wait(1).packet(first, None, 1);
+    bench.packet(tuple(5002, 53, Transport::Udp), None, 1);
+    assert_eq!(bench.ended(), [(1, EndReason::Evicted)]);
+    assert_eq!(bench.table.len(), 2);
+    assert_eq!(bench.table.counts().evicted, 1);
+}
+
+#[test]
+fn the_end_of_the_source_ends_all() {
+    let mut bench = Bench::new();
+    bench.handshake(7);
+    bench.packet(tuple(5000, 53, Transport::Udp), None, 30);
+    let mut out = Vec::new();
+    bench.table.end_all(&mut out);
+    assert!(out.iter().all(|ended| ended.reason == EndReason::SourceEnd));
+    assert_eq!(out.len(), 2);
+    assert!(bench.table.is_empty());
+    assert!(bench.tcp(true, ACK, 9, 9, 9).new);
+}
