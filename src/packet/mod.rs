@@ -12,6 +12,11 @@ use bytes::Bytes;
 
 use crate::time::Timestamp;
 
+pub mod fragments;
+pub mod headers;
+mod link;
+pub mod savefile;
+
 /// Largest `caplen` that is believed, libpcap's own bound for most link types (262,144 octets).
 pub const MAX_SNAPLEN: u32 = 262_144;
 
@@ -26,6 +31,8 @@ impl LinkType {
     pub const ETHERNET: LinkType = LinkType(1);
     /// IP without a link-layer header, as BSD wrote it.
     pub const RAW_BSD: LinkType = LinkType(12);
+    /// The same, as OpenBSD wrote it.
+    pub const RAW_OPENBSD: LinkType = LinkType(14);
     /// IP without a link-layer header.
     pub const RAW: LinkType = LinkType(101);
     /// OpenBSD loopback: address family in network byte order.
@@ -36,6 +43,8 @@ impl LinkType {
     pub const IPV4: LinkType = LinkType(228);
     /// IPv6 only.
     pub const IPV6: LinkType = LinkType(229);
+    /// Linux netfilter log.
+    pub const NFLOG: LinkType = LinkType(239);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: LinkType = LinkType(276);
 }

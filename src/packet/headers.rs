@@ -1,0 +1,609 @@
+//! Reads the headers of a packet, from the link layer to the transport.
+//!
+//! In: a captured record and its bytes. Out: [`Decoded`]: five-tuple, payload range, TCP fields, all
+//! as offsets. IP fragments are put together here, since only a whole datagram has ports.
+//! Packets cut by the snaplen are normal: the payload then has fewer bytes captured than on the
+//! wire. Checksums are not looked at: a sending host records them unfilled.
+//! Never: allocation per packet (a completed datagram is one), overlays, clocks.
+//! Standards: RFC 791, RFC 8200, RFC 4302 (authentication header), RFC 9293, RFC 768.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
+
+use crate::bytes::{Reader, Short};
+use crate::packet::fragments::{Datagram, Fragment, FragmentCounts, Fragments, Key};
+use crate::packet::link::{self, IpVersion, Network};
+use crate::packet::{Decoded, Endpoint, FiveTuple, Layers, Record, TcpFlags, TcpHeader, Transport};
+
+/// IPv6 extension headers that are passed over; RFC 8200 section 4.1 names seven, most once.
+const MAX_EXTENSIONS: usize = 16;
+
+const HOP_BY_HOP: u8 = 0;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const NO_NEXT_HEADER: u8 = 59;
+const DESTINATION_OPTIONS: u8 = 60;
+const SCTP: u8 = 132;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// What decoding hands out beside the headers.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Datagrams put together since the batch began; becomes [`Batch::datagrams`](crate::packet::Batch::datagrams).
+    pub datagrams: Vec<Bytes>,
+    /// Ordinals of the earlier fragments of the packet decoded last; with that packet's stream they
+    /// become [`Batch::adopted`](crate::packet::Batch::adopted). Emptied by each call.
+    pub earlier: Vec<u64>,
+}
+
+/// Reads packets' headers; keeps the fragments that wait for the rest of their datagram.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    fragments: Fragments,
+}
+
+impl Decoder {
+    /// A decoder that has seen nothing.
+    pub fn new() -> Decoder {
+        Decoder::default()
+    }
+
+    /// What the fragment table met.
+    pub fn fragment_counts(&self) -> FragmentCounts {
+        self.fragments.counts()
+    }
+
+    /// Reads the headers of the packet `ordinal`, whose captured bytes are `bytes`.
+    pub fn decode(
+        &mut self,
+        ordinal: u64,
+        record: &Record,
+        bytes: &[u8],
+        found: &mut Found,
+    ) -> Decoded {
+        found.earlier.clear();
+        let network = match link::find(record.linktype, bytes) {
+            Ok(Some(network)) => network,
+            Ok(None) => return Decoded::NotIp,
+            Err(Short { .. }) => return Decoded::Malformed,
+        };
+        let wire_len = (record.len as usize).max(bytes.len());
+        let Some(ip) = read_ip(&network, bytes, wire_len) else {
+            return Decoded::Malformed;
+        };
+        let payload = bytes.get(ip.start..ip.end).unwrap_or_default();
+        let Some(upper) = read_extensions(ip.protocol, payload, ip.wire_len) else {
+            return Decoded::Malformed;
+        };
+        match ip.fragment.or(upper.fragment) {
+            Some(piece) if !piece.is_atomic() => {
+                let fragment = Fragment {
+                    ordinal,
+                    ts: record.ts,
+                    offset: piece.offset,
+                    more: piece.more,
+                    protocol: upper.protocol,
+                    bytes: payload.get(upper.start..).unwrap_or_default(),
+                    wire_len: ip.wire_len.saturating_sub(upper.start),
+                };
+                let key = Key {
+                    src: ip.src,
+                    dst: ip.dst,
+                    id: piece.id,
+                    protocol: match network.version {
+                        IpVersion::V4 => ip.protocol,
+                        IpVersion::V6 => 0,
+                    },
+                    vlan: network.vlan,
+                };
+                match self.fragments.add(key, &fragment, &mut found.earlier) {
+                    Some(datagram) => reassembled(&ip, network.vlan, datagram, found),
+                    None => Decoded::Fragment,
+                }
+            }
+            _ => {
+                let segment = payload.get(upper.start..).unwrap_or_default();
+                let wire_len = ip.wire_len.saturating_sub(upper.start);
+                match read_transport(upper.protocol, segment, wire_len) {
+                    Some(transport) => {
+                        layers(&ip, network.vlan, &transport, ip.start + upper.start, None)
+                    }
+                    None => Decoded::Malformed,
+                }
+            }
+        }
+    }
+}
+
+fn reassembled(ip: &Ip, vlan: Option<u16>, datagram: Datagram, found: &mut Found) -> Decoded {
+    let read = read_extensions(datagram.protocol, &datagram.bytes, datagram.wire_len)
+        // A fragment within a fragment is nothing that a host sends.
+        .filter(|upper| upper.fragment.is_none())
+        .and_then(|upper| {
+            let segment = datagram.bytes.get(upper.start..)?;
+            let wire_len = datagram.wire_len.saturating_sub(upper.start);
+            Some((
+                upper.start,
+                read_transport(upper.protocol, segment, wire_len)?,
+            ))
+        });
+    let (Some((start, transport)), Ok(index)) = (read, u32::try_from(found.datagrams.len())) else {
+        return Decoded::Malformed;
+    };
+    found.datagrams.push(datagram.bytes);
+    layers(ip, vlan, &transport, start, Some(index))
+}
+
+/// Puts the parts together; `start` is where the transport header begins.
+fn layers(
+    ip: &Ip,
+    vlan: Option<u16>,
+    read: &TransportHeader,
+    start: usize,
+    datagram: Option<u32>,
+) -> Decoded {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    Decoded::Flow(Layers {
+        tuple: FiveTuple {
+            src: Endpoint {
+                ip: ip.src,
+                port: read.src_port,
+            },
+            dst: Endpoint {
+                ip: ip.dst,
+                port: read.dst_port,
+            },
+            transport: read.transport,
+        },
+        payload_start: number(start + read.header_len),
+        payload_len: number(read.payload_len),
+        payload_wire_len: number(read.payload_wire_len),
+        tcp: read.tcp,
+        vlan,
+        datagram,
+    })
+}
+
+/// What the IP header says.
+#[derive(Debug)]
+struct Ip {
+    src: IpAddr,
+    dst: IpAddr,
+    protocol: u8,
+    /// First byte behind the header, within the packet.
+    start: usize,
+    /// End of what was captured of the datagram, padding left out.
+    end: usize,
+    /// Bytes behind the header on the wire.
+    wire_len: usize,
+    fragment: Option<Piece>,
+}
+
+/// Where a fragment belongs.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    id: u32,
+    offset: usize,
+    more: bool,
+}
+
+impl Piece {
+    /// Whether the fragment is a whole datagram by itself (RFC 6946).
+    fn is_atomic(self) -> bool {
+        self.offset == 0 && !self.more
+    }
+}
+
+fn read_ip(network: &Network, bytes: &[u8], packet_wire_len: usize) -> Option<Ip> {
+    let rest = bytes.get(network.offset..)?;
+    let wire = packet_wire_len.checked_sub(network.offset)?;
+    // The length field tells padding from payload. Zero stands in packets that the sending host
+    // hands to its network card for cutting (and in jumbograms, RFC 2675): all counts then. No
+    // packet holds more than the wire did, whatever its header says.
+    let bounded = |header_len: usize, total: usize| {
+        let wire_len = total.min(wire).checked_sub(header_len)?;
+        let start = network.offset + header_len;
+        Some((start, bytes.len().min(start + wire_len), wire_len))
+    };
+    match network.version {
+        IpVersion::V4 => {
+            let header = Ipv4HeaderSlice::from_slice(rest).ok()?;
+            let header_len = header.slice().len();
+            let total = match header.total_len() {
+                0 => wire,
+                total => usize::from(total),
+            };
+            let (start, end, wire_len) = bounded(header_len, total)?;
+            let offset = usize::from(header.fragments_offset().value()) * 8;
+            let more = header.more_fragments();
+            Some(Ip {
+                src: header.source_addr().into(),
+                dst: header.destination_addr().into(),
+                protocol: header.protocol().0,
+                start,
+                end,
+                wire_len,
+                fragment: (offset > 0 || more).then_some(Piece {
+                    id: header.identification().into(),
+                    offset,
+                    more,
+                }),
+            })
+        }
+        IpVersion::V6 => {
+            let header = Ipv6HeaderSlice::from_slice(rest).ok()?;
+            let header_len = header.slice().len();
+            let protocol = header.next_header().0;
+            let total = match header.payload_length() {
+                0 if protocol != NO_NEXT_HEADER => wire,
+                payload => header_len + usize::from(payload),
+            };
+            let (start, end, wire_len) = bounded(header_len, total)?;
+            Some(Ip {
+                src: header.source_addr().into(),
+                dst: header.destination_addr().into(),
+                protocol,
+                start,
+                end,
+                wire_len,
+                fragment: None,
+            })
+        }
+    }
+}
+
+/// Where the extension headers end.
+#[derive(Debug)]
+struct Upper {
+    protocol: u8,
+    /// First byte behind them.
+    start: usize,
+    fragment: Option<Piece>,
+}
+
+/// Passes over extension headers up to the transport or a fragment header; `None` when they are
+/// cut off or there are too many.
+fn read_extensions(protocol: u8, payload: &[u8], wire_len: usize) -> Option<Upper> {
+    let mut reader = Reader::new(payload);
+    let mut protocol = protocol;
+    for _ in 0..=MAX_EXTENSIONS {
+        let unit = match protocol {
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => 8,
+            // RFC 4302 section 2.2: counted in 32-bit words, minus two.
+            AUTHENTICATION => 4,
+            FRAGMENT => {
+                let next = reader.u8().ok()?;
+                reader.skip(1).ok()?;
+                let field = reader.u16().ok()?;
+                let piece = Piece {
+                    id: reader.u32().ok()?,
+                    offset: usize::from(field & 0xfff8),
+                    more: field & 1 != 0,
+                };
+                protocol = next;
+                if piece.is_atomic() {
+                    continue;
+                }
+                return Some(Upper {
+                    protocol,
+                    start: reader.offset(),
+                    fragment: Some(piece),
+                });
+            }
+            _ => {
+                return (reader.offset() <= wire_len).then_some(Upper {
+                    protocol,
+                    start: reader.offset(),
+                    fragment: None,
+                });
+            }
+        };
+        let next = reader.u8().ok()?;
+        let count = usize::from(reader.u8().ok()?);
+        let len = if unit == 4 {
+            (count + 2) * 4
+        } else {
+            (count + 1) * 8
+        };
+        reader.skip(len - 2).ok()?;
+        protocol = next;
+    }
+    None
+}
+
+/// What the transport header says.
+#[derive(Debug)]
+struct TransportHeader {
+    transport: Transport,
+    src_port: u16,
+    dst_port: u16,
+    header_len: usize,
+    payload_len: usize,
+    payload_wire_len: usize,
+    tcp: Option<TcpHeader>,
+}
+
+/// Reads a transport header; `None` when its fixed part was cut off or contradicts itself.
+///
+/// The payload of SCTP begins behind its common header (RFC 9260 section 3.1); that of protocols
+/// without ports behind the IP headers.
+fn read_transport(protocol: u8, segment: &[u8], wire_len: usize) -> Option<TransportHeader> {
+    let mut reader = Reader::new(segment);
+    match protocol {
+        TCP => {
+            let (src_port, dst_port) = (reader.u16().ok()?, reader.u16().ok()?);
+            let (seq, ack) = (reader.u32().ok()?, reader.u32().ok()?);
+            let header_len = usize::from(reader.u8().ok()? >> 4) * 4;
+            let flags = TcpFlags(reader.u8().ok()?);
+            let window = reader.u16().ok()?;
+            // Checksum and urgent pointer: the fixed part must be there, the options need not.
+            reader.skip(4).ok()?;
+            let payload_wire_len = wire_len.checked_sub(header_len)?;
+            if header_len < reader.offset() {
+                return None;
+            }
+            Some(TransportHeader {
+                transport: Transport::Tcp,
+                src_port,
+                dst_port,
+                header_len: header_len.min(segment.len()),
+                payload_len: segment.len().saturating_sub(header_len),
+                payload_wire_len,
+                tcp: Some(TcpHeader {
+                    seq,
+                    ack,
+                    flags,
+                    window,
+                }),
+            })
+        }
+        UDP => {
+            let (src_port, dst_port) = (reader.u16().ok()?, reader.u16().ok()?);
+            let len = usize::from(reader.u16().ok()?);
+            reader.skip(2).ok()?;
+            let header_len = reader.offset();
+            // Zero: a jumbogram (RFC 2675), or left for the network card to fill.
+            let len = if len == 0 {
+                wire_len
+            } else {
+                len.min(wire_len)
+            };
+            let payload_wire_len = len.checked_sub(header_len)?;
+            Some(TransportHeader {
+                transport: Transport::Udp,
+                src_port,
+                dst_port,
+                header_len,
+                payload_len: reader.left().min(payload_wire_len),
+                payload_wire_len,
+                tcp: None,
+            })
+        }
+        SCTP => {
+            let (src_port, dst_port) = (reader.u16().ok()?, reader.u16().ok()?);
+            reader.skip(8).ok()?;
+            Some(TransportHeader {
+                transport: Transport::Other(SCTP),
+                src_port,
+                dst_port,
+                header_len: reader.offset(),
+                payload_len: reader.left(),
+                payload_wire_len: wire_len.checked_sub(reader.offset())?,
+                tcp: None,
+            })
+        }
+        other => Some(TransportHeader {
+            transport: Transport::Other(other),
+            src_port: 0,
+            dst_port: 0,
+            header_len: 0,
+            payload_len: segment.len(),
+            payload_wire_len: wire_len,
+            tcp: None,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::{LinkType, MAX_SNAPLEN};
+    use crate::time::Timestamp;
+
+    fn record(linktype: LinkType, bytes: &[u8], len: usize) -> Record {
+        Record {
+            ts: Timestamp::from_secs(1, 0),
+            start: 0,
+            caplen: bytes.len() as u32,
+            len: len as u32,
+            linktype,
+            interface: 0,
+            position: Default::default(),
+        }
+    }
+
+    fn decode(linktype: LinkType, bytes: &[u8], len: usize) -> Decoded {
+        Decoder::new().decode(
+            0,
+            &record(linktype, bytes, len),
+            bytes,
+            &mut Found::default(),
+        )
+    }
+
+    fn flow(decoded: Decoded) -> Layers {
+        match decoded {
+            Decoded::Flow(layers) => layers,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn ipv4(total: u16, protocol: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![0x45, 0];
+        out.extend_from_slice(&total.to_be_bytes());
+        out.extend_from_slice(&[0, 9]);
+        out.extend_from_slice(&fragment.to_be_bytes());
+        out.extend_from_slice(&[64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        out.extend_from_slice(payload);
+        out
+    }
+
+    fn ipv6(next: u8, payload_len: u16, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![0x60, 0, 0, 0];
+        out.extend_from_slice(&payload_len.to_be_bytes());
+        out.extend_from_slice(&[next, 64]);
+        out.extend_from_slice(&[1; 16]);
+        out.extend_from_slice(&[2; 16]);
+        out.extend_from_slice(payload);
+        out
+    }
+
+    fn tcp(payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![
+            0x30, 0x39, 0, 80, 0, 0, 0, 7, 0, 0, 0, 9, 0x60, 0x18, 1, 0, 0, 0, 0, 0,
+        ];
+        out.extend_from_slice(&[1, 1, 1, 1]);
+        out.extend_from_slice(payload);
+        out
+    }
+
+    fn udp(len: u16, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![0, 53, 0, 54];
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(payload);
+        out
+    }
+
+    #[test]
+    fn ethernet_padding_is_no_payload() {
+        let mut bytes = ipv4(44, TCP, 0, &tcp(b""));
+        bytes.extend_from_slice(&[0; 6]);
+        let layers = flow(decode(LinkType::IPV4, &bytes, bytes.len()));
+        assert_eq!((layers.payload_len, layers.payload_wire_len), (0, 0));
+        assert_eq!(layers.tuple.src.to_string(), "10.0.0.1:12345");
+        assert_eq!(layers.tcp.map(|tcp| (tcp.seq, tcp.ack)), Some((7, 9)));
+    }
+
+    #[test]
+    fn a_cut_packet_keeps_its_length_on_the_wire() {
+        let bytes = ipv4(144, TCP, 0, &tcp(b"GET"));
+        let layers = flow(decode(LinkType::RAW, &bytes, 144));
+        assert_eq!((layers.payload_len, layers.payload_wire_len), (3, 100));
+        assert_eq!(layers.payload_start, 44);
+    }
+
+    #[test]
+    fn cut_tcp_options_still_give_the_flow() {
+        let bytes = ipv4(144, TCP, 0, &tcp(b"")[..21]);
+        let layers = flow(decode(LinkType::RAW, &bytes, 144));
+        assert_eq!((layers.payload_len, layers.payload_wire_len), (0, 100));
+        assert_eq!(layers.payload_start as usize, bytes.len());
+    }
+
+    #[test]
+    fn a_total_length_of_zero_takes_what_was_captured() {
+        let bytes = ipv4(0, TCP, 0, &tcp(&[7; 70_000]));
+        let layers = flow(decode(LinkType::RAW, &bytes, bytes.len()));
+        assert_eq!(layers.payload_len, 70_000);
+        let bytes = ipv6(TCP, 0, &tcp(&[7; 70_000]));
+        let layers = flow(decode(LinkType::RAW, &bytes, bytes.len()));
+        assert_eq!(layers.payload_wire_len, 70_000);
+    }
+
+    #[test]
+    fn extension_headers_are_passed_over() {
+        let mut payload = vec![DESTINATION_OPTIONS, 0, 0, 0, 0, 0, 0, 0];
+        payload.extend_from_slice(&[FRAGMENT, 1]);
+        payload.extend_from_slice(&[0; 14]);
+        // An atomic fragment is a whole datagram.
+        payload.extend_from_slice(&[UDP, 0, 0, 0, 0, 0, 0, 1]);
+        payload.extend_from_slice(&udp(11, b"abc"));
+        let bytes = ipv6(HOP_BY_HOP, payload.len() as u16, &payload);
+        let layers = flow(decode(LinkType::RAW, &bytes, bytes.len()));
+        assert_eq!((layers.payload_start, layers.payload_len), (80, 3));
+        assert_eq!(layers.tuple.transport, Transport::Udp);
+    }
+
+    #[test]
+    fn a_chain_of_extension_headers_ends() {
+        let payload = [0; 8 * 40];
+        let bytes = ipv6(HOP_BY_HOP, payload.len() as u16, &payload);
+        assert_eq!(
+            decode(LinkType::RAW, &bytes, bytes.len()),
+            Decoded::Malformed
+        );
+    }
+
+    #[test]
+    fn tagged_fragments_become_one_datagram() {
+        let whole = udp(8 + 24, b"012345670123456701234567");
+        let mut front = vec![0; 12];
+        front.extend_from_slice(&[0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 8, 0]);
+        let mut decoder = Decoder::new();
+        let mut found = Found::default();
+        let pieces = [(0u16, true, &whole[..16]), (16, false, &whole[16..])];
+        let mut last = Decoded::NotIp;
+        for (ordinal, (offset, more, bytes)) in pieces.into_iter().enumerate() {
+            let field = offset / 8 | u16::from(more) << 13;
+            let mut packet = front.clone();
+            packet.extend(ipv4(20 + bytes.len() as u16, UDP, field, bytes));
+            let record = record(LinkType::ETHERNET, &packet, packet.len());
+            last = decoder.decode(ordinal as u64 + 4, &record, &packet, &mut found);
+            assert_eq!(ordinal == 0, last == Decoded::Fragment);
+        }
+        let layers = flow(last);
+        assert_eq!((layers.datagram, layers.vlan), (Some(0), Some(2)));
+        assert_eq!(found.earlier, [4]);
+        assert_eq!(found.datagrams[0][8..], *b"012345670123456701234567");
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other_are_malformed() {
+        let bytes = ipv4(10, TCP, 0, &tcp(b""));
+        assert_eq!(decode(LinkType::RAW, &bytes, 44), Decoded::Malformed);
+        let bytes = ipv4(28, UDP, 0, &udp(5, b""));
+        assert_eq!(decode(LinkType::RAW, &bytes, 28), Decoded::Malformed);
+    }
+
+    const LINKTYPES: [u16; 10] = [0, 1, 12, 14, 101, 108, 113, 228, 239, 276];
+
+    proptest! {
+        #[test]
+        fn payload_lies_within_the_packet_whatever_the_bytes(
+            linktype in prop::sample::select(&LINKTYPES[..]),
+            front in prop::sample::select(vec![
+                vec![],
+                vec![0x45],
+                vec![0x60, 0, 0, 0, 0, 40],
+                [&[0; 12][..], &[8, 0, 0x45, 0]].concat(),
+                [&[0; 12][..], &[0x86, 0xdd, 0x60]].concat(),
+                [&[0; 12][..], &[0x81, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 60, 44]].concat(),
+            ]),
+            tail in prop::collection::vec(any::<u8>(), 0..200),
+            more in 0usize..MAX_SNAPLEN as usize,
+        ) {
+            let bytes = [front, tail].concat();
+            let record = record(LinkType(linktype), &bytes, bytes.len() + more);
+            let mut found = Found::default();
+            let decoded = Decoder::new().decode(0, &record, &bytes, &mut found);
+            if let Decoded::Flow(layers) = decoded {
+                let whole = match layers.datagram {
+                    Some(index) => found.datagrams[index as usize].len(),
+                    None => bytes.len(),
+                };
+                prop_assert!((layers.payload_start + layers.payload_len) as usize <= whole);
+                prop_assert!(layers.payload_len <= layers.payload_wire_len);
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! From the link-layer header to the network header.
+//!
+//! In: a link type and a packet's bytes. Out: where the IP header starts, its version, and the
+//! innermost VLAN tag. Tags, MPLS labels and PPPoE are passed over; overlays (VXLAN, GRE, ...) are
+//! not opened here. Never: allocation.
+//! Standards: IEEE 802.3, 802.1Q, 802.1ad, RFC 1042 (SNAP), RFC 2516 (PPPoE), RFC 3032 (MPLS),
+//! <https://www.tcpdump.org/linktypes.html> (cooked capture, loopback, raw IP).
+
+use crate::bytes::{Reader, Short};
+use crate::packet::LinkType;
+
+/// VLAN tags that are passed over; 802.1ad stacks two, providers three or four.
+const MAX_TAGS: usize = 8;
+
+/// MPLS labels that are passed over; more than a handful is never seen in the field.
+const MAX_LABELS: usize = 16;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_MPLS: u16 = 0x8847;
+const ETHERTYPE_MPLS_MULTICAST: u16 = 0x8848;
+const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
+
+/// Below it the field of an Ethernet header is a length (IEEE 802.3 section 3.2.6).
+const FIRST_ETHERTYPE: u16 = 0x0600;
+
+/// `ARPHRD_` types whose cooked header holds no EtherType: FRAD, GRE, 802.11 with radiotap, netlink.
+const ARPHRD_WITHOUT_ETHERTYPE: [u16; 4] = [770, 778, 803, 824];
+
+/// Which IP header follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IpVersion {
+    V4,
+    V6,
+}
+
+/// Where the network layer starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    pub(crate) version: IpVersion,
+    /// Offset of the IP header.
+    pub(crate) offset: usize,
+    /// VLAN identifier of the innermost tag.
+    pub(crate) vlan: Option<u16>,
+}
+
+/// Finds the IP header; `None` when the packet carries something else.
+pub(crate) fn find(linktype: LinkType, bytes: &[u8]) -> Result<Option<Network>, Short> {
+    let mut reader = Reader::new(bytes);
+    match linktype {
+        LinkType::ETHERNET => {
+            reader.skip(12)?;
+            ethertype(reader)
+        }
+        LinkType::LINUX_SLL2 => {
+            let protocol = reader.u16()?;
+            reader.skip(6)?;
+            let arphrd = reader.u16()?;
+            reader.skip(10)?;
+            cooked(reader, arphrd, protocol)
+        }
+        LinkType::LINUX_SLL => {
+            reader.skip(2)?;
+            let arphrd = reader.u16()?;
+            reader.skip(10)?;
+            let protocol = reader.u16()?;
+            cooked(reader, arphrd, protocol)
+        }
+        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => by_version(reader, None),
+        LinkType::IPV4 => Ok(Some(network(IpVersion::V4, reader, None))),
+        LinkType::IPV6 => Ok(Some(network(IpVersion::V6, reader, None))),
+        LinkType::NULL => {
+            // Host byte order of the machine that captured; families are small, so the value that
+            // is small tells the order.
+            let family = reader.u32_le()?;
+            family_of(family.min(family.swap_bytes()), reader)
+        }
+        LinkType::LOOP => {
+            let family = reader.u32()?;
+            family_of(family, reader)
+        }
+        LinkType::NFLOG => nflog(reader),
+        _ => Ok(None),
+    }
+}
+
+fn network(version: IpVersion, at: Reader<'_>, vlan: Option<u16>) -> Network {
+    Network {
+        version,
+        offset: at.offset(),
+        vlan,
+    }
+}
+
+fn ethertype(mut reader: Reader<'_>) -> Result<Option<Network>, Short> {
+    let mut ethertype = reader.u16()?;
+    if ethertype < FIRST_ETHERTYPE {
+        // Logical link control; only SNAP with an EtherType (RFC 1042) can lead to IP.
+        let Ok(snap) = reader.take(6) else {
+            return Ok(None);
+        };
+        if snap != [0xaa, 0xaa, 0x03, 0, 0, 0] {
+            return Ok(None);
+        }
+        ethertype = reader.u16()?;
+    }
+    protocol(reader, ethertype)
+}
+
+fn cooked(reader: Reader<'_>, arphrd: u16, ethertype: u16) -> Result<Option<Network>, Short> {
+    if ARPHRD_WITHOUT_ETHERTYPE.contains(&arphrd) {
+        return Ok(None);
+    }
+    protocol(reader, ethertype)
+}
+
+fn protocol(mut reader: Reader<'_>, mut ethertype: u16) -> Result<Option<Network>, Short> {
+    let mut vlan = None;
+    for _ in 0..=MAX_TAGS {
+        match ethertype {
+            ETHERTYPE_IPV4 => return Ok(Some(network(IpVersion::V4, reader, vlan))),
+            ETHERTYPE_IPV6 => return Ok(Some(network(IpVersion::V6, reader, vlan))),
+            // 802.1Q, 802.1ad, and the two values that stacked tags had before 802.1ad.
+            0x8100 | 0x88a8 | 0x9100 | 0x9200 => {
+                vlan = Some(reader.u16()? & 0x0fff);
+                ethertype = reader.u16()?;
+            }
+            ETHERTYPE_PPPOE_SESSION => {
+                reader.skip(6)?;
+                return match reader.u16()? {
+                    0x0021 => Ok(Some(network(IpVersion::V4, reader, vlan))),
+                    0x0057 => Ok(Some(network(IpVersion::V6, reader, vlan))),
+                    _ => Ok(None),
+                };
+            }
+            ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => {
+                for _ in 0..MAX_LABELS {
+                    // RFC 3032 section 2.1: bit 23 marks the bottom of the stack.
+                    if reader.u32()? & 0x100 != 0 {
+                        return by_version(reader, vlan);
+                    }
+                }
+                return Ok(None);
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the IP version from the header's first four bits, where nothing in front tells it.
+fn by_version(reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Short> {
+    let mut peek = reader;
+    Ok(match peek.u8()? >> 4 {
+        4 => Some(network(IpVersion::V4, reader, vlan)),
+        6 => Some(network(IpVersion::V6, reader, vlan)),
+        _ => None,
+    })
+}
+
+fn family_of(family: u32, reader: Reader<'_>) -> Result<Option<Network>, Short> {
+    match family {
+        // AF_INET everywhere; AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS.
+        2 | 10 | 24 | 28 | 30 => by_version(reader, None),
+        _ => Ok(None),
+    }
+}
+
+/// Attributes in front of the packet, until the one that holds it.
+fn nflog(mut reader: Reader<'_>) -> Result<Option<Network>, Short> {
+    const PAYLOAD: u16 = 9;
+    const MAX_ATTRIBUTES: usize = 64;
+    let family = reader.u8()?;
+    reader.skip(3)?;
+    for _ in 0..MAX_ATTRIBUTES {
+        // Host byte order of the machine that captured; every machine that runs it today is
+        // little-endian.
+        let len = usize::from(reader.u16_le()?);
+        let kind = reader.u16_le()?;
+        if kind == PAYLOAD {
+            return match family {
+                2 => Ok(Some(network(IpVersion::V4, reader, None))),
+                10 => Ok(Some(network(IpVersion::V6, reader, None))),
+                _ => Ok(None),
+            };
+        }
+        let Some(value) = len.checked_sub(4) else {
+            return Ok(None);
+        };
+        reader.skip(value.next_multiple_of(4))?;
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(linktype: LinkType, front: &[u8]) -> Option<(IpVersion, usize, Option<u16>)> {
+        let mut bytes = front.to_vec();
+        bytes.extend_from_slice(&[0x45; 40]);
+        find(linktype, &bytes)
+            .unwrap()
+            .map(|found| (found.version, found.offset, found.vlan))
+    }
+
+    #[test]
+    fn the_innermost_of_three_tags_counts() {
+        let mut front = vec![0; 12];
+        for tag in [
+            [0x91, 0x00, 0, 1],
+            [0x88, 0xa8, 0, 2],
+            [0x81, 0x00, 0xe0, 3],
+        ] {
+            front.extend_from_slice(&tag);
+        }
+        front.extend_from_slice(&[0x08, 0x00]);
+        assert_eq!(
+            at(LinkType::ETHERNET, &front),
+            Some((IpVersion::V4, 26, Some(3)))
+        );
+    }
+
+    #[test]
+    fn loopback_families_are_read_in_both_byte_orders() {
+        for front in [[2, 0, 0, 0], [0, 0, 0, 2]] {
+            assert_eq!(at(LinkType::NULL, &front), Some((IpVersion::V4, 4, None)));
+        }
+        assert_eq!(at(LinkType::LOOP, &[2, 0, 0, 0]), None);
+        assert_eq!(
+            at(LinkType::LOOP, &[0, 0, 0, 2]),
+            Some((IpVersion::V4, 4, None))
+        );
+    }
+
+    #[test]
+    fn a_netlink_packet_of_a_cooked_capture_is_not_ip() {
+        let mut front = vec![0; 16];
+        (front[2], front[3], front[14]) = (0x03, 0x38, 0x08);
+        assert_eq!(at(LinkType::LINUX_SLL, &front), None);
+    }
+
+    #[test]
+    fn labels_end_at_the_bottom_of_the_stack() {
+        let mut front = vec![0; 12];
+        front.extend_from_slice(&[0x88, 0x47, 0, 1, 0, 64, 0, 2, 0x01, 64]);
+        assert_eq!(
+            at(LinkType::ETHERNET, &front),
+            Some((IpVersion::V4, 22, None))
+        );
+    }
+}
