@@ -1,0 +1,32 @@
+// KFL clauses out of values. Pure.
+
+const WORD = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+// The path of a member as KFL writes it: request.headers["Content-Type"].
+export function path(names) {
+  return names.reduce((text, name) => {
+    if (typeof name === "number") return `${text}[${name}]`;
+    if (text === "") return name;
+    return WORD.test(name) ? `${text}.${name}` : `${text}[${quote(name)}]`;
+  }, "");
+}
+
+export function quote(text) {
+  return `"${String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+}
+
+export function literal(value) {
+  return typeof value === "string" ? quote(value) : String(value);
+}
+
+export function clause(names, value) {
+  return `${path(names)} == ${literal(value)}`;
+}
+
+// Adds a clause with `and`, so that it narrows what is there.
+export function narrow(filter, added) {
+  const kept = filter.trim();
+  if (kept === "") return added;
+  // and and or group to the right in this language, so what is there is taken as one.
+  return /\bor\b/.test(kept) ? `(${kept}) and ${added}` : `${kept} and ${added}`;
+}

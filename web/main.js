@@ -1,0 +1,5 @@
+// Opens the page.
+
+import { trafficPage } from "./views/traffic.js";
+
+trafficPage();

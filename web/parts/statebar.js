@@ -1,0 +1,42 @@
+// The state bar: captured, dropped, recorded, uploaded, waiting.
+
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+
+export function stateBar() {
+  const node = el("footer", { class: "state", role: "status", "aria-label": "State" });
+  const fact = (label, value, tone = "", title = "") => el("span", { class: tone, title }, `${label} `, el("b", {}, value));
+  return {
+    node,
+    show(status, shown) {
+      const { counts, run, rows } = status;
+      const dropped = counts.kernelDropped + counts.interfaceDropped;
+      const items = Object.values(counts.items).reduce((sum, some) => sum + some, 0);
+      const parts = [
+        fact("shown", `${format.count(shown)} of ${format.count(items)}`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
+        fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`),
+        fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
+        fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"),
+      ];
+      if (counts.own) parts.push(fact("own", format.count(counts.own), "", "packets of tapedeck itself, left out"));
+      for (const recording of run.recordings ?? []) {
+        parts.push(fact(`recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
+      }
+      if (run.outbox) {
+        parts.push(fact("uploaded", `${format.count(run.outbox.uploaded)} reels`));
+        parts.push(fact("waiting", format.count(run.outbox.waiting), run.outbox.lastError ? "bad" : "", run.outbox.lastError ?? ""));
+      }
+      if (run.lock) parts.push(fact("lock", run.lock));
+      for (const sentence of (run.remarks ?? []).concat(counts.warnings).slice(0, 3)) parts.push(el("span", { class: "warn" }, sentence));
+      if (counts.progress && !counts.ended) {
+        const [done, all] = counts.progress;
+        parts.push(el("span", {}, "reading ", el("meter", { min: 0, max: all || 1, value: done })));
+      }
+      parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
+      node.replaceChildren(...parts);
+    },
+    fail(sentence) {
+      node.replaceChildren(el("span", { class: "bad" }, el("b", {}, sentence)));
+    },
+  };
+}

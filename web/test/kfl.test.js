@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { clause, narrow } from "../lib/kfl.js";
+
+test("names that are no words stand in brackets", () => {
+  assert.equal(clause(["request", "headers", "Content-Type"], "text/plain"), 'request.headers["Content-Type"] == "text/plain"');
+  assert.equal(clause(["response", "answers", 0, "ip"], "10.0.0.1"), 'response.answers[0].ip == "10.0.0.1"');
+  assert.equal(clause(["response", "status"], 500), "response.status == 500");
+});
+
+test("quotes and backslashes of the traffic stay inside the text", () => {
+  assert.equal(clause(["a"], 'x" or true or "'), 'a == "x\\" or true or \\""');
+});
+
+test("a clause narrows what is there", () => {
+  assert.equal(narrow("", "dns"), "dns");
+  assert.equal(narrow("http", "src.ip == \"1\""), 'http and src.ip == "1"');
+  assert.equal(narrow("http or dns", "tls"), "(http or dns) and tls");
+});
