@@ -5,10 +5,15 @@
 //! own filter needs. Formats: libpcap savefile (<https://www.tcpdump.org/manpages/pcap-savefile.5.html>),
 //! pcapng (draft-ietf-opsawg-pcapng).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::item::Origin;
-use crate::packet::Record;
+use crate::packet::savefile::PacketHead;
+use crate::packet::{Position, Record};
+
+pub mod file;
+pub mod folder;
 
 /// Bytes after which a source hands its batch on.
 pub const BATCH_BYTES: usize = 256 * 1024;
@@ -29,6 +34,22 @@ impl RawBatch {
     /// Whether the batch should be handed on.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= BATCH_BYTES || self.records.len() >= BATCH_PACKETS
+    }
+
+    /// Appends a packet.
+    pub fn push(&mut self, head: &PacketHead, position: Position, bytes: &[u8]) {
+        // The bytes of one batch end soon behind BATCH_BYTES, far below what 32 bits count.
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(bytes);
+        self.records.push(Record {
+            ts: head.ts,
+            start,
+            caplen: head.caplen,
+            len: head.len,
+            linktype: head.linktype,
+            interface: head.interface,
+            position,
+        });
     }
 
     /// Empties the batch, keeping its memory.
@@ -94,6 +115,17 @@ pub trait Source: Send {
         None
     }
 
+    /// Name of an interface, where the source knows one.
+    fn interface_name(&self, _interface: u32) -> Option<String> {
+        None
+    }
+
+    /// Path of a file whose bytes lie at the offsets of its positions; `None` for what is
+    /// compressed, remote or a pipe.
+    fn path(&self, _file: u32) -> Option<PathBuf> {
+        None
+    }
+
     /// Sentences about damage met so far, each with file and offset; taken out as they are read.
     fn warnings(&mut self) -> Vec<String> {
         Vec::new()
@@ -111,6 +143,18 @@ pub enum CaptureError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// Nothing is there.
+    #[error("{path}: no such file or folder")]
+    Missing {
+        /// What was asked for.
+        path: String,
+    },
+    /// The file may not be read.
+    #[error("{path}: no right to read it; ask its owner for it, or run as a user who may")]
+    Denied {
+        /// The file.
+        path: String,
+    },
     /// The bytes are no capture.
     #[error("{path} is not a capture: {found}; tapedeck reads pcap, pcapng, and archives of them")]
     Format {
@@ -119,4 +163,22 @@ pub enum CaptureError {
         /// What stands there instead.
         found: String,
     },
+    /// A folder without one capture in it.
+    #[error("{path} holds no capture; tapedeck reads pcap and pcapng, also as .gz and .zst")]
+    NoCaptures {
+        /// The folder.
+        path: String,
+    },
+}
+
+impl CaptureError {
+    /// What the system said about a file, as its own sentence where there is one.
+    pub fn from_io(path: impl Into<String>, error: std::io::Error) -> CaptureError {
+        let path = path.into();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => CaptureError::Missing { path },
+            std::io::ErrorKind::PermissionDenied => CaptureError::Denied { path },
+            _ => CaptureError::Io { path, error },
+        }
+    }
 }

@@ -277,12 +277,18 @@ pub struct Records<R> {
     /// Offset of `window[start]` in the file.
     offset: u64,
     parser: Parser,
+    read_bytes: usize,
     ended: bool,
 }
 
 impl<R: Read> Records<R> {
     /// Records of the bytes that `inner` gives; nothing is read yet.
     pub fn new(inner: R) -> Records<R> {
+        Records::with_read_bytes(inner, READ_BYTES)
+    }
+
+    /// The same with smaller reads, for those who want only the front of many files.
+    pub fn with_read_bytes(inner: R, read_bytes: usize) -> Records<R> {
         Records {
             inner,
             window: Vec::new(),
@@ -290,6 +296,7 @@ impl<R: Read> Records<R> {
             end: 0,
             offset: 0,
             parser: Parser::Start,
+            read_bytes: read_bytes.max(1),
             ended: false,
         }
     }
@@ -377,6 +384,11 @@ impl<R: Read> Records<R> {
         self.offset
     }
 
+    /// Bytes that are read and not handed out yet.
+    pub fn buffered(&self) -> usize {
+        self.end - self.start
+    }
+
     /// What the format's parser knows.
     pub fn parser(&self) -> &Parser {
         &self.parser
@@ -442,7 +454,7 @@ impl<R: Read> Records<R> {
                 self.start = 0;
             }
             if self.end == self.window.len() {
-                self.window.resize(self.window.len() + READ_BYTES, 0);
+                self.window.resize(self.window.len() + self.read_bytes, 0);
             }
             let free = self.window.get_mut(self.end..).unwrap_or_default();
             match self.inner.read(free) {

@@ -1,0 +1,460 @@
+//! One savefile as a source: a path, standard input, or any reader.
+//!
+//! In: bytes of a pcap or pcapng file, plain or as gzip or zstd, told by their content. Out: batches
+//! of its packets; positions are offsets in the uncompressed file. A file that is damaged or cut off
+//! gives what is before that, and one warning. Never: more memory than one window and the
+//! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]).
+
+use std::fs::File;
+use std::io::{self, Cursor, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
+use crate::packet::Position;
+use crate::packet::savefile::pcap::RECORD_BYTES;
+use crate::packet::savefile::{Entry, Records, SavefileError};
+use crate::time::Timestamp;
+
+/// Largest zstd window that is accepted, 128 MiB: the default bound of the zstd program, so that a
+/// hostile frame header cannot ask for more.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Bytes read at a time when only the first packet of a file is looked for.
+const PROBE_BYTES: usize = 16 * 1024;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens one file.
+///
+/// # Errors
+/// When it is missing, may not be read, or is no capture.
+pub fn open(path: &Path) -> Result<Box<dyn Source>, CaptureError> {
+    Ok(Box::new(open_numbered(path, 0)?))
+}
+
+/// Standard input as a source.
+///
+/// # Errors
+/// When it is a terminal or gives no capture.
+pub fn stdin() -> Result<Box<dyn Source>, CaptureError> {
+    Ok(Box::new(open_stdin(0)?))
+}
+
+pub(crate) fn open_stdin(file: u32) -> Result<FileSource, CaptureError> {
+    let input = io::stdin();
+    if input.is_terminal() {
+        return Err(CaptureError::Format {
+            path: "standard input".to_owned(),
+            found: "it is a terminal".to_owned(),
+        });
+    }
+    let mut source = FileSource::new("standard input", Box::new(input), file)?;
+    source.hand_over_early = true;
+    Ok(source)
+}
+
+pub(crate) fn open_numbered(path: &Path, file: u32) -> Result<FileSource, CaptureError> {
+    let name = path.display().to_string();
+    let failed = |error| CaptureError::from_io(&name, error);
+    let opened = File::open(path).map_err(failed)?;
+    let kind = opened.metadata().map_err(failed)?;
+    let mut source = FileSource::new(&name, Box::new(opened), file)?;
+    if kind.is_file() {
+        source.size = Some(kind.len());
+        if !source.compressed {
+            source.path = Some(path.to_owned());
+        }
+    } else {
+        source.hand_over_early = true;
+    }
+    Ok(source)
+}
+
+/// Time of a file's first packet; `None` when it is a capture without packets.
+///
+/// # Errors
+/// As [`open`].
+pub fn first_packet(path: &Path) -> Result<Option<Timestamp>, CaptureError> {
+    let name = path.display().to_string();
+    let opened = File::open(path).map_err(|error| CaptureError::from_io(&name, error))?;
+    let (plain, _) =
+        decompressed(Box::new(opened)).map_err(|error| CaptureError::from_io(&name, error))?;
+    let mut records = Records::with_read_bytes(plain, PROBE_BYTES);
+    records
+        .open()
+        .map_err(|error| refused(&name, error, false))?;
+    loop {
+        match records.advance() {
+            Ok(Some(Entry::Packet { head, .. })) => return Ok(Some(head.ts)),
+            Ok(Some(Entry::Block { .. })) => {}
+            // Damage is told when the file is read.
+            Ok(None) | Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// Whether a file's bytes lie at the offsets of its positions.
+pub(crate) fn is_seekable(path: &Path) -> bool {
+    let mut front = [0; ZSTD_MAGIC.len()];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut front))
+        .is_ok()
+        && !front.starts_with(&GZIP_MAGIC)
+        && front != ZSTD_MAGIC
+}
+
+/// The packets of one capture.
+pub struct FileSource {
+    name: String,
+    file: u32,
+    path: Option<PathBuf>,
+    size: Option<u64>,
+    records: Records<Box<dyn Read + Send>>,
+    meter: Meter,
+    compressed: bool,
+    /// Hand packets over as soon as nothing more is read: somebody may still be writing.
+    hand_over_early: bool,
+    latest: Timestamp,
+    counts: SourceCounts,
+    warnings: Vec<String>,
+}
+
+impl FileSource {
+    /// A source over any reader: `name` is for sentences, `file` the number in its positions.
+    ///
+    /// # Errors
+    /// When the reader fails or its first bytes are of no capture.
+    pub fn new(
+        name: impl Into<String>,
+        reader: Box<dyn Read + Send>,
+        file: u32,
+    ) -> Result<FileSource, CaptureError> {
+        let name = name.into();
+        let meter = Meter::default();
+        let metered = Metered {
+            inner: reader,
+            meter: meter.clone(),
+        };
+        let (plain, compressed) =
+            decompressed(Box::new(metered)).map_err(|error| CaptureError::from_io(&name, error))?;
+        let mut records = Records::new(plain);
+        records
+            .open()
+            .map_err(|error| refused(&name, error, meter.failed()))?;
+        Ok(FileSource {
+            name,
+            file,
+            path: None,
+            size: None,
+            records,
+            meter,
+            compressed,
+            hand_over_early: false,
+            latest: Timestamp::from_nanos(i64::MIN),
+            counts: SourceCounts::default(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// The same, with the bytes that the reader will give in all, for progress.
+    pub fn sized(mut self, bytes: u64) -> FileSource {
+        self.size = Some(bytes);
+        self
+    }
+
+    /// Latest packet time so far.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Bytes taken from the reader so far, compressed ones where it is compressed.
+    pub fn bytes_read(&self) -> u64 {
+        self.meter.read.load(Ordering::Relaxed)
+    }
+}
+
+impl Source for FileSource {
+    fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
+        while !batch.is_full() {
+            match self.records.advance() {
+                Ok(Some(Entry::Packet {
+                    head,
+                    bytes,
+                    offset,
+                })) => {
+                    let position = Position {
+                        file: self.file,
+                        offset,
+                    };
+                    batch.push(&head, position, bytes);
+                    self.counts.received += 1;
+                    self.latest = self.latest.max(head.ts);
+                    if self.hand_over_early && self.records.buffered() < RECORD_BYTES {
+                        return Ok(Filled::More);
+                    }
+                }
+                Ok(Some(Entry::Block { .. })) => {}
+                Ok(None) => return Ok(Filled::End),
+                Err(error) if matches!(error, SavefileError::Io(_)) && self.meter.failed() => {
+                    return Err(refused(&self.name, error, true));
+                }
+                Err(error) => {
+                    self.counts.damaged += 1;
+                    let what = match error {
+                        SavefileError::Io(error) => format!(
+                            "its compressed data is damaged at offset {}: {error}",
+                            self.records.offset()
+                        ),
+                        error => error.to_string(),
+                    };
+                    self.warnings.push(format!(
+                        "{}: {what}; the {} packets before it are read",
+                        self.name, self.counts.received
+                    ));
+                    return Ok(Filled::End);
+                }
+            }
+        }
+        Ok(Filled::More)
+    }
+
+    fn counts(&mut self) -> SourceCounts {
+        self.counts
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        let size = self.size?;
+        Some((self.bytes_read().min(size), size))
+    }
+
+    fn interface_name(&self, interface: u32) -> Option<String> {
+        self.records
+            .parser()
+            .interface_name(interface)
+            .map(str::to_owned)
+    }
+
+    fn path(&self, file: u32) -> Option<PathBuf> {
+        (file == self.file).then(|| self.path.clone()).flatten()
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}
+
+fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureError {
+    match error {
+        SavefileError::Io(error) if reader_failed => CaptureError::from_io(name, error),
+        SavefileError::Io(error) => CaptureError::Format {
+            path: name.to_owned(),
+            found: format!("its compressed data is damaged ({error})"),
+        },
+        error => CaptureError::Format {
+            path: name.to_owned(),
+            found: error.to_string(),
+        },
+    }
+}
+
+/// Undoes gzip and zstd, several members or frames in a row included; tells whether it does.
+fn decompressed(mut reader: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
+    let mut front = Vec::new();
+    reader
+        .by_ref()
+        .take(ZSTD_MAGIC.len() as u64)
+        .read_to_end(&mut front)?;
+    let (is_gzip, is_zstd) = (
+        front.starts_with(&GZIP_MAGIC),
+        front.starts_with(&ZSTD_MAGIC),
+    );
+    let whole = Cursor::new(front).chain(reader);
+    Ok(if is_gzip {
+        (Box::new(flate2::read::MultiGzDecoder::new(whole)), true)
+    } else if is_zstd {
+        let mut decoder = zstd::stream::read::Decoder::new(whole)?;
+        decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+        (Box::new(decoder), true)
+    } else {
+        (Box::new(whole), false)
+    })
+}
+
+/// What a reader gave, seen from outside the decompressor.
+#[derive(Debug, Default, Clone)]
+struct Meter {
+    read: Arc<AtomicU64>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Meter {
+    /// Whether the reader itself failed, and not what undoes the compression.
+    fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+struct Metered {
+    inner: Box<dyn Read + Send>,
+    meter: Meter,
+}
+
+impl Read for Metered {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(into);
+        match &result {
+            Ok(count) => {
+                let count = u64::try_from(*count).unwrap_or(u64::MAX);
+                self.meter.read.fetch_add(count, Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.meter.failed.store(true, Ordering::Relaxed),
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::packet::LinkType;
+    use crate::packet::savefile::pcap;
+
+    fn capture(packets: u32) -> Vec<u8> {
+        let mut file = Vec::new();
+        let precision = pcap::Precision::Nanos;
+        pcap::write_header(&mut file, LinkType::RAW, 65_535, precision);
+        for number in 0..packets {
+            let ts = Timestamp::from_secs(i64::from(number), 0);
+            pcap::write_packet(&mut file, precision, ts, 100, &[0x45; 60]);
+        }
+        file
+    }
+
+    fn drain(source: &mut dyn Source) -> Vec<crate::packet::Record> {
+        let mut records = Vec::new();
+        let mut batch = RawBatch::default();
+        while source.fill(&mut batch).unwrap() != Filled::End {
+            records.append(&mut batch.records);
+            batch.clear();
+        }
+        records.extend(batch.records);
+        records
+    }
+
+    fn source(bytes: Vec<u8>) -> FileSource {
+        let size = bytes.len() as u64;
+        FileSource::new("a.pcap", Box::new(Cursor::new(bytes)), 3)
+            .unwrap()
+            .sized(size)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn plain_gzip_and_zstd_give_the_same_packets() {
+        let plain = capture(10_000);
+        let expected = drain(&mut source(plain.clone()));
+        assert_eq!(expected.len(), 10_000);
+        assert_eq!(
+            expected[1].position,
+            Position {
+                file: 3,
+                offset: 100
+            }
+        );
+        let (head, tail) = plain.split_at(5_000);
+        let members = [gzip(head), gzip(tail)].concat();
+        let frames = [
+            zstd::encode_all(head, 1).unwrap(),
+            zstd::encode_all(tail, 1).unwrap(),
+        ]
+        .concat();
+        for bytes in [members, frames] {
+            let mut source = source(bytes);
+            assert_eq!(drain(&mut source), expected);
+            let (read, size) = source.progress().unwrap();
+            assert_eq!(read, size);
+        }
+    }
+
+    #[test]
+    fn a_cut_capture_gives_one_warning_with_the_offset() {
+        let mut bytes = capture(3);
+        bytes.truncate(24 + 76 + 76 + 10);
+        let mut source = source(bytes);
+        assert_eq!(drain(&mut source).len(), 2);
+        assert_eq!(
+            source.warnings(),
+            ["a.pcap: it is cut off within the record at offset 176; \
+                 the 2 packets before it are read"]
+        );
+        assert_eq!(source.counts().damaged, 1);
+        assert_eq!(source.warnings().len(), 0);
+    }
+
+    #[test]
+    fn cut_compressed_data_is_a_warning_and_not_an_error() {
+        let mut bytes = gzip(&capture(10_000));
+        bytes.truncate(bytes.len() / 2);
+        let mut source = source(bytes);
+        assert!(!drain(&mut source).is_empty());
+        let warnings = source.warnings();
+        assert!(warnings[0].contains("its compressed data is damaged at offset"));
+    }
+
+    #[test]
+    fn a_reader_that_fails_is_an_error() {
+        struct Broken(Cursor<Vec<u8>>);
+        impl Read for Broken {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                match self.0.read(into)? {
+                    0 => Err(io::Error::other("connection lost")),
+                    count => Ok(count),
+                }
+            }
+        }
+        for bytes in [capture(10), gzip(&capture(10))[..60].to_vec()] {
+            let reader = Box::new(Broken(Cursor::new(bytes)));
+            let mut batch = RawBatch::default();
+            let error = FileSource::new("a.pcap", reader, 0)
+                .and_then(|mut source| source.fill(&mut batch))
+                .unwrap_err();
+            assert_eq!(error.to_string(), "a.pcap: connection lost");
+        }
+    }
+
+    #[test]
+    fn what_is_no_capture_is_refused_in_one_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = open(&path).err().unwrap().to_string();
+            error.replace(&folder.path().display().to_string(), "")
+        };
+        assert_eq!(
+            refused("a.pcap", b""),
+            "/a.pcap is not a capture: it is empty; \
+             tapedeck reads pcap, pcapng, and archives of them"
+        );
+        assert!(refused("b", b"hello").contains("it begins like text"));
+        assert!(refused("c.gz", &gzip(b"{}")).contains("it begins like text"));
+        assert!(refused("d.gz", &[0x1f, 0x8b, 9, 9]).contains("its compressed data is damaged"));
+        let missing = open(&folder.path().join("none")).err().unwrap();
+        assert!(
+            missing
+                .to_string()
+                .ends_with("none: no such file or folder")
+        );
+    }
+}
