@@ -13,6 +13,10 @@ use std::path::Path;
 
 use crate::time::Timestamp;
 
+pub mod conformance;
+pub mod folder;
+pub mod memory;
+
 /// A SHA-256.
 pub type Digest = [u8; 32];
 
@@ -28,7 +32,8 @@ pub enum Body<'a> {
 /// How an object is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PutOptions {
-    /// SHA-256 of the body, computed by whoever sealed it; checked by the store where it can.
+    /// SHA-256 of the body, computed by whoever sealed it and compared before anything is sent;
+    /// all zeros when nobody computed one.
     pub sha256: Digest,
     /// MIME type.
     pub content_type: &'static str,
@@ -119,6 +124,9 @@ pub trait Store: Send + Sync {
     fn list(&self, prefix: &str, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), StoreError>;
 
     /// Opens an object, or `range` (start, end exclusive) of it.
+    ///
+    /// Without a version this is the first one that was written, whatever came later: a delete
+    /// marker or a later put by somebody else neither hides nor replaces it.
     fn get(
         &self,
         key: &str,
@@ -126,10 +134,18 @@ pub trait Store: Send + Sync {
         range: Option<(u64, u64)>,
     ) -> Result<Box<dyn Read + Send>, StoreError>;
 
+    /// Opens what was written last under a key that is meant to be written again and again, such
+    /// as the name history of a script.
+    fn get_latest(&self, key: &str) -> Result<Box<dyn Read + Send>, StoreError> {
+        self.get(key, None, None)
+    }
+
     /// Whether exactly this key exists; its entry.
     fn head(&self, key: &str) -> Result<Option<Entry>, StoreError>;
 
-    /// Deletes every object below `prefix`, for `vendor.s3.clear` alone; recorders never call it.
+    /// Deletes every object below the folder `prefix` (`a` means `a/…`, not `ab/…`), for
+    /// `vendor.s3.clear` alone; recorders never call it. Refuses the empty prefix and `reels`.
+    /// Answers how many objects went.
     fn clear(&self, prefix: &str) -> Result<u64, StoreError>;
 
     /// What the store is: region, lock, versioning, default retention, encryption, public access.
@@ -174,4 +190,34 @@ impl StoreError {
             StoreError::Unavailable(_) | StoreError::Io(_) | StoreError::Credentials(_)
         )
     }
+}
+
+/// Folder of sealed reels, which no store ever clears.
+const REELS: &str = "reels";
+
+/// The prefix of a clear with its closing slash.
+fn clear_prefix(prefix: &str) -> Result<String, StoreError> {
+    let folder = prefix.trim_matches('/');
+    if folder.is_empty() {
+        return Err(StoreError::Refused(
+            "clearing a whole store is refused; name the folder to clear".into(),
+        ));
+    }
+    if folder == REELS || folder.starts_with("reels/") {
+        return Err(StoreError::Refused(format!(
+            "clearing {folder} is refused; sealed reels are never deleted"
+        )));
+    }
+    Ok(format!("{folder}/"))
+}
+
+/// A digest in hexadecimal.
+pub fn hex(digest: &Digest) -> String {
+    use std::fmt::Write;
+    digest
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
