@@ -5,15 +5,70 @@
 //! [`PROTOCOLS`]; detection, KFL fields, reference page, robustness suite and fuzz target follow
 //! from that list.
 
+mod conversation;
+mod detect;
+mod pending;
+#[cfg(test)]
+pub mod robustness;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::flow::{Chunk, Gap, StreamInfo};
-use crate::item::{Columns, Field, ItemError, ProtocolInfo, Value};
+use crate::item::{Columns, ENVELOPE, Field, ItemError, ProtocolInfo, Value};
 use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
+pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
+
 /// Every protocol, in the order in which detection asks them.
 pub static PROTOCOLS: &[&dyn Protocol] = &[];
+
+/// The fields that items can have: those of every item, then those of each protocol.
+///
+/// A path that several protocols have, such as `request`, comes once for each.
+pub fn fields() -> impl Iterator<Item = &'static Field> {
+    let own = PROTOCOLS.iter().flat_map(|protocol| protocol.fields());
+    ENVELOPE.iter().chain(own)
+}
+
+/// The protocols that are looked for, in the order of [`PROTOCOLS`].
+#[derive(Clone)]
+pub struct Protocols(Arc<[&'static dyn Protocol]>);
+
+impl Protocols {
+    /// All of them.
+    pub fn all() -> Protocols {
+        Protocols(PROTOCOLS.into())
+    }
+}
+
+impl Deref for Protocols {
+    type Target = [&'static dyn Protocol];
+
+    fn deref(&self) -> &[&'static dyn Protocol] {
+        &self.0
+    }
+}
+
+/// The protocols of the given names, as `tap.enabledDissectors` lists them; names that are none
+/// come back in the second part.
+pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
+    let known = |name: &str| {
+        PROTOCOLS
+            .iter()
+            .any(|protocol| protocol.name().eq_ignore_ascii_case(name))
+    };
+    let wanted = PROTOCOLS.iter().copied().filter(|protocol| {
+        names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(protocol.name()))
+    });
+    let unknown = names.iter().copied().filter(|name| !known(name)).collect();
+    (Protocols(wanted.collect()), unknown)
+}
 
 /// One protocol: how to know it, what its items hold, and how to read a stream of it.
 pub trait Protocol: Sync {
@@ -42,6 +97,12 @@ pub trait Protocol: Sync {
 
     /// Goes on with a stream whose state was saved; `None` when `state` is not its own.
     fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>>;
+
+    /// Conversations that the robustness suite cuts, swaps and damages.
+    #[cfg(test)]
+    fn samples(&self) -> Vec<robustness::Sample> {
+        Vec::new()
+    }
 }
 
 /// The first bytes of a stream.
@@ -98,6 +159,9 @@ pub trait Dissector: Send {
     fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome;
 
     /// Bytes are missing: find the way back or give up. `Consumed` counts as going on.
+    ///
+    /// The gap begins where the dissector left off: bytes that were offered and not taken are
+    /// part of it.
     fn on_gap(&mut self, gap: &Gap, out: &mut dyn Output) -> Outcome;
 
     /// The sender of `direction` is done; bytes that were offered and not taken are in `rest`.

@@ -36,6 +36,10 @@ const HOLE_WAIT: Duration = Duration::from_secs(4);
 /// ones: no window reaches further back (RFC 7323 section 2.3 caps it at 1 GiB).
 const MAX_BEHIND: u32 = 1 << 30;
 
+/// Saved offsets from here on are not believed: real ones are far below, and sums of these could
+/// overflow.
+const MAX_OFFSET: u64 = 1 << 62;
+
 /// What a held segment costs besides its bytes.
 const SEGMENT_OVERHEAD: usize = 96;
 
@@ -698,8 +702,7 @@ impl State {
             let flags = reader.u8().ok()?;
             let base = reader.u32().ok()?;
             let next = reader.u64().ok()?;
-            // Offsets are far below this; above it arithmetic on them could overflow.
-            (flags < 4 && next < 1 << 62).then_some(HalfState {
+            (flags < 4 && next < MAX_OFFSET).then_some(HalfState {
                 base: (flags & 1 == 1).then_some(base),
                 next,
                 finished: flags & 2 == 2,
@@ -721,6 +724,19 @@ pub struct Datagrams {
 }
 
 impl Datagrams {
+    /// Where both directions stand, for [`Datagrams::resume`].
+    pub fn offsets(&self) -> [u64; 2] {
+        [self.to_server, self.to_client]
+    }
+
+    /// A conversation that goes on; `None` when the offsets are beyond what one can reach.
+    pub fn resume([to_server, to_client]: [u64; 2]) -> Option<Datagrams> {
+        (to_server.max(to_client) < MAX_OFFSET).then_some(Datagrams {
+            to_server,
+            to_client,
+        })
+    }
+
     /// Hands a datagram on; what the snapshot length cut off is a gap behind it.
     pub fn push(&mut self, chunk: Chunk, wire_len: u32, out: &mut Vec<Event>) {
         let next = match chunk.direction {

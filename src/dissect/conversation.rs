@@ -1,0 +1,583 @@
+//! One stream in a worker: reassembly, detection, and the dissector.
+//!
+//! In: the packets of one stream, in capture order. Out: items. Never: more memory for a stream that
+//! nobody knows than a few words.
+//!
+//! ```text
+//! detecting ──known──▶ reading ──upgraded──▶ detecting
+//!     │                   │
+//!   unknown         malformed, limit
+//!     ▼                   ▼
+//!            idle ──a gap, or a new word of the client──▶ detecting, a few times
+//! ```
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+
+use super::detect::{Detection, Found};
+use super::pending::Pending;
+use super::{Dissector, GiveUp, Outcome, Output, Protocol, Protocols};
+use crate::bytes::Reader;
+use crate::flow::{
+    Budget, Chunk, Datagrams, Event, Gap, Opening, Reassembly, ReassemblyCounts, Segment, State,
+    StreamInfo,
+};
+use crate::packet::{Decoded, Direction, EndReason, Packet, Transport};
+use crate::time::Timestamp;
+
+/// Bytes that wait for the rest of a message at most, in each direction; what is more becomes a
+/// gap. Dissectors take long bodies as they come, so only headers and small messages wait.
+pub const MAX_PENDING: usize = 4 << 20;
+
+/// Times that one stream is looked at anew; bounds what a stream that keeps failing costs.
+const MAX_DETECTIONS: u32 = 64;
+
+/// New words of the client that are looked at in a stream that nobody knew, when its beginning
+/// was not seen or bytes went missing: the capture may have begun inside a message.
+const RETRIES: u32 = 16;
+
+/// What a conversation met, counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ConversationCounts {
+    /// Payload bytes of streams that nobody knew, up to where they were left alone.
+    pub unknown_bytes: u64,
+    /// Times that a dissector gave up because the bytes are against its protocol.
+    pub malformed: u64,
+    /// Times that a cap was met.
+    pub limited: u64,
+}
+
+/// One stream from its first packet to its end.
+pub struct Conversation {
+    info: StreamInfo,
+    protocols: Protocols,
+    transport: Carrier,
+    phase: Phase,
+    to_server: Pending,
+    to_client: Pending,
+    last_direction: Option<Direction>,
+    retries: u32,
+    detections: u32,
+    ts: Timestamp,
+    ordinal: u64,
+    events: Vec<Event>,
+    counts: ConversationCounts,
+    reassembly_counts: ReassemblyCounts,
+}
+
+enum Carrier {
+    Tcp(Box<Reassembly>),
+    Udp(Datagrams),
+    /// Not looked at, or no longer.
+    None,
+}
+
+enum Phase {
+    Detecting(Box<Detection>),
+    Reading(&'static dyn Protocol, Box<dyn Dissector>),
+    Idle,
+}
+
+impl Conversation {
+    /// A stream of which nothing was seen yet; held segments count against `budget`.
+    pub fn new(info: &StreamInfo, protocols: &Protocols, budget: &Arc<Budget>) -> Conversation {
+        let transport = info.name.transport;
+        let wanted = protocols
+            .iter()
+            .any(|protocol| protocol.transports().contains(&transport));
+        let carrier = match transport {
+            Transport::Tcp if wanted => Carrier::Tcp(Box::new(Reassembly::new(budget.clone()))),
+            Transport::Udp if wanted => Carrier::Udp(Datagrams::default()),
+            _ => Carrier::None,
+        };
+        let whole = info.opening == Opening::Syn;
+        Conversation {
+            info: *info,
+            protocols: protocols.clone(),
+            transport: carrier,
+            phase: Phase::Detecting(Box::default()),
+            to_server: Pending::default(),
+            to_client: Pending::default(),
+            last_direction: None,
+            retries: if whole { 0 } else { RETRIES },
+            detections: 0,
+            ts: info.first,
+            ordinal: info.name.stream.0,
+            events: Vec::new(),
+            counts: ConversationCounts::default(),
+            reassembly_counts: ReassemblyCounts::default(),
+        }
+    }
+
+    /// The stream.
+    pub fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    /// The protocol that is being read.
+    pub fn protocol(&self) -> Option<&'static dyn Protocol> {
+        match &self.phase {
+            Phase::Reading(protocol, _) => Some(*protocol),
+            _ => None,
+        }
+    }
+
+    /// What detection and dissection met so far.
+    pub fn counts(&self) -> ConversationCounts {
+        self.counts
+    }
+
+    /// What reassembly met so far.
+    pub fn reassembly_counts(&self) -> ReassemblyCounts {
+        match &self.transport {
+            Carrier::Tcp(reassembly) => reassembly.counts(),
+            _ => self.reassembly_counts,
+        }
+    }
+
+    /// Takes the stream's next packet; `payload` is its transport payload as captured.
+    pub fn packet(&mut self, packet: &Packet, payload: Bytes, out: &mut dyn Output) {
+        let (Decoded::Flow(layers), Some((_, direction))) = (&packet.decoded, packet.stream) else {
+            return;
+        };
+        self.ts = packet.record.ts;
+        self.ordinal = packet.ordinal;
+        let mut events = std::mem::take(&mut self.events);
+        match (&mut self.transport, layers.tcp) {
+            (Carrier::Tcp(reassembly), Some(tcp)) => reassembly.push(
+                Segment {
+                    direction,
+                    tcp,
+                    payload,
+                    wire_len: layers.payload_wire_len,
+                    ts: packet.record.ts,
+                    ordinal: packet.ordinal,
+                },
+                &mut events,
+            ),
+            (Carrier::Udp(datagrams), _) => datagrams.push(
+                Chunk {
+                    direction,
+                    offset: 0,
+                    bytes: payload,
+                    ts: packet.record.ts,
+                    ordinal: packet.ordinal,
+                },
+                layers.payload_wire_len,
+                &mut events,
+            ),
+            _ => {}
+        }
+        self.drain(events, out);
+    }
+
+    /// Hands out what is open; the stream is over.
+    ///
+    /// What waited behind holes comes with gaps, whatever the reason.
+    pub fn end(&mut self, _reason: EndReason, out: &mut dyn Output) {
+        let mut events = std::mem::take(&mut self.events);
+        if let Carrier::Tcp(reassembly) = &mut self.transport {
+            reassembly.finish(self.ts, self.ordinal, &mut events);
+        }
+        self.drain(events, out);
+        if let Phase::Detecting(detection) = &mut self.phase
+            && let Found::Known(protocol) = detection.end(&self.info, &self.protocols)
+        {
+            self.start(protocol, out);
+        }
+        self.stop(out);
+    }
+
+    fn drain(&mut self, mut events: Vec<Event>, out: &mut dyn Output) {
+        for event in events.drain(..) {
+            self.event(event, out);
+        }
+        // Leftovers must not keep the batch alive that they came in.
+        self.to_server.own();
+        self.to_client.own();
+        self.events = events;
+    }
+
+    /// Takes what reassembly hands on.
+    pub(super) fn event(&mut self, event: Event, out: &mut dyn Output) {
+        match event {
+            Event::Chunk(chunk) => {
+                let turned = self.last_direction.replace(chunk.direction) != Some(chunk.direction);
+                if matches!(self.phase, Phase::Idle) && !self.look_again(chunk.direction, turned) {
+                    self.counts.unknown_bytes += chunk.bytes.len() as u64;
+                    return;
+                }
+                match self.phase {
+                    Phase::Detecting(_) => self.detect(&chunk, out),
+                    _ => self.read(&chunk, out),
+                }
+            }
+            Event::Gap(gap) => self.gap(gap, out),
+            Event::Fin(direction) => {
+                if let Phase::Reading(_, dissector) = &mut self.phase {
+                    let rest = side(&mut self.to_server, &mut self.to_client, direction).clear();
+                    dissector.on_fin(direction, &rest, out);
+                }
+            }
+            // What a reset leaves open is flushed at the end: late bytes may still come.
+            Event::Rst(_) => {}
+        }
+    }
+
+    /// Whether a stream that was left alone is worth another look: the client begins a new word,
+    /// or a datagram came.
+    fn look_again(&mut self, direction: Direction, turned: bool) -> bool {
+        let fresh = self.info.name.transport != Transport::Tcp
+            || (turned && direction == Direction::ToServer);
+        if !fresh || self.retries == 0 || self.detections >= MAX_DETECTIONS {
+            return false;
+        }
+        self.retries -= 1;
+        self.phase = Phase::Detecting(Box::default());
+        true
+    }
+
+    fn detect(&mut self, chunk: &Chunk, out: &mut dyn Output) {
+        let Phase::Detecting(detection) = &mut self.phase else {
+            return;
+        };
+        match detection.chunk(&self.info, &self.protocols, chunk) {
+            Found::Known(protocol) => self.start(protocol, out),
+            Found::Unsure => {}
+            Found::Unknown => {
+                self.counts.unknown_bytes += detection
+                    .take_chunks()
+                    .iter()
+                    .map(|chunk| chunk.bytes.len() as u64)
+                    .sum::<u64>();
+                self.detections += 1;
+                self.leave_alone();
+            }
+        }
+    }
+
+    /// Starts the dissector and offers it what detection looked at.
+    fn start(&mut self, protocol: &'static dyn Protocol, out: &mut dyn Output) {
+        let Phase::Detecting(detection) = &mut self.phase else {
+            return;
+        };
+        let chunks = detection.take_chunks();
+        self.detections += 1;
+        self.phase = Phase::Reading(protocol, protocol.start(&self.info));
+        for chunk in &chunks {
+            match self.phase {
+                // It gave up at once: what follows is looked at anew.
+                Phase::Detecting(_) => self.detect(chunk, out),
+                _ => self.read(chunk, out),
+            }
+        }
+    }
+
+    fn read(&mut self, chunk: &Chunk, out: &mut dyn Output) {
+        let datagram = matches!(self.transport, Carrier::Udp(_));
+        let Phase::Reading(_, dissector) = &mut self.phase else {
+            return;
+        };
+        let pending = side(&mut self.to_server, &mut self.to_client, chunk.direction);
+        pending.push(chunk);
+        while pending.is_due() {
+            let offered = pending.take(chunk.direction);
+            let len = offered.bytes.len();
+            match dissector.on_chunk(&offered, out) {
+                Outcome::Consumed(0) => pending.put_back(offered, 0, len + 1),
+                Outcome::Consumed(count) => pending.put_back(offered, count.min(len), 0),
+                Outcome::NeedMore(need) => pending.put_back(offered, 0, need.max(len + 1)),
+                Outcome::GiveUp(reason) => {
+                    pending.put_back(offered, 0, 0);
+                    return self.give_up(reason, chunk.direction, out);
+                }
+            }
+            if datagram {
+                // The next datagram does not go on from this one.
+                pending.clear();
+            }
+        }
+        if pending.need() > MAX_PENDING || pending.len() > MAX_PENDING {
+            self.counts.limited += 1;
+            let gap = Gap {
+                direction: chunk.direction,
+                offset: chunk.offset + chunk.bytes.len() as u64,
+                len: 0,
+                ts: chunk.ts,
+                ordinal: chunk.ordinal,
+            };
+            self.gap(gap, out);
+        }
+    }
+
+    /// Tells the dissector what is missing: the gap, and before it what was not taken yet, so that
+    /// a gap always begins where the dissector stands.
+    fn gap(&mut self, gap: Gap, out: &mut dyn Output) {
+        match &mut self.phase {
+            Phase::Detecting(detection) => {
+                detection.gap(gap.direction);
+                self.retries = RETRIES;
+            }
+            Phase::Reading(_, dissector) => {
+                let lost = side(&mut self.to_server, &mut self.to_client, gap.direction).clear();
+                let whole = Gap {
+                    offset: gap.offset.saturating_sub(lost.len() as u64),
+                    len: gap.len.saturating_add(lost.len() as u64),
+                    ..gap
+                };
+                if let Outcome::GiveUp(reason) = dissector.on_gap(&whole, out) {
+                    self.retries = RETRIES;
+                    self.give_up(reason, gap.direction, out);
+                }
+            }
+            Phase::Idle => self.retries = RETRIES,
+        }
+    }
+
+    fn give_up(&mut self, reason: GiveUp, direction: Direction, out: &mut dyn Output) {
+        if let Phase::Reading(_, dissector) = &mut self.phase {
+            dissector.on_end(out);
+        }
+        match reason {
+            GiveUp::Malformed => self.counts.malformed += 1,
+            GiveUp::Limit => self.counts.limited += 1,
+            GiveUp::Upgraded if self.detections < MAX_DETECTIONS => {
+                self.phase = Phase::Detecting(Box::default());
+                let mut left = self.to_server.chunks(Direction::ToServer);
+                left.extend(self.to_client.chunks(Direction::ToClient));
+                // The side that brought the news speaks last.
+                left.sort_by_key(|chunk| (chunk.ts, chunk.direction == direction));
+                self.to_server.clear();
+                self.to_client.clear();
+                for chunk in &left {
+                    match self.phase {
+                        Phase::Detecting(_) => self.detect(chunk, out),
+                        _ => self.read(chunk, out),
+                    }
+                }
+                return;
+            }
+            GiveUp::Upgraded => {}
+        }
+        // The bytes that did not fit are left; a later word may fit again.
+        self.to_server.clear();
+        self.to_client.clear();
+        if self.retries == 0 && reason == GiveUp::Malformed {
+            self.retries = RETRIES;
+        }
+        self.leave_alone();
+    }
+
+    /// Stops reading; for good when nothing can make the stream readable again.
+    fn leave_alone(&mut self) {
+        self.phase = Phase::Idle;
+        if self.retries == 0 || self.detections >= MAX_DETECTIONS {
+            self.reassembly_counts = self.reassembly_counts();
+            self.transport = Carrier::None;
+            self.events = Vec::new();
+        }
+    }
+
+    /// Goes on with a given dissector, past detection.
+    #[cfg(test)]
+    pub(super) fn read_with(
+        &mut self,
+        protocol: &'static dyn Protocol,
+        dissector: Box<dyn Dissector>,
+    ) {
+        self.phase = Phase::Reading(protocol, dissector);
+    }
+
+    fn stop(&mut self, out: &mut dyn Output) {
+        if let Phase::Reading(_, dissector) = &mut self.phase {
+            dissector.on_end(out);
+        }
+        self.reassembly_counts = self.reassembly_counts();
+        self.transport = Carrier::None;
+        self.phase = Phase::Idle;
+    }
+}
+
+fn side<'a>(
+    to_server: &'a mut Pending,
+    to_client: &'a mut Pending,
+    direction: Direction,
+) -> &'a mut Pending {
+    match direction {
+        Direction::ToServer => to_server,
+        Direction::ToClient => to_client,
+    }
+}
+
+/// Saving and restoring, for a reel that begins in the middle of a stream.
+///
+/// ```text
+/// state    = version u8 (1), carrier, retries u32, detections u32, last direction u8 (0 none),
+///            needs 2 x u64, chunks, reader                                      big-endian
+/// carrier  = kind u8 (0 none, 1 TCP, 2 UDP), state of the reassembly (30 bytes) or 2 x u64 offsets
+/// chunks   = count u32, count x (direction u8, offset u64, ts i64, ordinal u64, length u32, bytes)
+/// reader   = kind u8 (0 idle, 1 detecting, 2 reading), reading: name length u8, name, state
+/// ```
+impl Conversation {
+    /// What a later reel of the same stream needs in order to give the same items.
+    pub fn save(&self) -> Vec<u8> {
+        let mut out = vec![1];
+        match &self.transport {
+            Carrier::None => out.push(0),
+            Carrier::Tcp(reassembly) => {
+                out.push(1);
+                out.extend_from_slice(&reassembly.state().to_bytes());
+            }
+            Carrier::Udp(datagrams) => {
+                out.push(2);
+                for offset in datagrams.offsets() {
+                    out.put_u64(offset);
+                }
+            }
+        }
+        out.put_u32(self.retries);
+        out.put_u32(self.detections);
+        out.push(match self.last_direction {
+            None => 0,
+            Some(direction) => direction_code(direction),
+        });
+        for pending in [&self.to_server, &self.to_client] {
+            out.put_u64(pending.need() as u64);
+        }
+        let chunks = match &self.phase {
+            Phase::Detecting(detection) => detection.chunks().to_vec(),
+            _ => {
+                let mut chunks = self.to_server.chunks(Direction::ToServer);
+                chunks.extend(self.to_client.chunks(Direction::ToClient));
+                chunks
+            }
+        };
+        out.put_u32(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
+        for chunk in &chunks {
+            out.push(direction_code(chunk.direction));
+            out.put_u64(chunk.offset);
+            out.put_i64(chunk.ts.nanos());
+            out.put_u64(chunk.ordinal);
+            out.put_u32(u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX));
+            out.extend_from_slice(&chunk.bytes);
+        }
+        match &self.phase {
+            Phase::Idle => out.push(0),
+            Phase::Detecting(_) => out.push(1),
+            Phase::Reading(protocol, dissector) => {
+                out.push(2);
+                let name = protocol.name().as_bytes();
+                out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+                out.extend_from_slice(name);
+                out.extend_from_slice(&dissector.save());
+            }
+        }
+        out
+    }
+
+    /// Goes on with a stream whose state was saved; `None` when `state` cannot be read or names a
+    /// protocol that is not enabled.
+    pub fn restore(
+        info: &StreamInfo,
+        protocols: &Protocols,
+        budget: &Arc<Budget>,
+        state: &[u8],
+    ) -> Option<Conversation> {
+        let mut reader = Reader::new(state);
+        if reader.u8().ok()? != 1 {
+            return None;
+        }
+        let mut restored = Conversation::new(info, protocols, budget);
+        restored.transport = match reader.u8().ok()? {
+            0 => Carrier::None,
+            1 => {
+                let state = State::from_bytes(reader.take(State::LEN).ok()?)?;
+                Carrier::Tcp(Box::new(Reassembly::resume(&state, budget.clone())))
+            }
+            2 => Carrier::Udp(Datagrams::resume([reader.u64().ok()?, reader.u64().ok()?])?),
+            _ => return None,
+        };
+        restored.retries = reader.u32().ok()?.min(RETRIES);
+        restored.detections = reader.u32().ok()?;
+        restored.last_direction = match reader.u8().ok()? {
+            0 => None,
+            code => Some(direction_of(code)?),
+        };
+        let needs = [reader.u64().ok()?, reader.u64().ok()?];
+        let chunks = read_chunks(&mut reader)?;
+        match reader.u8().ok()? {
+            0 => restored.phase = Phase::Idle,
+            1 => {
+                if let Phase::Detecting(detection) = &mut restored.phase {
+                    for chunk in &chunks {
+                        detection.chunk(info, protocols, chunk);
+                    }
+                }
+            }
+            2 => {
+                let length = usize::from(reader.u8().ok()?);
+                let name = reader.take(length).ok()?;
+                let protocol = protocols
+                    .iter()
+                    .find(|protocol| protocol.name().as_bytes() == name)?;
+                let dissector = protocol.restore(info, reader.rest())?;
+                restored.phase = Phase::Reading(*protocol, dissector);
+                for chunk in &chunks {
+                    let Conversation {
+                        to_server,
+                        to_client,
+                        ..
+                    } = &mut restored;
+                    side(to_server, to_client, chunk.direction).push(chunk);
+                }
+                for (pending, need) in [&mut restored.to_server, &mut restored.to_client]
+                    .into_iter()
+                    .zip(needs)
+                {
+                    pending.set_need(usize::try_from(need).ok()?);
+                }
+            }
+            _ => return None,
+        }
+        Some(restored)
+    }
+}
+
+fn direction_code(direction: Direction) -> u8 {
+    match direction {
+        Direction::ToServer => 1,
+        Direction::ToClient => 2,
+    }
+}
+
+fn direction_of(code: u8) -> Option<Direction> {
+    match code {
+        1 => Some(Direction::ToServer),
+        2 => Some(Direction::ToClient),
+        _ => None,
+    }
+}
+
+fn read_chunks(reader: &mut Reader<'_>) -> Option<Vec<Chunk>> {
+    let count = reader.u32().ok()?;
+    let mut chunks = Vec::new();
+    for _ in 0..count {
+        let direction = direction_of(reader.u8().ok()?)?;
+        let offset = reader.u64().ok().filter(|offset| *offset < 1 << 62)?;
+        let ts = Timestamp::from_nanos(reader.u64().ok()? as i64);
+        let ordinal = reader.u64().ok()?;
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        chunks.push(Chunk {
+            direction,
+            offset,
+            bytes: Bytes::copy_from_slice(reader.take(length).ok()?),
+            ts,
+            ordinal,
+        });
+    }
+    Some(chunks)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,313 @@
+//! Tests of conversations, with a protocol made for them.
+
+use std::collections::HashMap;
+
+use super::super::robustness::{Drafts, Feed};
+use super::super::{Draft, Output, Probe, Verdict};
+use super::*;
+use crate::flow::{Limits, Table};
+use crate::item::{Field, ProtocolInfo, Value, text_of};
+use crate::packet::headers::{Decoder, Found};
+use crate::packet::{Record, StreamId};
+use crate::synth;
+
+/// Messages of one length byte (below 32) and so many bytes of text; each is an item.
+///
+/// The text `up` leaves the protocol; a length of 32 and above is against it.
+struct Toy;
+
+static KINDS: &[&ProtocolInfo] = &[&TOY];
+
+static TOY: ProtocolInfo = ProtocolInfo {
+    name: "toy",
+    version: "1",
+    abbr: "TOY",
+    long_name: "Toy",
+    macro_name: "toy",
+    background: "#000000",
+    foreground: "#ffffff",
+    font_size: 12,
+    reference: "",
+    ports: &["7"],
+    layer4: "tcp",
+    priority: 0,
+};
+
+struct ToyDissector;
+
+impl Protocol for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+    fn transports(&self) -> &'static [Transport] {
+        &[Transport::Tcp, Transport::Udp]
+    }
+    fn kinds(&self) -> &'static [&'static ProtocolInfo] {
+        KINDS
+    }
+    fn fields(&self) -> &'static [Field] {
+        &[]
+    }
+    fn probe(&self, probe: &Probe<'_>) -> Verdict {
+        match (probe.to_server, probe.to_client) {
+            ([length, _, ..], _) if *length < 32 => Verdict::Certain,
+            ([length], _) if *length < 32 => Verdict::Unsure,
+            ([], _) => Verdict::Unsure,
+            _ => Verdict::No,
+        }
+    }
+    fn start(&self, _: &StreamInfo) -> Box<dyn Dissector> {
+        Box::new(ToyDissector)
+    }
+    fn restore(&self, _: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+        (state == b"toy").then(|| Box::new(ToyDissector) as Box<dyn Dissector>)
+    }
+}
+
+impl ToyDissector {
+    fn say(&self, text: Bytes, chunk: &Chunk, out: &mut dyn Output) {
+        out.item(Draft {
+            kind: &TOY,
+            from_client: chunk.direction == Direction::ToServer,
+            start: chunk.ts,
+            elapsed_nanos: 0,
+            request_size: text.len() as u64,
+            response_size: 0,
+            request: Value::Null,
+            response: Value::Null,
+            data: Value::Text(text),
+            error: None,
+            ordinal: chunk.ordinal,
+        });
+    }
+}
+
+impl Dissector for ToyDissector {
+    fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome {
+        let length = usize::from(chunk.bytes[0]);
+        if length >= 32 {
+            return Outcome::GiveUp(GiveUp::Malformed);
+        }
+        if chunk.bytes.len() <= length {
+            return Outcome::NeedMore(length + 1);
+        }
+        let text = chunk.bytes.slice(1..=length);
+        if text == "up" {
+            return Outcome::GiveUp(GiveUp::Upgraded);
+        }
+        self.say(text, chunk, out);
+        Outcome::Consumed(length + 1)
+    }
+    fn on_gap(&mut self, gap: &Gap, out: &mut dyn Output) -> Outcome {
+        let chunk = Chunk {
+            direction: gap.direction,
+            offset: gap.offset,
+            bytes: Bytes::new(),
+            ts: gap.ts,
+            ordinal: gap.ordinal,
+        };
+        let text = format!("gap {}+{}", gap.offset, gap.len);
+        self.say(text.into(), &chunk, out);
+        Outcome::Consumed(0)
+    }
+    fn on_fin(&mut self, _: Direction, rest: &Bytes, out: &mut dyn Output) {
+        let chunk = Chunk {
+            direction: Direction::ToServer,
+            offset: 0,
+            bytes: Bytes::new(),
+            ts: Timestamp::default(),
+            ordinal: 0,
+        };
+        self.say(format!("rest {}", rest.len()).into(), &chunk, out);
+    }
+    fn on_end(&mut self, _: &mut dyn Output) {}
+    fn save(&self) -> Vec<u8> {
+        b"toy".to_vec()
+    }
+}
+
+fn toys() -> Protocols {
+    Protocols(Arc::new([&Toy as &dyn Protocol]))
+}
+
+fn feed() -> Feed {
+    Feed::new(Transport::Tcp, 7, &toys())
+}
+
+fn texts(drafts: &[Draft]) -> Vec<String> {
+    drafts
+        .iter()
+        .map(|draft| match &draft.data {
+            Value::Text(text) => text_of(text).into_owned(),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+/// Runs packets through headers, flow table and conversations, in order.
+pub fn dissect_frames(frames: &[synth::Frame], protocols: &Protocols) -> Vec<Draft> {
+    let (bytes, records) = synth::records(frames);
+    dissect_records(&Bytes::from(bytes), &records, protocols)
+}
+
+/// The same for records over one buffer.
+pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols) -> Vec<Draft> {
+    let mut decoder = Decoder::new();
+    let mut found = Found::default();
+    let mut table = Table::new(Limits::default());
+    let budget = Budget::new(Budget::DEFAULT_BYTES);
+    let mut open: HashMap<StreamId, Conversation> = HashMap::new();
+    let mut ended = Vec::new();
+    let mut drafts = Drafts::default();
+    for (ordinal, record) in (0..).zip(records) {
+        let start = record.start as usize;
+        let packet_bytes = bytes.slice(start..start + record.caplen as usize);
+        let decoded = decoder.decode(ordinal, record, &packet_bytes, &mut found);
+        let Decoded::Flow(layers) = decoded else {
+            continue;
+        };
+        let assigned = table.assign(ordinal, record.ts, &layers);
+        let stream = assigned.info.name.stream;
+        let packet = Packet {
+            ordinal,
+            record: *record,
+            decoded,
+            stream: Some((stream, assigned.direction)),
+        };
+        let whole = match layers.datagram {
+            Some(index) => found.datagrams[index as usize].clone(),
+            None => packet_bytes,
+        };
+        let payload_start = layers.payload_start as usize;
+        let payload = whole.slice(payload_start..payload_start + layers.payload_len as usize);
+        open.entry(stream)
+            .or_insert_with(|| Conversation::new(&assigned.info, protocols, &budget))
+            .packet(&packet, payload, &mut drafts);
+        table.sweep(record.ts, &mut ended);
+        for end in ended.drain(..) {
+            if let Some(mut conversation) = open.remove(&end.stream) {
+                conversation.end(end.reason, &mut drafts);
+            }
+        }
+    }
+    table.end_all(&mut ended);
+    for end in ended.drain(..) {
+        if let Some(mut conversation) = open.remove(&end.stream) {
+            conversation.end(end.reason, &mut drafts);
+        }
+    }
+    drafts.0
+}
+
+const UP: Direction = Direction::ToServer;
+const DOWN: Direction = Direction::ToClient;
+
+#[test]
+fn what_is_not_taken_is_joined_with_the_next_chunk() {
+    let mut feed = feed();
+    feed.chunk(UP, b"\x03abc\x04de")
+        .chunk(UP, b"f")
+        .chunk(UP, b"g\x01h");
+    assert_eq!(texts(&feed.end()), ["abc", "defg", "h"]);
+}
+
+#[test]
+fn detection_keeps_the_order_of_both_sides() {
+    let mut feed = feed();
+    feed.chunk(DOWN, b"\x02hi");
+    assert_eq!(feed.protocol(), None);
+    feed.chunk(UP, b"\x01").chunk(UP, b"a");
+    assert_eq!(feed.protocol(), Some("toy"));
+    assert_eq!(texts(&feed.end()), ["hi", "a"]);
+}
+
+#[test]
+fn a_gap_begins_where_the_dissector_left_off() {
+    let mut feed = feed();
+    feed.chunk(UP, b"\x03abc\x09xy")
+        .gap(UP, 4)
+        .chunk(UP, b"\x01z")
+        .fin(UP);
+    assert_eq!(texts(&feed.end()), ["abc", "gap 4+7", "z", "rest 0"]);
+}
+
+#[test]
+fn an_upgrade_is_detected_anew_with_the_bytes_not_taken() {
+    let mut feed = feed();
+    feed.chunk(UP, b"\x01a").chunk(UP, b"\x02up\x01b");
+    // The toy gives up on the same word again until the cap on detections.
+    assert_eq!(texts(&feed.end()), ["a"]);
+}
+
+#[test]
+fn a_malformed_stream_is_left_alone_until_the_client_speaks_anew() {
+    let mut feed = feed();
+    feed.chunk(UP, b"\x01a").chunk(UP, b"\xff\xff");
+    assert_eq!(feed.protocol(), None);
+    feed.chunk(UP, b"\x01b").chunk(DOWN, b"\x01c");
+    assert_eq!(feed.protocol(), None);
+    feed.chunk(UP, b"\x01d");
+    assert_eq!(feed.protocol(), Some("toy"));
+    assert_eq!(feed.conversation().counts().malformed, 1);
+    assert_eq!(texts(&feed.end()), ["a", "d"]);
+}
+
+#[test]
+fn a_stream_that_nobody_knows_costs_nothing_more() {
+    let mut feed = feed();
+    feed.chunk(UP, b"SSH-2.0");
+    assert!(matches!(feed.conversation().transport, Carrier::None));
+    feed.chunk(UP, b"\x01a");
+    assert_eq!(feed.conversation().counts().unknown_bytes, 9);
+    assert!(feed.end().is_empty());
+}
+
+#[test]
+fn a_datagram_does_not_go_on_from_the_one_before() {
+    let mut feed = Feed::new(Transport::Udp, 7, &toys());
+    feed.chunk(UP, b"\x05ab")
+        .chunk(UP, b"\x01c")
+        .chunk(DOWN, b"\x01d");
+    assert_eq!(texts(&feed.end()), ["c", "d"]);
+}
+
+#[test]
+fn more_waiting_than_allowed_becomes_a_gap() {
+    let mut feed = feed();
+    feed.chunk(UP, b"\x01a");
+    feed.conversation_mut().to_server.set_need(MAX_PENDING * 2);
+    let block = vec![b'x'; MAX_PENDING / 2 + 1];
+    feed.chunk(UP, &block);
+    assert_eq!(feed.conversation().to_server.len(), 0);
+    assert_eq!(feed.conversation().counts().limited, 1);
+    feed.chunk(UP, b"\x01b");
+    assert_eq!(
+        texts(&feed.end()),
+        ["a", &format!("gap 2+{}", block.len()), "b"]
+    );
+}
+
+#[test]
+fn a_conversation_is_saved_and_restored_in_the_middle_of_a_word() {
+    let mut feed = feed();
+    feed.chunk(UP, b"\x01").hand_over(&toys());
+    feed.chunk(UP, b"a\x03xy").hand_over(&toys());
+    feed.chunk(UP, b"z");
+    assert_eq!(texts(&feed.end()), ["a", "xyz"]);
+}
+
+#[test]
+fn packets_become_items() {
+    let frames = synth::tcp(([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 7))
+        .to_server("\x03abc")
+        .to_client("\x02ok")
+        .gap(9)
+        .to_client("\x01z")
+        .fin();
+    let drafts = dissect_frames(&frames, &toys());
+    assert_eq!(
+        texts(&drafts),
+        ["abc", "ok", "gap 3+9", "z", "rest 0", "rest 0"]
+    );
+    assert!(drafts[0].from_client && !drafts[1].from_client);
+}

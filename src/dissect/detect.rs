@@ -1,0 +1,146 @@
+//! Which protocol a stream speaks: by its first bytes, and by its port when the bytes leave doubt.
+//!
+//! In: the first chunks of both sides. Out: a protocol, or that nobody knows it. The chunks are kept
+//! until then and handed on in their order. Never: more bytes than [`MAX_PROBE_BYTES`] a side.
+
+use super::{Probe, Protocol, Verdict};
+use crate::flow::{Chunk, StreamInfo};
+use crate::packet::{Direction, Transport};
+
+/// Bytes of each side that detection looks at before it decides with what it has. A request line
+/// with a long target must fit, a TLS client hello with its extensions too.
+const MAX_PROBE_BYTES: usize = 8 * 1024;
+
+/// Chunks kept while detecting; one-byte segments must not make a list of thousands.
+const MAX_PROBE_CHUNKS: usize = 64;
+
+/// Datagrams of a conversation that detection looks at.
+const MAX_PROBE_DATAGRAMS: usize = 4;
+
+/// What detection found.
+pub(super) enum Found {
+    /// It speaks this.
+    Known(&'static dyn Protocol),
+    /// More bytes are needed.
+    Unsure,
+    /// It speaks nothing we know.
+    Unknown,
+}
+
+/// The first bytes of a stream, and the protocols still in question.
+#[derive(Default)]
+pub(super) struct Detection {
+    chunks: Vec<Chunk>,
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    ruled_out: Vec<&'static str>,
+}
+
+impl Detection {
+    /// The chunks looked at so far, in order; detection starts anew.
+    pub(super) fn take_chunks(&mut self) -> Vec<Chunk> {
+        let chunks = std::mem::take(&mut self.chunks);
+        *self = Detection::default();
+        chunks
+    }
+
+    /// The chunks looked at so far.
+    pub(super) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// A gap: what came before it on that side tells nothing about what comes.
+    pub(super) fn gap(&mut self, direction: Direction) {
+        self.chunks.retain(|chunk| chunk.direction != direction);
+        match direction {
+            Direction::ToServer => self.to_server.clear(),
+            Direction::ToClient => self.to_client.clear(),
+        }
+        self.ruled_out.clear();
+    }
+
+    /// Looks at one chunk more.
+    pub(super) fn chunk(
+        &mut self,
+        stream: &StreamInfo,
+        protocols: &[&'static dyn Protocol],
+        chunk: &Chunk,
+    ) -> Found {
+        let side = match chunk.direction {
+            Direction::ToServer => &mut self.to_server,
+            Direction::ToClient => &mut self.to_client,
+        };
+        let datagrams = stream.name.transport != Transport::Tcp;
+        if datagrams {
+            // Datagrams do not go on from each other: each is looked at alone.
+            self.ruled_out.clear();
+            side.clear();
+        }
+        let room = MAX_PROBE_BYTES.saturating_sub(side.len());
+        side.extend_from_slice(chunk.bytes.get(..room).unwrap_or(&chunk.bytes));
+        self.chunks.push(chunk.clone());
+        let full = self.to_server.len().max(self.to_client.len()) >= MAX_PROBE_BYTES
+            || self.chunks.len() >= MAX_PROBE_CHUNKS
+            || (datagrams && self.chunks.len() >= MAX_PROBE_DATAGRAMS);
+        self.decide(stream, protocols, full)
+    }
+
+    /// The stream is over: decides with what is there.
+    pub(super) fn end(
+        &mut self,
+        stream: &StreamInfo,
+        protocols: &[&'static dyn Protocol],
+    ) -> Found {
+        if self.chunks.is_empty() {
+            return Found::Unknown;
+        }
+        self.decide(stream, protocols, true)
+    }
+
+    fn decide(
+        &mut self,
+        stream: &StreamInfo,
+        protocols: &[&'static dyn Protocol],
+        last: bool,
+    ) -> Found {
+        let probe = Probe {
+            stream,
+            to_server: &self.to_server,
+            to_client: &self.to_client,
+        };
+        let mut best: Option<(Verdict, bool, &'static dyn Protocol)> = None;
+        let mut unsure = false;
+        for protocol in protocols {
+            if !protocol.transports().contains(&stream.name.transport)
+                || self.ruled_out.contains(&protocol.name())
+            {
+                continue;
+            }
+            match protocol.probe(&probe) {
+                Verdict::No => self.ruled_out.push(protocol.name()),
+                Verdict::Unsure => unsure = true,
+                verdict @ (Verdict::Likely | Verdict::Certain) => {
+                    let rank = (verdict, is_usual_port(*protocol, stream));
+                    if best.is_none_or(|(verdict, port, _)| rank > (verdict, port)) {
+                        best = Some((rank.0, rank.1, *protocol));
+                    }
+                }
+            }
+        }
+        match best {
+            Some((Verdict::Certain, _, protocol)) => Found::Known(protocol),
+            Some((_, _, protocol)) if last || !unsure => Found::Known(protocol),
+            _ if last || !unsure && best.is_none() => Found::Unknown,
+            _ => Found::Unsure,
+        }
+    }
+}
+
+fn is_usual_port(protocol: &dyn Protocol, stream: &StreamInfo) -> bool {
+    let port = stream.server.port;
+    protocol
+        .kinds()
+        .iter()
+        .flat_map(|kind| kind.ports)
+        .any(|usual| usual.parse() == Ok(port))
+}
