@@ -1,1 +1,3 @@
 //! The wiring: threads, bounded queues, shutdown.
+
+pub mod host;

@@ -1,0 +1,12 @@
+//! What scripts may do to the world: files, packets, objects, recordings.
+//!
+//! In: the requests of script children. Out: effects, each confined: files to one data folder,
+//! uploads to the node's own keys. Never: anything that a limit does not bound.
+
+pub(crate) mod files;
+pub(crate) mod objects;
+pub(crate) mod snapshot;
+pub(crate) mod streams;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! The data folder, links and snapshots, against streams in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::files::{FileError, Files, clean};
+use super::snapshot::{Savefile, header};
+use super::streams::{Pins, StreamReader, StreamRef};
+use crate::packet::StreamName;
+
+/// Streams in memory: the seconds at which each has a packet, whose only byte is the stream.
+#[derive(Default)]
+pub(super) struct FakeReader {
+    pub packets: Mutex<BTreeMap<StreamRef, Vec<u32>>>,
+    pub pinned: Mutex<BTreeSet<StreamRef>>,
+}
+
+impl FakeReader {
+    pub(super) fn with(streams: &[(u64, &[u32])]) -> Arc<FakeReader> {
+        let reader = FakeReader::default();
+        for (number, seconds) in streams {
+            let stream = stream(*number);
+            reader
+                .packets
+                .lock()
+                .unwrap()
+                .insert(stream, seconds.to_vec());
+        }
+        Arc::new(reader)
+    }
+
+    pub(super) fn pinned(&self) -> Vec<u64> {
+        let pinned = self.pinned.lock().unwrap();
+        pinned.iter().map(|one| one.stream.stream.0).collect()
+    }
+}
+
+pub(super) fn stream(number: u64) -> StreamRef {
+    StreamRef {
+        run: RUN,
+        stream: StreamName::parse(&number.to_string()).unwrap(),
+    }
+}
+
+pub(super) const RUN: u64 = 17;
+
+impl StreamReader for FakeReader {
+    fn write_pcap(&self, streams: &[StreamRef], out: &mut dyn Write) -> Result<u64, String> {
+        let packets = self.packets.lock().unwrap();
+        let mut all: Vec<(u32, u8)> = Vec::new();
+        for stream in streams {
+            for second in packets.get(stream).into_iter().flatten() {
+                all.push((*second, stream.stream.stream.0 as u8));
+            }
+        }
+        all.sort();
+        let mut bytes = header(1).to_vec();
+        for (second, byte) in &all {
+            for field in [*second, 0, 1, 60] {
+                bytes.extend(field.to_le_bytes());
+            }
+            bytes.push(*byte);
+        }
+        out.write_all(&bytes).map_err(|error| error.to_string())?;
+        Ok(all.len() as u64)
+    }
+
+    fn has(&self, stream: StreamRef) -> bool {
+        self.packets.lock().unwrap().contains_key(&stream)
+    }
+
+    fn streams(&self) -> Vec<StreamRef> {
+        self.packets.lock().unwrap().keys().copied().collect()
+    }
+
+    fn pin(&self, stream: StreamRef) {
+        assert!(self.pinned.lock().unwrap().insert(stream), "pinned twice");
+    }
+
+    fn unpin(&self, stream: StreamRef) {
+        assert!(self.pinned.lock().unwrap().remove(&stream), "not pinned");
+    }
+}
+
+fn files(root: &Path, reader: &Arc<FakeReader>) -> Files {
+    Files::open(root, Pins::new(reader.clone()), RUN, 10 << 20).unwrap()
+}
+
+/// Second and byte of each packet of a savefile.
+pub(super) fn packets(path: &Path) -> Vec<(u64, u8)> {
+    let file = fs::File::open(path).unwrap();
+    let mut savefile = Savefile::open(file).unwrap().expect("a savefile");
+    let mut warnings = Vec::new();
+    let mut found = Vec::new();
+    while let Some(record) = savefile.next("it", &mut warnings) {
+        found.push((record.ts / 1_000_000, record.bytes[0]));
+    }
+    assert!(warnings.is_empty(), "{warnings:?}");
+    found
+}
+
+#[test]
+fn paths_stay_below_the_root() {
+    assert_eq!(clean("/a//b/./c/../d").unwrap(), Path::new("a/b/d"));
+    for root in ["", ".", "/", "a/.."] {
+        assert_eq!(clean(root).unwrap(), Path::new("."));
+    }
+    for outside in ["..", "../a", "/../a", "a/../../b"] {
+        assert!(
+            matches!(clean(outside), Err(FileError::Outside(_))),
+            "{outside}"
+        );
+    }
+    assert!(clean("a\0b").is_err() && clean(&"a/".repeat(600)).is_err());
+}
+
+#[test]
+fn a_symbolic_link_does_not_lead_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret"), "x").unwrap();
+    let files = files(dir.path(), &FakeReader::with(&[]));
+    std::os::unix::fs::symlink(outside.path(), dir.path().join("way")).unwrap();
+    assert!(files.copy("way/secret", "mine").is_err());
+    assert!(files.write("way/new", b"x").is_err());
+    assert!(files.delete("way/secret").is_err());
+    assert!(outside.path().join("secret").exists());
+    files.delete("way").unwrap();
+    assert!(outside.path().join("secret").exists());
+}
+
+#[test]
+fn files_are_written_appended_moved_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path(), &FakeReader::with(&[]));
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    files.write("/a.txt", b"one").unwrap();
+    files.append("a.txt", b" two").unwrap();
+    files.append("new.txt", b"made").unwrap();
+    assert_eq!(
+        (read("a.txt"), read("new.txt")),
+        ("one two".into(), "made".into())
+    );
+    files.write("a.txt", b"1").unwrap();
+    files.mkdir("x/y").unwrap();
+    files.mkdir("x/y").unwrap();
+    files.rename("a.txt", "x/y/").unwrap();
+    assert_eq!(read("x/y/a.txt"), "1");
+    files.rename("x/y", "z").unwrap();
+    files.copy("z/a.txt", "b.txt").unwrap();
+    files.copy("b.txt", "b.txt").unwrap();
+    assert_eq!((read("z/a.txt"), read("b.txt")), ("1".into(), "1".into()));
+    files.delete("z").unwrap();
+    files.delete("z").unwrap();
+    assert!(!dir.path().join("z").exists());
+    assert!(matches!(files.delete("/"), Err(FileError::Root)));
+    assert!(matches!(files.rename(".", "a"), Err(FileError::Root)));
+}
+
+#[test]
+fn what_is_missing_throws_in_the_known_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path(), &FakeReader::with(&[]));
+    let root = dir.path().display();
+    let error = files.copy("pcaps/000000000007.pcap", "x").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("open {root}/pcaps/000000000007.pcap: no such file or directory")
+    );
+    assert!(files.rename("nothing", "x").is_err());
+    assert!(files.write("no/folder", b"x").is_err());
+    assert!(files.tar("nothing", 1).is_err());
+    assert!(files.snapshot(&[], Some("nothing"), 1).is_err());
+}
+
+#[test]
+fn fresh_names_are_fresh() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path(), &FakeReader::with(&[]));
+    let temp = files.temp("apicalls", ".", "json").unwrap();
+    assert!(
+        temp.starts_with("apicalls") && temp.ends_with(".json"),
+        "{temp}"
+    );
+    assert!(dir.path().join(&temp).is_file());
+    let folder = files.mkdir_temp("snap*shot", "").unwrap();
+    assert!(folder.starts_with("snap") && folder.ends_with("shot") && folder.len() > 8);
+    assert!(
+        files
+            .mkdir_temp("a", &folder)
+            .unwrap()
+            .starts_with(&format!("{folder}/a"))
+    );
+    assert!(files.temp("../../x", ".", "txt").is_err());
+}
+
+#[test]
+fn a_copied_stream_is_a_link_that_pins_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = FakeReader::with(&[(7, &[1, 4]), (9, &[2, 3])]);
+    let files = files(dir.path(), &reader);
+    files.mkdir("dfir").unwrap();
+    files
+        .copy("pcaps/000000000007.pcap", "dfir/000000000007.pcap")
+        .unwrap();
+    files.copy("pcaps/000000000009.pcap", "dfir/b").unwrap();
+    files.copy("dfir/b", "c").unwrap();
+    assert_eq!(reader.pinned(), [7, 9]);
+    assert!(fs::metadata(dir.path().join("c")).unwrap().len() < 128);
+
+    files.rename("dfir", "dfir_tmp").unwrap();
+    assert_eq!(reader.pinned(), [7, 9]);
+    // Packets that come after the copy are in it too.
+    reader
+        .packets
+        .lock()
+        .unwrap()
+        .get_mut(&stream(7))
+        .unwrap()
+        .push(9);
+    let made = files.snapshot(&[], Some("dfir_tmp"), 1000).unwrap();
+    assert_eq!((made.name.as_str(), made.packets), ("1000.pcap", 5));
+    let expected = [(1, 7), (2, 9), (3, 9), (4, 7), (9, 7)];
+    assert_eq!(packets(&dir.path().join("1000.pcap")), expected);
+
+    files.delete("dfir_tmp").unwrap();
+    assert_eq!(reader.pinned(), [9]);
+    files.write("c", b"over").unwrap();
+    assert!(reader.pinned().is_empty());
+}
+
+#[test]
+fn links_are_found_again_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = FakeReader::with(&[(7, &[1])]);
+    let first = files(dir.path(), &reader);
+    first.mkdir("a/b").unwrap();
+    first.copy("pcaps/7", "a/b/c").unwrap();
+    let again = FakeReader::with(&[(7, &[1])]);
+    let _files = files(dir.path(), &again);
+    assert_eq!(again.pinned(), [7]);
+}
+
+#[test]
+fn snapshots_merge_savefiles_and_links_by_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = FakeReader::with(&[(1, &[5, 6]), (2, &[1]), (3, &[8])]);
+    let files = files(dir.path(), &reader);
+    files.mkdir("in").unwrap();
+    let first = files
+        .snapshot(&["2".into(), "3.pcap".into(), "99".into()], None, 50)
+        .unwrap();
+    assert_eq!((first.name.as_str(), first.packets), ("50.pcap", 2));
+    files.copy("50.pcap", "in/made.pcap").unwrap();
+    files.copy("pcaps/1", "in/1").unwrap();
+    files
+        .write(
+            "in/note.txt",
+            b"no savefile at all, but long enough for one",
+        )
+        .unwrap();
+    files.write("in/empty.pcap", b"").unwrap();
+    let both = files.snapshot(&[], Some("in"), 50).unwrap();
+    assert_eq!((both.name.as_str(), both.packets), ("51.pcap", 4));
+    assert_eq!(both.warnings.len(), 2, "{:?}", both.warnings);
+    assert_eq!(
+        packets(&dir.path().join("51.pcap")),
+        [(1, 2), (5, 1), (6, 1), (8, 3)]
+    );
+    let one = files.snapshot(&["made".into()], Some("in"), 60).unwrap();
+    assert_eq!(packets(&dir.path().join(one.name)), [(1, 2), (8, 3)]);
+    let all = files.snapshot(&[], None, 70).unwrap();
+    assert_eq!(all.packets, 4);
+}
+
+#[test]
+fn a_cut_savefile_gives_what_is_before_the_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = FakeReader::with(&[(1, &[5, 6])]);
+    let files = files(dir.path(), &reader);
+    files.mkdir("in").unwrap();
+    let whole = files.snapshot(&[], None, 1).unwrap();
+    let bytes = fs::read(dir.path().join(whole.name)).unwrap();
+    files
+        .write("in/cut.pcap", &bytes[..bytes.len() - 1])
+        .unwrap();
+    let made = files.snapshot(&[], Some("in"), 2).unwrap();
+    assert_eq!((made.packets, made.warnings.len()), (1, 1));
+}
+
+#[test]
+fn a_tar_holds_the_packets_of_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = FakeReader::with(&[(1, &[5, 6])]);
+    let files = files(dir.path(), &reader);
+    files.mkdir("in/deep").unwrap();
+    files.copy("pcaps/1", "in/deep/1.pcap").unwrap();
+    files.write("in/a.txt", b"hello").unwrap();
+    let name = files.tar("in", 99).unwrap();
+    assert_eq!(name, "kubeshark_99.tar.gz");
+    assert_eq!(files.tar("in", 99).unwrap(), "kubeshark_100.tar.gz");
+    let zip = flate2::read::GzDecoder::new(fs::File::open(dir.path().join(name)).unwrap());
+    let mut found = BTreeMap::new();
+    for entry in tar::Archive::new(zip).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        found.insert(path, bytes);
+    }
+    assert_eq!(found["a.txt"], b"hello");
+    assert_eq!(found["deep/1.pcap"].len(), 24 + 2 * 17);
+}
+
+#[test]
+fn a_folder_does_not_grow_beyond_its_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = FakeReader::with(&[(1, &[5; 5000])]);
+    let pins = Pins::new(reader);
+    let files = Files::open(dir.path(), pins, RUN, 64 << 10).unwrap();
+    files.write("a", &[0; 50_000]).unwrap();
+    assert!(matches!(
+        files.write("b", &[0; 50_000]),
+        Err(FileError::Full(_))
+    ));
+    assert!(files.snapshot(&[], None, 1).is_err());
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
