@@ -1,3 +1,1 @@
 //! The wiring: threads, bounded queues, shutdown.
-
-pub mod host;
