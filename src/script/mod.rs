@@ -4,6 +4,9 @@
 //! effects. Never: files, sockets and clocks of its own inside a child.
 
 pub mod api;
+pub mod console;
 mod cron;
 pub mod folder;
 pub mod jobs;
+mod process;
+mod restart;

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
@@ -83,15 +83,90 @@ pub(crate) struct Files {
     path: PathBuf,
     pins: Pins,
     run: u64,
-    share: u64,
+    share: Arc<Share>,
+}
+
+/// The part of the storage that all data folders have together.
+pub(crate) struct Share {
+    root: PathBuf,
+    limit: u64,
     /// Bytes used at most; deletions are only seen when it is counted again.
     used: AtomicU64,
     counted: Mutex<Option<Instant>>,
 }
 
+impl Share {
+    /// `limit` bytes for all that lies below `root`.
+    pub(crate) fn new(root: &Path, limit: u64) -> Arc<Share> {
+        let share = Share {
+            root: root.to_owned(),
+            limit,
+            used: AtomicU64::new(0),
+            counted: Mutex::new(None),
+        };
+        share.count();
+        Arc::new(share)
+    }
+
+    /// Takes `bytes`.
+    fn charge(&self, bytes: u64) -> Result<(), FileError> {
+        let fits = |used: u64| used.saturating_add(bytes) <= self.limit;
+        if !fits(self.used.load(Ordering::Relaxed)) {
+            self.count();
+            if !fits(self.used.load(Ordering::Relaxed)) {
+                return Err(FileError::Full(self.limit));
+            }
+        }
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes that are left.
+    fn free(&self) -> u64 {
+        let left = |used: u64| self.limit.saturating_sub(used);
+        if left(self.used.load(Ordering::Relaxed)) < self.limit / 2 {
+            self.count();
+        }
+        left(self.used.load(Ordering::Relaxed))
+    }
+
+    fn count(&self) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
+            return;
+        }
+        *counted = Some(Instant::now());
+        self.used
+            .store(bytes_below(&self.root, 0), Ordering::Relaxed);
+    }
+}
+
+/// What lies below a folder, each entry with [`ENTRY_BYTES`]; links are not followed.
+fn bytes_below(folder: &Path, depth: usize) -> u64 {
+    let Ok(listing) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let mut used = 0_u64;
+    for entry in listing.flatten() {
+        let size = match entry.file_type() {
+            Ok(kind) if kind.is_dir() && depth <= MAX_DEPTH => {
+                bytes_below(&entry.path(), depth + 1)
+            }
+            _ => entry.metadata().map_or(0, |found| found.len()),
+        };
+        used = used.saturating_add(size + ENTRY_BYTES);
+    }
+    used
+}
+
 impl Files {
     /// Opens `path`, making it when missing, and finds the links that lie in it.
-    pub(crate) fn open(path: &Path, pins: Pins, run: u64, share: u64) -> Result<Files, FileError> {
+    pub(crate) fn open(
+        path: &Path,
+        pins: Pins,
+        run: u64,
+        share: Arc<Share>,
+    ) -> Result<Files, FileError> {
         let system = |op, error: io::Error| FileError::System {
             op,
             path: path.display().to_string(),
@@ -107,11 +182,8 @@ impl Files {
             pins,
             run,
             share,
-            used: AtomicU64::new(0),
-            counted: Mutex::new(None),
         };
         files.each_link(Path::new("."), &mut |link| files.pins.add(link));
-        files.count();
         Ok(files)
     }
 
@@ -458,49 +530,21 @@ impl Files {
         }
     }
 
-    /// Takes `bytes` of the share.
-    pub(crate) fn charge(&self, bytes: u64) -> Result<(), FileError> {
-        let fits = |used: u64| used.saturating_add(bytes) <= self.share;
-        if !fits(self.used.load(Ordering::Relaxed)) {
-            self.count();
-            if !fits(self.used.load(Ordering::Relaxed)) {
-                return Err(FileError::Full(self.share));
-            }
-        }
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+    fn charge(&self, bytes: u64) -> Result<(), FileError> {
+        self.share.charge(bytes)
     }
 
     /// Counts a file that was written without [`Files::charge`].
     pub(crate) fn made(&self, name: &str) {
         let size = self.root.metadata(name).map_or(0, |found| found.len());
-        self.used.fetch_add(size + ENTRY_BYTES, Ordering::Relaxed);
+        self.share
+            .used
+            .fetch_add(size + ENTRY_BYTES, Ordering::Relaxed);
     }
 
     /// Bytes of the share that are left.
     pub(crate) fn free(&self) -> u64 {
-        let left = |used: u64| self.share.saturating_sub(used);
-        if left(self.used.load(Ordering::Relaxed)) < self.share / 2 {
-            self.count();
-        }
-        left(self.used.load(Ordering::Relaxed))
-    }
-
-    fn count(&self) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
-            return;
-        }
-        *counted = Some(Instant::now());
-        let mut used = 0_u64;
-        let _ = self.walk(Path::new("."), 0, &mut |path| {
-            let size = self
-                .root
-                .symlink_metadata(path)
-                .map_or(0, |found| found.len());
-            used = used.saturating_add(size + ENTRY_BYTES);
-        });
-        self.used.store(used, Ordering::Relaxed);
+        self.share.free()
     }
 
     /// An error of the system about `path`.
@@ -519,7 +563,7 @@ impl Files {
     /// The error of a [`Counted`] writer.
     pub(crate) fn full(&self, error: &io::Error) -> FileError {
         if error.kind() == io::ErrorKind::QuotaExceeded {
-            FileError::Full(self.share)
+            FileError::Full(self.share.limit)
         } else {
             self.system("write", Path::new("."), error)
         }

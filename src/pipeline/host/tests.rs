@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::files::{FileError, Files, clean};
+use super::files::{FileError, Files, Share, clean};
 use super::snapshot::{Savefile, header};
 use super::streams::{Pins, StreamReader, StreamRef};
 use crate::packet::StreamName;
@@ -86,7 +86,13 @@ impl StreamReader for FakeReader {
 }
 
 fn files(root: &Path, reader: &Arc<FakeReader>) -> Files {
-    Files::open(root, Pins::new(reader.clone()), RUN, 10 << 20).unwrap()
+    Files::open(
+        root,
+        Pins::new(reader.clone()),
+        RUN,
+        Share::new(root, 10 << 20),
+    )
+    .unwrap()
 }
 
 /// Second and byte of each packet of a savefile.
@@ -320,7 +326,7 @@ fn a_folder_does_not_grow_beyond_its_share() {
     let dir = tempfile::tempdir().unwrap();
     let reader = FakeReader::with(&[(1, &[5; 5000])]);
     let pins = Pins::new(reader);
-    let files = Files::open(dir.path(), pins, RUN, 64 << 10).unwrap();
+    let files = Files::open(dir.path(), pins, RUN, Share::new(dir.path(), 64 << 10)).unwrap();
     files.write("a", &[0; 50_000]).unwrap();
     assert!(matches!(
         files.write("b", &[0; 50_000]),
