@@ -3,3 +3,184 @@
 //! In: query text. Out: an immutable [`Query`], shared between threads, that decides about any
 //! [`Node`](crate::item::Node). Never: clocks (the moment is handed in), fields of its own (the
 //! schema is handed in).
+
+pub mod cases;
+mod decode;
+mod error;
+mod eval;
+mod functions;
+mod ir;
+mod macros;
+mod meter;
+mod path;
+mod pattern;
+mod redact;
+mod schema;
+mod time;
+mod v1;
+mod value;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::item::Node;
+use crate::time::Timestamp;
+
+pub use error::{Error, Warning};
+pub use functions::{HELPERS, Helper};
+pub use meter::MAX_STEPS;
+pub use schema::Schema;
+
+/// Bytes of a query: a person writes some hundreds, a machine some thousands.
+pub const MAX_LENGTH: usize = 64 * 1024;
+
+/// Levels of nesting in a query; parser and evaluation recurse over them.
+pub const MAX_DEPTH: usize = 256;
+
+/// Operands and operators of a query, and so the work of one evaluation.
+pub const MAX_NODES: usize = 1000;
+
+/// The two dialects of the language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `http and response.status == 500`.
+    V1,
+    /// `http && status_code >= 500`.
+    V2,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialect::V1 => "v1",
+            Dialect::V2 => "v2",
+        })
+    }
+}
+
+/// What a query says about an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The item is wanted.
+    Match,
+    /// It is not.
+    NoMatch,
+    /// [`MAX_STEPS`] were spent before an answer was found.
+    Undecided,
+}
+
+/// What a query asks of the stream that delivers its matches (reference section 9).
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Steering {
+    /// Matches after which the stream ends.
+    pub limit: Option<u64>,
+    /// How many of the stored matches are delivered, the last ones.
+    pub rlimit: Option<u64>,
+    /// Where delivery resumes.
+    pub left_off: Option<LeftOff>,
+}
+
+/// Where delivery resumes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOff {
+    /// After the newest stored item.
+    Latest,
+    /// After the item with this id.
+    After(String),
+}
+
+/// A compiled query; cheap to clone, shared between threads.
+#[derive(Debug, Clone)]
+pub struct Query(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    text: String,
+    dialect: Dialect,
+    expr: Option<ir::Expr>,
+    warnings: Vec<Warning>,
+    steering: Steering,
+    redacts: bool,
+}
+
+/// Compiles a query in the dialect that its text is of.
+pub fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
+    compile_as(text, Dialect::V1, schema)
+}
+
+/// Compiles a query in the given dialect.
+pub fn compile_as(text: &str, dialect: Dialect, schema: &Schema) -> Result<Query, Error> {
+    if text.len() > MAX_LENGTH {
+        let message = format!("the query is longer than {MAX_LENGTH} bytes");
+        return Err(Error::at(text, 0, message));
+    }
+    match dialect {
+        Dialect::V1 => v1::compile(text, schema),
+        Dialect::V2 => Err(Error::at(
+            text,
+            0,
+            "KFL2 is not supported yet; write the query in the first dialect",
+        )),
+    }
+}
+
+impl Query {
+    /// The text it was compiled from.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The dialect it is of.
+    pub fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// Whether it has no text but blanks and comments, and so matches everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.expr.is_none()
+    }
+
+    /// What is valid in it and hardly meant.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.0.warnings
+    }
+
+    /// What it asks of the stream that delivers its matches.
+    pub fn steering(&self) -> &Steering {
+        &self.0.steering
+    }
+
+    /// Whether [`Query::view`] may give an altered copy.
+    pub fn redacts(&self) -> bool {
+        self.0.redacts
+    }
+
+    /// Whether the item at `node` is wanted; relative times count from `now`.
+    pub fn matches<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
+        self.view(node, now).0
+    }
+
+    /// As [`Query::matches`], with the altered copy to deliver when the query redacted something.
+    pub fn view<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> (Verdict, Option<Json>) {
+        let Some(expr) = &self.0.expr else {
+            return (Verdict::Match, None);
+        };
+        let mut run = eval::Run::new(node, now);
+        let verdict = match run.part(expr) {
+            Ok(value) if value.is_true() => Verdict::Match,
+            Ok(_) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
+            Err(meter::Stop::Bound) => Verdict::Undecided,
+        };
+        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
+        (verdict, altered.flatten())
+    }
+}
+
+/// The query's text.
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.text)
+    }
+}

@@ -1,0 +1,157 @@
+//! What can be wrong with a query, with the place where it is.
+//!
+//! In: byte offsets from lexers, parsers and checks. Out: [`Error`] and [`Warning`], both one
+//! sentence. Never: more than one error a query; the first is what a person can act on.
+
+use std::fmt;
+
+/// Why a query is invalid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// Offset in bytes.
+    pub offset: usize,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// One sentence without a full stop.
+    pub message: String,
+    /// What could have stood there instead; empty when nothing can be said.
+    pub expected: Vec<&'static str>,
+}
+
+impl Error {
+    pub(crate) fn at(text: &str, offset: usize, message: impl Into<String>) -> Error {
+        let (line, column) = place(text, offset);
+        Error {
+            offset,
+            line,
+            column,
+            message: message.into(),
+            expected: Vec::new(),
+        }
+    }
+
+    pub(crate) fn expecting(mut self, expected: &[&'static str]) -> Error {
+        self.expected = expected.to_vec();
+        self
+    }
+
+    /// The offending line of `text` with a caret below the place.
+    pub fn caret(&self, text: &str) -> String {
+        let line = (self.line as usize)
+            .checked_sub(1)
+            .and_then(|index| text.split('\n').nth(index))
+            .unwrap_or_default()
+            .trim_end_matches('\r');
+        let before: String = line
+            .chars()
+            .take((self.column as usize).saturating_sub(1))
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        format!("{line}\n{before}^")
+    }
+}
+
+/// `1:5: unexpected token "?"`, followed by what was expected when that is known.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)?;
+        if !self.expected.is_empty() {
+            write!(f, " (expected {})", self.expected.join(" or "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Something valid that is hardly meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Offset in bytes of what it is about.
+    pub offset: usize,
+    /// One sentence without a full stop.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Line and column, from 1, of a byte offset.
+fn place(text: &str, offset: usize) -> (u32, u32) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (
+        u32::try_from(line).unwrap_or(u32::MAX),
+        u32::try_from(column).unwrap_or(u32::MAX),
+    )
+}
+
+/// The name among `known` that is nearest to `name`, when it is near enough to be meant.
+pub(crate) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    // A third of the letters may differ; beyond that a proposal confuses more than it helps.
+    let most = (name.chars().count() / 3).clamp(1, 3);
+    known
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 8)
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(far, _)| *far <= most)
+        .min_by_key(|(far, _)| *far)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits (insert, delete, replace) from one name to the other, letter case counting as none.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right
+        .chars()
+        .flat_map(char::to_lowercase)
+        .take(64)
+        .collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left
+        .chars()
+        .flat_map(char::to_lowercase)
+        .take(64)
+        .enumerate()
+    {
+        let mut corner = i;
+        let mut last = i + 1;
+        for (slot, r) in row.iter_mut().skip(1).zip(&right) {
+            let here = (*slot + 1).min(last + 1).min(corner + usize::from(l != *r));
+            corner = *slot;
+            *slot = here;
+            last = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn place_counts_characters_and_lines() {
+        let error = Error::at("ü\nä b ?", 8, "unexpected token \"?\"");
+        assert_eq!(error.to_string(), "2:5: unexpected token \"?\"");
+        assert_eq!(error.caret("ü\nä b ?"), "ä b ?\n    ^");
+    }
+
+    #[test]
+    fn nearest_finds_one_slip_and_refuses_strangers() {
+        let known = ["request.method", "request.path", "src.name"];
+        assert_eq!(
+            nearest("request.metod", known.into_iter()),
+            Some("request.method")
+        );
+        assert_eq!(nearest("src.nme", known.into_iter()), Some("src.name"));
+        assert_eq!(nearest("weather", known.into_iter()), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! Regexes in RE2's syntax, found anywhere in a text (reference section 5.6).
+//!
+//! In: the pattern as written. Out: a compiled [`Pattern`] that takes time linear in the text.
+//! Never: back references, look-around, or a program beyond [`MAX_PROGRAM`].
+
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder};
+
+/// Bytes that one compiled regex may take: far above any filter, far below what hurts.
+const MAX_PROGRAM: usize = 1 << 20;
+
+/// Nested groups in one regex; the regex compiler recurses over them.
+const MAX_NEST: u32 = 100;
+
+/// A compiled regex.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    written: Arc<str>,
+    regex: Regex,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Pattern {
+    /// Compiles `written`; the error is the reason on one line.
+    pub(crate) fn new(written: &str) -> Result<Pattern, String> {
+        let regex = RegexBuilder::new(&translated(written)?)
+            .octal(true)
+            .size_limit(MAX_PROGRAM)
+            .nest_limit(MAX_NEST)
+            .build()
+            .map_err(|error| reason(&error))?;
+        Ok(Pattern {
+            written: written.into(),
+            regex,
+        })
+    }
+
+    /// The pattern as written.
+    pub(crate) fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether the pattern is found anywhere in `text`.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// Whether every text holds it: such a regex filters nothing.
+    pub(crate) fn is_in_every_text(&self) -> bool {
+        matches!(
+            &*self.written,
+            "" | ".*" | "^" | "$" | "^.*" | ".*$" | "(.*)" | "|"
+        ) || self.regex.is_match("") && !self.written.contains(['^', '$', '\\'])
+    }
+}
+
+/// The last line of the regex crate's message, which draws the pattern over several lines.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// Rewrites what RE2 and the regex crate read differently: Perl classes and word boundaries are
+/// ASCII in RE2, `\Q..\E` quotes, `\<` is a plain character, and a class knows no set operations.
+fn translated(written: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(written.len() + 16);
+    let mut chars = written.chars().peekable();
+    let mut class = false;
+    let mut first = false;
+    while let Some(c) = chars.next() {
+        let opens = first;
+        first = false;
+        match c {
+            '\\' => {
+                let Some(next) = chars.next() else {
+                    return Err("trailing backslash at end of expression".into());
+                };
+                if next == 'Q' && !class {
+                    quoted(&mut chars, &mut out);
+                } else {
+                    escape(next, class, chars.peek().copied(), &mut out)?;
+                }
+            }
+            '[' if !class => {
+                class = true;
+                out.push('[');
+                if chars.peek() == Some(&'^') {
+                    chars.next();
+                    out.push('^');
+                }
+                first = true;
+            }
+            // A bracket that opens a class is a member of it in RE2.
+            ']' if class && opens => out.push_str("\\]"),
+            ']' if class => {
+                class = false;
+                out.push(']');
+            }
+            '[' if chars.peek() == Some(&':') => {
+                // `[:alpha:]` goes over as it is.
+                out.push('[');
+                for inner in chars.by_ref() {
+                    out.push(inner);
+                    if inner == ']' {
+                        break;
+                    }
+                }
+            }
+            '[' | '&' | '~' if class => {
+                out.push('\\');
+                out.push(c);
+            }
+            '-' if class && chars.peek() == Some(&'-') => out.push_str("\\-"),
+            _ => out.push(c),
+        }
+    }
+    Ok(out)
+}
+
+fn quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        if c == '\\' && chars.peek() == Some(&'E') {
+            chars.next();
+            break;
+        }
+        text.push(c);
+    }
+    out.push_str(&regex::escape(&text));
+}
+
+fn escape(sign: char, class: bool, next: Option<char>, out: &mut String) -> Result<(), String> {
+    let (inside, outside) = match sign {
+        'd' => ("0-9", "[0-9]"),
+        'D' => ("[^0-9]", "[^0-9]"),
+        'w' => ("0-9A-Za-z_", "[0-9A-Za-z_]"),
+        'W' => ("[^0-9A-Za-z_]", "[^0-9A-Za-z_]"),
+        's' => (r"\t\n\f\r\x20", r"[\t\n\f\r\x20]"),
+        'S' => (r"[^\t\n\f\r\x20]", r"[^\t\n\f\r\x20]"),
+        'b' => (r"\b", r"(?-u:\b)"),
+        'B' => (r"\B", r"(?-u:\B)"),
+        '<' => ("<", "<"),
+        '>' => (">", ">"),
+        '1'..='9' if !next.is_some_and(|c| ('0'..='7').contains(&c)) => {
+            return Err("back references are not supported".into());
+        }
+        _ => {
+            out.push('\\');
+            out.push(sign);
+            return Ok(());
+        }
+    };
+    out.push_str(if class { inside } else { outside });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(pattern: &str, text: &str) -> bool {
+        Pattern::new(pattern).expect(pattern).is_in(text)
+    }
+
+    #[test]
+    fn perl_classes_are_ascii() {
+        assert!(found(r"^\d$", "7") && !found(r"^\d$", "٣"));
+        assert!(found(r"^[\w-]+$", "a_b-9") && !found(r"^\w$", "é"));
+        assert!(found(r"\bcat\b", "é cat é") && found(r"é\bc", "éc"));
+        assert!(found(r"a\Bb", "ab") && found(r"^\D\W\S$", "é-x"));
+        assert!(found(r"\pL", "é"));
+    }
+
+    #[test]
+    fn syntax_is_that_of_re2() {
+        assert!(found(r"\107", "G") && found(r"\x{1F600}", "😀"));
+        assert!(found(r"\Qa.b\E$", "a.b") && !found(r"\Qa.b\E", "axb"));
+        assert!(found(r"[[a]", "[") && found(r"[a&&b]", "&") && found("[]a]", "]"));
+        assert!(found(r"[[:alpha:]]", "x") && found(r"\<", "<"));
+        assert!(found("(?i)CATA", "cata") && found("(?s)a.b", "a\nb") && !found("a.b", "a\nb"));
+        for broken in ["(", r"(a)\1", "(?=a)", "[", "a{1001}{1001}", r"\"] {
+            assert!(Pattern::new(broken).is_err(), "{broken}");
+        }
+    }
+}

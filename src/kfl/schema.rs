@@ -1,0 +1,130 @@
+//! What a query may name: the fields of items and the macros of protocols.
+//!
+//! In: field lists and kinds of item, handed in by whoever knows the dissectors. Out: lookups for
+//! compilation and warnings. Never: a field list of its own.
+
+use std::sync::Arc;
+
+use super::ir::Macro;
+use super::macros;
+use crate::item::{Field, FieldType, ProtocolInfo};
+
+/// The fields and macros that queries are compiled against; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    fields: Arc<[Field]>,
+    macros: Arc<[Arc<Macro>]>,
+    layout: Layout,
+}
+
+/// What queries are evaluated on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Items, in any of their forms.
+    Items,
+    /// Any JSON: nothing is known of its names.
+    Bare,
+    /// An object that holds the second dialect's variables by name, as test data does.
+    Variables,
+}
+
+impl Schema {
+    /// The schema of items with these fields (the envelope among them) and these kinds.
+    pub fn new<'f>(
+        fields: impl IntoIterator<Item = &'f Field>,
+        kinds: impl IntoIterator<Item = &'f ProtocolInfo>,
+    ) -> Schema {
+        let mut macros = macros::fixed();
+        for kind in kinds {
+            macros::add(&mut macros, kind);
+        }
+        Schema {
+            fields: fields.into_iter().copied().collect(),
+            macros: macros.into(),
+            layout: Layout::Items,
+        }
+    }
+
+    /// A schema without fields: any name is as good as another, and nothing is warned about.
+    pub fn empty() -> Schema {
+        Schema {
+            layout: Layout::Bare,
+            ..Schema::new([], [])
+        }
+    }
+
+    /// A schema for objects that hold the second dialect's variables by name, dotted or nested.
+    pub fn variables() -> Schema {
+        Schema {
+            layout: Layout::Variables,
+            ..Schema::new([], [])
+        }
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(crate) fn find_macro(&self, name: &str) -> Option<&Arc<Macro>> {
+        self.macros.iter().find(|made| &*made.name == name)
+    }
+
+    pub(crate) fn macro_names(&self) -> impl Iterator<Item = &str> {
+        self.macros.iter().map(|made| &*made.name)
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| field.path)
+    }
+
+    /// Whether an item may have something at `path`, as far as the field list tells.
+    pub(crate) fn may_hold(&self, path: &str) -> bool {
+        self.fields.is_empty()
+            || self.fields.iter().any(|field| {
+                let below = |outer: &str, inner: &str| {
+                    inner
+                        .strip_prefix(outer)
+                        .is_some_and(|rest| rest.starts_with('.'))
+                };
+                field.path == path
+                    || below(path, field.path)
+                    // What lies in a map or list has names that nobody listed.
+                    || matches!(field.kind, FieldType::Map | FieldType::List) && below(field.path, path)
+                    || field.kind == FieldType::Object
+                        && below(field.path, path)
+                        && !self.fields.iter().any(|known| below(field.path, known.path))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::{ENVELOPE, field};
+
+    #[test]
+    fn what_lies_in_maps_may_be_there() {
+        let http = [
+            field("request.headers", FieldType::Map, "headers"),
+            field("response.status", FieldType::Int, "status"),
+        ];
+        let schema = Schema::new(ENVELOPE.iter().chain(&http), []);
+        for path in [
+            "src.name",
+            "request",
+            "request.headers.Host",
+            "response.status",
+        ] {
+            assert!(schema.may_hold(path), "{path}");
+        }
+        for path in [
+            "src.nme",
+            "request.header",
+            "weather",
+            "response.status.code",
+        ] {
+            assert!(!schema.may_hold(path), "{path}");
+        }
+        assert!(Schema::empty().may_hold("weather"));
+    }
+}

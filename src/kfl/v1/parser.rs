@@ -1,0 +1,492 @@
+//! The parser of the first dialect (reference section 3).
+//!
+//! In: tokens. Out: the intermediate form with constants folded, and warnings. Never: recursion
+//! beyond [`MAX_DEPTH`] or a tree beyond [`MAX_NODES`].
+
+use super::lexer::{Kind, Token, tokens, unescaped};
+use crate::kfl::error::{Error, Warning, nearest};
+use crate::kfl::functions::{self, Does, HELPERS};
+use crate::kfl::ir::{Const, End, Expr, Logic, Op, Selector, Step};
+use crate::kfl::pattern::Pattern;
+use crate::kfl::schema::Schema;
+use crate::kfl::{MAX_DEPTH, MAX_NODES, value};
+
+/// Documents within documents that one selector may open: each is parsed anew for every item.
+const MAX_DECODES: usize = 16;
+
+/// What parsing gives.
+pub(crate) struct Parsed {
+    /// The expression; `None` for the empty query.
+    pub expr: Option<Expr>,
+    pub warnings: Vec<Warning>,
+    /// Selectors of names alone, with their offsets: what the schema may know.
+    pub paths: Vec<(usize, String)>,
+}
+
+/// Parses a whole query.
+pub(crate) fn parse(text: &str, schema: &Schema) -> Result<Parsed, Error> {
+    let mut parser = Parser {
+        text,
+        tokens: tokens(text),
+        at: 0,
+        depth: 0,
+        nodes: 0,
+        schema,
+        warnings: Vec::new(),
+        paths: Vec::new(),
+    };
+    let expr = match parser.peek().kind {
+        Kind::End => None,
+        _ => Some(parser.expr()?.expr),
+    };
+    if parser.peek().kind != Kind::End {
+        return Err(parser.unexpected(&["and", "or", "end of the query"]));
+    }
+    Ok(Parsed {
+        expr,
+        warnings: parser.warnings,
+        paths: parser.paths,
+    })
+}
+
+struct Parser<'p> {
+    text: &'p str,
+    tokens: Vec<Token<'p>>,
+    at: usize,
+    depth: usize,
+    nodes: usize,
+    schema: &'p Schema,
+    warnings: Vec<Warning>,
+    paths: Vec<(usize, String)>,
+}
+
+/// An expression and the length of its longest path.
+struct Built {
+    expr: Expr,
+    height: usize,
+}
+
+impl<'p> Parser<'p> {
+    fn ahead(&self, by: usize) -> &Token<'p> {
+        let last = self.tokens.len().saturating_sub(1);
+        self.tokens
+            .get((self.at + by).min(last))
+            .expect("the last token is the end")
+    }
+
+    fn peek(&self) -> &Token<'p> {
+        self.ahead(0)
+    }
+
+    fn next(&mut self) -> Token<'p> {
+        let token = self.peek().clone();
+        self.at += 1;
+        token
+    }
+
+    fn is(&self, by: usize, sign: char) -> bool {
+        self.ahead(by).kind == Kind::Punct(sign)
+    }
+
+    fn take(&mut self, sign: char) -> bool {
+        let found = self.is(0, sign);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, sign: char, name: &'static str) -> Result<(), Error> {
+        if self.take(sign) {
+            return Ok(());
+        }
+        Err(self.unexpected(&[name]))
+    }
+
+    fn unexpected(&self, expected: &[&'static str]) -> Error {
+        let token = self.peek();
+        match token.kind {
+            Kind::Open => Error::at(self.text, token.offset, "literal not terminated"),
+            Kind::End => Error::at(self.text, self.text.len(), "unexpected token \"<EOF>\"")
+                .expecting(expected),
+            _ => Error::at(
+                self.text,
+                token.offset,
+                format!("unexpected token {:?}", token.text).replace("\\\"", "\""),
+            )
+            .expecting(expected),
+        }
+    }
+
+    fn warn(&mut self, offset: usize, message: String) {
+        self.warnings.push(Warning { offset, message });
+    }
+
+    /// Counts a node of the tree and holds its height.
+    fn built(&mut self, expr: Expr, height: usize) -> Result<Built, Error> {
+        self.nodes += 1;
+        let offset = self.peek().offset;
+        if self.nodes > MAX_NODES {
+            let message = format!("the query has more than {MAX_NODES} parts; split it");
+            return Err(Error::at(self.text, offset, message));
+        }
+        if height > MAX_DEPTH {
+            return Err(self.too_deep());
+        }
+        Ok(Built {
+            expr: folded(expr),
+            height,
+        })
+    }
+
+    fn too_deep(&self) -> Error {
+        let message = format!("the query nests deeper than {MAX_DEPTH} levels");
+        Error::at(self.text, self.peek().offset, message)
+    }
+
+    /// Runs `inner` one level deeper.
+    fn deeper(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<Built, Error>,
+    ) -> Result<Built, Error> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.too_deep());
+        }
+        let built = inner(self);
+        self.depth -= 1;
+        built
+    }
+
+    fn expr(&mut self) -> Result<Built, Error> {
+        let first = self.equality()?;
+        let mut height = first.height;
+        let mut rest = Vec::new();
+        while self.peek().kind == Kind::Ident {
+            let logic = match self.peek().text {
+                "and" => Logic::And,
+                "or" => Logic::Or,
+                _ => break,
+            };
+            let offset = self.next().offset;
+            if rest.last().is_some_and(|(last, _)| *last != logic)
+                && !self
+                    .warnings
+                    .iter()
+                    .any(|known| known.message.starts_with("\"and\" and"))
+            {
+                self.warn(
+                    offset,
+                    "\"and\" and \"or\" have the same rank and group to the right; add parentheses"
+                        .into(),
+                );
+            }
+            let part = self.equality()?;
+            height = height.max(part.height);
+            rest.push((logic, part.expr));
+        }
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        self.built(Expr::Chain(Box::new(first.expr), rest), height + 1)
+    }
+
+    fn equality(&mut self) -> Result<Built, Error> {
+        self.right_grouped(Self::comparison, |parser| {
+            let op = match () {
+                () if parser.is(0, '=') && parser.is(1, '=') => Op::Eq,
+                () if parser.is(0, '!') && parser.is(1, '=') => Op::Ne,
+                () => return None,
+            };
+            parser.at += 2;
+            Some(op)
+        })
+    }
+
+    fn comparison(&mut self) -> Result<Built, Error> {
+        self.right_grouped(Self::unary, |parser| {
+            let (strict, lax) = match () {
+                () if parser.is(0, '>') => (Op::Gt, Op::Ge),
+                () if parser.is(0, '<') => (Op::Lt, Op::Le),
+                () => return None,
+            };
+            parser.at += 1;
+            Some(if parser.take('=') { lax } else { strict })
+        })
+    }
+
+    /// One level of operators: `a op b op c` is `a op (b op c)`.
+    fn right_grouped(
+        &mut self,
+        operand: fn(&mut Self) -> Result<Built, Error>,
+        operator: fn(&mut Self) -> Option<Op>,
+    ) -> Result<Built, Error> {
+        let mut last = operand(self)?;
+        let mut left = Vec::new();
+        while let Some(op) = operator(self) {
+            left.push((last, op));
+            last = operand(self)?;
+        }
+        while let Some((first, op)) = left.pop() {
+            let height = first.height.max(last.height) + 1;
+            let expr = Expr::Cmp(op, Box::new(first.expr), Box::new(last.expr));
+            last = self.built(expr, height)?;
+        }
+        Ok(last)
+    }
+
+    fn unary(&mut self) -> Result<Built, Error> {
+        let negates = self.is(0, '!');
+        if !negates && !self.is(0, '-') {
+            return self.primary();
+        }
+        self.at += 1;
+        let inner = self.deeper(Self::unary)?;
+        let operand = Box::new(inner.expr);
+        let expr = if negates {
+            Expr::Not(operand)
+        } else {
+            Expr::Neg(operand)
+        };
+        self.built(expr, inner.height + 1)
+    }
+
+    fn primary(&mut self) -> Result<Built, Error> {
+        let token = self.peek().clone();
+        let expr = match token.kind {
+            Kind::Int(value) => Expr::Const(match value {
+                Some(value) => Const::int(value),
+                None => Const::float(token.text.replace('_', "").parse().unwrap_or(f64::INFINITY)),
+            }),
+            Kind::Float(value) => Expr::Const(Const::float(value)),
+            Kind::Str { quote } => Expr::Const(text_const(token.inner(), quote)),
+            Kind::Ident => match token.text {
+                "true" => Expr::Const(Const::Bool(true)),
+                "false" => Expr::Const(Const::Bool(false)),
+                "nil" => Expr::Const(Const::Null),
+                "r" if matches!(self.ahead(1).kind, Kind::Str { .. }) => {
+                    self.at += 1;
+                    self.pattern()?
+                }
+                _ => return self.selector(),
+            },
+            Kind::Punct('(') => {
+                self.at += 1;
+                let inner = self.deeper(Self::expr)?;
+                self.expect(')', "\")\"")?;
+                return self.built(Expr::Group(Box::new(inner.expr)), inner.height + 1);
+            }
+            _ => return Err(self.unexpected(&["a value"])),
+        };
+        self.at += 1;
+        self.built(expr, 1)
+    }
+
+    fn pattern(&mut self) -> Result<Expr, Error> {
+        let token = self.peek().clone();
+        let written = match token.kind {
+            Kind::Str { quote: '`' } => token.inner().to_owned(),
+            _ => token.inner().replace("\\\"", "\""),
+        };
+        let pattern = Pattern::new(&written).map_err(|reason| {
+            Error::at(
+                self.text,
+                token.offset,
+                format!("invalid regular expression: {reason}"),
+            )
+        })?;
+        if pattern.is_in_every_text() {
+            self.warn(
+                token.offset,
+                "this regular expression is found in every text; anchor it with ^ and $".into(),
+            );
+        }
+        Ok(Expr::Pattern(pattern))
+    }
+
+    fn selector(&mut self) -> Result<Built, Error> {
+        let first = self.next();
+        let single = !["(", "[", "."].contains(&self.peek().text);
+        if single && let Some(made) = self.schema.find_macro(first.text) {
+            let made = made.clone();
+            return self.built(Expr::Macro(made), 1);
+        }
+        let mut height = 1;
+        let mut steps = Vec::new();
+        steps.push(self.named(first.text, &mut height)?);
+        loop {
+            if self.take('[') {
+                steps.push(self.bracket()?);
+            } else if self.take('.') {
+                steps.push(self.dotted(&mut height)?);
+            } else {
+                break;
+            }
+        }
+        let end = self.end(first.offset, &steps)?;
+        if let Some(path) = names(&steps, end) {
+            self.paths.push((first.offset, path));
+        }
+        self.built(Expr::Select(Box::new(Selector { steps, end })), height)
+    }
+
+    fn bracket(&mut self) -> Result<Step, Error> {
+        let token = self.peek().clone();
+        let step = match token.kind {
+            Kind::Punct('*') => Step::Wild,
+            Kind::Int(Some(index)) => Step::Index(usize::try_from(index).unwrap_or(usize::MAX)),
+            Kind::Int(None) => Step::Index(usize::MAX),
+            Kind::Str { quote } => {
+                let other = (quote != '`').then(|| unescaped(token.inner())).flatten();
+                let other = other.filter(|other| other != token.inner());
+                Step::Key(token.inner().into(), other.map(Into::into))
+            }
+            _ => return Err(self.unexpected(&["an index", "a quoted key", "\"*\""])),
+        };
+        self.at += 1;
+        self.expect(']', "\"]\"")?;
+        Ok(step)
+    }
+
+    fn dotted(&mut self, height: &mut usize) -> Result<Step, Error> {
+        if self.take('*') {
+            return Ok(Step::Wild);
+        }
+        let descends = self.take('.');
+        if self.peek().kind != Kind::Ident {
+            return Err(self.unexpected(&["a name"]));
+        }
+        let name = self.next().text;
+        if descends {
+            return Ok(Step::Descent(name.into()));
+        }
+        self.named(name, height)
+    }
+
+    /// A name, or the call that it begins.
+    fn named(&mut self, name: &str, height: &mut usize) -> Result<Step, Error> {
+        if !self.take('(') {
+            return Ok(Step::Name(name.into()));
+        }
+        let mut params = Vec::new();
+        if !self.take(')') {
+            loop {
+                if self.peek().kind == Kind::Ident && self.is(1, ':') {
+                    self.at += 2;
+                }
+                let param = self.deeper(Self::expr)?;
+                *height = (*height).max(param.height + 1);
+                params.push(param.expr);
+                if !self.take(',') {
+                    break;
+                }
+            }
+            self.expect(')', "\")\"")?;
+        }
+        Ok(match functions::find(name).map(|helper| helper.does) {
+            Some(Does::Json) => Step::Json,
+            Some(Does::Xml) => Step::Xml,
+            _ => Step::Call(name.into(), params),
+        })
+    }
+
+    /// What the steps come to, with a warning when that is nothing.
+    fn end(&mut self, offset: usize, steps: &[Step]) -> Result<End, Error> {
+        let decodes = |step: &&Step| matches!(step, Step::Json | Step::Xml);
+        if steps.iter().filter(decodes).count() > MAX_DECODES {
+            let message = format!("more than {MAX_DECODES} documents within each other");
+            return Err(Error::at(self.text, offset, message));
+        }
+        let call = steps.iter().enumerate().find_map(|(at, step)| match step {
+            Step::Call(name, params) => Some((at, name, params)),
+            _ => None,
+        });
+        let Some((at, name, params)) = call else {
+            // `now` alone is the clock.
+            if let [Step::Name(name)] = steps
+                && &**name == "now"
+                && let Some(helper) = functions::find("now")
+            {
+                return Ok(End::Helper(helper));
+            }
+            return Ok(End::Value);
+        };
+        let Some(helper) = functions::find(name) else {
+            let hint = match nearest(name, HELPERS.iter().map(|helper| helper.name)) {
+                Some(known) => format!("; did you mean {known}()"),
+                None => String::new(),
+            };
+            self.warn(
+                offset,
+                format!("there is no helper {name}(), so this never matches{hint}"),
+            );
+            return Ok(End::Nothing);
+        };
+        if params.len() < helper.needs {
+            let signature = helper.signature;
+            self.warn(
+                offset,
+                format!("this never matches without a parameter: {signature}"),
+            );
+            return Ok(End::Nothing);
+        }
+        if at + 1 < steps.len() {
+            self.warn(
+                offset,
+                format!("nothing can follow {name}(), so this never matches"),
+            );
+            return Ok(End::Nothing);
+        }
+        Ok(End::Helper(helper))
+    }
+}
+
+/// The dotted text of a selector that begins with names, up to its first other step.
+fn names(steps: &[Step], end: End) -> Option<String> {
+    if end == End::Nothing || matches!(steps, [Step::Call(..)]) || is_now(steps, end) {
+        return None;
+    }
+    let mut path = String::new();
+    for step in steps {
+        let Step::Name(name) = step else { break };
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+    }
+    (!path.is_empty()).then_some(path)
+}
+
+fn is_now(steps: &[Step], end: End) -> bool {
+    matches!(end, End::Helper(helper) if helper.does == Does::Now) && steps.len() == 1
+}
+
+/// The literal of a string token's inner text.
+fn text_const(inner: &str, quote: char) -> Const {
+    let other = (quote != '`').then(|| unescaped(inner)).flatten();
+    match other {
+        Some(other) if other != inner => Const::Escaped((inner.to_owned(), other).into()),
+        _ => Const::Text(inner.into()),
+    }
+}
+
+/// Replaces what does not depend on the item by its value.
+fn folded(expr: Expr) -> Expr {
+    let constant = match &expr {
+        Expr::Not(inner) => match &**inner {
+            Expr::Const(inner) => Some(Const::Bool(!value::const_truth(inner))),
+            _ => None,
+        },
+        Expr::Neg(inner) => match &**inner {
+            Expr::Const(Const::Int(number, _)) => number.checked_neg().map(Const::int),
+            Expr::Const(Const::Float(number, _)) => Some(Const::float(-number)),
+            _ => None,
+        },
+        Expr::Cmp(op, left, right) => match (&**left, &**right) {
+            (Expr::Const(left), Expr::Const(right)) => {
+                Some(Const::Bool(value::const_compare(*op, left, right)))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    constant.map_or(expr, Expr::Const)
+}
