@@ -4,9 +4,14 @@
 //! uploads to the node's own keys. Never: anything that a limit does not bound.
 
 pub(crate) mod files;
+mod live;
 pub(crate) mod objects;
 pub(crate) mod snapshot;
 pub(crate) mod streams;
+
+pub use live::{Caller, LiveHost, LiveOptions, Outcome, Recordings};
+pub use objects::{NodeName, S3Target, StoreFactory};
+pub use streams::{StreamReader, StreamRef};
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,17 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use serde_json::{Value as Json, json};
+
 use super::files::{FileError, Files, Share, clean};
+use super::live::HISTORY;
 use super::snapshot::{Savefile, header};
 use super::streams::{Pins, StreamReader, StreamRef};
+use super::{Caller, LiveHost, LiveOptions, NodeName, Outcome, Recordings, S3Target};
 use crate::packet::StreamName;
+use crate::store::memory::MemoryStore;
+use crate::store::{Body, PutOptions, Store};
+use crate::time::{SetClock, Timestamp};
 
 /// Streams in memory: the seconds at which each has a packet, whose only byte is the stream.
 #[derive(Default)]
@@ -335,4 +342,214 @@ fn a_folder_does_not_grow_beyond_its_share() {
     assert!(files.snapshot(&[], None, 1).is_err());
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+struct NoRecordings;
+
+impl Recordings for NoRecordings {
+    fn set(&self, script: u32, wanted: &Json) -> Result<Json, String> {
+        Ok(json!([script, wanted]))
+    }
+    fn take(&self, stream: &str, name: Option<&str>) -> Result<(), String> {
+        Err(format!("{stream} {name:?}"))
+    }
+    fn seal(&self) -> Result<Json, String> {
+        Ok(Json::Null)
+    }
+    fn status(&self) -> Result<Json, String> {
+        Ok(json!({}))
+    }
+    fn capture(&self, _: &Json) -> Result<Json, String> {
+        Ok(Json::Null)
+    }
+}
+
+struct Fixture {
+    host: LiveHost,
+    store: Arc<MemoryStore>,
+    targets: Arc<Mutex<Vec<S3Target>>>,
+    _dir: tempfile::TempDir,
+}
+
+fn fixture(allow_clear: bool) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let targets = Arc::new(Mutex::new(Vec::new()));
+    let (put, asked) = (Arc::clone(&store), Arc::clone(&targets));
+    let host = LiveHost::start(LiveOptions {
+        data: dir.path().join("scripts"),
+        share: 10 << 20,
+        node: NodeName {
+            name: "node-a".into(),
+            ip: "10.0.0.1".into(),
+            run: RUN,
+        },
+        allow_clear,
+        clock: Arc::new(SetClock::at(Timestamp::from_secs(5000, 0))),
+        reader: FakeReader::with(&[(7, &[1, 2])]),
+        stores: Arc::new(move |target: &S3Target| {
+            asked.lock().unwrap().push(target.clone());
+            Ok(Arc::clone(&put) as Arc<dyn Store>)
+        }),
+        recordings: Arc::new(NoRecordings),
+        history: Arc::new(|| json!({"1": {"10.0.0.1": {"name": "a"}}})),
+    })
+    .unwrap();
+    Fixture {
+        host,
+        store,
+        targets,
+        _dir: dir,
+    }
+}
+
+impl Fixture {
+    fn ask(&self, name: &str, arguments: Json) -> Result<Outcome, String> {
+        let caller = Caller {
+            index: 4,
+            path: Path::new("/scripts/a.js"),
+        };
+        self.host
+            .request(caller, name, arguments.as_array().unwrap())
+    }
+
+    fn object(&self, key: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut body = self.store.get(key, None, None).unwrap();
+        body.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+}
+
+#[test]
+fn uploads_go_under_the_nodes_key_in_both_orders() {
+    let at = fixture(false);
+    let url = "https://b.s3.eu-west-1.amazonaws.com/node-a_10.0.0.1_17/000000000007.pcap";
+    let new = json!(["b", "pcaps/000000000007.pcap", "eu-west-1"]);
+    let sent = at.ask("vendor.s3.put", new).unwrap();
+    assert_eq!(sent.value, json!(url));
+    let line = "Uploaded node-a_10.0.0.1_17/000000000007.pcap file to AWS S3 bucket: b";
+    assert_eq!(sent.lines, [(false, line.to_owned())]);
+    assert_eq!(
+        at.object("node-a_10.0.0.1_17/000000000007.pcap").len(),
+        24 + 2 * 17
+    );
+
+    let old = json!(["eu-west-1", "k", "s", "b", HISTORY]);
+    at.ask("vendor.s3.put", old).unwrap();
+    let body = at.object("node-a_10.0.0.1_17/name_resolution_history.json");
+    assert_eq!(body, br#"{"1":{"10.0.0.1":{"name":"a"}}}"#);
+    let targets = at.targets.lock().unwrap();
+    assert_eq!(targets[0].key_id, None);
+    assert_eq!(targets[1].key_id.as_deref(), Some("k"));
+}
+
+#[test]
+fn the_name_history_is_there_again_after_it_was_deleted() {
+    let at = fixture(false);
+    at.ask("file.delete", json!([HISTORY])).unwrap();
+    let folder = at.host.folder(Path::new("/scripts/a.js"));
+    assert!(!folder.join(HISTORY).exists());
+    let put = json!(["b", HISTORY, "eu-west-1"]);
+    at.ask("vendor.s3.put", put.clone()).unwrap();
+    at.ask("vendor.s3.put", put).unwrap();
+    assert!(folder.join(HISTORY).exists());
+}
+
+#[test]
+fn a_missing_file_is_not_uploaded() {
+    let at = fixture(false);
+    let error = at
+        .ask("vendor.s3.put", json!(["b", "none.pcap", "eu-west-1"]))
+        .unwrap_err();
+    assert!(
+        error.ends_with("none.pcap: no such file or directory"),
+        "{error}"
+    );
+}
+
+#[test]
+fn clearing_is_refused_unless_it_is_allowed() {
+    let put = json!(["b", HISTORY, "eu-west-1"]);
+    let clear = json!(["eu-west-1", "k", "s", "b"]);
+    let at = fixture(false);
+    at.ask("vendor.s3.put", put.clone()).unwrap();
+    let refused = at.ask("vendor.s3.clear", clear.clone()).unwrap();
+    assert!(
+        refused.lines[0].0 && refused.lines[0].1.contains("allowClear"),
+        "{refused:?}"
+    );
+    at.object("node-a_10.0.0.1_17/name_resolution_history.json");
+
+    let at = fixture(true);
+    at.ask("vendor.s3.put", put).unwrap();
+    let options = PutOptions::default();
+    for key in ["node-a_10.0.0.12_17/x", "reels/x"] {
+        at.store
+            .put(
+                key,
+                Body::Bytes(b""),
+                &PutOptions {
+                    sha256: sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).into(),
+                    ..options.clone()
+                },
+            )
+            .unwrap();
+    }
+    let done = at.ask("vendor.s3.clear", clear).unwrap();
+    let line = "Deleted all files under node-a_10.0.0.1 in AWS S3 bucket: b";
+    assert_eq!(done.lines, [(false, line.to_owned())]);
+    let mut left = Vec::new();
+    at.store
+        .list("", &mut |entry| {
+            left.push(entry.key);
+            true
+        })
+        .unwrap();
+    assert_eq!(left, ["node-a_10.0.0.12_17/x", "reels/x"]);
+}
+
+#[test]
+fn scripts_with_equal_names_have_folders_of_their_own() {
+    let at = fixture(false);
+    let folders = ["/a/x.js", "/b/x.js", "/b/x y.js"].map(|path| at.host.folder(Path::new(path)));
+    let different: BTreeSet<_> = folders.iter().collect();
+    assert_eq!(different.len(), 3);
+}
+
+#[test]
+fn a_single_string_names_the_folder_of_a_snapshot() {
+    let at = fixture(false);
+    at.ask("file.mkdir", json!(["dfir"])).unwrap();
+    at.ask("file.copy", json!(["pcaps/7", "dfir/7.pcap"]))
+        .unwrap();
+    for arguments in [
+        json!(["dfir"]),
+        json!([[], "dfir"]),
+        json!([]),
+        json!([["7"]]),
+    ] {
+        let made = at.ask("pcap.snapshot", arguments).unwrap();
+        let path = at
+            .host
+            .folder(Path::new("/scripts/a.js"))
+            .join(made.value.as_str().unwrap());
+        assert_eq!(packets(&path), [(1, 7), (2, 7)]);
+    }
+    assert_eq!(
+        at.ask("pcap.path", json!(["7"])).unwrap().value,
+        json!("pcaps/7.pcap")
+    );
+    assert!(at.ask("pcap.other", json!([])).is_err());
+}
+
+#[test]
+fn wishes_reach_the_recorder() {
+    let at = fixture(false);
+    let set = at.ask("recording.set", json!([{"kfl": "http"}])).unwrap();
+    assert_eq!(set.value, json!([4, {"kfl": "http"}]));
+    let error = at
+        .ask("recording.take", json!(["7.pcap", "slow"]))
+        .unwrap_err();
+    assert_eq!(error, "7.pcap Some(\"slow\")");
 }

@@ -1,0 +1,492 @@
+//! The live host: what the helpers of scripts do when tapedeck really runs.
+//!
+//! In: one request of one script at a time. Out: files in the script's own data folder, objects in
+//! its buckets, wishes to the recorder. Never: an effect outside those.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use crate::store::{Body, PutOptions};
+use crate::time::Clock;
+
+use super::files::{FileError, Files, Found, PCAPS, Share, clean};
+use super::objects::{
+    NodeName, Order, S3Target, StoreFactory, clear_arguments, content_type, put_arguments, url,
+};
+use super::streams::{Pins, StreamReader};
+
+/// Name of the dump of the name history in every data folder.
+pub const HISTORY: &str = "name_resolution_history.json";
+
+/// How often the dump is written anew.
+const HISTORY_EVERY: Duration = Duration::from_secs(3);
+
+/// Bytes from which the type of an upload is told.
+const SNIFFED: usize = 512;
+
+/// Folders of keys that scripts may never clear.
+const REELS: &str = "reels/";
+
+/// What scripts ask of the recorder.
+pub trait Recordings: Send + Sync {
+    /// `recording.set({name, kfl, ...})`: declares a recording, or changes it.
+    fn set(&self, script: u32, wanted: &Json) -> Result<Json, String>;
+    /// `recording.take(stream, name?)`: takes a stream whatever its items are.
+    fn take(&self, stream: &str, name: Option<&str>) -> Result<(), String>;
+    /// `recording.seal()`: seals what is open now.
+    fn seal(&self) -> Result<Json, String>;
+    /// `recording.status()`: what is recorded, waiting and uploaded.
+    fn status(&self) -> Result<Json, String>;
+    /// `recording.capture({...})`: changes what is captured.
+    fn capture(&self, wanted: &Json) -> Result<Json, String>;
+}
+
+/// All that the live host stands on.
+pub struct LiveOptions {
+    /// Folder that holds the data folder of every script.
+    pub data: PathBuf,
+    /// Bytes that all data folders may hold together.
+    pub share: u64,
+    /// This node.
+    pub node: NodeName,
+    /// Whether `vendor.s3.clear` may delete (`scripting.allowClear`).
+    pub allow_clear: bool,
+    /// The time: wall clock live, packet time in offline runs.
+    pub clock: Arc<dyn Clock>,
+    /// Packets of streams.
+    pub reader: Arc<dyn StreamReader>,
+    /// Opens the stores that scripts name.
+    pub stores: Arc<StoreFactory>,
+    /// The recorder.
+    pub recordings: Arc<dyn Recordings>,
+    /// The name history of this node, as `name_resolution_history.json` holds it.
+    pub history: Arc<dyn Fn() -> Json + Send + Sync>,
+}
+
+/// The script that asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// Its index.
+    pub index: u32,
+    /// Where it lies.
+    pub path: &'a Path,
+}
+
+/// What a request led to: its value, and lines for the script's console.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// What the helper returns.
+    pub value: Json,
+    /// Console lines, each with whether it is an error.
+    pub lines: Vec<(bool, String)>,
+}
+
+impl Outcome {
+    fn value(value: impl Into<Json>) -> Outcome {
+        Outcome {
+            value: value.into(),
+            lines: Vec::new(),
+        }
+    }
+
+    fn log(mut self, line: String) -> Outcome {
+        self.lines.push((false, line));
+        self
+    }
+}
+
+/// Does what scripts ask.
+pub struct LiveHost {
+    shared: Arc<Shared>,
+    stop: Option<Sender<()>>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    options: LiveOptions,
+    share: Arc<Share>,
+    folders: Mutex<BTreeMap<PathBuf, Arc<Files>>>,
+}
+
+impl LiveHost {
+    /// Opens the data folder; the dumps of the name history are kept up from now on.
+    ///
+    /// # Errors
+    /// A sentence when the folder cannot be made.
+    pub fn start(options: LiveOptions) -> Result<LiveHost, String> {
+        fs::create_dir_all(&options.data).map_err(|error| {
+            format!(
+                "the data folder of scripts {} cannot be made: {error}",
+                options.data.display()
+            )
+        })?;
+        private(&options.data);
+        let shared = Arc::new(Shared {
+            share: Share::new(&options.data, options.share),
+            options,
+            folders: Mutex::default(),
+        });
+        let (stop, stopped) = bounded(1);
+        let ticking = Arc::clone(&shared);
+        let ticker = thread::spawn(move || {
+            while stopped.recv_timeout(HISTORY_EVERY)
+                == Err(crossbeam_channel::RecvTimeoutError::Timeout)
+            {
+                ticking.write_histories();
+            }
+        });
+        Ok(LiveHost {
+            shared,
+            stop: Some(stop),
+            ticker: Some(ticker),
+        })
+    }
+
+    /// The data folder of a script.
+    pub fn folder(&self, script: &Path) -> PathBuf {
+        self.shared.options.data.join(folder_name(script))
+    }
+
+    /// Does one request: `name` is `<global>.<helper>`, `arguments` as the script gave them, an
+    /// absent one as null.
+    ///
+    /// # Errors
+    /// The text of the exception that the script gets.
+    pub fn request(
+        &self,
+        caller: Caller<'_>,
+        name: &str,
+        arguments: &[Json],
+    ) -> Result<Outcome, String> {
+        let text = |at: usize| text(arguments.get(at));
+        let required = |at: usize| text(at).unwrap_or_else(|| "undefined".to_owned());
+        let given = |at: usize| text(at).unwrap_or_default();
+        let files = || {
+            let files = self.shared.files(caller.path)?;
+            // Scripts upload the dump without making it, and delete it afterwards.
+            if name != "file.delete" && !files.root().exists(HISTORY) {
+                self.shared.write_history(&files);
+            }
+            Ok::<_, String>(files)
+        };
+        let said = |error: FileError| error.to_string();
+        let second = self.shared.options.clock.now().secs();
+        let recordings = &self.shared.options.recordings;
+        match name {
+            "file.write" => files()?
+                .write(&required(0), required(1).as_bytes())
+                .map_err(said),
+            "file.append" => files()?
+                .append(&required(0), required(1).as_bytes())
+                .map_err(said),
+            "file.move" => files()?.rename(&required(0), &required(1)).map_err(said),
+            "file.copy" => files()?.copy(&required(0), &required(1)).map_err(said),
+            "file.delete" => files()?.delete(&required(0)).map_err(said),
+            "file.mkdir" => files()?.mkdir(&required(0)).map_err(said),
+            "file.mkdirTemp" => {
+                let made = files()?.mkdir_temp(&given(0), &given(1));
+                return made.map(Outcome::value).map_err(said);
+            }
+            "file.temp" => {
+                let extension = text(2).unwrap_or_else(|| "txt".to_owned());
+                let made = files()?.temp(&given(0), &given(1), &extension);
+                return made.map(Outcome::value).map_err(said);
+            }
+            "file.tar" => {
+                let made = files()?.tar(&required(0), second);
+                return made.map(Outcome::value).map_err(said);
+            }
+            "pcap.snapshot" => return self.snapshot(files()?.as_ref(), arguments, second),
+            "pcap.path" => return Ok(Outcome::value(stream_path(&required(0)))),
+            "pcap.nameResolutionHistory" => {
+                return Ok(Outcome::value((self.shared.options.history)()));
+            }
+            "vendor.s3.put" => return self.put(files()?.as_ref(), arguments),
+            "vendor.s3.clear" => return self.clear(arguments),
+            "recording.set" => {
+                let wanted = arguments.first().unwrap_or(&Json::Null);
+                return recordings.set(caller.index, wanted).map(Outcome::value);
+            }
+            "recording.take" => recordings.take(&required(0), text(1).as_deref()),
+            "recording.seal" => return recordings.seal().map(Outcome::value),
+            "recording.status" => return recordings.status().map(Outcome::value),
+            "recording.capture" => {
+                let wanted = arguments.first().unwrap_or(&Json::Null);
+                return recordings.capture(wanted).map(Outcome::value);
+            }
+            _ => Err(format!("{name} is not a helper of this host")),
+        }
+        .map(|()| Outcome::default())
+    }
+
+    fn snapshot(&self, files: &Files, arguments: &[Json], second: i64) -> Result<Outcome, String> {
+        // A single string is the folder; anything else that is no list means all.
+        let (selected, dir) = match arguments.first() {
+            Some(Json::String(dir)) if text(arguments.get(1)).is_none() => {
+                (Vec::new(), Some(dir.clone()))
+            }
+            Some(Json::Array(names)) => {
+                let names = names.iter().filter_map(|name| text(Some(name))).collect();
+                (names, text(arguments.get(1)))
+            }
+            _ => (Vec::new(), text(arguments.get(1))),
+        };
+        let made = files
+            .snapshot(&selected, dir.as_deref(), second)
+            .map_err(|error| error.to_string())?;
+        tracing::debug!(packets = made.packets, name = made.name, "made a snapshot");
+        Ok(Outcome {
+            value: made.name.into(),
+            lines: made.warnings.into_iter().map(|line| (true, line)).collect(),
+        })
+    }
+
+    fn put(&self, files: &Files, arguments: &[Json]) -> Result<Outcome, String> {
+        let arguments: Vec<Option<String>> = arguments
+            .iter()
+            .map(|argument| text(Some(argument)))
+            .collect();
+        let (target, path, order) = put_arguments(&arguments, |path| files.is_file(path))?;
+        if order == Order::Old {
+            tracing::debug!(
+                bucket = target.bucket,
+                "read vendor.s3.put in the order of 2023"
+            );
+        }
+        let clean_path = clean(&path).map_err(|error| error.to_string())?;
+        let found = files.find(&clean_path).map_err(|error| error.to_string())?;
+        let mut bytes = match found {
+            Found::Stream(stream) => files
+                .materialise(stream)
+                .map_err(|error| error.to_string())?,
+            Found::File(file) => file,
+        };
+        let basename = clean_path.file_name().unwrap_or_default().to_string_lossy();
+        let key = self.shared.options.node.key(&basename);
+        let store = (self.shared.options.stores)(&target)?;
+        let (copy, sha256, start) = self
+            .copied(&mut bytes)
+            .map_err(|error| format!("read {path}: {error}"))?;
+        let options = PutOptions {
+            sha256,
+            content_type: content_type(&start),
+            lock: None,
+            legal_hold: false,
+            // A script's upload is a plain put: names like the name history are used every hour.
+            write_once: false,
+        };
+        store
+            .put(&key, Body::File(copy.path()), &options)
+            .map_err(|error| error.to_string())?;
+        Ok(Outcome::value(url(&target, &key)).log(format!(
+            "Uploaded {key} file to AWS S3 bucket: {}",
+            target.bucket
+        )))
+    }
+
+    /// A copy to upload, its hash and its first bytes: the script may change its file while it is
+    /// sent, and what was hashed must be what goes out.
+    fn copied(
+        &self,
+        bytes: &mut fs::File,
+    ) -> std::io::Result<(tempfile::NamedTempFile, [u8; 32], Vec<u8>)> {
+        let mut copy = tempfile::NamedTempFile::new_in(&self.shared.options.data)?;
+        let mut hash = Sha256::new();
+        let mut start = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = bytes.read(&mut buffer)?;
+            let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
+                break;
+            };
+            let wanted = SNIFFED.saturating_sub(start.len()).min(part.len());
+            start.extend_from_slice(part.get(..wanted).unwrap_or_default());
+            hash.update(part);
+            copy.write_all(part)?;
+        }
+        copy.flush()?;
+        Ok((copy, hash.finalize().into(), start))
+    }
+
+    fn clear(&self, arguments: &[Json]) -> Result<Outcome, String> {
+        let arguments: Vec<Option<String>> = arguments
+            .iter()
+            .map(|argument| text(Some(argument)))
+            .collect();
+        let target = clear_arguments(&arguments)?;
+        let refused = |why: &str| {
+            let bucket = &target.bucket;
+            Ok(Outcome {
+                value: Json::Null,
+                lines: vec![(
+                    true,
+                    format!("vendor.s3.clear left the bucket {bucket} as it is: {why}"),
+                )],
+            })
+        };
+        let Some(prefixes) = self.shared.options.node.prefixes() else {
+            return refused("the name or address of this node is not known");
+        };
+        if prefixes.iter().any(|prefix| prefix.starts_with(REELS)) {
+            return refused("recordings are never cleared");
+        }
+        if !self.shared.options.allow_clear {
+            return refused("set scripting.allowClear to true to let scripts delete");
+        }
+        let store = (self.shared.options.stores)(&target)?;
+        if is_locked(&store.facts()) {
+            return refused("it is an Object Lock bucket, whose objects are there to stay");
+        }
+        // A store clears whole folders: one for each run of this node.
+        let mut folders = BTreeSet::new();
+        for prefix in &prefixes {
+            store
+                .list(prefix, &mut |entry| {
+                    folders.extend(entry.key.split_once('/').map(|(top, _)| top.to_owned()));
+                    true
+                })
+                .map_err(|error| error.to_string())?;
+        }
+        for folder in folders {
+            store.clear(&folder).map_err(|error| error.to_string())?;
+        }
+        let [prefix, _] = prefixes;
+        Ok(Outcome::default().log(format!(
+            "Deleted all files under {} in AWS S3 bucket: {}",
+            prefix.trim_end_matches('_'),
+            target.bucket
+        )))
+    }
+}
+
+impl Drop for LiveHost {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn files(&self, script: &Path) -> Result<Arc<Files>, String> {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = folders.get(script) {
+            return Ok(Arc::clone(files));
+        }
+        let path = self.options.data.join(folder_name(script));
+        let pins = Pins::new(Arc::clone(&self.options.reader));
+        let run = self.options.node.run;
+        let files = Files::open(&path, pins, run, Arc::clone(&self.share))
+            .map_err(|error| error.to_string())?;
+        private(&path);
+        let files = Arc::new(files);
+        self.write_history(&files);
+        folders.insert(script.to_owned(), Arc::clone(&files));
+        Ok(files)
+    }
+
+    fn write_histories(&self) {
+        let folders: Vec<Arc<Files>> = {
+            let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            folders.values().cloned().collect()
+        };
+        for files in folders {
+            self.write_history(&files);
+        }
+    }
+
+    /// Writes the dump anew, in one step for whoever reads it.
+    fn write_history(&self, files: &Files) {
+        let text = (self.options.history)().to_string();
+        if files
+            .root()
+            .read(HISTORY)
+            .is_ok_and(|before| before == text.as_bytes())
+        {
+            return;
+        }
+        let written = tempfile::NamedTempFile::new_in(&self.options.data).and_then(|file| {
+            fs::write(file.path(), &text)?;
+            file.persist(files.path().join(HISTORY))
+                .map_err(|error| error.error)
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the name history cannot be written for scripts");
+        }
+    }
+}
+
+/// Stem of the script and a hash of its path: scripts with equal names keep apart.
+fn folder_name(script: &Path) -> String {
+    let stem: String = script
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(60)
+        .collect();
+    let hash = Sha256::digest(script.to_string_lossy().as_bytes());
+    let hash: String = hash
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{stem}-{hash}")
+}
+
+fn stream_path(stream: &str) -> String {
+    let base = stream.rsplit('/').next().unwrap_or(stream);
+    if base.ends_with(".pcap") {
+        format!("{PCAPS}/{base}")
+    } else {
+        format!("{PCAPS}/{base}.pcap")
+    }
+}
+
+/// A text argument: strings as they are, other scalars as JavaScript writes them, absent ones none.
+fn text(argument: Option<&Json>) -> Option<String> {
+    match argument? {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether the facts of a store name a lock.
+fn is_locked(facts: &BTreeMap<&'static str, String>) -> bool {
+    facts.get("lock").is_some_and(|lock| {
+        let lock = lock.to_lowercase();
+        !(lock.is_empty()
+            || ["off", "no", "none", "unknown"]
+                .iter()
+                .any(|off| lock.starts_with(off)))
+    })
+}
+
+/// Takes the rights of everybody else away.
+fn private(folder: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+}
