@@ -132,10 +132,16 @@ impl Value {
         }
     }
 
-    /// Whether the object's member `truncated` is true: dissectors set it when they cut a body.
+    /// Whether `truncated` is true in the object or in one of its members: dissectors set it beside
+    /// a body that they cut. Makes lazy members.
     pub fn is_cut(&self) -> bool {
-        matches!(self, Value::Object(_))
-            && matches!(self.member("truncated"), Some(Value::Bool(true)))
+        let marked = |value: &Value| matches!(value.member("truncated"), Some(Value::Bool(true)));
+        match self.force() {
+            Value::Object(members) => {
+                marked(self) || members.iter().any(|(_, member)| marked(member.force()))
+            }
+            _ => false,
+        }
     }
 }
 

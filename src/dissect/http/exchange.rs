@@ -1,0 +1,284 @@
+//! A request and its response while they are being put together.
+//!
+//! In: heads and what follows them. Out: a [`Draft`] once both are there, or once it is known that
+//! one will not come; and the bytes from which a later reel goes on. Never: framing, pairing.
+
+use bytes::Bytes;
+
+use super::parser::{self, Head, StartLine};
+use super::shape::{self, Kept};
+use super::{HTTP_1_0, HTTP_1_1};
+use crate::bytes::Reader;
+use crate::dissect::Draft;
+use crate::item::{ItemError, MAX_ITEM_BODY, Value};
+use crate::packet::Direction;
+use crate::time::Timestamp;
+
+/// Errors that an item can have (`docs/reference/item.md`), in the order of a save's numbers.
+const KINDS: [&str; 3] = ["dissection", "connection", "pair-not-found"];
+
+/// The bytes are against the standard or incomplete.
+pub(super) const DISSECTION: &str = KINDS[0];
+/// The connection ended too early.
+pub(super) const CONNECTION: &str = KINDS[1];
+/// The other side of the exchange was not captured.
+pub(super) const PAIR_NOT_FOUND: &str = KINDS[2];
+
+/// Longest error sentence that a save may hold.
+const MAX_ERROR: usize = 512;
+
+/// One message.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    /// Its head.
+    pub head: Box<Head>,
+    /// What is kept of its body.
+    pub kept: Kept,
+    /// Bytes of its body without framing, those never seen included.
+    pub body_size: u64,
+    /// Bytes of its body that were never seen.
+    pub missing: u64,
+    /// Bytes on the stream as captured.
+    pub size: u64,
+    /// Time of its first packet.
+    pub ts: Timestamp,
+    /// Whether all of it is there.
+    pub done: bool,
+}
+
+/// A request and its response; at least one of them is there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Exchange {
+    /// The request; `None` until it is known, perhaps for ever.
+    pub request: Option<Message>,
+    /// The final response; `None` until it comes, perhaps for ever.
+    pub response: Option<Message>,
+    /// Bytes of interim responses (1xx).
+    pub interim_size: u64,
+    /// Whether no response is awaited any more.
+    pub abandoned: bool,
+    /// What went wrong first.
+    pub error: Option<ItemError>,
+    /// Ordinal of the last packet that added to it.
+    pub ordinal: u64,
+}
+
+impl Message {
+    /// A message of which the head was read.
+    pub(super) fn new(head: Box<Head>, size: usize, ts: Timestamp) -> Message {
+        Message {
+            head,
+            kept: Kept::default(),
+            body_size: 0,
+            missing: 0,
+            size: size as u64,
+            ts,
+            done: false,
+        }
+    }
+
+    /// The method; empty for a response.
+    pub(super) fn method(&self) -> &[u8] {
+        match &self.head.start {
+            StartLine::Request { method, .. } => method,
+            StartLine::Response { .. } => &[],
+        }
+    }
+
+    /// Bytes that it holds in memory, roughly.
+    pub(super) fn weight(&self) -> usize {
+        self.head.bytes.len() + self.kept.len()
+    }
+}
+
+impl Exchange {
+    /// Notes what went wrong, unless something already did.
+    pub(super) fn fail(&mut self, kind: &'static str, msg: impl Into<String>) {
+        if self.error.is_none() {
+            self.error = Some(ItemError { kind, msg: msg.into() });
+        }
+    }
+
+    /// Bytes that it holds in memory, roughly.
+    pub(super) fn weight(&self) -> usize {
+        let weight = |message: &Option<Message>| message.as_ref().map_or(0, Message::weight);
+        weight(&self.request) + weight(&self.response)
+    }
+
+    /// The item.
+    pub(super) fn into_draft(mut self, asks: Direction) -> Draft {
+        for (side, message) in [("request", &self.request), ("response", &self.response)] {
+            let missing = message.as_ref().map_or(0, |message| message.missing);
+            if missing > 0 && self.error.is_none() {
+                self.error = Some(ItemError {
+                    kind: DISSECTION,
+                    msg: format!("{missing} bytes of the {side}'s body were not captured"),
+                });
+            }
+        }
+        if self.request.is_none() {
+            self.fail(PAIR_NOT_FOUND, "no request was captured for this response");
+        } else if self.response.is_none() {
+            self.fail(PAIR_NOT_FOUND, "no response was captured");
+        }
+        let asked = self.request.as_ref().map(|message| message.ts);
+        let answered = self.response.as_ref().map(|message| message.ts);
+        let minor = self.request.as_ref().or(self.response.as_ref()).map(|message| message.head.minor);
+        let (request_size, request) = match self.request {
+            Some(message) => (
+                message.size,
+                shape::request(*message.head, message.body_size, message.kept),
+            ),
+            None => (0, Value::Null),
+        };
+        let (response_size, response) = match self.response {
+            Some(message) => (
+                message.size,
+                shape::response(*message.head, message.body_size, message.kept),
+            ),
+            None => (0, shape::no_response()),
+        };
+        let elapsed = match (asked, answered) {
+            (Some(asked), Some(answered)) => answered.since(asked).as_nanos(),
+            _ => 0,
+        };
+        Draft {
+            kind: if minor == Some(0) { &HTTP_1_0 } else { &HTTP_1_1 },
+            from_client: asks == Direction::ToServer,
+            start: asked.or(answered).unwrap_or_default(),
+            elapsed_nanos: u64::try_from(elapsed).unwrap_or(u64::MAX),
+            request_size,
+            response_size: response_size + self.interim_size,
+            request,
+            response,
+            data: Value::Null,
+            error: self.error,
+            ordinal: self.ordinal,
+        }
+    }
+
+    /// Writes it for [`Exchange::load`].
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.abandoned));
+        out.extend_from_slice(&self.interim_size.to_be_bytes());
+        out.extend_from_slice(&self.ordinal.to_be_bytes());
+        match &self.error {
+            Some(error) => {
+                let kind = KINDS.iter().position(|kind| *kind == error.kind).unwrap_or(0);
+                out.push(u8::try_from(kind + 1).unwrap_or(1));
+                let msg = error.msg.as_bytes();
+                save_bytes(msg.get(..msg.len().min(MAX_ERROR)).unwrap_or_default(), out);
+            }
+            None => out.push(0),
+        }
+        for message in [&self.request, &self.response] {
+            match message {
+                Some(message) => {
+                    out.push(1);
+                    message.save(out);
+                }
+                None => out.push(0),
+            }
+        }
+    }
+
+    /// Reads one back; `None` when the bytes are not those of a save.
+    pub(super) fn load(from: &mut Reader<'_>) -> Option<Exchange> {
+        let abandoned = flag(from)?;
+        let interim_size = from.u64().ok()?;
+        let ordinal = from.u64().ok()?;
+        let error = match from.u8().ok()? {
+            0 => None,
+            kind => Some(ItemError {
+                kind: KINDS.get(usize::from(kind) - 1)?,
+                msg: String::from_utf8_lossy(load_bytes(from, MAX_ERROR)?).into_owned(),
+            }),
+        };
+        let mut side = |asks| match flag(from)? {
+            true => Message::load(from, asks).map(Some),
+            false => Some(None),
+        };
+        let (request, response) = (side(true)?, side(false)?);
+        (request.is_some() || response.is_some()).then_some(Exchange {
+            request,
+            response,
+            interim_size,
+            abandoned,
+            error,
+            ordinal,
+        })
+    }
+}
+
+/// The longest head that is kept, with what a repair may add.
+const MAX_SAVED_HEAD: usize = 2 * parser::MAX_HEAD;
+
+impl Message {
+    fn save(&self, out: &mut Vec<u8>) {
+        match &self.head.start {
+            StartLine::Request { method, target } => {
+                save_bytes(method, out);
+                save_bytes(target, out);
+            }
+            StartLine::Response { status, reason } => {
+                save_bytes(&status.to_be_bytes(), out);
+                save_bytes(reason, out);
+            }
+        }
+        out.push(self.head.minor);
+        save_bytes(&self.head.bytes, out);
+        save_bytes(self.kept.as_slice(), out);
+        out.push(u8::from(self.kept.cut));
+        out.push(u8::from(self.done));
+        for number in [self.body_size, self.missing, self.size] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(&self.ts.nanos().to_be_bytes());
+    }
+
+    fn load(from: &mut Reader<'_>, asks: bool) -> Option<Message> {
+        let mut piece = |most| load_bytes(from, most).map(Bytes::copy_from_slice);
+        let (first, second) = (piece(MAX_SAVED_HEAD)?, piece(MAX_SAVED_HEAD)?);
+        let start = match asks {
+            true => StartLine::Request { method: first, target: second },
+            false => StartLine::Response {
+                status: u16::from_be_bytes(first.as_ref().try_into().ok()?),
+                reason: second,
+            },
+        };
+        let minor = from.u8().ok().filter(|minor| *minor < 10)?;
+        let bytes = Bytes::copy_from_slice(load_bytes(from, MAX_SAVED_HEAD)?);
+        let fields = parser::fields_again(&bytes, asks)?;
+        let mut kept = Kept::default();
+        kept.push(Bytes::copy_from_slice(load_bytes(from, MAX_ITEM_BODY)?));
+        kept.cut = flag(from)?;
+        Some(Message {
+            head: Box::new(Head { start, minor, bytes, fields }),
+            kept,
+            done: flag(from)?,
+            body_size: from.u64().ok()?,
+            missing: from.u64().ok()?,
+            size: from.u64().ok()?,
+            ts: Timestamp::from_nanos(from.u64().ok()?.cast_signed()),
+        })
+    }
+}
+
+/// Reads a byte that is 0 or 1.
+pub(super) fn flag(from: &mut Reader<'_>) -> Option<bool> {
+    match from.u8().ok()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+fn save_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn load_bytes<'a>(from: &mut Reader<'a>, most: usize) -> Option<&'a [u8]> {
+    let length = usize::try_from(from.u32().ok()?).ok()?;
+    from.take(length).ok().filter(|_| length <= most)
+}

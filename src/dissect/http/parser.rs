@@ -1,0 +1,415 @@
+//! Message heads: from bytes to start line and fields.
+//!
+//! In: the bytes of one direction from where a message begins. Out: a [`Head`] whose parts are slices
+//! of those bytes. Never: bodies, state. `httparse` reads the fields; a head that it refuses is
+//! repaired first, as RFC 9112 (sections 2.2, 5.2) and RFC 9110 (section 5.5) tell recipients to.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+
+use super::decode::{Coding, Codings};
+use super::recognise::{self, Looks};
+
+/// Longest head; servers refuse more than 8 to 64 KiB.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+
+/// Most header fields of one head; servers refuse more than 100 to 200.
+pub(super) const MAX_FIELDS: usize = 512;
+
+/// The first part of a message.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    /// The start line.
+    pub start: StartLine,
+    /// The digit behind `HTTP/1.`.
+    pub minor: u8,
+    /// The whole head; repaired when `httparse` refused the captured one.
+    pub bytes: Bytes,
+    /// What framing, decoding and pairing need of the fields.
+    pub fields: Fields,
+}
+
+/// The line that tells requests from responses.
+#[derive(Debug, Clone)]
+pub(super) enum StartLine {
+    /// `method SP request-target SP HTTP-version`
+    Request {
+        /// The method, upper and lower case as sent.
+        method: Bytes,
+        /// The request target as sent.
+        target: Bytes,
+    },
+    /// `HTTP-version SP status-code SP [ reason-phrase ]`
+    Response {
+        /// The status code.
+        status: u16,
+        /// The reason phrase.
+        reason: Bytes,
+    },
+}
+
+/// A Content-Length as it was found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    /// No such field.
+    #[default]
+    Absent,
+    /// One value, perhaps repeated.
+    Known(u64),
+    /// Not a number, or several that differ.
+    Invalid,
+}
+
+/// A Transfer-Encoding as it was found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transfer {
+    /// No such field, or `identity`.
+    #[default]
+    Absent,
+    /// `chunked` is the last coding.
+    Chunked,
+    /// Anything else.
+    Other,
+}
+
+/// The fields that matter before anybody reads the item.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Fields {
+    /// Content-Length.
+    pub length: Length,
+    /// Transfer-Encoding.
+    pub transfer: Transfer,
+    /// Content codings and those transfer codings that are compressions, in the order applied.
+    pub codings: Codings,
+    /// Content-Type.
+    pub content_type: Bytes,
+    /// Location.
+    pub location: Bytes,
+    /// Whether there is a Cookie or Set-Cookie.
+    pub cookies: bool,
+    /// Whether there is an Upgrade.
+    pub upgrade: bool,
+}
+
+/// What became of reading a head.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// A head, and its bytes on the stream.
+    Head(Box<Head>, usize),
+    /// More bytes are needed.
+    Partial,
+    /// A message begins here, but its head does not end within [`MAX_HEAD`].
+    TooLong,
+    /// No message begins here.
+    Malformed,
+}
+
+/// Reads a request's head from the front of `bytes`; the first `scanned` hold no end of one.
+pub(super) fn request(bytes: &Bytes, scanned: usize) -> Parsed {
+    read(bytes, scanned, true)
+}
+
+/// Reads a response's head from the front of `bytes`; the first `scanned` hold no end of one.
+pub(super) fn response(bytes: &Bytes, scanned: usize) -> Parsed {
+    read(bytes, scanned, false)
+}
+
+fn read(bytes: &Bytes, scanned: usize, asks: bool) -> Parsed {
+    let Some(end) = end_of_head(bytes, scanned).filter(|end| *end <= MAX_HEAD) else {
+        let looks = match asks {
+            true => recognise::request(bytes),
+            false => recognise::response(bytes),
+        };
+        return match looks {
+            Looks::No => Parsed::Malformed,
+            Looks::Maybe | Looks::Yes if bytes.len() <= MAX_HEAD => Parsed::Partial,
+            Looks::Maybe | Looks::Yes => Parsed::TooLong,
+        };
+    };
+    let head = bytes.slice(..end);
+    match parse(&head, asks).or_else(|| repaired(&head, asks)) {
+        Some(head) => Parsed::Head(Box::new(head), end),
+        None => Parsed::Malformed,
+    }
+}
+
+/// Makes a head of what is there of one that is cut; `None` when not even the start line tells.
+pub(super) fn cut_head(bytes: &Bytes, asks: bool) -> Option<Head> {
+    let bytes = bytes.slice(..bytes.len().min(MAX_HEAD));
+    // A last line without its end is left out, unless it is the start line.
+    let whole = match memchr::memrchr(b'\n', &bytes) {
+        Some(end) => bytes.slice(..=end),
+        None => bytes,
+    };
+    repaired(&whole, asks)
+}
+
+/// Parses a head that [`Head::bytes`] held, for the fields alone.
+pub(super) fn fields_again(head: &Bytes, asks: bool) -> Option<Fields> {
+    parse(head, asks).map(|head| head.fields)
+}
+
+/// Where the empty line behind the fields ends.
+fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
+    let from = scanned.saturating_sub(3);
+    let rest = bytes.get(from..)?;
+    for line_end in memchr::memchr_iter(b'\n', rest) {
+        match rest.get(line_end + 1..) {
+            Some([b'\n', ..]) => return Some(from + line_end + 2),
+            Some([b'\r', b'\n', ..]) => return Some(from + line_end + 3),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn parse(head: &Bytes, asks: bool) -> Option<Head> {
+    let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    if asks {
+        let mut request = httparse::Request::new(&mut []);
+        let status = request.parse_with_uninit_headers(head, &mut storage).ok()?;
+        status.is_complete().then_some(())?;
+        Some(Head {
+            start: StartLine::Request {
+                method: method_of(head, request.method?.as_bytes()),
+                target: head.slice_ref(request.path?.as_bytes()),
+            },
+            minor: request.version?,
+            bytes: head.clone(),
+            fields: Fields::of(head, request.headers),
+        })
+    } else {
+        let mut response = httparse::Response::new(&mut []);
+        let status = httparse::ParserConfig::default()
+            .parse_response_with_uninit_headers(&mut response, head, &mut storage)
+            .ok()?;
+        status.is_complete().then_some(())?;
+        Some(Head {
+            start: StartLine::Response {
+                status: response.code?,
+                reason: reason_of(head, response.reason?.as_bytes()),
+            },
+            minor: response.version?,
+            bytes: head.clone(),
+            fields: Fields::of(head, response.headers),
+        })
+    }
+}
+
+/// Calls `each` with name and value of every field of a head.
+pub(super) fn each_field(head: &Bytes, mut each: impl FnMut(&[u8], &[u8])) {
+    let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let mut response = httparse::Response::new(&mut []);
+    let fields = if head.starts_with(b"HTTP/") {
+        let config = httparse::ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut response, head, &mut storage) {
+            Ok(_) => &*response.headers,
+            Err(_) => &[],
+        }
+    } else {
+        match request.parse_with_uninit_headers(head, &mut storage) {
+            Ok(_) => &*request.headers,
+            Err(_) => &[],
+        }
+    };
+    for field in fields {
+        each(field.name.as_bytes(), field.value);
+    }
+}
+
+/// The usual methods need no reference to the stream's bytes.
+fn method_of(head: &Bytes, method: &[u8]) -> Bytes {
+    Bytes::from_static(match method {
+        b"GET" => b"GET",
+        b"POST" => b"POST",
+        b"PUT" => b"PUT",
+        b"DELETE" => b"DELETE",
+        b"HEAD" => b"HEAD",
+        b"PATCH" => b"PATCH",
+        b"OPTIONS" => b"OPTIONS",
+        b"CONNECT" => b"CONNECT",
+        _ => return head.slice_ref(method),
+    })
+}
+
+fn reason_of(head: &Bytes, reason: &[u8]) -> Bytes {
+    Bytes::from_static(match reason {
+        b"OK" => b"OK",
+        b"Not Found" => b"Not Found",
+        b"Created" => b"Created",
+        b"No Content" => b"No Content",
+        _ => return head.slice_ref(reason),
+    })
+}
+
+impl Fields {
+    fn of(head: &Bytes, fields: &[httparse::Header<'_>]) -> Fields {
+        let mut found = Fields::default();
+        let mut transfer = Codings::default();
+        for field in fields {
+            found.take(head, field.name.as_bytes(), field.value, &mut transfer);
+        }
+        found.codings.append(transfer);
+        found
+    }
+
+    /// Telling by length first leaves most names uncompared.
+    fn take(&mut self, head: &Bytes, name: &[u8], value: &[u8], transfer: &mut Codings) {
+        let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
+        match name.len() {
+            6 if is(b"cookie") => self.cookies = true,
+            7 if is(b"upgrade") => self.upgrade = true,
+            8 if is(b"location") => self.location = head.slice_ref(value),
+            10 if is(b"set-cookie") => self.cookies = true,
+            12 if is(b"content-type") => self.content_type = head.slice_ref(value),
+            14 if is(b"content-length") => self.length = self.length.and(value),
+            16 if is(b"content-encoding") => {
+                for name in list(value) {
+                    self.codings.push(Coding::named(name));
+                }
+            }
+            17 if is(b"transfer-encoding") => {
+                for name in list(value) {
+                    let name = name.split(|byte| *byte == b';').next().unwrap_or(name);
+                    if name.eq_ignore_ascii_case(b"chunked") {
+                        self.transfer = Transfer::Chunked;
+                    } else if !name.eq_ignore_ascii_case(b"identity") {
+                        self.transfer = Transfer::Other;
+                        transfer.push(Coding::named(name));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Length {
+    /// "a valid list of identical values" counts as one (RFC 9112 section 6.3).
+    fn and(self, value: &[u8]) -> Length {
+        let mut all = self;
+        let mut any = false;
+        for value in list(value) {
+            any = true;
+            let one = match value.iter().all(u8::is_ascii_digit) {
+                true => std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+                false => None,
+            };
+            all = match (all, one) {
+                (Length::Absent, Some(length)) => Length::Known(length),
+                (Length::Known(before), Some(length)) if before == length => all,
+                _ => Length::Invalid,
+            };
+        }
+        if any { all } else { Length::Invalid }
+    }
+}
+
+/// Elements of a comma-separated list, empty ones left out.
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// Reads a head again after writing it as the standard wants it.
+fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let start_line = lines.next()?;
+    let (start, minor, plain) = match asks {
+        true => request_line(head, start_line)?,
+        false => status_line(head, start_line)?,
+    };
+    let mut out = Vec::with_capacity(head.len() + 16);
+    out.extend_from_slice(plain);
+    let mut in_field = false;
+    let mut fields = 0;
+    for line in lines {
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            // "replace each received obs-fold with one or more SP octets" (RFC 9112 section 5.2).
+            if in_field {
+                out.push(b' ');
+                extend_clean(&mut out, line.trim_ascii());
+            }
+            continue;
+        }
+        // More fields than fit are left out rather than the message.
+        if fields == MAX_FIELDS {
+            break;
+        }
+        let colon = memchr::memchr(b':', line);
+        let name = colon.and_then(|colon| line.get(..colon)).map(<[u8]>::trim_ascii);
+        let Some(name) = name.filter(|name| !name.is_empty() && name.iter().all(recognise::is_token)) else {
+            in_field = false;
+            continue;
+        };
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        let value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
+        extend_clean(&mut out, value.trim_ascii());
+        in_field = true;
+        fields += 1;
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+    let mut read = parse(&Bytes::from(out), asks)?;
+    read.start = start;
+    read.minor = minor;
+    Some(read)
+}
+
+/// "CR, LF, or NUL ... replace each of those characters with SP" (RFC 9110 section 5.5).
+fn extend_clean(out: &mut Vec<u8>, value: &[u8]) {
+    let clean = |byte: &u8| match byte {
+        b'\t' => b'\t',
+        byte if byte.is_ascii_control() => b' ',
+        byte => *byte,
+    };
+    out.extend(value.iter().map(clean));
+}
+
+type Start = (StartLine, u8, &'static [u8]);
+
+/// Splits at the first and the last space, so that a target with spaces is kept whole.
+fn request_line(head: &Bytes, line: &[u8]) -> Option<Start> {
+    let gap = memchr::memchr(b' ', line)?;
+    let (method, rest) = line.split_at(gap);
+    if method.is_empty() || !method.iter().all(recognise::is_token) {
+        return None;
+    }
+    let rest = rest.trim_ascii();
+    let (target, minor) = match memchr::memmem::rfind(rest, b" HTTP/1.") {
+        Some(at) => {
+            let digit = rest.get(at + 8).filter(|digit| digit.is_ascii_digit())?;
+            (rest.get(..at)?.trim_ascii(), digit - b'0')
+        }
+        // Only a line that was cut before its version comes without one.
+        None if recognise::is_known(method) && !head.contains(&b'\n') => {
+            (rest.split(|byte| *byte == b' ').next()?, 1)
+        }
+        None => return None,
+    };
+    (!target.is_empty()).then_some(())?;
+    let start = StartLine::Request {
+        method: method_of(head, method),
+        target: head.slice_ref(target),
+    };
+    Some((start, minor, b"GET / HTTP/1.1"))
+}
+
+fn status_line(head: &Bytes, line: &[u8]) -> Option<Start> {
+    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let (minor, rest) = rest.split_first().filter(|(digit, _)| digit.is_ascii_digit())?;
+    let rest = rest.trim_ascii_start();
+    let (code, reason) = rest.split_at_checked(3)?;
+    code.iter().all(u8::is_ascii_digit).then_some(())?;
+    let status = std::str::from_utf8(code).ok()?.parse().ok()?;
+    let start = StartLine::Response {
+        status,
+        reason: head.slice_ref(reason.trim_ascii()),
+    };
+    Some((start, minor - b'0', b"HTTP/1.1 200 OK"))
+}

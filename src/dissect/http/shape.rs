@@ -1,0 +1,469 @@
+//! The item's shape: from messages to the values that users see.
+//!
+//! In: heads, bodies and what was counted. Out: `request` and `response` of the data item. Parts
+//! that cost something (fields, cookies, query, decoded bodies) are made when somebody reads them.
+//! Never: stream state. Shape: HTTP Archive 1.2 as the drop-in's data item has it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::decode::{self, Codings};
+use super::parser::{self, Head, StartLine};
+use crate::bytes::Reader;
+use crate::item::{Key, MAX_ITEM_BODY, Value};
+
+/// Members of one map that are looked through one by one; more get an index.
+const MAX_SCANNED: usize = 24;
+
+/// The kept part of a body.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Kept {
+    bytes: Piece,
+    /// Whether something was left out: by the cap, or because it was never seen.
+    pub cut: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    One(Bytes),
+    Many(Vec<u8>),
+}
+
+impl Default for Piece {
+    fn default() -> Piece {
+        Piece::One(Bytes::new())
+    }
+}
+
+impl Kept {
+    /// Adds `bytes` up to the cap; one piece alone is not copied.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        if self.cut {
+            return;
+        }
+        let room = MAX_ITEM_BODY.saturating_sub(self.len());
+        if bytes.len() > room {
+            self.cut = true;
+        }
+        let bytes = bytes.slice(..bytes.len().min(room));
+        if bytes.is_empty() {
+            return;
+        }
+        match &mut self.bytes {
+            Piece::One(one) if one.is_empty() => *one = bytes,
+            Piece::One(one) => {
+                let mut many = Vec::with_capacity(2 * (one.len() + bytes.len()));
+                many.extend_from_slice(one);
+                many.extend_from_slice(&bytes);
+                self.bytes = Piece::Many(many);
+            }
+            Piece::Many(many) => many.extend_from_slice(&bytes),
+        }
+    }
+
+    /// Bytes kept.
+    pub(super) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// The bytes.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match &self.bytes {
+            Piece::One(one) => one,
+            Piece::Many(many) => many,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self.bytes {
+            Piece::One(one) => one,
+            Piece::Many(many) => Bytes::from(many),
+        }
+    }
+}
+
+/// The request object.
+pub(super) fn request(head: Head, body_size: u64, kept: Kept) -> Value {
+    let StartLine::Request { method, target } = head.start else {
+        return Value::Null;
+    };
+    let (path, query) = split_target(&target, method == "CONNECT");
+    let mut members = Vec::with_capacity(13);
+    let mut put = |name, value| members.push((Key::Static(name), value));
+    put("method", Value::Text(method));
+    put("url", Value::Text(target.clone()));
+    put("targetUri", Value::Text(target));
+    put("path", Value::Text(path.clone()));
+    put("pathSegments", Value::lazy(path, path_segments));
+    put("httpVersion", version(head.minor));
+    put("headers", Value::lazy(head.bytes.clone(), headers));
+    put(
+        "cookies",
+        match head.fields.cookies {
+            true => Value::lazy(head.bytes, request_cookies),
+            false => Value::Object(Vec::new()),
+        },
+    );
+    put(
+        "queryString",
+        match query.is_empty() {
+            true => Value::Object(Vec::new()),
+            false => Value::lazy(query, query_string),
+        },
+    );
+    put("headersSize", Value::Int(-1));
+    put("bodySize", int(body_size));
+    if body_size > 0 || kept.cut {
+        let (codings, mime) = (head.fields.codings, head.fields.content_type);
+        let data = match codings.is_compressed() && kept.len() > 0 {
+            true => Value::lazy(pack(codings, &mime, &kept), post_data_decoded),
+            false => {
+                let cut = kept.cut;
+                post_data(mime, kept.into_bytes(), cut)
+            }
+        };
+        put("postData", data);
+    }
+    Value::Object(members)
+}
+
+/// The response object.
+pub(super) fn response(head: Head, body_size: u64, kept: Kept) -> Value {
+    let StartLine::Response { status, reason } = head.start else {
+        return Value::Null;
+    };
+    let (codings, mime) = (head.fields.codings, head.fields.content_type);
+    let content = match codings.is_compressed() && kept.len() > 0 {
+        true => Value::lazy(pack(codings, &mime, &kept), content_decoded),
+        false => {
+            let cut = kept.cut;
+            content(body_size, mime, kept.into_bytes(), cut)
+        }
+    };
+    let cookies = match head.fields.cookies {
+        true => Value::lazy(head.bytes.clone(), response_cookies),
+        false => Value::Object(Vec::new()),
+    };
+    let mut members = Vec::with_capacity(9);
+    let mut put = |name, value| members.push((Key::Static(name), value));
+    put("status", Value::Int(status.into()));
+    put("statusText", Value::Text(reason));
+    put("httpVersion", version(head.minor));
+    put("headers", Value::lazy(head.bytes, headers));
+    put("cookies", cookies);
+    put("content", content);
+    put("redirectURL", Value::Text(head.fields.location));
+    put("headersSize", Value::Int(-1));
+    put("bodySize", int(body_size));
+    Value::Object(members)
+}
+
+/// The response object of an exchange whose response was never seen: scripts read its members
+/// without asking first.
+pub(super) fn no_response() -> Value {
+    let empty = || Value::Object(Vec::new());
+    Value::Object(vec![
+        (Key::Static("status"), Value::Int(0)),
+        (Key::Static("statusText"), Value::Static("")),
+        (Key::Static("httpVersion"), Value::Static("")),
+        (Key::Static("headers"), empty()),
+        (Key::Static("cookies"), empty()),
+        (
+            Key::Static("content"),
+            content(0, Bytes::new(), Bytes::new(), false),
+        ),
+        (Key::Static("redirectURL"), Value::Static("")),
+        (Key::Static("headersSize"), Value::Int(-1)),
+        (Key::Static("bodySize"), Value::Int(0)),
+    ])
+}
+
+fn int(number: u64) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn version(minor: u8) -> Value {
+    match minor {
+        0 => Value::Static("HTTP/1.0"),
+        1 => Value::Static("HTTP/1.1"),
+        minor => Value::text(format!("HTTP/1.{minor}")),
+    }
+}
+
+/// Path and query of a request target, whatever its form (RFC 9112 section 3.2).
+fn split_target(target: &Bytes, authority: bool) -> (Bytes, Bytes) {
+    if authority {
+        return (Bytes::new(), Bytes::new());
+    }
+    let start = match target.first() {
+        Some(b'/' | b'*' | b'?') | None => 0,
+        // absolute-form: the path begins at the first slash behind the authority.
+        Some(_) => match memchr::memmem::find(target, b"://") {
+            Some(scheme) => {
+                let behind = target.get(scheme + 3..).unwrap_or_default();
+                let path = behind.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+                path.map_or(target.len(), |path| scheme + 3 + path)
+            }
+            None => 0,
+        },
+    };
+    let rest = target.get(start..).unwrap_or_default();
+    let end = memchr::memchr(b'#', rest).unwrap_or(rest.len());
+    let path_end = memchr::memchr(b'?', rest).filter(|at| *at < end);
+    match path_end {
+        Some(at) => (
+            target.slice(start..start + at),
+            target.slice(start + at + 1..start + end),
+        ),
+        None => (target.slice(start..start + end), Bytes::new()),
+    }
+}
+
+fn path_segments(path: &Bytes) -> Value {
+    let tail = path.strip_prefix(b"/").unwrap_or(path);
+    if path.is_empty() {
+        return Value::List(Vec::new());
+    }
+    let segments = tail.split(|byte| *byte == b'/');
+    Value::List(segments.map(|segment| Value::Text(path.slice_ref(segment))).collect())
+}
+
+fn headers(head: &Bytes) -> Value {
+    let mut map = Map::default();
+    parser::each_field(head, |name, value| {
+        map.add(canonical(head, name), head.slice_ref(value));
+    });
+    map.joined()
+}
+
+/// `sid=1; theme=dark` of all Cookie fields.
+fn request_cookies(head: &Bytes) -> Value {
+    let mut map = Map::default();
+    parser::each_field(head, |name, value| {
+        if name.eq_ignore_ascii_case(b"cookie") {
+            for pair in value.split(|byte| *byte == b';') {
+                map.add_pair(head, pair);
+            }
+        }
+    });
+    map.joined()
+}
+
+/// Name and value of all Set-Cookie fields, without their attributes.
+fn response_cookies(head: &Bytes) -> Value {
+    let mut map = Map::default();
+    parser::each_field(head, |name, value| {
+        if name.eq_ignore_ascii_case(b"set-cookie") {
+            map.add_pair(head, value.split(|byte| *byte == b';').next().unwrap_or_default());
+        }
+    });
+    map.joined()
+}
+
+fn query_string(query: &Bytes) -> Value {
+    let mut map = Map::default();
+    for pair in query.split(|byte| *byte == b'&') {
+        if pair.is_empty() {
+            continue;
+        }
+        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let (name, value) = pair.split_at(at);
+        let value = value.strip_prefix(b"=").unwrap_or_default();
+        map.add(unescaped(query, name), unescaped(query, value));
+    }
+    map.listed()
+}
+
+/// A part of a query with `+` and percent escapes undone; a slice when there is nothing to undo.
+fn unescaped(query: &Bytes, part: &[u8]) -> Bytes {
+    if memchr::memchr2(b'%', b'+', part).is_none() {
+        return query.slice_ref(part);
+    }
+    let spaced: Vec<u8> = part
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    match Cow::from(percent_encoding::percent_decode(&spaced)) {
+        Cow::Owned(decoded) => Bytes::from(decoded),
+        Cow::Borrowed(_) => Bytes::from(spaced),
+    }
+}
+
+/// `content-type` as `Content-Type`; a slice when it is so already.
+fn canonical(head: &Bytes, name: &[u8]) -> Bytes {
+    let mut upper = true;
+    let is_canonical = name.iter().all(|byte| {
+        let fits = match upper {
+            true => !byte.is_ascii_lowercase(),
+            false => !byte.is_ascii_uppercase(),
+        };
+        upper = *byte == b'-';
+        fits
+    });
+    if is_canonical {
+        return head.slice_ref(name);
+    }
+    let mut upper = true;
+    let write = |byte: &u8| {
+        let written = match upper {
+            true => byte.to_ascii_uppercase(),
+            false => byte.to_ascii_lowercase(),
+        };
+        upper = *byte == b'-';
+        written
+    };
+    Bytes::from(name.iter().map(write).collect::<Vec<u8>>())
+}
+
+/// Members by name, in order of first appearance, values of the same name together.
+#[derive(Default)]
+struct Map {
+    members: Vec<(Bytes, Held)>,
+    /// Kept once there are more than [`MAX_SCANNED`] members.
+    index: HashMap<Bytes, usize, ahash::RandomState>,
+}
+
+enum Held {
+    One(Bytes),
+    Many(Vec<Bytes>),
+}
+
+impl Map {
+    fn add(&mut self, name: Bytes, value: Bytes) {
+        let known = match self.members.len() <= MAX_SCANNED {
+            true => self.members.iter().position(|(known, _)| *known == name),
+            false => {
+                if self.index.is_empty() {
+                    let names = self.members.iter().enumerate();
+                    self.index = names.map(|(at, (name, _))| (name.clone(), at)).collect();
+                }
+                self.index.get(&name).copied()
+            }
+        };
+        match known.and_then(|at| self.members.get_mut(at)) {
+            Some((_, Held::Many(values))) => values.push(value),
+            Some((_, held)) => {
+                if let Held::One(first) = held {
+                    *held = Held::Many(vec![std::mem::take(first), value]);
+                }
+            }
+            None => {
+                if !self.index.is_empty() {
+                    self.index.insert(name.clone(), self.members.len());
+                }
+                self.members.push((name, Held::One(value)));
+            }
+        }
+    }
+
+    fn add_pair(&mut self, head: &Bytes, pair: &[u8]) {
+        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let (name, value) = pair.split_at(at);
+        let name = name.trim_ascii();
+        if !name.is_empty() {
+            let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
+            self.add(head.slice_ref(name), head.slice_ref(value));
+        }
+    }
+
+    fn joined(self) -> Value {
+        self.finish(|values| Value::Text(Bytes::from(values.join(&b','))))
+    }
+
+    fn listed(self) -> Value {
+        self.finish(|values| Value::List(values.into_iter().map(Value::Text).collect()))
+    }
+
+    fn finish(self, many: fn(Vec<Bytes>) -> Value) -> Value {
+        let members = self.members.into_iter().map(|(name, held)| {
+            let value = match held {
+                Held::One(value) => Value::Text(value),
+                Held::Many(values) => many(values),
+            };
+            (Key::Bytes(name), value)
+        });
+        Value::Object(members.collect())
+    }
+}
+
+fn content(size: u64, mime: Bytes, text: Bytes, cut: bool) -> Value {
+    let mut members = Vec::with_capacity(5);
+    members.push((Key::Static("size"), int(size)));
+    members.push((Key::Static("mimeType"), Value::Text(mime)));
+    members.push((Key::Static("encoding"), Value::Static("base64")));
+    if !text.is_empty() {
+        members.push((Key::Static("text"), Value::Base64(text)));
+    }
+    if cut {
+        members.push((Key::Static("truncated"), Value::Bool(true)));
+    }
+    Value::Object(members)
+}
+
+fn post_data(mime: Bytes, text: Bytes, cut: bool) -> Value {
+    let mut members = Vec::with_capacity(4);
+    members.push((Key::Static("mimeType"), Value::Text(mime)));
+    members.push((Key::Static("params"), Value::List(Vec::new())));
+    members.push((Key::Static("text"), Value::Text(text)));
+    if cut {
+        members.push((Key::Static("truncated"), Value::Bool(true)));
+    }
+    Value::Object(members)
+}
+
+/// Puts a compressed body together with what it takes to show it.
+///
+/// ```text
+/// codings u16, cut u8, mime type length u32, mime type, body
+/// ```
+fn pack(codings: Codings, mime: &Bytes, kept: &Kept) -> Bytes {
+    let mut packed = Vec::with_capacity(7 + mime.len() + kept.len());
+    packed.extend_from_slice(&codings.to_bits().to_be_bytes());
+    packed.push(u8::from(kept.cut));
+    packed.extend_from_slice(&u32::try_from(mime.len()).unwrap_or(0).to_be_bytes());
+    packed.extend_from_slice(mime);
+    packed.extend_from_slice(kept.as_slice());
+    Bytes::from(packed)
+}
+
+struct Unpacked {
+    size: u64,
+    mime: Bytes,
+    text: Bytes,
+    cut: bool,
+}
+
+/// Unpacks and decodes; a body that is not what its coding says is shown as it was sent.
+fn unpack(packed: &Bytes) -> Option<Unpacked> {
+    let mut reader = Reader::new(packed);
+    let codings = Codings::from_bits(reader.u16().ok()?);
+    let cut = reader.u8().ok()? != 0;
+    let length = usize::try_from(reader.u32().ok()?).ok()?;
+    let mime = packed.slice_ref(reader.take(length).ok()?);
+    let body = packed.slice_ref(reader.rest());
+    Some(match decode::decode(codings, &body) {
+        Some(decoded) => Unpacked {
+            size: decoded.size,
+            mime,
+            text: Bytes::from(decoded.bytes),
+            cut: cut || !decoded.whole,
+        },
+        None => Unpacked { size: body.len() as u64, mime, text: body, cut },
+    })
+}
+
+fn content_decoded(packed: &Bytes) -> Value {
+    match unpack(packed) {
+        Some(body) => content(body.size, body.mime, body.text, body.cut),
+        None => Value::Null,
+    }
+}
+
+fn post_data_decoded(packed: &Bytes) -> Value {
+    match unpack(packed) {
+        Some(body) => post_data(body.mime, body.text, body.cut),
+        None => Value::Null,
+    }
+}
