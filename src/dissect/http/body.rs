@@ -71,7 +71,10 @@ pub(super) struct Framing {
 }
 
 impl Framing {
-    const NONE: Framing = Framing { body: None, fault: None };
+    const NONE: Framing = Framing {
+        body: None,
+        fault: None,
+    };
 
     fn length(length: u64, fault: Option<&'static str>) -> Framing {
         let body = (length > 0).then_some(Body::Length(length));
@@ -218,7 +221,9 @@ impl Chunked {
                 }
                 let seen = *seen as usize + end + 1;
                 match u32::try_from(seen) {
-                    Ok(count) if seen <= MAX_HEAD => self.framing(Chunked::Trailers(count), end + 1),
+                    Ok(count) if seen <= MAX_HEAD => {
+                        self.framing(Chunked::Trailers(count), end + 1)
+                    }
                     _ => Step::Broken,
                 }
             }
@@ -232,18 +237,26 @@ impl Chunked {
 
     /// `chunk-size [ chunk-ext ] CRLF`
     fn size_line(&mut self, bytes: &[u8]) -> Step {
-        let window = bytes.get(..bytes.len().min(MAX_CHUNK_LINE)).unwrap_or(bytes);
+        let window = bytes
+            .get(..bytes.len().min(MAX_CHUNK_LINE))
+            .unwrap_or(bytes);
         let end = memchr::memchr(b'\n', window);
-        let line = window.get(..end.unwrap_or(window.len())).unwrap_or_default();
+        let line = window
+            .get(..end.unwrap_or(window.len()))
+            .unwrap_or_default();
         let line = line.trim_ascii_start();
-        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let digits = line
+            .iter()
+            .take_while(|byte| byte.is_ascii_hexdigit())
+            .count();
         let (digits, rest) = line.split_at_checked(digits).unwrap_or_default();
         let size = digits.iter().try_fold(0u64, |size, digit| {
             let digit = char::from(*digit).to_digit(16)?;
             size.checked_mul(16)?.checked_add(digit.into())
         });
         let next = rest.trim_ascii_start().first();
-        let fits = matches!(next, None | Some(b';')) && size.is_some_and(|size| size <= i64::MAX as u64);
+        let fits =
+            matches!(next, None | Some(b';')) && size.is_some_and(|size| size <= i64::MAX as u64);
         match (end, size) {
             _ if !fits => Step::Broken,
             (None, _) if window.len() == MAX_CHUNK_LINE => Step::Broken,

@@ -104,7 +104,10 @@ impl Codings {
     /// Three bits a coding, for bytes that carry their codings with them.
     pub(super) fn to_bits(self) -> u16 {
         self.applied().iter().rev().fold(0, |bits, coding| {
-            let index = Coding::ALL.iter().position(|one| one == coding).unwrap_or(0);
+            let index = Coding::ALL
+                .iter()
+                .position(|one| one == coding)
+                .unwrap_or(0);
             (bits << 3) | u16::try_from(index).unwrap_or(0)
         })
     }
@@ -139,7 +142,11 @@ pub(super) fn decode(codings: Codings, body: &[u8]) -> Option<Decoded> {
         reader = undo(*coding, reader)?;
     }
     let most = MAX_DECODED.min((body.len() as u64).saturating_mul(MAX_RATIO));
-    let mut decoded = Decoded { bytes: Vec::new(), size: 0, whole: false };
+    let mut decoded = Decoded {
+        bytes: Vec::new(),
+        size: 0,
+        whole: false,
+    };
     let mut buffer = [0; 8192];
     loop {
         match reader.read(&mut buffer) {

@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 const MAX_OPEN: usize = 1024;
 
 /// Bytes that the open exchanges of one stream may hold.
-const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
+const MAX_OPEN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes without any message, and without a gap to blame, after which the stream is not HTTP.
 const MAX_LOST: u64 = 256 * 1024;
@@ -143,7 +143,10 @@ impl Http {
             (_, Looks::Yes) => chunk.direction.other(),
             _ if self.from_start => Direction::ToServer,
             (Looks::No, Looks::No) => {
-                match (recognise::find_request(bytes), recognise::find_response(bytes)) {
+                match (
+                    recognise::find_request(bytes),
+                    recognise::find_response(bytes),
+                ) {
                     (Found::At(asks), Found::At(answers)) if asks < answers => chunk.direction,
                     (_, Found::At(_)) => chunk.direction.other(),
                     (Found::At(_), _) => chunk.direction,
@@ -179,7 +182,10 @@ impl Http {
         let rest = chunk.bytes.get(at..).unwrap_or_default();
         // "a server ... SHOULD ignore at least one empty line (CRLF) received prior to the
         // request-line" (RFC 9112 section 2.2); clients are as patient.
-        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let blank = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
         if blank > 0 {
             return Advance::Took(blank);
         }
@@ -201,16 +207,17 @@ impl Http {
         match parsed {
             Parsed::Head(head, size) => {
                 let message = Message::new(head, size, chunk.ts);
+                let behind = bytes.len() - size;
                 match is_request {
                     true => self.begin_request(message, chunk.ordinal),
-                    false => self.begin_response(message, chunk.ordinal),
+                    false => self.begin_response(message, behind, chunk.ordinal),
                 }
                 Advance::Took(size)
             }
             Parsed::Partial => {
                 side.scanned = bytes.len();
                 side.pending = Some(Pending {
-                    bytes: bytes.clone(),
+                    bytes: Bytes::copy_from_slice(bytes),
                     ts: chunk.ts,
                     ordinal: chunk.ordinal,
                 });
@@ -254,6 +261,7 @@ impl Http {
         let framing = body::of_request(&message.head.fields);
         let connect = message.method() == b"CONNECT";
         message.done = framing.body.is_none();
+        message.head.own();
         let serial = self.open_request(message, ordinal);
         if let (Some(fault), Some(exchange)) = (framing.fault, self.exchange(serial)) {
             exchange.fail(DISSECTION, fault);
@@ -270,10 +278,15 @@ impl Http {
         self.ripe = true;
         self.weight += message.weight();
         let loose = self.requests.loose;
-        let early = self.open.iter().position(|exchange| match &exchange.response {
-            Some(response) => exchange.request.is_none() && (!loose || response.ts >= message.ts),
-            None => false,
-        });
+        let early = self
+            .open
+            .iter()
+            .position(|exchange| match &exchange.response {
+                Some(response) => {
+                    exchange.request.is_none() && (!loose || response.ts >= message.ts)
+                }
+                None => false,
+            });
         match early.and_then(|at| self.open.get_mut(at).map(|exchange| (at, exchange))) {
             Some((at, exchange)) => {
                 exchange.request = Some(message);
@@ -292,7 +305,8 @@ impl Http {
         }
     }
 
-    fn begin_response(&mut self, mut message: Message, ordinal: u64) {
+    /// Takes a response's head; `behind` bytes come behind it in the same chunk.
+    fn begin_response(&mut self, mut message: Message, behind: usize, ordinal: u64) {
         let StartLine::Response { status, .. } = message.head.start else {
             return;
         };
@@ -308,11 +322,22 @@ impl Http {
         let Some(exchange) = self.exchange(serial) else {
             return;
         };
-        let connect = exchange.request.as_ref().is_some_and(|one| one.method() == b"CONNECT");
+        let connect = exchange
+            .request
+            .as_ref()
+            .is_some_and(|one| one.method() == b"CONNECT");
         let method = exchange.request.as_ref().map_or(&b""[..], Message::method);
         let framing = body::of_response(&fields, status, method);
         if let Some(fault) = framing.fault {
             exchange.fail(DISSECTION, fault);
+        }
+        let fits = match framing.body {
+            None => true,
+            Some(Body::Length(length)) => length <= behind as u64,
+            Some(_) => false,
+        };
+        if let Some(response) = exchange.response.as_mut().filter(|_| !fits) {
+            response.head.own();
         }
         let accepted = connect && (200..300).contains(&status);
         match framing.body {
@@ -367,7 +392,12 @@ impl Http {
         }
         let waiting = |exchange: &Exchange| exchange.response.is_none() && !exchange.abandoned;
         let asked = |exchange: &Exchange| exchange.request.as_ref().map(|message| message.ts);
-        let in_time = |at: &usize| self.open.get(*at).and_then(asked).is_some_and(|asked| asked <= ts);
+        let in_time = |at: &usize| {
+            self.open
+                .get(*at)
+                .and_then(asked)
+                .is_some_and(|asked| asked <= ts)
+        };
         let Some(first) = self.open.iter().position(waiting) else {
             return Answers::Nothing;
         };
@@ -387,13 +417,21 @@ impl Http {
             exchange.fail(PAIR_NOT_FOUND, "the response was not captured");
         }
         if let Some(exchange) = self.open.get_mut(at).filter(|_| missed && self.pipelined) {
-            let why = "responses before this one were not captured, so it may answer another request";
+            let why =
+                "responses before this one were not captured, so it may answer another request";
             exchange.fail(DISSECTION, why);
         }
         Answers::Request(at)
     }
 
-    fn body(&mut self, is_request: bool, chunk: &Chunk, at: usize, body: Body, serial: u64) -> Advance {
+    fn body(
+        &mut self,
+        is_request: bool,
+        chunk: &Chunk,
+        at: usize,
+        body: Body,
+        serial: u64,
+    ) -> Advance {
         let rest = chunk.bytes.get(at..).unwrap_or_default();
         if !is_request && self.is_fresh_orphan(body, serial) && !rest.is_empty() {
             // What looks like the next head is one: the unseen request was a HEAD.
@@ -414,7 +452,11 @@ impl Http {
                 let mut added = 0;
                 if let Some(message) = self.message(is_request, serial) {
                     let before = message.kept.len();
-                    if !message.kept.cut {
+                    // What stays open longer than this call must not keep the chunk alive.
+                    if is_request || next != Body::Length(0) {
+                        let kept = rest.get(..count).unwrap_or_default();
+                        message.kept.push_copied(kept);
+                    } else {
                         message.kept.push(chunk.bytes.slice(at..at + count));
                     }
                     added = message.kept.len() - before;
@@ -452,7 +494,9 @@ impl Http {
 
     /// A body that was never chunked is read as it would be without the field; any other one ends.
     fn broken(&mut self, is_request: bool, serial: u64, body: Body, ordinal: u64) {
-        let length = self.message(is_request, serial).map(|message| message.head.fields.length);
+        let length = self
+            .message(is_request, serial)
+            .map(|message| message.head.fields.length);
         if let Some(exchange) = self.exchange(serial) {
             exchange.fail(DISSECTION, "the chunked body is malformed");
         }
@@ -529,11 +573,21 @@ impl Http {
         while self.open.front().is_some_and(|front| self.is_ready(front)) {
             self.emit(out);
         }
-        let early = self.open.front().is_some_and(|front| front.request.is_none());
+        let early = self
+            .open
+            .front()
+            .is_some_and(|front| front.request.is_none());
         let room = MAX_OPEN + usize::from(early);
         while self.open.len() > room || (self.weight > MAX_OPEN_BYTES && self.open.len() > 1) {
-            if let Some(front) = self.open.front_mut().filter(|front| front.response.is_none()) {
-                front.fail(PAIR_NOT_FOUND, "too many requests were open to await the response");
+            if let Some(front) = self
+                .open
+                .front_mut()
+                .filter(|front| front.response.is_none())
+            {
+                front.fail(
+                    PAIR_NOT_FOUND,
+                    "too many requests were open to await the response",
+                );
                 self.expired += 1;
             }
             self.emit(out);
@@ -689,7 +743,10 @@ impl Dissector for Http {
             }
             for exchange in self.open.iter_mut().filter(|one| one.response.is_none()) {
                 exchange.abandoned = true;
-                exchange.fail(CONNECTION, "the connection was closed before it was answered");
+                exchange.fail(
+                    CONNECTION,
+                    "the connection was closed before it was answered",
+                );
             }
             self.ripe = true;
         }

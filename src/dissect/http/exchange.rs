@@ -95,7 +95,10 @@ impl Exchange {
     /// Notes what went wrong, unless something already did.
     pub(super) fn fail(&mut self, kind: &'static str, msg: impl Into<String>) {
         if self.error.is_none() {
-            self.error = Some(ItemError { kind, msg: msg.into() });
+            self.error = Some(ItemError {
+                kind,
+                msg: msg.into(),
+            });
         }
     }
 
@@ -123,7 +126,11 @@ impl Exchange {
         }
         let asked = self.request.as_ref().map(|message| message.ts);
         let answered = self.response.as_ref().map(|message| message.ts);
-        let minor = self.request.as_ref().or(self.response.as_ref()).map(|message| message.head.minor);
+        let minor = self
+            .request
+            .as_ref()
+            .or(self.response.as_ref())
+            .map(|message| message.head.minor);
         let (request_size, request) = match self.request {
             Some(message) => (
                 message.size,
@@ -143,7 +150,11 @@ impl Exchange {
             _ => 0,
         };
         Draft {
-            kind: if minor == Some(0) { &HTTP_1_0 } else { &HTTP_1_1 },
+            kind: if minor == Some(0) {
+                &HTTP_1_0
+            } else {
+                &HTTP_1_1
+            },
             from_client: asks == Direction::ToServer,
             start: asked.or(answered).unwrap_or_default(),
             elapsed_nanos: u64::try_from(elapsed).unwrap_or(u64::MAX),
@@ -164,7 +175,10 @@ impl Exchange {
         out.extend_from_slice(&self.ordinal.to_be_bytes());
         match &self.error {
             Some(error) => {
-                let kind = KINDS.iter().position(|kind| *kind == error.kind).unwrap_or(0);
+                let kind = KINDS
+                    .iter()
+                    .position(|kind| *kind == error.kind)
+                    .unwrap_or(0);
                 out.push(u8::try_from(kind + 1).unwrap_or(1));
                 let msg = error.msg.as_bytes();
                 save_bytes(msg.get(..msg.len().min(MAX_ERROR)).unwrap_or_default(), out);
@@ -240,7 +254,10 @@ impl Message {
         let mut piece = |most| load_bytes(from, most).map(Bytes::copy_from_slice);
         let (first, second) = (piece(MAX_SAVED_HEAD)?, piece(MAX_SAVED_HEAD)?);
         let start = match asks {
-            true => StartLine::Request { method: first, target: second },
+            true => StartLine::Request {
+                method: first,
+                target: second,
+            },
             false => StartLine::Response {
                 status: u16::from_be_bytes(first.as_ref().try_into().ok()?),
                 reason: second,
@@ -253,7 +270,12 @@ impl Message {
         kept.push(Bytes::copy_from_slice(load_bytes(from, MAX_ITEM_BODY)?));
         kept.cut = flag(from)?;
         Some(Message {
-            head: Box::new(Head { start, minor, bytes, fields }),
+            head: Box::new(Head {
+                start,
+                minor,
+                bytes,
+                fields,
+            }),
             kept,
             done: flag(from)?,
             body_size: from.u64().ok()?,

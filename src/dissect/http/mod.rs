@@ -16,10 +16,12 @@ mod tests;
 
 use self::dissector::Http;
 use self::recognise::{Found, Looks};
+#[cfg(test)]
+use super::robustness::Sample;
 use super::{Dissector, Probe, Protocol, Verdict};
 use crate::flow::{Opening, StreamInfo};
 use crate::item::FieldType::{Int, List, Map, Object, Text};
-use crate::item::{Field, FieldType, ProtocolInfo, field};
+use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
 /// Bytes of a stream joined in its middle that are searched for a message before it is none of ours.
@@ -66,6 +68,14 @@ impl Protocol for Http1 {
         FIELDS
     }
 
+    fn columns(&self) -> Columns {
+        Columns {
+            method: "request.method",
+            status: "response.status",
+            summary: "request.url",
+        }
+    }
+
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
         let (client, server) = (probe.to_server, probe.to_client);
         if recognise::http2_preface(client) {
@@ -97,6 +107,8 @@ impl Protocol for Http1 {
             };
         }
         match (recognise::request(client), recognise::response(server)) {
+            // A request line that is still open, or that was cut by a snap length.
+            (Looks::Maybe, Looks::Maybe) if recognise::begins_request(client) => Verdict::Likely,
             // A server never speaks first, and answers even nonsense with a status line.
             (_, Looks::No) => Verdict::No,
             (Looks::No, _) if client.len() >= MAX_PROBED => Verdict::No,
@@ -111,17 +123,38 @@ impl Protocol for Http1 {
     fn restore(&self, _stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
         Http::load(state).map(|http| Box::new(http) as Box<dyn Dissector>)
     }
+
+    #[cfg(test)]
+    fn samples(&self) -> Vec<Sample> {
+        tests::samples()
+    }
 }
 
 const BOOL: FieldType = FieldType::Bool;
 
 const FIELDS: &[Field] = &[
     field("request.method", Text, "request method, such as GET"),
-    field("request.url", Text, "request target as sent, query included"),
+    field(
+        "request.url",
+        Text,
+        "request target as sent, query included",
+    ),
     field("request.targetUri", Text, "the same as request.url"),
-    field("request.path", Text, "path of the request target, without query"),
-    field("request.pathSegments", List, "parts of the path between slashes"),
-    field("request.httpVersion", Text, "version of the request, such as HTTP/1.1"),
+    field(
+        "request.path",
+        Text,
+        "path of the request target, without query",
+    ),
+    field(
+        "request.pathSegments",
+        List,
+        "parts of the path between slashes",
+    ),
+    field(
+        "request.httpVersion",
+        Text,
+        "version of the request, such as HTTP/1.1",
+    ),
     field(
         "request.headers",
         Map,
@@ -134,32 +167,80 @@ const FIELDS: &[Field] = &[
         "parameters of the query, decoded; a list where a name is repeated",
     ),
     field("request.headersSize", Int, "always -1"),
-    field("request.bodySize", Int, "bytes of the body as sent, without chunk framing"),
-    field("request.postData", Object, "body of the request; absent without one"),
-    field("request.postData.mimeType", Text, "Content-Type of the request"),
+    field(
+        "request.bodySize",
+        Int,
+        "bytes of the body as sent, without chunk framing",
+    ),
+    field(
+        "request.postData",
+        Object,
+        "body of the request; absent without one",
+    ),
+    field(
+        "request.postData.mimeType",
+        Text,
+        "Content-Type of the request",
+    ),
     field("request.postData.params", List, "always empty"),
-    field("request.postData.text", Text, "body of the request, decompressed"),
-    field("request.postData.truncated", BOOL, "true when part of the body is left out"),
-    field("response.status", Int, "status code; 0 when no response was seen"),
+    field(
+        "request.postData.text",
+        Text,
+        "body of the request, decompressed",
+    ),
+    field(
+        "request.postData.truncated",
+        BOOL,
+        "true when part of the body is left out",
+    ),
+    field(
+        "response.status",
+        Int,
+        "status code; 0 when no response was seen",
+    ),
     field("response.statusText", Text, "reason phrase of the response"),
-    field("response.httpVersion", Text, "version of the response, such as HTTP/1.1"),
+    field(
+        "response.httpVersion",
+        Text,
+        "version of the response, such as HTTP/1.1",
+    ),
     field(
         "response.headers",
         Map,
         "header fields by canonical name, repeated ones joined with a comma",
     ),
-    field("response.cookies", Map, "cookies that the response sets, by name"),
+    field(
+        "response.cookies",
+        Map,
+        "cookies that the response sets, by name",
+    ),
     field("response.content", Object, "body of the response"),
-    field("response.content.size", Int, "bytes of the body, decompressed"),
-    field("response.content.mimeType", Text, "Content-Type of the response"),
+    field(
+        "response.content.size",
+        Int,
+        "bytes of the body, decompressed",
+    ),
+    field(
+        "response.content.mimeType",
+        Text,
+        "Content-Type of the response",
+    ),
     field("response.content.encoding", Text, "always base64"),
     field(
         "response.content.text",
         Text,
         "body of the response, decompressed, in base64; absent when empty",
     ),
-    field("response.content.truncated", BOOL, "true when part of the body is left out"),
+    field(
+        "response.content.truncated",
+        BOOL,
+        "true when part of the body is left out",
+    ),
     field("response.redirectURL", Text, "Location of the response"),
     field("response.headersSize", Int, "always -1"),
-    field("response.bodySize", Int, "bytes of the body as sent, without chunk framing"),
+    field(
+        "response.bodySize",
+        Int,
+        "bytes of the body as sent, without chunk framing",
+    ),
 ];

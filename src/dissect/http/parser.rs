@@ -30,6 +30,33 @@ pub(super) struct Head {
     pub fields: Fields,
 }
 
+impl Head {
+    /// Lets go of the captured bytes that the head is a slice of: they may belong to a large batch,
+    /// and a message may stay open for hours.
+    pub(super) fn own(&mut self) {
+        let old = std::mem::take(&mut self.bytes);
+        self.bytes = Bytes::copy_from_slice(&old);
+        let base = old.as_ptr().addr();
+        let moved = |piece: &mut Bytes| {
+            let start = piece.as_ptr().addr().wrapping_sub(base);
+            let end = start.saturating_add(piece.len());
+            // Names known beforehand lie elsewhere and cost nothing.
+            if !piece.is_empty() && end <= self.bytes.len() {
+                *piece = self.bytes.slice(start..end);
+            }
+        };
+        match &mut self.start {
+            StartLine::Request { method, target } => {
+                moved(method);
+                moved(target);
+            }
+            StartLine::Response { reason, .. } => moved(reason),
+        }
+        moved(&mut self.fields.content_type);
+        moved(&mut self.fields.location);
+    }
+}
+
 /// The line that tells requests from responses.
 #[derive(Debug, Clone)]
 pub(super) enum StartLine {
@@ -294,7 +321,9 @@ impl Length {
         for value in list(value) {
             any = true;
             let one = match value.iter().all(u8::is_ascii_digit) {
-                true => std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+                true => std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| text.parse().ok()),
                 false => None,
             };
             all = match (all, one) {
@@ -317,11 +346,13 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Reads a head again after writing it as the standard wants it.
 fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
-    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let mut lines = head
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end);
     let start_line = lines.next()?;
     let (start, minor, plain) = match asks {
         true => request_line(head, start_line)?,
-        false => status_line(head, start_line)?,
+        false => status_line(start_line)?,
     };
     let mut out = Vec::with_capacity(head.len() + 16);
     out.extend_from_slice(plain);
@@ -341,15 +372,21 @@ fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
             break;
         }
         let colon = memchr::memchr(b':', line);
-        let name = colon.and_then(|colon| line.get(..colon)).map(<[u8]>::trim_ascii);
-        let Some(name) = name.filter(|name| !name.is_empty() && name.iter().all(recognise::is_token)) else {
+        let name = colon
+            .and_then(|colon| line.get(..colon))
+            .map(<[u8]>::trim_ascii);
+        let Some(name) =
+            name.filter(|name| !name.is_empty() && name.iter().all(recognise::is_token))
+        else {
             in_field = false;
             continue;
         };
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        let value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
+        let value = colon
+            .and_then(|colon| line.get(colon + 1..))
+            .unwrap_or_default();
         extend_clean(&mut out, value.trim_ascii());
         in_field = true;
         fields += 1;
@@ -394,22 +431,24 @@ fn request_line(head: &Bytes, line: &[u8]) -> Option<Start> {
     };
     (!target.is_empty()).then_some(())?;
     let start = StartLine::Request {
-        method: method_of(head, method),
-        target: head.slice_ref(target),
+        method: Bytes::copy_from_slice(method),
+        target: Bytes::copy_from_slice(target),
     };
     Some((start, minor, b"GET / HTTP/1.1"))
 }
 
-fn status_line(head: &Bytes, line: &[u8]) -> Option<Start> {
+fn status_line(line: &[u8]) -> Option<Start> {
     let rest = line.strip_prefix(b"HTTP/1.")?;
-    let (minor, rest) = rest.split_first().filter(|(digit, _)| digit.is_ascii_digit())?;
+    let (minor, rest) = rest
+        .split_first()
+        .filter(|(digit, _)| digit.is_ascii_digit())?;
     let rest = rest.trim_ascii_start();
     let (code, reason) = rest.split_at_checked(3)?;
     code.iter().all(u8::is_ascii_digit).then_some(())?;
     let status = std::str::from_utf8(code).ok()?.parse().ok()?;
     let start = StartLine::Response {
         status,
-        reason: head.slice_ref(reason.trim_ascii()),
+        reason: Bytes::copy_from_slice(reason.trim_ascii()),
     };
     Some((start, minor - b'0', b"HTTP/1.1 200 OK"))
 }

@@ -76,8 +76,13 @@ pub(super) fn response(bytes: &[u8]) -> Looks {
 /// Whether `bytes` begin with a request line of HTTP/1.x.
 pub(super) fn request(bytes: &[u8]) -> Looks {
     let line_end = memchr::memchr(b'\n', bytes);
-    let line = bytes.get(..line_end.unwrap_or(bytes.len())).unwrap_or_default();
-    let method_end = memchr::memchr(b' ', line.get(..line.len().min(MAX_METHOD + 1)).unwrap_or(line));
+    let line = bytes
+        .get(..line_end.unwrap_or(bytes.len()))
+        .unwrap_or_default();
+    let method_end = memchr::memchr(
+        b' ',
+        line.get(..line.len().min(MAX_METHOD + 1)).unwrap_or(line),
+    );
     let Some(method_end) = method_end else {
         let open = line_end.is_none() && line.len() <= MAX_METHOD && line.iter().all(is_token);
         return if open { Looks::Maybe } else { Looks::No };
@@ -98,6 +103,12 @@ pub(super) fn request(bytes: &[u8]) -> Looks {
             Some(_) => Looks::No,
         },
     }
+}
+
+/// Whether `bytes` begin with a known method and the start of a path.
+pub(super) fn begins_request(bytes: &[u8]) -> bool {
+    let mut words = bytes.splitn(2, |byte| *byte == b' ');
+    words.next().is_some_and(is_known) && words.next().is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// Whether `method` is one of the known methods.

@@ -38,28 +38,33 @@ impl Default for Piece {
 }
 
 impl Kept {
-    /// Adds `bytes` up to the cap; one piece alone is not copied.
+    /// Adds `bytes` up to the cap; when they are all of the body they are not copied.
     pub(super) fn push(&mut self, bytes: Bytes) {
+        match &mut self.bytes {
+            Piece::One(one) if one.is_empty() && !self.cut => {
+                self.cut = bytes.len() > MAX_ITEM_BODY;
+                *one = bytes.slice(..bytes.len().min(MAX_ITEM_BODY));
+            }
+            _ => self.push_copied(&bytes),
+        }
+    }
+
+    /// Adds `bytes` up to the cap.
+    pub(super) fn push_copied(&mut self, bytes: &[u8]) {
         if self.cut {
             return;
         }
         let room = MAX_ITEM_BODY.saturating_sub(self.len());
-        if bytes.len() > room {
-            self.cut = true;
-        }
-        let bytes = bytes.slice(..bytes.len().min(room));
-        if bytes.is_empty() {
-            return;
-        }
+        self.cut = bytes.len() > room;
+        let bytes = bytes.get(..room).unwrap_or(bytes);
         match &mut self.bytes {
-            Piece::One(one) if one.is_empty() => *one = bytes,
             Piece::One(one) => {
-                let mut many = Vec::with_capacity(2 * (one.len() + bytes.len()));
+                let mut many = Vec::with_capacity(one.len() + bytes.len());
                 many.extend_from_slice(one);
-                many.extend_from_slice(&bytes);
+                many.extend_from_slice(bytes);
                 self.bytes = Piece::Many(many);
             }
-            Piece::Many(many) => many.extend_from_slice(&bytes),
+            Piece::Many(many) => many.extend_from_slice(bytes),
         }
     }
 
@@ -203,7 +208,9 @@ fn split_target(target: &Bytes, authority: bool) -> (Bytes, Bytes) {
         Some(_) => match memchr::memmem::find(target, b"://") {
             Some(scheme) => {
                 let behind = target.get(scheme + 3..).unwrap_or_default();
-                let path = behind.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+                let path = behind
+                    .iter()
+                    .position(|byte| matches!(byte, b'/' | b'?' | b'#'));
                 path.map_or(target.len(), |path| scheme + 3 + path)
             }
             None => 0,
@@ -227,7 +234,11 @@ fn path_segments(path: &Bytes) -> Value {
         return Value::List(Vec::new());
     }
     let segments = tail.split(|byte| *byte == b'/');
-    Value::List(segments.map(|segment| Value::Text(path.slice_ref(segment))).collect())
+    Value::List(
+        segments
+            .map(|segment| Value::Text(path.slice_ref(segment)))
+            .collect(),
+    )
 }
 
 fn headers(head: &Bytes) -> Value {
@@ -256,7 +267,10 @@ fn response_cookies(head: &Bytes) -> Value {
     let mut map = Map::default();
     parser::each_field(head, |name, value| {
         if name.eq_ignore_ascii_case(b"set-cookie") {
-            map.add_pair(head, value.split(|byte| *byte == b';').next().unwrap_or_default());
+            map.add_pair(
+                head,
+                value.split(|byte| *byte == b';').next().unwrap_or_default(),
+            );
         }
     });
     map.joined()
@@ -450,7 +464,12 @@ fn unpack(packed: &Bytes) -> Option<Unpacked> {
             text: Bytes::from(decoded.bytes),
             cut: cut || !decoded.whole,
         },
-        None => Unpacked { size: body.len() as u64, mime, text: body, cut },
+        None => Unpacked {
+            size: body.len() as u64,
+            mime,
+            text: body,
+            cut,
+        },
     })
 }
 

@@ -32,9 +32,15 @@ struct Wire {
 }
 
 fn info(opening: Opening) -> StreamInfo {
-    let endpoint = |port| Endpoint { ip: [10, 0, 0, 1].into(), port };
+    let endpoint = |port| Endpoint {
+        ip: [10, 0, 0, 1].into(),
+        port,
+    };
     StreamInfo {
-        name: StreamName { stream: StreamId(0), transport: Transport::Tcp },
+        name: StreamName {
+            stream: StreamId(0),
+            transport: Transport::Tcp,
+        },
         client: endpoint(40_000),
         server: endpoint(80),
         opening,
@@ -82,7 +88,13 @@ impl Wire {
         self.left[side].clear();
         self.wanted[side] = 0;
         let ts = Timestamp::from_nanos(self.sent.cast_signed() * 1000);
-        let gap = Gap { direction, offset: 0, len, ts, ordinal: self.sent };
+        let gap = Gap {
+            direction,
+            offset: 0,
+            len,
+            ts,
+            ordinal: self.sent,
+        };
         self.dissector.on_gap(&gap, &mut self.items);
     }
 
@@ -123,14 +135,20 @@ fn lines(items: &[Draft]) -> Vec<String> {
                 request["method"].as_str().unwrap_or("-"),
                 request["url"].as_str().unwrap_or("-"),
                 response["status"],
-                item.error.as_ref().map_or(String::new(), |error| format!(" {}", error.kind)),
+                item.error
+                    .as_ref()
+                    .map_or(String::new(), |error| format!(" {}", error.kind)),
             )
         })
         .collect()
 }
 
 fn body_of(item: &Draft) -> Vec<u8> {
-    match item.response.member("content").and_then(|content| content.member("text")) {
+    match item
+        .response
+        .member("content")
+        .and_then(|content| content.member("text"))
+    {
         Some(Value::Base64(bytes)) => bytes.to_vec(),
         _ => Vec::new(),
     }
@@ -192,9 +210,18 @@ fn an_exchange_has_the_shape_of_the_reference() {
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let items = run(&[
-        (ToServer, b"GET /1 HTTP/1.1\r\n\r\nHEAD /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.0\r\n\r\n"),
-        (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n"),
-        (ToClient, b"Content-Length: 99\r\n\r\nHTTP/1.0 404 Not Found\r\n\r\ngone"),
+        (
+            ToServer,
+            b"GET /1 HTTP/1.1\r\n\r\nHEAD /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.0\r\n\r\n",
+        ),
+        (
+            ToClient,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n",
+        ),
+        (
+            ToClient,
+            b"Content-Length: 99\r\n\r\nHTTP/1.0 404 Not Found\r\n\r\ngone",
+        ),
     ]);
     assert_eq!(lines(&items), ["GET /1 200", "HEAD /2 200", "GET /3 404"]);
     assert_eq!(body_of(&items[2]), b"gone");
@@ -222,8 +249,14 @@ fn chunks_are_put_together_and_trailers_passed_over() {
 #[test]
 fn folded_lines_are_unfolded() {
     let items = run(&[
-        (ToServer, b"GET / HTTP/1.1\r\nX-Long: a\r\n  b\r\n\tc\r\nHost: h\r\n\r\n"),
-        (ToClient, b"HTTP/1.1 200 OK\nTransfer-Encoding:\n chunked\n\n1\nx\n0\n\n"),
+        (
+            ToServer,
+            b"GET / HTTP/1.1\r\nX-Long: a\r\n  b\r\n\tc\r\nHost: h\r\n\r\n",
+        ),
+        (
+            ToClient,
+            b"HTTP/1.1 200 OK\nTransfer-Encoding:\n chunked\n\n1\nx\n0\n\n",
+        ),
     ]);
     assert_eq!(json_of(&items[0].request)["headers"]["X-Long"], "a b c");
     assert_eq!(json_of(&items[0].request)["headers"]["Host"], "h");
@@ -241,11 +274,21 @@ fn contradictory_framing_is_marked() {
               POST /b HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n\
               POST /c HTTP/1.1\r\nContent-Length: 2, 2\r\n\r\nxyGET /d HTTP/1.1\r\n\r\n",
         ),
-        (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(4).as_slice()),
+        (
+            ToClient,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                .repeat(4)
+                .as_slice(),
+        ),
     ]);
     assert_eq!(
         lines(&items),
-        ["POST /a 200 dissection", "POST /b 200 dissection", "POST /c 200", "GET /d 200"]
+        [
+            "POST /a 200 dissection",
+            "POST /b 200 dissection",
+            "POST /c 200",
+            "GET /d 200"
+        ]
     );
 }
 
@@ -278,10 +321,16 @@ fn a_body_without_length_ends_with_the_connection() {
 #[test]
 fn an_interim_response_is_not_the_answer() {
     let items = run(&[
-        (ToServer, b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"),
+        (
+            ToServer,
+            b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+        ),
         (ToClient, b"HTTP/1.1 100 Continue\r\n\r\n"),
         (ToServer, b"hi"),
-        (ToClient, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"),
+        (
+            ToClient,
+            b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+        ),
     ]);
     assert_eq!(lines(&items), ["POST / 201"]);
     assert_eq!(items[0].elapsed_nanos, 3000);
@@ -292,9 +341,15 @@ fn an_interim_response_is_not_the_answer() {
 fn an_upgrade_gives_the_stream_away_after_the_exchange() {
     let mut wire = Wire::new(Opening::Syn);
     wire.send(ToServer, b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n");
-    wire.send(ToClient, b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x02hi");
+    wire.send(
+        ToClient,
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x02hi",
+    );
     assert_eq!(wire.left[1], b"\x81\x02hi");
-    assert_eq!((lines(&wire.items.0), wire.gave_up), (vec!["GET /ws 101".to_owned()], None));
+    assert_eq!(
+        (lines(&wire.items.0), wire.gave_up),
+        (vec!["GET /ws 101".to_owned()], None)
+    );
     wire.send(ToServer, b"\x81\x80");
     assert_eq!(wire.gave_up, Some(GiveUp::Upgraded));
     assert_eq!(wire.end().len(), 1);
@@ -303,8 +358,14 @@ fn an_upgrade_gives_the_stream_away_after_the_exchange() {
 #[test]
 fn a_tunnel_is_given_away_only_when_it_is_granted() {
     let mut wire = Wire::new(Opening::Syn);
-    wire.send(ToServer, b"CONNECT a:443 HTTP/1.1\r\n\r\nGET /inside HTTP/1.1\r\n\r\n");
-    wire.send(ToClient, b"HTTP/1.1 200 Connected\r\nContent-Length: 9\r\n\r\n");
+    wire.send(
+        ToServer,
+        b"CONNECT a:443 HTTP/1.1\r\n\r\nGET /inside HTTP/1.1\r\n\r\n",
+    );
+    wire.send(
+        ToClient,
+        b"HTTP/1.1 200 Connected\r\nContent-Length: 9\r\n\r\n",
+    );
     wire.send(ToServer, b"x");
     assert_eq!(wire.gave_up, Some(GiveUp::Upgraded));
     assert_eq!(lines(&wire.end()), ["CONNECT a:443 200"]);
@@ -322,7 +383,10 @@ fn a_tunnel_is_given_away_only_when_it_is_granted() {
 fn a_gap_in_a_body_is_passed_over_and_marked() {
     let mut wire = Wire::new(Opening::Syn);
     wire.send(ToServer, b"GET /1 HTTP/1.1\r\n\r\n");
-    wire.send(ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+    wire.send(
+        ToClient,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+    );
     wire.gap(ToClient, 5);
     wire.send(ToClient, b"ij");
     wire.send(ToServer, b"GET /2 HTTP/1.1\r\n\r\n");
@@ -349,7 +413,13 @@ fn a_lost_response_shifts_nothing() {
     }
     assert_eq!(
         lines(&wire.end()),
-        ["GET /1 201", "GET /2 202", "GET /3 0 pair-not-found", "GET /4 204", "GET /5 205"]
+        [
+            "GET /1 201",
+            "GET /2 202",
+            "GET /3 0 pair-not-found",
+            "GET /4 204",
+            "GET /5 205"
+        ]
     );
 }
 
@@ -363,11 +433,19 @@ fn a_lost_request_shifts_nothing() {
             }
             wire.send(ToServer, format!("GET /{turn} HTTP/1.1\r\n\r\n").as_bytes());
         }
-        wire.send(ToClient, format!("HTTP/1.1 20{turn} OK\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        wire.send(
+            ToClient,
+            format!("HTTP/1.1 20{turn} OK\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        );
     }
     assert_eq!(
         lines(&wire.end()),
-        ["GET /1 201", "- - 202 pair-not-found", "GET /3 203", "GET /4 204"]
+        [
+            "GET /1 201",
+            "- - 202 pair-not-found",
+            "GET /3 203",
+            "GET /4 204"
+        ]
     );
 }
 
@@ -385,9 +463,15 @@ fn a_head_cut_by_a_gap_still_tells_its_start_line() {
     let items = wire.end();
     assert_eq!(
         lines(&items),
-        ["GET /a 404 dissection", "GET /a/very/long/path/that/is/cu 200 dissection"]
+        [
+            "GET /a 404 dissection",
+            "GET /a/very/long/path/that/is/cu 200 dissection"
+        ]
     );
-    assert_eq!(json_of(&items[0].response)["headers"], serde_json::json!({"Server": "x"}));
+    assert_eq!(
+        json_of(&items[0].response)["headers"],
+        serde_json::json!({"Server": "x"})
+    );
 }
 
 #[test]
@@ -399,9 +483,15 @@ fn a_stream_joined_in_its_middle_finds_the_next_head() {
     assert_eq!(lines(&wire.end()), ["GET /x 200"]);
 
     let mut wire = Wire::new(Opening::FirstPacket);
-    wire.send(ToServer, b"...tail HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+    wire.send(
+        ToServer,
+        b"...tail HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+    );
     wire.send(ToClient, b"POST /y HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
-    wire.send(ToServer, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    wire.send(
+        ToServer,
+        b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+    );
     let items = wire.end();
     assert_eq!(lines(&items), ["- - 200 pair-not-found", "POST /y 201"]);
     assert!(!items[1].from_client);
@@ -422,8 +512,14 @@ fn one_sided_streams_say_so() {
     let mut wire = Wire::new(Opening::Syn);
     wire.send(ToServer, b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
     let items = wire.end();
-    assert_eq!(lines(&items), ["GET /1 0 pair-not-found", "GET /2 0 pair-not-found"]);
-    assert_eq!(json_of(&items[0].response)["headers"], serde_json::json!({}));
+    assert_eq!(
+        lines(&items),
+        ["GET /1 0 pair-not-found", "GET /2 0 pair-not-found"]
+    );
+    assert_eq!(
+        json_of(&items[0].response)["headers"],
+        serde_json::json!({})
+    );
 
     let items = run(&[(ToServer, b"GET /1 HTTP/1.1\r\n\r\n")]);
     assert_eq!(lines(&items), ["GET /1 0 connection"]);
@@ -466,7 +562,12 @@ fn answered_with(coding: &str, body: &[u8]) -> Draft {
 fn compressed_bodies_are_shown_decoded() {
     let plain = b"la la la la la la la la la la la la".repeat(20);
     // `brotli` of the same text, made with the reference encoder.
-    for (coding, name) in [("gzip", "gzip"), ("zlib", "deflate"), ("raw", "deflate"), ("zstd", "ZSTD")] {
+    for (coding, name) in [
+        ("gzip", "gzip"),
+        ("zlib", "deflate"),
+        ("raw", "deflate"),
+        ("zstd", "ZSTD"),
+    ] {
         let sent = compress(coding, &plain);
         let item = answered_with(name, &sent);
         assert_eq!(body_of(&item), plain, "{coding}");
@@ -523,7 +624,10 @@ fn a_head_beyond_the_cap_is_cut() {
     }
     request.extend_from_slice(b"\r\nGET /next HTTP/1.1\r\n\r\n");
     let items = run(&[(ToServer, &request)]);
-    assert_eq!(lines(&items), ["GET /long 0 dissection", "GET /next 0 connection"]);
+    assert_eq!(
+        lines(&items),
+        ["GET /long 0 dissection", "GET /next 0 connection"]
+    );
 }
 
 #[test]
@@ -545,7 +649,10 @@ fn open_requests_are_bounded() {
         .collect();
     assert_eq!(paired.len(), 1024);
     for (request, response) in paired {
-        assert_eq!(request["path"].as_str().unwrap().trim_start_matches('/'), response["statusText"]);
+        assert_eq!(
+            request["path"].as_str().unwrap().trim_start_matches('/'),
+            response["statusText"]
+        );
     }
 }
 
@@ -555,10 +662,16 @@ fn targets_of_every_form_have_their_path() {
         let request = format!("X {target} HTTP/1.1\r\n\r\n");
         let items = run(&[(ToServer, request.as_bytes())]);
         let request = json_of(&items[0].request);
-        (request["path"].as_str().unwrap().to_owned(), request["queryString"].to_string())
+        (
+            request["path"].as_str().unwrap().to_owned(),
+            request["queryString"].to_string(),
+        )
     };
     assert_eq!(path("/a?b=c#d"), ("/a".into(), "{\"b\":\"c\"}".into()));
-    assert_eq!(path("http://h:1/a/b?c"), ("/a/b".into(), "{\"c\":\"\"}".into()));
+    assert_eq!(
+        path("http://h:1/a/b?c"),
+        ("/a/b".into(), "{\"c\":\"\"}".into())
+    );
     assert_eq!(path("http://h"), ("".into(), "{}".into()));
     assert_eq!(path("*"), ("*".into(), "{}".into()));
 }
@@ -567,17 +680,40 @@ fn targets_of_every_form_have_their_path() {
 fn probing_goes_by_content() {
     let probe = |opening, client: &[u8], server: &[u8]| {
         let stream = info(opening);
-        Http1.probe(&Probe { stream: &stream, to_server: client, to_client: server })
+        Http1.probe(&Probe {
+            stream: &stream,
+            to_server: client,
+            to_client: server,
+        })
     };
-    assert_eq!(probe(Opening::Syn, b"GET / HTTP/1.1\r\n", b""), Verdict::Certain);
-    assert_eq!(probe(Opening::Syn, b"GET /a/long/pa", b""), Verdict::Unsure);
-    assert_eq!(probe(Opening::Syn, b"nonsense\r\n", b"HTTP/1.1 400 "), Verdict::Certain);
-    assert_eq!(probe(Opening::Syn, b"PRI * HTTP/2.0\r\n\r\n", b""), Verdict::No);
+    assert_eq!(
+        probe(Opening::Syn, b"GET / HTTP/1.1\r\n", b""),
+        Verdict::Certain
+    );
+    assert_eq!(probe(Opening::Syn, b"GET /a/long/pa", b""), Verdict::Likely);
+    assert_eq!(probe(Opening::Syn, b"GET", b""), Verdict::Unsure);
+    assert_eq!(
+        probe(Opening::Syn, b"nonsense\r\n", b"HTTP/1.1 400 "),
+        Verdict::Certain
+    );
+    assert_eq!(
+        probe(Opening::Syn, b"PRI * HTTP/2.0\r\n\r\n", b""),
+        Verdict::No
+    );
     assert_eq!(probe(Opening::Syn, b"", b"SSH-2.0-x\r\n"), Verdict::No);
-    assert_eq!(probe(Opening::Syn, b"EHLO x\r\n", b"220 mail\r\n"), Verdict::No);
-    assert_eq!(probe(Opening::Port, b"", b"xxxHTTP/1.1 200 OK\r\n"), Verdict::Likely);
+    assert_eq!(
+        probe(Opening::Syn, b"EHLO x\r\n", b"220 mail\r\n"),
+        Verdict::No
+    );
+    assert_eq!(
+        probe(Opening::Port, b"", b"xxxHTTP/1.1 200 OK\r\n"),
+        Verdict::Likely
+    );
     assert_eq!(probe(Opening::Port, b"\0\x01", b"xx"), Verdict::Unsure);
-    assert_eq!(probe(Opening::FirstPacket, b"HTTP/1.1 200 OK", b""), Verdict::Certain);
+    assert_eq!(
+        probe(Opening::FirstPacket, b"HTTP/1.1 200 OK", b""),
+        Verdict::Certain
+    );
 }
 
 /// A conversation with every kind of framing, as one flow of bytes a direction.
@@ -590,6 +726,61 @@ const ANSWERED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1
     HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nabc\
     HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n\
     HTTP/1.0 404 Not Found\r\n\r\nuntil close";
+
+/// Conversations for the robustness suite.
+pub(super) fn samples() -> Vec<Sample> {
+    let sample = |name, turns: &[(Direction, &[u8])], items| Sample {
+        name,
+        transport: Transport::Tcp,
+        server_port: 8080,
+        turns: turns
+            .iter()
+            .map(|(direction, bytes)| (*direction, bytes.to_vec()))
+            .collect(),
+        items,
+    };
+    let packed = compress("gzip", b"{\"total\": 3}");
+    let mut zipped = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        packed.len()
+    )
+    .into_bytes();
+    zipped.extend_from_slice(&packed);
+    vec![
+        sample(
+            "every framing, pipelined",
+            &[(ToServer, ASKED), (ToClient, ANSWERED)],
+            5,
+        ),
+        sample(
+            "one after the other",
+            &[
+                (ToServer, b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"),
+                (ToClient, b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+                (
+                    ToServer,
+                    b"POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+                ),
+                (ToClient, b"HTTP/1.1 100 Continue\r\n\r\n"),
+                (ToServer, b"hi"),
+                (ToClient, &zipped),
+            ],
+            2,
+        ),
+        sample(
+            "an upgrade",
+            &[
+                (ToServer, b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+                (
+                    ToClient,
+                    b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x02hi",
+                ),
+                (ToServer, b"\x81\x80\0\0\0\0"),
+            ],
+            1,
+        ),
+    ]
+}
 
 /// Items without what depends on how the bytes were cut.
 fn told(items: &[Draft]) -> Vec<String> {
