@@ -1,12 +1,14 @@
 //! The scripting host: the user's JavaScript, each script in a child process.
 //!
-//! In: items and packet summaries to tell, questions to ask. Out: calls of [`Host`], which alone has
+//! In: items and packet summaries to tell, questions to ask. Out: calls of [`Host`](host::Host), which alone has
 //! effects. Never: files, sockets and clocks of its own inside a child.
 
 pub mod api;
 pub mod console;
 mod cron;
 pub mod folder;
+pub mod host;
 pub mod jobs;
 mod process;
 mod restart;
+pub mod wire;
