@@ -15,7 +15,11 @@ use serde_json::Value as Json;
 /// String arguments are converted with ToString by the child; `None` stands for `undefined` and
 /// `null` in an optional position. Each variant says what it answers; `null` where nothing is said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "call", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "call",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum HostCall {
     /// `file.write(path, content)`: create or truncate.
     FileWrite {

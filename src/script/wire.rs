@@ -304,7 +304,11 @@ pub enum ToChild {
 
 /// The parent's messages that are small and sent as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Small {
     /// Runs a job.
     RunJob {
@@ -377,7 +381,11 @@ pub struct Spent {
 
 /// What a child says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum ToParent {
     /// The top level completed; nothing else is sent to a child before this.
     Ready {
@@ -678,7 +686,10 @@ impl FromParent {
             }
             PACKETS => {
                 let (last, rest) = body.split_at_checked(8)?;
-                let packets = rest.chunks_exact(PACKET).map(packet).collect::<Option<_>>()?;
+                let packets = rest
+                    .chunks_exact(PACKET)
+                    .map(packet)
+                    .collect::<Option<_>>()?;
                 ToChild::Packets {
                     last: u64_at(last, 0)?,
                     packets,
@@ -867,14 +878,21 @@ mod tests {
         ]);
         let [
             ToChild::Packets { last: 12, packets },
-            ToChild::Queried { call: 4, query, record },
+            ToChild::Queried {
+                call: 4,
+                query,
+                record,
+            },
             ToChild::Small(Small::Answer { call: 1, result }),
         ] = received.as_slice()
         else {
             panic!("{received:?}")
         };
         assert_eq!(packets, &[packet; 3]);
-        assert_eq!((query.as_str(), record.as_slice()), ("http", &[1_u8, 2, 3][..]));
+        assert_eq!(
+            (query.as_str(), record.as_slice()),
+            ("http", &[1_u8, 2, 3][..])
+        );
         assert_eq!(result, &Err("no".to_owned()));
     }
 
