@@ -7,6 +7,7 @@
 
 mod conversation;
 mod detect;
+mod dns;
 mod http;
 mod pending;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &dns::Dns];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
