@@ -1,4 +1,6 @@
 //! All integration tests, in one binary.
 
 mod captures;
+mod s3;
+mod seaweed;
 mod tidy;

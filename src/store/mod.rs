@@ -10,12 +10,15 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::time::Timestamp;
 
 pub mod conformance;
 pub mod folder;
 pub mod memory;
+pub mod policy;
+pub mod s3;
 
 /// A SHA-256.
 pub type Digest = [u8; 32];
@@ -190,6 +193,45 @@ impl StoreError {
             StoreError::Unavailable(_) | StoreError::Io(_) | StoreError::Credentials(_)
         )
     }
+}
+
+/// How a store is reached; what a URL does not say.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// For `s3://`; bucket and prefix come from the URL.
+    pub s3: s3::S3Options,
+}
+
+/// Opens `s3://bucket[/prefix]`, `file:///path`, or a folder by its path, which is made when it is
+/// missing. S3 is connected to when it is first used.
+///
+/// # Errors
+/// `Refused` for a URL of another kind or a bad bucket name, else as the store says.
+pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some((bucket, prefix)) = s3_parts(url) {
+        let mut s3 = options.s3.clone();
+        s3.bucket = bucket.to_owned();
+        s3.prefix = prefix.to_owned();
+        return Ok(Arc::new(s3::S3Store::new(s3)?));
+    }
+    let path = url.strip_prefix("file://").unwrap_or(url);
+    if let Some((scheme, _)) = path.split_once("://") {
+        return Err(StoreError::Refused(format!(
+            "{scheme}:// is not a store; use s3://BUCKET/PREFIX or the path of a folder"
+        )));
+    }
+    if path.is_empty() {
+        return Err(StoreError::Refused(
+            "the store has no name; use s3://BUCKET/PREFIX or the path of a folder".into(),
+        ));
+    }
+    Ok(Arc::new(folder::FolderStore::create(Path::new(path))?))
+}
+
+/// Bucket and what follows it in `s3://bucket/rest`; `None` for other URLs.
+pub fn s3_parts(url: &str) -> Option<(&str, &str)> {
+    let rest = url.strip_prefix("s3://")?;
+    Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
 /// Folder of sealed reels, which no store ever clears.
