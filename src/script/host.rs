@@ -7,6 +7,8 @@
 //! Nothing here is trusted: paths, sizes and names come from a script and are checked by whoever
 //! implements [`Host`].
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -212,6 +214,8 @@ pub struct ScriptId {
     pub child: u64,
     /// Its title.
     pub title: String,
+    /// Where it lies; what is kept for it from run to run is kept under this.
+    pub path: PathBuf,
 }
 
 /// Does what scripts ask for.

@@ -405,6 +405,11 @@ impl Files {
         clean(path).is_ok_and(|path| self.root.is_file(&path) || self.stream_at(&path).is_some())
     }
 
+    /// `file.exists`: a file, a folder or the packets of a stream.
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        clean(path).is_ok_and(|path| self.root.exists(&path) || self.stream_at(&path).is_some())
+    }
+
     /// Opens what a path names for reading.
     pub(crate) fn find(&self, path: &Path) -> Result<Found, FileError> {
         match self.root.open(path) {

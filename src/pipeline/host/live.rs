@@ -15,10 +15,12 @@ use crossbeam_channel::{Sender, bounded};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use crate::script::console::Console;
+use crate::script::host::{Host, HostCall, ScriptId};
 use crate::store::{Body, PutOptions};
 use crate::time::Clock;
 
-use super::files::{FileError, Files, Found, PCAPS, Share, clean};
+use super::files::{FileError, Files, Found, Share, clean};
 use super::objects::{
     NodeName, Order, S3Target, StoreFactory, clear_arguments, content_type, put_arguments, url,
 };
@@ -39,13 +41,14 @@ const REELS: &str = "reels/";
 /// What scripts ask of the recorder.
 pub trait Recordings: Send + Sync {
     /// `recording.set({name, kfl, ...})`: declares a recording, or changes it.
-    fn set(&self, script: u32, wanted: &Json) -> Result<Json, String>;
+    /// Answers its status.
+    fn set(&self, script: &ScriptId, wanted: &Json) -> Result<Json, String>;
     /// `recording.take(stream, name?)`: takes a stream whatever its items are.
     fn take(&self, stream: &str, name: Option<&str>) -> Result<(), String>;
-    /// `recording.seal()`: seals what is open now.
-    fn seal(&self) -> Result<Json, String>;
-    /// `recording.status()`: what is recorded, waiting and uploaded.
-    fn status(&self) -> Result<Json, String>;
+    /// `recording.seal(name?)`: seals what is open now.
+    fn seal(&self, name: Option<&str>) -> Result<Json, String>;
+    /// `recording.status(name?)`: what is recorded, waiting and uploaded.
+    fn status(&self, name: Option<&str>) -> Result<Json, String>;
     /// `recording.capture({...})`: changes what is captured.
     fn capture(&self, wanted: &Json) -> Result<Json, String>;
 }
@@ -60,6 +63,8 @@ pub struct LiveOptions {
     pub node: NodeName,
     /// Whether `vendor.s3.clear` may delete (`scripting.allowClear`).
     pub allow_clear: bool,
+    /// The console of all scripts, on which uploads are told.
+    pub console: Arc<Console>,
     /// The time: wall clock live, packet time in offline runs.
     pub clock: Arc<dyn Clock>,
     /// Packets of streams.
@@ -72,37 +77,8 @@ pub struct LiveOptions {
     pub history: Arc<dyn Fn() -> Json + Send + Sync>,
 }
 
-/// The script that asks.
-#[derive(Debug, Clone, Copy)]
-pub struct Caller<'a> {
-    /// Its index.
-    pub index: u32,
-    /// Where it lies.
-    pub path: &'a Path,
-}
-
-/// What a request led to: its value, and lines for the script's console.
-#[derive(Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// What the helper returns.
-    pub value: Json,
-    /// Console lines, each with whether it is an error.
-    pub lines: Vec<(bool, String)>,
-}
-
-impl Outcome {
-    fn value(value: impl Into<Json>) -> Outcome {
-        Outcome {
-            value: value.into(),
-            lines: Vec::new(),
-        }
-    }
-
-    fn log(mut self, line: String) -> Outcome {
-        self.lines.push((false, line));
-        self
-    }
-}
+/// What a helper returns, or the text of the exception that the script gets.
+type Returned = Result<Json, String>;
 
 /// Does what scripts ask.
 pub struct LiveHost {
@@ -156,106 +132,45 @@ impl LiveHost {
         self.shared.options.data.join(folder_name(script))
     }
 
-    /// Does one request: `name` is `<global>.<helper>`, `arguments` as the script gave them, an
-    /// absent one as null.
-    ///
-    /// # Errors
-    /// The text of the exception that the script gets.
-    pub fn request(
-        &self,
-        caller: Caller<'_>,
-        name: &str,
-        arguments: &[Json],
-    ) -> Result<Outcome, String> {
-        let text = |at: usize| text(arguments.get(at));
-        let required = |at: usize| text(at).unwrap_or_else(|| "undefined".to_owned());
-        let given = |at: usize| text(at).unwrap_or_default();
-        let files = || {
-            let files = self.shared.files(caller.path)?;
-            // Scripts upload the dump without making it, and delete it afterwards.
-            if name != "file.delete" && !files.root().exists(HISTORY) {
-                self.shared.write_history(&files);
-            }
-            Ok::<_, String>(files)
-        };
-        let said = |error: FileError| error.to_string();
-        let second = self.shared.options.clock.now().secs();
-        let recordings = &self.shared.options.recordings;
-        match name {
-            "file.write" => files()?
-                .write(&required(0), required(1).as_bytes())
-                .map_err(said),
-            "file.append" => files()?
-                .append(&required(0), required(1).as_bytes())
-                .map_err(said),
-            "file.move" => files()?.rename(&required(0), &required(1)).map_err(said),
-            "file.copy" => files()?.copy(&required(0), &required(1)).map_err(said),
-            "file.delete" => files()?.delete(&required(0)).map_err(said),
-            "file.mkdir" => files()?.mkdir(&required(0)).map_err(said),
-            "file.mkdirTemp" => {
-                let made = files()?.mkdir_temp(&given(0), &given(1));
-                return made.map(Outcome::value).map_err(said);
-            }
-            "file.temp" => {
-                let extension = text(2).unwrap_or_else(|| "txt".to_owned());
-                let made = files()?.temp(&given(0), &given(1), &extension);
-                return made.map(Outcome::value).map_err(said);
-            }
-            "file.tar" => {
-                let made = files()?.tar(&required(0), second);
-                return made.map(Outcome::value).map_err(said);
-            }
-            "pcap.snapshot" => return self.snapshot(files()?.as_ref(), arguments, second),
-            "pcap.path" => return Ok(Outcome::value(stream_path(&required(0)))),
-            "pcap.nameResolutionHistory" => {
-                return Ok(Outcome::value((self.shared.options.history)()));
-            }
-            "vendor.s3.put" => return self.put(files()?.as_ref(), arguments),
-            "vendor.s3.clear" => return self.clear(arguments),
-            "recording.set" => {
-                let wanted = arguments.first().unwrap_or(&Json::Null);
-                return recordings.set(caller.index, wanted).map(Outcome::value);
-            }
-            "recording.take" => recordings.take(&required(0), text(1).as_deref()),
-            "recording.seal" => return recordings.seal().map(Outcome::value),
-            "recording.status" => return recordings.status().map(Outcome::value),
-            "recording.capture" => {
-                let wanted = arguments.first().unwrap_or(&Json::Null);
-                return recordings.capture(wanted).map(Outcome::value);
-            }
-            _ => Err(format!("{name} is not a helper of this host")),
+    fn log(&self, script: &ScriptId, line: &str) {
+        let now = self.shared.options.clock.now();
+        self.shared.options.console.log(now, script.index, line);
+    }
+
+    fn warn(&self, script: &ScriptId, line: &str) {
+        let now = self.shared.options.clock.now();
+        self.shared.options.console.error(now, script.index, line);
+    }
+
+    fn second(&self) -> i64 {
+        self.shared.options.clock.now().secs()
+    }
+
+    /// The data folder of `script`, with the dump of the name history in it: scripts upload that
+    /// without making it, and delete it afterwards.
+    fn files(&self, script: &ScriptId) -> Result<Arc<Files>, String> {
+        let files = self.shared.files(&script.path)?;
+        if !files.root().exists(HISTORY) {
+            self.shared.write_history(&files);
         }
-        .map(|()| Outcome::default())
+        Ok(files)
     }
 
-    fn snapshot(&self, files: &Files, arguments: &[Json], second: i64) -> Result<Outcome, String> {
-        // A single string is the folder; anything else that is no list means all.
-        let (selected, dir) = match arguments.first() {
-            Some(Json::String(dir)) if text(arguments.get(1)).is_none() => {
-                (Vec::new(), Some(dir.clone()))
-            }
-            Some(Json::Array(names)) => {
-                let names = names.iter().filter_map(|name| text(Some(name))).collect();
-                (names, text(arguments.get(1)))
-            }
-            _ => (Vec::new(), text(arguments.get(1))),
-        };
-        let made = files
-            .snapshot(&selected, dir.as_deref(), second)
-            .map_err(|error| error.to_string())?;
+    fn snapshot(&self, script: &ScriptId, selected: &[String], dir: Option<&str>) -> Returned {
+        let made = self
+            .files(script)?
+            .snapshot(selected, dir, self.second())
+            .map_err(said)?;
         tracing::debug!(packets = made.packets, name = made.name, "made a snapshot");
-        Ok(Outcome {
-            value: made.name.into(),
-            lines: made.warnings.into_iter().map(|line| (true, line)).collect(),
-        })
+        for line in &made.warnings {
+            self.warn(script, line);
+        }
+        Ok(made.name.into())
     }
 
-    fn put(&self, files: &Files, arguments: &[Json]) -> Result<Outcome, String> {
-        let arguments: Vec<Option<String>> = arguments
-            .iter()
-            .map(|argument| text(Some(argument)))
-            .collect();
-        let (target, path, order) = put_arguments(&arguments, |path| files.is_file(path))?;
+    fn put(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
+        let files = self.files(script)?;
+        let (target, path, order) = put_arguments(arguments, |path| files.is_file(path))?;
         if order == Order::Old {
             tracing::debug!(
                 bucket = target.bucket,
@@ -287,10 +202,12 @@ impl LiveHost {
         store
             .put(&key, Body::File(copy.path()), &options)
             .map_err(|error| error.to_string())?;
-        Ok(Outcome::value(url(&target, &key)).log(format!(
-            "Uploaded {key} file to AWS S3 bucket: {}",
-            target.bucket
-        )))
+        let bucket = &target.bucket;
+        self.log(
+            script,
+            &format!("Uploaded {key} file to AWS S3 bucket: {bucket}"),
+        );
+        Ok(url(&target, &key).into())
     }
 
     /// A copy to upload, its hash and its first bytes: the script may change its file while it is
@@ -317,21 +234,13 @@ impl LiveHost {
         Ok((copy, hash.finalize().into(), start))
     }
 
-    fn clear(&self, arguments: &[Json]) -> Result<Outcome, String> {
-        let arguments: Vec<Option<String>> = arguments
-            .iter()
-            .map(|argument| text(Some(argument)))
-            .collect();
-        let target = clear_arguments(&arguments)?;
+    fn clear(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
+        let target = clear_arguments(arguments)?;
+        let bucket = &target.bucket;
         let refused = |why: &str| {
-            let bucket = &target.bucket;
-            Ok(Outcome {
-                value: Json::Null,
-                lines: vec![(
-                    true,
-                    format!("vendor.s3.clear left the bucket {bucket} as it is: {why}"),
-                )],
-            })
+            let line = format!("vendor.s3.clear left the bucket {bucket} as it is: {why}");
+            self.warn(script, &line);
+            Ok(Json::Null)
         };
         let Some(prefixes) = self.shared.options.node.prefixes() else {
             return refused("the name or address of this node is not known");
@@ -360,12 +269,72 @@ impl LiveHost {
             store.clear(&folder).map_err(|error| error.to_string())?;
         }
         let [prefix, _] = prefixes;
-        Ok(Outcome::default().log(format!(
-            "Deleted all files under {} in AWS S3 bucket: {}",
-            prefix.trim_end_matches('_'),
-            target.bucket
-        )))
+        let prefix = prefix.trim_end_matches('_');
+        let line = format!("Deleted all files under {prefix} in AWS S3 bucket: {bucket}");
+        self.log(script, &line);
+        Ok(Json::Null)
     }
+}
+
+impl Host for LiveHost {
+    fn call(&self, script: &ScriptId, call: HostCall) -> Returned {
+        use HostCall as Call;
+
+        let done = |result: Result<(), FileError>| result.map(|()| Json::Null).map_err(said);
+        let made = |result: Result<String, FileError>| result.map(Json::from).map_err(said);
+        let files = || self.files(script);
+        let recordings = &self.shared.options.recordings;
+        match call {
+            Call::FileWrite { path, content } => done(files()?.write(&path, content.as_bytes())),
+            Call::FileAppend { path, content } => done(files()?.append(&path, content.as_bytes())),
+            Call::FileMove { from, to } => done(files()?.rename(&from, &to)),
+            Call::FileCopy { from, to } => done(files()?.copy(&from, &to)),
+            Call::FileDelete { path } => done(files()?.delete(&path)),
+            Call::FileExists { path } => Ok(files()?.exists(&path).into()),
+            Call::FileMkdir { path } => done(files()?.mkdir(&path)),
+            Call::FileMkdirTemp { name, dir } => made(files()?.mkdir_temp(
+                name.as_deref().unwrap_or_default(),
+                dir.as_deref().unwrap_or_default(),
+            )),
+            Call::FileTemp {
+                name,
+                dir,
+                extension,
+            } => made(files()?.temp(
+                &name,
+                dir.as_deref().unwrap_or_default(),
+                extension.as_deref().unwrap_or("txt"),
+            )),
+            Call::FileTar { dir } => made(files()?.tar(&dir, self.second())),
+            Call::PcapSnapshot { selected, dir } => {
+                self.snapshot(script, &selected, dir.as_deref())
+            }
+            Call::PcapNameResolutionHistory => Ok((self.shared.options.history)()),
+            Call::S3Put { arguments } => self.put(script, &arguments),
+            Call::S3Clear { arguments } => self.clear(script, &arguments),
+            Call::RecordingSet { recording } => recordings.set(script, &recording),
+            Call::RecordingTake { stream, name } => recordings
+                .take(&stream, name.as_deref())
+                .map(|()| Json::Null),
+            Call::RecordingSeal { name } => recordings.seal(name.as_deref()),
+            Call::RecordingStatus { name } => recordings.status(name.as_deref()),
+            Call::RecordingCapture { settings } => recordings.capture(&settings),
+            // The supervisor keeps the jobs of all scripts and answers these itself.
+            Call::JobsSchedule { .. }
+            | Call::JobsRemove { .. }
+            | Call::JobsRemoveAll
+            | Call::JobsList
+            | Call::JobsRun { .. }
+            | Call::JobsRunAll
+            | Call::SchedulerIsRunning
+            | Call::SchedulerStart
+            | Call::SchedulerStop => Err("jobs are kept elsewhere".into()),
+        }
+    }
+}
+
+fn said(error: FileError) -> String {
+    error.to_string()
 }
 
 impl Drop for LiveHost {
@@ -449,24 +418,6 @@ fn folder_name(script: &Path) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     format!("{stem}-{hash}")
-}
-
-fn stream_path(stream: &str) -> String {
-    let base = stream.rsplit('/').next().unwrap_or(stream);
-    if base.ends_with(".pcap") {
-        format!("{PCAPS}/{base}")
-    } else {
-        format!("{PCAPS}/{base}.pcap")
-    }
-}
-
-/// A text argument: strings as they are, other scalars as JavaScript writes them, absent ones none.
-fn text(argument: Option<&Json>) -> Option<String> {
-    match argument? {
-        Json::Null => None,
-        Json::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
 }
 
 /// Whether the facts of a store name a lock.

@@ -9,7 +9,7 @@ pub(crate) mod objects;
 pub(crate) mod snapshot;
 pub(crate) mod streams;
 
-pub use live::{Caller, LiveHost, LiveOptions, Outcome, Recordings};
+pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
 pub use objects::{NodeName, S3Target, StoreFactory};
 pub use streams::{StreamReader, StreamRef};
 

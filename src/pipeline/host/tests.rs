@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value as Json, json};
 
 use super::files::{FileError, Files, Share, clean};
-use super::live::HISTORY;
 use super::snapshot::{Savefile, header};
 use super::streams::{Pins, StreamReader, StreamRef};
-use super::{Caller, LiveHost, LiveOptions, NodeName, Outcome, Recordings, S3Target};
+use super::{HISTORY, LiveHost, LiveOptions, NodeName, Recordings, S3Target};
 use crate::packet::StreamName;
+use crate::script::console::Console;
+use crate::script::host::{Host, HostCall, ScriptId};
 use crate::store::memory::MemoryStore;
 use crate::store::{Body, PutOptions, Store};
 use crate::time::{SetClock, Timestamp};
@@ -347,16 +348,16 @@ fn a_folder_does_not_grow_beyond_its_share() {
 struct NoRecordings;
 
 impl Recordings for NoRecordings {
-    fn set(&self, script: u32, wanted: &Json) -> Result<Json, String> {
-        Ok(json!([script, wanted]))
+    fn set(&self, script: &ScriptId, wanted: &Json) -> Result<Json, String> {
+        Ok(json!([script.index, wanted]))
     }
     fn take(&self, stream: &str, name: Option<&str>) -> Result<(), String> {
         Err(format!("{stream} {name:?}"))
     }
-    fn seal(&self) -> Result<Json, String> {
+    fn seal(&self, _: Option<&str>) -> Result<Json, String> {
         Ok(Json::Null)
     }
-    fn status(&self) -> Result<Json, String> {
+    fn status(&self, _: Option<&str>) -> Result<Json, String> {
         Ok(json!({}))
     }
     fn capture(&self, _: &Json) -> Result<Json, String> {
@@ -368,6 +369,7 @@ struct Fixture {
     host: LiveHost,
     store: Arc<MemoryStore>,
     targets: Arc<Mutex<Vec<S3Target>>>,
+    console: Arc<Console>,
     _dir: tempfile::TempDir,
 }
 
@@ -375,6 +377,7 @@ fn fixture(allow_clear: bool) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::new());
     let targets = Arc::new(Mutex::new(Vec::new()));
+    let console = Arc::new(Console::new("node-a"));
     let (put, asked) = (Arc::clone(&store), Arc::clone(&targets));
     let host = LiveHost::start(LiveOptions {
         data: dir.path().join("scripts"),
@@ -385,6 +388,7 @@ fn fixture(allow_clear: bool) -> Fixture {
             run: RUN,
         },
         allow_clear,
+        console: Arc::clone(&console),
         clock: Arc::new(SetClock::at(Timestamp::from_secs(5000, 0))),
         reader: FakeReader::with(&[(7, &[1, 2])]),
         stores: Arc::new(move |target: &S3Target| {
@@ -399,18 +403,39 @@ fn fixture(allow_clear: bool) -> Fixture {
         host,
         store,
         targets,
+        console,
         _dir: dir,
     }
 }
 
 impl Fixture {
-    fn ask(&self, name: &str, arguments: Json) -> Result<Outcome, String> {
-        let caller = Caller {
+    fn ask(&self, call: HostCall) -> Result<Json, String> {
+        let script = ScriptId {
             index: 4,
-            path: Path::new("/scripts/a.js"),
+            child: 1,
+            title: "A".into(),
+            path: "/scripts/a.js".into(),
         };
-        self.host
-            .request(caller, name, arguments.as_array().unwrap())
+        self.host.call(&script, call)
+    }
+
+    fn put(&self, arguments: &[&str]) -> Result<Json, String> {
+        let arguments = arguments
+            .iter()
+            .map(|text| Some((*text).to_owned()))
+            .collect();
+        self.ask(HostCall::S3Put { arguments })
+    }
+
+    fn clear(&self) -> Result<Json, String> {
+        let arguments = ["eu-west-1", "k", "s", "b"]
+            .map(|text| Some(text.to_owned()))
+            .to_vec();
+        self.ask(HostCall::S3Clear { arguments })
+    }
+
+    fn last_line(&self) -> String {
+        self.console.recent().pop().unwrap().text
     }
 
     fn object(&self, key: &str) -> Vec<u8> {
@@ -424,19 +449,15 @@ impl Fixture {
 #[test]
 fn uploads_go_under_the_nodes_key_in_both_orders() {
     let at = fixture(false);
-    let url = "https://b.s3.eu-west-1.amazonaws.com/node-a_10.0.0.1_17/000000000007.pcap";
-    let new = json!(["b", "pcaps/000000000007.pcap", "eu-west-1"]);
-    let sent = at.ask("vendor.s3.put", new).unwrap();
-    assert_eq!(sent.value, json!(url));
-    let line = "Uploaded node-a_10.0.0.1_17/000000000007.pcap file to AWS S3 bucket: b";
-    assert_eq!(sent.lines, [(false, line.to_owned())]);
-    assert_eq!(
-        at.object("node-a_10.0.0.1_17/000000000007.pcap").len(),
-        24 + 2 * 17
-    );
+    let key = "node-a_10.0.0.1_17/000000000007.pcap";
+    let sent = at.put(&["b", "pcaps/000000000007.pcap", "eu-west-1"]);
+    let url = format!("https://b.s3.eu-west-1.amazonaws.com/{key}");
+    assert_eq!(sent, Ok(json!(url)));
+    let line = format!("[node-a-4] Uploaded {key} file to AWS S3 bucket: b");
+    assert_eq!(at.last_line(), line);
+    assert_eq!(at.object(key).len(), 24 + 2 * 17);
 
-    let old = json!(["eu-west-1", "k", "s", "b", HISTORY]);
-    at.ask("vendor.s3.put", old).unwrap();
+    at.put(&["eu-west-1", "k", "s", "b", HISTORY]).unwrap();
     let body = at.object("node-a_10.0.0.1_17/name_resolution_history.json");
     assert_eq!(body, br#"{"1":{"10.0.0.1":{"name":"a"}}}"#);
     let targets = at.targets.lock().unwrap();
@@ -447,21 +468,19 @@ fn uploads_go_under_the_nodes_key_in_both_orders() {
 #[test]
 fn the_name_history_is_there_again_after_it_was_deleted() {
     let at = fixture(false);
-    at.ask("file.delete", json!([HISTORY])).unwrap();
+    let path = HISTORY.to_owned();
+    at.ask(HostCall::FileDelete { path }).unwrap();
     let folder = at.host.folder(Path::new("/scripts/a.js"));
     assert!(!folder.join(HISTORY).exists());
-    let put = json!(["b", HISTORY, "eu-west-1"]);
-    at.ask("vendor.s3.put", put.clone()).unwrap();
-    at.ask("vendor.s3.put", put).unwrap();
+    at.put(&["b", HISTORY, "eu-west-1"]).unwrap();
+    at.put(&["b", HISTORY, "eu-west-1"]).unwrap();
     assert!(folder.join(HISTORY).exists());
 }
 
 #[test]
 fn a_missing_file_is_not_uploaded() {
     let at = fixture(false);
-    let error = at
-        .ask("vendor.s3.put", json!(["b", "none.pcap", "eu-west-1"]))
-        .unwrap_err();
+    let error = at.put(&["b", "none.pcap", "eu-west-1"]).unwrap_err();
     assert!(
         error.ends_with("none.pcap: no such file or directory"),
         "{error}"
@@ -470,42 +489,35 @@ fn a_missing_file_is_not_uploaded() {
 
 #[test]
 fn clearing_is_refused_unless_it_is_allowed() {
-    let put = json!(["b", HISTORY, "eu-west-1"]);
-    let clear = json!(["eu-west-1", "k", "s", "b"]);
+    let put = ["b", HISTORY, "eu-west-1"];
     let at = fixture(false);
-    at.ask("vendor.s3.put", put.clone()).unwrap();
-    let refused = at.ask("vendor.s3.clear", clear.clone()).unwrap();
+    at.put(&put).unwrap();
+    assert_eq!(at.clear(), Ok(Json::Null));
+    let line = at.last_line();
     assert!(
-        refused.lines[0].0 && refused.lines[0].1.contains("allowClear"),
-        "{refused:?}"
+        line.contains("ERROR") && line.contains("allowClear"),
+        "{line}"
     );
     at.object("node-a_10.0.0.1_17/name_resolution_history.json");
 
     let at = fixture(true);
-    at.ask("vendor.s3.put", put).unwrap();
-    let options = PutOptions::default();
+    at.put(&put).unwrap();
+    let options = PutOptions {
+        sha256: sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).into(),
+        ..PutOptions::default()
+    };
     for key in ["node-a_10.0.0.12_17/x", "reels/x"] {
-        at.store
-            .put(
-                key,
-                Body::Bytes(b""),
-                &PutOptions {
-                    sha256: sha2::Digest::finalize(<sha2::Sha256 as sha2::Digest>::new()).into(),
-                    ..options.clone()
-                },
-            )
-            .unwrap();
+        at.store.put(key, Body::Bytes(b""), &options).unwrap();
     }
-    let done = at.ask("vendor.s3.clear", clear).unwrap();
-    let line = "Deleted all files under node-a_10.0.0.1 in AWS S3 bucket: b";
-    assert_eq!(done.lines, [(false, line.to_owned())]);
+    at.clear().unwrap();
+    let line = "[node-a-4] Deleted all files under node-a_10.0.0.1 in AWS S3 bucket: b";
+    assert_eq!(at.last_line(), line);
     let mut left = Vec::new();
-    at.store
-        .list("", &mut |entry| {
-            left.push(entry.key);
-            true
-        })
-        .unwrap();
+    let mut each = |entry: crate::store::Entry| {
+        left.push(entry.key);
+        true
+    };
+    at.store.list("", &mut each).unwrap();
     assert_eq!(left, ["node-a_10.0.0.12_17/x", "reels/x"]);
 }
 
@@ -518,38 +530,40 @@ fn scripts_with_equal_names_have_folders_of_their_own() {
 }
 
 #[test]
-fn a_single_string_names_the_folder_of_a_snapshot() {
+fn a_folder_of_links_becomes_a_savefile() {
     let at = fixture(false);
-    at.ask("file.mkdir", json!(["dfir"])).unwrap();
-    at.ask("file.copy", json!(["pcaps/7", "dfir/7.pcap"]))
-        .unwrap();
-    for arguments in [
-        json!(["dfir"]),
-        json!([[], "dfir"]),
-        json!([]),
-        json!([["7"]]),
-    ] {
-        let made = at.ask("pcap.snapshot", arguments).unwrap();
-        let path = at
-            .host
-            .folder(Path::new("/scripts/a.js"))
-            .join(made.value.as_str().unwrap());
-        assert_eq!(packets(&path), [(1, 7), (2, 7)]);
+    let dir = Some("dfir".to_owned());
+    at.ask(HostCall::FileMkdir {
+        path: "dfir".into(),
+    })
+    .unwrap();
+    let copy = HostCall::FileCopy {
+        from: "pcaps/7".into(),
+        to: "dfir/7.pcap".into(),
+    };
+    at.ask(copy).unwrap();
+    let path = "dfir/7.pcap".to_owned();
+    assert_eq!(at.ask(HostCall::FileExists { path }), Ok(json!(true)));
+    let one = vec!["7".to_owned()];
+    for (selected, dir) in [(Vec::new(), dir), (Vec::new(), None), (one, None)] {
+        let made = at.ask(HostCall::PcapSnapshot { selected, dir }).unwrap();
+        let folder = at.host.folder(Path::new("/scripts/a.js"));
+        assert_eq!(
+            packets(&folder.join(made.as_str().unwrap())),
+            [(1, 7), (2, 7)]
+        );
     }
-    assert_eq!(
-        at.ask("pcap.path", json!(["7"])).unwrap().value,
-        json!("pcaps/7.pcap")
-    );
-    assert!(at.ask("pcap.other", json!([])).is_err());
 }
 
 #[test]
 fn wishes_reach_the_recorder() {
     let at = fixture(false);
-    let set = at.ask("recording.set", json!([{"kfl": "http"}])).unwrap();
-    assert_eq!(set.value, json!([4, {"kfl": "http"}]));
-    let error = at
-        .ask("recording.take", json!(["7.pcap", "slow"]))
-        .unwrap_err();
-    assert_eq!(error, "7.pcap Some(\"slow\")");
+    let recording = json!({"kfl": "http"});
+    let set = at.ask(HostCall::RecordingSet { recording });
+    assert_eq!(set, Ok(json!([4, {"kfl": "http"}])));
+    let take = HostCall::RecordingTake {
+        stream: "7.pcap".into(),
+        name: Some("slow".into()),
+    };
+    assert_eq!(at.ask(take), Err("7.pcap Some(\"slow\")".into()));
 }
