@@ -1,0 +1,253 @@
+//! Which name an address had from when to when.
+//!
+//! In: changes, in any order of time. Out: the name at a moment, found by bisection. Never: a row
+//! that repeats the one before it; more than [`MAX_CHANGES`].
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::Named;
+use crate::packet::Endpoint;
+use crate::time::Timestamp;
+
+/// Changes that one history keeps, some 100 MB; a cluster of 5,000 pods that are all replaced
+/// every hour has half of that in a week.
+pub(super) const MAX_CHANGES: usize = 2_000_000;
+
+/// Changes of one address up to which one may still come in between: moving the later ones costs
+/// time, and only a disordered file asks for it.
+const MAX_DISORDER: usize = 4096;
+
+/// Bytes of a name that are believed: a full domain name, twice over.
+const MAX_NAME: usize = 512;
+
+pub(super) const IP: &str = "ip";
+pub(super) const IP_AND_PORT: &str = "ip-and-port";
+
+/// What a name belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// An address with all its ports.
+    Ip(IpAddr),
+    /// One port of an address.
+    Endpoint(Endpoint),
+}
+
+impl Address {
+    /// Reads `ip`, `ip:port` or `[ip]:port`; `None` when the text is none of them.
+    pub fn parse(text: &str) -> Option<Address> {
+        if let Ok(ip) = text.parse() {
+            return Some(Address::Ip(ip));
+        }
+        let at: SocketAddr = text.parse().ok()?;
+        Some(Address::Endpoint(Endpoint {
+            ip: at.ip(),
+            port: at.port(),
+        }))
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Address::Ip(ip) => ip.fmt(f),
+            Address::Endpoint(endpoint) => endpoint.fmt(f),
+        }
+    }
+}
+
+/// A name with its namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) name: Arc<str>,
+    pub(super) namespace: Arc<str>,
+}
+
+/// From `from` (Unix seconds) on the address has this name; `None`, none.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) from: i64,
+    pub(super) name: Option<Name>,
+}
+
+/// The names of all addresses that one node saw.
+///
+/// Invariant: the changes of an address rise in time, and none repeats the one before.
+#[derive(Debug)]
+pub struct History {
+    changes: HashMap<Address, Vec<Change>, ahash::RandomState>,
+    learned: HashMap<IpAddr, Arc<str>, ahash::RandomState>,
+    texts: HashSet<Arc<str>, ahash::RandomState>,
+    first: Option<i64>,
+    count: usize,
+    max: usize,
+}
+
+impl Default for History {
+    fn default() -> History {
+        History::new()
+    }
+}
+
+impl History {
+    /// A history without names.
+    pub fn new() -> History {
+        History::with_max(MAX_CHANGES)
+    }
+
+    /// A history that keeps `max` changes.
+    pub(super) fn with_max(max: usize) -> History {
+        History {
+            changes: HashMap::default(),
+            learned: HashMap::default(),
+            texts: HashSet::default(),
+            first: None,
+            count: 0,
+            max,
+        }
+    }
+
+    /// Changes that are kept at most.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Addresses that ever had a name.
+    pub fn len(&self) -> usize {
+        self.changes.len() + self.learned.len()
+    }
+
+    /// Whether no address ever had a name.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Changes kept.
+    pub fn changes(&self) -> usize {
+        self.count
+    }
+
+    /// Notes that from `at` on `address` has a name with its namespace, or none any more.
+    ///
+    /// The answer is false when the history is full.
+    pub fn set(&mut self, address: Address, at: Timestamp, name: Option<(&str, &str)>) -> bool {
+        self.first = Some(self.first.map_or(at.secs(), |first| first.min(at.secs())));
+        self.note(address, at.secs(), name)
+    }
+
+    /// Notes that the capture itself names an address, as a pcapng name-resolution block does;
+    /// such a name counts at all times, where no history knows better.
+    pub fn learn(&mut self, ip: IpAddr, name: &str) {
+        if self.learned.len() < self.max {
+            let name = self.text(name);
+            self.learned.entry(ip).or_insert(name);
+        }
+    }
+
+    /// The name of an endpoint at a moment: first that of the address with its port, then that of
+    /// the address.
+    pub fn lookup(&self, endpoint: Endpoint, at: Timestamp) -> Option<Named> {
+        let exact = self.at(&Address::Endpoint(endpoint), at);
+        exact
+            .map(|name| named(name, IP_AND_PORT))
+            .or_else(|| self.lookup_ip(endpoint.ip, at))
+    }
+
+    /// The name of an address at a moment, whatever the port.
+    pub fn lookup_ip(&self, ip: IpAddr, at: Timestamp) -> Option<Named> {
+        if let Some(name) = self.at(&Address::Ip(ip), at) {
+            return Some(named(name, IP));
+        }
+        self.learned.get(&ip).map(|name| Named {
+            name: name.clone(),
+            namespace: Arc::from(""),
+            mechanism: "capture",
+        })
+    }
+
+    /// The newest change not later than `at`; before the first table, the first table counts.
+    fn at(&self, address: &Address, at: Timestamp) -> Option<&Name> {
+        let changes = self.changes.get(address)?;
+        let at = at.secs().max(self.first?);
+        let behind = changes.partition_point(|change| change.from <= at);
+        changes.get(behind.checked_sub(1)?)?.name.as_ref()
+    }
+
+    /// All changes, by address.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Address, &[Change])> {
+        self.changes
+            .iter()
+            .map(|(address, changes)| (address, changes.as_slice()))
+    }
+
+    /// Names that the captures hold themselves.
+    pub(super) fn all_learned(&self) -> impl Iterator<Item = (&IpAddr, &Arc<str>)> {
+        self.learned.iter()
+    }
+
+    /// When the first table begins, in Unix seconds.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.first
+    }
+
+    /// Notes that there is a table from `from` on, if only an empty one.
+    pub(super) fn table(&mut self, from: i64) {
+        self.first = Some(self.first.map_or(from, |first| first.min(from)));
+    }
+
+    /// Notes a change, unless it repeats what already holds.
+    pub(super) fn note(&mut self, address: Address, from: i64, name: Option<(&str, &str)>) -> bool {
+        let changes = self.changes.get(&address);
+        let place = changes.map_or(0, |changes| {
+            changes.partition_point(|change| change.from <= from)
+        });
+        let before = place.checked_sub(1).and_then(|index| changes?.get(index));
+        let held = before.and_then(|change| change.name.as_ref());
+        if held.map(|held| (&*held.name, &*held.namespace)) == name {
+            return true;
+        }
+        let again = before.is_some_and(|change| change.from == from);
+        let later = changes.map_or(0, |changes| changes.len() - place);
+        let full = self.count >= self.max || (later > 0 && place + later > MAX_DISORDER);
+        if !again && full {
+            return false;
+        }
+        let name = name.map(|(name, namespace)| Name {
+            name: self.text(name),
+            namespace: self.text(namespace),
+        });
+        let changes = self.changes.entry(address).or_default();
+        let change = Change { from, name };
+        if again {
+            changes[place - 1] = change;
+        } else {
+            changes.insert(place, change);
+            self.count += 1;
+        }
+        true
+    }
+
+    /// One copy of each text.
+    fn text(&mut self, text: &str) -> Arc<str> {
+        let mut end = text.len().min(MAX_NAME);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = &text[..end];
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let known: Arc<str> = Arc::from(text);
+        self.texts.insert(known.clone());
+        known
+    }
+}
+
+fn named(name: &Name, mechanism: &'static str) -> Named {
+    Named {
+        name: name.name.clone(),
+        namespace: name.namespace.clone(),
+        mechanism,
+    }
+}

@@ -1,0 +1,338 @@
+//! Tests of name histories.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The invented example of the reference, and the spelling of later releases.
+const FILE: &str = r#"{
+  "1700000000": {
+    "10.96.14.7": {"FullAddress": "orders.shop", "Namespace": "shop"},
+    "10.96.14.7:8080": {"FullAddress": "orders-api.shop", "Namespace": "shop"},
+    "10.244.1.23": {"FullAddress": "cart-6d5f9c7b8-x2x7q.shop", "Namespace": "shop"},
+    "orders.shop": {"FullAddress": "orders.shop", "Namespace": "shop"}
+  },
+  "1700000042": {
+    "10.96.14.7": {"FullAddress": "orders.shop", "Namespace": "shop"},
+    "10.244.2.9": {"name": "cart", "namespace": "shop", "pod": {"metadata": {"name": "cart-p9k4d"}},
+                   "service": null, "resolutionMechanism": "ip"},
+    "[fd00::1]:80": {"FullAddress": "edge", "Namespace": ""},
+    "fd00::1": {"FullAddress": "", "Namespace": ""}
+  }
+}"#;
+
+fn history(text: &str) -> History {
+    let mut history = History::new();
+    history.read(text.as_bytes()).unwrap();
+    history
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    match Address::parse(text) {
+        Some(Address::Endpoint(endpoint)) => endpoint,
+        Some(Address::Ip(ip)) => Endpoint { ip, port: 40000 },
+        None => panic!("{text} is no address"),
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(1_700_000_000 + seconds, 0)
+}
+
+fn shown(named: Option<Named>) -> String {
+    named.map_or_else(
+        || "-".into(),
+        |named| format!("{}/{} {}", named.namespace, named.name, named.mechanism),
+    )
+}
+
+#[test]
+fn names_follow_the_newest_table_not_later_than_the_packet() {
+    let history = history(FILE);
+    let name = |address, seconds| shown(history.lookup(endpoint(address), at(seconds)));
+    assert_eq!(name("10.244.1.23", 0), "shop/cart-6d5f9c7b8-x2x7q ip");
+    assert_eq!(name("10.244.1.23", 41), "shop/cart-6d5f9c7b8-x2x7q ip");
+    assert_eq!(name("10.244.1.23", 42), "-");
+    assert_eq!(name("10.244.2.9", 41), "-");
+    assert_eq!(name("10.244.2.9", 42), "shop/cart ip");
+    assert_eq!(name("[fd00::1]:80", 99), "/edge ip-and-port");
+    assert_eq!(name("fd00::1", 99), "-");
+    // Before the first table, the first table counts.
+    assert_eq!(name("10.96.14.7", -5000), "shop/orders ip");
+    assert_eq!(name("10.244.2.9", -5000), "-");
+}
+
+#[test]
+fn an_address_with_its_port_goes_first() {
+    let history = history(FILE);
+    let with_port = endpoint("10.96.14.7:8080");
+    assert_eq!(
+        shown(history.lookup(with_port, at(1))),
+        "shop/orders-api ip-and-port"
+    );
+    assert_eq!(
+        shown(history.lookup_ip(with_port.ip, at(1))),
+        "shop/orders ip"
+    );
+    assert_eq!(shown(history.lookup(with_port, at(50))), "shop/orders ip");
+}
+
+#[test]
+fn what_is_written_reads_back_the_same() {
+    let first = history(FILE);
+    for form in [Form::Full, Form::Deltas] {
+        let mut text = Vec::new();
+        first.write(at(-9), at(99), form, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let second = history(&text);
+        for address in [
+            "10.96.14.7:8080",
+            "10.96.14.7",
+            "10.244.1.23",
+            "10.244.2.9",
+            "[fd00::1]:80",
+        ] {
+            for seconds in [-9, 0, 41, 42, 99] {
+                let find =
+                    |history: &History| shown(history.lookup(endpoint(address), at(seconds)));
+                assert_eq!(
+                    find(&first),
+                    find(&second),
+                    "{address} at {seconds}: {text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_drop_in_form_has_both_spellings_and_the_names_as_keys() {
+    let mut history = History::new();
+    let address = Address::parse("10.96.3.4:8080").unwrap();
+    assert!(history.set(
+        address,
+        Timestamp::from_secs(1_706_933_100, 0),
+        Some(("cart", "shop"))
+    ));
+    let mut text = Vec::new();
+    let span = (
+        Timestamp::from_secs(0, 0),
+        Timestamp::from_secs(2_000_000_000, 0),
+    );
+    history
+        .write(span.0, span.1, Form::Full, &mut text)
+        .unwrap();
+    let row = r#"{"FullAddress":"cart.shop","Namespace":"shop","name":"cart","namespace":"shop"}"#;
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        format!(r#"{{"1706933100":{{"10.96.3.4:8080":{row},"cart.shop":{row}}}}}"#)
+    );
+    let mut empty = Vec::new();
+    let nothing = History::new();
+    nothing
+        .write(span.0, span.1, Form::Full, &mut empty)
+        .unwrap();
+    assert_eq!(empty, b"{}");
+}
+
+#[test]
+fn only_the_time_asked_for_is_written() {
+    let history = history(FILE);
+    let mut text = Vec::new();
+    history
+        .write(at(50), at(60), Form::Full, &mut text)
+        .unwrap();
+    let tables: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let keys: Vec<_> = tables.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["1700000050"]);
+    assert!(tables["1700000050"].get("10.244.2.9").is_some());
+    assert!(tables["1700000050"].get("10.244.1.23").is_none());
+}
+
+#[test]
+fn borrowed_names_say_so_and_come_last() {
+    let mut own = History::new();
+    own.set(
+        Address::parse("10.0.0.1").unwrap(),
+        at(0),
+        Some(("own", "a")),
+    );
+    let mut other = History::new();
+    other.set(
+        Address::parse("10.0.0.1").unwrap(),
+        at(0),
+        Some(("other", "b")),
+    );
+    other.set(
+        Address::parse("10.0.0.2:80").unwrap(),
+        at(0),
+        Some(("web", "b")),
+    );
+    let mut names = Names::of(Arc::new(own));
+    names.borrow(Arc::new(other));
+    let name = |address| shown(names.lookup(endpoint(address), at(1)));
+    assert_eq!(name("10.0.0.1:1"), "a/own ip");
+    assert_eq!(name("10.0.0.2:80"), "b/web ip-and-port-borrowed");
+    assert_eq!(name("10.0.0.3:80"), "-");
+}
+
+#[test]
+fn names_of_the_capture_count_where_no_history_knows_better() {
+    let mut history = history(FILE);
+    history.learn("10.244.1.23".parse().unwrap(), "learned.example");
+    history.learn("192.0.2.1".parse().unwrap(), "example.com");
+    let name = |address, seconds| shown(history.lookup(endpoint(address), at(seconds)));
+    assert_eq!(name("10.244.1.23", 0), "shop/cart-6d5f9c7b8-x2x7q ip");
+    assert_eq!(name("10.244.1.23", 50), "/learned.example capture");
+    assert_eq!(name("192.0.2.1", -99), "/example.com capture");
+}
+
+#[test]
+fn a_file_that_is_cut_off_gives_what_stands_before_the_cut() {
+    let mut history = History::new();
+    let cut = FILE.find("10.244.2.9").unwrap();
+    let error = history.read(&FILE.as_bytes()[..cut]).unwrap_err();
+    assert!(matches!(error, ResolveError::Damaged(_)));
+    assert_eq!(
+        shown(history.lookup(endpoint("10.96.14.7"), at(0))),
+        "shop/orders ip"
+    );
+    assert!(History::new().read(&b"[1, 2]"[..]).is_err());
+    assert!(History::new().read(&b"{}"[..]).is_ok());
+}
+
+/// Tables that repeat the same rows, made while they are read.
+struct Repeating {
+    table: u32,
+    rows: u32,
+    tables: u32,
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Repeating {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.text.len() && self.table <= self.tables {
+            let mut text = String::new();
+            let seconds = 1_700_000_000 + self.table * 3;
+            match self.table {
+                0 => text.push('{'),
+                table if table == self.tables => text.push('}'),
+                _ => text.push(','),
+            }
+            if self.table < self.tables {
+                let rows: Vec<String> = (0..self.rows)
+                    .map(|row| {
+                        // One row differs in each table.
+                        let name = if row == self.table { "new" } else { "pod" };
+                        format!(
+                            r#""10.1.{}.{}":{{"FullAddress":"{name}-{row}.shop","Namespace":"shop"}}"#,
+                            row / 256,
+                            row % 256
+                        )
+                    })
+                    .collect();
+                text.push_str(&format!(r#""{seconds}":{{{}}}"#, rows.join(",")));
+            }
+            self.text = text.into_bytes();
+            self.at = 0;
+            self.table += 1;
+        }
+        let count = into.len().min(self.text.len() - self.at);
+        into[..count].copy_from_slice(&self.text[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+#[test]
+fn repeated_rows_are_kept_once() {
+    let mut history = History::new();
+    let file = Repeating {
+        table: 0,
+        rows: 2000,
+        tables: 30,
+        text: Vec::new(),
+        at: 0,
+    };
+    history.read(file).unwrap();
+    assert_eq!(history.len(), 2000);
+    // Each row once, and for each table but the first one row there and back.
+    assert_eq!(history.changes(), 2000 + 29 + 29);
+    let third = endpoint("10.1.0.3");
+    assert_eq!(shown(history.lookup(third, at(8))), "shop/pod-3 ip");
+    assert_eq!(shown(history.lookup(third, at(9))), "shop/new-3 ip");
+    assert_eq!(shown(history.lookup(third, at(12))), "shop/pod-3 ip");
+}
+
+#[test]
+fn a_history_keeps_so_many_changes_and_no_more() {
+    let mut history = History::with_max(3);
+    let error = history.read(FILE.as_bytes()).unwrap_err();
+    assert!(matches!(error, ResolveError::TooLarge { max: 3 }));
+    assert_eq!(history.changes(), 3);
+    assert_eq!(
+        shown(history.lookup(endpoint("10.96.14.7"), at(0))),
+        "shop/orders ip"
+    );
+}
+
+#[test]
+fn a_disordered_file_costs_little() {
+    let mut history = History::new();
+    let address = Address::parse("10.0.0.1").unwrap();
+    let kept = (0..5000)
+        .rev()
+        .filter(|second| history.set(address, at(*second), Some(("a", &second.to_string()))))
+        .count();
+    assert_eq!(kept, history.changes());
+    assert!(kept < 4100, "{kept} changes were put in front of others");
+    // In the order of time there is no such bound.
+    assert!(history.set(address, at(6000), Some(("a", "last"))));
+}
+
+proptest! {
+    #[test]
+    fn lookups_agree_with_the_tables_as_written(
+        tables in proptest::collection::btree_map(
+            0..40i64,
+            proptest::collection::btree_map(0..5u8, 0..4u8, 0..5),
+            1..8,
+        ),
+        when in -10..60i64,
+    ) {
+        let file: BTreeMap<String, BTreeMap<String, serde_json::Value>> = tables
+            .iter()
+            .map(|(from, table)| {
+                let rows = table.iter().map(|(host, name)| {
+                    let full = format!("n{name}.shop");
+                    (
+                        format!("10.0.0.{host}"),
+                        serde_json::json!({"FullAddress": full, "Namespace": "shop"}),
+                    )
+                });
+                ((1_700_000_000 + from).to_string(), rows.collect())
+            })
+            .collect();
+        let history = history(&serde_json::to_string(&file).unwrap());
+        let table = tables
+            .range(..=when)
+            .next_back()
+            .or_else(|| tables.iter().next())
+            .unwrap()
+            .1;
+        for host in 0..5u8 {
+            let found = history.lookup_ip([10, 0, 0, host].into(), at(when));
+            let name = found.map(|named| named.name.to_string());
+            prop_assert_eq!(name, table.get(&host).map(|name| format!("n{name}")));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_reading_panic(text in "[\\[\\]{}\",:0-9a-zN.]{0,80}") {
+        let _ = History::new().read(text.as_bytes());
+    }
+}
