@@ -6,9 +6,10 @@
 //!
 //! Sequence numbers become offsets where a segment enters; nothing behind that wraps. Segments in
 //! order pass as they are. What comes too early is copied, so that a few bytes do not hold a whole
-//! batch, and waits for the hole before it. The hole becomes a gap when the receiver acknowledges
-//! bytes behind it (they arrived there, only we did not see them), when the wait needs more memory
-//! than allowed, when no acknowledgments are captured and the wait gets long, or at the end.
+//! batch, and waits for the hole before it. The hole becomes a gap a little after the receiver
+//! acknowledges bytes behind it (they arrived there; the capture may still bring them, since packets
+//! of several queues are not recorded in the order in which they went), when the wait needs more
+//! memory than allowed, when no acknowledgments are captured and the wait gets long, or at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,13 @@ const MAX_HELD_SEGMENTS: usize = 16_384;
 /// How long a hole may stay when no acknowledgment of its direction was ever captured; above the
 /// first two retransmission timeouts of RFC 6298 (1 s, then 2 s).
 const HOLE_WAIT: Duration = Duration::from_secs(4);
+
+/// Segments of a stream after which bytes that were acknowledged and not seen are given up.
+/// Receive queues and offloading swap neighbours; measured are swaps over three segments.
+const ACKED_SEGMENTS: u32 = 16;
+
+/// Time after which they are given up as well, far above what queues delay.
+const ACKED_WAIT: Duration = Duration::from_millis(100);
 
 /// Sequence numbers up to this far behind are taken for old bytes, the rest of the circle for new
 /// ones: no window reaches further back (RFC 7323 section 2.3 caps it at 1 GiB).
@@ -217,7 +225,8 @@ impl Reassembly {
             if flags.has(TcpFlags::SYN) {
                 other.begin(segment.tcp.ack);
             }
-            other.acknowledge(segment.tcp.ack, segment.wire_len > 0, &mut sink);
+            other.acknowledge(segment.tcp.ack);
+            other.weigh(&mut sink);
         }
         sink.direction = segment.direction;
         if flags.has(TcpFlags::RST) {
@@ -230,6 +239,7 @@ impl Reassembly {
             return;
         }
         half.take(segment, &mut sink);
+        half.weigh(&mut sink);
     }
 
     /// Hands out what is held, with gaps where bytes are missing; the stream is over.
@@ -326,8 +336,8 @@ struct Half {
     /// The last acknowledgment number before anything of this direction was seen.
     early_ack: Option<u32>,
     ack_seen: bool,
-    /// A bare acknowledgment went past a hole; the next sign from that side makes it a gap.
-    armed: bool,
+    /// When an acknowledgment went past a hole, and the stream's segments since then.
+    doubt: Option<(Timestamp, u32)>,
     hole_since: Option<Timestamp>,
     fin: Option<u64>,
     finished: bool,
@@ -348,7 +358,7 @@ impl Half {
         (self.next as i64).saturating_add(i64::from(ahead) - i64::from(MAX_BEHIND))
     }
 
-    fn acknowledge(&mut self, ack: u32, with_data: bool, sink: &mut Sink<'_>) {
+    fn acknowledge(&mut self, ack: u32) {
         self.ack_seen = true;
         let Some(base) = self.base else {
             self.early_ack = Some(ack);
@@ -358,12 +368,18 @@ impl Half {
         if acked <= self.next.saturating_add(u64::from(MAX_BEHIND)) {
             self.acked = self.acked.max(acked);
         }
+    }
+
+    /// Looks, after each segment of the stream, whether to go on waiting for bytes that the
+    /// receiver has.
+    fn weigh(&mut self, sink: &mut Sink<'_>) {
         if self.acked <= self.next || self.finished {
-            self.armed = false;
+            self.doubt = None;
             return;
         }
-        if !with_data && !self.armed {
-            self.armed = true;
+        let (since, segments) = self.doubt.unwrap_or((sink.ts, 0));
+        if segments < ACKED_SEGMENTS && sink.ts.since(since) < ACKED_WAIT {
+            self.doubt = Some((since, segments + 1));
             return;
         }
         // One byte more than all that was seen is the acknowledgment of a FIN we did not see.
@@ -386,7 +402,7 @@ impl Half {
             self.pass_over(self.acked.min(first), sink);
             self.drain(sink);
         }
-        self.armed = false;
+        self.doubt = None;
     }
 
     fn take(&mut self, segment: Segment, sink: &mut Sink<'_>) {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::body::{self, Body, Chunked, Gapped, Step};
 use super::exchange::{CONNECTION, DISSECTION, Exchange, Message, PAIR_NOT_FOUND, flag};
-use super::parser::{self, Length, MAX_HEAD, Parsed, StartLine};
+use super::parser::{self, Length, MAX_HEAD, Parsed, StartLine, Version};
 use super::recognise::{self, Found, Looks};
 use crate::bytes::Reader;
 use crate::dissect::{Dissector, GiveUp, Outcome, Output};
@@ -27,6 +27,9 @@ const MAX_OPEN: usize = 1024;
 
 /// Bytes that the open exchanges of one stream may hold.
 const MAX_OPEN_BYTES: usize = 4 * 1024 * 1024;
+
+/// Responses that may wait for requests which are captured after them.
+const MAX_EARLY: usize = 8;
 
 /// Bytes without any message, and without a gap to blame, after which the stream is not HTTP.
 const MAX_LOST: u64 = 256 * 1024;
@@ -260,10 +263,15 @@ impl Http {
     fn begin_request(&mut self, mut message: Message, ordinal: u64) {
         let framing = body::of_request(&message.head.fields);
         let connect = message.method() == b"CONNECT";
+        let malformed = message.head.version == Version::Missing;
         message.done = framing.body.is_none();
         message.head.own();
         let serial = self.open_request(message, ordinal);
-        if let (Some(fault), Some(exchange)) = (framing.fault, self.exchange(serial)) {
+        let fault = match malformed {
+            true => Some("the request line is malformed"),
+            false => framing.fault,
+        };
+        if let (Some(fault), Some(exchange)) = (fault, self.exchange(serial)) {
             exchange.fail(DISSECTION, fault);
         }
         self.requests.reading = match framing.body {
@@ -289,10 +297,18 @@ impl Http {
             });
         match early.and_then(|at| self.open.get_mut(at).map(|exchange| (at, exchange))) {
             Some((at, exchange)) => {
+                let head = message.method() == b"HEAD";
+                let untouched = |response: &Message| !response.done && response.body_size == 0;
+                let waits = head && exchange.response.as_ref().is_some_and(untouched);
                 exchange.request = Some(message);
                 exchange.ordinal = ordinal;
                 self.requests.loose = false;
-                self.first + at as u64
+                let serial = self.first + at as u64;
+                if waits {
+                    // Now it is known that no body comes.
+                    self.finish(false, serial, ordinal);
+                }
+                serial
             }
             None => {
                 self.open.push_back(Exchange {
@@ -597,13 +613,16 @@ impl Http {
     fn is_ready(&self, exchange: &Exchange) -> bool {
         let request = match &exchange.request {
             Some(message) => message.done,
-            // A request may be captured after its response; not when requests were missed, and not
-            // when the next response is there already.
+            // A request may be captured after its response; but not for ever, and not when requests
+            // were missed.
             None => {
                 exchange.abandoned
                     || self.requests.loose
                     || self.requests.reading == Reading::Lost
-                    || self.open.get(1).is_some_and(|next| next.response.is_some())
+                    || self
+                        .open
+                        .get(MAX_EARLY)
+                        .is_some_and(|next| next.response.is_some())
             }
         };
         let response = match &exchange.response {

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::parser::{self, Head, StartLine};
+use super::parser::{self, Head, StartLine, Version};
 use super::shape::{self, Kept};
 use super::{HTTP_1_0, HTTP_1_1};
 use crate::bytes::Reader;
@@ -126,11 +126,8 @@ impl Exchange {
         }
         let asked = self.request.as_ref().map(|message| message.ts);
         let answered = self.response.as_ref().map(|message| message.ts);
-        let minor = self
-            .request
-            .as_ref()
-            .or(self.response.as_ref())
-            .map(|message| message.head.minor);
+        let first = self.request.as_ref().or(self.response.as_ref());
+        let version = first.map(|message| message.head.version);
         let (request_size, request) = match self.request {
             Some(message) => (
                 message.size,
@@ -150,10 +147,9 @@ impl Exchange {
             _ => 0,
         };
         Draft {
-            kind: if minor == Some(0) {
-                &HTTP_1_0
-            } else {
-                &HTTP_1_1
+            kind: match version {
+                Some(Version::Named(1, 0)) => &HTTP_1_0,
+                _ => &HTTP_1_1,
             },
             from_client: asks == Direction::ToServer,
             start: asked.or(answered).unwrap_or_default(),
@@ -224,6 +220,9 @@ impl Exchange {
     }
 }
 
+/// What a save has for [`Version::Missing`].
+const NO_VERSION: u8 = 0xff;
+
 /// The longest head that is kept, with what a repair may add.
 const MAX_SAVED_HEAD: usize = 2 * parser::MAX_HEAD;
 
@@ -239,7 +238,10 @@ impl Message {
                 save_bytes(reason, out);
             }
         }
-        out.push(self.head.minor);
+        out.extend_from_slice(&match self.head.version {
+            Version::Missing => [NO_VERSION; 2],
+            Version::Named(major, minor) => [major, minor],
+        });
         save_bytes(&self.head.bytes, out);
         save_bytes(self.kept.as_slice(), out);
         out.push(u8::from(self.kept.cut));
@@ -263,7 +265,11 @@ impl Message {
                 reason: second,
             },
         };
-        let minor = from.u8().ok().filter(|minor| *minor < 10)?;
+        let version = match (from.u8().ok()?, from.u8().ok()?) {
+            (NO_VERSION, NO_VERSION) => Version::Missing,
+            (major, minor) if major < 10 && minor < 10 => Version::Named(major, minor),
+            _ => return None,
+        };
         let bytes = Bytes::copy_from_slice(load_bytes(from, MAX_SAVED_HEAD)?);
         let fields = parser::fields_again(&bytes, asks)?;
         let mut kept = Kept::default();
@@ -272,7 +278,7 @@ impl Message {
         Some(Message {
             head: Box::new(Head {
                 start,
-                minor,
+                version,
                 bytes,
                 fields,
             }),

@@ -22,8 +22,8 @@ pub(super) const MAX_FIELDS: usize = 512;
 pub(super) struct Head {
     /// The start line.
     pub start: StartLine,
-    /// The digit behind `HTTP/1.`.
-    pub minor: u8,
+    /// The version that the start line names.
+    pub version: Version,
     /// The whole head; repaired when `httparse` refused the captured one.
     pub bytes: Bytes,
     /// What framing, decoding and pairing need of the fields.
@@ -74,6 +74,22 @@ pub(super) enum StartLine {
         /// The reason phrase.
         reason: Bytes,
     },
+}
+
+/// The version in a start line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// A request line that is against the standard has none.
+    Missing,
+    /// The digits before and behind the dot.
+    Named(u8, u8),
+}
+
+impl Version {
+    /// `HTTP/1.x`
+    const fn one(minor: u8) -> Version {
+        Version::Named(1, minor)
+    }
 }
 
 /// A Content-Length as it was found.
@@ -148,8 +164,12 @@ fn read(bytes: &Bytes, scanned: usize, asks: bool) -> Parsed {
             true => recognise::request(bytes),
             false => recognise::response(bytes),
         };
+        // A client that writes nonsense behind a method is answered; it is shown with its answer.
+        let malformed = asks && recognise::begins_with_method(bytes);
         return match looks {
-            Looks::No => Parsed::Malformed,
+            Looks::No if !malformed => Parsed::Malformed,
+            Looks::No if bytes.len() > MAX_HEAD => Parsed::Malformed,
+            Looks::No => Parsed::Partial,
             Looks::Maybe | Looks::Yes if bytes.len() <= MAX_HEAD => Parsed::Partial,
             Looks::Maybe | Looks::Yes => Parsed::TooLong,
         };
@@ -202,7 +222,7 @@ fn parse(head: &Bytes, asks: bool) -> Option<Head> {
                 method: method_of(head, request.method?.as_bytes()),
                 target: head.slice_ref(request.path?.as_bytes()),
             },
-            minor: request.version?,
+            version: Version::one(request.version?),
             bytes: head.clone(),
             fields: Fields::of(head, request.headers),
         })
@@ -217,7 +237,7 @@ fn parse(head: &Bytes, asks: bool) -> Option<Head> {
                 status: response.code?,
                 reason: reason_of(head, response.reason?.as_bytes()),
             },
-            minor: response.version?,
+            version: Version::one(response.version?),
             bytes: head.clone(),
             fields: Fields::of(head, response.headers),
         })
@@ -350,7 +370,7 @@ fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii_end);
     let start_line = lines.next()?;
-    let (start, minor, plain) = match asks {
+    let (start, version, plain) = match asks {
         true => request_line(head, start_line)?,
         false => status_line(start_line)?,
     };
@@ -394,7 +414,7 @@ fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
     out.extend_from_slice(b"\r\n\r\n");
     let mut read = parse(&Bytes::from(out), asks)?;
     read.start = start;
-    read.minor = minor;
+    read.version = version;
     Some(read)
 }
 
@@ -408,40 +428,46 @@ fn extend_clean(out: &mut Vec<u8>, value: &[u8]) {
     out.extend(value.iter().map(clean));
 }
 
-type Start = (StartLine, u8, &'static [u8]);
+type Start = (StartLine, Version, &'static [u8]);
 
 /// Splits at the first and the last space, so that a target with spaces is kept whole.
 fn request_line(head: &Bytes, line: &[u8]) -> Option<Start> {
-    let gap = memchr::memchr(b' ', line)?;
+    let gap = memchr::memchr(b' ', line).unwrap_or(line.len());
     let (method, rest) = line.split_at(gap);
     if method.is_empty() || !method.iter().all(recognise::is_token) {
         return None;
     }
     let rest = rest.trim_ascii();
-    let (target, minor) = match memchr::memmem::rfind(rest, b" HTTP/1.") {
-        Some(at) => {
-            let digit = rest.get(at + 8).filter(|digit| digit.is_ascii_digit())?;
-            (rest.get(..at)?.trim_ascii(), digit - b'0')
-        }
-        // Only a line that was cut before its version comes without one.
-        None if recognise::is_known(method) && !head.contains(&b'\n') => {
-            (rest.split(|byte| *byte == b' ').next()?, 1)
-        }
-        None => return None,
+    let digit = |at: usize| rest.get(at + 8).filter(|digit| digit.is_ascii_digit());
+    let named = memchr::memmem::rfind(rest, b" HTTP/1.").and_then(|at| Some((at, digit(at)?)));
+    let (target, version) = match named {
+        Some((at, digit)) => (rest.get(..at)?.trim_ascii(), Version::one(digit - b'0')),
+        None if !recognise::is_known(method) => return None,
+        // Only a line that was cut before its version has no end.
+        None if !head.contains(&b'\n') => (
+            rest.split(|byte| *byte == b' ')
+                .next()
+                .filter(|target| !target.is_empty())?,
+            Version::one(1),
+        ),
+        None => (rest, Version::Missing),
     };
-    (!target.is_empty()).then_some(())?;
     let start = StartLine::Request {
         method: Bytes::copy_from_slice(method),
         target: Bytes::copy_from_slice(target),
     };
-    Some((start, minor, b"GET / HTTP/1.1"))
+    Some((start, version, b"GET / HTTP/1.1"))
 }
 
 fn status_line(line: &[u8]) -> Option<Start> {
-    let rest = line.strip_prefix(b"HTTP/1.")?;
-    let (minor, rest) = rest
-        .split_first()
-        .filter(|(digit, _)| digit.is_ascii_digit())?;
+    let rest = line.strip_prefix(b"HTTP/")?;
+    let (version, rest) = rest.split_at_checked(3)?;
+    let version = match version {
+        [major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            Version::Named(major - b'0', minor - b'0')
+        }
+        _ => return None,
+    };
     let rest = rest.trim_ascii_start();
     let (code, reason) = rest.split_at_checked(3)?;
     code.iter().all(u8::is_ascii_digit).then_some(())?;
@@ -450,5 +476,5 @@ fn status_line(line: &[u8]) -> Option<Start> {
         status,
         reason: Bytes::copy_from_slice(reason.trim_ascii()),
     };
-    Some((start, minor - b'0', b"HTTP/1.1 200 OK"))
+    Some((start, version, b"HTTP/1.1 200 OK"))
 }

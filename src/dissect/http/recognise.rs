@@ -46,6 +46,7 @@ const METHODS: &[&[u8]] = &[
     b"BIND",
     b"ACL",
     b"CHECKOUT",
+    b"CCM_POST",
 ];
 
 /// Whether bytes are the start of something.
@@ -59,9 +60,9 @@ pub(super) enum Looks {
     No,
 }
 
-/// Whether `bytes` begin with a status line.
+/// Whether `bytes` begin with a status line, of whatever version it says it is.
 pub(super) fn response(bytes: &[u8]) -> Looks {
-    const SHAPE: &[u8; STATUS_LINE] = b"HTTP/1.0 000";
+    const SHAPE: &[u8; STATUS_LINE] = b"HTTP/0.0 000";
     let fits = bytes.iter().zip(SHAPE).all(|(byte, shape)| match shape {
         b'0' => byte.is_ascii_digit(),
         shape => byte == shape,
@@ -109,6 +110,15 @@ pub(super) fn request(bytes: &[u8]) -> Looks {
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
     let mut words = bytes.splitn(2, |byte| *byte == b' ');
     words.next().is_some_and(is_known) && words.next().is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// Whether `bytes` begin with a known method, whatever follows it.
+pub(super) fn begins_with_method(bytes: &[u8]) -> bool {
+    let end = bytes
+        .iter()
+        .take(MAX_METHOD)
+        .position(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+    end.and_then(|end| bytes.get(..end)).is_some_and(is_known)
 }
 
 /// Whether `method` is one of the known methods.

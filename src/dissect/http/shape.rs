@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::decode::{self, Codings};
-use super::parser::{self, Head, StartLine};
+use super::parser::{self, Head, StartLine, Version};
 use crate::bytes::Reader;
 use crate::item::{Key, MAX_ITEM_BODY, Value};
 
@@ -102,7 +102,7 @@ pub(super) fn request(head: Head, body_size: u64, kept: Kept) -> Value {
     put("targetUri", Value::Text(target));
     put("path", Value::Text(path.clone()));
     put("pathSegments", Value::lazy(path, path_segments));
-    put("httpVersion", version(head.minor));
+    put("httpVersion", version(head.version));
     put("headers", Value::lazy(head.bytes.clone(), headers));
     put(
         "cookies",
@@ -155,7 +155,7 @@ pub(super) fn response(head: Head, body_size: u64, kept: Kept) -> Value {
     let mut put = |name, value| members.push((Key::Static(name), value));
     put("status", Value::Int(status.into()));
     put("statusText", Value::Text(reason));
-    put("httpVersion", version(head.minor));
+    put("httpVersion", version(head.version));
     put("headers", Value::lazy(head.bytes, headers));
     put("cookies", cookies);
     put("content", content);
@@ -189,11 +189,12 @@ fn int(number: u64) -> Value {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn version(minor: u8) -> Value {
-    match minor {
-        0 => Value::Static("HTTP/1.0"),
-        1 => Value::Static("HTTP/1.1"),
-        minor => Value::text(format!("HTTP/1.{minor}")),
+fn version(version: Version) -> Value {
+    match version {
+        Version::Missing => Value::Static(""),
+        Version::Named(1, 0) => Value::Static("HTTP/1.0"),
+        Version::Named(1, 1) => Value::Static("HTTP/1.1"),
+        Version::Named(major, minor) => Value::text(format!("HTTP/{major}.{minor}")),
     }
 }
 
