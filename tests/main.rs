@@ -4,3 +4,4 @@ mod captures;
 mod s3;
 mod seaweed;
 mod tidy;
+mod truth_http;
