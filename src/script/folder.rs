@@ -172,11 +172,6 @@ impl Folder {
         changes
     }
 
-    /// The scripts of the last look, by path.
-    pub(crate) fn loaded(&self) -> impl Iterator<Item = &ScriptFile> {
-        self.loaded.values()
-    }
-
     fn read(&mut self, path: &Path) -> Result<ScriptFile, String> {
         let file = fs::File::open(path).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();

@@ -151,6 +151,8 @@ pub(crate) struct Jobs {
     now: Timestamp,
     /// Catch-up runs of the present step, by job.
     caught_up: Vec<(u64, u32)>,
+    /// Functions that no job has any more, until [`Jobs::take_forgotten`].
+    forgotten: Vec<(Owner, u64)>,
 }
 
 /// Lower case, spaces to `-`.
@@ -167,7 +169,25 @@ impl Jobs {
             last_id: 0,
             now,
             caught_up: Vec::new(),
+            forgotten: Vec::new(),
         }
+    }
+
+    /// Takes the jobs away that are `unwanted`.
+    fn discard(&mut self, unwanted: impl Fn(&Job) -> bool) {
+        let forgotten = &mut self.forgotten;
+        self.jobs.retain(|job| {
+            let goes = unwanted(job);
+            if goes {
+                forgotten.push((job.owner, job.task));
+            }
+            !goes
+        });
+    }
+
+    /// Functions whose jobs are gone since the last call.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<(Owner, u64)> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// `jobs.schedule`; replaces the owner's job of the same tag. Answers the console line.
@@ -185,7 +205,7 @@ impl Jobs {
         if tag.is_empty() {
             return Err(JobError::NoTag);
         }
-        self.jobs.retain(|job| job.owner != owner || job.tag != tag);
+        self.discard(|job| job.owner == owner && job.tag == tag);
         if self.jobs.iter().filter(|job| job.owner == owner).count() >= MAX_JOBS_PER_SCRIPT {
             return Err(JobError::TooMany);
         }
@@ -217,7 +237,7 @@ impl Jobs {
     pub(crate) fn remove(&mut self, tag: &str) -> Result<String, JobError> {
         let tag = normal_tag(tag);
         let before = self.jobs.len();
-        self.jobs.retain(|job| job.tag != tag);
+        self.discard(|job| job.tag == tag);
         if self.jobs.len() == before {
             return Err(JobError::Unknown(tag));
         }
@@ -226,7 +246,7 @@ impl Jobs {
 
     /// `jobs.removeAll`. Answers the console line.
     pub(crate) fn remove_all(&mut self) -> &'static str {
-        self.jobs.clear();
+        self.discard(|_| true);
         "All jobs are removed."
     }
 
@@ -405,7 +425,8 @@ impl Jobs {
         let job = self.jobs.get_mut(position)?;
         job.running = false;
         if job.used_up() {
-            self.jobs.remove(position);
+            let job = self.jobs.remove(position);
+            self.forgotten.push((job.owner, job.task));
             return None;
         }
         let again = job.pending && !self.stopped;

@@ -62,11 +62,6 @@ impl Process {
         Ok((process, ours))
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// CPU time used so far, user and system; `None` when the system does not tell.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         cpu_of(self.pid)

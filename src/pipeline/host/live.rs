@@ -22,7 +22,7 @@ use crate::time::Clock;
 
 use super::files::{FileError, Files, Found, Share, clean};
 use super::objects::{
-    NodeName, Order, S3Target, StoreFactory, clear_arguments, content_type, put_arguments, url,
+    NodeName, Order, StoreFactory, clear_arguments, content_type, put_arguments, url,
 };
 use super::streams::{Pins, StreamReader};
 
