@@ -1,0 +1,345 @@
+//! What writer and readers of a spool share: which segments there are, open streams, pins, counts.
+//!
+//! In: what the writer committed. Out: where a packet's entry is. Never: packet bytes in memory.
+//! The lock is held for a look-up or for one batch, never while a file is read, except when a
+//! segment that holds pinned streams is recycled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::RandomState;
+
+use super::log::{Log, Pair, read_packet};
+use super::places::Segments;
+use super::side::Head;
+use super::{Lost, SpoolError};
+use crate::packet::StreamId;
+use crate::time::Timestamp;
+
+/// Streams pinned at a time; each may come to hold two files.
+pub const MAX_PINNED: usize = 65_536;
+
+/// A table keyed by streams.
+pub(crate) type ByStream<V> = HashMap<StreamId, V, RandomState>;
+
+/// Run and number: the order in which segments are recycled.
+pub(crate) type SegmentKey = (u64, u32);
+
+/// What is known of a segment without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Ordinal of its first packet; the others follow one by one.
+    pub(crate) first: u64,
+    /// Packets.
+    pub(crate) count: u64,
+    /// Bytes of its files.
+    pub(crate) bytes: u64,
+    /// Captured bytes of its packets.
+    pub(crate) captured: u64,
+    /// Earliest and latest packet time.
+    pub(crate) span: (Timestamp, Timestamp),
+}
+
+/// Counts of a spool since it was opened.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets written.
+    pub packets: u64,
+    /// Their captured bytes.
+    pub bytes: u64,
+    /// Bytes on disk now, pins included.
+    pub on_disk: u64,
+    /// Segments now, those of earlier runs included.
+    pub segments: usize,
+    /// Recycled to make room.
+    pub overwritten: Lost,
+    /// Never written, since the disk was full or refused.
+    pub not_written: Lost,
+    /// Packets of pinned streams that were recycled because the pins' share was full.
+    pub pins_dropped: u64,
+    /// Streams open now.
+    pub open_streams: usize,
+}
+
+#[derive(Debug, Default)]
+struct Pin {
+    count: usize,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) segments: BTreeMap<SegmentKey, Segment>,
+    /// Last packet of each open stream of the current run.
+    pub(crate) open: ByStream<u64>,
+    pins: BTreeMap<(u64, StreamId), Pin>,
+    pub(crate) counts: Counts,
+    /// Readers of the current run's segments, told before one is deleted.
+    places: Vec<(u64, Arc<Segments>)>,
+}
+
+/// A spool's folder and state.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) dir: PathBuf,
+    max_pin_bytes: u64,
+    state: Mutex<State>,
+}
+
+impl Ring {
+    pub(crate) fn new(
+        dir: PathBuf,
+        max_pin_bytes: u64,
+        segments: BTreeMap<SegmentKey, Segment>,
+        pinned: Vec<(u64, StreamId, u64)>,
+    ) -> Ring {
+        let mut state = State {
+            segments,
+            ..State::default()
+        };
+        for (run, stream, bytes) in pinned {
+            state.pins.insert((run, stream), Pin { count: 0, bytes });
+        }
+        Ring {
+            dir,
+            max_pin_bytes,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Folder of a run.
+    pub(crate) fn run_dir(&self, run: u64) -> PathBuf {
+        run_dir(&self.dir, run)
+    }
+
+    /// Runs that have packets.
+    pub(crate) fn runs(&self) -> Vec<u64> {
+        let state = self.lock();
+        let mut runs: Vec<u64> = state.segments.keys().map(|(run, _)| *run).collect();
+        runs.extend(state.pins.keys().map(|(run, _)| *run));
+        runs.sort_unstable();
+        runs.dedup();
+        runs
+    }
+
+    /// The way to the bytes of a run, the same for all its readers.
+    pub(crate) fn places(&self, run: u64) -> Arc<Segments> {
+        let mut state = self.lock();
+        if let Some((_, places)) = state.places.iter().find(|(known, _)| *known == run) {
+            return places.clone();
+        }
+        let places = Arc::new(Segments::new(self.run_dir(run)));
+        state.places.push((run, places.clone()));
+        places
+    }
+
+    /// Counts now.
+    pub(crate) fn counts(&self) -> Counts {
+        let state = self.lock();
+        Counts {
+            on_disk: state.bytes() + state.pin_bytes(),
+            segments: state.segments.len(),
+            open_streams: state.open.len(),
+            ..state.counts
+        }
+    }
+
+    /// Deletes oldest segments, but never `keep`, until all together have at most `max_bytes`.
+    pub(crate) fn make_room(&self, max_bytes: u64, keep: SegmentKey) -> Result<(), SpoolError> {
+        while self.lock().bytes() > max_bytes {
+            if !self.recycle_oldest(keep)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest segment, packets of pinned streams moved out first; false when there is
+    /// none but `keep`.
+    pub(crate) fn recycle_oldest(&self, keep: SegmentKey) -> Result<bool, SpoolError> {
+        let mut state = self.lock();
+        let Some((key, segment)) = state.segments.first_key_value().map(|(k, s)| (*k, *s)) else {
+            return Ok(false);
+        };
+        if key == keep {
+            return Ok(false);
+        }
+        let pair = Segments::pair(&self.run_dir(key.0), key.1);
+        state.rescue_pinned(self, key.0, &pair);
+        state.segments.remove(&key);
+        state
+            .counts
+            .overwritten
+            .add(segment.count, segment.captured, segment.span);
+        for (_, places) in state.places.iter().filter(|(run, _)| *run == key.0) {
+            places.forget(key.1);
+        }
+        pair.remove()
+            .map_err(SpoolError::io("delete", &pair.data()))?;
+        if !state.segments.keys().any(|(run, _)| *run == key.0) && key.0 != keep.0 {
+            // Goes only when it is empty, so pins keep it.
+            let _ = fs::remove_dir(self.run_dir(key.0));
+        }
+        Ok(true)
+    }
+
+    /// Counts one more wish to keep a stream; false when there are too many pins.
+    pub(crate) fn pin(&self, run: u64, stream: StreamId) -> bool {
+        let mut state = self.lock();
+        if state.pins.len() >= MAX_PINNED && !state.pins.contains_key(&(run, stream)) {
+            return false;
+        }
+        state.pins.entry((run, stream)).or_default().count += 1;
+        true
+    }
+
+    /// Counts one wish less; the last one lets the kept packets go.
+    pub(crate) fn unpin(&self, run: u64, stream: StreamId) {
+        let mut state = self.lock();
+        let Some(pin) = state.pins.get_mut(&(run, stream)) else {
+            return;
+        };
+        pin.count = pin.count.saturating_sub(1);
+        if pin.count == 0 {
+            state.drop_pin(self, run, stream);
+        }
+    }
+
+    /// Lets the packets go that an earlier process kept and that nobody pinned since.
+    pub(crate) fn drop_unpinned(&self) -> usize {
+        let mut state = self.lock();
+        let idle: Vec<(u64, StreamId)> = state
+            .pins
+            .iter()
+            .filter(|(_, pin)| pin.count == 0)
+            .map(|(key, _)| *key)
+            .collect();
+        for (run, stream) in &idle {
+            state.drop_pin(self, *run, *stream);
+        }
+        idle.len()
+    }
+
+    /// Files that hold what was kept of a stream.
+    pub(crate) fn pin_pair(&self, run: u64, stream: StreamId) -> Pair {
+        pin_pair(&self.run_dir(run), stream)
+    }
+}
+
+impl State {
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.bytes).sum()
+    }
+
+    fn pin_bytes(&self) -> u64 {
+        self.pins.values().map(|pin| pin.bytes).sum()
+    }
+
+    /// The segment of `run` that holds a packet.
+    pub(crate) fn segment_of(&self, run: u64, ordinal: u64) -> Option<(SegmentKey, Segment)> {
+        // Ordinals rise with numbers, so the last segment that begins at or before it is the one;
+        // few segments and no index by ordinal: a binary search over numbers would need no gaps.
+        self.segments
+            .range((run, 0)..=(run, u32::MAX))
+            .rev()
+            .find(|(_, segment)| segment.first <= ordinal)
+            .filter(|(_, segment)| ordinal - segment.first < segment.count)
+            .map(|(key, segment)| (*key, *segment))
+    }
+
+    fn drop_pin(&mut self, ring: &Ring, run: u64, stream: StreamId) {
+        self.pins.remove(&(run, stream));
+        let _ = ring.pin_pair(run, stream).remove();
+    }
+
+    /// Moves packets of pinned streams out of a segment that is about to go. What cannot be moved
+    /// is counted; it never keeps the ring from turning.
+    fn rescue_pinned(&mut self, ring: &Ring, run: u64, segment: &Pair) {
+        let first = StreamId(0);
+        let last = StreamId(u64::MAX);
+        if self.pins.range((run, first)..=(run, last)).next().is_none() {
+            return;
+        }
+        let (Ok(mut side), Ok(data)) = (segment.read_side(), fs::File::open(segment.data())) else {
+            return;
+        };
+        let mut logs: ByStream<Log> = HashMap::default();
+        let mut bytes = Vec::new();
+        let mut index = 0;
+        while let Ok(Some(entry)) = side.next_entry(index) {
+            index += 1;
+            let Some(stream) = entry.stream_id() else {
+                continue;
+            };
+            if !self.pins.contains_key(&(run, stream)) {
+                continue;
+            }
+            let kept = (self.pin_bytes() < ring.max_pin_bytes)
+                .then(|| read_packet(&data, entry.position, entry.caplen, &mut bytes))
+                .and_then(Result::ok)
+                .and_then(|()| open_pin(&mut logs, ring, run, stream))
+                .map(|log| {
+                    let before = log.bytes();
+                    log.push(entry, &bytes);
+                    log.bytes() - before
+                });
+            match (kept, self.pins.get_mut(&(run, stream))) {
+                (Some(grown), Some(pin)) => pin.bytes += grown,
+                _ => self.counts.pins_dropped += 1,
+            }
+        }
+        for log in logs.values_mut() {
+            let packets = log.entries();
+            if log.commit().is_err() {
+                self.counts.pins_dropped += packets.saturating_sub(log.entries());
+            }
+        }
+    }
+}
+
+/// The log that keeps a pinned stream, reopened when an earlier segment left packets in it.
+fn open_pin<'l>(
+    logs: &'l mut ByStream<Log>,
+    ring: &Ring,
+    run: u64,
+    stream: StreamId,
+) -> Option<&'l mut Log> {
+    /// Pin files written to at once; each costs two descriptors while a segment is recycled.
+    const MAX_OPEN_PINS: usize = 128;
+    if !logs.contains_key(&stream) {
+        if logs.len() >= MAX_OPEN_PINS {
+            let done = logs.keys().next().copied()?;
+            logs.remove(&done)?.commit().ok()?;
+        }
+        let pair = ring.pin_pair(run, stream);
+        let log = match super::log::recover(&pair, false).ok()? {
+            Some(recovered) => Log::reopen(pair, &recovered).ok()?,
+            None => {
+                fs::create_dir_all(pair.data().parent()?).ok()?;
+                let head = Head {
+                    run,
+                    first: stream.0,
+                    number: 0,
+                };
+                Log::create(pair, head, "packets of one stream, kept from the ring").ok()?
+            }
+        };
+        logs.insert(stream, log);
+    }
+    logs.get_mut(&stream)
+}
+
+pub(crate) fn run_dir(dir: &Path, run: u64) -> PathBuf {
+    dir.join(format!("run-{run:010}"))
+}
+
+pub(crate) fn pin_pair(run_dir: &Path, stream: StreamId) -> Pair {
+    Pair::new(&run_dir.join("pins"), &format!("{:012}", stream.0))
+}
