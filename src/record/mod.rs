@@ -1,1 +1,39 @@
-//! x
+//! Recordings: which streams are kept, reels, manifests, and the outbox.
+//!
+//! In: batches with their items, wishes, look-backs from the spool. Out: sealed reels in a store:
+//! packets, then a manifest that says what they are and what is missing. Never: judgement by
+//! scripts, payload in messages, objects written twice.
+//!
+//! ```text
+//! items, packets ──▶ Recorder ──▶ lane (one a recording) ──▶ open reel ──▶ sealer ──▶ Outbox ──▶ Store
+//!                                      ▲ look-back
+//!                                    spool
+//! ```
+//!
+//! Every arrow to the right of the open reel survives kill -9: what is on its left of it is read
+//! back at the next start and goes on from there.
+
+pub mod journal;
+mod keys;
+mod lane;
+pub mod manifest;
+pub mod outbox;
+mod recorder;
+mod reel;
+mod seal;
+mod sealer;
+mod upload;
+mod wish;
+
+#[cfg(test)]
+mod tests;
+
+pub use keys::PREFIX;
+pub use lane::MAX_TAKEN;
+pub use outbox::Outbox;
+pub use recorder::{
+    DEFAULT_OPEN_BYTES, Options, ReadCoverage, Recorder, RecorderError, SaveState, Status,
+};
+pub use reel::{STATE_MAGIC, parse_state};
+pub use seal::{ENTERPRISE, FRAME_BYTES};
+pub use wish::{Format, MAX_RECORDINGS, Retention, Sealing, Wish};

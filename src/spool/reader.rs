@@ -82,6 +82,19 @@ impl Reader {
         self.ring.lock().open.contains_key(&stream)
     }
 
+    /// Ordinal of a stream's last packet so far; `None` when it is unknown, or when the lists of
+    /// ended streams do not have it.
+    ///
+    /// # Errors
+    /// When a list cannot be read.
+    pub fn last(&self, stream: StreamId) -> Result<Option<u64>, SpoolError> {
+        let open = self.ring.lock().open.get(&stream).copied();
+        match open {
+            Some(last) => Ok(Some(last)),
+            None => self.end_of(stream),
+        }
+    }
+
     /// Keeps a stream when its segments are recycled, until [`Reader::unpin`] was called as often;
     /// false when there are too many pins already.
     pub fn pin(&self, stream: StreamId) -> bool {
@@ -182,12 +195,7 @@ impl Reader {
         {
             return Ok(Chain::Whole(Vec::new()));
         }
-        let open = self.ring.lock().open.get(&stream).copied();
-        let last = match open {
-            Some(last) => Some(last),
-            None => self.end_of(stream)?,
-        };
-        let Some(mut at) = last else {
+        let Some(mut at) = self.last(stream)? else {
             return Ok(Chain::Search);
         };
         let mut entries = Vec::new();

@@ -1,0 +1,333 @@
+//! The manifest of a reel: what it holds, what was lost, and its place in the node's chain.
+//!
+//! In: counts and hashes from sealing, receipts from uploading. Out: JSON. Never: packets.
+//! Manifests of one node form a chain for each destination: each holds the SHA-256 of the one
+//! before it, the first of a run that of the last one of the run before.
+//!
+//! ```text
+//! {"format":1,"kind":"reel","recording":"errors","kfl":"http and response.status == 500",
+//!  "cluster":"c","node":"n","run":1700000000,"sequence":7,"sealed":"2023-…Z","why":"age",
+//!  "from":"2023-…Z","to":"2023-…Z","counts":{"packets":9,"bytes":1000,"streams":1,"items":2,…},
+//!  "parts":[{"role":"packets","key":"reels/…","size":700,"sha256":"…","version":"…","lock":{…}}],
+//!  "coverage":{"kernel_dropped":{"packets":0,…}},"previous":{"sha256":"…","key":"…","run":…},
+//!  "tapedeck":"0.1.0","remarks":[]}
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{LockMode, LockState};
+use crate::time::Timestamp;
+
+/// Version of the format; a reader refuses a later one.
+pub const FORMAT: u32 = 1;
+
+/// Longest manifest that is read.
+pub const MAX_MANIFEST_BYTES: u64 = 16 << 20;
+
+/// What a sealed reel, or a time without one, was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Reel or heartbeat.
+    pub kind: Kind,
+    /// The recording.
+    pub recording: String,
+    /// The query in force.
+    pub kfl: String,
+    /// The cluster.
+    pub cluster: String,
+    /// The node.
+    pub node: String,
+    /// The run: its Unix start second.
+    pub run: u64,
+    /// Number within the run.
+    pub sequence: u64,
+    /// When it was sealed, RFC 3339.
+    pub sealed: String,
+    /// Why it was sealed: `age`, `size`, `stop`, `start`, `hourly`, `removed`, `asked`, `restart`.
+    pub why: String,
+    /// Time of the first packet, RFC 3339; for a heartbeat the start of the time it covers.
+    pub from: Option<String>,
+    /// Time of the last packet; for a heartbeat the end of that time.
+    pub to: Option<String>,
+    /// What it holds.
+    pub counts: Counts,
+    /// The objects it consists of; none for a heartbeat.
+    pub parts: Vec<Part>,
+    /// Packets that were captured or on the wire and are in no reel, by reason, since the run
+    /// began: two manifests of a run differ by what happened between them.
+    pub coverage: Coverage,
+    /// The manifest before it on this node and destination.
+    pub previous: Option<Previous>,
+    /// Version of the writer.
+    pub tapedeck: String,
+    /// Sentences about what is not as it should be.
+    pub remarks: Vec<String>,
+}
+
+impl Manifest {
+    /// As it is stored: JSON, one line, and a line end.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("strings, numbers and lists have a JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// When it is no JSON of this shape, or of a later format.
+    pub fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        if manifest.format > FORMAT {
+            return Err(ManifestError::Later(manifest.format));
+        }
+        Ok(manifest)
+    }
+}
+
+/// Why a manifest cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// No JSON, or of another shape.
+    #[error("not a manifest: {0}")]
+    Json(serde_json::Error),
+    /// Written by a later tapedeck.
+    #[error("the manifest has format {0}, written by a later tapedeck; update this one")]
+    Later(u32),
+}
+
+/// What a manifest stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Packets.
+    Reel,
+    /// A sign of life: nothing need have matched.
+    Heartbeat,
+}
+
+/// Counts of a reel.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Counts {
+    /// Packets.
+    pub packets: u64,
+    /// Their captured bytes.
+    pub bytes: u64,
+    /// Streams with packets in it.
+    pub streams: u64,
+    /// Streams that began in an earlier reel.
+    pub continued: u64,
+    /// Items seen on these streams since they were taken.
+    pub items: u64,
+}
+
+/// One object of a reel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// What it holds: `packets`.
+    pub role: String,
+    /// Its key, below the destination.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+    /// MIME type.
+    pub content_type: String,
+    /// Version to read; `None` where the store keeps none.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Lock as read back after the upload.
+    #[serde(default)]
+    pub lock: LockNote,
+    /// Independent zstd frames, in order; none when it is not compressed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<Frame>,
+}
+
+/// One independent piece of a compressed part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frame {
+    /// Offset of its first byte in the part.
+    pub offset: u64,
+    /// Bytes in the part.
+    pub size: u64,
+    /// Bytes when decompressed.
+    pub plain: u64,
+    /// Packets in it.
+    pub packets: u64,
+    /// Earliest packet time, nanoseconds since 1970; 0 without packets.
+    pub from: i64,
+    /// Latest packet time.
+    pub to: i64,
+}
+
+/// What is known of an object's lock.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LockNote {
+    /// Locked, not locked, or not verified.
+    pub state: Lockedness,
+    /// `GOVERNANCE` or `COMPLIANCE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Until when, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Whether an object is locked.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lockedness {
+    /// Read back: it is.
+    Locked,
+    /// Read back: it is not.
+    NotLocked,
+    /// Not read back.
+    #[default]
+    NotVerified,
+}
+
+impl From<LockState> for LockNote {
+    fn from(state: LockState) -> LockNote {
+        match state {
+            LockState::Locked(lock) => LockNote {
+                state: Lockedness::Locked,
+                mode: Some(
+                    match lock.mode {
+                        LockMode::Governance => "GOVERNANCE",
+                        LockMode::Compliance => "COMPLIANCE",
+                    }
+                    .to_owned(),
+                ),
+                until: Some(lock.until.to_string()),
+            },
+            LockState::NotLocked => LockNote {
+                state: Lockedness::NotLocked,
+                ..LockNote::default()
+            },
+            LockState::NotVerified => LockNote::default(),
+        }
+    }
+}
+
+/// Packets missing for one reason.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Covered {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes, where known.
+    pub bytes: u64,
+    /// First time it happened, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Last time it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+impl Covered {
+    /// Packets of a time span.
+    pub fn new(packets: u64, bytes: u64, span: Option<(Timestamp, Timestamp)>) -> Covered {
+        Covered {
+            packets,
+            bytes,
+            from: span.map(|(from, _)| from.to_string()),
+            to: span.map(|(_, to)| to.to_string()),
+        }
+    }
+}
+
+/// What is missing, by reason (`kernel_dropped`, `spool_overwritten`, ...).
+pub type Coverage = BTreeMap<String, Covered>;
+
+/// The manifest before another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Previous {
+    /// Its SHA-256, hexadecimal.
+    pub sha256: String,
+    /// Its key.
+    pub key: String,
+    /// Its run.
+    pub run: u64,
+}
+
+#[cfg(test)]
+pub(crate) fn sample() -> Manifest {
+    Manifest {
+        format: FORMAT,
+        kind: Kind::Reel,
+        recording: "errors".into(),
+        kfl: "http".into(),
+        cluster: "c".into(),
+        node: "n".into(),
+        run: 1,
+        sequence: 2,
+        sealed: Timestamp::from_secs(9, 0).to_string(),
+        why: "age".into(),
+        from: None,
+        to: None,
+        counts: Counts::default(),
+        parts: Vec::new(),
+        coverage: Coverage::new(),
+        previous: None,
+        tapedeck: "0.1.0".into(),
+        remarks: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_reads_back() {
+        let mut manifest = sample();
+        manifest.parts.push(Part {
+            role: "packets".into(),
+            key: "k".into(),
+            size: 5,
+            sha256: "00".into(),
+            content_type: "x".into(),
+            version: Some("v".into()),
+            lock: LockState::Locked(crate::store::Lock {
+                mode: LockMode::Governance,
+                until: Timestamp::from_secs(99, 0),
+            })
+            .into(),
+            frames: Vec::new(),
+        });
+        manifest
+            .coverage
+            .insert("kernel_dropped".into(), Covered::new(3, 0, None));
+        assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn a_later_format_is_refused_by_name() {
+        let mut manifest = sample();
+        manifest.format = 7;
+        let error = Manifest::parse(&manifest.to_bytes()).unwrap_err();
+        assert!(error.to_string().contains("format 7"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_parsing_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Manifest::parse(&bytes);
+        }
+    }
+}

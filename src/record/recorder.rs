@@ -1,0 +1,512 @@
+//! The recorder: decides which streams are kept, and keeps them.
+//!
+//! In: wishes, and from one thread batches with their items in order. Out: sealed reels in the
+//! outbox. Never: a script's judgement (design D15), packets of streams that nobody asked for.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+
+use super::lane::{Around, Lane, Stats};
+use super::manifest::{Coverage, Covered};
+use super::outbox::Outbox;
+use super::reel::Closed;
+use super::seal::Occasion;
+use super::sealer::{Job, Sealer};
+use super::wish::{MAX_RECORDINGS, Wish};
+use crate::item::Item;
+use crate::packet::{SharedBatch, StreamId, StreamName};
+use crate::spool;
+use crate::time::{Clock, Timestamp};
+
+/// Sentences kept for whoever asks next.
+const MAX_WARNINGS: usize = 32;
+
+/// Saves the state of a stream's dissector; `None` when it has none to go on with.
+pub type SaveState = dyn Fn(StreamName) -> Option<Vec<u8>> + Send + Sync;
+
+/// Says what was lost so far, by reason, outside spool and recorder.
+pub type ReadCoverage = dyn Fn() -> Coverage + Send + Sync;
+
+/// How the recorder is set up.
+pub struct Options {
+    /// Folder of open reels; made when missing.
+    pub dir: PathBuf,
+    /// The run: its Unix start second.
+    pub run: u64,
+    /// Name of the node.
+    pub node: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Names of the source's interfaces, by number.
+    pub interfaces: Vec<String>,
+    /// Bytes that open reels, and closed ones that are not sealed yet, may have together.
+    pub max_open_bytes: u64,
+    /// Time between two signs of life of a recording.
+    pub heartbeat: Duration,
+    /// Losses of capture and dissection, for the manifests.
+    pub coverage: Option<Arc<ReadCoverage>>,
+    /// Dissector states for streams that go on in a new reel.
+    pub save_state: Option<Arc<SaveState>>,
+    /// Sentences that each manifest of the run carries.
+    pub remarks: Vec<String>,
+}
+
+impl Options {
+    /// A recorder in `dir` with the defaults.
+    pub fn new(dir: impl Into<PathBuf>, run: u64, node: &str, cluster: &str) -> Options {
+        Options {
+            dir: dir.into(),
+            run,
+            node: node.to_owned(),
+            cluster: cluster.to_owned(),
+            interfaces: Vec::new(),
+            max_open_bytes: DEFAULT_OPEN_BYTES,
+            heartbeat: Duration::from_secs(3600),
+            coverage: None,
+            save_state: None,
+            remarks: Vec::new(),
+        }
+    }
+
+    pub(crate) fn occasion(
+        &self,
+        why: &'static str,
+        now: Timestamp,
+        spool: Option<&spool::Reader>,
+        stats: &Stats,
+    ) -> Occasion {
+        let mut coverage = self
+            .coverage
+            .as_ref()
+            .map(|read| read())
+            .unwrap_or_default();
+        if let Some(spool) = spool {
+            let counts = spool.counts();
+            for (reason, lost) in [
+                ("spool_overwritten", counts.overwritten),
+                ("spool_not_written", counts.not_written),
+            ] {
+                if lost.packets > 0 {
+                    let lost = Covered::new(lost.packets, lost.bytes, lost.span);
+                    coverage.insert(reason.to_owned(), lost);
+                }
+            }
+        }
+        if stats.not_written > 0 {
+            let lost = Covered::new(stats.not_written, 0, None);
+            coverage.insert("recording_not_written".to_owned(), lost);
+        }
+        let mut remarks = self.remarks.clone();
+        if stats.undecided > 0 {
+            remarks.push(format!(
+                "{} streams were kept because the query could not be decided in time",
+                stats.undecided
+            ));
+        }
+        if stats.refused > 0 {
+            remarks.push(format!(
+                "{} streams were not kept because too many were followed at once",
+                stats.refused
+            ));
+        }
+        Occasion {
+            why,
+            now,
+            coverage,
+            remarks,
+        }
+    }
+}
+
+/// The open reels' part of the default `tap.storageLimit` of 5 GiB.
+pub const DEFAULT_OPEN_BYTES: u64 = 1 << 30;
+
+/// What a recording is and did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// The query in force.
+    pub kfl: String,
+    /// URL of the store.
+    pub destination: String,
+    /// Streams taken.
+    pub streams: u64,
+    /// Streams followed now.
+    pub open_streams: usize,
+    /// Packets recorded.
+    pub packets: u64,
+    /// Their captured bytes.
+    pub bytes: u64,
+    /// Reels sealed.
+    pub reels: u64,
+    /// Packets in the open reel.
+    pub open_packets: u64,
+    /// Since when the open reel holds packets.
+    pub open_since: Option<Timestamp>,
+    /// When an item last made it take a stream.
+    pub last_match: Option<Timestamp>,
+    /// Streams taken because the query met its bound.
+    pub undecided: u64,
+    /// Streams not taken because too many are followed.
+    pub refused: u64,
+    /// Packets of taken streams that could not be written.
+    pub not_written: u64,
+    /// What went wrong last, one sentence.
+    pub error: Option<String>,
+}
+
+/// All recordings of a process.
+pub struct Recorder {
+    options: Options,
+    open_dir: PathBuf,
+    spool: Option<spool::Reader>,
+    clock: Arc<dyn Clock>,
+    sealer: Sealer,
+    lanes: Vec<Lane>,
+    sequence: u64,
+    next: u64,
+    warnings: Vec<String>,
+}
+
+/// Why the recorder cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep open reels in {path}: {error}")]
+pub struct RecorderError {
+    path: String,
+    error: io::Error,
+}
+
+impl Recorder {
+    /// Opens the recorder and seals what an earlier process left open, under its old run.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn open(
+        options: Options,
+        spool: Option<spool::Reader>,
+        clock: Arc<dyn Clock>,
+        outbox: Arc<Outbox>,
+    ) -> Result<Recorder, RecorderError> {
+        let open_dir = options.dir.join("open");
+        let failed = |error| RecorderError {
+            path: open_dir.display().to_string(),
+            error,
+        };
+        fs::create_dir_all(&open_dir).map_err(failed)?;
+        let mut left: Vec<PathBuf> = fs::read_dir(&open_dir)
+            .map_err(failed)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        left.sort();
+        let sealer = Sealer::start(outbox.clone()).map_err(failed)?;
+        let mut recorder = Recorder {
+            options,
+            open_dir: open_dir.clone(),
+            spool,
+            clock,
+            sealer,
+            lanes: Vec::new(),
+            sequence: 0,
+            next: 0,
+            warnings: Vec::new(),
+        };
+        for folder in left {
+            recorder.adopt(folder, &outbox).map_err(failed)?;
+        }
+        Ok(recorder)
+    }
+
+    fn adopt(&mut self, folder: PathBuf, outbox: &Outbox) -> io::Result<()> {
+        let id = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        // Sealed already: only the deletion of the open files was cut short.
+        let closed = if outbox.knows(&id) {
+            None
+        } else {
+            Closed::adopt(&folder, self.spool.as_ref())?
+        };
+        let Some(closed) = closed else {
+            return fs::remove_dir_all(&folder);
+        };
+        if closed.head.run == self.options.run {
+            self.sequence = self.sequence.max(closed.head.sequence + 1);
+        }
+        self.warn(format!(
+            "the recording {} of the run {} was not ended: what it held is sealed now",
+            closed.head.recording, closed.head.run
+        ));
+        let spool = self.spool.as_ref();
+        let now = self.clock.now();
+        let mut occasion = self
+            .options
+            .occasion("restart", now, spool, &Stats::default());
+        occasion.coverage.clear();
+        occasion
+            .remarks
+            .push("sealed after the recording process ended without notice".to_owned());
+        self.sealer.add(Job::Reel {
+            bytes: closed.pair().bytes(),
+            closed,
+            occasion,
+        });
+        Ok(())
+    }
+
+    /// Makes the recordings those of `wishes`: new ones begin, changed ones go on with the new
+    /// query, missing ones end and are sealed. Answers a sentence for each change.
+    pub fn set(&mut self, wishes: Vec<Wish>) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let mut wished: Vec<Wish> = Vec::new();
+        for wish in wishes {
+            if wished.iter().any(|known| known.name == wish.name) {
+                said.push(format!(
+                    "a second recording called {} is left out; give it another name",
+                    wish.name
+                ));
+            } else if wished.len() >= MAX_RECORDINGS {
+                said.push(format!(
+                    "the recording {} is left out; there can be {MAX_RECORDINGS} at a time",
+                    wish.name
+                ));
+            } else {
+                wished.push(wish);
+            }
+        }
+        let (mut kept, gone): (Vec<Lane>, Vec<Lane>) = lanes
+            .drain(..)
+            .partition(|lane| wished.iter().any(|wish| wish.name == lane.wish.name));
+        for lane in gone {
+            said.push(self.end(lane, "removed"));
+        }
+        for wish in wished {
+            match kept.iter_mut().find(|lane| lane.wish.name == wish.name) {
+                Some(lane) => said.extend(self.change(lane, wish)),
+                None => {
+                    said.push(format!(
+                        "the recording {} is on: {} to {}",
+                        wish.name, wish.query, wish.destination
+                    ));
+                    let mut lane = Lane::new(wish, self.clock.now());
+                    self.with(|around| lane.heartbeat("start", around));
+                    kept.push(lane);
+                }
+            }
+        }
+        self.lanes = kept;
+        said
+    }
+
+    fn change(&mut self, lane: &mut Lane, wish: Wish) -> Option<String> {
+        if lane.wish.is_like(&wish) {
+            lane.wish = wish;
+            return None;
+        }
+        let said = format!(
+            "the recording {} follows its new settings: {} to {}",
+            wish.name, wish.query, wish.destination
+        );
+        // What is open says itself what it was for; what follows is for the new wish.
+        lane.wish = wish;
+        self.close(lane, "changed");
+        self.with(|around| lane.heartbeat("changed", around));
+        Some(said)
+    }
+
+    fn end(&mut self, mut lane: Lane, why: &'static str) -> String {
+        let open = lane.reel.as_ref().map_or(0, |reel| reel.packets());
+        lane.forget_all();
+        self.close(&mut lane, why);
+        self.with(|around| lane.heartbeat("stop", around));
+        let stats = &lane.stats;
+        format!(
+            "the recording {} is off: {open} packets that were open are sealed for upload; in all \
+             it recorded {} streams with {} packets and {} bytes",
+            lane.wish.name, stats.streams, stats.packets, stats.bytes
+        )
+    }
+
+    /// Takes a stream on somebody's word, with its look-back; `None` as `recording` is the only
+    /// one. False when there is no such recording, or it has the stream already.
+    pub fn take(&mut self, name: StreamName, recording: Option<&str>) -> bool {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let room = self.room(&lanes);
+        let lane = match recording {
+            Some(recording) => lanes.iter_mut().find(|lane| lane.wish.name == recording),
+            None if lanes.len() == 1 => lanes.first_mut(),
+            None => None,
+        };
+        let taken = lane.is_some_and(|lane| {
+            let mut around = self.around(room);
+            let taken = lane.take(name, &mut around);
+            lane.commit();
+            taken
+        });
+        self.lanes = lanes;
+        taken
+    }
+
+    /// Takes the packets of a batch and the items that they completed; called in batch order, after
+    /// the spool has the batch.
+    pub fn on_batch(&mut self, batch: &SharedBatch, items: &[Item]) {
+        if let Some(first) = batch.packets.first() {
+            self.next = first.ordinal;
+        }
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let adopted: HashMap<u64, StreamId, RandomState> = batch.adopted.iter().copied().collect();
+        let mut room = self.room(&lanes);
+        for lane in &mut lanes {
+            let mut around = self.around(room);
+            for item in items {
+                lane.consider(item, &mut around);
+            }
+            lane.add_batch(batch, &adopted, &mut around);
+            room = around.room;
+            lane.commit();
+            lane.end_streams(batch);
+        }
+        if let Some(last) = batch.packets.last() {
+            self.next = last.ordinal + 1;
+        }
+        let now = self.clock.now();
+        for lane in &mut lanes {
+            if lane.is_due(now) == Some("size") {
+                self.close(lane, "size");
+            }
+        }
+        self.lanes = lanes;
+    }
+
+    /// Seals what is due by age and gives signs of life; to be called about every second, with the
+    /// time that the recorder's clock shows.
+    pub fn tick(&mut self, now: Timestamp) {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        for lane in &mut lanes {
+            if let Some(why) = lane.is_due(now) {
+                self.close(lane, why);
+            }
+            if now.since(lane.alive_at) >= self.options.heartbeat {
+                self.with(|around| lane.heartbeat("hourly", around));
+            }
+            if let Some(sentence) = lane.quiet(now) {
+                self.warn(sentence);
+            }
+        }
+        self.lanes = lanes;
+    }
+
+    /// Seals the open reel of a recording, or of all; answers how many reels had packets.
+    pub fn seal(&mut self, recording: Option<&str>, why: &'static str) -> usize {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let mut sealed = 0;
+        for lane in &mut lanes {
+            if recording.is_none_or(|recording| lane.wish.name == recording) {
+                sealed += usize::from(self.close(lane, why));
+            }
+        }
+        self.lanes = lanes;
+        sealed
+    }
+
+    /// Ends all recordings: seals what is open, gives a last sign of life, and waits until all of
+    /// it is in the outbox. Answers a sentence for each.
+    pub fn finish(&mut self) -> Vec<String> {
+        let lanes = std::mem::take(&mut self.lanes);
+        let said = lanes
+            .into_iter()
+            .map(|lane| self.end(lane, "stop"))
+            .collect();
+        self.sealer.finish();
+        said
+    }
+
+    /// What each recording is and did.
+    pub fn status(&self) -> Vec<Status> {
+        let progress = self.sealer.progress();
+        self.lanes
+            .iter()
+            .map(|lane| {
+                let stats = &lane.stats;
+                let reel = lane.reel.as_ref();
+                Status {
+                    name: lane.wish.name.clone(),
+                    kfl: lane.wish.query.text().to_owned(),
+                    destination: lane.wish.destination.clone(),
+                    streams: stats.streams,
+                    open_streams: lane.open_streams(),
+                    packets: stats.packets,
+                    bytes: stats.bytes,
+                    reels: progress.sealed.get(&lane.wish.name).copied().unwrap_or(0),
+                    open_packets: reel.map_or(0, |reel| reel.packets()),
+                    open_since: reel.and_then(|reel| reel.since),
+                    last_match: stats.last_match,
+                    undecided: stats.undecided,
+                    refused: stats.refused,
+                    not_written: stats.not_written,
+                    error: stats.error.clone().or_else(|| progress.error.clone()),
+                }
+            })
+            .collect()
+    }
+
+    /// Whether no stream is followed and nothing is open.
+    pub fn is_idle(&self) -> bool {
+        self.lanes
+            .iter()
+            .all(|lane| lane.is_idle() && lane.reel.is_none())
+    }
+
+    /// Sentences about trouble since the last call, for console and dashboard.
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Bytes that the open reels of `lanes` may still grow by.
+    fn room(&self, lanes: &[Lane]) -> u64 {
+        let reels = lanes.iter().filter_map(|lane| lane.reel.as_ref());
+        let open: u64 = reels.map(|reel| reel.bytes()).sum();
+        let used = open + self.sealer.progress().waiting_bytes;
+        self.options.max_open_bytes.saturating_sub(used)
+    }
+
+    fn around(&mut self, room: u64) -> Around<'_> {
+        Around {
+            options: &self.options,
+            open_dir: &self.open_dir,
+            spool: self.spool.as_ref(),
+            sequence: &mut self.sequence,
+            now: self.clock.now(),
+            next: self.next,
+            room,
+        }
+    }
+
+    fn with(&mut self, make: impl FnOnce(&mut Around<'_>) -> Job) {
+        let job = make(&mut self.around(0));
+        self.sealer.add(job);
+    }
+
+    fn close(&mut self, lane: &mut Lane, why: &'static str) -> bool {
+        let job = lane.close(why, &mut self.around(0));
+        let had_packets = job.is_some();
+        if let Some(job) = job {
+            self.sealer.add(job);
+        }
+        had_packets
+    }
+
+    fn warn(&mut self, sentence: String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(sentence);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! An open reel: the packets of a recording that are not sealed yet, in a folder of their own.
+//!
+//! In: takes and packets. Out: a savefile with its side file and journal, whole up to the last
+//! commit whatever happens to the process. Never: sealing itself (see `seal`).
+//!
+//! ```text
+//! <dir>/open/<run>-<sequence>/packets.pcapng, packets.side   a pair of the spool's kind
+//!                             takes.journal                  see `journal`
+//!                             states                         saved dissector states, whole records
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::journal::{self, Head, Journal, Take};
+use crate::packet::StreamName;
+use crate::spool::{self, Entry, Log, Pair};
+use crate::time::Timestamp;
+
+/// Uncommitted bytes after which a long look-back is handed to the system.
+const COMMIT_BYTES: u64 = 1 << 20;
+
+/// Names of addresses noted for one reel; Wireshark reads them all at once.
+const MAX_NAMES: usize = 16_384;
+
+/// Saved states of one reel together.
+const MAX_STATE_BYTES: u64 = 64 << 20;
+
+/// First bytes of a custom block that holds a stream's saved state, with the format's version.
+///
+/// Behind it: stream number u64, length of the stream's name u16, the name, length of the state
+/// u32, the state. Integers are little-endian.
+pub const STATE_MAGIC: &[u8; 16] = b"tapedeck state 1";
+
+/// A reel that packets are added to.
+#[derive(Debug)]
+pub(crate) struct OpenReel {
+    folder: PathBuf,
+    head: Head,
+    log: Log,
+    journal: Journal,
+    committed_at: u64,
+    /// Items seen on its streams.
+    pub(crate) items: u64,
+    /// Streams taken for it, those carried over apart.
+    pub(crate) streams: u64,
+    /// Captured bytes of its packets.
+    pub(crate) captured: u64,
+    /// When its first packet was added, on the recorder's clock.
+    pub(crate) since: Option<Timestamp>,
+    names: BTreeMap<IpAddr, String>,
+}
+
+impl OpenReel {
+    /// Opens a reel in a folder below `dir`.
+    pub(crate) fn create(dir: &Path, head: Head) -> io::Result<OpenReel> {
+        let folder = dir.join(head.id());
+        fs::create_dir_all(&folder)?;
+        let made = OpenReel::fill(&folder, head);
+        if made.is_err() {
+            let _ = fs::remove_dir_all(&folder);
+        }
+        made
+    }
+
+    fn fill(folder: &Path, head: Head) -> io::Result<OpenReel> {
+        let journal = Journal::create(&folder.join("takes.journal"), &head)?;
+        let side = spool::Head {
+            run: head.run,
+            first: 0,
+            number: 0,
+        };
+        let comment = format!("open reel of the recording {}", head.recording);
+        let log = Log::create(pair(folder), side, &comment)?;
+        Ok(OpenReel {
+            committed_at: log.bytes(),
+            folder: folder.to_owned(),
+            head,
+            log,
+            journal,
+            items: 0,
+            streams: 0,
+            captured: 0,
+            since: None,
+            names: BTreeMap::new(),
+        })
+    }
+
+    /// Writes takes down, before any of their packets is added.
+    pub(crate) fn take(&mut self, takes: &[Take]) -> io::Result<()> {
+        self.journal.takes(takes.iter())?;
+        self.streams += takes.iter().filter(|take| !take.carried).count() as u64;
+        Ok(())
+    }
+
+    /// Keeps the state with which the dissector of a carried stream goes on.
+    pub(crate) fn state(&mut self, name: StreamName, state: &[u8]) -> io::Result<()> {
+        let record = state_record(name, state);
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("states"))?;
+        let length = u32::try_from(record.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes();
+        if file.metadata()?.len() + record.len() as u64 > MAX_STATE_BYTES {
+            return Ok(());
+        }
+        file.write_all(&[&length, record.as_slice()].concat())
+    }
+
+    /// Adds a packet; it is in the files after the next commit.
+    pub(crate) fn push(&mut self, entry: Entry, bytes: &[u8], now: Timestamp) -> io::Result<()> {
+        self.since.get_or_insert(now);
+        let written = self.log.push(entry, bytes);
+        self.captured += u64::from(written.caplen);
+        if self.log.bytes() - self.committed_at > COMMIT_BYTES {
+            return self.commit();
+        }
+        Ok(())
+    }
+
+    /// Hands what was added to the system.
+    pub(crate) fn commit(&mut self) -> io::Result<()> {
+        let done = self.log.commit();
+        self.committed_at = self.log.bytes();
+        done
+    }
+
+    /// Notes the name of an address.
+    pub(crate) fn name(&mut self, ip: IpAddr, name: &str) {
+        if !name.is_empty() && self.names.len() < MAX_NAMES {
+            self.names.entry(ip).or_insert_with(|| name.to_owned());
+        }
+    }
+
+    /// Packets in it.
+    pub(crate) fn packets(&self) -> u64 {
+        self.log.entries()
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// Ends adding: what sealing needs, or nothing when it holds no packet and is deleted.
+    pub(crate) fn close(mut self) -> Option<Closed> {
+        let _ = self.commit();
+        if self.packets() == 0 {
+            let _ = fs::remove_dir_all(&self.folder);
+            return None;
+        }
+        Some(Closed {
+            folder: self.folder,
+            head: self.head,
+            items: self.items,
+            names: self.names,
+        })
+    }
+}
+
+/// A reel that no packet is added to any more, waiting to be sealed.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) folder: PathBuf,
+    pub(crate) head: Head,
+    pub(crate) items: u64,
+    pub(crate) names: BTreeMap<IpAddr, String>,
+}
+
+impl Closed {
+    /// Its packets.
+    pub(crate) fn pair(&self) -> Pair {
+        pair(&self.folder)
+    }
+
+    /// What was taken for it.
+    pub(crate) fn takes(&self) -> io::Result<Vec<Take>> {
+        let journal = journal::read(&self.folder.join("takes.journal"))?;
+        Ok(journal.map(|(_, takes)| takes).unwrap_or_default())
+    }
+
+    /// Saved states, each the data of a custom block; a torn tail is left out.
+    pub(crate) fn states(&self) -> io::Result<Vec<Vec<u8>>> {
+        let file = match File::open(self.folder.join("states")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_STATE_BYTES).read_to_end(&mut bytes)?;
+        let mut rest = bytes.as_slice();
+        let mut states = Vec::new();
+        while let Some((length, tail)) = rest.split_first_chunk::<4>()
+            && let Some((state, tail)) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)
+        {
+            states.push(state.to_vec());
+            rest = tail;
+        }
+        Ok(states)
+    }
+
+    /// Finds a reel that an earlier process left open, torn tails cut, and adds what the spool
+    /// still has of its streams; `None` when nothing of it is usable.
+    pub(crate) fn adopt(
+        folder: &Path,
+        spool: Option<&spool::Reader>,
+    ) -> io::Result<Option<Closed>> {
+        let Some((head, takes)) = read_journal(folder)? else {
+            return Ok(None);
+        };
+        let recovered = spool::recover(&pair(folder), false)?;
+        let old = spool.and_then(|spool| spool.of_run(head.run));
+        if let Some(old) = old
+            && !takes.is_empty()
+        {
+            let mut log = match &recovered {
+                Some(recovered) => Log::reopen(pair(folder), recovered)?,
+                None => Log::create(
+                    pair(folder),
+                    spool::Head {
+                        run: head.run,
+                        first: 0,
+                        number: 0,
+                    },
+                    "",
+                )?,
+            };
+            complete(&mut log, &takes, &old)?;
+            if log.entries() == 0 {
+                return Ok(None);
+            }
+        } else if recovered.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Closed {
+            folder: folder.to_owned(),
+            head,
+            items: 0,
+            names: BTreeMap::new(),
+        }))
+    }
+}
+
+fn read_journal(folder: &Path) -> io::Result<Option<(Head, Vec<Take>)>> {
+    match journal::read(&folder.join("takes.journal")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other,
+    }
+}
+
+/// Adds the packets of taken streams that the spool has and the killed process had not copied yet.
+fn complete(log: &mut Log, takes: &[Take], old: &spool::Reader) -> io::Result<()> {
+    let mut have = std::collections::HashSet::with_hasher(ahash::RandomState::new());
+    let mut side = log.pair().read_side()?;
+    let mut index = 0;
+    while let Some(entry) = side.next_entry(index)? {
+        have.insert(entry.ordinal);
+        index += 1;
+    }
+    let mut pending = log.bytes();
+    for take in takes {
+        let Some(name) = take.name() else { continue };
+        let packets = old
+            .stream(name.stream, None)
+            .map_err(io::Error::other)?
+            .filter_map(Result::ok);
+        for packet in packets {
+            if packet.entry.ordinal >= take.ordinal && have.insert(packet.entry.ordinal) {
+                log.push(packet.entry, &packet.bytes);
+            }
+            if log.bytes() - pending > COMMIT_BYTES {
+                log.commit()?;
+                pending = log.bytes();
+            }
+        }
+    }
+    log.commit()
+}
+
+fn pair(folder: &Path) -> Pair {
+    Pair::new(folder, "packets")
+}
+
+fn state_record(name: StreamName, state: &[u8]) -> Vec<u8> {
+    let text = name.to_string();
+    let mut record = STATE_MAGIC.to_vec();
+    record.extend_from_slice(&name.stream.0.to_le_bytes());
+    record.extend_from_slice(&u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
+    record.extend_from_slice(text.as_bytes());
+    record.extend_from_slice(&u32::try_from(state.len()).unwrap_or(u32::MAX).to_le_bytes());
+    record.extend_from_slice(state);
+    record
+}
+
+/// Reads a saved state out of the data of a custom block: the stream's name in the run that wrote
+/// it, and the state; `None` when the block holds something else.
+pub fn parse_state(data: &[u8]) -> Option<(StreamName, &[u8])> {
+    let rest = data.strip_prefix(STATE_MAGIC)?;
+    let (_, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (state, _) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((StreamName::parse(std::str::from_utf8(name).ok()?)?, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::{StreamId, Transport};
+
+    #[test]
+    fn a_state_reads_back_with_padding_behind_it() {
+        let name = StreamName {
+            stream: StreamId(7),
+            transport: Transport::Tcp,
+        };
+        let mut record = state_record(name, b"abc");
+        record.extend_from_slice(&[0; 3]);
+        assert_eq!(parse_state(&record), Some((name, b"abc".as_slice())));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_a_state_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = parse_state(&[STATE_MAGIC.as_slice(), &bytes].concat());
+        }
+    }
+}

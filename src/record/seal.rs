@@ -1,0 +1,386 @@
+//! Sealing: an open reel becomes objects with names, hashes and a manifest.
+//!
+//! In: the folder of a closed reel. Out: a parcel for the outbox: parts ordered by ordinal, each
+//! packet once, synced. Never: uploading, deleting what it reads.
+//!
+//! The packets are pcapng in independent zstd frames: each begins at a block, so that any frame can
+//! be decompressed and read with the first one's head, and tools that read `.zst` see one file.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::journal::Head;
+use super::keys;
+use super::manifest::{Counts, Coverage, FORMAT, Frame, Kind, LockNote, Manifest, Part};
+use super::outbox::Parcel;
+use super::reel::Closed;
+use super::wish::Format;
+use crate::packet::savefile::pcap::{self, Precision};
+use crate::packet::savefile::pcapng::write;
+use crate::packet::{LinkType, MAX_SNAPLEN};
+use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
+use crate::store::Digest;
+use crate::time::Timestamp;
+
+/// Uncompressed bytes of one frame: what must be decompressed to read one packet.
+pub const FRAME_BYTES: usize = 1 << 20;
+
+/// Private enterprise number of our custom blocks: the one set aside for examples (RFC 5612), since
+/// the project has none of its own; the text at the start of the data tells them from others'.
+pub const ENTERPRISE: u32 = 32_473;
+
+/// The default of zstd: sealing keeps up with a disk.
+const LEVEL: i32 = 3;
+
+/// Why and when a reel is sealed, beside what its folder says.
+#[derive(Debug, Clone)]
+pub(crate) struct Occasion {
+    /// See [`Manifest::why`].
+    pub(crate) why: &'static str,
+    pub(crate) now: Timestamp,
+    pub(crate) coverage: Coverage,
+    pub(crate) remarks: Vec<String>,
+}
+
+/// Writes the parts of a closed reel into `folder` and says what the parcel is.
+///
+/// # Errors
+/// What the system says, a full disk among it; `folder` may then hold half-written files.
+pub(crate) fn seal(closed: &Closed, occasion: &Occasion, folder: &Path) -> io::Result<Parcel> {
+    let takes = closed.takes()?;
+    let (order, mut counts) = in_order(&mut closed.pair().read_side()?)?;
+    counts.items = closed.items;
+    counts.continued = takes.iter().filter(|take| take.carried).count() as u64;
+    let from = order.iter().map(|entry| entry.ts).min();
+    let to = order.iter().map(|entry| entry.ts).max();
+    let head = &closed.head;
+    let stem = keys::stem(
+        &head.cluster,
+        &head.node,
+        &head.recording,
+        from.unwrap_or(occasion.now),
+        head.run,
+        head.sequence,
+    );
+    let data = File::open(closed.pair().data())?;
+    let source = Source {
+        data: &data,
+        order: &order,
+        closed,
+        occasion,
+    };
+    let mut parts = Vec::new();
+    let mut files = Vec::new();
+    match head.format {
+        Format::Pcapng => {
+            let name = "packets.pcapng.zst";
+            let written = source.pcapng(&folder.join(name))?;
+            parts.push(written.part(&stem, "pcapng.zst", "application/zstd"));
+            files.push(name.to_owned());
+        }
+        Format::Pcap => {
+            let mut kinds: Vec<LinkType> = order.iter().map(|entry| entry.linktype).collect();
+            kinds.sort_by_key(|kind| kind.0);
+            kinds.dedup();
+            for linktype in kinds {
+                let name = format!("packets-{}.pcap", linktype.0);
+                let written = source.pcap(linktype, &folder.join(&name))?;
+                parts.push(written.part(&stem, "pcap", "application/vnd.tcpdump.pcap"));
+                files.push(name);
+            }
+        }
+    }
+    let mut manifest = draft(head, Kind::Reel, occasion);
+    manifest.from = from.map(|ts| ts.to_string());
+    manifest.to = to.map(|ts| ts.to_string());
+    manifest.counts = counts;
+    manifest.parts = parts;
+    Ok(Parcel::new(head, stem, manifest, files))
+}
+
+/// A sign of life for the time from `from` on.
+pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Parcel {
+    let stem = keys::stem(
+        &head.cluster,
+        &head.node,
+        &head.recording,
+        occasion.now,
+        head.run,
+        head.sequence,
+    );
+    let mut manifest = draft(head, Kind::Heartbeat, occasion);
+    manifest.from = Some(from.to_string());
+    manifest.to = Some(occasion.now.to_string());
+    Parcel::new(head, stem, manifest, Vec::new())
+}
+
+fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        kind,
+        recording: head.recording.clone(),
+        kfl: head.kfl.clone(),
+        cluster: head.cluster.clone(),
+        node: head.node.clone(),
+        run: head.run,
+        sequence: head.sequence,
+        sealed: occasion.now.to_string(),
+        why: occasion.why.to_owned(),
+        from: None,
+        to: None,
+        counts: Counts::default(),
+        parts: Vec::new(),
+        coverage: occasion.coverage.clone(),
+        previous: None,
+        tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
+        remarks: occasion.remarks.clone(),
+    }
+}
+
+/// All entries by ordinal, each ordinal once: a look-back comes in after later packets, and what
+/// it fetched may come again with the batch.
+fn in_order(side: &mut SideReader) -> io::Result<(Vec<Entry>, Counts)> {
+    let mut order = Vec::new();
+    while let Some(entry) = side.next_entry(order.len() as u64)? {
+        order.push(entry);
+    }
+    order.sort_by_key(|entry| entry.ordinal);
+    order.dedup_by_key(|entry| entry.ordinal);
+    let mut streams: Vec<u64> = order
+        .iter()
+        .filter_map(|entry| entry.stream_id().map(|stream| stream.0))
+        .collect();
+    streams.sort_unstable();
+    streams.dedup();
+    let counts = Counts {
+        packets: order.len() as u64,
+        bytes: order.iter().map(|entry| u64::from(entry.caplen)).sum(),
+        streams: streams.len() as u64,
+        ..Counts::default()
+    };
+    Ok((order, counts))
+}
+
+/// What is read while sealing.
+struct Source<'s> {
+    data: &'s File,
+    order: &'s [Entry],
+    closed: &'s Closed,
+    occasion: &'s Occasion,
+}
+
+impl Source<'_> {
+    fn pcapng(&self, path: &Path) -> io::Result<Written> {
+        let head = &self.closed.head;
+        let comment = format!(
+            "recording {}, KFL {}, cluster {}, node {}, run {}, reel {}",
+            head.recording, head.kfl, head.cluster, head.node, head.run, head.sequence
+        );
+        let mut frames = Frames::create(path)?;
+        let mut interfaces = Interfaces::default();
+        write::section(
+            &mut frames.plain,
+            &write::Section {
+                hardware: "",
+                os: "",
+                application: APPLICATION,
+                comments: &[&comment],
+            },
+        );
+        for entry in self.order {
+            let (_, is_new) = interfaces.id(entry.linktype, entry.interface);
+            if is_new {
+                let name = head.interfaces.get(entry.interface as usize);
+                let name = name.map_or("", String::as_str);
+                spool::describe(&mut frames.plain, entry.linktype, name, &head.node);
+            }
+        }
+        let names = &self.closed.names;
+        if !names.is_empty() {
+            let names = names.iter().map(|(ip, name)| (*ip, name.as_str()));
+            write::names(&mut frames.plain, names);
+        }
+        for state in self.closed.states()? {
+            write::custom(
+                &mut frames.plain,
+                ENTERPRISE,
+                write::Copying::Allowed,
+                &state,
+            );
+        }
+        let mut received = vec![0u64; interfaces.list().len()];
+        let mut bytes = Vec::new();
+        for entry in self.order {
+            spool::read_packet(self.data, entry.position, entry.caplen, &mut bytes)?;
+            let (id, _) = interfaces.id(entry.linktype, entry.interface);
+            write::packet(&mut frames.plain, id, entry.ts, entry.len, &bytes);
+            if let Some(count) = received.get_mut(id as usize) {
+                *count += 1;
+            }
+            frames.packet(entry.ts)?;
+        }
+        for (id, received) in (0u32..).zip(received) {
+            let counts = write::Statistics {
+                received,
+                interface_dropped: 0,
+                system_dropped: 0,
+            };
+            write::statistics(&mut frames.plain, id, self.occasion.now, &counts);
+        }
+        frames.finish()
+    }
+
+    fn pcap(&self, linktype: LinkType, path: &Path) -> io::Result<Written> {
+        let mut out = Hashed::create(path)?;
+        let mut buffer = Vec::with_capacity(FRAME_BYTES);
+        pcap::write_header(&mut buffer, linktype, MAX_SNAPLEN, Precision::Micros);
+        let mut bytes = Vec::new();
+        for entry in self.order.iter().filter(|entry| entry.linktype == linktype) {
+            spool::read_packet(self.data, entry.position, entry.caplen, &mut bytes)?;
+            pcap::write_packet(&mut buffer, Precision::Micros, entry.ts, entry.len, &bytes);
+            if buffer.len() >= FRAME_BYTES {
+                out.write(&buffer)?;
+                buffer.clear();
+            }
+        }
+        out.write(&buffer)?;
+        out.finish(Vec::new())
+    }
+}
+
+/// A part that lies on disk, synced.
+struct Written {
+    size: u64,
+    sha256: Digest,
+    frames: Vec<Frame>,
+}
+
+impl Written {
+    fn part(self, stem: &str, ending: &str, content_type: &str) -> Part {
+        Part {
+            role: "packets".to_owned(),
+            key: keys::key(stem, &self.sha256, ending),
+            size: self.size,
+            sha256: crate::store::hex(&self.sha256),
+            content_type: content_type.to_owned(),
+            version: None,
+            lock: LockNote::default(),
+            frames: self.frames,
+        }
+    }
+}
+
+/// A file whose hash is made while it is written.
+struct Hashed {
+    file: File,
+    sha256: Sha256,
+    size: u64,
+}
+
+impl Hashed {
+    fn create(path: &Path) -> io::Result<Hashed> {
+        Ok(Hashed {
+            file: File::create(path)?,
+            sha256: Sha256::new(),
+            size: 0,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.sha256.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self, frames: Vec<Frame>) -> io::Result<Written> {
+        self.file.sync_all()?;
+        Ok(Written {
+            size: self.size,
+            sha256: self.sha256.finalize().into(),
+            frames,
+        })
+    }
+}
+
+/// Independent zstd frames, each of whole blocks.
+struct Frames {
+    out: Hashed,
+    compressor: zstd::bulk::Compressor<'static>,
+    plain: Vec<u8>,
+    frames: Vec<Frame>,
+    packets: u64,
+    span: Option<(Timestamp, Timestamp)>,
+}
+
+impl Frames {
+    fn create(path: &Path) -> io::Result<Frames> {
+        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        compressor.include_checksum(true)?;
+        Ok(Frames {
+            out: Hashed::create(path)?,
+            compressor,
+            plain: Vec::with_capacity(FRAME_BYTES + FRAME_BYTES / 4),
+            frames: Vec::new(),
+            packets: 0,
+            span: None,
+        })
+    }
+
+    /// Counts a packet that was just added to `plain`, and ends the frame when it is full.
+    fn packet(&mut self, ts: Timestamp) -> io::Result<()> {
+        self.packets += 1;
+        let (from, to) = self.span.unwrap_or((ts, ts));
+        self.span = Some((from.min(ts), to.max(ts)));
+        if self.plain.len() >= FRAME_BYTES {
+            self.end_frame()?;
+        }
+        Ok(())
+    }
+
+    fn end_frame(&mut self) -> io::Result<()> {
+        if self.plain.is_empty() {
+            return Ok(());
+        }
+        let compressed = self.compressor.compress(&self.plain)?;
+        let (from, to) = self.span.take().unwrap_or_default();
+        self.frames.push(Frame {
+            offset: self.out.size,
+            size: compressed.len() as u64,
+            plain: self.plain.len() as u64,
+            packets: std::mem::take(&mut self.packets),
+            from: from.nanos(),
+            to: to.nanos(),
+        });
+        self.out.write(&compressed)?;
+        self.plain.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Written> {
+        self.end_frame()?;
+        self.out.finish(self.frames)
+    }
+}
+
+/// Makes what was renamed or deleted in a folder last.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Other systems sync names with their files and refuse to open a folder.
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let half = path.with_extension("half");
+    let mut file = File::create(&half)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&half, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}

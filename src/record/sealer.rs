@@ -1,0 +1,224 @@
+//! The thread that seals: closed reels and signs of life, in order, into the outbox.
+//!
+//! In: jobs from the recorder. Out: parcels. Never: a job given up while the process lives: what a
+//! full disk refuses is tried again, and stays on disk for the next start.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::journal::Head;
+use super::outbox::Outbox;
+use super::reel::Closed;
+use super::seal::{self, Occasion};
+use crate::time::Timestamp;
+
+/// First pause after a failure; doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Attempts for a job while the process wants to end; then the next start seals it.
+const LAST_ATTEMPTS: u32 = 2;
+
+/// What is to be sealed.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A reel.
+    Reel {
+        /// Its folder.
+        closed: Closed,
+        /// Bytes of its files.
+        bytes: u64,
+        /// Why and when.
+        occasion: Occasion,
+    },
+    /// A sign of life.
+    Heartbeat {
+        /// Recording, node, run and sequence.
+        head: Box<Head>,
+        /// Start of the time it covers.
+        from: Timestamp,
+        /// Why and when.
+        occasion: Occasion,
+    },
+}
+
+/// What the thread did.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Progress {
+    /// Reels sealed, by recording.
+    pub(crate) sealed: BTreeMap<String, u64>,
+    /// Bytes of reels that wait for sealing.
+    pub(crate) waiting_bytes: u64,
+    /// The last failure that was not overcome yet.
+    pub(crate) error: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    progress: Progress,
+    is_ending: bool,
+}
+
+struct Shared {
+    outbox: Arc<Outbox>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Handle of the thread.
+pub(crate) struct Sealer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sealer {
+    pub(crate) fn start(outbox: Arc<Outbox>) -> io::Result<Sealer> {
+        let shared = Arc::new(Shared {
+            outbox,
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+        });
+        let worker = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("seal".into())
+            .spawn(move || worker.work())?;
+        Ok(Sealer {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands over a job; jobs are small, their packets lie on disk within the recorder's share.
+    pub(crate) fn add(&self, job: Job) {
+        let mut state = self.shared.lock();
+        state.progress.waiting_bytes += job.bytes();
+        state.jobs.push_back(job);
+        self.shared.changed.notify_all();
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.shared.lock().progress.clone()
+    }
+
+    /// Does what is left, as far as the disk allows, and ends the thread.
+    pub(crate) fn finish(&mut self) {
+        self.shared.lock().is_ending = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed; its jobs are on disk for the next start.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Sealer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> u64 {
+        match self {
+            Job::Reel { bytes, .. } => *bytes,
+            Job::Heartbeat { .. } => 0,
+        }
+    }
+
+    fn run(&self, outbox: &Arc<Outbox>) -> io::Result<()> {
+        match self {
+            Job::Reel {
+                closed, occasion, ..
+            } => {
+                let id = closed.head.id();
+                outbox.deliver(&id, |folder| seal::seal(closed, occasion, folder))?;
+                // From here on the outbox has it; a restart finds the parcel and skips the folder.
+                let _ = fs::remove_dir_all(&closed.folder);
+                Ok(())
+            }
+            Job::Heartbeat {
+                head,
+                from,
+                occasion,
+            } => outbox.deliver(&head.id(), |_| Ok(seal::heartbeat(head, occasion, *from))),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut failures = 0;
+        while let Some(job) = self.next() {
+            match job.run(&self.outbox) {
+                Ok(()) => {
+                    failures = 0;
+                    self.done(&job);
+                }
+                Err(error) => {
+                    failures += 1;
+                    if !self.failed(job, &error, failures) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.is_ending {
+                return None;
+            }
+            let waited = self.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn done(&self, job: &Job) {
+        let mut state = self.lock();
+        let progress = &mut state.progress;
+        progress.waiting_bytes = progress.waiting_bytes.saturating_sub(job.bytes());
+        progress.error = None;
+        if let Job::Reel { closed, .. } = job {
+            *progress
+                .sealed
+                .entry(closed.head.recording.clone())
+                .or_default() += 1;
+        }
+    }
+
+    /// Puts a job back and waits; false when the process ends and the next start must do it.
+    fn failed(&self, job: Job, error: &io::Error, failures: u32) -> bool {
+        let mut state = self.lock();
+        state.progress.error = Some(format!(
+            "a reel cannot be sealed: {error}; it is tried again, nothing is lost"
+        ));
+        state.jobs.push_front(job);
+        if state.is_ending {
+            return failures < LAST_ATTEMPTS;
+        }
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << failures.min(10))
+            .min(MAX_PAUSE);
+        drop(
+            self.changed
+                .wait_timeout_while(state, pause, |state| !state.is_ending),
+        );
+        true
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of recordings from match to store.

@@ -1,0 +1,99 @@
+//! What a recording is asked to be.
+
+use std::time::Duration;
+
+use crate::kfl::Query;
+use crate::store::LockMode;
+
+/// Recordings at a time; each has its own open reel and is evaluated on every item.
+pub const MAX_RECORDINGS: usize = 64;
+
+/// One recording as wished for: what, where to, how kept.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// Its name; recordings are told apart by it.
+    pub name: String,
+    /// Which items make it take a stream.
+    pub query: Query,
+    /// URL of the store, as `s3://bucket/prefix` or a folder.
+    pub destination: String,
+    /// Form of the packets.
+    pub format: Format,
+    /// Lock asked for each object; `None` leaves the bucket's own default.
+    pub retention: Option<Retention>,
+    /// Legal hold asked for each object.
+    pub legal_hold: bool,
+    /// When reels are sealed.
+    pub sealing: Sealing,
+    /// Whether packets from before the match are fetched from the spool.
+    pub look_back: bool,
+}
+
+impl Wish {
+    /// A wish with the defaults: pcapng, the bucket's own lock, whole streams.
+    pub fn new(name: impl Into<String>, query: Query, destination: impl Into<String>) -> Wish {
+        Wish {
+            name: name.into(),
+            query,
+            destination: destination.into(),
+            format: Format::default(),
+            retention: None,
+            legal_hold: false,
+            sealing: Sealing::default(),
+            look_back: true,
+        }
+    }
+
+    /// Whether reels of `other` may hold what this one asks for.
+    pub(crate) fn is_like(&self, other: &Wish) -> bool {
+        self.name == other.name
+            && self.query.text() == other.query.text()
+            && self.destination == other.destination
+            && self.format == other.format
+            && self.retention == other.retention
+            && self.legal_hold == other.legal_hold
+            && self.look_back == other.look_back
+    }
+}
+
+/// Form of a reel's packets.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Pcapng in independent zstd frames, `.pcapng.zst`.
+    #[default]
+    Pcapng,
+    /// Classic savefiles with microseconds, one for each link type.
+    Pcap,
+}
+
+/// A lock for a time, counted from the upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// How long.
+    pub period: Duration,
+}
+
+/// When an open reel is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// Age of the first reel after a quiet time.
+    pub first: Duration,
+    /// Age of the reels after it.
+    pub every: Duration,
+    /// Bytes of packets.
+    pub bytes: u64,
+}
+
+impl Default for Sealing {
+    /// What a dead node loses at most (design D8).
+    fn default() -> Sealing {
+        Sealing {
+            first: Duration::from_secs(60),
+            every: Duration::from_secs(300),
+            bytes: 64 << 20,
+        }
+    }
+}
