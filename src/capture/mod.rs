@@ -12,8 +12,14 @@ use crate::item::Origin;
 use crate::packet::savefile::PacketHead;
 use crate::packet::{Position, Record};
 
+mod duplicates;
 pub mod file;
 pub mod folder;
+#[cfg(feature = "live")]
+pub mod live;
+pub mod own;
+#[cfg(target_os = "linux")]
+pub mod rights;
 
 /// Bytes after which a source hands its batch on.
 pub const BATCH_BYTES: usize = 256 * 1024;
@@ -162,6 +168,41 @@ pub enum CaptureError {
         path: String,
         /// What stands there instead.
         found: String,
+    },
+    /// The system does not let this user capture.
+    #[error(
+        "no right to capture on {interface}: run `sudo setcap cap_net_raw+ep {program}` once, \
+         or start tapedeck with sudo"
+    )]
+    NoRight {
+        /// The interface.
+        interface: String,
+        /// Path of the running program.
+        program: String,
+    },
+    /// There is no such interface.
+    #[error("there is no interface {interface}; there are {known}")]
+    NoInterface {
+        /// What was asked for.
+        interface: String,
+        /// Names of those that are there.
+        known: String,
+    },
+    /// The BPF expression does not compile.
+    #[error("the capture filter `{filter}` is not valid: {reason}")]
+    Filter {
+        /// The expression.
+        filter: String,
+        /// What libpcap says.
+        reason: String,
+    },
+    /// The interface cannot be opened or read.
+    #[error("capturing on {interface} failed: {reason}")]
+    Live {
+        /// The interface.
+        interface: String,
+        /// What libpcap says.
+        reason: String,
     },
     /// A folder without one capture in it.
     #[error("{path} holds no capture; tapedeck reads pcap and pcapng, also as .gz and .zst")]

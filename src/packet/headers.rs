@@ -15,7 +15,9 @@ use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use crate::bytes::{Reader, Short};
 use crate::packet::fragments::{Datagram, Fragment, FragmentCounts, Fragments, Key};
 use crate::packet::link::{self, IpVersion, Network};
-use crate::packet::{Decoded, Endpoint, FiveTuple, Layers, Record, TcpFlags, TcpHeader, Transport};
+use crate::packet::{
+    Decoded, Endpoint, FiveTuple, Layers, LinkType, Record, TcpFlags, TcpHeader, Transport,
+};
 
 /// IPv6 extension headers that are passed over; RFC 8200 section 4.1 names seven, most once.
 const MAX_EXTENSIONS: usize = 16;
@@ -119,6 +121,27 @@ impl Decoder {
                 }
             }
         }
+    }
+}
+
+/// Reads the headers of a packet that is no fragment, and keeps nothing.
+pub(crate) fn peek(linktype: LinkType, bytes: &[u8]) -> Option<Layers> {
+    let network = link::find(linktype, bytes).ok()??;
+    let ip = read_ip(&network, bytes, bytes.len())?;
+    let payload = bytes.get(ip.start..ip.end)?;
+    let upper = read_extensions(ip.protocol, payload, ip.wire_len)?;
+    if ip
+        .fragment
+        .or(upper.fragment)
+        .is_some_and(|piece| !piece.is_atomic())
+    {
+        return None;
+    }
+    let wire_len = ip.wire_len.saturating_sub(upper.start);
+    let read = read_transport(upper.protocol, payload.get(upper.start..)?, wire_len)?;
+    match layers(&ip, network.vlan, &read, ip.start + upper.start, None) {
+        Decoded::Flow(layers) => Some(layers),
+        _ => None,
     }
 }
 
@@ -416,7 +439,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::packet::{LinkType, MAX_SNAPLEN};
+    use crate::packet::MAX_SNAPLEN;
     use crate::time::Timestamp;
 
     fn record(linktype: LinkType, bytes: &[u8], len: usize) -> Record {

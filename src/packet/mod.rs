@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 pub mod fragments;
 pub mod headers;
-mod link;
+pub(crate) mod link;
 pub mod savefile;
 
 /// Largest `caplen` that is believed, libpcap's own bound for most link types (262,144 octets).
