@@ -1,1 +1,218 @@
 //! The wiring: threads, bounded queues, shutdown.
+//!
+//! In: a packet source. Out: items in one order that does not depend on the number of workers, to
+//! every [`Consumer`] in turn (recorder first, then scripts, then the live rows: what must give
+//! gives from the back). Never: knowledge of protocols, stores or pages.
+//!
+//! ```text
+//! ingest ──step──▶ worker 0..n ──items──▶ collect ──▶ consumers
+//!    │                                       ▲
+//!    └───────────────step────────────────────┘
+//! ```
+//!
+//! The ingest thread reads, decodes, gives ordinals and streams, and appends to the spool. Workers
+//! own their streams' reassembly and dissection. The collector puts the items of a step in packet
+//! order, numbers them and calls the consumers; it is the only caller they have.
+
+mod collect;
+pub mod extract;
+mod ingest;
+mod rows;
+mod status;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::bounded;
+
+use crate::capture::{CaptureError, Source};
+use crate::dissect::Protocols;
+use crate::flow::{Limits, StreamInfo};
+use crate::item::{Item, Origin};
+use crate::packet::{Endpoint, SharedBatch};
+use crate::resolve::Named;
+use crate::spool;
+use crate::time::{Clock, Timestamp};
+
+pub use collect::Encoded;
+pub use rows::{Row, Rows};
+pub use status::{Counters, Counts};
+
+/// Steps that may wait between two threads; with [`crate::capture::BATCH_BYTES`] a step this is
+/// what a live run holds in memory while a consumer is slow (64 MiB).
+const QUEUED_STEPS: usize = 256;
+
+/// The same for offline runs, where reading can simply wait.
+const QUEUED_STEPS_OFFLINE: usize = 8;
+
+/// Names of addresses, as of a moment.
+pub trait Names: Send + Sync {
+    /// The name that `endpoint` had at `at`.
+    fn lookup(&self, endpoint: Endpoint, at: Timestamp) -> Option<Named>;
+}
+
+/// A batch with what the ingest thread knows beyond the packets.
+pub struct Step {
+    /// The packets.
+    pub batch: SharedBatch,
+    /// Streams that begin in it.
+    pub opened: Vec<StreamInfo>,
+    /// Node and run of its packets.
+    pub origin: Arc<Origin>,
+    /// Names to use for its items.
+    pub names: Option<Arc<dyn Names>>,
+    /// Recording that its packets were read back from; empty when live.
+    pub record: Arc<str>,
+    /// Bytes read and bytes in all, where the source knows.
+    pub progress: Option<(u64, u64)>,
+}
+
+/// Takes what the pipeline yields, step by step, on the collector's thread.
+pub trait Consumer: Send {
+    /// Takes the items that the packets of `step` completed, in order.
+    fn on_step(&mut self, step: &Step, items: &[Item], encoded: &Encoded<'_>);
+
+    /// The run is over: hand out and write down what is open.
+    fn on_end(&mut self) {}
+}
+
+/// Gives the names for a source's packets read from now on.
+pub type NamesOf = Box<dyn Fn(&Origin) -> Option<Arc<dyn Names>> + Send>;
+
+/// How a run is set up.
+pub struct Options {
+    /// Threads that reassemble and dissect; 0 takes one less than the machine has.
+    pub workers: usize,
+    /// Protocols to look for.
+    pub protocols: Protocols,
+    /// Caps and timeouts of the flow table.
+    pub limits: Limits,
+    /// Node and run of packets whose source does not say.
+    pub origin: Arc<Origin>,
+    /// Names by origin.
+    pub names: Option<NamesOf>,
+    /// Where packets are written first; live runs have one.
+    pub spool: Option<spool::Writer>,
+    /// Whether the source is live: idle steps follow the clock.
+    pub live: bool,
+    /// The wall clock, for live runs.
+    pub clock: Arc<dyn Clock>,
+    /// Asks the run to end.
+    pub stop: Stop,
+    /// Who takes what comes out, in this order.
+    pub consumers: Vec<Box<dyn Consumer>>,
+}
+
+/// Asks a run to end.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Ends the run: what the system already holds is still read.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A run in progress.
+pub struct Running {
+    /// Asks it to end.
+    pub stop: Stop,
+    /// What it counted so far.
+    pub counters: Arc<Counters>,
+    ingest: JoinHandle<Result<(), CaptureError>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When the source could not be read to its end; everything before that was handed out.
+    pub fn join(self) -> Result<(), CaptureError> {
+        let result = self
+            .ingest
+            .join()
+            .expect("the ingest thread does not panic");
+        for thread in self.others {
+            thread.join().expect("workers and collector do not panic");
+        }
+        result
+    }
+
+    /// Whether the source has ended and everything is handed out.
+    pub fn is_finished(&self) -> bool {
+        self.ingest.is_finished() && self.others.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// Starts a run over `source`.
+pub fn start(source: Box<dyn Source>, options: Options) -> Running {
+    let stop = options.stop;
+    let counters = Arc::new(Counters::default());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if options.workers == 0 {
+        cores.saturating_sub(1).clamp(1, 16)
+    } else {
+        options.workers
+    };
+    let queue = if options.live {
+        QUEUED_STEPS
+    } else {
+        QUEUED_STEPS_OFFLINE
+    };
+
+    let (to_collect, steps) = bounded(queue);
+    let mut to_workers = Vec::new();
+    let mut from_workers = Vec::new();
+    let mut others = Vec::new();
+    for index in 0..workers {
+        let (send, receive) = bounded(queue);
+        let (done, outputs) = bounded(queue);
+        to_workers.push(send);
+        from_workers.push(outputs);
+        let worker =
+            worker::Worker::new(index, workers, options.protocols.clone(), counters.clone());
+        others.push(spawn(&format!("worker-{index}"), move || {
+            worker.run(&receive, &done)
+        }));
+    }
+    let collector = collect::Collector::new(options.consumers, counters.clone());
+    others.push(spawn("collect", move || {
+        collector.run(&steps, &from_workers)
+    }));
+
+    let ingest = ingest::Ingest {
+        source,
+        spool: options.spool,
+        origin: options.origin,
+        names: options.names,
+        live: options.live.then_some(options.clock),
+        stop: stop.clone(),
+        counters: counters.clone(),
+        to_workers,
+        to_collect,
+    };
+    let limits = options.limits;
+    let ingest = spawn("ingest", move || ingest.run(limits));
+    Running {
+        stop,
+        counters,
+        ingest,
+        others,
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .expect("the system has room for a handful of threads")
+}

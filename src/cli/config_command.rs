@@ -1,0 +1,116 @@
+//! `tapedeck config`: the configuration in force, and where each value came from.
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use super::Global;
+use super::config::keys::Status;
+use super::config::{Config, Surroundings, regenerate_path};
+use super::exit::{Exit, Failure};
+
+/// Print the configuration in force, or write it to its file
+///
+/// Values of names like SECRET, TOKEN, KEY and PASSWORD are masked unless the file is written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck config
+  tapedeck config --explain
+  tapedeck config --regenerate")]
+pub struct ConfigArgs {
+    /// Write the full file with defaults
+    #[arg(short, long)]
+    regenerate: bool,
+
+    /// Say of each key what it does here and where its value came from
+    #[arg(long)]
+    explain: bool,
+}
+
+/// Words in a name that make its value a secret.
+const SECRET_WORDS: &[&str] =
+    &["SECRET", "TOKEN", "KEY", "PASSWORD", "PASSWD", "CONNECTION_STRING", "WEBHOOK", "CREDENTIAL"];
+
+/// Whether the value under `name` is to be masked.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// `value` with the values of secret names replaced.
+pub fn mask(value: &mut Json) {
+    match value {
+        Json::Object(members) => {
+            for (name, member) in members {
+                if is_secret(name) && matches!(member, Json::String(text) if !text.is_empty()) {
+                    *member = Json::String("********".into());
+                } else {
+                    mask(member);
+                }
+            }
+        }
+        Json::Array(list) => list.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, Failure> {
+    if args.regenerate {
+        return regenerate(global, config);
+    }
+    if !args.explain {
+        let mut tree: Json = serde_yaml_ng::from_str(&config.yaml()).unwrap_or_default();
+        mask(&mut tree);
+        print!("{}", serde_yaml_ng::to_string(&tree).unwrap_or_default());
+        return Ok(Exit::Done);
+    }
+    for (key, value, came) in config.all() {
+        let mut value = value.clone();
+        mask(&mut value);
+        let status = match key.status {
+            Status::Honoured => "",
+            Status::Harmless => " [accepted, changes nothing here]",
+            Status::NotYet | Status::NotYetCapture => " [not acted on in this version]",
+        };
+        println!("{} = {value}  ({came}){status}\n    {}", key.path, key.doc);
+    }
+    if let Some(file) = &config.file {
+        eprintln!("read from {}", file.display());
+    }
+    Ok(Exit::Done)
+}
+
+fn regenerate(global: &Global, config: &Config) -> Result<Exit, Failure> {
+    use std::io::Write;
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let path = regenerate_path(global, &Surroundings::of_process());
+    let failed = |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
+    // It holds bucket secrets under scripting.env.
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    file.write_all(config.yaml().as_bytes()).map_err(failed)?;
+    eprintln!("wrote {}", path.display());
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        let mut tree = serde_json::json!({"scripting": {"env": {"AWS_SECRET_ACCESS_KEY": "abc", "AWS_REGION": "r"}}});
+        mask(&mut tree);
+        assert_eq!(tree["scripting"]["env"]["AWS_SECRET_ACCESS_KEY"], "********");
+        assert_eq!(tree["scripting"]["env"]["AWS_REGION"], "r");
+    }
+}

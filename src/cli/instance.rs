@@ -1,0 +1,116 @@
+//! Running instances: a small file each tells other commands where the dashboard is.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::exit::Failure;
+
+/// Wait for an instance's answer at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Octets of an answer that are read at most.
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// What the file says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Instance {
+    /// Process.
+    pub pid: i32,
+    /// Address of the dashboard.
+    pub address: SocketAddr,
+    /// Its token.
+    pub token: String,
+    /// What it looks at.
+    pub source: String,
+}
+
+/// The file of this process; removed when dropped.
+#[derive(Debug)]
+pub struct Registered(PathBuf);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn folder(data: &Path) -> PathBuf {
+    data.join("run")
+}
+
+/// Writes the file of this process, readable by its user alone.
+pub fn register(data: &Path, instance: &Instance) -> std::io::Result<Registered> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let folder = folder(data);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    let path = folder.join(format!("{}.json", instance.pid));
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.write_all(&serde_json::to_vec(instance)?)?;
+    Ok(Registered(path))
+}
+
+/// The instance that answers, the newest first.
+///
+/// # Errors
+/// When none is running.
+pub fn find(data: &Path) -> Result<Instance, Failure> {
+    let files = std::fs::read_dir(folder(data)).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<(std::time::SystemTime, Instance)> = files
+        .filter_map(|entry| {
+            let instance: Instance = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+            test_kill_process(Pid::from_raw(instance.pid)?).ok()?;
+            Some((entry.metadata().ok()?.modified().ok()?, instance))
+        })
+        .collect();
+    found.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
+    found.into_iter().map(|(_, instance)| instance).next().ok_or_else(|| {
+        Failure::failed("no running tapedeck was found; start one with: tapedeck tap")
+    })
+}
+
+impl Instance {
+    /// Asks the instance for JSON.
+    pub fn get(&self, path: &str) -> Result<Json, Failure> {
+        self.ask("GET", path)
+    }
+
+    /// Lets the instance do something.
+    pub fn post(&self, path: &str) -> Result<Json, Failure> {
+        self.ask("POST", path)
+    }
+
+    /// One request over a connection of its own: loopback only, so no client library is needed.
+    fn ask(&self, method: &str, path: &str) -> Result<Json, Failure> {
+        let answer = self.exchange(method, path).map_err(|error| {
+            Failure::failed(format!("the tapedeck at {} does not answer: {error}", self.address))
+        })?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let json: Json = serde_json::from_str(body).unwrap_or(Json::Null);
+        if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") {
+            return Ok(json);
+        }
+        let sentence = json.get("error").and_then(Json::as_str).unwrap_or(body.trim());
+        Err(Failure::failed(sentence.to_owned()))
+    }
+
+    fn exchange(&self, method: &str, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        // HTTP/1.0: the answer is not chunked and ends with the connection.
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+            self.address, self.token
+        )?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+}

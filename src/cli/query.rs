@@ -1,0 +1,223 @@
+//! `tapedeck query`: the items of a recorded source on stdout.
+
+use std::io::{BufWriter, Stdout, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use clap::{Args, ValueEnum};
+
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use super::source::SourceArgs;
+use super::style::Style;
+use crate::item::json::AsJson;
+use crate::item::{Item, Node, lookup, shown};
+use crate::kfl;
+use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
+use crate::server::columns_of;
+
+/// Print the items of a recorded source
+///
+/// Reads savefiles, folders, archives and buckets from one end to the other and prints each request
+/// with its response: what `tapedeck tap --pcap` shows on the dashboard.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck query s3://my-bucket/ --kfl 'http and response.status == 500'
+  tapedeck query capture.pcapng --format json | jq .request.path
+  tapedeck query ./recordings --kfl dns --limit 20")]
+pub struct QueryArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+
+    /// Print only items that match this KFL query
+    #[arg(long, default_value = "", value_name = "KFL")]
+    kfl: String,
+
+    /// End after this many items
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+
+    /// How to print them; json is one object a line
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns for people
+    Table,
+    /// One JSON object a line
+    Json,
+    /// Comma-separated values with a header line
+    Csv,
+}
+
+/// Runs the command.
+pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
+    let schema = super::schema();
+    let query = kfl::compile(&args.kfl, &schema)
+        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(&args.kfl))))?;
+    for warning in query.warnings() {
+        eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
+    }
+    let opened = args.source.open(config)?;
+    let stop = Stop::default();
+    super::stop_on_signal(&stop)?;
+    let outcome = Arc::new(Outcome::default());
+    let printer = Printer {
+        query,
+        format: args.format,
+        left: args.limit.unwrap_or(u64::MAX),
+        out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
+        style: Style::stdout(),
+        stop: stop.clone(),
+        outcome: outcome.clone(),
+    };
+    let progress = super::progress::Bar::for_reading();
+    let consumers: Vec<Box<dyn Consumer>> =
+        vec![Box::new(super::progress::Follow::new(progress)), Box::new(printer)];
+    let running = pipeline::start(opened.source, super::offline_options(config, opened.names, stop, consumers));
+    let counters = running.counters.clone();
+    let result = running.join();
+    for warning in counters.now().warnings {
+        eprintln!("{}", Style::stderr().yellow(&warning));
+    }
+    if let Err(error) = result
+        && !outcome.closed.load(Ordering::Relaxed)
+    {
+        return Err(Failure::failed(error.to_string()));
+    }
+    let gaps = !counters.now().warnings.is_empty();
+    Ok(if gaps { Exit::Gaps } else { Exit::Done })
+}
+
+/// What the printer met, for the exit code.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Whoever read stdout has gone away.
+    closed: AtomicBool,
+    printed: AtomicU64,
+}
+
+struct Printer {
+    query: kfl::Query,
+    format: Format,
+    left: u64,
+    out: BufWriter<Stdout>,
+    style: Style,
+    stop: Stop,
+    outcome: Arc<Outcome>,
+}
+
+impl Printer {
+    fn print(&mut self, item: &Item) -> std::io::Result<()> {
+        let first = self.outcome.printed.fetch_add(1, Ordering::Relaxed) == 0;
+        match self.format {
+            Format::Json => {
+                serde_json::to_writer(&mut self.out, &AsJson(item.node())).map_err(std::io::Error::from)?;
+                self.out.write_all(b"\n")
+            }
+            Format::Csv => {
+                if first {
+                    writeln!(self.out, "time,protocol,status,method,summary,src,dst,elapsed_ms,stream,index")?;
+                }
+                self.csv(item)
+            }
+            Format::Table => self.table(item),
+        }
+    }
+
+    fn csv(&mut self, item: &Item) -> std::io::Result<()> {
+        let columns = columns_of(item.protocol.abbr);
+        let node = item.node();
+        let cells = [
+            item.start.to_string(),
+            item.protocol.abbr.to_owned(),
+            shown(node, columns.status).into_owned(),
+            shown(node, columns.method).into_owned(),
+            shown(node, columns.summary).into_owned(),
+            item.src.endpoint.to_string(),
+            item.dst.endpoint.to_string(),
+            item.elapsed_ms().to_string(),
+            item.stream.to_string(),
+            item.index.to_string(),
+        ];
+        let quoted: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+        writeln!(self.out, "{}", quoted.join(","))
+    }
+
+    fn table(&mut self, item: &Item) -> std::io::Result<()> {
+        let columns = columns_of(item.protocol.abbr);
+        let node = item.node();
+        let status = shown(node, columns.status);
+        let failed = item.error.is_some() || status.starts_with('5') || status.starts_with('4');
+        let status = format!("{status:>4}");
+        let status = if failed { self.style.red(&status) } else { self.style.green(&status) };
+        writeln!(
+            self.out,
+            "{} {:<6} {status} {:<7} {:<48} {} -> {} {}",
+            self.style.dim(&item.start.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
+            item.protocol.abbr,
+            plain(&shown(node, columns.method)),
+            plain(&shown(node, columns.summary)),
+            side(node, "src"),
+            side(node, "dst"),
+            self.style.dim(&format!("{}ms", item.elapsed_ms())),
+        )
+    }
+}
+
+fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
+    let text = |name: &str| lookup(node, &format!("{side}.{name}")).and_then(Node::text).unwrap_or_default();
+    let name = text("name");
+    let host = if name.is_empty() { text("ip") } else { name };
+    format!("{}:{}", plain(&host), text("port"))
+}
+
+/// Control characters of the traffic must not reach the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn csv_cell(text: &str) -> String {
+    let text = plain(text);
+    // A spreadsheet takes a cell that begins so for a formula.
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+impl Consumer for Printer {
+    fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+        for item in items {
+            if self.left == 0 || self.query.matches(item.node(), step.batch.now) != kfl::Verdict::Match {
+                continue;
+            }
+            self.left -= 1;
+            if self.print(item).is_err() {
+                self.outcome.closed.store(true, Ordering::Relaxed);
+                self.left = 0;
+            }
+        }
+        if self.left == 0 {
+            self.stop.stop();
+        }
+    }
+
+    fn on_end(&mut self) {
+        // A closed pipe ends quietly.
+        let _ = self.out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_cannot_become_formulas_or_break_the_line() {
+        assert_eq!(csv_cell("=cmd()"), "'=cmd()");
+        assert_eq!(csv_cell("a,b\"c\n"), "\"a,b\"\"c\u{fffd}\"");
+    }
+}

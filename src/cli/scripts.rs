@@ -1,0 +1,74 @@
+//! `tapedeck scripts`: the scripts of a running instance, and their jobs.
+
+use clap::Args;
+
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use super::{instance, style::Style};
+
+/// Show the scripts of a running tapedeck
+///
+/// The instance follows its script folders by itself; this shows what runs, what is broken and why,
+/// and runs jobs by hand.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck scripts
+  tapedeck scripts --jobs
+  tapedeck scripts --run dfir")]
+pub struct ScriptsArgs {
+    /// Show the jobs too
+    #[arg(long)]
+    jobs: bool,
+
+    /// Run every job with this tag now
+    #[arg(long, value_name = "TAG")]
+    run: Option<String>,
+
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
+    let found = instance::find(&super::data_dir(config)?)?;
+    if let Some(tag) = &args.run {
+        found.post(&format!("/api/jobs/run?tag={}", super::percent(tag)))?;
+        eprintln!("Triggered the job: {tag}");
+        return Ok(Exit::Done);
+    }
+    let scripts = found.get("/api/scripts")?;
+    let jobs = if args.jobs { Some(found.get("/api/jobs")?) } else { None };
+    if args.json {
+        println!("{}", serde_json::json!({"scripts": scripts, "jobs": jobs}));
+        return Ok(Exit::Done);
+    }
+    let style = Style::stdout();
+    let list = scripts.as_array().cloned().unwrap_or_default();
+    if list.is_empty() {
+        eprintln!("No scripts are loaded; set scripting.source to a folder of .js files");
+    }
+    for script in &list {
+        let state = script["state"].as_str().unwrap_or("?");
+        let painted = if state == "running" { style.green(state) } else { style.red(state) };
+        println!(
+            "{:>3} {painted:<12} {:<32} {} items, {} dropped  {}",
+            script["index"],
+            script["title"].as_str().unwrap_or_default(),
+            script["itemsTold"],
+            script["itemsDropped"],
+            style.dim(script["reason"].as_str().or(script["path"].as_str()).unwrap_or_default()),
+        );
+    }
+    for job in jobs.as_ref().and_then(|jobs| jobs.as_array()).into_iter().flatten() {
+        println!(
+            "job {:<32} {:<20} runs {} next {}",
+            job["tag"].as_str().unwrap_or_default(),
+            job["cron"].as_str().unwrap_or_default(),
+            job["runs"],
+            job["next"].as_str().unwrap_or("-"),
+        );
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,85 @@
+//! Flags that name a recorded source and how to reach it.
+
+use clap::Args;
+
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use crate::investigate;
+use crate::store::{OpenOptions, StoreError};
+
+/// Where to read from.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Savefile, folder, archive, `-` for stdin, or s3://bucket/prefix; several are read one after the other
+    #[arg(required = true, value_name = "SRC")]
+    sources: Vec<String>,
+
+    #[command(flatten)]
+    s3: S3Args,
+}
+
+/// How to reach S3.
+#[derive(Debug, Clone, Default, Args)]
+pub struct S3Args {
+    /// S3-compatible server, as http://127.0.0.1:9000
+    #[arg(long, value_name = "URL")]
+    s3_endpoint: Option<String>,
+
+    /// Region; found from the bucket when not set
+    #[arg(long, value_name = "REGION")]
+    s3_region: Option<String>,
+
+    /// Put the bucket's name in the path, as most S3-compatible servers want
+    #[arg(long)]
+    s3_path_style: bool,
+
+    /// Profile of the shared AWS configuration
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+}
+
+impl S3Args {
+    /// How to open stores by these flags and the configuration.
+    ///
+    /// Reading takes the caller's own credentials: `scripting.env` belongs to the recorder.
+    pub fn open_options(&self, config: &Config) -> OpenOptions {
+        let first = |flag: &Option<String>, key: &str| {
+            flag.clone().or_else(|| config.text_if_set(key).map(str::to_owned))
+        };
+        OpenOptions {
+            endpoint: first(&self.s3_endpoint, "s3.endpoint"),
+            region: first(&self.s3_region, "s3.region"),
+            path_style: self.s3_path_style || config.bool("s3.pathStyle"),
+            profile: first(&self.profile, "s3.profile"),
+            ..OpenOptions::default()
+        }
+    }
+}
+
+impl SourceArgs {
+    /// Opens the sources.
+    pub fn open(&self, config: &Config) -> Result<investigate::Opened, Failure> {
+        open(&self.sources, &self.s3, config)
+    }
+
+    /// The sources as given.
+    pub fn names(&self) -> String {
+        self.sources.join(" ")
+    }
+}
+
+/// Opens what `sources` name.
+pub fn open(sources: &[String], s3: &S3Args, config: &Config) -> Result<investigate::Opened, Failure> {
+    let options = investigate::Options { store: s3.open_options(config), ..Default::default() };
+    investigate::open(sources, &options).map_err(|error| Failure::failed(error.to_string()))
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let exit = match error {
+            StoreError::Credentials(_) | StoreError::Refused(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Failure { exit, message: error.to_string() }
+    }
+}

@@ -1,0 +1,210 @@
+//! `tapedeck tap`: capture and record, or look at what was recorded.
+
+mod live;
+mod offline;
+mod recording;
+mod view;
+
+use std::net::IpAddr;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Global;
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use super::source::S3Args;
+
+/// Capture traffic and record what matters; with --pcap, look at what was recorded
+///
+/// Records what RECORDING_KFL (under scripting.env in the configuration) selects, runs the scripts of
+/// scripting.source, and serves the dashboard. Ends with Ctrl+C: what is open is sealed and uploaded.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck tap
+  tapedeck tap -i eth0 --bpf 'port 80' --set scripting.env.RECORDING_KFL='http or dns'
+  tapedeck tap --pcap s3://my-bucket/
+  tapedeck tap --pcap capture.pcapng --headless")]
+pub struct TapArgs {
+    /// Pods to capture, by name; used in a cluster
+    #[arg(value_name = "POD REGEX")]
+    regex: Option<String>,
+
+    /// Look at a recorded source: savefile, folder, archive, `-`, or s3://bucket/prefix; may be repeated
+    #[arg(short, long, value_name = "SRC")]
+    pcap: Vec<String>,
+
+    /// Network interface to capture on
+    #[arg(short, long, value_name = "NAME")]
+    interface: Option<String>,
+
+    /// List the interfaces and end
+    #[arg(short = 'D', long)]
+    list_interfaces: bool,
+
+    /// Capture filter in tcpdump syntax
+    #[arg(long, value_name = "FILTER")]
+    bpf: Option<String>,
+
+    /// Octets kept of each packet
+    #[arg(long, value_name = "N")]
+    snaplen: Option<u32>,
+
+    /// Port of the dashboard; the next free one when taken
+    #[arg(long, value_name = "PORT")]
+    proxy_front_port: Option<u16>,
+
+    /// Address of the dashboard
+    #[arg(long, value_name = "ADDRESS")]
+    proxy_host: Option<String>,
+
+    /// Do not open the browser
+    #[arg(long)]
+    headless: bool,
+
+    /// Disk for spool, open reels, outbox and script folders together
+    #[arg(long = "storageLimit", alias = "storage-limit", value_name = "SIZE")]
+    storage_limit: Option<String>,
+
+    #[command(flatten)]
+    s3: S3Args,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Flags of releases in a cluster: accepted, so that lines of a shell history still work.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "In a cluster (accepted, not acted on in this version)")]
+struct ClusterArgs {
+    /// Namespaces to capture
+    #[arg(short, long, value_delimiter = ',', value_name = "NAME")]
+    namespaces: Vec<String>,
+
+    /// Namespaces to leave out
+    #[arg(short, long = "excludedNamespaces", value_delimiter = ',', value_name = "NAME")]
+    excluded_namespaces: Vec<String>,
+
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    allnamespaces: bool,
+
+    /// Namespace of the release
+    #[arg(short = 's', long, value_name = "NAME")]
+    release_namespace: Option<String>,
+
+    /// Registry of the images
+    #[arg(short = 'r', long, hide = true)]
+    docker_registry: Option<String>,
+
+    /// Tag of the images
+    #[arg(short = 't', long, hide = true)]
+    docker_tag: Option<String>,
+
+    /// Storage class
+    #[arg(long = "storageClass", hide = true)]
+    storage_class: Option<String>,
+
+    /// Keep storage over restarts
+    #[arg(long = "persistentStorage", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    persistent_storage: Option<String>,
+
+    /// Print what would be captured
+    #[arg(long = "dryRun", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    dry_run: Option<String>,
+
+    /// Traffic of service meshes
+    #[arg(long = "serviceMesh", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    service_mesh: Option<String>,
+
+    /// Traffic of TLS libraries
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    tls: Option<String>,
+
+    /// Skip tainted nodes
+    #[arg(long = "ignoreTainted", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    ignore_tainted: Option<String>,
+
+    /// Ingress
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    ingress_enabled: Option<String>,
+
+    /// There is no telemetry
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    telemetry_enabled: Option<String>,
+}
+
+impl TapArgs {
+    /// Writes the named flags over the configuration.
+    fn over(&self, config: &mut Config) -> Result<(), Failure> {
+        let mut text = |path: &'static str, flag: &'static str, value: &Option<String>| {
+            if let Some(value) = value {
+                config.flag(path, flag, json!(value));
+            }
+        };
+        text("tap.interface", "interface", &self.interface);
+        text("tap.bpfOverride", "bpf", &self.bpf);
+        text("tap.proxy.host", "proxy-host", &self.proxy_host);
+        text("tap.regex", "regex", &self.regex);
+        text("tap.storageLimit", "storageLimit", &self.storage_limit);
+        if super::config::units::quantity(config.text("tap.storageLimit")).is_none() {
+            let found = config.text("tap.storageLimit");
+            return Err(Failure::usage(format!("--storageLimit {found} is not a size such as 5Gi")));
+        }
+        if let Some(snaplen) = self.snaplen {
+            config.flag("tap.snaplen", "snaplen", json!(snaplen));
+        }
+        if let Some(port) = self.proxy_front_port {
+            config.flag("tap.proxy.front.port", "proxy-front-port", json!(port));
+        }
+        if self.headless {
+            config.flag("headless", "headless", json!(true));
+        }
+        if !self.cluster.namespaces.is_empty() {
+            config.flag("tap.namespaces", "namespaces", json!(self.cluster.namespaces));
+        }
+        if !self.cluster.excluded_namespaces.is_empty() {
+            config.flag("tap.excludedNamespaces", "excludedNamespaces", json!(self.cluster.excluded_namespaces));
+        }
+        Ok(())
+    }
+
+    fn sources(&self, config: &Config) -> Vec<String> {
+        match config.text_if_set("tap.pcap") {
+            Some(source) if self.pcap.is_empty() => vec![source.to_owned()],
+            _ => self.pcap.clone(),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, Failure> {
+    if args.list_interfaces {
+        return live::list_interfaces();
+    }
+    args.over(&mut config)?;
+    let sources = args.sources(&config);
+    if sources.is_empty() {
+        live::run(&config, global)
+    } else {
+        offline::run(&sources, &args.s3, &config)
+    }
+}
+
+/// Where the dashboard listens.
+pub fn server_options(config: &Config) -> Result<crate::server::Options, Failure> {
+    let host = config.text("tap.proxy.host");
+    let host: IpAddr = match host {
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        host => host
+            .parse()
+            .map_err(|_| Failure::usage(format!("tap.proxy.host must be an address, not {host}")))?,
+    };
+    let port = u16::try_from(config.int("tap.proxy.front.port"))
+        .map_err(|_| Failure::usage("tap.proxy.front.port must be a port, 0 to 65535"))?;
+    Ok(crate::server::Options { host, port })
+}
+
+pub use live::{Live, LiveOptions};
+pub use view::Facts;

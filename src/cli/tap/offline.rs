@@ -1,0 +1,106 @@
+//! `tap --pcap`: the dashboard over a recorded source.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value as Json, json};
+
+use super::super::config::Config;
+use super::super::exit::{Exit, Failure};
+use super::super::source::{self, S3Args};
+use super::super::{browser, instance, progress};
+use super::view::{self, Facts};
+use crate::investigate;
+use crate::packet::StreamName;
+use crate::pipeline::{self, Consumer, RowsConsumer, Stop};
+use crate::server::Run;
+
+/// Serves `sources` until Ctrl+C.
+pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Failure> {
+    let opened = source::open(sources, s3, config)?;
+    let runtime = super::live::runtime()?;
+    let rows = Arc::new(view::rows(config));
+    let stop = Stop::default();
+    super::super::stop_on_signal(&stop)?;
+    let consumers: Vec<Box<dyn Consumer>> = vec![
+        Box::new(progress::Follow::new(progress::Bar::for_reading())),
+        Box::new(RowsConsumer(rows.clone())),
+    ];
+    // The run ends by itself; Ctrl+C ends the serving as well.
+    let reading = stop.clone();
+    let running =
+        pipeline::start(opened.source, super::super::offline_options(config, opened.names, reading, consumers));
+    let counters = running.counters.clone();
+    let facts = Arc::new(Offline {
+        source: sources.join(" "),
+        streams: Mutex::new(opened.again),
+        remarks: opened.remarks,
+    });
+    let view = view::view(config, rows, counters.clone(), facts);
+    let server = crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
+        .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+    let _registered = instance::register(
+        &super::super::data_dir(config)?,
+        &instance::Instance::of_process(&server, &sources.join(" ")),
+    );
+    browser::show(&server.url(), server.address, config.bool("headless"));
+    let mut running = Some(running);
+    let mut failed = None;
+    while !stop.is_asked() {
+        if let Some(ended) = running.take_if(|running| running.is_finished()) {
+            if let Err(error) = ended.join() {
+                failed = Some(error.to_string());
+                eprintln!("{}", super::super::Style::stderr().red(&error.to_string()));
+            }
+            let counts = counters.now();
+            let items: u64 = counts.items.values().sum();
+            eprintln!("{items} items of {} streams are open on the dashboard; Ctrl+C ends it", counts.streams);
+        }
+        std::thread::sleep(super::live::PACE);
+    }
+    if let Some(running) = running {
+        let _ = running.join();
+    }
+    let gaps = failed.is_some() || !counters.now().warnings.is_empty();
+    Ok(if gaps { Exit::Gaps } else { Exit::Done })
+}
+
+/// What the dashboard may ask of a recorded source.
+struct Offline {
+    source: String,
+    streams: Mutex<investigate::Again>,
+    remarks: Vec<String>,
+}
+
+impl Run for Offline {
+    fn status(&self) -> Json {
+        json!({"live": false, "source": self.source, "remarks": self.remarks})
+    }
+
+    fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {
+        let again = self.streams.lock().map_err(|_| "the source is gone".to_owned())?;
+        again.stream_pcap(stream, out)
+    }
+
+    fn scripts(&self) -> Json {
+        json!([])
+    }
+
+    fn console(&self, _after: u64) -> Json {
+        json!({"lines": []})
+    }
+
+    fn jobs(&self) -> Json {
+        json!([])
+    }
+
+    fn run_job(&self, _tag: &str) -> Result<(), String> {
+        Err("no scripts run over a recorded source; see: tapedeck run --help".to_owned())
+    }
+
+    fn queried(&self, _record: &[u8], _query: &str) -> Option<Json> {
+        None
+    }
+}
+
+impl Facts for Offline {}

@@ -1,0 +1,88 @@
+//! Puts the workers' items in packet order, numbers them and calls the consumers.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::worker::Found;
+use super::{Consumer, Counters, Step};
+use crate::item::{Item, flat};
+
+/// The items of a step in their flat encoding, made when the first consumer asks.
+pub struct Encoded<'a> {
+    items: &'a [Item],
+    made: OnceCell<Arc<Vec<u8>>>,
+}
+
+impl<'a> Encoded<'a> {
+    /// Nothing is encoded yet.
+    pub fn new(items: &'a [Item]) -> Encoded<'a> {
+        Encoded {
+            items,
+            made: OnceCell::new(),
+        }
+    }
+
+    /// The flat records back to back, in item order.
+    pub fn records(&self) -> &Arc<Vec<u8>> {
+        self.made.get_or_init(|| {
+            let mut bytes = Vec::with_capacity(self.items.len() * 2048);
+            for item in self.items {
+                flat::encode(item, &mut bytes);
+            }
+            bytes.shrink_to_fit();
+            Arc::new(bytes)
+        })
+    }
+}
+
+/// Owns the consumers and the run-wide item number.
+pub(super) struct Collector {
+    consumers: Vec<Box<dyn Consumer>>,
+    counters: Arc<Counters>,
+    next: u64,
+}
+
+impl Collector {
+    pub(super) fn new(consumers: Vec<Box<dyn Consumer>>, counters: Arc<Counters>) -> Collector {
+        Collector {
+            consumers,
+            counters,
+            next: 0,
+        }
+    }
+
+    /// Works until the ingest thread hangs up, then ends the consumers.
+    pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, workers: &[Receiver<Found>]) {
+        for step in steps {
+            let mut items = Vec::new();
+            for worker in workers {
+                let Ok(found) = worker.recv() else { break };
+                debug_assert_eq!(
+                    found.number, step.batch.number,
+                    "every worker answers every step"
+                );
+                items.extend(found.items);
+            }
+            self.step(&step, items);
+        }
+        for consumer in &mut self.consumers {
+            consumer.on_end();
+        }
+    }
+
+    fn step(&mut self, step: &Step, mut items: Vec<Item>) {
+        // Within a stream the items already stand in order, so the sort must be stable.
+        items.sort_by_key(|item| (item.ordinal, item.stream.stream));
+        for item in &mut items {
+            item.number = self.next;
+            self.next += 1;
+        }
+        self.counters.count_items(&items);
+        let encoded = Encoded::new(&items);
+        for consumer in &mut self.consumers {
+            consumer.on_step(step, &items, &encoded);
+        }
+    }
+}

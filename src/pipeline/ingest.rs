@@ -1,0 +1,207 @@
+//! The one thread that reads the source: headers, ordinals, streams, spool.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+
+use super::{Counters, NamesOf, Step, Stop};
+use crate::capture::{CaptureError, Filled, RawBatch, Source};
+use crate::flow::{Limits, StreamInfo, Table};
+use crate::item::Origin;
+use crate::packet::headers::{Decoder, Found};
+use crate::packet::{Batch, Decoded, Packet, Record};
+use crate::spool;
+use crate::time::{Clock, Timestamp};
+
+/// How often a live run without traffic still takes a step, so that streams end and reels are sealed.
+const IDLE_STEP: Duration = Duration::from_millis(250);
+
+/// Owns the source, the flow table and the spool's writer.
+pub(super) struct Ingest {
+    pub(super) source: Box<dyn Source>,
+    pub(super) spool: Option<spool::Writer>,
+    pub(super) origin: Arc<Origin>,
+    pub(super) names: Option<NamesOf>,
+    /// The wall clock of a live run.
+    pub(super) live: Option<Arc<dyn Clock>>,
+    pub(super) stop: Stop,
+    pub(super) counters: Arc<Counters>,
+    pub(super) to_workers: Vec<Sender<Arc<Step>>>,
+    pub(super) to_collect: Sender<Arc<Step>>,
+}
+
+/// What goes on from batch to batch.
+struct State {
+    decoder: Decoder,
+    found: Found,
+    table: Table,
+    ordinal: u64,
+    number: u64,
+    now: Timestamp,
+}
+
+impl Ingest {
+    /// Reads until the source ends or somebody asks to stop.
+    pub(super) fn run(mut self, limits: Limits) -> Result<(), CaptureError> {
+        let mut state = State {
+            decoder: Decoder::new(),
+            found: Found::default(),
+            table: Table::new(limits),
+            ordinal: 0,
+            number: 0,
+            now: Timestamp::default(),
+        };
+        let mut raw = RawBatch::default();
+        let mut asked = false;
+        let mut last_step = Timestamp::default();
+        let result = loop {
+            if self.stop.is_asked() && !asked {
+                asked = true;
+                self.source.finish();
+            }
+            raw.clear();
+            let filled = self.source.fill(&mut raw);
+            self.note_source();
+            let over = !matches!(filled, Ok(Filled::More | Filled::Idle))
+                || (asked && self.live.is_none());
+            if let Some(clock) = &self.live {
+                state.now = state.now.max(clock.now());
+            }
+            let due = state.now.since(last_step) >= IDLE_STEP;
+            if !raw.records.is_empty() || over || due {
+                last_step = state.now;
+                let (mut batch, opened) = self.batch(&mut state, &mut raw);
+                if over {
+                    state.table.end_all(&mut batch.ended);
+                }
+                if !self.send(batch, opened) {
+                    break Ok(());
+                }
+            }
+            match filled {
+                Err(error) => break Err(error),
+                Ok(Filled::End) => break Ok(()),
+                Ok(_) if asked && self.live.is_none() => break Ok(()),
+                Ok(Filled::Boundary) => state.decoder = Decoder::new(),
+                Ok(Filled::More | Filled::Idle) => {}
+            }
+        };
+        self.counters.ended.store(true, Ordering::Relaxed);
+        result
+    }
+
+    fn note_source(&mut self) {
+        *self
+            .counters
+            .source
+            .lock()
+            .expect("counting does not panic") = self.source.counts();
+        *self
+            .counters
+            .progress
+            .lock()
+            .expect("counting does not panic") = self.source.progress();
+        self.counters.warn(self.source.warnings());
+    }
+
+    fn batch(&mut self, state: &mut State, raw: &mut RawBatch) -> (Batch, Vec<StreamInfo>) {
+        let mut batch = Batch {
+            number: state.number,
+            bytes: Bytes::from(std::mem::take(&mut raw.bytes)),
+            packets: Vec::with_capacity(raw.records.len()),
+            ..Batch::default()
+        };
+        let mut opened = Vec::new();
+        state.number += 1;
+        let mut malformed = 0;
+        for record in &raw.records {
+            let packet = self.packet(state, record, &mut batch, &mut opened);
+            malformed += u64::from(packet.decoded == Decoded::Malformed);
+            batch.packets.push(packet);
+        }
+        batch.datagrams = std::mem::take(&mut state.found.datagrams);
+        state.table.sweep(state.now, &mut batch.ended);
+        batch.now = state.now;
+        let count = |counter: &std::sync::atomic::AtomicU64, by: u64| {
+            counter.fetch_add(by, Ordering::Relaxed)
+        };
+        count(&self.counters.packets, batch.packets.len() as u64);
+        count(&self.counters.bytes, batch.bytes.len() as u64);
+        count(&self.counters.malformed, malformed);
+        count(&self.counters.streams, opened.len() as u64);
+        if let Some(last) = raw.records.last() {
+            let millis = u64::try_from(last.ts.millis()).unwrap_or_default();
+            self.counters.last_packet.store(millis, Ordering::Relaxed);
+        }
+        if let Some(spool) = &mut self.spool
+            && let Err(error) = spool.append(&mut batch)
+        {
+            if count(&self.counters.spool_errors, 1) == 0 {
+                self.counters.warn(vec![format!("spool: {error}")]);
+            }
+        }
+        (batch, opened)
+    }
+
+    fn packet(
+        &self,
+        state: &mut State,
+        record: &Record,
+        batch: &mut Batch,
+        opened: &mut Vec<StreamInfo>,
+    ) -> Packet {
+        let ordinal = state.ordinal;
+        state.ordinal += 1;
+        state.now = state.now.max(record.ts);
+        let mut packet = Packet {
+            ordinal,
+            record: *record,
+            decoded: Decoded::NotIp,
+            stream: None,
+        };
+        let start = record.start as usize;
+        let bytes = batch
+            .bytes
+            .get(start..start + record.caplen as usize)
+            .unwrap_or_default();
+        packet.decoded = state
+            .decoder
+            .decode(ordinal, record, bytes, &mut state.found);
+        if let Decoded::Flow(layers) = &packet.decoded {
+            let assigned = state.table.assign(ordinal, record.ts, layers);
+            let stream = assigned.info.name.stream;
+            packet.stream = Some((stream, assigned.direction));
+            batch.adopted.extend(
+                state
+                    .found
+                    .earlier
+                    .drain(..)
+                    .map(|earlier| (earlier, stream)),
+            );
+            if assigned.new {
+                opened.push(assigned.info);
+            }
+        }
+        packet
+    }
+
+    fn send(&mut self, batch: Batch, opened: Vec<StreamInfo>) -> bool {
+        let origin = self.source.origin().unwrap_or_else(|| self.origin.clone());
+        let names = self.names.as_ref().and_then(|names| names(&origin));
+        let step = Arc::new(Step {
+            batch: Arc::new(batch),
+            opened,
+            origin,
+            names,
+            record: Arc::from(""),
+            progress: self.source.progress(),
+        });
+        self.to_workers
+            .iter()
+            .all(|worker| worker.send(step.clone()).is_ok())
+            && self.to_collect.send(step).is_ok()
+    }
+}

@@ -1,0 +1,137 @@
+//! What a run counted so far, for the state bar, the exit line and metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::capture::SourceCounts;
+use crate::item::Item;
+
+/// A figure that several workers hold a part of.
+#[derive(Debug, Default)]
+pub(super) struct Parts([AtomicU64; 16]);
+
+impl Parts {
+    /// Sets the part of one worker.
+    pub(super) fn store_part(&self, worker: usize, value: u64) {
+        if let Some(part) = self.0.get(worker % 16) {
+            part.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|part| part.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Shared counters of one run.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub(super) packets: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) malformed: AtomicU64,
+    pub(super) streams: AtomicU64,
+    pub(super) streams_open: Parts,
+    pub(super) spool_errors: AtomicU64,
+    pub(super) last_packet: AtomicU64,
+    pub(super) progress: Mutex<Option<(u64, u64)>>,
+    pub(super) source: Mutex<SourceCounts>,
+    pub(super) warnings: Mutex<Vec<String>>,
+    pub(super) ended: std::sync::atomic::AtomicBool,
+    items: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// Sentences that are kept for people; later ones are only counted by their sources.
+const MAX_WARNINGS: usize = 100;
+
+/// Counters at one moment.
+#[derive(Debug, Default, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Packets read.
+    pub packets: u64,
+    /// Captured bytes of them.
+    pub bytes: u64,
+    /// Packets with headers cut off or against their standard.
+    pub malformed: u64,
+    /// Streams seen.
+    pub streams: u64,
+    /// Streams open now.
+    pub streams_open: u64,
+    /// Items by protocol name.
+    pub items: BTreeMap<&'static str, u64>,
+    /// Dropped by the kernel.
+    pub kernel_dropped: u64,
+    /// Dropped by the interface.
+    pub interface_dropped: u64,
+    /// Left out as tapedeck's own.
+    pub own: u64,
+    /// Left out as second sights.
+    pub duplicates: u64,
+    /// Records cut off or damaged.
+    pub damaged: u64,
+    /// Batches that could not be written to the spool.
+    pub spool_errors: u64,
+    /// Time of the latest packet, Unix milliseconds; 0 before the first.
+    pub last_packet: u64,
+    /// Bytes read and bytes in all, where known.
+    pub progress: Option<(u64, u64)>,
+    /// Whether the source has ended.
+    pub ended: bool,
+    /// Sentences about damage.
+    pub warnings: Vec<String>,
+}
+
+impl Counters {
+    pub(super) fn count_items(&self, items: &[Item]) {
+        if items.is_empty() {
+            return;
+        }
+        let mut counts = self.items.lock().expect("counting does not panic");
+        for item in items {
+            *counts.entry(item.protocol.abbr).or_default() += 1;
+        }
+    }
+
+    pub(super) fn warn(&self, sentences: Vec<String>) {
+        if sentences.is_empty() {
+            return;
+        }
+        for sentence in &sentences {
+            tracing::warn!(sentence, "source");
+        }
+        let mut warnings = self.warnings.lock().expect("counting does not panic");
+        warnings.extend(sentences);
+        warnings.truncate(MAX_WARNINGS);
+    }
+
+    /// The counts now.
+    pub fn now(&self) -> Counts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let source = *self.source.lock().expect("counting does not panic");
+        Counts {
+            packets: load(&self.packets),
+            bytes: load(&self.bytes),
+            malformed: load(&self.malformed),
+            streams: load(&self.streams),
+            streams_open: self.streams_open.sum(),
+            items: self.items.lock().expect("counting does not panic").clone(),
+            kernel_dropped: source.kernel_dropped,
+            interface_dropped: source.interface_dropped,
+            own: source.own,
+            duplicates: source.duplicates,
+            damaged: source.damaged,
+            spool_errors: load(&self.spool_errors),
+            last_packet: load(&self.last_packet),
+            progress: *self.progress.lock().expect("counting does not panic"),
+            ended: self.ended.load(Ordering::Relaxed),
+            warnings: self
+                .warnings
+                .lock()
+                .expect("counting does not panic")
+                .clone(),
+        }
+    }
+}

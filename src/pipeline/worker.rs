@@ -1,0 +1,217 @@
+//! One worker: reassembly and dissection of its share of the streams.
+
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Counters, Step};
+use crate::dissect::{Conversation, Draft, Output, Protocols};
+use crate::flow::{Budget, StreamInfo};
+use crate::item::{Item, Peer};
+use crate::packet::StreamId;
+
+/// Out-of-order segments that all workers together hold at most.
+const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
+
+/// What a worker found in one step.
+pub(super) struct Found {
+    /// The batch's number.
+    pub(super) number: u64,
+    /// Items, in the order in which this worker found them.
+    pub(super) items: Vec<Item>,
+}
+
+struct Stream {
+    info: StreamInfo,
+    conversation: Conversation,
+    items: u32,
+}
+
+/// Which streams are a worker's own.
+#[derive(Clone, Copy)]
+struct Share {
+    index: u64,
+    of: u64,
+}
+
+impl Share {
+    fn has(self, stream: StreamId) -> bool {
+        stream.0 % self.of == self.index
+    }
+}
+
+/// Owns every stream whose number falls to it.
+pub(super) struct Worker {
+    share: Share,
+    protocols: Protocols,
+    budget: Arc<Budget>,
+    streams: AHashMap<StreamId, Stream>,
+    counters: Arc<Counters>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        index: usize,
+        of: usize,
+        protocols: Protocols,
+        counters: Arc<Counters>,
+    ) -> Worker {
+        let budget = Budget::new(MAX_HELD_BYTES / of);
+        let streams = AHashMap::default();
+        let share = Share {
+            index: index as u64,
+            of: of as u64,
+        };
+        Worker {
+            share,
+            protocols,
+            budget,
+            streams,
+            counters,
+        }
+    }
+
+    /// Works until the ingest thread hangs up.
+    pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, found: &Sender<Found>) {
+        for step in steps {
+            let mut items = Vec::new();
+            self.step(&step, &mut items);
+            if found
+                .send(Found {
+                    number: step.batch.number,
+                    items,
+                })
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step, items: &mut Vec<Item>) {
+        let share = self.share;
+        for info in step
+            .opened
+            .iter()
+            .filter(|info| share.has(info.name.stream))
+        {
+            let conversation = Conversation::new(info, &self.protocols, &self.budget);
+            self.streams.insert(
+                info.name.stream,
+                Stream {
+                    info: *info,
+                    conversation,
+                    items: 0,
+                },
+            );
+        }
+        let batch = &step.batch;
+        let mut ends = batch
+            .ended
+            .iter()
+            .filter(|ended| share.has(ended.stream))
+            .peekable();
+        for packet in &batch.packets {
+            // A stream that ended by reuse of its five-tuple ends before the packet that reuses it.
+            while let Some(end) = ends.next_if(|end| end.ordinal < packet.ordinal) {
+                self.end(step, *end, items);
+            }
+            let Some((stream, _)) = packet.stream else {
+                continue;
+            };
+            if !share.has(stream) {
+                continue;
+            }
+            let Some(state) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            let mut out = Sink {
+                step,
+                info: &state.info,
+                count: &mut state.items,
+                items,
+            };
+            state
+                .conversation
+                .packet(packet, batch.payload_of(packet), &mut out);
+        }
+        for end in ends {
+            self.end(step, *end, items);
+        }
+        self.counters
+            .streams_open
+            .store_part(share.index as usize, self.streams.len() as u64);
+    }
+
+    fn end(&mut self, step: &Step, end: crate::packet::Ended, items: &mut Vec<Item>) {
+        let Some(mut state) = self.streams.remove(&end.stream) else {
+            return;
+        };
+        let mut out = Sink {
+            step,
+            info: &state.info,
+            count: &mut state.items,
+            items,
+        };
+        state.conversation.end(end.reason, &mut out);
+    }
+}
+
+/// Makes items of drafts.
+struct Sink<'a> {
+    step: &'a Step,
+    info: &'a StreamInfo,
+    count: &'a mut u32,
+    items: &'a mut Vec<Item>,
+}
+
+impl Sink<'_> {
+    fn peer(&self, client: bool, draft: &Draft) -> Peer {
+        let endpoint = if client {
+            self.info.client
+        } else {
+            self.info.server
+        };
+        let mut peer = Peer::unresolved(endpoint);
+        let named = self
+            .step
+            .names
+            .as_ref()
+            .and_then(|names| names.lookup(endpoint, draft.start));
+        if let Some(named) = named {
+            peer.name = named.name;
+            peer.namespace = named.namespace;
+            peer.mechanism = named.mechanism;
+        }
+        peer
+    }
+}
+
+impl Output for Sink<'_> {
+    fn item(&mut self, draft: Draft) {
+        let src = self.peer(draft.from_client, &draft);
+        let dst = self.peer(!draft.from_client, &draft);
+        self.items.push(Item {
+            number: 0,
+            index: *self.count,
+            stream: self.info.name,
+            protocol: draft.kind,
+            tls: false,
+            src,
+            dst,
+            start: draft.start,
+            elapsed_nanos: draft.elapsed_nanos,
+            request_size: draft.request_size,
+            response_size: draft.response_size,
+            request: draft.request,
+            response: draft.response,
+            data: draft.data,
+            error: draft.error,
+            ordinal: draft.ordinal,
+            origin: self.step.origin.clone(),
+            record: self.step.record.clone(),
+        });
+        *self.count = self.count.saturating_add(1);
+    }
+}

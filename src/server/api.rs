@@ -1,0 +1,314 @@
+//! The routes: what the page, commands and drop-in clients may ask.
+//!
+//! ```text
+//! GET  /api/echo                        alive
+//! GET  /api/status                      counters and state
+//! GET  /api/query/validate?q=           {"valid", "message", "offset", "warnings"}
+//! GET  /api/items?q=&before=&limit=     rows, newest first, with a cursor
+//! GET  /api/item/{number}               one item
+//! GET  /item/{worker}/{stream-index}    the same by its id
+//! GET  /api/pcaps/download/{stream}     a stream as a savefile
+//! GET  /api/fields                      fields for filters
+//! GET  /api/scripts, /api/jobs, /api/console?after=
+//! POST /api/jobs/run?tag=               runs a job now
+//! WS   /api/ws?q=&from=                 live rows (module `feed`)
+//! ```
+
+use std::sync::Arc;
+
+use axum::Json as AsJson;
+use axum::Router;
+use axum::extract::{Path, Query, State as Extract};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::{View, feed, row_json};
+use crate::dissect;
+use crate::item::json::AsJson as NodeJson;
+use crate::item::{Node, lookup};
+use crate::kfl;
+use crate::packet::StreamName;
+use crate::pipeline::Row;
+use crate::time::Timestamp;
+
+/// Rows that one answer holds at most.
+const MAX_LIMIT: usize = 1000;
+
+/// Rows that one request looks at before it answers with what it has and a cursor to go on from.
+const MAX_SCAN: usize = 200_000;
+
+/// Rows that are looked at under one lock.
+const SCAN_STEP: u64 = 2048;
+
+/// What every route has.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) view: Arc<View>,
+    pub(super) stopped: tokio::sync::watch::Receiver<bool>,
+}
+
+/// Routes below `/api`.
+pub(super) fn routes() -> Router<State> {
+    Router::new()
+        .route("/echo", get(async || "It works!"))
+        .route("/status", get(status))
+        .route(
+            "/metadata/version",
+            get(async || AsJson(json!({"ver": env!("CARGO_PKG_VERSION")}))),
+        )
+        .route("/query/validate", get(validate))
+        .route("/items", get(items))
+        .route("/item/{number}", get(item_by_number))
+        .route("/item/{worker}/{id}", get(item_by_id))
+        .route("/pcaps/total-tcp-streams", get(total_streams))
+        .route("/pcaps/download/{stream}", get(download))
+        .route("/pcaps/download/{worker}/{stream}", get(download_of_worker))
+        .route("/fields", get(fields))
+        .route(
+            "/scripts",
+            get(async |Extract(s): Extract<State>| AsJson(s.view.run.scripts())),
+        )
+        .route(
+            "/jobs",
+            get(async |Extract(s): Extract<State>| AsJson(s.view.run.jobs())),
+        )
+        .route("/jobs/run", post(run_job))
+        .route("/console", get(console))
+        .route("/ws", get(feed::open))
+}
+
+/// Routes that older clients use without `/api`.
+pub(super) fn routes_at_root() -> Router<State> {
+    Router::new()
+        .route("/item/{worker}/{id}", get(item_by_id))
+        .route("/echo", get(async || "It works!"))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Ask {
+    #[serde(default)]
+    pub(super) q: String,
+    pub(super) before: Option<u64>,
+    pub(super) from: Option<u64>,
+    pub(super) limit: Option<usize>,
+    after: Option<u64>,
+    #[serde(default)]
+    tag: String,
+}
+
+/// An answer that says what is wrong.
+pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Response {
+    (status, AsJson(json!({"error": sentence.into()}))).into_response()
+}
+
+/// Runs work that reads many rows or a disk off the threads that serve.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
+    let view = &state.view;
+    let held = view.rows.held();
+    AsJson(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "counts": view.counters.now(),
+        "rows": {"first": held.start, "end": held.end, "bytes": view.rows.bytes()},
+        "defaultFilter": view.default_filter,
+        "run": view.run.status(),
+    }))
+}
+
+async fn validate(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
+    AsJson(match kfl::compile(&ask.q, &state.view.schema) {
+        Ok(query) => {
+            let warnings: Vec<String> = query.warnings().iter().map(ToString::to_string).collect();
+            json!({"valid": true, "message": "", "warnings": warnings})
+        }
+        Err(error) => {
+            json!({"valid": false, "message": error.to_string(), "offset": error.offset, "warnings": []})
+        }
+    })
+}
+
+async fn items(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    let view = state.view.clone();
+    let query = match kfl::compile(&ask.q, &view.schema) {
+        Ok(query) => query,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let found = aside(move || page_back(&view, &query, ask.before, ask.limit.unwrap_or(200))).await;
+    match found {
+        Ok(found) => AsJson(found).into_response(),
+        Err(response) => response,
+    }
+}
+
+/// Rows before the one numbered `before`, newest first.
+fn page_back(view: &View, query: &kfl::Query, before: Option<u64>, limit: usize) -> Json {
+    let held = view.rows.held();
+    let now = view.clock.now();
+    let limit = limit.clamp(1, MAX_LIMIT);
+    let mut end = before.unwrap_or(held.end).min(held.end);
+    let mut rows = Vec::new();
+    let mut scanned = 0;
+    while end > held.start && rows.len() < limit && scanned < MAX_SCAN {
+        let start = end.saturating_sub(SCAN_STEP).max(held.start);
+        for row in view.rows.page(start..end, SCAN_STEP as usize).iter().rev() {
+            scanned += 1;
+            let Some(shown) = show(view, query, row, now) else {
+                continue;
+            };
+            end = shown.0;
+            rows.push(shown.1);
+            if rows.len() == limit {
+                break;
+            }
+        }
+        if rows.len() < limit {
+            end = start;
+        }
+    }
+    json!({"rows": rows, "next": (end > held.start).then_some(end), "scanned": scanned, "end": held.end})
+}
+
+/// The row's number and what the list shows of it, when it matches.
+pub(super) fn show(
+    view: &View,
+    query: &kfl::Query,
+    row: &Row,
+    now: Timestamp,
+) -> Option<(u64, Json)> {
+    let node = row.node()?;
+    if query.matches(node, now) != kfl::Verdict::Match {
+        return None;
+    }
+    let number = node.number();
+    let mut shown = row_json(number, node);
+    if let Some(altered) = view.run.queried(node.record(), query.text()) {
+        for mark in ["passed", "failed"] {
+            if let Some(set) = altered.get(mark) {
+                shown[mark] = set.clone();
+            }
+        }
+    }
+    Some((number, shown))
+}
+
+async fn item_by_number(Extract(state): Extract<State>, Path(number): Path<u64>) -> Response {
+    let view = state.view.clone();
+    one_item(aside(move || view.rows.get(number).and_then(|row| detail(&row))).await)
+}
+
+async fn item_by_id(
+    Extract(state): Extract<State>,
+    Path((worker, id)): Path<(String, String)>,
+) -> Response {
+    let view = state.view.clone();
+    let id = format!("{worker}/{id}");
+    one_item(
+        aside(move || {
+            let held = view.rows.held();
+            let mut end = held.end;
+            while end > held.start {
+                let start = end.saturating_sub(SCAN_STEP).max(held.start);
+                let rows = view.rows.page(start..end, SCAN_STEP as usize);
+                let found = rows.iter().rev().find(|row| {
+                    row.node()
+                        .and_then(|node| lookup(node, "id"))
+                        .and_then(Node::text)
+                        .is_some_and(|t| t == id)
+                });
+                if let Some(row) = found {
+                    return detail(row);
+                }
+                end = start;
+            }
+            None
+        })
+        .await,
+    )
+}
+
+fn detail(row: &Row) -> Option<Json> {
+    let node = row.node()?;
+    let item = serde_json::to_value(NodeJson(node)).ok()?;
+    Some(json!({"row": row_json(node.number(), node), "item": item}))
+}
+
+fn one_item(found: Result<Option<Json>, Response>) -> Response {
+    match found {
+        Ok(Some(item)) => AsJson(item).into_response(),
+        Ok(None) => refuse(
+            StatusCode::NOT_FOUND,
+            "this item is no longer held; search for it in the archive",
+        ),
+        Err(response) => response,
+    }
+}
+
+async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(json!(state.view.counters.now().streams))
+}
+
+async fn download(Extract(state): Extract<State>, Path(stream): Path<String>) -> Response {
+    send_stream(state, stream).await
+}
+
+async fn download_of_worker(
+    Extract(state): Extract<State>,
+    Path((_worker, stream)): Path<(String, String)>,
+) -> Response {
+    send_stream(state, stream).await
+}
+
+/// Answers with the stream as an attachment; the file is made beside and then sent, so that a stream
+/// that is gone is an error and not half a file.
+async fn send_stream(state: State, stream: String) -> Response {
+    let Some(name) = StreamName::parse(&stream) else {
+        return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
+    };
+    let made = aside(move || {
+        let mut bytes = Vec::new();
+        state.view.run.stream_pcap(name, &mut bytes).map(|_| bytes)
+    });
+    match made.await {
+        Ok(Ok(bytes)) => {
+            let attachment = format!("attachment; filename=\"{name}\"");
+            let headers = [
+                (
+                    header::CONTENT_TYPE,
+                    "application/vnd.tcpdump.pcap".to_owned(),
+                ),
+                (header::CONTENT_DISPOSITION, attachment),
+            ];
+            (headers, bytes).into_response()
+        }
+        Ok(Err(sentence)) => refuse(StatusCode::NOT_FOUND, sentence),
+        Err(response) => response,
+    }
+}
+
+async fn fields() -> AsJson<Json> {
+    let all: Vec<Json> = dissect::fields()
+        .map(|field| json!({"path": field.path, "type": format!("{:?}", field.kind), "doc": field.doc}))
+        .collect();
+    AsJson(json!(all))
+}
+
+async fn run_job(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    match state.view.run.run_job(&ask.tag) {
+        Ok(()) => AsJson(json!({"ok": true})).into_response(),
+        Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
+    }
+}
+
+async fn console(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
+    AsJson(state.view.run.console(ask.after.unwrap_or_default()))
+}
