@@ -6,12 +6,15 @@
 //!
 //! Sequence numbers become offsets where a segment enters; nothing behind that wraps. Segments in
 //! order pass as they are. What comes too early is copied, so that a few bytes do not hold a whole
-//! batch, and waits for the hole before it. The hole becomes a gap a little after the receiver
-//! acknowledges bytes behind it (they arrived there; the capture may still bring them, since packets
-//! of several queues are not recorded in the order in which they went), when the wait needs more
-//! memory than allowed, when no acknowledgments are captured and the wait gets long, or at the end.
+//! batch, and waits for the hole before it. The hole becomes a gap when the receiver acknowledges
+//! bytes behind it (they arrived there, only we did not see them), when the wait needs more memory
+//! than allowed, when no acknowledgments are captured and the wait gets long, or at the end.
+//!
+//! Captures of several queues or interfaces put packets a few places late. So a segment that
+//! acknowledges bytes not seen yet waits for them a little: answers do not overtake their questions,
+//! and a late packet is no gap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,12 +36,14 @@ const MAX_HELD_SEGMENTS: usize = 16_384;
 /// first two retransmission timeouts of RFC 6298 (1 s, then 2 s).
 const HOLE_WAIT: Duration = Duration::from_secs(4);
 
-/// Segments of a stream after which bytes that were acknowledged and not seen are given up.
-/// Receive queues and offloading swap neighbours; measured are swaps over three segments.
-const ACKED_SEGMENTS: u32 = 16;
+/// Segments of a stream that may come after one that acknowledges bytes not seen yet, before those
+/// bytes count as missed. Receive queues and offloading swap neighbours; measured are swaps over
+/// three segments.
+const REORDER_SEGMENTS: u64 = 8;
 
-/// Time after which they are given up as well, far above what queues delay.
-const ACKED_WAIT: Duration = Duration::from_millis(100);
+/// How long a segment that acknowledges bytes not seen yet may wait for them; queues and interfaces
+/// of one machine delay far less.
+const REORDER_WAIT: Duration = Duration::from_millis(50);
 
 /// Sequence numbers up to this far behind are taken for old bytes, the rest of the circle for new
 /// ones: no window reaches further back (RFC 7323 section 2.3 caps it at 1 GiB).
@@ -155,6 +160,10 @@ pub struct Reassembly {
     to_server: Half,
     to_client: Half,
     reset: bool,
+    /// Segments that acknowledge bytes not seen yet, in the order in which they came, each with the
+    /// count of segments taken before it.
+    early: VecDeque<(u64, Segment)>,
+    taken: u64,
     budget: Arc<Budget>,
     counts: ReassemblyCounts,
 }
@@ -166,6 +175,8 @@ impl Reassembly {
             to_server: Half::default(),
             to_client: Half::default(),
             reset: false,
+            early: VecDeque::new(),
+            taken: 0,
             budget,
             counts: ReassemblyCounts::default(),
         }
@@ -196,17 +207,79 @@ impl Reassembly {
 
     /// Bytes held behind holes.
     pub fn held_bytes(&self) -> usize {
-        self.to_server.held_bytes + self.to_client.held_bytes
+        let early: usize = self
+            .early
+            .iter()
+            .map(|(_, early)| early.payload.len())
+            .sum();
+        self.to_server.held_bytes + self.to_client.held_bytes + early
     }
 
     /// Takes the stream's next segment.
-    pub fn push(&mut self, segment: Segment, out: &mut Vec<Event>) {
+    pub fn push(&mut self, mut segment: Segment, out: &mut Vec<Event>) {
+        self.taken += 1;
+        let (ts, ordinal) = (segment.ts, segment.ordinal);
+        if segment.tcp.flags.has(TcpFlags::RST) {
+            self.release_all(ordinal, out);
+            self.process(segment, out);
+            return;
+        }
+        if self.is_early(&segment) {
+            segment.payload = Bytes::copy_from_slice(&segment.payload);
+            self.budget.add(segment.payload.len() + SEGMENT_OVERHEAD);
+            self.early.push_back((self.taken, segment));
+        } else {
+            self.process(segment, out);
+        }
+        while let Some((taken, first)) = self.early.front() {
+            let overdue = self.taken - taken >= REORDER_SEGMENTS
+                || ts.since(first.ts) > REORDER_WAIT
+                || self.budget.is_exceeded();
+            let next = if overdue {
+                Some(0)
+            } else {
+                let mut early = self.early.iter();
+                early.position(|(_, segment)| !self.is_early(segment))
+            };
+            let Some(next) = next else { break };
+            self.release(next, ordinal, out);
+        }
+    }
+
+    /// Whether a segment acknowledges bytes of the other direction that were not seen yet.
+    fn is_early(&self, segment: &Segment) -> bool {
+        let other = match segment.direction {
+            Direction::ToServer => &self.to_client,
+            Direction::ToClient => &self.to_server,
+        };
+        segment.tcp.flags.has(TcpFlags::ACK)
+            && other.acked_offset(segment.tcp.ack) > other.next
+            && !other.finished
+    }
+
+    fn release_all(&mut self, ordinal: u64, out: &mut Vec<Event>) {
+        while !self.early.is_empty() {
+            self.release(0, ordinal, out);
+        }
+    }
+
+    /// Processes a segment that waited, as of the packet `ordinal`.
+    fn release(&mut self, index: usize, ordinal: u64, out: &mut Vec<Event>) {
+        if let Some((_, mut segment)) = self.early.remove(index) {
+            self.budget.sub(segment.payload.len() + SEGMENT_OVERHEAD);
+            segment.ordinal = ordinal;
+            self.process(segment, out);
+        }
+    }
+
+    fn process(&mut self, segment: Segment, out: &mut Vec<Event>) {
         let Reassembly {
             to_server,
             to_client,
             reset,
             budget,
             counts,
+            ..
         } = self;
         let (half, other) = match segment.direction {
             Direction::ToServer => (to_server, to_client),
@@ -225,8 +298,7 @@ impl Reassembly {
             if flags.has(TcpFlags::SYN) {
                 other.begin(segment.tcp.ack);
             }
-            other.acknowledge(segment.tcp.ack);
-            other.weigh(&mut sink);
+            other.acknowledge(segment.tcp.ack, &mut sink);
         }
         sink.direction = segment.direction;
         if flags.has(TcpFlags::RST) {
@@ -239,11 +311,11 @@ impl Reassembly {
             return;
         }
         half.take(segment, &mut sink);
-        half.weigh(&mut sink);
     }
 
     /// Hands out what is held, with gaps where bytes are missing; the stream is over.
     pub fn finish(&mut self, ts: Timestamp, ordinal: u64, out: &mut Vec<Event>) {
+        self.release_all(ordinal, out);
         for (direction, half) in [
             (Direction::ToServer, &mut self.to_server),
             (Direction::ToClient, &mut self.to_client),
@@ -266,6 +338,9 @@ impl Drop for Reassembly {
         for half in [&self.to_server, &self.to_client] {
             self.budget
                 .sub(half.held_bytes + half.held.len() * SEGMENT_OVERHEAD);
+        }
+        for (_, early) in &self.early {
+            self.budget.sub(early.payload.len() + SEGMENT_OVERHEAD);
         }
     }
 }
@@ -336,8 +411,6 @@ struct Half {
     /// The last acknowledgment number before anything of this direction was seen.
     early_ack: Option<u32>,
     ack_seen: bool,
-    /// When an acknowledgment went past a hole, and the stream's segments since then.
-    doubt: Option<(Timestamp, u32)>,
     hole_since: Option<Timestamp>,
     fin: Option<u64>,
     finished: bool,
@@ -358,51 +431,36 @@ impl Half {
         (self.next as i64).saturating_add(i64::from(ahead) - i64::from(MAX_BEHIND))
     }
 
-    fn acknowledge(&mut self, ack: u32) {
-        self.ack_seen = true;
-        let Some(base) = self.base else {
-            self.early_ack = Some(ack);
-            return;
-        };
-        let acked = u64::try_from(self.offset(base, ack)).unwrap_or(0);
-        if acked <= self.next.saturating_add(u64::from(MAX_BEHIND)) {
-            self.acked = self.acked.max(acked);
-        }
+    /// The offset up to which an acknowledgment says that the receiver has all; 0 when it cannot
+    /// be true.
+    fn acked_offset(&self, ack: u32) -> u64 {
+        let Some(base) = self.base else { return 0 };
+        u64::try_from(self.offset(base, ack))
+            .ok()
+            .filter(|acked| *acked <= self.next.saturating_add(u64::from(MAX_BEHIND)))
+            .unwrap_or(0)
     }
 
-    /// Looks, after each segment of the stream, whether to go on waiting for bytes that the
-    /// receiver has.
-    fn weigh(&mut self, sink: &mut Sink<'_>) {
-        if self.acked <= self.next || self.finished {
-            self.doubt = None;
+    /// Makes gaps of what the receiver has and we have not.
+    fn acknowledge(&mut self, ack: u32, sink: &mut Sink<'_>) {
+        self.ack_seen = true;
+        if self.base.is_none() {
+            self.early_ack = Some(ack);
             return;
         }
-        let (since, segments) = self.doubt.unwrap_or((sink.ts, 0));
-        if segments < ACKED_SEGMENTS && sink.ts.since(since) < ACKED_WAIT {
-            self.doubt = Some((since, segments + 1));
-            return;
-        }
+        self.acked = self.acked.max(self.acked_offset(ack));
         // One byte more than all that was seen is the acknowledgment of a FIN we did not see.
-        if self.held.is_empty() && self.acked - self.next == 1 {
-            return;
-        }
-        let to = self
-            .held
-            .keys()
-            .next()
-            .map_or(self.acked, |first| self.acked.min(*first));
-        let to = self.fin.map_or(to, |fin| to.min(fin));
-        self.pass_over(to, sink);
-        self.drain(sink);
-        // Further holes that the same acknowledgment covers.
-        while let Some((&first, _)) = self.held.first_key_value() {
-            if self.acked <= self.next {
+        let only_fin = self.held.is_empty() && self.acked == self.next + 1;
+        while self.acked > self.next && !self.finished && !only_fin {
+            let first = self.held.first_key_value().map(|(first, _)| *first);
+            let to = self.acked.min(first.unwrap_or(u64::MAX));
+            let to = self.fin.map_or(to, |fin| to.min(fin));
+            if to <= self.next {
                 break;
             }
-            self.pass_over(self.acked.min(first), sink);
+            self.pass_over(to, sink);
             self.drain(sink);
         }
-        self.doubt = None;
     }
 
     fn take(&mut self, segment: Segment, sink: &mut Sink<'_>) {

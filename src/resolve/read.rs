@@ -198,7 +198,7 @@ impl Record {
 }
 
 /// The first text that is there and not empty.
-fn filled<'t>(texts: [&'t Option<String>; 2]) -> Option<&'t str> {
+fn filled(texts: [&Option<String>; 2]) -> Option<&str> {
     texts
         .into_iter()
         .filter_map(|text| text.as_deref())
