@@ -307,7 +307,7 @@ fn packets_become_items() {
     let drafts = dissect_frames(&frames, &toys());
     assert_eq!(
         texts(&drafts),
-        ["abc", "ok", "rest 0", "gap 3+9", "z", "rest 0"]
+        ["abc", "ok", "gap 3+9", "z", "rest 0", "rest 0"]
     );
     assert!(drafts[0].from_client && !drafts[1].from_client);
 }
