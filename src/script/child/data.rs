@@ -1,0 +1,370 @@
+//! The lazy `data` object: an item as JavaScript sees it, read straight from its flat record.
+//!
+//! In: one flat record, owned by the objects made from it. Out: objects whose keys are own,
+//! enumerable, configurable accessors on one shared shape, in the record's order; each child is made
+//! when it is first read and is the same one from then on. Never: JavaScript values nobody asked for.
+//!
+//! A script cannot tell such an object from a plain one, except through
+//! `Object.getOwnPropertyDescriptor` and by freezing it. As long as a script changed nothing
+//! ([`pristine`]), natives take the record itself instead of walking the object.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use boa_engine::builtins::proxy::Proxy;
+use boa_engine::object::builtins::JsArray;
+use boa_engine::object::shape::Shape;
+use boa_engine::object::FunctionObjectBuilder;
+use boa_engine::object::builtins::JsFunction;
+use boa_engine::property::{PropertyDescriptor, PropertyKey};
+use boa_engine::{
+    Context, Finalize, JsData, JsNativeError, JsObject, JsResult, JsString, JsValue,
+    NativeFunction, Trace,
+};
+
+use super::aliases::{Aliases, Part};
+use crate::item::flat::Flat;
+use crate::item::{Kind, Node};
+
+/// Member names that are kept as JavaScript strings: field names and the usual header names.
+const MAX_KEYS: usize = 4096;
+
+/// Containers within containers that are looked through for changes; as deep as records go.
+const MAX_DEPTH: usize = crate::item::flat::MAX_DEPTH + 2;
+
+/// Native side of a lazy object.
+#[derive(Trace, Finalize, JsData)]
+pub(crate) struct Lazy {
+    #[unsafe_ignore_trace]
+    record: Rc<[u8]>,
+    #[unsafe_ignore_trace]
+    offset: usize,
+    #[unsafe_ignore_trace]
+    part: Part,
+    /// Children handed out or written, by their index in the record.
+    children: Vec<Option<JsValue>>,
+    /// A script wrote to a key or redefined one.
+    written: bool,
+    /// The shape as made: another one means keys or prototype changed. Kept, so that no other
+    /// shape can ever have its address.
+    shape: Option<Shape>,
+    /// Keys as made that are array indices, which no shape holds.
+    indexed: usize,
+}
+
+impl Lazy {
+    fn node(&self) -> Flat<'_> {
+        Flat::at(&self.record, self.offset)
+    }
+}
+
+/// What all lazy objects of one context share.
+pub(crate) struct Makers {
+    accessors: RefCell<Vec<(JsFunction, JsFunction)>>,
+    keys: RefCell<HashMap<Box<str>, PropertyKey, ahash::RandomState>>,
+    aliases: Aliases,
+    /// A proxy was used to redefine something: it may have been a lazy object behind it.
+    doubtful: Cell<bool>,
+}
+
+impl Makers {
+    /// For one context.
+    pub(crate) fn new(context: &mut Context) -> Makers {
+        Makers {
+            accessors: RefCell::default(),
+            keys: RefCell::default(),
+            aliases: Aliases::new(context),
+            doubtful: Cell::new(false),
+        }
+    }
+
+    fn accessor(&self, index: usize, context: &mut Context) -> (JsFunction, JsFunction) {
+        let mut accessors = self.accessors.borrow_mut();
+        while accessors.len() <= index {
+            let index = accessors.len();
+            let read = NativeFunction::from_copy_closure(move |this, _, context| {
+                read(this, index, context)
+            });
+            let write = NativeFunction::from_copy_closure(move |this, args, context| {
+                let value = args.first().cloned().unwrap_or_default();
+                write(this, index, value, context)
+            });
+            let realm = context.realm().clone();
+            let made = (
+                FunctionObjectBuilder::new(&realm, read).name("get").build(),
+                FunctionObjectBuilder::new(&realm, write)
+                    .name("set")
+                    .length(1)
+                    .build(),
+            );
+            accessors.push(made);
+        }
+        accessors.get(index).cloned().expect("the loop above filled up to index")
+    }
+
+    fn key(&self, name: &str) -> PropertyKey {
+        let mut keys = self.keys.borrow_mut();
+        if let Some(key) = keys.get(name) {
+            return key.clone();
+        }
+        // An array index becomes an indexed key, as in any object.
+        let key = PropertyKey::from(JsString::from(name));
+        if keys.len() >= MAX_KEYS {
+            keys.clear();
+        }
+        keys.insert(name.into(), key.clone());
+        key
+    }
+}
+
+fn makers(context: &Context) -> JsResult<Rc<Makers>> {
+    context.get_data::<Rc<Makers>>().cloned().ok_or_else(|| {
+        JsNativeError::error()
+            .with_message("items cannot be read here")
+            .into()
+    })
+}
+
+/// The value of the root of `record`.
+pub(crate) fn item(record: Rc<[u8]>, context: &mut Context) -> JsResult<JsValue> {
+    let Some(offset) = Flat::new(&record).map(Flat::offset) else {
+        return Ok(JsValue::null());
+    };
+    value(&record, offset, Part::Root, context)
+}
+
+fn value(
+    record: &Rc<[u8]>,
+    offset: usize,
+    part: Part,
+    context: &mut Context,
+) -> JsResult<JsValue> {
+    let node = Flat::at(record, offset);
+    Ok(match node.kind() {
+        Kind::Null => JsValue::null(),
+        Kind::Bool => JsValue::from(node.bool().unwrap_or_default()),
+        Kind::Int => JsValue::from(node.int().unwrap_or_default()),
+        Kind::Float => JsValue::from(node.float().unwrap_or_default()),
+        Kind::Text => JsString::from(node.text().unwrap_or_default().as_ref()).into(),
+        Kind::List => {
+            let mut elements = Vec::with_capacity(node.len());
+            for element in (0..node.len()).filter_map(|index| node.element(index)) {
+                elements.push(value(record, element.offset(), part, context)?);
+            }
+            JsArray::from_iter(elements, context).into()
+        }
+        Kind::Object => object(record, offset, part, context)?.into(),
+    })
+}
+
+fn object(
+    record: &Rc<[u8]>,
+    offset: usize,
+    part: Part,
+    context: &mut Context,
+) -> JsResult<JsObject> {
+    let makers = makers(context)?;
+    let node = Flat::at(record, offset);
+    let prototype = makers.aliases.prototype(part, context);
+    let lazy = Lazy {
+        record: record.clone(),
+        offset,
+        part,
+        children: vec![None; node.len()],
+        written: false,
+        shape: None,
+        indexed: 0,
+    };
+    let object = JsObject::new(context.root_shape(), prototype, lazy).upcast();
+    let mut indexed = 0;
+    for index in 0..node.len() {
+        let Some((name, _)) = node.entry(index) else {
+            continue;
+        };
+        let key = makers.key(&name);
+        indexed += usize::from(matches!(key, PropertyKey::Index(_)));
+        makers.aliases.learn(part, &name, context);
+        let (get, set) = makers.accessor(index, context);
+        let accessor = PropertyDescriptor::builder()
+            .get(get)
+            .set(set)
+            .enumerable(true)
+            .configurable(true);
+        object.insert_property(key, accessor.build());
+    }
+    let shape = object.borrow().shape().clone();
+    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.shape = Some(shape);
+        lazy.indexed = indexed;
+    }
+    Ok(object)
+}
+
+/// The lazy object that `this` is or inherits from.
+fn holder(this: &JsValue) -> JsResult<JsObject> {
+    let mut object = this.as_object();
+    // A chain of prototypes has an end, but a script may make it long.
+    for _ in 0..MAX_DEPTH {
+        match object {
+            Some(found) if found.is::<Lazy>() => return Ok(found),
+            Some(other) => object = other.prototype(),
+            None => break,
+        }
+    }
+    Err(JsNativeError::typ()
+        .with_message("this key belongs to an item")
+        .into())
+}
+
+fn read(this: &JsValue, index: usize, context: &mut Context) -> JsResult<JsValue> {
+    let object = holder(this)?;
+    let (record, offset, part) = {
+        let Some(lazy) = object.downcast_ref::<Lazy>() else {
+            return Ok(JsValue::undefined());
+        };
+        if let Some(Some(child)) = lazy.children.get(index) {
+            return Ok(child.clone());
+        }
+        let Some((name, node)) = lazy.node().entry(index) else {
+            return Ok(JsValue::undefined());
+        };
+        let (offset, part) = (node.offset(), lazy.part.child(&name));
+        (lazy.record.clone(), offset, part)
+    };
+    let child = value(&record, offset, part, context)?;
+    if let Some(mut lazy) = object.downcast_mut::<Lazy>()
+        && let Some(place) = lazy.children.get_mut(index)
+    {
+        *place = Some(child.clone());
+    }
+    Ok(child)
+}
+
+fn write(
+    this: &JsValue,
+    index: usize,
+    value: JsValue,
+    context: &mut Context,
+) -> JsResult<JsValue> {
+    let object = holder(this)?;
+    let receiver = this.as_object().filter(|this| !JsObject::equals(this, &object));
+    if let Some(receiver) = receiver {
+        // An object that inherits from an item gets a key of its own, as from a plain object.
+        let name = object
+            .downcast_ref::<Lazy>()
+            .and_then(|lazy| Some(JsString::from(lazy.node().entry(index)?.0.as_ref())));
+        if let Some(name) = name {
+            receiver.create_data_property_or_throw(name, value, context)?;
+        }
+    } else if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.written = true;
+        if let Some(place) = lazy.children.get_mut(index) {
+            *place = Some(value);
+        }
+    }
+    Ok(JsValue::undefined())
+}
+
+/// Notes that a script redefines keys of `target` by other means than assignment.
+pub(crate) fn redefined(target: &JsValue, context: &Context) {
+    let Some(object) = target.as_object() else {
+        return;
+    };
+    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.written = true;
+    } else if object.is::<Proxy>()
+        && let Ok(makers) = makers(context)
+    {
+        makers.doubtful.set(true);
+    }
+}
+
+/// A place in a record that stands for a value.
+pub(crate) struct Place {
+    record: Rc<[u8]>,
+    offset: usize,
+}
+
+impl Place {
+    /// The node there.
+    pub(crate) fn node(&self) -> Flat<'_> {
+        Flat::at(&self.record, self.offset)
+    }
+}
+
+/// The record's place behind `value`, when it is a lazy object that reads as it was made.
+pub(crate) fn pristine(value: &JsValue, context: &Context) -> Option<Place> {
+    let object = value.as_object()?;
+    if !object.is::<Lazy>() || makers(context).ok()?.doubtful.get() {
+        return None;
+    }
+    unchanged(&object, 0).then(|| {
+        let lazy = object.downcast_ref::<Lazy>()?;
+        Some(Place {
+            record: lazy.record.clone(),
+            offset: lazy.offset,
+        })
+    })?
+}
+
+fn unchanged(object: &JsObject, depth: usize) -> bool {
+    let Some(lazy) = object.downcast_ref::<Lazy>() else {
+        return false;
+    };
+    let inner = object.borrow();
+    let same_keys = lazy.shape.as_ref().is_some_and(|shape| {
+        shape.to_addr_usize() == inner.shape().to_addr_usize()
+    }) && (inner.properties().index_property_keys().count() == lazy.indexed);
+    if lazy.written || !same_keys || depth > MAX_DEPTH {
+        return false;
+    }
+    lazy.children.iter().enumerate().all(|(index, child)| {
+        let Some(child) = child else { return true };
+        let node = lazy.node().entry(index).map(|(_, node)| node);
+        node.is_some_and(|node| same(child, node, depth + 1))
+    })
+}
+
+/// Whether `value` still is what the record has at `node`; a list can be changed without its parent
+/// knowing, so its elements are compared.
+fn same(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
+    let Some(object) = value.as_object() else {
+        return true;
+    };
+    if node.kind() == Kind::Object {
+        let same_place = object
+            .downcast_ref::<Lazy>()
+            .is_some_and(|lazy| lazy.offset == node.offset());
+        return same_place && unchanged(&object, depth);
+    }
+    let inner = object.borrow();
+    if !object.is_array() || inner.properties().index_property_keys().count() != node.len() {
+        return false;
+    }
+    (0..node.len()).all(|index| {
+        let element = u32::try_from(index).map(PropertyKey::from).ok();
+        let value = element
+            .and_then(|key| inner.properties().get(&key))
+            .and_then(|property| property.value().cloned());
+        match (value, node.element(index)) {
+            (Some(value), Some(node)) => {
+                depth <= MAX_DEPTH && equal(&value, node, depth + 1)
+            }
+            _ => false,
+        }
+    })
+}
+
+fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
+    match node.kind() {
+        Kind::Null => value.is_null(),
+        Kind::Bool => value.as_boolean() == node.bool(),
+        Kind::Int | Kind::Float => value.as_number() == node.float(),
+        Kind::Text => match (value.as_string(), node.text()) {
+            (Some(value), Some(text)) => value == *text,
+            _ => false,
+        },
+        Kind::List | Kind::Object => value.is_object() && same(value, node, depth),
+    }
+}
