@@ -1,1 +1,153 @@
-//! Globals that scripts see: one file each, one line in the list.
+//! Globals that scripts see: one file each, one line in [`GLOBALS`].
+//!
+//! In: a fresh context and what the script was started with. Out: namespaces and functions on the
+//! global object, none of them enumerable. Never: an effect; a helper asks the host.
+//!
+//! A new global is one file and its line here; a new helper is one entry in that file. Registration,
+//! reference page and example tests walk the list.
+
+mod console;
+mod env;
+mod file;
+mod jobs;
+mod kfl;
+mod pcap;
+mod recording;
+mod test;
+mod timers;
+mod utils;
+mod vendor;
+
+use boa_engine::native_function::NativeFunctionPointer;
+use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, NativeFunction};
+
+use super::child::{define, function};
+use super::wire::Start;
+
+/// Everything that scripts find beside the language itself, in the order of the reference page.
+pub static GLOBALS: &[&Global] = &[
+    &console::GLOBAL,
+    &env::GLOBAL,
+    &file::GLOBAL,
+    &jobs::GLOBAL,
+    &kfl::GLOBAL,
+    &pcap::GLOBAL,
+    &recording::GLOBAL,
+    &test::GLOBAL,
+    &timers::GLOBAL,
+    &utils::GLOBAL,
+    &vendor::GLOBAL,
+];
+
+/// One global.
+pub struct Global {
+    /// Its name; that of the topic when it is several functions.
+    pub name: &'static str,
+    /// What it is for, one sentence.
+    pub doc: &'static str,
+    /// What it is.
+    pub kind: GlobalKind,
+}
+
+/// What a global is.
+pub enum GlobalKind {
+    /// An object with these helpers; a dot in a helper's name makes an object within it.
+    Namespace(&'static [Helper]),
+    /// Functions that are globals themselves.
+    Functions(&'static [Helper]),
+    /// Values made from what the script was started with.
+    Values(fn(&Start, &mut Context) -> JsResult<()>),
+}
+
+/// One function that scripts may call.
+pub struct Helper {
+    /// Its name below the global.
+    pub name: &'static str,
+    /// How it is called, with what it returns.
+    pub signature: &'static str,
+    /// What it does, one sentence.
+    pub doc: &'static str,
+    /// What a call may change.
+    pub effect: Effect,
+    /// Lines of a script that call it; they run as its test.
+    pub example: &'static str,
+    /// Arguments that must be given.
+    pub length: usize,
+    /// The code.
+    pub run: NativeFunctionPointer,
+}
+
+/// What a call of a helper may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The console.
+    Console,
+    /// The item it is given.
+    Item,
+    /// The script's data folder.
+    Files,
+    /// Object storage, or anything else outside.
+    Network,
+    /// Recordings.
+    Recording,
+    /// The scheduler, or the script's own timers.
+    Schedule,
+}
+
+impl Global {
+    /// Its helpers; empty when it is values.
+    pub fn helpers(&self) -> &'static [Helper] {
+        match self.kind {
+            GlobalKind::Namespace(helpers) | GlobalKind::Functions(helpers) => helpers,
+            GlobalKind::Values(_) => &[],
+        }
+    }
+}
+
+/// Defines all globals in a context. Values from the environment come last, so that no name of
+/// theirs takes the place of a helper.
+pub(crate) fn install(start: &Start, context: &mut Context) -> JsResult<()> {
+    let target = context.global_object();
+    for global in GLOBALS {
+        match global.kind {
+            GlobalKind::Namespace(helpers) => {
+                let namespace = JsObject::with_object_proto(context.intrinsics());
+                for helper in helpers {
+                    attach(&namespace, helper, context)?;
+                }
+                define(&target, global.name, namespace.into(), context)?;
+            }
+            GlobalKind::Functions(helpers) => {
+                for helper in helpers {
+                    attach(&target, helper, context)?;
+                }
+            }
+            GlobalKind::Values(_) => {}
+        }
+    }
+    for global in GLOBALS {
+        if let GlobalKind::Values(make) = global.kind {
+            make(start, context)?;
+        }
+    }
+    Ok(())
+}
+
+fn attach(owner: &JsObject, helper: &Helper, context: &mut Context) -> JsResult<()> {
+    let mut owner = owner.clone();
+    let mut name = helper.name;
+    while let Some((outer, inner)) = name.split_once('.') {
+        if !owner.has_own_property(JsString::from(outer), context)? {
+            let made = JsObject::with_object_proto(context.intrinsics());
+            define(&owner, outer, made.into(), context)?;
+        }
+        let next = owner.get(JsString::from(outer), context)?.as_object();
+        owner = next.ok_or_else(|| JsNativeError::typ().with_message("not an object"))?;
+        name = inner;
+    }
+    let native = NativeFunction::from_fn_ptr(helper.run);
+    let made = function(native, name, helper.length, context);
+    define(&owner, name, made.into(), context)
+}

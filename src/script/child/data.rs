@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use boa_engine::builtins::proxy::Proxy;
-use boa_engine::object::builtins::JsArray;
-use boa_engine::object::shape::Shape;
 use boa_engine::object::FunctionObjectBuilder;
+use boa_engine::object::builtins::JsArray;
 use boa_engine::object::builtins::JsFunction;
+use boa_engine::object::shape::Shape;
 use boa_engine::property::{PropertyDescriptor, PropertyKey};
 use boa_engine::{
     Context, Finalize, JsData, JsNativeError, JsObject, JsResult, JsString, JsValue,
@@ -100,7 +100,10 @@ impl Makers {
             );
             accessors.push(made);
         }
-        accessors.get(index).cloned().expect("the loop above filled up to index")
+        accessors
+            .get(index)
+            .cloned()
+            .expect("the loop above filled up to index")
     }
 
     fn key(&self, name: &str) -> PropertyKey {
@@ -134,12 +137,7 @@ pub(crate) fn item(record: Rc<[u8]>, context: &mut Context) -> JsResult<JsValue>
     value(&record, offset, Part::Root, context)
 }
 
-fn value(
-    record: &Rc<[u8]>,
-    offset: usize,
-    part: Part,
-    context: &mut Context,
-) -> JsResult<JsValue> {
+fn value(record: &Rc<[u8]>, offset: usize, part: Part, context: &mut Context) -> JsResult<JsValue> {
     let node = Flat::at(record, offset);
     Ok(match node.kind() {
         Kind::Null => JsValue::null(),
@@ -241,14 +239,11 @@ fn read(this: &JsValue, index: usize, context: &mut Context) -> JsResult<JsValue
     Ok(child)
 }
 
-fn write(
-    this: &JsValue,
-    index: usize,
-    value: JsValue,
-    context: &mut Context,
-) -> JsResult<JsValue> {
+fn write(this: &JsValue, index: usize, value: JsValue, context: &mut Context) -> JsResult<JsValue> {
     let object = holder(this)?;
-    let receiver = this.as_object().filter(|this| !JsObject::equals(this, &object));
+    let receiver = this
+        .as_object()
+        .filter(|this| !JsObject::equals(this, &object));
     if let Some(receiver) = receiver {
         // An object that inherits from an item gets a key of its own, as from a plain object.
         let name = object
@@ -313,9 +308,11 @@ fn unchanged(object: &JsObject, depth: usize) -> bool {
         return false;
     };
     let inner = object.borrow();
-    let same_keys = lazy.shape.as_ref().is_some_and(|shape| {
-        shape.to_addr_usize() == inner.shape().to_addr_usize()
-    }) && (inner.properties().index_property_keys().count() == lazy.indexed);
+    let same_keys = lazy
+        .shape
+        .as_ref()
+        .is_some_and(|shape| shape.to_addr_usize() == inner.shape().to_addr_usize())
+        && (inner.properties().index_property_keys().count() == lazy.indexed);
     if lazy.written || !same_keys || depth > MAX_DEPTH {
         return false;
     }
@@ -348,9 +345,7 @@ fn same(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
             .and_then(|key| inner.properties().get(&key))
             .and_then(|property| property.value().cloned());
         match (value, node.element(index)) {
-            (Some(value), Some(node)) => {
-                depth <= MAX_DEPTH && equal(&value, node, depth + 1)
-            }
+            (Some(value), Some(node)) => depth <= MAX_DEPTH && equal(&value, node, depth + 1),
             _ => false,
         }
     })

@@ -4,4 +4,79 @@
 //! an effect; each is asked of the parent.
 
 mod aliases;
+pub(crate) mod arguments;
+mod clock;
 mod data;
+pub(crate) mod engine;
+mod faults;
+pub(crate) mod json;
+mod limits;
+mod link;
+mod shims;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use self::engine::Engine;
+use self::link::Link;
+use super::wire::{FromParent, ToParent, WireError};
+use crate::kfl::Schema;
+
+pub(crate) use self::clock::Timer;
+pub(crate) use self::data::pristine;
+pub(crate) use self::shims::{define, function, is_global};
+
+/// Runs the hidden subcommand `script-host`: one script, until the parent says so or goes away.
+///
+/// `schema` is what queries of the script are compiled against. Standard input must be the socket
+/// that the parent made.
+pub fn main(schema: &Schema) -> ExitCode {
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::FAILURE;
+    };
+    match serve(UnixStream::from(socket), schema, limits::apply) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("a script process is started by tapedeck itself, not by hand: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves one script on `socket`; `confine` is called before any of it is read.
+pub(crate) fn serve(
+    socket: UnixStream,
+    schema: &Schema,
+    confine: impl FnOnce(&super::wire::Limits) -> Vec<String>,
+) -> Result<(), WireError> {
+    let mut reader = FromParent::new(socket.try_clone()?);
+    let Some(start) = reader.start()? else {
+        return Ok(());
+    };
+    let missing = confine(&start.limits);
+    let path = start.path.clone();
+    let link = Link::new(socket.try_clone()?, reader);
+    match Engine::load(start, link, schema) {
+        Ok(mut engine) => {
+            engine.say_ready(missing);
+            while let Some(message) = engine.next() {
+                if !engine.handle(message) {
+                    break;
+                }
+            }
+        }
+        Err(fault) => {
+            let place = fault.place.as_ref();
+            let message = ToParent::LoadFailed {
+                message: fault.in_file(&path),
+                line: place.map(|place| place.line),
+                column: place.map(|place| place.column),
+            };
+            super::wire::send_to_parent(&socket, &message)?;
+        }
+    }
+    Ok(())
+}

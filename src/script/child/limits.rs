@@ -1,0 +1,134 @@
+//! What a child takes from itself before it reads a script: memory, files, rights, system calls.
+//!
+//! In: the limits. Out: sentences about what this system cannot limit. Never: anything that can be
+//! undone.
+
+use crate::script::wire::Limits;
+
+/// Applies all limits; answers a sentence for each that the system does not have.
+#[cfg(target_os = "linux")]
+pub(crate) fn apply(limits: &Limits) -> Vec<String> {
+    linux::apply(limits)
+}
+
+/// Applies all limits; answers a sentence for each that the system does not have.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn apply(_: &Limits) -> Vec<String> {
+    vec!["this system cannot confine script processes: run only scripts you trust".into()]
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    //! Limits as Linux has them.
+
+    use std::fmt::Display;
+
+    use rustix::process::{DumpableBehavior, Resource, Rlimit};
+    use rustix::thread::{CapabilitySet, CapabilitySets};
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+    use crate::script::wire::Limits;
+
+    /// Files that may be open: standard streams, the socket, and the batches that wait.
+    const MAX_FILES: u64 = 64;
+
+    /// System calls that the engine, its allocator and the socket need; all others answer EPERM.
+    /// None of them opens, names or reaches anything outside the process.
+    const ALLOWED: &[libc::c_long] = &[
+        libc::SYS_brk,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_close,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        libc::SYS_fcntl,
+        libc::SYS_fstat,
+        libc::SYS_futex,
+        libc::SYS_getpid,
+        libc::SYS_getrandom,
+        libc::SYS_gettid,
+        libc::SYS_madvise,
+        libc::SYS_mmap,
+        libc::SYS_mprotect,
+        libc::SYS_mremap,
+        libc::SYS_munmap,
+        libc::SYS_pread64,
+        libc::SYS_read,
+        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
+        libc::SYS_restart_syscall,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sched_yield,
+        libc::SYS_sendmsg,
+        libc::SYS_sendto,
+        libc::SYS_sigaltstack,
+        libc::SYS_tgkill,
+        libc::SYS_write,
+        libc::SYS_writev,
+    ];
+
+    pub(super) fn apply(limits: &Limits) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut note = |what: &str, result: Result<(), String>| {
+            if let Err(reason) = result {
+                missing.push(format!(
+                    "{what} of script processes cannot be limited: {reason}"
+                ));
+            }
+        };
+        note("memory", limit(Resource::As, limits.memory));
+        note("open files", limit(Resource::Nofile, MAX_FILES));
+        note("core files", limit(Resource::Core, 0));
+        note(
+            "tracing",
+            said(rustix::process::set_dumpable_behavior(
+                DumpableBehavior::NotDumpable,
+            )),
+        );
+        note(
+            "new privileges",
+            said(rustix::thread::set_no_new_privs(true)),
+        );
+        note(
+            "capabilities",
+            said(rustix::thread::set_capabilities(None, no_capabilities())),
+        );
+        note("system calls", confine());
+        missing
+    }
+
+    fn limit(resource: Resource, most: u64) -> Result<(), String> {
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        said(rustix::process::setrlimit(resource, limit))
+    }
+
+    fn no_capabilities() -> CapabilitySets {
+        CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+        }
+    }
+
+    fn confine() -> Result<(), String> {
+        let arch = std::env::consts::ARCH.try_into().map_err(text)?;
+        let rules = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+        let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        let filter = SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch).map_err(text)?;
+        let program: BpfProgram = filter.try_into().map_err(text)?;
+        seccompiler::apply_filter(&program).map_err(text)
+    }
+
+    fn said<T, E: Display>(result: Result<T, E>) -> Result<(), String> {
+        result.map(drop).map_err(text)
+    }
+
+    fn text(error: impl Display) -> String {
+        error.to_string()
+    }
+}

@@ -1,0 +1,88 @@
+//! The child's line to its parent.
+//!
+//! In: messages from the socket. Out: messages to it, and answers of host calls. Never: two host
+//! calls at once; what arrives during one waits.
+
+use std::collections::VecDeque;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use crate::script::host::HostCall;
+use crate::script::wire::{self, FromParent, Small, ToChild, ToParent, WireError};
+
+/// What a script is told when its parent has gone away.
+const GONE: &str = "the recorder does not answer any more";
+
+/// Both directions of the socket.
+pub(crate) struct Link {
+    socket: UnixStream,
+    reader: FromParent,
+    waiting: VecDeque<ToChild>,
+    calls: u64,
+    last_said: Instant,
+    /// Time spent waiting for answers of the host.
+    pub(crate) host_time: Duration,
+}
+
+impl Link {
+    /// On a connected socket from which `reader` has read the first message.
+    pub(crate) fn new(socket: UnixStream, reader: FromParent) -> Link {
+        Link {
+            socket,
+            reader,
+            waiting: VecDeque::new(),
+            calls: 0,
+            last_said: Instant::now(),
+            host_time: Duration::ZERO,
+        }
+    }
+
+    /// The next message; `None` when the parent closed its end.
+    pub(crate) fn next(&mut self) -> Result<Option<ToChild>, WireError> {
+        match self.waiting.pop_front() {
+            Some(message) => Ok(Some(message)),
+            None => self.reader.next(),
+        }
+    }
+
+    /// Says something; a parent that went away is noticed when the next message is read.
+    pub(crate) fn say(&mut self, message: &ToParent) {
+        let _ = wire::send_to_parent(&self.socket, message);
+        self.last_said = Instant::now();
+    }
+
+    /// How long nothing was said.
+    pub(crate) fn silence(&self) -> Duration {
+        self.last_said.elapsed()
+    }
+
+    /// Has the parent do something and waits until it is done.
+    pub(crate) fn call(&mut self, with: HostCall) -> Result<Json, String> {
+        self.calls += 1;
+        let call = self.calls;
+        let began = Instant::now();
+        let asked = wire::send_to_parent(&self.socket, &ToParent::Call { call, with });
+        let result = match asked {
+            Err(error @ WireError::Size(_)) => Err(error.to_string()),
+            Err(_) => Err(GONE.into()),
+            Ok(()) => self.answer(call),
+        };
+        self.host_time += began.elapsed();
+        self.last_said = Instant::now();
+        result
+    }
+
+    fn answer(&mut self, wanted: u64) -> Result<Json, String> {
+        loop {
+            match self.reader.next() {
+                Ok(Some(ToChild::Small(Small::Answer { call, result }))) if call == wanted => {
+                    return result;
+                }
+                Ok(Some(message)) => self.waiting.push_back(message),
+                Ok(None) | Err(_) => return Err(GONE.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What scripts need and boa lacks or does slowly, and what they must not have.
+//!
+//! In: a fresh context. Out: `Date` that reads nanoseconds, `JSON` with fast ways for items, keys of
+//! items watched for redefinition. Never: a helper with an effect; those are in `api`.
+
+use std::rc::Rc;
+
+use boa_engine::object::builtins::JsFunction;
+use boa_engine::object::{FunctionObjectBuilder, JsObject};
+use boa_engine::property::PropertyDescriptor;
+use boa_engine::{
+    Context, JsArgs, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Source,
+};
+
+use super::data::redefined;
+use super::json::{self, Stringify};
+
+/// Globals that make no sense in a process of one thread.
+const REMOVED: &[&str] = &["SharedArrayBuffer", "Atomics"];
+
+/// Functions that redefine keys of their first argument, or of `this` for the last two.
+const REDEFINERS: &[(&str, &str)] = &[
+    ("Object", "defineProperty"),
+    ("Object", "defineProperties"),
+    ("Reflect", "defineProperty"),
+];
+const OLD_REDEFINERS: &[&str] = &["__defineGetter__", "__defineSetter__"];
+
+/// `Date` reads times as items write them: ECMA-262 section 21.4.1.18 knows three fraction digits,
+/// RFC 3339 any number; those past the third are cut.
+const DATE: &str = r"(function () {
+  const Original = Date, parse = Original.parse, construct = Reflect.construct;
+  const exec = Function.prototype.call.bind(String.prototype.replace);
+  const nine = /^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{3})\d+/;
+  const cut = (text) => exec(text, nine, '$1');
+  const Shim = function Date(...args) {
+    if (!new.target) return Original();
+    if (args.length === 1 && typeof args[0] === 'string') args[0] = cut(args[0]);
+    return construct(Original, args, new.target);
+  };
+  const define = (name, value) =>
+    Object.defineProperty(Shim, name, { value, writable: true, configurable: true });
+  define('now', Original.now);
+  define('UTC', Original.UTC);
+  define('parse', { parse(text) { return parse(cut(String(text))); } }.parse);
+  Object.defineProperty(Shim, 'length', { value: 7, configurable: true });
+  Object.defineProperty(Shim, 'prototype', { value: Original.prototype, writable: false });
+  Object.defineProperty(Original.prototype, 'constructor', { value: Shim });
+  return Shim;
+})()";
+
+/// Prepares the global object.
+pub(crate) fn install(context: &mut Context) -> JsResult<()> {
+    let global = context.global_object();
+    for name in REMOVED {
+        global.delete_property_or_throw(JsString::from(*name), context)?;
+    }
+    let date = context.eval(Source::from_bytes(DATE))?;
+    define(&global, "Date", date, context)?;
+    install_json(&global, context)?;
+    for (owner, name) in REDEFINERS {
+        let owner = member(&global, owner, context)?;
+        watch(
+            &owner,
+            name,
+            |_, args| args.get_or_undefined(0).clone(),
+            context,
+        )?;
+    }
+    let prototype = context.intrinsics().constructors().object().prototype();
+    for name in OLD_REDEFINERS {
+        watch(&prototype, name, |this, _| this.clone(), context)?;
+    }
+    Ok(())
+}
+
+fn install_json(global: &JsObject, context: &mut Context) -> JsResult<()> {
+    let json = member(global, "JSON", context)?;
+    let stringify = member(&json, "stringify", context)?;
+    context.insert_data(Rc::new(Stringify(stringify)));
+    let fast = NativeFunction::from_fn_ptr(|_, args, context| {
+        let [value, replacer, space] = [0, 1, 2].map(|index| args.get_or_undefined(index));
+        let text = json::text_of(value, replacer, space, context)?;
+        Ok(text.map_or_else(JsValue::undefined, JsValue::from))
+    });
+    let fast = function(fast, "stringify", 3, context);
+    define(&json, "stringify", fast.into(), context)?;
+
+    let parse = member(&json, "parse", context)?;
+    let fast = NativeFunction::from_copy_closure_with_captures(
+        |this, args, slow: &JsObject, context| {
+            if args.get_or_undefined(1).is_undefined()
+                && let Some(text) = args.get_or_undefined(0).as_string()
+                && let Some(value) = json::parse(&text, context)
+            {
+                return value;
+            }
+            slow.call(this, args, context)
+        },
+        parse,
+    );
+    let fast = function(fast, "parse", 2, context);
+    define(&json, "parse", fast.into(), context)
+}
+
+/// Replaces a function by one that first notes whose keys it redefines.
+fn watch(
+    owner: &JsObject,
+    name: &str,
+    target: fn(&JsValue, &[JsValue]) -> JsValue,
+    context: &mut Context,
+) -> JsResult<()> {
+    let original = member(owner, name, context)?;
+    let native = NativeFunction::from_copy_closure_with_captures(
+        move |this, args, original: &JsObject, context| {
+            redefined(&target(this, args), context);
+            original.call(this, args, context)
+        },
+        original,
+    );
+    let length = 2 + usize::from(name == "defineProperty");
+    let watched = function(native, name, length, context);
+    define(owner, name, watched.into(), context)
+}
+
+fn member(object: &JsObject, name: &str, context: &mut Context) -> JsResult<JsObject> {
+    object
+        .get(JsString::from(name), context)?
+        .as_object()
+        .ok_or_else(|| {
+            JsNativeError::typ()
+                .with_message(format!("the engine has no {name}"))
+                .into()
+        })
+}
+
+/// A native function with its name and length.
+pub(crate) fn function(
+    native: NativeFunction,
+    name: &str,
+    length: usize,
+    context: &mut Context,
+) -> JsFunction {
+    let realm = context.realm().clone();
+    FunctionObjectBuilder::new(&realm, native)
+        .name(JsString::from(name))
+        .length(length)
+        .build()
+}
+
+/// Defines a key that `for in` and `JSON.stringify` do not see, and that scripts may replace.
+pub(crate) fn define(
+    object: &JsObject,
+    name: &str,
+    value: JsValue,
+    context: &mut Context,
+) -> JsResult<()> {
+    let property = PropertyDescriptor::builder()
+        .value(value)
+        .writable(true)
+        .enumerable(false)
+        .configurable(true);
+    object.define_property_or_throw(JsString::from(name), property, context)?;
+    Ok(())
+}
+
+/// Whether the global object has `name` already.
+pub(crate) fn is_global(name: &str, context: &mut Context) -> JsResult<bool> {
+    let global = context.global_object();
+    global.has_property(JsString::from(name), context)
+}
