@@ -16,6 +16,8 @@ mod path;
 mod pattern;
 mod redact;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod time;
 mod v1;
 mod value;

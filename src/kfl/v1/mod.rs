@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::error::{Error, Warning, nearest};
 use super::eval::without_item;
 use super::functions::Does;
-use super::ir::{Const, End, Expr, Selector, Step};
+use super::ir::{End, Expr, Selector, Step};
 use super::schema::Schema;
 use super::{Compiled, Dialect, LeftOff, Query, Steering};
 
@@ -25,7 +25,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     let mut steering = Steering::default();
     let mut redacts = false;
     if let Some(expr) = &parsed.expr {
-        parsed.warnings.extend(constant(expr));
+        parsed.warnings.extend(constant(expr, text));
         visit(expr, &mut |selector| {
             steer(selector, &mut steering, &mut redacts)
         });
@@ -56,14 +56,14 @@ fn unknown(offset: usize, path: &str, schema: &Schema) -> Option<Warning> {
 }
 
 /// A warning about a query that says the same of every item; `true` and `false` alone are meant.
-fn constant(expr: &Expr) -> Option<Warning> {
+fn constant(expr: &Expr, text: &str) -> Option<Warning> {
     let mut inner = expr;
     while let Expr::Group(group) = inner {
         inner = group;
     }
     let constant = match inner {
         Expr::Pattern(_) => false,
-        Expr::Const(Const::Bool(_)) if matches!(expr, Expr::Const(_)) => return None,
+        Expr::Const(_) if matches!(text.trim(), "true" | "false") => return None,
         Expr::Const(constant) => super::value::const_truth(constant),
         _ => return None,
     };

@@ -14,6 +14,9 @@ use crate::kfl::{MAX_DEPTH, MAX_NODES, value};
 /// Documents within documents that one selector may open: each is parsed anew for every item.
 const MAX_DECODES: usize = 16;
 
+/// Levels that a call within a call counts for: parsing and evaluating one takes that much stack.
+const CALL_LEVELS: usize = 8;
+
 /// What parsing gives.
 pub(crate) struct Parsed {
     /// The expression; `None` for the empty query.
@@ -142,90 +145,79 @@ impl<'p> Parser<'p> {
         Error::at(self.text, self.peek().offset, message)
     }
 
-    /// Runs `inner` one level deeper.
-    fn deeper(
-        &mut self,
-        inner: impl FnOnce(&mut Self) -> Result<Built, Error>,
-    ) -> Result<Built, Error> {
-        self.depth += 1;
+    /// An expression so many levels deeper.
+    fn inner(&mut self, levels: usize) -> Result<Built, Error> {
+        self.depth += levels;
         if self.depth > MAX_DEPTH {
             return Err(self.too_deep());
         }
-        let built = inner(self);
-        self.depth -= 1;
+        let built = self.expr();
+        self.depth -= levels;
         built
     }
 
+    /// All levels of operators in one loop: a frame a level would make nesting dear in stack.
     fn expr(&mut self) -> Result<Built, Error> {
-        let first = self.equality()?;
-        let mut height = first.height;
-        let mut rest = Vec::new();
-        while self.peek().kind == Kind::Ident {
-            let logic = match self.peek().text {
-                "and" => Logic::And,
-                "or" => Logic::Or,
+        let mut parts: Vec<(Logic, Built)> = Vec::new();
+        let mut joined = Logic::And;
+        loop {
+            let part = self.comparisons()?;
+            parts.push((joined, part));
+            joined = match (&self.peek().kind, self.peek().text) {
+                (Kind::Ident, "and") => Logic::And,
+                (Kind::Ident, "or") => Logic::Or,
                 _ => break,
             };
             let offset = self.next().offset;
-            if rest.last().is_some_and(|(last, _)| *last != logic)
-                && !self
-                    .warnings
-                    .iter()
-                    .any(|known| known.message.starts_with("\"and\" and"))
-            {
-                self.warn(
-                    offset,
-                    "\"and\" and \"or\" have the same rank and group to the right; add parentheses"
-                        .into(),
-                );
+            if parts.len() > 1 && parts.last().is_some_and(|(last, _)| *last != joined) {
+                self.warn_mixed(offset);
             }
-            let part = self.equality()?;
-            height = height.max(part.height);
-            rest.push((logic, part.expr));
         }
+        let height = parts.iter().map(|(_, part)| part.height).max().unwrap_or(0);
+        let mut parts = parts.into_iter();
+        let (_, first) = parts.next().expect("the loop has pushed one");
+        let rest: Vec<_> = parts.map(|(logic, part)| (logic, part.expr)).collect();
         if rest.is_empty() {
             return Ok(first);
         }
+        self.nodes += rest.len() - 1;
         self.built(Expr::Chain(Box::new(first.expr), rest), height + 1)
     }
 
-    fn equality(&mut self) -> Result<Built, Error> {
-        self.right_grouped(Self::comparison, |parser| {
-            let op = match () {
-                () if parser.is(0, '=') && parser.is(1, '=') => Op::Eq,
-                () if parser.is(0, '!') && parser.is(1, '=') => Op::Ne,
-                () => return None,
-            };
-            parser.at += 2;
-            Some(op)
-        })
-    }
-
-    fn comparison(&mut self) -> Result<Built, Error> {
-        self.right_grouped(Self::unary, |parser| {
-            let (strict, lax) = match () {
-                () if parser.is(0, '>') => (Op::Gt, Op::Ge),
-                () if parser.is(0, '<') => (Op::Lt, Op::Le),
-                () => return None,
-            };
-            parser.at += 1;
-            Some(if parser.take('=') { lax } else { strict })
-        })
-    }
-
-    /// One level of operators: `a op b op c` is `a op (b op c)`.
-    fn right_grouped(
-        &mut self,
-        operand: fn(&mut Self) -> Result<Built, Error>,
-        operator: fn(&mut Self) -> Option<Op>,
-    ) -> Result<Built, Error> {
-        let mut last = operand(self)?;
-        let mut left = Vec::new();
-        while let Some(op) = operator(self) {
-            left.push((last, op));
-            last = operand(self)?;
+    fn warn_mixed(&mut self, offset: usize) {
+        const MIXED: &str =
+            "\"and\" and \"or\" have the same rank and group to the right; add parentheses";
+        if !self.warnings.iter().any(|known| known.message == MIXED) {
+            self.warn(offset, MIXED.into());
         }
-        while let Some((first, op)) = left.pop() {
+    }
+
+    /// Operands joined by comparisons: `==` and `!=` are looser than the others, and both levels
+    /// group to the right.
+    fn comparisons(&mut self) -> Result<Built, Error> {
+        let mut open: Vec<(Built, Op)> = Vec::new();
+        let mut last = self.operand()?;
+        while let Some(op) = self.operator() {
+            if matches!(op, Op::Eq | Op::Ne) {
+                last = self.close(&mut open, last, true)?;
+            }
+            open.push((last, op));
+            last = self.operand()?;
+        }
+        last = self.close(&mut open, last, true)?;
+        self.close(&mut open, last, false)
+    }
+
+    /// Groups what is open to the right of the last `==` or `!=`, or everything.
+    fn close(
+        &mut self,
+        open: &mut Vec<(Built, Op)>,
+        mut last: Built,
+        tight: bool,
+    ) -> Result<Built, Error> {
+        while let Some((first, op)) =
+            open.pop_if(|(_, op)| !tight || !matches!(op, Op::Eq | Op::Ne))
+        {
             let height = first.height.max(last.height) + 1;
             let expr = Expr::Cmp(op, Box::new(first.expr), Box::new(last.expr));
             last = self.built(expr, height)?;
@@ -233,51 +225,86 @@ impl<'p> Parser<'p> {
         Ok(last)
     }
 
-    fn unary(&mut self) -> Result<Built, Error> {
-        let negates = self.is(0, '!');
-        if !negates && !self.is(0, '-') {
-            return self.primary();
-        }
-        self.at += 1;
-        let inner = self.deeper(Self::unary)?;
-        let operand = Box::new(inner.expr);
-        let expr = if negates {
-            Expr::Not(operand)
-        } else {
-            Expr::Neg(operand)
+    fn operator(&mut self) -> Option<Op> {
+        let equal = self.is(1, '=');
+        let (op, length) = match self.peek().kind {
+            Kind::Punct('=') if equal => (Op::Eq, 2),
+            Kind::Punct('!') if equal => (Op::Ne, 2),
+            Kind::Punct('>') if equal => (Op::Ge, 2),
+            Kind::Punct('<') if equal => (Op::Le, 2),
+            Kind::Punct('>') => (Op::Gt, 1),
+            Kind::Punct('<') => (Op::Lt, 1),
+            _ => return None,
         };
-        self.built(expr, inner.height + 1)
+        self.at += length;
+        Some(op)
     }
 
+    /// A primary with the `!` and `-` in front of it.
+    fn operand(&mut self) -> Result<Built, Error> {
+        let mut signs = Vec::new();
+        while self.is(0, '!') || self.is(0, '-') {
+            signs.push(self.is(0, '!'));
+            self.at += 1;
+        }
+        if signs.len() > MAX_DEPTH {
+            return Err(self.too_deep());
+        }
+        let mut built = self.primary()?;
+        for negates in signs.into_iter().rev() {
+            let inner = Box::new(built.expr);
+            let expr = if negates {
+                Expr::Not(inner)
+            } else {
+                Expr::Neg(inner)
+            };
+            built = self.built(expr, built.height + 1)?;
+        }
+        Ok(built)
+    }
+
+    /// Branches stand in functions of their own, so that nesting takes little stack.
     fn primary(&mut self) -> Result<Built, Error> {
-        let token = self.peek().clone();
-        let expr = match token.kind {
-            Kind::Int(value) => Expr::Const(match value {
-                Some(value) => Const::int(value),
-                None => Const::float(token.text.replace('_', "").parse().unwrap_or(f64::INFINITY)),
-            }),
-            Kind::Float(value) => Expr::Const(Const::float(value)),
-            Kind::Str { quote } => Expr::Const(text_const(token.inner(), quote)),
-            Kind::Ident => match token.text {
-                "true" => Expr::Const(Const::Bool(true)),
-                "false" => Expr::Const(Const::Bool(false)),
-                "nil" => Expr::Const(Const::Null),
-                "r" if matches!(self.ahead(1).kind, Kind::Str { .. }) => {
-                    self.at += 1;
-                    self.pattern()?
-                }
-                _ => return self.selector(),
-            },
-            Kind::Punct('(') => {
-                self.at += 1;
-                let inner = self.deeper(Self::expr)?;
-                self.expect(')', "\")\"")?;
-                return self.built(Expr::Group(Box::new(inner.expr)), inner.height + 1);
-            }
-            _ => return Err(self.unexpected(&["a value"])),
+        if self.is(0, '(') {
+            return self.parenthesis();
+        }
+        let literal = match self.literal()? {
+            Some(expr) => expr,
+            None => return self.selector(),
         };
         self.at += 1;
-        self.built(expr, 1)
+        self.built(literal, 1)
+    }
+
+    fn parenthesis(&mut self) -> Result<Built, Error> {
+        self.at += 1;
+        let inner = self.inner(1)?;
+        self.expect(')', "\")\"")?;
+        self.built(Expr::Group(Box::new(inner.expr)), inner.height + 1)
+    }
+
+    /// The literal that begins here; `None` when a selector does.
+    fn literal(&mut self) -> Result<Option<Expr>, Error> {
+        let token = self.peek().clone();
+        Ok(Some(Expr::Const(match token.kind {
+            Kind::Int(Some(value)) => Const::int(value),
+            Kind::Int(None) => {
+                Const::float(token.text.replace('_', "").parse().unwrap_or(f64::INFINITY))
+            }
+            Kind::Float(value) => Const::float(value),
+            Kind::Str { quote } => text_const(token.inner(), quote),
+            Kind::Ident => match token.text {
+                "true" => Const::Bool(true),
+                "false" => Const::Bool(false),
+                "nil" => Const::Null,
+                "r" if matches!(self.ahead(1).kind, Kind::Str { .. }) => {
+                    self.at += 1;
+                    return self.pattern().map(Some);
+                }
+                _ => return Ok(None),
+            },
+            _ => return Err(self.unexpected(&["a value"])),
+        })))
     }
 
     fn pattern(&mut self) -> Result<Expr, Error> {
@@ -372,8 +399,8 @@ impl<'p> Parser<'p> {
                 if self.peek().kind == Kind::Ident && self.is(1, ':') {
                     self.at += 2;
                 }
-                let param = self.deeper(Self::expr)?;
-                *height = (*height).max(param.height + 1);
+                let param = self.inner(CALL_LEVELS)?;
+                *height = (*height).max(param.height + CALL_LEVELS);
                 params.push(param.expr);
                 if !self.take(',') {
                     break;
