@@ -137,10 +137,6 @@ mod tests {
             return;
         };
         let (passed, failures) = run(&cases, NOW);
-        let failures: Vec<_> = failures
-            .iter()
-            .filter(|failure| failure.dialect == Some(Dialect::V1))
-            .collect();
         for failure in &failures {
             println!(
                 "{}: {} should be {}, is {} ({})",

@@ -6,9 +6,13 @@
 use serde_json::Value as Json;
 
 use super::functions::Does;
-use super::ir::{Const, End, Expr, Logic, Macro, Selector, Step};
+use super::ir::{End, Expr, Logic, Macro, Selector, Step};
 use super::meter::{Meter, Stop};
 use super::path::value_at;
+use super::schema::Layout;
+use super::v2::check::owner_of;
+use super::v2::read;
+use super::v2::vars::Var;
 use super::value::{BYTES_A_STEP, Val};
 use super::{redact, time};
 use crate::item::Node;
@@ -18,13 +22,14 @@ use crate::time::Timestamp;
 /// One evaluation.
 pub(crate) struct Run<'e, N> {
     root: N,
-    now: Timestamp,
-    meter: Meter,
+    pub(crate) now: Timestamp,
+    pub(crate) meter: Meter,
+    /// What macros have named, the outermost first.
+    pub(crate) locals: Vec<Val<'e, N>>,
     /// The copy that `redact` has altered; once there, everything is read from it.
     altered: Option<Json>,
     /// Inside a parameter that must not depend on the item: selectors count as 0.
     frozen: bool,
-    lives: std::marker::PhantomData<&'e ()>,
 }
 
 impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
@@ -33,9 +38,9 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
             root,
             now,
             meter: Meter::full(),
+            locals: Vec::new(),
             altered: None,
             frozen: false,
-            lives: std::marker::PhantomData,
         }
     }
 
@@ -60,7 +65,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         }
     }
 
-    fn eval(&mut self, expr: &'e Expr) -> Result<Val<'e, N>, Stop> {
+    pub(crate) fn eval(&mut self, expr: &'e Expr) -> Result<Val<'e, N>, Stop> {
         self.meter.charge(1)?;
         match expr {
             Expr::Const(constant) => Ok(Val::of(constant)),
@@ -76,6 +81,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
                 left.compare(*op, &right, &mut self.meter).map(Val::Bool)
             }
             Expr::Chain(first, rest) => self.chain(first, rest),
+            Expr::Typed(typed) => self.typed(typed),
         }
     }
 
@@ -122,6 +128,29 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         }
     }
 
+    /// The variable that a missing path of names spells, when the item's protocol provides it.
+    fn fall_back(&mut self, selector: &Selector) -> Option<Val<'e, N>> {
+        let var = selector.fallback?;
+        // An object without a protocol is no item.
+        self.member("protocol", "abbr")?;
+        let provided = owner_of(var).is_none_or(|owner| self.is_owned(&owner, Layout::Items));
+        provided.then(|| self.variable(var, Layout::Items))
+    }
+
+    /// A variable of the second dialect; its default when the item does not have it.
+    pub(crate) fn variable(&mut self, var: &'static Var, layout: Layout) -> Val<'e, N> {
+        if self.frozen {
+            return read::default_of(var);
+        }
+        match &self.altered {
+            None => read::variable(self.root, var, layout, &Val::of_node),
+            Some(copy) => {
+                let own = |node: JsonNode<'_>| Val::of_json(node.0);
+                read::variable(JsonNode(copy), var, layout, &own)
+            }
+        }
+    }
+
     fn member(&mut self, outer: &str, inner: &str) -> Option<Val<'e, N>> {
         match &self.altered {
             None => self.root.member(outer)?.member(inner).map(Val::of_node),
@@ -144,7 +173,12 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
 
     fn select(&mut self, selector: &'e Selector) -> Result<Val<'e, N>, Stop> {
         let helper = match selector.end {
-            End::Value => return self.read(&selector.steps)?.ok_or(Stop::Collapse),
+            End::Value => {
+                let found = self.read(&selector.steps)?;
+                return found
+                    .or_else(|| self.fall_back(selector))
+                    .ok_or(Stop::Collapse);
+            }
             End::Nothing => return Err(Stop::Collapse),
             End::Helper(helper) => helper,
         };
@@ -267,12 +301,4 @@ pub(crate) fn without_item<T>(
     }
     let value = Run::frozen(JsonNode(&Json::Null)).part(expr).ok()?;
     Some(read(&value))
-}
-
-/// Whether the expression is a plain constant.
-pub(crate) fn constant(expr: &Expr) -> Option<&Const> {
-    match expr {
-        Expr::Const(constant) => Some(constant),
-        _ => None,
-    }
 }

@@ -8,8 +8,13 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::functions::Helper;
 use super::pattern::Pattern;
+use super::schema::Layout;
+use super::v2::convert::{Part, Zone};
+use super::v2::vars::{Keys, Var};
 
 /// A value that is known when the query is compiled.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +31,16 @@ pub(crate) enum Const {
     Text(Arc<str>),
     /// Text with escapes in the first dialect: as written, and unescaped.
     Escaped(Arc<(String, String)>),
+    /// An unsigned number.
+    Uint(u64),
+    /// Bytes.
+    Bytes(Arc<[u8]>),
+    /// A point in time.
+    Time(DateTime<Utc>),
+    /// A length of time.
+    Span(TimeDelta),
+    /// A type.
+    Type(&'static str),
 }
 
 impl Const {
@@ -122,6 +137,8 @@ pub(crate) struct Selector {
     pub steps: Vec<Step>,
     /// What they come to.
     pub end: End,
+    /// The variable of the second dialect that is read when the item has nothing there.
+    pub fallback: Option<&'static Var>,
 }
 
 /// A macro: one name for a test of the item's protocol.
@@ -158,4 +175,83 @@ pub(crate) enum Expr {
     Cmp(Op, Box<Expr>, Box<Expr>),
     /// Parts joined from left to right, the right operand of each operator being all the rest.
     Chain(Box<Expr>, Vec<(Logic, Expr)>),
+    /// What only the second dialect has.
+    Typed(Box<Typed>),
+}
+
+/// Flags of which one at least must be set.
+pub(crate) type Owner = Vec<&'static Var>;
+
+/// Arithmetic operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arith {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+}
+
+/// Functions of the second dialect.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Func {
+    Contains,
+    StartsWith,
+    EndsWith,
+    Matches,
+    Size,
+    MapGet(Keys),
+    Now,
+    Timestamp,
+    Duration,
+    Int,
+    Uint,
+    Double,
+    Text,
+    Bytes,
+    Bool,
+    Dyn,
+    Type,
+    /// A part of a point or length of time, in a zone.
+    Part(Part, Zone),
+}
+
+/// Macros over lists and the keys of maps.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Fold {
+    All(Expr),
+    Exists(Expr),
+    ExistsOne(Expr),
+    Filter(Expr),
+    /// What is made of the elements for which the condition, if any, holds.
+    Map(Option<Expr>, Expr),
+}
+
+/// Strictly typed expressions: an error is [`Failed`](super::meter::Stop::Failed).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Typed {
+    Var(&'static Var, Layout),
+    /// A bare variable: whether the item is of its protocol.
+    Flag(Owner, Layout),
+    /// An atom that only counts on items of these protocols.
+    Guard(Vec<Owner>, Layout, Expr),
+    /// What a macro has named, by its number from the outermost macro on.
+    Local(usize),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Not(Expr),
+    Minus(Expr),
+    Cmp(Op, Expr, Expr),
+    In(Expr, Expr, Keys),
+    Arith(Arith, Expr, Expr),
+    Cond(Expr, Expr, Expr),
+    List(Vec<Expr>),
+    Map(Vec<(Expr, Expr)>),
+    Index(Expr, Expr, Keys),
+    /// Whether a map has a key.
+    Has(Expr, Box<str>, Keys),
+    Call(Func, Vec<Expr>),
+    /// A search for a pattern known beforehand.
+    Search(Expr, Pattern),
+    Fold(Expr, Fold, Keys),
 }

@@ -20,6 +20,7 @@ mod schema;
 mod tests;
 mod time;
 mod v1;
+mod v2;
 mod value;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use error::{Error, Warning};
 pub use functions::{HELPERS, Helper};
 pub use meter::MAX_STEPS;
 pub use schema::Schema;
+pub use v2::vars::{VARS, Var};
 
 /// Bytes of a query: a person writes some hundreds, a machine some thousands.
 pub const MAX_LENGTH: usize = 64 * 1024;
@@ -120,11 +122,7 @@ pub fn compile_as(text: &str, dialect: Dialect, schema: &Schema) -> Result<Query
     }
     match dialect {
         Dialect::V1 => v1::compile(text, schema),
-        Dialect::V2 => Err(Error::at(
-            text,
-            0,
-            "KFL2 is not supported yet; write the query in the first dialect",
-        )),
+        Dialect::V2 => v2::compile(text, schema),
     }
 }
 

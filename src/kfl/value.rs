@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value as Json;
 
 use super::ir::{Const, Op};
@@ -38,6 +39,13 @@ pub(crate) enum Val<'e, N> {
     Json(Rc<Json>),
     /// Matches of one selector, or a list made by the query.
     List(Rc<Vec<Val<'e, N>>>),
+    /// A map made by the query.
+    Map(Rc<Vec<(Val<'e, N>, Val<'e, N>)>>),
+    Uint(u64),
+    Bytes(Cow<'e, [u8]>),
+    Time(DateTime<Utc>),
+    Span(TimeDelta),
+    Type(&'static str),
 }
 
 impl<'e, N> Val<'e, N> {
@@ -50,6 +58,11 @@ impl<'e, N> Val<'e, N> {
             Const::Float(value, text) => Val::Number(*value, None, text),
             Const::Text(text) => Val::Text(Cow::Borrowed(text)),
             Const::Escaped(both) => Val::Escaped(both),
+            Const::Uint(value) => Val::Uint(*value),
+            Const::Bytes(bytes) => Val::Bytes(Cow::Borrowed(bytes)),
+            Const::Time(at) => Val::Time(*at),
+            Const::Span(length) => Val::Span(*length),
+            Const::Type(name) => Val::Type(name),
         }
     }
 
@@ -97,6 +110,10 @@ impl<'e, 'a: 'e, N: Node<'a>> Val<'e, N> {
                 _ => false,
             },
             Val::List(list) => !list.is_empty(),
+            Val::Map(map) => !map.is_empty(),
+            Val::Uint(value) => *value > 0,
+            Val::Bytes(bytes) => !bytes.is_empty(),
+            Val::Time(_) | Val::Span(_) | Val::Type(_) => true,
         }
     }
 
@@ -115,6 +132,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Val<'e, N> {
             Val::Node(node) => node.len(),
             Val::Json(json) => JsonNode(json).len(),
             Val::List(list) => list.len(),
+            Val::Map(map) => map.len(),
             _ => 0,
         }
     }
@@ -128,11 +146,13 @@ impl<'e, 'a: 'e, N: Node<'a>> Val<'e, N> {
         }
     }
 
-    fn number(&self) -> Option<(f64, Option<i64>)> {
+    /// A number as a double, and exactly when it is whole and fits.
+    pub(crate) fn number(&self) -> Option<(f64, Option<i64>)> {
         match self {
             Val::Int(value) => Some((*value as f64, Some(*value))),
             Val::Float(value) => Some((*value, None)),
             Val::Number(value, exact, _) => Some((*value, *exact)),
+            Val::Uint(value) => Some((*value as f64, i64::try_from(*value).ok())),
             _ => None,
         }
     }
@@ -148,7 +168,16 @@ impl<'e, 'a: 'e, N: Node<'a>> Val<'e, N> {
             Val::Number(_, _, text) => Cow::Borrowed(text),
             Val::Text(text) => Cow::Borrowed(text),
             Val::Escaped(both) => Cow::Borrowed(&both.0),
-            Val::Pattern(_) | Val::Node(_) | Val::Json(_) | Val::List(_) => Cow::Borrowed(""),
+            Val::Uint(value) => Cow::Owned(value.to_string()),
+            Val::Bytes(bytes) => String::from_utf8_lossy(bytes),
+            Val::Time(at) => Cow::Owned(at.timestamp_millis().to_string()),
+            Val::Span(length) => Cow::Owned(length.num_milliseconds().to_string()),
+            Val::Pattern(_)
+            | Val::Node(_)
+            | Val::Json(_)
+            | Val::List(_)
+            | Val::Map(_)
+            | Val::Type(_) => Cow::Borrowed(""),
         }
     }
 
@@ -348,11 +377,6 @@ type Plain<'c> = Val<'c, JsonNode<'c>>;
 /// Truthiness of a constant.
 pub(crate) fn const_truth(constant: &Const) -> bool {
     Plain::of(constant).is_true()
-}
-
-/// The number of a constant, as section 5.7 has it.
-pub(crate) fn const_num(constant: &Const) -> f64 {
-    Plain::of(constant).num()
 }
 
 /// A comparison of two constants.

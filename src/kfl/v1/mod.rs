@@ -14,6 +14,7 @@ use super::eval::without_item;
 use super::functions::Does;
 use super::ir::{End, Expr, Selector, Step};
 use super::schema::Schema;
+use super::v2::vars::{self, VARS};
 use super::{Compiled, Dialect, LeftOff, Query, Steering};
 
 /// Compiles a query of the first dialect.
@@ -42,10 +43,12 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
 }
 
 fn unknown(offset: usize, path: &str, schema: &Schema) -> Option<Warning> {
-    if schema.may_hold(path) {
+    if schema.may_hold(path) || vars::find(path).is_some() {
         return None;
     }
-    let hint = match nearest(path, schema.paths().chain(schema.macro_names())) {
+    let variables = VARS.iter().map(|var| var.name);
+    let known = schema.paths().chain(schema.macro_names()).chain(variables);
+    let hint = match nearest(path, known) {
         Some(known) => format!("; did you mean {known}"),
         None => String::new(),
     };
@@ -76,7 +79,7 @@ fn constant(expr: &Expr, text: &str) -> Option<Warning> {
 
 fn visit<'x>(expr: &'x Expr, each: &mut impl FnMut(&'x Selector)) {
     match expr {
-        Expr::Const(_) | Expr::Pattern(_) | Expr::Macro(_) => {}
+        Expr::Const(_) | Expr::Pattern(_) | Expr::Macro(_) | Expr::Typed(_) => {}
         Expr::Select(selector) => {
             each(selector);
             for step in &selector.steps {

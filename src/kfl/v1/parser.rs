@@ -8,7 +8,8 @@ use crate::kfl::error::{Error, Warning, nearest};
 use crate::kfl::functions::{self, Does, HELPERS};
 use crate::kfl::ir::{Const, End, Expr, Logic, Op, Selector, Step};
 use crate::kfl::pattern::Pattern;
-use crate::kfl::schema::Schema;
+use crate::kfl::schema::{Layout, Schema};
+use crate::kfl::v2::vars::{self, Var};
 use crate::kfl::{MAX_DEPTH, MAX_NODES, value};
 
 /// Documents within documents that one selector may open: each is parsed anew for every item.
@@ -352,7 +353,22 @@ impl<'p> Parser<'p> {
         if let Some(path) = names(&steps, end) {
             self.paths.push((first.offset, path));
         }
-        self.built(Expr::Select(Box::new(Selector { steps, end })), height)
+        let fallback = self.fallback(&steps, end);
+        let selector = Selector {
+            steps,
+            end,
+            fallback,
+        };
+        self.built(Expr::Select(Box::new(selector)), height)
+    }
+
+    /// The variable of the second dialect that the names of a selector spell, when items are asked.
+    fn fallback(&self, steps: &[Step], end: End) -> Option<&'static Var> {
+        let plain = steps.iter().all(|step| matches!(step, Step::Name(_)));
+        if self.schema.layout() != Layout::Items || end != End::Value || !plain {
+            return None;
+        }
+        vars::find(&names(steps, end)?)
     }
 
     fn bracket(&mut self) -> Result<Step, Error> {

@@ -27,6 +27,7 @@ impl fmt::Display for Shown<'_> {
             Expr::Cmp(op, left, right) => {
                 write!(f, "{} {} {}", Shown(left), op.sign(), Shown(right))
             }
+            Expr::Typed(_) => Ok(()),
             Expr::Chain(first, rest) => {
                 write!(f, "{}", Shown(first))?;
                 for (logic, part) in rest {
@@ -52,6 +53,10 @@ fn write_const(f: &mut fmt::Formatter<'_>, constant: &Const) -> fmt::Result {
         Const::Float(value, _) => write!(f, "{value:?}"),
         Const::Text(text) => write_text(f, text, false),
         Const::Escaped(both) => write_text(f, &both.0, true),
+        // The first dialect has no literals of these.
+        Const::Uint(_) | Const::Bytes(_) | Const::Time(_) | Const::Span(_) | Const::Type(_) => {
+            Ok(())
+        }
     }
 }
 
