@@ -6,6 +6,7 @@
 
 pub mod cases;
 mod decode;
+mod detect;
 mod error;
 mod eval;
 mod functions;
@@ -110,8 +111,24 @@ struct Compiled {
 }
 
 /// Compiles a query in the dialect that its text is of.
+///
+/// A text that both dialects accept is KFL2; one that KFL2 refuses is v1 only when it starts every
+/// path with a name that items have, so that a misspelt variable is an error and not silence.
 pub fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
-    compile_as(text, Dialect::V1, schema)
+    if text.len() > MAX_LENGTH {
+        return compile_as(text, Dialect::V2, schema);
+    }
+    match detect::marks(text)? {
+        detect::Marks::Of(dialect) => compile_as(text, dialect, schema),
+        detect::Marks::Empty => compile_as(text, Dialect::V2, schema),
+        detect::Marks::None => compile_as(text, Dialect::V2, schema).or_else(|error| {
+            let known = |(_, name): &(usize, String)| schema.is_root(name);
+            if !detect::roots(text).iter().all(known) {
+                return Err(error);
+            }
+            compile_as(text, Dialect::V1, schema).map_err(|_| error)
+        }),
+    }
 }
 
 /// Compiles a query in the given dialect.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ir::Macro;
 use super::macros;
-use crate::item::{Field, FieldType, ProtocolInfo};
+use crate::item::{ENVELOPE, Field, FieldType, ProtocolInfo};
 
 /// The fields and macros that queries are compiled against; cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,6 +27,21 @@ pub(crate) enum Layout {
     /// An object that holds the second dialect's variables by name, as test data does.
     Variables,
 }
+
+/// Members of items in other releases, which stored queries name (reference section 11.1).
+const ROOTS: &[&str] = &[
+    "base",
+    "capture",
+    "checksums",
+    "data",
+    "dataRef",
+    "duplicate",
+    "event",
+    "eventRef",
+    "matcherKey",
+    "requestRef",
+    "responseRef",
+];
 
 impl Schema {
     /// The schema of items with these fields (the envelope among them) and these kinds.
@@ -73,6 +88,15 @@ impl Schema {
         self.macros.iter().map(|made| &*made.name)
     }
 
+    /// Whether a path of the first dialect may begin with `name`.
+    pub(crate) fn is_root(&self, name: &str) -> bool {
+        let root = |field: &Field| field.path.split('.').next() == Some(name);
+        name == "now"
+            || ROOTS.contains(&name)
+            || ENVELOPE.iter().chain(&*self.fields).any(root)
+            || self.find_macro(name).is_some()
+    }
+
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| field.path)
     }
@@ -100,7 +124,7 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::{ENVELOPE, field};
+    use crate::item::field;
 
     #[test]
     fn what_lies_in_maps_may_be_there() {

@@ -39,6 +39,8 @@ pub(crate) const PARTS: &[(&str, Part)] = &[
 pub(crate) enum Zone {
     /// So far from UTC at all times.
     Fixed(FixedOffset),
+    /// A zone of the IANA database.
+    Named(chrono_tz::Tz),
 }
 
 impl Zone {
@@ -48,6 +50,9 @@ impl Zone {
     pub(crate) fn parse(text: &str) -> Option<Zone> {
         if matches!(text, "UTC" | "GMT" | "Z" | "Etc/UTC") {
             return Some(Zone::UTC);
+        }
+        if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return text.parse().ok().map(Zone::Named);
         }
         let (sign, rest) = match text.as_bytes().first()? {
             b'-' => (-1, text.get(1..)?),
@@ -70,6 +75,7 @@ impl Zone {
     pub(crate) fn part(self, at: DateTime<Utc>, part: Part) -> i64 {
         match self {
             Zone::Fixed(offset) => part_of(&at.with_timezone(&offset), part),
+            Zone::Named(zone) => part_of(&at.with_timezone(&zone), part),
         }
     }
 }
@@ -222,7 +228,9 @@ mod tests {
         assert_eq!(zone("+02:30").part(at, Part::Hours), 0);
         assert_eq!(zone("+02:30").part(at, Part::DayOfWeek), 0);
         assert_eq!(zone("UTC").part(at, Part::DayOfWeek), 6);
+        assert_eq!(zone("Europe/Prague").part(at, Part::Hours), 23);
         assert_eq!(Zone::parse("+25:00"), None);
+        assert_eq!(Zone::parse("Europe/Atlantis"), None);
     }
 
     proptest! {
