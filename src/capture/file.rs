@@ -261,7 +261,9 @@ fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureErro
 }
 
 /// Undoes gzip and zstd, several members or frames in a row included; tells whether it does.
-fn decompressed(mut reader: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
+pub(crate) fn decompressed(
+    mut reader: Box<dyn Read + Send>,
+) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut front = Vec::new();
     reader
         .by_ref()

@@ -1,1 +1,144 @@
-//! x
+//! Recorded traffic, opened again: files, folders, archives and buckets as one packet source.
+//!
+//! In: what people type after `tap --pcap` and `query`. Out: a [`Source`] that gives the first
+//! packets before the last object has arrived, with node, run and names of each file. Never: a
+//! trust in names, sizes or archives: entries are read, not unpacked, and everything has a cap.
+//!
+//! ```text
+//! specs ─▶ plan (listing, manifests, histories, order) ─▶ feeds (files, downloads, tar entries)
+//!                                                            └─▶ Inputs: one Source over all
+//! ```
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::capture::{CaptureError, Source};
+use crate::item::Origin;
+use crate::resolve::Names;
+use crate::store::{OpenOptions, StoreError};
+
+mod archive;
+mod feed;
+mod fetch;
+mod group;
+mod plan;
+mod source;
+#[cfg(test)]
+mod tests;
+
+/// How sources are opened.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// How to reach S3.
+    pub store: OpenOptions,
+    /// Folder for objects on their way; `None` is the system's temporary folder.
+    pub cache: Option<PathBuf>,
+}
+
+/// An opened source.
+pub struct Opened {
+    /// The packets.
+    pub source: Box<dyn Source>,
+    /// The names for the packets that the source read last.
+    pub names: SourceNames,
+    /// Opens the same files once more, in the same order.
+    pub again: Again,
+    /// Files and objects that will be read.
+    pub objects: usize,
+    /// Their bytes as stored; `None` when a pipe is among them.
+    pub bytes: Option<u64>,
+    /// What should be known before reading, one sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// Opens what `specs` name, one after the other.
+///
+/// A spec is the path of a savefile, folder or archive, `-` for standard input, `file://…`, or
+/// `s3://bucket`, `s3://bucket/prefix`, `s3://bucket/key`.
+///
+/// # Errors
+/// When a spec names nothing, may not be read, or holds nothing that is a capture by its name.
+pub fn open(specs: &[String], options: &Options) -> Result<Opened, OpenError> {
+    let plan = Arc::new(plan::Plan::of(specs, options)?);
+    let again = Again {
+        plan: plan.clone(),
+        options: options.clone(),
+    };
+    let names = SourceNames::default();
+    Ok(Opened {
+        source: Box::new(source::Inputs::new(&plan, options, names.clone())),
+        names,
+        again,
+        objects: plan.objects(),
+        bytes: plan.bytes(),
+        remarks: plan.remarks.clone(),
+    })
+}
+
+/// Reads the same files once more, for what is asked of a source after it was read.
+pub struct Again {
+    plan: Arc<plan::Plan>,
+    options: Options,
+}
+
+impl Again {
+    /// The same packets in the same order, also when objects were added meanwhile.
+    ///
+    /// # Errors
+    /// When standard input is among the sources.
+    pub fn reopen(&self) -> Result<Box<dyn Source>, OpenError> {
+        if self.plan.bytes().is_none() {
+            return Err(OpenError::Once);
+        }
+        let names = SourceNames::default();
+        Ok(Box::new(source::Inputs::new(
+            &self.plan,
+            &self.options,
+            names,
+        )))
+    }
+}
+
+/// The names of the file whose packets a source gave last.
+#[derive(Clone, Default)]
+pub struct SourceNames(Arc<Mutex<Option<Arc<Names>>>>);
+
+impl SourceNames {
+    /// The names for packets of `origin`; valid between two calls of [`Source::fill`].
+    pub fn of(&self, _origin: &Origin) -> Option<Arc<Names>> {
+        self.0.lock().map_or(None, |names| names.clone())
+    }
+
+    fn set(&self, names: Option<Arc<Names>>) {
+        if let Ok(mut current) = self.0.lock() {
+            *current = names;
+        }
+    }
+}
+
+/// Why a source cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store said no.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A file said no.
+    #[error("{0}")]
+    Capture(#[from] CaptureError),
+    /// Nothing is there, or nothing that is a capture.
+    #[error(
+        "{place} holds no capture{hint}; tapedeck reads pcap and pcapng, also as .gz and .zst, and tar archives of them"
+    )]
+    Nothing {
+        /// What was asked for.
+        place: String,
+        /// What is there instead.
+        hint: String,
+    },
+    /// A scheme that is not known.
+    #[error("{0} cannot be read; use a path, - for standard input, or s3://BUCKET/PREFIX")]
+    Scheme(String),
+    /// Standard input is gone once it was read.
+    #[error("standard input cannot be read again; save it to a file and open that")]
+    Once,
+}
