@@ -579,16 +579,9 @@ impl Files {
     pub(crate) fn tar(&self, dir: &str, second: i64) -> Result<String, FileError> {
         let dir = clean(dir)?;
         let mut inputs: BTreeSet<(PathBuf, PathBuf)> = BTreeSet::new();
-        if dir == Path::new(PCAPS) && !self.root.exists(&dir) {
-            for stream in self.pins.reader().streams() {
-                let name = PathBuf::from(stream.stream.to_string());
-                inputs.insert((joined(&dir, &name), name));
-            }
-        } else {
-            for path in self.files_below(&dir)? {
-                let name = path.strip_prefix(&dir).unwrap_or(&path).to_owned();
-                inputs.insert((path, name));
-            }
+        for path in self.files_below(&dir)? {
+            let name = path.strip_prefix(&dir).unwrap_or(&path).to_owned();
+            inputs.insert((path, name));
         }
         let (name, file) = self.numbered("kubeshark_", second, ".tar.gz")?;
         let counted = Counted {

@@ -7,12 +7,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use pcap_parser::parse_pcap_header;
-
-use crate::packet::MAX_SNAPLEN;
+use crate::packet::savefile::pcap::{Precision, write_header, write_packet};
+use crate::packet::savefile::{Entry, Records};
+use crate::packet::{LinkType, MAX_SNAPLEN};
+use crate::time::Timestamp;
 
 use super::files::{Counted, FileError, Files, Found, PCAPS, clean};
 use super::streams::StreamRef;
@@ -20,8 +21,8 @@ use super::streams::StreamRef;
 /// Savefiles that are open at once; more are merged in rounds.
 const MAX_OPEN: usize = 128;
 
-/// Link type of Ethernet, which is written when the inputs disagree.
-const ETHERNET: u32 = 1;
+/// Bytes read at a time of each open savefile.
+const READ_BYTES: usize = 64 << 10;
 
 /// A snapshot that was made.
 #[derive(Debug)]
@@ -45,18 +46,23 @@ impl Files {
     ) -> Result<Snapshot, FileError> {
         let dir = dir.map(clean).transpose()?;
         let mut warnings = Vec::new();
-        let (streams, files) = match dir {
-            Some(dir) if dir != Path::new(PCAPS) || self.root().exists(&dir) => {
-                self.inputs(&dir, selected, &mut warnings)?
-            }
-            _ => (self.live(selected), Vec::new()),
+        let dir = dir.filter(|dir| dir != Path::new(PCAPS) || self.root().exists(dir));
+        let everything = dir.is_none() && selected.is_empty();
+        let (streams, files) = match &dir {
+            Some(dir) => self.inputs(dir, selected, &mut warnings)?,
+            None => (self.live(selected), Vec::new()),
         };
         let (name, out) = self.numbered("", second, ".pcap")?;
         let out = Counted {
             inner: out.into_std(),
             left: self.free(),
         };
-        match self.merge_into(&streams, files, out, &mut warnings) {
+        let made = if everything {
+            self.export(out, |out| self.pins().reader().write_all(out))
+        } else {
+            self.merge_into(&streams, files, out, &mut warnings)
+        };
+        match made {
             Ok(packets) => {
                 self.made(&name);
                 Ok(Snapshot {
@@ -74,9 +80,6 @@ impl Files {
 
     fn live(&self, selected: &[String]) -> Vec<StreamRef> {
         let reader = self.pins().reader();
-        if selected.is_empty() {
-            return reader.streams();
-        }
         let named: BTreeSet<StreamRef> = selected
             .iter()
             .filter_map(|name| self.stream_named(name))
@@ -120,6 +123,18 @@ impl Files {
         Ok((streams.into_iter().collect(), files))
     }
 
+    /// Has the reader of streams write the whole file.
+    fn export(
+        &self,
+        out: Counted<File>,
+        write: impl FnOnce(&mut dyn Write) -> Result<u64, String>,
+    ) -> Result<u64, FileError> {
+        let mut out = BufWriter::new(out);
+        let written = write(&mut out);
+        out.flush().map_err(|error| self.full(&error))?;
+        written.map_err(FileError::Stream)
+    }
+
     fn merge_into(
         &self,
         streams: &[StreamRef],
@@ -127,12 +142,10 @@ impl Files {
         out: Counted<File>,
         warnings: &mut Vec<String>,
     ) -> Result<u64, FileError> {
-        let mut out = BufWriter::new(out);
         if files.is_empty() && !streams.is_empty() {
-            let written = self.pins().reader().write_pcap(streams, &mut out);
-            out.flush().map_err(|error| self.full(&error))?;
-            return written.map_err(FileError::Stream);
+            return self.export(out, |out| self.pins().reader().write_pcap(streams, out));
         }
+        let mut out = BufWriter::new(out);
         let mut inputs = Vec::new();
         if !streams.is_empty() {
             inputs.push(Input::Open(self.materialise_all(streams)?));
@@ -174,22 +187,15 @@ impl Files {
                     self.root().open(&path).map(|file| file.into_std()),
                 ),
             };
-            match file.and_then(Savefile::open) {
-                Ok(Some(savefile)) => open.push((name, savefile)),
-                Ok(None) => warnings.push(format!("{name} is no savefile, it is left out")),
+            match file {
+                Ok(file) => open.push(Savefile::new(name, file)),
                 Err(error) => {
-                    warnings.push(format!("{name} cannot be read ({error}), it is left out"))
+                    warnings.push(format!("{name} cannot be read ({error}), it is left out"));
                 }
             }
         }
-        let linktype = match open.first() {
-            Some((_, first)) if open.iter().all(|(_, one)| one.linktype == first.linktype) => {
-                first.linktype
-            }
-            _ => ETHERNET,
-        };
         let mut packets = 0;
-        let written = write_merged(linktype, &mut open, out, &mut packets, warnings);
+        let written = write_merged(&mut open, out, &mut packets, warnings);
         written.map_err(|error| self.full(&error))?;
         Ok(packets)
     }
@@ -207,143 +213,91 @@ fn stem(name: &str) -> &str {
 }
 
 fn write_merged(
-    linktype: u32,
-    open: &mut [(String, Savefile)],
+    open: &mut [Savefile],
     out: &mut dyn Write,
     packets: &mut u64,
     warnings: &mut Vec<String>,
 ) -> io::Result<()> {
-    out.write_all(&header(linktype))?;
     let mut heads = BinaryHeap::new();
-    let mut next: Vec<Option<Record>> = Vec::new();
-    for (at, (name, savefile)) in open.iter_mut().enumerate() {
-        let record = savefile.next(name, warnings);
-        heads.extend(record.as_ref().map(|record| Reverse((record.ts, at))));
-        next.push(record);
+    let mut next: Vec<Option<Packet>> = Vec::new();
+    for (at, savefile) in open.iter_mut().enumerate() {
+        let packet = savefile.next(warnings);
+        heads.extend(packet.as_ref().map(|packet| Reverse((packet.ts, at))));
+        next.push(packet);
     }
+    let mut kinds = next.iter().flatten().map(|packet| packet.linktype);
+    let linktype = match kinds.next() {
+        Some(first) if kinds.all(|kind| kind == first) => first,
+        _ => LinkType::ETHERNET,
+    };
+    let mut bytes = Vec::new();
+    write_header(&mut bytes, linktype, MAX_SNAPLEN, Precision::Micros);
     while let Some(Reverse((_, at))) = heads.pop() {
-        let (Some(slot), Some((name, savefile))) = (next.get_mut(at), open.get_mut(at)) else {
+        let (Some(slot), Some(savefile)) = (next.get_mut(at), open.get_mut(at)) else {
             continue;
         };
-        if let Some(record) = slot.take() {
-            record.write(out)?;
+        if let Some(packet) = slot.take() {
+            let Packet { ts, len, data, .. } = packet;
+            write_packet(&mut bytes, Precision::Micros, ts, len, &data);
             *packets += 1;
         }
-        *slot = savefile.next(name, warnings);
-        heads.extend(slot.as_ref().map(|record| Reverse((record.ts, at))));
+        out.write_all(&bytes)?;
+        bytes.clear();
+        *slot = savefile.next(warnings);
+        heads.extend(slot.as_ref().map(|packet| Reverse((packet.ts, at))));
     }
-    Ok(())
+    out.write_all(&bytes)
 }
 
-/// The file header of a classic savefile: magic, version 2.4, zone, accuracy, snaplen, link type.
-pub(crate) fn header(linktype: u32) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..4].copy_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
-    bytes[4..6].copy_from_slice(&2_u16.to_le_bytes());
-    bytes[6..8].copy_from_slice(&4_u16.to_le_bytes());
-    bytes[16..20].copy_from_slice(&MAX_SNAPLEN.to_le_bytes());
-    bytes[20..].copy_from_slice(&linktype.to_le_bytes());
-    bytes
+/// One packet of an input.
+struct Packet {
+    ts: Timestamp,
+    linktype: LinkType,
+    len: u32,
+    data: Vec<u8>,
 }
 
-/// One packet of a savefile.
-pub(crate) struct Record {
-    /// Microseconds since the epoch.
-    pub ts: u64,
-    /// Bytes on the wire.
-    pub len: u32,
-    /// Bytes captured.
-    pub bytes: Vec<u8>,
-}
-
-impl Record {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let secs = u32::try_from(self.ts / 1_000_000).unwrap_or(u32::MAX);
-        let micros = (self.ts % 1_000_000) as u32;
-        let caplen = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        for field in [secs, micros, caplen, self.len] {
-            out.write_all(&field.to_le_bytes())?;
-        }
-        out.write_all(&self.bytes)
-    }
-}
-
-/// A classic savefile that is read.
-pub(crate) struct Savefile {
-    input: BufReader<File>,
-    big_endian: bool,
-    nanos: bool,
-    /// Its link type.
-    pub linktype: u32,
+/// An input that is read packet by packet.
+struct Savefile {
+    name: String,
+    records: Records<File>,
+    any: bool,
 }
 
 impl Savefile {
-    /// Reads the file header; `None` when it is none.
-    pub(crate) fn open(file: File) -> io::Result<Option<Savefile>> {
-        let mut input = BufReader::new(file);
-        let mut head = [0; 24];
-        if let Err(error) = input.read_exact(&mut head) {
-            return match error.kind() {
-                io::ErrorKind::UnexpectedEof => Ok(None),
-                _ => Err(error),
-            };
+    fn new(name: String, file: File) -> Savefile {
+        Savefile {
+            name,
+            records: Records::with_read_bytes(file, READ_BYTES),
+            any: false,
         }
-        let Ok((_, header)) = parse_pcap_header(&head) else {
-            return Ok(None);
-        };
-        Ok(Some(Savefile {
-            input,
-            big_endian: header.is_bigendian(),
-            nanos: header.is_nanosecond_precision(),
-            linktype: u32::try_from(header.network.0).unwrap_or(ETHERNET),
-        }))
     }
 
     /// The next packet; `None` at the end, or where the file is cut or wrong, which is told.
-    pub(crate) fn next(&mut self, name: &str, warnings: &mut Vec<String>) -> Option<Record> {
-        match self.read() {
-            Ok(record) => record,
-            Err(error) => {
-                warnings.push(format!(
-                    "{name} ends early ({error}), what is before is taken"
-                ));
-                None
+    fn next(&mut self, warnings: &mut Vec<String>) -> Option<Packet> {
+        loop {
+            match self.records.advance() {
+                Ok(Some(Entry::Packet { head, bytes, .. })) => {
+                    self.any = true;
+                    return Some(Packet {
+                        ts: head.ts,
+                        linktype: head.linktype,
+                        len: head.len,
+                        data: bytes.to_vec(),
+                    });
+                }
+                Ok(Some(Entry::Block { .. })) => {}
+                Ok(None) => return None,
+                Err(error) => {
+                    let name = &self.name;
+                    warnings.push(if self.any {
+                        format!("{name} ends early ({error}), what is before is taken")
+                    } else {
+                        format!("{name} cannot be read ({error}), it is left out")
+                    });
+                    return None;
+                }
             }
         }
-    }
-
-    fn read(&mut self) -> io::Result<Option<Record>> {
-        let mut head = [0; 16];
-        let mut filled = 0;
-        while filled < head.len() {
-            match self.input.read(&mut head[filled..])? {
-                0 if filled == 0 => return Ok(None),
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                count => filled += count,
-            }
-        }
-        let [secs, part, caplen, len] = [0, 4, 8, 12].map(|at| {
-            let mut field = [0; 4];
-            field.copy_from_slice(&head[at..at + 4]);
-            if self.big_endian {
-                u32::from_be_bytes(field)
-            } else {
-                u32::from_le_bytes(field)
-            }
-        });
-        if caplen > MAX_SNAPLEN {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a packet is longer than any can be",
-            ));
-        }
-        let mut bytes = vec![0; caplen as usize];
-        self.input.read_exact(&mut bytes)?;
-        let micros = if self.nanos { part / 1000 } else { part };
-        Ok(Some(Record {
-            ts: u64::from(secs) * 1_000_000 + u64::from(micros),
-            len,
-            bytes,
-        }))
     }
 }

@@ -39,8 +39,8 @@ pub trait StreamReader: Send + Sync {
     /// Whether any packet of the stream can still be read.
     fn has(&self, stream: StreamRef) -> bool;
 
-    /// All streams that can be read, by name.
-    fn streams(&self) -> Vec<StreamRef>;
+    /// The same with the packets of all streams of this run that can be read.
+    fn write_all(&self, out: &mut dyn Write) -> Result<u64, String>;
 
     /// Keeps the stream readable until [`StreamReader::unpin`]; called once a stream, whatever the
     /// number of its links.

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value as Json, json};
 
 use super::files::{FileError, Files, Share, clean};
-use super::snapshot::{Savefile, header};
 use super::streams::{Pins, StreamReader, StreamRef};
 use super::{HISTORY, LiveHost, LiveOptions, NodeName, Recordings, S3Target};
-use crate::packet::StreamName;
+use crate::packet::savefile::pcap::{self, Precision};
+use crate::packet::savefile::{Entry, Records};
+use crate::packet::{LinkType, MAX_SNAPLEN, StreamName};
 use crate::script::console::Console;
 use crate::script::host::{Host, HostCall, ScriptId};
 use crate::store::memory::MemoryStore;
@@ -65,23 +66,28 @@ impl StreamReader for FakeReader {
             }
         }
         all.sort();
-        let mut bytes = header(1).to_vec();
+        let mut bytes = Vec::new();
+        pcap::write_header(
+            &mut bytes,
+            LinkType::ETHERNET,
+            MAX_SNAPLEN,
+            Precision::Micros,
+        );
         for (second, byte) in &all {
-            for field in [*second, 0, 1, 60] {
-                bytes.extend(field.to_le_bytes());
-            }
-            bytes.push(*byte);
+            let at = Timestamp::from_secs(i64::from(*second), 0);
+            pcap::write_packet(&mut bytes, Precision::Micros, at, 60, &[*byte]);
         }
         out.write_all(&bytes).map_err(|error| error.to_string())?;
         Ok(all.len() as u64)
     }
 
-    fn has(&self, stream: StreamRef) -> bool {
-        self.packets.lock().unwrap().contains_key(&stream)
+    fn write_all(&self, out: &mut dyn Write) -> Result<u64, String> {
+        let all: Vec<StreamRef> = self.packets.lock().unwrap().keys().copied().collect();
+        self.write_pcap(&all, out)
     }
 
-    fn streams(&self) -> Vec<StreamRef> {
-        self.packets.lock().unwrap().keys().copied().collect()
+    fn has(&self, stream: StreamRef) -> bool {
+        self.packets.lock().unwrap().contains_key(&stream)
     }
 
     fn pin(&self, stream: StreamRef) {
@@ -105,14 +111,11 @@ fn files(root: &Path, reader: &Arc<FakeReader>) -> Files {
 
 /// Second and byte of each packet of a savefile.
 pub(super) fn packets(path: &Path) -> Vec<(u64, u8)> {
-    let file = fs::File::open(path).unwrap();
-    let mut savefile = Savefile::open(file).unwrap().expect("a savefile");
-    let mut warnings = Vec::new();
+    let mut records = Records::new(fs::File::open(path).unwrap());
     let mut found = Vec::new();
-    while let Some(record) = savefile.next("it", &mut warnings) {
-        found.push((record.ts / 1_000_000, record.bytes[0]));
+    while let Some(Entry::Packet { head, bytes, .. }) = records.advance().unwrap() {
+        found.push((head.ts.secs() as u64, bytes[0]));
     }
-    assert!(warnings.is_empty(), "{warnings:?}");
     found
 }
 
