@@ -16,6 +16,7 @@
 
 mod collect;
 pub mod extract;
+pub mod host;
 mod ingest;
 mod rows;
 mod status;

@@ -10,6 +10,7 @@ use super::SpoolError;
 use super::reader::{Listed, Packets, Reader, Streams};
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::{LinkType, MAX_SNAPLEN, StreamName};
+use crate::time::Timestamp;
 
 /// Packets that are ordered by time together (some 100 MiB of entries); captured order is time
 /// order but for moments, so larger exports come out in order too.
@@ -33,6 +34,19 @@ impl Reader {
     ) -> Result<u64, SpoolError> {
         let ids: Streams = streams.iter().map(|name| name.stream).collect();
         write(self.streams(ids)?, out)
+    }
+
+    /// Writes all packets captured from `from` up to, not including, `to` in the same way.
+    ///
+    /// # Errors
+    /// As [`Reader::write_pcap`].
+    pub fn write_window(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        out: &mut dyn Write,
+    ) -> Result<u64, SpoolError> {
+        write(self.window(from, to), out)
     }
 }
 

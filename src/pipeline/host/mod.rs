@@ -7,10 +7,12 @@ pub(crate) mod files;
 mod live;
 pub(crate) mod objects;
 pub(crate) mod snapshot;
+mod spooled;
 pub(crate) mod streams;
 
 pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
 pub use objects::{NodeName, S3Target, StoreFactory};
+pub use spooled::SpoolStreams;
 pub use streams::{StreamReader, StreamRef};
 
 #[cfg(test)]
