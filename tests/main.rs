@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod captures;
+mod recording;
 mod s3;
 mod seaweed;
 mod tidy;

@@ -307,15 +307,16 @@ impl Lane {
     pub(crate) fn close(&mut self, why: &'static str, around: &mut Around<'_>) -> Option<Job> {
         let reel = self.reel.take()?;
         let bytes = reel.bytes();
-        let closed = reel.close()?;
-        self.last_sealed = Some(around.now);
+        let closed = reel.close();
         if !self.taken.is_empty()
             && let Err(error) = self.open_reel(around)
         {
             self.stats.error = Some(not_written(&error));
         }
+        let closed = closed?;
+        self.last_sealed = Some(around.now);
         Some(Job::Reel {
-            closed,
+            closed: Box::new(closed),
             bytes,
             occasion: around
                 .options

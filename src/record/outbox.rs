@@ -247,6 +247,17 @@ impl Outbox {
         self.lock().known.contains(id)
     }
 
+    /// The first number of a run that no parcel has.
+    pub(crate) fn next_sequence(&self, run: u64) -> u64 {
+        let state = self.lock();
+        let used = state.known.iter().filter_map(|id| {
+            let (of_run, sequence) = id.split_once('-')?;
+            let is_same = of_run.parse() == Ok(run);
+            is_same.then(|| sequence.parse::<u64>().ok()).flatten()
+        });
+        used.max().map_or(0, |last| last + 1)
+    }
+
     fn enqueue(self: &Arc<Self>, parcel: &Parcel) {
         let bytes = folder_bytes(&self.dir.join(&parcel.id));
         let mut state = self.lock();
@@ -356,6 +367,15 @@ impl Outbox {
     pub fn stop(&self) {
         self.lock().is_stopping = true;
         self.changed.notify_all();
+    }
+
+    /// Waits until no upload is under way, after [`Outbox::stop`].
+    #[cfg(test)]
+    pub(crate) fn wait_until_still(&self) {
+        let mut state = self.lock();
+        while state.queues.values().any(|queue| queue.uploading.is_some()) {
+            state = self.changed.wait(state).unwrap();
+        }
     }
 
     /// The life of a destination's thread.

@@ -206,6 +206,7 @@ impl Recorder {
             .collect();
         left.sort();
         let sealer = Sealer::start(outbox.clone()).map_err(failed)?;
+        let run = options.run;
         let mut recorder = Recorder {
             options,
             open_dir: open_dir.clone(),
@@ -213,7 +214,8 @@ impl Recorder {
             clock,
             sealer,
             lanes: Vec::new(),
-            sequence: 0,
+            // A run that goes on after a restart within its second never uses a number twice.
+            sequence: outbox.next_sequence(run),
             next: 0,
             warnings: Vec::new(),
         };
@@ -255,7 +257,7 @@ impl Recorder {
             .push("sealed after the recording process ended without notice".to_owned());
         self.sealer.add(Job::Reel {
             bytes: closed.pair().bytes(),
-            closed,
+            closed: Box::new(closed),
             occasion,
         });
         Ok(())
@@ -452,10 +454,16 @@ impl Recorder {
                     undecided: stats.undecided,
                     refused: stats.refused,
                     not_written: stats.not_written,
-                    error: stats.error.clone().or_else(|| progress.error.clone()),
+                    error: progress.error.clone().or_else(|| stats.error.clone()),
                 }
             })
             .collect()
+    }
+
+    /// Waits until everything that was closed is in the outbox.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.sealer.settle();
     }
 
     /// Whether no stream is followed and nothing is open.
@@ -474,7 +482,7 @@ impl Recorder {
     fn room(&self, lanes: &[Lane]) -> u64 {
         let reels = lanes.iter().filter_map(|lane| lane.reel.as_ref());
         let open: u64 = reels.map(|reel| reel.bytes()).sum();
-        let used = open + self.sealer.progress().waiting_bytes;
+        let used = open + self.sealer.waiting_bytes();
         self.options.max_open_bytes.saturating_sub(used)
     }
 

@@ -31,7 +31,7 @@ pub(crate) enum Job {
     /// A reel.
     Reel {
         /// Its folder.
-        closed: Closed,
+        closed: Box<Closed>,
         /// Bytes of its files.
         bytes: u64,
         /// Why and when.
@@ -63,6 +63,7 @@ pub(crate) struct Progress {
 struct State {
     jobs: VecDeque<Job>,
     progress: Progress,
+    is_busy: bool,
     is_ending: bool,
 }
 
@@ -103,8 +104,22 @@ impl Sealer {
         self.shared.changed.notify_all();
     }
 
+    /// Bytes of reels that wait for sealing.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.shared.lock().progress.waiting_bytes
+    }
+
     pub(crate) fn progress(&self) -> Progress {
         self.shared.lock().progress.clone()
+    }
+
+    /// Waits until no job is left.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        let mut state = self.shared.lock();
+        while !state.jobs.is_empty() || state.is_busy {
+            state = self.shared.changed.wait(state).unwrap();
+        }
     }
 
     /// Does what is left, as far as the disk allows, and ends the thread.
@@ -178,8 +193,11 @@ impl Shared {
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
+            let job = state.jobs.pop_front();
+            state.is_busy = job.is_some();
+            self.changed.notify_all();
+            if job.is_some() {
+                return job;
             }
             if state.is_ending {
                 return None;

@@ -122,9 +122,9 @@ pub enum SpoolError {
     /// The bytes that were asked for could not be handed on.
     #[error("cannot write the packets: {0}")]
     Out(std::io::Error),
-    /// The packets of a run that the spool does not hold.
-    #[error("the spool in {path} holds no run {run}")]
-    NoRun {
+    /// Ordinals would begin again among packets that are there.
+    #[error("the spool in {path} already holds packets of the run {run}; take another number")]
+    RunExists {
         /// The spool's folder.
         path: String,
         /// The run.

@@ -64,7 +64,8 @@ impl Writer {
     /// Opens the spool of a new run, reading back what earlier runs left.
     ///
     /// # Errors
-    /// When the folder cannot be made or read.
+    /// When the folder cannot be made or read, or holds packets of this run already
+    /// ([`unused_run`](super::unused_run) gives a number that is free).
     pub fn open(options: Options) -> Result<(Writer, Reader), SpoolError> {
         let (writer, ring) = Writer::start(options, Kind::Packets)?;
         let bytes: Arc<dyn PacketBytes> = ring.places(writer.options.run);
@@ -98,11 +99,13 @@ impl Writer {
         make_private(&run_dir)?;
         // A ring of fewer than four segments would lose a quarter or more at each turn.
         options.segment_bytes = options.segment_bytes.min(options.max_bytes / 4).max(1);
-        let next_number = found
-            .segments
-            .range((options.run, 0)..=(options.run, u32::MAX))
-            .next_back()
-            .map_or(0, |((_, number), _)| number + 1);
+        let of_run = (options.run, 0)..=(options.run, u32::MAX);
+        if found.segments.range(of_run).next().is_some() {
+            return Err(SpoolError::RunExists {
+                path: options.dir.display().to_string(),
+                run: options.run,
+            });
+        }
         let mut warnings = Vec::new();
         if found.cut > 0 {
             warnings.push(format!(
@@ -124,7 +127,7 @@ impl Writer {
             kind,
             current: None,
             ends: None,
-            next_number,
+            next_number: 0,
             failing: None,
             warnings,
         };
