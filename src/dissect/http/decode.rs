@@ -4,7 +4,7 @@
 //! caps allow and the data is sound. Never: more output than [`MAX_ITEM_BODY`] kept, more work than
 //! [`MAX_DECODED`]. Standards: RFC 9110 section 8.4.1, RFC 1950 to 1952, RFC 7932, RFC 8878.
 
-use std::io::{Cursor, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 use crate::item::MAX_ITEM_BODY;
 
@@ -13,6 +13,9 @@ const MAX_DECODED: u64 = 8 * 1024 * 1024;
 
 /// Output for one byte of input, the most that deflate can reach; what promises more is a bomb.
 const MAX_RATIO: u64 = 1032;
+
+/// Bytes that are decoded at a time.
+const STEP: usize = 4096;
 
 /// Codings of one message that are undone; nobody applies more than two.
 const MAX_CODINGS: usize = 4;
@@ -137,57 +140,55 @@ pub(super) struct Decoded {
 
 /// Undoes `codings`; `None` when the data is not of the first of them at all.
 pub(super) fn decode(codings: Codings, body: &[u8]) -> Option<Decoded> {
-    let mut reader: Box<dyn Read + '_> = Box::new(body);
-    for coding in codings.applied().iter().rev() {
-        reader = undo(*coding, reader)?;
+    let mut input: Box<dyn BufRead + '_> = Box::new(body);
+    let (outermost, others) = codings.applied().split_first()?;
+    for coding in others.iter().rev() {
+        input = Box::new(BufReader::with_capacity(STEP, undo(*coding, input)?));
     }
-    let most = MAX_DECODED.min((body.len() as u64).saturating_mul(MAX_RATIO));
-    let mut decoded = Decoded {
-        bytes: Vec::new(),
-        size: 0,
-        whole: false,
-    };
-    let mut buffer = [0; 8192];
-    loop {
+    let mut reader = undo(*outermost, input)?;
+    let mut bytes = Vec::with_capacity(body.len().saturating_mul(4).min(MAX_ITEM_BODY));
+    let kept = reader
+        .by_ref()
+        .take(MAX_ITEM_BODY as u64)
+        .read_to_end(&mut bytes);
+    let mut size = bytes.len() as u64;
+    let mut whole = kept.is_ok();
+    if whole && bytes.len() == MAX_ITEM_BODY {
+        let left = count(&mut reader, body.len());
+        size += left;
+        whole = left == 0;
+    }
+    // Bytes that were never compressed are shown as they are.
+    (whole || !bytes.is_empty()).then_some(Decoded { bytes, size, whole })
+}
+
+/// Counts what else there is, up to the caps.
+fn count(reader: &mut dyn Read, input: usize) -> u64 {
+    let most = MAX_DECODED.min((input as u64).saturating_mul(MAX_RATIO));
+    let mut buffer = [0; STEP];
+    let mut size = 0;
+    while size < most {
         match reader.read(&mut buffer) {
-            Ok(0) => {
-                decoded.whole = decoded.size == decoded.bytes.len() as u64;
-                break;
-            }
-            Ok(count) => {
-                let room = MAX_ITEM_BODY - decoded.bytes.len();
-                let kept = buffer.get(..count.min(room)).unwrap_or_default();
-                decoded.bytes.extend_from_slice(kept);
-                decoded.size += count as u64;
-                if decoded.size > most {
-                    break;
-                }
-            }
+            Ok(0) => break,
+            Ok(count) => size += count as u64,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
-    // Bytes that were never compressed are shown as they are.
-    (decoded.whole || !decoded.bytes.is_empty()).then_some(decoded)
+    size
 }
 
-fn undo<'r>(coding: Coding, mut from: Box<dyn Read + 'r>) -> Option<Box<dyn Read + 'r>> {
+fn undo<'r>(coding: Coding, mut from: Box<dyn BufRead + 'r>) -> Option<Box<dyn Read + 'r>> {
     Some(match coding {
         Coding::Identity => from,
-        Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(from)),
-        Coding::Deflate => {
-            let mut first = Vec::with_capacity(2);
-            from.by_ref().take(2).read_to_end(&mut first).ok()?;
-            let wrapped = is_zlib(&first);
-            let from = Cursor::new(first).chain(from);
-            match wrapped {
-                true => Box::new(flate2::read::ZlibDecoder::new(from)),
-                false => Box::new(flate2::read::DeflateDecoder::new(from)),
-            }
-        }
-        Coding::Brotli => Box::new(brotli_decompressor::Decompressor::new(from, 4096)),
+        Coding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        Coding::Deflate => match is_zlib(from.fill_buf().ok()?) {
+            true => Box::new(flate2::bufread::ZlibDecoder::new(from)),
+            false => Box::new(flate2::bufread::DeflateDecoder::new(from)),
+        },
+        Coding::Brotli => Box::new(brotli_decompressor::Decompressor::new(from, STEP)),
         Coding::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::new(from).ok()?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(from).ok()?;
             decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).ok()?;
             Box::new(decoder)
         }
@@ -199,7 +200,7 @@ fn undo<'r>(coding: Coding, mut from: Box<dyn Read + 'r>) -> Option<Box<dyn Read
 /// (RFC 9110 section 8.4.1.2); the wrapper's first two bytes are a multiple of 31 (RFC 1950).
 fn is_zlib(first: &[u8]) -> bool {
     match first {
-        [method, flags] => {
+        [method, flags, ..] => {
             method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
         }
         _ => true,

@@ -159,6 +159,13 @@ pub(super) fn response(bytes: &Bytes, scanned: usize) -> Parsed {
 }
 
 fn read(bytes: &Bytes, scanned: usize, asks: bool) -> Parsed {
+    // Most heads are whole and sound when they are first seen.
+    if scanned == 0
+        && let Some((head, size)) = parse(bytes, asks)
+        && size <= MAX_HEAD
+    {
+        return Parsed::Head(Box::new(head), size);
+    }
     let Some(end) = end_of_head(bytes, scanned).filter(|end| *end <= MAX_HEAD) else {
         let looks = match asks {
             true => recognise::request(bytes),
@@ -175,7 +182,10 @@ fn read(bytes: &Bytes, scanned: usize, asks: bool) -> Parsed {
         };
     };
     let head = bytes.slice(..end);
-    match parse(&head, asks).or_else(|| repaired(&head, asks)) {
+    match parse(&head, asks)
+        .map(|(head, _)| head)
+        .or_else(|| repaired(&head, asks))
+    {
         Some(head) => Parsed::Head(Box::new(head), end),
         None => Parsed::Malformed,
     }
@@ -194,7 +204,7 @@ pub(super) fn cut_head(bytes: &Bytes, asks: bool) -> Option<Head> {
 
 /// Parses a head that [`Head::bytes`] held, for the fields alone.
 pub(super) fn fields_again(head: &Bytes, asks: bool) -> Option<Fields> {
-    parse(head, asks).map(|head| head.fields)
+    parse(head, asks).map(|(head, _)| head.fields)
 }
 
 /// Where the empty line behind the fields ends.
@@ -211,36 +221,45 @@ fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
     None
 }
 
-fn parse(head: &Bytes, asks: bool) -> Option<Head> {
+/// Reads a head that is whole and sound from the front of `bytes`, and tells its length.
+fn parse(bytes: &Bytes, asks: bool) -> Option<(Head, usize)> {
     let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     if asks {
         let mut request = httparse::Request::new(&mut []);
-        let status = request.parse_with_uninit_headers(head, &mut storage).ok()?;
-        status.is_complete().then_some(())?;
-        Some(Head {
+        let status = request
+            .parse_with_uninit_headers(bytes, &mut storage)
+            .ok()?;
+        let httparse::Status::Complete(size) = status else {
+            return None;
+        };
+        let head = Head {
             start: StartLine::Request {
-                method: method_of(head, request.method?.as_bytes()),
-                target: head.slice_ref(request.path?.as_bytes()),
+                method: method_of(bytes, request.method?.as_bytes()),
+                target: bytes.slice_ref(request.path?.as_bytes()),
             },
             version: Version::one(request.version?),
-            bytes: head.clone(),
-            fields: Fields::of(head, request.headers),
-        })
+            bytes: bytes.slice(..size),
+            fields: Fields::of(bytes, request.headers),
+        };
+        Some((head, size))
     } else {
         let mut response = httparse::Response::new(&mut []);
         let status = httparse::ParserConfig::default()
-            .parse_response_with_uninit_headers(&mut response, head, &mut storage)
+            .parse_response_with_uninit_headers(&mut response, bytes, &mut storage)
             .ok()?;
-        status.is_complete().then_some(())?;
-        Some(Head {
+        let httparse::Status::Complete(size) = status else {
+            return None;
+        };
+        let head = Head {
             start: StartLine::Response {
                 status: response.code?,
-                reason: reason_of(head, response.reason?.as_bytes()),
+                reason: reason_of(bytes, response.reason?.as_bytes()),
             },
             version: Version::one(response.version?),
-            bytes: head.clone(),
-            fields: Fields::of(head, response.headers),
-        })
+            bytes: bytes.slice(..size),
+            fields: Fields::of(bytes, response.headers),
+        };
+        Some((head, size))
     }
 }
 
@@ -302,9 +321,13 @@ impl Fields {
         found
     }
 
-    /// Telling by length first leaves most names uncompared.
+    /// Telling by length and first letter leaves most names uncompared.
     fn take(&mut self, head: &Bytes, name: &[u8], value: &[u8], transfer: &mut Codings) {
-        let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
+        let is = |wanted: &[u8]| {
+            let first = name.first().zip(wanted.first());
+            first.is_some_and(|(name, wanted)| name | 0x20 == *wanted)
+                && name.eq_ignore_ascii_case(wanted)
+        };
         match name.len() {
             6 if is(b"cookie") => self.cookies = true,
             7 if is(b"upgrade") => self.upgrade = true,
@@ -412,7 +435,7 @@ fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
         fields += 1;
     }
     out.extend_from_slice(b"\r\n\r\n");
-    let mut read = parse(&Bytes::from(out), asks)?;
+    let (mut read, _) = parse(&Bytes::from(out), asks)?;
     read.start = start;
     read.version = version;
     Some(read)
