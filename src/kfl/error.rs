@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// Why a query is invalid.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Error {
     /// Offset in bytes.
     pub offset: usize,
@@ -67,7 +69,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Something valid that is hardly meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
     /// Offset in bytes of what it is about.
     pub offset: usize,

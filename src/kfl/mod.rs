@@ -9,6 +9,7 @@ mod decode;
 mod detect;
 mod error;
 mod eval;
+mod explain;
 mod functions;
 mod ir;
 mod macros;
@@ -27,12 +28,14 @@ mod value;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::item::Node;
 use crate::time::Timestamp;
 
 pub use error::{Error, Warning};
+pub use explain::{Report, check, explain};
 pub use functions::{HELPERS, Helper};
 pub use meter::MAX_STEPS;
 pub use schema::Schema;
@@ -48,7 +51,8 @@ pub const MAX_DEPTH: usize = 256;
 pub const MAX_NODES: usize = 1000;
 
 /// The two dialects of the language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// `http and response.status == 500`.
     V1,

@@ -271,6 +271,68 @@ fn items_made_to_cost_leave_a_query_undecided() {
     assert_eq!(query.matches(JsonNode(&wide), NOW), Verdict::Undecided);
 }
 
+/// The rows of the table under `heading` in the reference: the query and its other cells.
+fn published(reference: &str, heading: &str) -> Vec<(String, Vec<String>)> {
+    let section = reference.split(heading).nth(1).unwrap_or_default();
+    let section = section.split("\n#").next().unwrap_or_default();
+    section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(query, rest)| {
+            let cells = rest.split('|').map(|cell| cell.trim().to_owned());
+            (query.replace("\\|", "|"), cells.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn published_queries_are_accepted_and_told_apart() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/reference/kfl.md");
+    let Ok(reference) = std::fs::read_to_string(path) else {
+        println!("skipped: {path} is not there");
+        return;
+    };
+    let mut wrong = Vec::new();
+    let first = published(&reference, "### 15.1 v1 era");
+    let second = published(&reference, "### 15.2 KFL2 era");
+    assert!(
+        first.len() > 80 && second.len() > 200,
+        "{} and {}",
+        first.len(),
+        second.len()
+    );
+    let schema = Schema::new(ENVELOPE, []);
+    for (query, cells) in first {
+        let dialect = cells.first().map_or("", String::as_str);
+        let valid = cells.get(1).is_some_and(|cell| cell == "yes");
+        let found = match dialect {
+            "v1 (explicit)" => compile_as(&query, Dialect::V1, &schema),
+            _ => compile(&query, &schema),
+        };
+        let told = found
+            .as_ref()
+            .map_or("-".to_owned(), |query| query.dialect().to_string());
+        if found.is_ok() != valid || valid && told != dialect.trim_end_matches(" (explicit)") {
+            wrong.push(format!(
+                "{query}: {told}, should be {dialect} {valid}: {:?}",
+                found.err()
+            ));
+        }
+    }
+    for (query, cells) in second {
+        let valid = cells.first().is_some_and(|cell| cell == "yes");
+        let found = compile_as(&query, Dialect::V2, &schema);
+        let told = compile(&query, &schema).map(|query| query.dialect());
+        if found.is_ok() != valid || valid && told != Ok(Dialect::V2) {
+            wrong.push(format!(
+                "{query}: {told:?}, should be valid {valid}: {:?}",
+                found.err()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Texts that are queries now and then.
 fn query_text() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![

@@ -12,6 +12,8 @@ pub(crate) mod functions;
 pub(crate) mod lexer;
 pub(crate) mod parser;
 pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 pub(crate) mod types;
 pub(crate) mod values;
 pub(crate) mod vars;

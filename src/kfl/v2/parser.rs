@@ -37,9 +37,9 @@ const LEVELS: &[&[&str]] = &[
     &["*", "/", "%"],
 ];
 
-/// Levels that one nested expression counts for: the parser takes that many times more stack for
-/// it than for an operator.
-const NEST_LEVELS: usize = 2;
+/// Levels that one bracket counts for: the parser takes that many times more stack for it than
+/// evaluation does for an operator.
+const NEST_LEVELS: usize = 4;
 
 /// Parses a whole query; `None` for the empty one.
 pub(crate) fn parse(text: &str) -> Result<Option<Ast>, Error> {
