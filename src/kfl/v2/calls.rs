@@ -207,7 +207,9 @@ fn map_get(
 }
 
 /// The function that a conversion is, what it gives, and whether it takes a type.
-fn conversion(name: &str) -> Option<(Func, Ty, fn(&Ty) -> bool)> {
+type Conversion = (Func, Ty, fn(&Ty) -> bool);
+
+fn conversion(name: &str) -> Option<Conversion> {
     Some(match name {
         "int" => (Func::Int, Ty::Int, |ty| {
             matches!(
@@ -298,7 +300,8 @@ fn part(
         Some((at, _)) => return Err(checker.error(at, "a time zone must be a text literal")),
     };
     let spans = convert::part_of_span(chrono::TimeDelta::zero(), *part).is_some();
-    if !matches!(of.ty, Ty::Time | Ty::Dyn) && !(of.ty == Ty::Span && spans) {
+    let has_it = matches!(of.ty, Ty::Time | Ty::Dyn) || of.ty == Ty::Span && spans;
+    if !has_it {
         return Err(checker.overload(ast, name, &[&of.ty]));
     }
     Ok(Made::new(
