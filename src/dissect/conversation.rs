@@ -123,6 +123,11 @@ impl Conversation {
         }
     }
 
+    /// Whether nothing can come of the stream any more: its owner may forget it before its end.
+    pub fn is_left_alone(&self) -> bool {
+        matches!(self.transport, Carrier::None) && !matches!(self.phase, Phase::Reading(..))
+    }
+
     /// What detection and dissection met so far.
     pub fn counts(&self) -> ConversationCounts {
         self.counts
@@ -196,7 +201,10 @@ impl Conversation {
         // Leftovers must not keep the batch alive that they came in.
         self.to_server.own();
         self.to_client.own();
-        self.events = events;
+        // Streams that are not read keep no room for events.
+        if matches!(self.phase, Phase::Reading(..)) {
+            self.events = events;
+        }
     }
 
     /// Takes what reassembly hands on.

@@ -35,7 +35,7 @@ const LATE_SYN_WINDOW: u32 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Flows held at once; the one idle longest goes when another is needed.
-    /// A million take some 250 MB, more than a busy node has open.
+    /// A million take some 300 MB, more than a busy node has open.
     pub max_flows: usize,
     /// Silence after which an established TCP stream is over; long enough for most keep-alives.
     pub tcp_idle: Duration,
