@@ -1,6 +1,8 @@
 //! All integration tests, in one binary.
 
 mod captures;
+#[cfg(feature = "live")]
+mod live;
 mod recording;
 mod s3;
 mod seaweed;
