@@ -235,6 +235,55 @@ mod tests {
     }
 
     #[test]
+    fn every_segment_of_a_node_capture_is_kept_once() {
+        use std::collections::BTreeMap;
+
+        use crate::capture::{Filled, RawBatch, Source, file::FileSource};
+
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../shared/captures/k8s/node-any-sll2.pcap"
+        );
+        let Ok(opened) = std::fs::File::open(path) else {
+            println!("skipped: the sample captures are not beside the repository");
+            return;
+        };
+        let mut source = FileSource::new("node", Box::new(opened), 0).unwrap();
+        let mut batch = RawBatch::default();
+        let mut duplicates = Duplicates::for_linktype(LinkType::LINUX_SLL2).unwrap();
+        // Data segments by tuple, sequence number and length: seen, and kept.
+        let mut segments: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+        let mut left_out = 0;
+        while source.fill(&mut batch).unwrap() != Filled::End {}
+        for record in &batch.records {
+            let start = record.start as usize;
+            let bytes = &batch.bytes[start..start + record.caplen as usize];
+            let second = duplicates.is_second_sight(record.linktype, bytes, record.ts);
+            left_out += u32::from(second);
+            let Some(layers) = headers::peek(record.linktype, bytes) else {
+                continue;
+            };
+            if let Some(tcp) = layers.tcp
+                && layers.payload_len > 0
+            {
+                let name = format!("{:?} {} {}", layers.tuple, tcp.seq, layers.payload_len);
+                let (seen, kept) = segments.entry(name).or_default();
+                *seen += 1;
+                *kept += u32::from(!second);
+            }
+        }
+        // tshark calls 264 of its segments retransmissions; second sights of SYN, FIN and plain
+        // acknowledgements come on top.
+        assert!(left_out > 264, "{left_out}");
+        assert!(segments.values().any(|(seen, _)| *seen > 1));
+        let wrong: Vec<_> = segments
+            .iter()
+            .filter(|(_, (_, kept))| *kept != 1)
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
     fn a_plain_interface_has_no_second_sights() {
         assert!(Duplicates::for_linktype(LinkType::ETHERNET).is_none());
     }
