@@ -31,7 +31,12 @@ fn packets() -> Vec<Vec<u8>> {
 
 fn savefile() -> Vec<u8> {
     let mut file = Vec::new();
-    pcap::write_header(&mut file, LinkType::ETHERNET, 65_535, pcap::Precision::Nanos);
+    pcap::write_header(
+        &mut file,
+        LinkType::ETHERNET,
+        65_535,
+        pcap::Precision::Nanos,
+    );
     let kinds = packets();
     for (number, bytes) in (0..PACKETS).zip(kinds.iter().cycle()) {
         let ts = Timestamp::from_secs(number.into(), 0);
