@@ -2,7 +2,7 @@
 
 mod captures;
 #[cfg(feature = "live")]
-mod live;
+mod loopback;
 mod recording;
 mod s3;
 mod seaweed;
