@@ -561,7 +561,6 @@ fn answered_with(coding: &str, body: &[u8]) -> Draft {
 #[test]
 fn compressed_bodies_are_shown_decoded() {
     let plain = b"la la la la la la la la la la la la".repeat(20);
-    // `brotli` of the same text, made with the reference encoder.
     for (coding, name) in [
         ("gzip", "gzip"),
         ("zlib", "deflate"),
