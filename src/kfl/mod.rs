@@ -189,8 +189,13 @@ impl Query {
             return (Verdict::Match, None);
         };
         let mut run = eval::Run::new(node, now);
+        let holds = |value: &value::Val<'_, N>| match (self.0.dialect, value) {
+            (Dialect::V1, value) => value.is_true(),
+            // What came out of `dyn` as anything but a boolean is no match.
+            (Dialect::V2, value) => matches!(value, value::Val::Bool(true)),
+        };
         let verdict = match run.part(expr) {
-            Ok(value) if value.is_true() => Verdict::Match,
+            Ok(value) if holds(&value) => Verdict::Match,
             Ok(_) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
             Err(meter::Stop::Bound) => Verdict::Undecided,
         };

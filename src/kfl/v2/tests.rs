@@ -55,6 +55,8 @@ fn variables_are_read_from_items_in_every_form() {
         ("request.headers[\"x-absent\"] != \"1\"", false),
         ("status_code", true),
         ("!kafka_api_key && !tls", true),
+        ("dyn(5)", false),
+        ("dyn(5) == 5.0 && dyn(true)", true),
         ("has_pcap && dns_questions.all(q, true) == false", true),
     ] {
         let query = v2(text);
