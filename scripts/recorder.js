@@ -16,7 +16,8 @@ if (env.RECORDING_KFL && env.RECORDING_KFL.trim() !== "") {
   // A query that cannot be read is told on the console, with the place; what was recorded so far
   // stays as it was.
   if (kfl.validate(env.RECORDING_KFL)) {
-    recording.set({ name: "default", kfl: env.RECORDING_KFL });
+    // "recording" is the name that the setting alone would give it: it stays one recording.
+    recording.set({ name: "recording", kfl: env.RECORDING_KFL });
     console.log("Recording what matches: " + env.RECORDING_KFL);
   }
 } else {

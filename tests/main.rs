@@ -5,6 +5,7 @@ mod captures;
 mod loopback;
 mod recording;
 mod s3;
+mod scripts;
 mod seaweed;
 mod tidy;
 mod truth_http;

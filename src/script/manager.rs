@@ -21,6 +21,9 @@ use super::wire::{ClockMode, Role, Start};
 /// Longest time between two looks at the children.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Shortest time between two looks: what is due but cannot be taken must not keep a processor busy.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// How often it is said that a script loses items.
 const SAY_DROPS_EVERY: Duration = Duration::from_secs(10);
 
@@ -152,7 +155,7 @@ impl Manager {
                 .filter_map(|slot| slot.current.as_ref()?.timer());
             let due = timers.chain(lock(&self.shared.jobs).next_due()).min();
             if let Some(due) = due {
-                pause = pause.min(due.since(now));
+                pause = pause.min(due.since(now)).max(SHORTEST);
             }
         }
         pause
@@ -169,8 +172,10 @@ impl Manager {
             let due = lock(&self.shared.jobs).due(now);
             self.shared.fire(due);
             for runner in self.slots.values().filter_map(|slot| slot.current.as_ref()) {
-                if runner.timer().is_some_and(|at| at <= now) && runner.take_timer() {
-                    runner.hurry(Work::Tick(now));
+                if let Some(at) = runner.timer().filter(|at| *at <= now)
+                    && runner.hurry(Work::Tick(now))
+                {
+                    runner.clear_timer(at);
                 }
             }
         }

@@ -137,7 +137,8 @@ fn listen(stderr: impl Read, last: &Mutex<VecDeque<String>>) {
             Ok(_) => {}
         }
         let text = String::from_utf8_lossy(&line).trim().to_owned();
-        if !text.is_empty() {
+        // Advice for programmers is none for people.
+        if !text.is_empty() && !text.starts_with("note: ") {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             last.push_back(text);
             if last.len() > LAST_LINES {

@@ -172,7 +172,7 @@ impl Counts {
     }
 }
 
-/// What a child does right now.
+/// What a child does right now, or did when it died.
 struct Call {
     what: String,
     budget: Duration,
@@ -273,7 +273,11 @@ impl Runner {
             driver.retire();
             driver.count_lost(&work);
             let words = driver.process.end(STOP_WITHIN);
-            let words = lock(&driver.killed).clone().unwrap_or(words);
+            let words = match (lock(&driver.killed).clone(), lock(&driver.call).take()) {
+                (Some(reason), _) => reason,
+                (None, Some(call)) => format!("in {} {words}", call.what),
+                (None, None) => words,
+            };
             desk.event(Event::Ended(driver.owner, words));
         });
         Ok(runner)
@@ -292,9 +296,18 @@ impl Runner {
         }
     }
 
-    /// Forgets the timer until the child names the next one; answers whether there was one.
-    pub(crate) fn take_timer(&self) -> bool {
-        self.timer.swap(i64::MAX, Ordering::Relaxed) != i64::MAX
+    /// Forgets the timer at `at`, unless the child has named another one meanwhile.
+    pub(crate) fn clear_timer(&self, at: Timestamp) {
+        let (at, none) = (at.nanos(), i64::MAX);
+        // An error means that there is another one.
+        let _ = self
+            .timer
+            .compare_exchange(at, none, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Forgets the timer until the child names the next one.
+    pub(crate) fn take_timer(&self) {
+        self.timer.store(i64::MAX, Ordering::Relaxed);
     }
 
     /// Queues work behind all that waits, without waiting; what does not fit is not taken.
@@ -382,15 +395,18 @@ impl Runner {
             return;
         }
         let loaded = queues.answers.recv();
-        self.finish_call();
+        if loaded.is_ok() {
+            self.finish_call();
+        }
         match loaded {
-            Ok(Back::Ready) => desk.event(Event::Loaded(self.owner)),
+            // Timers that the top level set are known before the script takes over.
+            Ok(Back::Ready) if self.drained(queues) => desk.event(Event::Loaded(self.owner)),
             Ok(Back::Failed(message)) => {
                 desk.event(Event::Broken(self.owner, message));
                 return;
             }
+            Ok(Back::Ready) | Err(_) => return,
             Ok(_) => return self.kill("it answered what was not asked".into()),
-            Err(_) => return,
         }
         while let Some(work) = queues.next() {
             self.queued_bytes
@@ -464,10 +480,23 @@ impl Runner {
                 !gone
             }
             Work::Barrier(reply) => {
-                let _ = reply.send(());
-                true
+                // The child answers behind what it says about timers and hooks.
+                let drained = self.drained(queues);
+                if drained {
+                    let _ = reply.send(());
+                }
+                drained
             }
         }
+    }
+
+    /// Whether the child has done all, and all that it had to say has arrived.
+    fn drained(&self, queues: &mut Queues) -> bool {
+        let call = queues.number();
+        let drain = ToChild::Small(Small::Drain { call });
+        let budget = self.budgets.hook;
+        self.ask("drain", "a timer".into(), budget, &drain, call, queues)
+            .is_some()
     }
 
     fn job(
@@ -486,6 +515,10 @@ impl Runner {
         let what = format!("the job \"{}\"", firing.tag);
         let answer = self.ask("job", what, self.budgets.job, &run, call, queues);
         let gone = answer.is_none();
+        if let Some(Err(error)) = &answer {
+            let line = format!("(job={}) {error}", firing.tag);
+            desk.line(self, Level::Error, &line);
+        }
         let result = match answer {
             Some(result) => result.map(drop),
             None => Err(lock(&self.killed)
@@ -514,7 +547,9 @@ impl Runner {
             }
             Err(_) => None,
         };
-        self.finish_call();
+        if back.is_some() {
+            self.finish_call();
+        }
         match back {
             Some(Back::Done(spent)) => {
                 self.counts.spent(name, spent);
@@ -547,10 +582,14 @@ impl Runner {
             }
             Err(_) => None,
         };
-        self.finish_call();
+        if back.is_some() {
+            self.finish_call();
+        }
         match back {
             Some(Back::Answered(call, result, spent)) if call == number => {
-                self.counts.spent(name, spent);
+                if spent.calls > 0 {
+                    self.counts.spent(name, spent);
+                }
                 Some(result)
             }
             Some(_) => {
