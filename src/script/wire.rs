@@ -30,6 +30,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -216,7 +217,7 @@ pub struct Batch {
 
 #[derive(Debug, Clone)]
 enum Records {
-    Inline(Arc<[u8]>),
+    Inline(Bytes),
     Sealed(Arc<OwnedFd>, usize),
 }
 
@@ -231,7 +232,7 @@ impl Batch {
             .flatten();
         let records = match sealed {
             Some(fd) => Records::Sealed(Arc::new(fd), records.len()),
-            None => Records::Inline(Arc::from(records)),
+            None => Records::Inline(Bytes::copy_from_slice(records)),
         };
         Batch {
             first,
@@ -242,10 +243,10 @@ impl Batch {
     }
 
     /// The records, read out of the memfd if they lie there.
-    pub fn records(&self) -> io::Result<Arc<[u8]>> {
+    pub fn records(&self) -> io::Result<Bytes> {
         match &self.records {
             Records::Inline(bytes) => Ok(bytes.clone()),
-            Records::Sealed(fd, size) => Ok(Arc::from(unseal(fd, *size)?)),
+            Records::Sealed(fd, size) => Ok(Bytes::from(unseal(fd, *size)?)),
         }
     }
 }
@@ -626,21 +627,24 @@ fn read_or_end(input: &mut impl Read, into: &mut [u8]) -> Result<bool, WireError
 /// The child's reading side: frames and the descriptors that come with them.
 pub struct FromParent {
     socket: UnixStream,
+    /// What was read and not yet asked for lies from `start` to `end`.
     buffer: Vec<u8>,
     start: usize,
+    end: usize,
     fds: VecDeque<OwnedFd>,
 }
 
-/// Bytes asked of the socket at once.
-const READ: usize = 64 << 10;
+/// Bytes asked of the socket at once for small messages.
+const READ: usize = 16 << 10;
 
 impl FromParent {
     /// Reads from `socket`.
     pub fn new(socket: UnixStream) -> FromParent {
         FromParent {
             socket,
-            buffer: Vec::new(),
+            buffer: vec![0; READ],
             start: 0,
+            end: 0,
             fds: VecDeque::new(),
         }
     }
@@ -660,18 +664,18 @@ impl FromParent {
         let Some((kind, body)) = self.frame()? else {
             return Ok(None);
         };
-        self.message(kind, &body)
+        self.message(kind, Bytes::from(body))
             .ok_or(WireError::Malformed(kind))
             .map(Some)
     }
 
-    fn message(&mut self, kind: u8, body: &[u8]) -> Option<ToChild> {
+    fn message(&mut self, kind: u8, body: Bytes) -> Option<ToChild> {
         Some(match kind {
-            JSON => ToChild::Small(serde_json::from_slice(body).ok()?),
+            JSON => ToChild::Small(serde_json::from_slice(&body).ok()?),
             ITEMS | SEALED => {
                 let (head, rest) = body.split_at_checked(BATCH_HEAD)?;
                 let records = if kind == ITEMS {
-                    Records::Inline(Arc::from(rest))
+                    Records::Inline(body.slice(BATCH_HEAD..))
                 } else {
                     let size = usize::try_from(u64_at(rest, 0)?).ok()?;
                     let fd = self.fds.pop_front()?;
@@ -696,10 +700,10 @@ impl FromParent {
                 }
             }
             QUERIED => {
-                let length = u32_at(body, 8)? as usize;
+                let length = u32_at(&body, 8)? as usize;
                 let (query, record) = body.get(12..)?.split_at_checked(length)?;
                 ToChild::Queried {
-                    call: u64_at(body, 0)?,
+                    call: u64_at(&body, 0)?,
                     query: String::from_utf8(query.to_vec()).ok()?,
                     record: record.to_vec(),
                 }
@@ -709,74 +713,71 @@ impl FromParent {
     }
 
     fn frame(&mut self) -> Result<Option<(u8, Vec<u8>)>, WireError> {
-        if !self.have(5)? {
-            return match self.waiting() {
-                0 => Ok(None),
-                _ => Err(WireError::Cut),
-            };
+        let mut head = [0; 5];
+        match self.fill(&mut head)? {
+            0 => return Ok(None),
+            5 => {}
+            _ => return Err(WireError::Cut),
         }
-        let head = self.buffer.get(self.start..).unwrap_or_default();
-        let length = u32_at(head, 0).unwrap_or_default() as usize;
-        let kind = head.get(4).copied().unwrap_or_default();
+        let [a, b, c, d, kind] = head;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
         if length == 0 || length > MAX_FRAME {
             return Err(WireError::Size(length));
         }
-        if !self.have(4 + length)? {
+        let mut body = vec![0; length - 1];
+        if self.fill(&mut body)? != body.len() {
             return Err(WireError::Cut);
-        }
-        let from = self.start + 5;
-        let end = self.start + 4 + length;
-        let body = self.buffer.get(from..end).unwrap_or_default().to_vec();
-        self.start = end;
-        if self.waiting() == 0 {
-            self.buffer.clear();
-            self.buffer.shrink_to(READ);
-            self.start = 0;
         }
         Ok(Some((kind, body)))
     }
 
-    fn waiting(&self) -> usize {
-        self.buffer.len() - self.start
-    }
-
-    /// Reads until `count` bytes wait; false when the other end closes before.
-    fn have(&mut self, count: usize) -> Result<bool, WireError> {
-        while self.waiting() < count {
-            if self.start > 0 {
-                self.buffer.drain(..self.start);
+    /// Fills `into` with what waits, then from the socket; less only when the other end closes.
+    fn fill(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let count = if !waiting.is_empty() {
+                let count = waiting.len().min(rest.len());
+                let (to, _) = rest.split_at_mut(count);
+                to.copy_from_slice(waiting.get(..count).unwrap_or_default());
+                self.start += count;
+                count
+            } else if rest.len() >= READ {
+                // Large bodies go straight to their place.
+                receive(&self.socket, rest, &mut self.fds)?
+            } else {
                 self.start = 0;
-            }
-            let held = self.buffer.len();
-            self.buffer.resize(held + READ.max(count - held), 0);
-            let received = self.receive(held);
-            let count = received.as_ref().copied().unwrap_or_default();
-            self.buffer.truncate(held + count);
-            if received? == 0 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn receive(&mut self, at: usize) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
-        loop {
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let into = self.buffer.get_mut(at..).unwrap_or_default();
-            let mut slices = [IoSliceMut::new(into)];
-            let flags = RecvFlags::CMSG_CLOEXEC;
-            match rustix::net::recvmsg(&self.socket, &mut slices, &mut control, flags) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-                Ok(message) => {
-                    for message in control.drain() {
-                        if let RecvAncillaryMessage::ScmRights(fds) = message {
-                            self.fds.extend(fds);
-                        }
-                    }
-                    return Ok(message.bytes);
+                self.end = receive(&self.socket, &mut self.buffer, &mut self.fds)?;
+                if self.end == 0 {
+                    break;
                 }
+                continue;
+            };
+            if count == 0 {
+                break;
+            }
+            filled += count;
+        }
+        Ok(filled)
+    }
+}
+
+fn receive(socket: &UnixStream, into: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(into)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        match rustix::net::recvmsg(socket, &mut slices, &mut control, flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(message) => {
+                for message in control.drain() {
+                    if let RecvAncillaryMessage::ScmRights(received) = message {
+                        fds.extend(received);
+                    }
+                }
+                return Ok(message.bytes);
             }
         }
     }

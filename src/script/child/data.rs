@@ -363,3 +363,59 @@ fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
         Kind::List | Kind::Object => value.is_object() && same(value, node, depth),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use boa_engine::{Source, js_string};
+
+    use super::*;
+    use crate::item::{flat, sample};
+
+    fn context_with_item() -> (Context, JsValue) {
+        let mut context = Context::default();
+        let makers = Rc::new(Makers::new(&mut context));
+        context.insert_data(makers);
+        let mut record = Vec::new();
+        flat::encode(&sample::http(), &mut record);
+        let data = item(Rc::from(record), &mut context).unwrap();
+        let global = context.global_object();
+        global
+            .set(js_string!("data"), data.clone(), true, &mut context)
+            .unwrap();
+        (context, data)
+    }
+
+    #[test]
+    fn reading_leaves_an_item_pristine_and_writing_does_not() {
+        let (mut context, data) = context_with_item();
+        let mut run = |code: &str| {
+            context.eval(Source::from_bytes(code)).unwrap();
+            pristine(&data, &context).is_some()
+        };
+        assert!(run(
+            "data.request.headers.Host; data.protocol.ports.length; data.src.ip"
+        ));
+        assert!(run(
+            "for (var k in data) data[k]; data.nothing; data.Protocol"
+        ));
+        assert!(!run("data.request.headers.Host = 'x'"));
+    }
+
+    #[test]
+    fn a_child_of_an_item_stands_for_its_place() {
+        let (mut context, _) = context_with_item();
+        let child = context.eval(Source::from_bytes("data.response")).unwrap();
+        let place = pristine(&child, &context).unwrap();
+        assert_eq!(place.node().member("status").and_then(Node::int), Some(500));
+    }
+
+    #[test]
+    fn items_of_one_kind_share_their_shape() {
+        let (mut context, data) = context_with_item();
+        let shape = |value: &JsValue| value.as_object().unwrap().borrow().shape().to_addr_usize();
+        let mut record = Vec::new();
+        flat::encode(&sample::http(), &mut record);
+        let other = item(Rc::from(record), &mut context).unwrap();
+        assert_eq!(shape(&data), shape(&other));
+    }
+}

@@ -9,13 +9,14 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
-use boa_engine::builtins::promise::OperationType;
-use boa_engine::builtins::promise::Promise;
+use boa_engine::builtins::promise::{OperationType, Promise, PromiseState};
 use boa_engine::context::{ContextBuilder, HostHooks};
 use boa_engine::job::{GenericJob, Job, JobExecutor, PromiseJob};
-use boa_engine::object::builtins::JsFunction;
+use boa_engine::module::IdleModuleLoader;
+use boa_engine::object::builtins::{JsFunction, JsPromise};
 use boa_engine::{
-    Context, JsNativeError, JsObject, JsResult, JsString, JsValue, Script, Source, js_string,
+    Context, JsError, JsNativeError, JsObject, JsResult, JsString, JsValue, Script, Source,
+    js_string,
 };
 use serde_json::Value as Json;
 
@@ -150,6 +151,8 @@ impl Engine {
             .clock(clock)
             .host_hooks(Rc::new(Hooks(shared.clone())))
             .job_executor(jobs)
+            // There are no modules; the usual loader would look for the working folder.
+            .module_loader(Rc::new(IdleModuleLoader))
             .build();
         let mut context = match built {
             Ok(context) => context,
@@ -419,9 +422,9 @@ impl Engine {
         self.report(place, result);
         let rejected = self.shared.rejected.take();
         for promise in rejected {
-            let promise = boa_engine::object::builtins::JsPromise::from(promise);
-            if let boa_engine::builtins::promise::PromiseState::Rejected(reason) = promise.state() {
-                self.report(place, Err(boa_engine::JsError::from_opaque(reason)));
+            let promise = JsPromise::from(promise);
+            if let PromiseState::Rejected(reason) = promise.state() {
+                self.report(place, Err(JsError::from_opaque(reason)));
             }
         }
     }

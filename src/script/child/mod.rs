@@ -6,6 +6,8 @@
 mod aliases;
 pub(crate) mod arguments;
 mod clock;
+#[cfg(all(test, target_os = "linux"))]
+mod confined;
 mod data;
 pub(crate) mod engine;
 mod faults;
@@ -37,7 +39,7 @@ pub fn main(schema: &Schema) -> ExitCode {
     let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::FAILURE;
     };
-    match serve(UnixStream::from(socket), schema, limits::apply) {
+    match serve_confined(UnixStream::from(socket), schema, limits::apply) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("a script process is started by tapedeck itself, not by hand: {error}");
@@ -46,8 +48,17 @@ pub fn main(schema: &Schema) -> ExitCode {
     }
 }
 
-/// Serves one script on `socket`; `confine` is called before any of it is read.
-pub(crate) fn serve(
+/// Serves one script on `socket` in this very thread, without any limit of the system: for tests and
+/// measurements.
+///
+/// # Errors
+/// When the parent says something that cannot be read.
+pub fn serve(socket: UnixStream, schema: &Schema) -> Result<(), WireError> {
+    serve_confined(socket, schema, |_| Vec::new())
+}
+
+/// Serves one script; `confine` is called before any of it is read.
+fn serve_confined(
     socket: UnixStream,
     schema: &Schema,
     confine: impl FnOnce(&super::wire::Limits) -> Vec<String>,

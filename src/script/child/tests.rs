@@ -68,7 +68,7 @@ impl Rig {
         let (socket, theirs) = UnixStream::pair().unwrap();
         let child = std::thread::Builder::new()
             .stack_size(64 << 20)
-            .spawn(move || serve(theirs, &Schema::empty(), |_| Vec::new()).unwrap())
+            .spawn(move || serve(theirs, &Schema::empty()).unwrap())
             .unwrap();
         let mut rig = Rig {
             reader: FromChild::new(socket.try_clone().unwrap()),

@@ -1,0 +1,102 @@
+//! The limits in a process of its own: this test program starts itself as the child.
+//!
+//! [`entry`] is that child when its standard input is a socket, and does nothing otherwise.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio, exit};
+
+use serde_json::Map;
+
+use super::{limits, serve_confined};
+use crate::kfl::Schema;
+use crate::script::wire::{
+    ClockMode, FromChild, Limits, Role, Small, Start, ToChild, ToParent, send_to_child,
+};
+use crate::time::Timestamp;
+
+/// Exit code of a child that could neither read a file nor reach the network.
+const CONFINED: i32 = 42;
+
+#[test]
+fn entry() {
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
+        return;
+    };
+    let socket = UnixStream::from(socket);
+    if socket.peer_addr().is_err() {
+        return;
+    }
+    if serve_confined(socket, &Schema::empty(), limits::apply).is_err() {
+        exit(1);
+    }
+    let refused = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let no_file = std::fs::File::open("/etc/hostname").is_err_and(refused);
+    let no_network = std::net::UdpSocket::bind("127.0.0.1:0").is_err_and(refused);
+    let no_process = Command::new("/bin/true").status().is_err_and(refused);
+    exit(if no_file && no_network && no_process {
+        CONFINED
+    } else {
+        2
+    });
+}
+
+/// Runs a script whose top level ends the test, and answers what it said first and how it ended.
+fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
+    let (socket, theirs) = UnixStream::pair().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "script::child::confined::entry", "--nocapture"])
+        .arg("--test-threads=1")
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Start {
+        path: "s.js".into(),
+        title: "s".into(),
+        code: code.into(),
+        env: Map::new(),
+        index: 0,
+        node: "n".into(),
+        run: 1,
+        role: Role::Worker,
+        clock: ClockMode::Wall,
+        now: Timestamp::default(),
+        limits: Limits::default(),
+    };
+    send_to_child(&socket, &ToChild::Start(Box::new(start))).unwrap();
+    let mut reader = FromChild::new(socket.try_clone().unwrap());
+    let said = reader.next().ok().flatten();
+    let _ = send_to_child(&socket, &ToChild::Small(Small::Stop));
+    (said, child.wait().unwrap())
+}
+
+#[test]
+fn a_child_has_no_files_no_network_and_no_processes() {
+    let (said, status) = run("function onItemCaptured() {}");
+    let Some(ToParent::Ready { hooks, missing }) = said else {
+        panic!("{said:?}, {status}")
+    };
+    assert_eq!((hooks.len(), missing), (1, Vec::new()));
+    assert_eq!(status.code(), Some(CONFINED));
+}
+
+#[test]
+fn memory_ends_the_child_and_nobody_else() {
+    for code in [
+        "'x'.repeat(1e9) + 'y'",
+        "var a = []; for (var i = 0; i < 200; i++) a.push('é'.repeat(1e7 + i));",
+    ] {
+        let (said, status) = run(code);
+        // An engine that notices in time says that the script cannot be loaded.
+        let noticed = matches!(said, Some(ToParent::LoadFailed { .. }));
+        assert!(
+            noticed || status.signal().is_some(),
+            "{code}: {said:?}, {status}"
+        );
+    }
+}
