@@ -584,6 +584,10 @@ impl<R: Read> FromChild<R> {
     }
 
     /// The next message; `None` when the child closed its end.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot say why it ended"
+    )]
     pub fn next(&mut self) -> Result<Option<ToParent>, WireError> {
         let mut head = [0; 5];
         if !read_or_end(&mut self.0, &mut head)? {
@@ -660,6 +664,10 @@ impl FromParent {
     }
 
     /// The next message after the first; `None` when the parent closed its end.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot say why it ended"
+    )]
     pub fn next(&mut self) -> Result<Option<ToChild>, WireError> {
         let Some((kind, body)) = self.frame()? else {
             return Ok(None);
