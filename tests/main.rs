@@ -4,6 +4,8 @@ mod captures;
 #[cfg(feature = "live")]
 mod loopback;
 mod recording;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod rights;
 mod s3;
 mod scripts;
 mod seaweed;

@@ -577,7 +577,7 @@ mod tests {
         let pieces = [(0u16, true, &whole[..16]), (16, false, &whole[16..])];
         let mut last = Decoded::NotIp;
         for (ordinal, (offset, more, bytes)) in pieces.into_iter().enumerate() {
-            let field = offset / 8 | u16::from(more) << 13;
+            let field = (offset / 8) | (u16::from(more) << 13);
             let mut packet = front.clone();
             packet.extend(ipv4(20 + bytes.len() as u16, UDP, field, bytes));
             let record = record(LinkType::ETHERNET, &packet, packet.len());

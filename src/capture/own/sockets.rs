@@ -104,7 +104,7 @@ impl Scan {
             .tables_at
             .is_some_and(|at| now.duration_since(at) < UNRESOLVED_EVERY);
         let unresolved = self.inodes.values().any(|(first, resolved)| {
-            !resolved && !(rest && now.duration_since(*first) > UNRESOLVED_EVERY)
+            !resolved && (!rest || now.duration_since(*first) <= UNRESOLVED_EVERY)
         });
         self.others.clear();
         self.read_now = tables || unresolved;
