@@ -1,7 +1,8 @@
 //! All integration tests, in one binary.
 
+mod bucket;
 mod captures;
-#[cfg(feature = "live")]
+mod ceph;
 mod loopback;
 mod recording;
 #[cfg(all(feature = "live", target_os = "linux"))]

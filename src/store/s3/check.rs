@@ -421,6 +421,8 @@ where
             match failure.status() {
                 Some(404) if failure.code() != "NoSuchBucket" => absent.to_owned(),
                 _ if failure.is_denied() => "unknown (denied)".to_owned(),
+                // Ceph answers some questions that it does not know with the bucket's listing.
+                Some(200 | 405 | 501) => "unknown (the store does not tell)".to_owned(),
                 Some(status) => format!("unknown (status {status})"),
                 None => "unknown".to_owned(),
             }

@@ -12,7 +12,8 @@ use std::time::Duration;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
-    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetentionMode, ServerSideEncryption,
+    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+    ServerSideEncryption,
 };
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::DateTime;
@@ -237,8 +238,18 @@ pub(super) async fn put(
             true,
         ),
     };
-    let lock = read_lock(connection, key, version.as_deref()).await;
+    let mut lock = read_lock(connection, key, version.as_deref()).await;
     if let Some(asked) = options.lock {
+        if lock == LockState::NotLocked
+            && version.is_some()
+            && lock_afterwards(connection, key, version.as_deref(), options).await
+        {
+            lock = read_lock(connection, key, version.as_deref()).await;
+            remarks.push(
+                "the store did not lock the object with its body; it was locked afterwards"
+                    .to_owned(),
+            );
+        }
         remarks.extend(lock_remark(asked, lock));
     }
     if options.legal_hold {
@@ -612,6 +623,34 @@ pub(super) async fn read_lock(
             }
         }
     }
+}
+
+/// Locks an object that was written without the lock asked for: Ceph 16.2 drops it from uploads in
+/// parts. Tells whether the store took it.
+async fn lock_afterwards(
+    connection: &Connection,
+    key: &str,
+    version: Option<&str>,
+    options: &PutOptions,
+) -> bool {
+    let mode = options.lock.map(|lock| match lock.mode {
+        LockMode::Governance => ObjectLockRetentionMode::Governance,
+        LockMode::Compliance => ObjectLockRetentionMode::Compliance,
+    });
+    let retention = ObjectLockRetention::builder()
+        .set_mode(mode)
+        .set_retain_until_date(Locks::of(options).until)
+        .build();
+    connection
+        .client
+        .put_object_retention()
+        .bucket(&connection.options.bucket)
+        .key(key)
+        .set_version_id(version.map(str::to_owned))
+        .retention(retention)
+        .send()
+        .await
+        .is_ok()
 }
 
 fn lock_remark(asked: Lock, found: LockState) -> Option<String> {
