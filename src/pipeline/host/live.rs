@@ -90,11 +90,13 @@ pub struct LiveHost {
 struct Shared {
     options: LiveOptions,
     share: Arc<Share>,
-    folders: Mutex<BTreeMap<PathBuf, Arc<Files>>>,
+    /// By the folder's name.
+    folders: Mutex<BTreeMap<String, Arc<Files>>>,
 }
 
 impl LiveHost {
-    /// Opens the data folder; the dumps of the name history are kept up from now on.
+    /// Opens the data folder; the dumps of the name history are kept up from now on, and all streams
+    /// that links of earlier runs stand for are pinned when this returns.
     ///
     /// # Errors
     /// A sentence when the folder cannot be made.
@@ -111,6 +113,9 @@ impl LiveHost {
             options,
             folders: Mutex::default(),
         });
+        if let Err(error) = shared.open_all() {
+            tracing::warn!(%error, "the data folders of scripts cannot be listed");
+        }
         let (stop, stopped) = bounded(1);
         let ticking = Arc::clone(&shared);
         let ticker = thread::spawn(move || {
@@ -347,12 +352,18 @@ impl Drop for LiveHost {
 }
 
 impl Shared {
+    /// The data folder of a script.
     fn files(&self, script: &Path) -> Result<Arc<Files>, String> {
+        self.open(&folder_name(script))
+    }
+
+    /// The data folder with a name, opened once.
+    fn open(&self, name: &str) -> Result<Arc<Files>, String> {
         let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = folders.get(script) {
+        if let Some(files) = folders.get(name) {
             return Ok(Arc::clone(files));
         }
-        let path = self.options.data.join(folder_name(script));
+        let path = self.options.data.join(name);
         let pins = Pins::new(Arc::clone(&self.options.reader));
         let run = self.options.node.run;
         let files = Files::open(&path, pins, run, Arc::clone(&self.share))
@@ -360,8 +371,23 @@ impl Shared {
         private(&path);
         let files = Arc::new(files);
         self.write_history(&files);
-        folders.insert(script.to_owned(), Arc::clone(&files));
+        folders.insert(name.to_owned(), Arc::clone(&files));
         Ok(files)
+    }
+
+    /// Opens every folder that is left of earlier runs, so that what their links stand for stays
+    /// pinned although its script may not ask for anything yet.
+    fn open_all(&self) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.options.data)? {
+            let entry = entry?;
+            if let Some(name) = entry.file_name().to_str()
+                && entry.file_type()?.is_dir()
+                && let Err(error) = self.open(name)
+            {
+                tracing::warn!(error, "a data folder of a script cannot be opened");
+            }
+        }
+        Ok(())
     }
 
     fn write_histories(&self) {

@@ -10,12 +10,14 @@ use serde_json::{Value as Json, json};
 
 use super::files::{FileError, Files, Share, clean};
 use super::streams::{Pins, StreamReader, StreamRef};
-use super::{HISTORY, LiveHost, LiveOptions, NodeName, Recordings, S3Target};
+use super::{HISTORY, LiveHost, LiveOptions, NodeName, Recordings, S3Target, SpoolStreams};
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::{Entry, Records};
-use crate::packet::{LinkType, MAX_SNAPLEN, StreamName};
+use crate::packet::{LinkType, MAX_SNAPLEN, StreamName, Transport};
 use crate::script::console::Console;
 use crate::script::host::{Host, HostCall, ScriptId};
+use crate::spool;
+use crate::spool::feed::Feed;
 use crate::store::memory::MemoryStore;
 use crate::store::{Body, PutOptions, Store};
 use crate::time::{SetClock, Timestamp};
@@ -373,11 +375,18 @@ struct Fixture {
     store: Arc<MemoryStore>,
     targets: Arc<Mutex<Vec<S3Target>>>,
     console: Arc<Console>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn fixture(allow_clear: bool) -> Fixture {
-    let dir = tempfile::tempdir().unwrap();
+    fixture_in(
+        tempfile::tempdir().unwrap(),
+        FakeReader::with(&[(7, &[1, 2])]),
+        allow_clear,
+    )
+}
+
+fn fixture_in(dir: tempfile::TempDir, reader: Arc<FakeReader>, allow_clear: bool) -> Fixture {
     let store = Arc::new(MemoryStore::new());
     let targets = Arc::new(Mutex::new(Vec::new()));
     let console = Arc::new(Console::new("node-a"));
@@ -393,7 +402,7 @@ fn fixture(allow_clear: bool) -> Fixture {
         allow_clear,
         console: Arc::clone(&console),
         clock: Arc::new(SetClock::at(Timestamp::from_secs(5000, 0))),
-        reader: FakeReader::with(&[(7, &[1, 2])]),
+        reader,
         stores: Arc::new(move |target: &S3Target| {
             asked.lock().unwrap().push(target.clone());
             Ok(Arc::clone(&put) as Arc<dyn Store>)
@@ -407,7 +416,7 @@ fn fixture(allow_clear: bool) -> Fixture {
         store,
         targets,
         console,
-        _dir: dir,
+        dir,
     }
 }
 
@@ -569,4 +578,49 @@ fn wishes_reach_the_recorder() {
         name: Some("slow".into()),
     };
     assert_eq!(at.ask(take), Err("7.pcap Some(\"slow\")".into()));
+}
+
+#[test]
+fn what_scripts_kept_in_an_earlier_run_is_pinned_before_they_ask() {
+    let at = fixture(false);
+    let copy = HostCall::FileCopy {
+        from: "pcaps/7".into(),
+        to: "7.pcap".into(),
+    };
+    at.ask(copy).unwrap();
+    let Fixture { host, dir, .. } = at;
+    drop(host);
+    let reader = FakeReader::with(&[(7, &[1, 2])]);
+    let _again = fixture_in(dir, Arc::clone(&reader), false);
+    assert_eq!(reader.pinned(), [7]);
+}
+
+#[test]
+fn streams_come_out_of_the_spool_with_late_packets() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = spool::Options::new(dir.path(), RUN);
+    let (mut writer, reader) = spool::Writer::open(options).unwrap();
+    let mut feed = Feed::default();
+    writer.append(&mut feed.batch("ab", 60)).unwrap();
+    writer.append(&mut feed.batch("a", 60)).unwrap();
+    let streams = SpoolStreams(reader);
+    let named = |letter| StreamRef {
+        run: RUN,
+        stream: StreamName {
+            stream: feed.id(letter),
+            transport: Transport::Tcp,
+        },
+    };
+    let (a, b) = (named('a'), named('b'));
+    assert!(streams.has(a) && streams.has(b));
+    let other = StreamRef { run: 3, ..a };
+    assert!(!streams.has(other));
+    let mut bytes = Vec::new();
+    assert_eq!(streams.write_pcap(&[a, other], &mut bytes), Ok(2));
+    let mut all = Vec::new();
+    assert_eq!(streams.write_all(&mut all), Ok(3));
+    assert!(all.len() > bytes.len());
+    let mut none = Vec::new();
+    assert_eq!(streams.write_pcap(&[], &mut none), Ok(0));
+    assert_eq!(none.len(), 24);
 }
