@@ -460,4 +460,36 @@ mod tests {
         assert!(result.is_err());
         assert_eq!(fs::read_dir(folder.path().join("a")).unwrap().count(), 0);
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_said_and_leaves_nothing_half_written() {
+        use std::process::Command;
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if !mounted.is_ok_and(|done| done.status.success()) {
+            println!("skipped: a small disk cannot be mounted by this user");
+            return;
+        }
+        let store = FolderStore::create(folder.path()).unwrap();
+        conformance::put(&store, "a/small", b"fits").unwrap();
+        let result = conformance::put(&store, "a/big", &vec![7; 1 << 20]);
+        let left = conformance::keys(&store, "");
+        let files = fs::read_dir(folder.path().join("a")).unwrap().count();
+        let unmounted = Command::new("umount").arg(folder.path()).status().unwrap();
+        assert!(unmounted.success());
+        let error = result.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Io(_)) && error.is_transient(),
+            "{error:?}"
+        );
+        assert!(
+            error.to_string().starts_with("no room is left for"),
+            "{error}"
+        );
+        assert_eq!((left, files), (vec!["a/small".to_owned()], 1));
+    }
 }
