@@ -102,6 +102,15 @@ impl Host for Notes {
     }
 }
 
+/// Waits until something is so.
+fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < until, "it never came true: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 struct Rig {
     dir: tempfile::TempDir,
     console: Arc<Console>,
@@ -326,9 +335,11 @@ fn a_broken_version_is_reported_while_the_good_one_goes_on() {
     let at = SystemClock.now();
     tell(&scripts, &[item(5, 200, at)], at);
     rig.wait_for_line("[n-0] good 0");
-    let status = scripts.status().remove(0);
-    assert_eq!(status.state, ScriptState::Running);
-    assert!(status.broken.unwrap().contains("a.js:2:"));
+    wait_until("the status says what is broken", || {
+        let status = scripts.status().remove(0);
+        let broken = status.broken.unwrap_or_default();
+        status.state == ScriptState::Running && broken.contains("a.js:2:")
+    });
 
     rig.put("a.js", "throw new Error('not today')");
     rig.wait_for("the exception", |lines| {
@@ -336,14 +347,12 @@ fn a_broken_version_is_reported_while_the_good_one_goes_on() {
     });
     rig.put("a.js", "console.log('new'); ");
     rig.wait_for_line("[n-0] new");
-    assert_eq!(scripts.status().remove(0).broken, None);
+    wait_until("no version is broken", || {
+        scripts.status().remove(0).broken.is_none()
+    });
 
     fs::remove_file(rig.dir.path().join("a.js")).unwrap();
-    let until = Instant::now() + PATIENCE;
-    while !scripts.status().is_empty() {
-        assert!(Instant::now() < until, "it was not unloaded");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("it is unloaded", || scripts.status().is_empty());
 }
 
 #[test]
@@ -382,11 +391,7 @@ fn a_folder_may_come_later() {
     fs::write(folder.join("a.js"), "console.log('here')").unwrap();
     rig.wait_for_line("[n-0] here");
     fs::remove_dir_all(&folder).unwrap();
-    let until = Instant::now() + PATIENCE;
-    while !scripts.status().is_empty() {
-        assert!(Instant::now() < until, "it was not unloaded");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("it is unloaded", || scripts.status().is_empty());
 }
 
 #[test]
@@ -418,14 +423,9 @@ fn jobs_run_by_the_wall_clock_and_all_scripts_hear_of_them() {
             .iter()
             .any(|line| line.starts_with("[n-1] failed fails") && line.contains("no"))
     });
-    let until = Instant::now() + PATIENCE;
-    while !scripts.jobs().is_empty() {
-        assert!(
-            Instant::now() < until,
-            "a job with a limit is removed after its runs"
-        );
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("jobs with a limit are removed after their runs", || {
+        scripts.jobs().is_empty()
+    });
     let ran = rig
         .lines()
         .iter()
