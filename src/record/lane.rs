@@ -45,6 +45,8 @@ pub(crate) struct Stats {
     pub(crate) undecided: u64,
     pub(crate) refused: u64,
     pub(crate) not_written: u64,
+    /// Streams whose first packets were no longer to be had when they were taken.
+    pub(crate) beheaded: u64,
     pub(crate) last_match: Option<Timestamp>,
     pub(crate) error: Option<String>,
 }
@@ -172,6 +174,8 @@ impl Lane {
             .map_or((around.next, Position::default()), |packet| {
                 (packet.entry.ordinal, packet.entry.position)
             });
+        // A stream's number is the ordinal of its first packet.
+        self.stats.beheaded += u64::from(name.stream.0 < first.0);
         let take = Take::new(name, first.0, first.1, false);
         self.open_reel(around)?.take(&[take])?;
         for packet in earlier.into_iter().flatten() {

@@ -109,6 +109,12 @@ impl Options {
                 stats.undecided
             ));
         }
+        if stats.beheaded > 0 {
+            remarks.push(format!(
+                "{} streams lack their first packets, which were no longer in the spool at the match",
+                stats.beheaded
+            ));
+        }
         if stats.refused > 0 {
             remarks.push(format!(
                 "{} streams were not kept because too many were followed at once",
@@ -156,6 +162,8 @@ pub struct Status {
     pub undecided: u64,
     /// Streams not taken because too many are followed.
     pub refused: u64,
+    /// Streams taken without their first packets, which the spool no longer had.
+    pub beheaded: u64,
     /// Packets of taken streams that could not be written.
     pub not_written: u64,
     /// What went wrong last, one sentence.
@@ -453,6 +461,7 @@ impl Recorder {
                     last_match: stats.last_match,
                     undecided: stats.undecided,
                     refused: stats.refused,
+                    beheaded: stats.beheaded,
                     not_written: stats.not_written,
                     error: progress.error.clone().or_else(|| stats.error.clone()),
                 }

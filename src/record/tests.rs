@@ -739,6 +739,36 @@ fn a_script_takes_a_stream_by_name_and_never_twice() {
     assert_eq!(recorded(&store, 1000), [0, 1, 2, 3, 4]);
 }
 
+#[test]
+fn what_the_look_back_could_not_reach_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    life.recorder.set(vec![wish("response.status == 500")]);
+    let mut feed = Feed::default();
+    for _ in 0..20 {
+        // More than the ring holds.
+        life.feed(feed.batch(&"ab".repeat(150), 1000), &[]);
+    }
+    let (a, last) = (feed.id('a'), feed.next);
+    let batch = feed.batch("ac", 100);
+    let items = [item(a, 500), item(feed.id('c'), 500)];
+    life.feed(batch, &items);
+    assert_eq!(life.recorder.status()[0].beheaded, 1);
+    life.finish();
+    let kept = recorded(&store, 1000);
+    assert_eq!(kept[kept.len() - 3..], [last - 2, last, last + 1]);
+    assert!(kept[0] > 0 && kept.len() > 1000);
+    let remarks = &reels(&store)[0].manifest.remarks;
+    assert!(
+        remarks
+            .iter()
+            .any(|remark| remark.starts_with("1 streams lack"))
+    );
+    let coverage = &reels(&store)[0].manifest.coverage;
+    assert!(coverage["spool_overwritten"].packets > 0);
+}
+
 /// A disk of its own that is full for a while; needs the right to mount.
 #[test]
 fn a_full_disk_delays_sealing_and_is_named() {
