@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         live: false,
         clock: Arc::new(SystemClock),
         stop: Stop::default(),
+        counters: Arc::default(),
         consumers: vec![Box::new(Print)],
     };
     pipeline::start(source, options).join()?;

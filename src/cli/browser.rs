@@ -9,7 +9,9 @@ use super::style::Style;
 pub fn show(url: &str, address: SocketAddr, headless: bool) {
     let style = Style::stderr();
     eprintln!("Dashboard: {}", style.bold(url));
-    let screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let screen = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
     let remote = std::env::var_os("SSH_CONNECTION").is_some();
     if headless {
         return;
@@ -24,7 +26,11 @@ pub fn show(url: &str, address: SocketAddr, headless: bool) {
         );
         return;
     }
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let opener = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     let _ = Command::new(opener)
         .arg(url)
         .stdin(Stdio::null())

@@ -28,8 +28,16 @@ pub struct ConfigArgs {
 }
 
 /// Words in a name that make its value a secret.
-const SECRET_WORDS: &[&str] =
-    &["SECRET", "TOKEN", "KEY", "PASSWORD", "PASSWD", "CONNECTION_STRING", "WEBHOOK", "CREDENTIAL"];
+const SECRET_WORDS: &[&str] = &[
+    "SECRET",
+    "TOKEN",
+    "KEY",
+    "PASSWORD",
+    "PASSWD",
+    "CONNECTION_STRING",
+    "WEBHOOK",
+    "CREDENTIAL",
+];
 
 /// Whether the value under `name` is to be masked.
 pub fn is_secret(name: &str) -> bool {
@@ -85,9 +93,15 @@ fn regenerate(global: &Global, config: &Config) -> Result<Exit, Failure> {
     use std::io::Write;
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let path = regenerate_path(global, &Surroundings::of_process());
-    let failed = |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("cannot write {}: {error}", path.display()))
+    };
     if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed)?;
     }
     // It holds bucket secrets under scripting.env.
     let mut file = std::fs::OpenOptions::new()
@@ -110,7 +124,10 @@ mod tests {
     fn secrets_are_masked_wherever_they_stand() {
         let mut tree = serde_json::json!({"scripting": {"env": {"AWS_SECRET_ACCESS_KEY": "abc", "AWS_REGION": "r"}}});
         mask(&mut tree);
-        assert_eq!(tree["scripting"]["env"]["AWS_SECRET_ACCESS_KEY"], "********");
+        assert_eq!(
+            tree["scripting"]["env"]["AWS_SECRET_ACCESS_KEY"],
+            "********"
+        );
         assert_eq!(tree["scripting"]["env"]["AWS_REGION"], "r");
     }
 }

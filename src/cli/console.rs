@@ -66,7 +66,10 @@ pub fn run(args: &ConsoleArgs, config: &Config) -> Result<Exit, Failure> {
 fn print(args: &ConsoleArgs, line: &serde_json::Value) {
     let names = [line["title"].as_str(), line["file"].as_str()];
     if let Some(wanted) = &args.script
-        && !names.iter().flatten().any(|name| name.eq_ignore_ascii_case(wanted))
+        && !names
+            .iter()
+            .flatten()
+            .any(|name| name.eq_ignore_ascii_case(wanted))
     {
         return;
     }

@@ -48,10 +48,17 @@ fn folder(data: &Path) -> PathBuf {
 pub fn register(data: &Path, instance: &Instance) -> std::io::Result<Registered> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let folder = folder(data);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)?;
     let path = folder.join(format!("{}.json", instance.pid));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
     file.write_all(&serde_json::to_vec(instance)?)?;
     Ok(Registered(path))
 }
@@ -61,21 +68,39 @@ pub fn register(data: &Path, instance: &Instance) -> std::io::Result<Registered>
 /// # Errors
 /// When none is running.
 pub fn find(data: &Path) -> Result<Instance, Failure> {
-    let files = std::fs::read_dir(folder(data)).into_iter().flatten().filter_map(Result::ok);
+    let files = std::fs::read_dir(folder(data))
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let mut found: Vec<(std::time::SystemTime, Instance)> = files
         .filter_map(|entry| {
-            let instance: Instance = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+            let instance: Instance =
+                serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
             test_kill_process(Pid::from_raw(instance.pid)?).ok()?;
             Some((entry.metadata().ok()?.modified().ok()?, instance))
         })
         .collect();
     found.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
-    found.into_iter().map(|(_, instance)| instance).next().ok_or_else(|| {
-        Failure::failed("no running tapedeck was found; start one with: tapedeck tap")
-    })
+    found
+        .into_iter()
+        .map(|(_, instance)| instance)
+        .next()
+        .ok_or_else(|| {
+            Failure::failed("no running tapedeck was found; start one with: tapedeck tap")
+        })
 }
 
 impl Instance {
+    /// This process, serving at `server`.
+    pub fn of_process(server: &crate::server::Server, source: &str) -> Instance {
+        Instance {
+            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            address: server.address,
+            token: server.token.text().to_owned(),
+            source: source.to_owned(),
+        }
+    }
+
     /// Asks the instance for JSON.
     pub fn get(&self, path: &str) -> Result<Json, Failure> {
         self.ask("GET", path)
@@ -89,14 +114,20 @@ impl Instance {
     /// One request over a connection of its own: loopback only, so no client library is needed.
     fn ask(&self, method: &str, path: &str) -> Result<Json, Failure> {
         let answer = self.exchange(method, path).map_err(|error| {
-            Failure::failed(format!("the tapedeck at {} does not answer: {error}", self.address))
+            Failure::failed(format!(
+                "the tapedeck at {} does not answer: {error}",
+                self.address
+            ))
         })?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let json: Json = serde_json::from_str(body).unwrap_or(Json::Null);
         if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") {
             return Ok(json);
         }
-        let sentence = json.get("error").and_then(Json::as_str).unwrap_or(body.trim());
+        let sentence = json
+            .get("error")
+            .and_then(Json::as_str)
+            .unwrap_or(body.trim());
         Err(Failure::failed(sentence.to_owned()))
     }
 

@@ -3,16 +3,39 @@
 //!
 //! Data goes to stdout, everything else to stderr. Messages to people are one sentence.
 
+mod browser;
 pub mod config;
+mod config_command;
+mod console;
+mod demo;
 mod exit;
+mod instance;
+mod kfl_command;
+mod progress;
+mod query;
+mod run;
+mod scripts;
+mod source;
+mod store;
 mod style;
+mod tap;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-pub use exit::Exit;
+use crate::dissect::{self, Protocols};
+use crate::flow::Limits;
+use crate::item::Origin;
+use crate::kfl::Schema;
+use crate::pipeline::{self, Consumer, NamesOf, Stop};
+use crate::time::SystemClock;
+use config::{Config, Surroundings};
+pub use exit::{Exit, Failure};
+use style::Style;
 
 /// Records the Kubernetes traffic that matters and keeps it where nobody can change it.
 #[derive(Debug, Parser)]
@@ -26,11 +49,11 @@ struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Global {
     /// Read this configuration file and no other
     #[arg(long, global = true, value_name = "FILE")]
-    config_path: Option<std::path::PathBuf>,
+    config_path: Option<PathBuf>,
 
     /// Set a configuration value, as --set tap.storageLimit=1Gi; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
@@ -50,11 +73,34 @@ pub struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Tap(tap::TapArgs),
+    Query(query::QueryArgs),
+    Run(run::RunArgs),
+    Scripts(scripts::ScriptsArgs),
+    Console(console::ConsoleArgs),
+    Store(store::StoreArgs),
+    Kfl(kfl_command::KflArgs),
+    Config(config_command::ConfigArgs),
+    Demo(demo::DemoArgs),
+    /// Print the version
+    Version,
+    /// Print completion for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Hidden first argument under which tapedeck starts itself for each script.
+pub const SCRIPT_HOST: &str = "script-host";
 
 /// Runs the program with the process's own arguments.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|first| first == SCRIPT_HOST) {
+        return crate::script::child::main(&schema());
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -67,5 +113,149 @@ pub fn main() -> ExitCode {
             .into();
         }
     };
-    match cli.command {}
+    match dispatch(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{}", Style::stderr().red(&failure.message));
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Version => {
+            println!("tapedeck {}", env!("CARGO_PKG_VERSION"));
+            return Ok(Exit::Done);
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "tapedeck",
+                &mut std::io::stdout(),
+            );
+            return Ok(Exit::Done);
+        }
+        _ => {}
+    }
+    let config = Config::load(&cli.global, &Surroundings::of_process())?;
+    start_log(
+        cli.global.debug || config.bool("tap.debug"),
+        config.text("logLevel"),
+    );
+    for warning in &config.warnings {
+        eprintln!("{}", Style::stderr().yellow(warning));
+    }
+    match &cli.command {
+        Command::Tap(args) => tap::run(args, &cli.global, config),
+        Command::Query(args) => query::run(args, &config),
+        Command::Run(args) => run::run(args, &config),
+        Command::Scripts(args) => scripts::run(args, &config),
+        Command::Console(args) => console::run(args, &config),
+        Command::Store(args) => store::run(args, &config),
+        Command::Kfl(args) => kfl_command::run(args),
+        Command::Config(args) => config_command::run(args, &cli.global, &config),
+        Command::Demo(args) => demo::run(args, &cli.global, config),
+        Command::Version | Command::Completion { .. } => Ok(Exit::Done),
+    }
+}
+
+fn start_log(debug: bool, level: &str) {
+    let level = if debug { "debug" } else { level };
+    let level = if level == "warning" { "warn" } else { level };
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("off,tapedeck={level}"))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off,tapedeck=warn"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(Style::stderr().is_on())
+        .try_init();
+}
+
+/// Every field and macro that filters know.
+pub fn schema() -> Arc<Schema> {
+    let kinds = dissect::PROTOCOLS
+        .iter()
+        .flat_map(|protocol| protocol.kinds().iter().copied());
+    Arc::new(Schema::new(dissect::fields(), kinds))
+}
+
+/// The folder for spool, reels, outbox and script data.
+pub fn data_dir(config: &Config) -> Result<PathBuf, Failure> {
+    if let Some(dir) = config.text_if_set("tap.dataDir") {
+        return Ok(PathBuf::from(dir));
+    }
+    match Surroundings::of_process().home {
+        Some(home) => Ok(home.join(".tapedeck/data")),
+        None => Err(Failure::usage(
+            "there is no home folder; name a folder with --set tap.dataDir=DIR",
+        )),
+    }
+}
+
+/// `text` as a part of a URL's query.
+pub fn percent(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Ends the run at the first Ctrl+C or SIGTERM, the process at the second.
+pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Failure::failed(format!("cannot follow signals: {error}")))?;
+    let stop = stop.clone();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if stop.is_asked() {
+                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+                }
+                stop.stop();
+            }
+        })?;
+    Ok(())
+}
+
+/// Protocols that the configuration switches on.
+pub fn protocols(config: &Config) -> Protocols {
+    let names = config.list("tap.enabledDissectors");
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    dissect::enabled(&names).0
+}
+
+/// Flow limits from the configuration.
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        tcp_idle: std::time::Duration::from_secs(config.int("tap.misc.tcpFlowTimeout")),
+        udp_idle: std::time::Duration::from_secs(config.int("tap.misc.udpFlowTimeout")),
+        ..Limits::default()
+    }
+}
+
+/// A run over a recorded source.
+pub fn offline_options(
+    config: &Config,
+    names: Option<NamesOf>,
+    stop: Stop,
+    consumers: Vec<Box<dyn Consumer>>,
+) -> pipeline::Options {
+    pipeline::Options {
+        workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
+        protocols: protocols(config),
+        limits: limits(config),
+        origin: Arc::new(Origin {
+            node_name: "offline".into(),
+            node_ip: "127.0.0.1".into(),
+            worker: "127.0.0.1:8897".into(),
+        }),
+        names,
+        spool: None,
+        live: false,
+        clock: Arc::new(SystemClock),
+        stop,
+        counters: Arc::default(),
+        consumers,
+    }
 }

@@ -43,7 +43,10 @@ pub struct Follow {
 impl Follow {
     /// Follows with `bar` until the run ends.
     pub fn new(bar: Bar) -> Follow {
-        Follow { bar: Some(bar), items: 0 }
+        Follow {
+            bar: Some(bar),
+            items: 0,
+        }
     }
 }
 

@@ -63,6 +63,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
     }
     let opened = args.source.open(config)?;
+    for remark in &opened.remarks {
+        eprintln!("{}", Style::stderr().yellow(remark));
+    }
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
     let outcome = Arc::new(Outcome::default());
@@ -76,9 +79,19 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         outcome: outcome.clone(),
     };
     let progress = super::progress::Bar::for_reading();
-    let consumers: Vec<Box<dyn Consumer>> =
-        vec![Box::new(super::progress::Follow::new(progress)), Box::new(printer)];
-    let running = pipeline::start(opened.source, super::offline_options(config, opened.names, stop, consumers));
+    let consumers: Vec<Box<dyn Consumer>> = vec![
+        Box::new(super::progress::Follow::new(progress)),
+        Box::new(printer),
+    ];
+    let running = pipeline::start(
+        opened.source,
+        super::offline_options(
+            config,
+            Some(super::source::names_of(opened.names)),
+            stop,
+            consumers,
+        ),
+    );
     let counters = running.counters.clone();
     let result = running.join();
     for warning in counters.now().warnings {
@@ -116,12 +129,16 @@ impl Printer {
         let first = self.outcome.printed.fetch_add(1, Ordering::Relaxed) == 0;
         match self.format {
             Format::Json => {
-                serde_json::to_writer(&mut self.out, &AsJson(item.node())).map_err(std::io::Error::from)?;
+                serde_json::to_writer(&mut self.out, &AsJson(item.node()))
+                    .map_err(std::io::Error::from)?;
                 self.out.write_all(b"\n")
             }
             Format::Csv => {
                 if first {
-                    writeln!(self.out, "time,protocol,status,method,summary,src,dst,elapsed_ms,stream,index")?;
+                    writeln!(
+                        self.out,
+                        "time,protocol,status,method,summary,src,dst,elapsed_ms,stream,index"
+                    )?;
                 }
                 self.csv(item)
             }
@@ -154,11 +171,16 @@ impl Printer {
         let status = shown(node, columns.status);
         let failed = item.error.is_some() || status.starts_with('5') || status.starts_with('4');
         let status = format!("{status:>4}");
-        let status = if failed { self.style.red(&status) } else { self.style.green(&status) };
+        let status = if failed {
+            self.style.red(&status)
+        } else {
+            self.style.green(&status)
+        };
         writeln!(
             self.out,
             "{} {:<6} {status} {:<7} {:<48} {} -> {} {}",
-            self.style.dim(&item.start.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
+            self.style
+                .dim(&item.start.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
             item.protocol.abbr,
             plain(&shown(node, columns.method)),
             plain(&shown(node, columns.summary)),
@@ -170,7 +192,11 @@ impl Printer {
 }
 
 fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
-    let text = |name: &str| lookup(node, &format!("{side}.{name}")).and_then(Node::text).unwrap_or_default();
+    let text = |name: &str| {
+        lookup(node, &format!("{side}.{name}"))
+            .and_then(Node::text)
+            .unwrap_or_default()
+    };
     let name = text("name");
     let host = if name.is_empty() { text("ip") } else { name };
     format!("{}:{}", plain(&host), text("port"))
@@ -178,20 +204,32 @@ fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
 
 /// Control characters of the traffic must not reach the terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn csv_cell(text: &str) -> String {
     let text = plain(text);
     // A spreadsheet takes a cell that begins so for a formula.
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
-    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = if text.starts_with(['=', '+', '-', '@']) {
+        format!("'{text}")
+    } else {
+        text
+    };
+    if text.contains([',', '"']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 impl Consumer for Printer {
     fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
         for item in items {
-            if self.left == 0 || self.query.matches(item.node(), step.batch.now) != kfl::Verdict::Match {
+            if self.left == 0
+                || self.query.matches(item.node(), step.batch.now) != kfl::Verdict::Match
+            {
                 continue;
             }
             self.left -= 1;

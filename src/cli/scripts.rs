@@ -39,7 +39,11 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let scripts = found.get("/api/scripts")?;
-    let jobs = if args.jobs { Some(found.get("/api/jobs")?) } else { None };
+    let jobs = if args.jobs {
+        Some(found.get("/api/jobs")?)
+    } else {
+        None
+    };
     if args.json {
         println!("{}", serde_json::json!({"scripts": scripts, "jobs": jobs}));
         return Ok(Exit::Done);
@@ -51,17 +55,31 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
     }
     for script in &list {
         let state = script["state"].as_str().unwrap_or("?");
-        let painted = if state == "running" { style.green(state) } else { style.red(state) };
+        let painted = if state == "running" {
+            style.green(state)
+        } else {
+            style.red(state)
+        };
         println!(
             "{:>3} {painted:<12} {:<32} {} items, {} dropped  {}",
             script["index"],
             script["title"].as_str().unwrap_or_default(),
             script["itemsTold"],
             script["itemsDropped"],
-            style.dim(script["reason"].as_str().or(script["path"].as_str()).unwrap_or_default()),
+            style.dim(
+                script["reason"]
+                    .as_str()
+                    .or(script["path"].as_str())
+                    .unwrap_or_default()
+            ),
         );
     }
-    for job in jobs.as_ref().and_then(|jobs| jobs.as_array()).into_iter().flatten() {
+    for job in jobs
+        .as_ref()
+        .and_then(|jobs| jobs.as_array())
+        .into_iter()
+        .flatten()
+    {
         println!(
             "job {:<32} {:<20} runs {} next {}",
             job["tag"].as_str().unwrap_or_default(),

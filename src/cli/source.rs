@@ -5,6 +5,7 @@ use clap::Args;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use crate::investigate;
+use crate::store::s3::S3Options;
 use crate::store::{OpenOptions, StoreError};
 
 /// Where to read from.
@@ -44,14 +45,18 @@ impl S3Args {
     /// Reading takes the caller's own credentials: `scripting.env` belongs to the recorder.
     pub fn open_options(&self, config: &Config) -> OpenOptions {
         let first = |flag: &Option<String>, key: &str| {
-            flag.clone().or_else(|| config.text_if_set(key).map(str::to_owned))
+            flag.clone()
+                .or_else(|| config.text_if_set(key).map(str::to_owned))
         };
+        let path_style = self.s3_path_style || config.bool("s3.pathStyle");
         OpenOptions {
-            endpoint: first(&self.s3_endpoint, "s3.endpoint"),
-            region: first(&self.s3_region, "s3.region"),
-            path_style: self.s3_path_style || config.bool("s3.pathStyle"),
-            profile: first(&self.profile, "s3.profile"),
-            ..OpenOptions::default()
+            s3: S3Options {
+                endpoint: first(&self.s3_endpoint, "s3.endpoint"),
+                region: first(&self.s3_region, "s3.region"),
+                path_style: path_style.then_some(true),
+                profile: first(&self.profile, "s3.profile"),
+                ..S3Options::default()
+            },
         }
     }
 }
@@ -69,8 +74,15 @@ impl SourceArgs {
 }
 
 /// Opens what `sources` name.
-pub fn open(sources: &[String], s3: &S3Args, config: &Config) -> Result<investigate::Opened, Failure> {
-    let options = investigate::Options { store: s3.open_options(config), ..Default::default() };
+pub fn open(
+    sources: &[String],
+    s3: &S3Args,
+    config: &Config,
+) -> Result<investigate::Opened, Failure> {
+    let options = investigate::Options {
+        store: s3.open_options(config),
+        ..Default::default()
+    };
     investigate::open(sources, &options).map_err(|error| Failure::failed(error.to_string()))
 }
 
@@ -80,6 +92,14 @@ impl From<StoreError> for Failure {
             StoreError::Credentials(_) | StoreError::Refused(_) => Exit::Usage,
             _ => Exit::Failed,
         };
-        Failure { exit, message: error.to_string() }
+        Failure {
+            exit,
+            message: error.to_string(),
+        }
     }
+}
+
+/// The names that come with a source, as the pipeline asks for them.
+pub fn names_of(names: investigate::SourceNames) -> crate::pipeline::NamesOf {
+    Box::new(move |origin| names.of(origin))
 }

@@ -15,10 +15,12 @@
 //! order, numbers them and calls the consumers; it is the only caller they have.
 
 mod collect;
+mod desk;
 pub mod extract;
 pub mod host;
 mod ingest;
 mod rows;
+mod scripting;
 mod status;
 mod worker;
 
@@ -32,13 +34,15 @@ use crate::capture::{CaptureError, Source};
 use crate::dissect::Protocols;
 use crate::flow::{Limits, StreamInfo};
 use crate::item::{Item, Origin};
-use crate::packet::{Endpoint, SharedBatch};
-use crate::resolve::Named;
+use crate::packet::SharedBatch;
+use crate::resolve::Names;
 use crate::spool;
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 pub use collect::Encoded;
-pub use rows::{Row, Rows};
+pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
+pub use rows::{Row, Rows, RowsConsumer};
+pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};
 
 /// Steps that may wait between two threads; with [`crate::capture::BATCH_BYTES`] a step this is
@@ -47,12 +51,6 @@ const QUEUED_STEPS: usize = 256;
 
 /// The same for offline runs, where reading can simply wait.
 const QUEUED_STEPS_OFFLINE: usize = 8;
-
-/// Names of addresses, as of a moment.
-pub trait Names: Send + Sync {
-    /// The name that `endpoint` had at `at`.
-    fn lookup(&self, endpoint: Endpoint, at: Timestamp) -> Option<Named>;
-}
 
 /// A batch with what the ingest thread knows beyond the packets.
 pub struct Step {
@@ -63,7 +61,7 @@ pub struct Step {
     /// Node and run of its packets.
     pub origin: Arc<Origin>,
     /// Names to use for its items.
-    pub names: Option<Arc<dyn Names>>,
+    pub names: Option<Arc<Names>>,
     /// Recording that its packets were read back from; empty when live.
     pub record: Arc<str>,
     /// Bytes read and bytes in all, where the source knows.
@@ -80,7 +78,7 @@ pub trait Consumer: Send {
 }
 
 /// Gives the names for a source's packets read from now on.
-pub type NamesOf = Box<dyn Fn(&Origin) -> Option<Arc<dyn Names>> + Send>;
+pub type NamesOf = Box<dyn Fn(&Origin) -> Option<Arc<Names>> + Send>;
 
 /// How a run is set up.
 pub struct Options {
@@ -102,6 +100,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Asks the run to end.
     pub stop: Stop,
+    /// Counters to count with.
+    pub counters: Arc<Counters>,
     /// Who takes what comes out, in this order.
     pub consumers: Vec<Box<dyn Consumer>>,
 }
@@ -157,7 +157,7 @@ impl Running {
 /// Starts a run over `source`.
 pub fn start(source: Box<dyn Source>, options: Options) -> Running {
     let stop = options.stop;
-    let counters = Arc::new(Counters::default());
+    let counters = options.counters;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = if options.workers == 0 {
         cores.saturating_sub(1).clamp(1, 16)

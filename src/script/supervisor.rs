@@ -450,9 +450,9 @@ impl Scripts {
             .map(|posted| posted.file.path.display().to_string())
     }
 
-    /// Waits until scripts have done all they were told, runs every job once more if asked to, and
-    /// stops.
-    pub fn finish(self, run_jobs_at_end: bool) {
+    /// Waits until scripts have done all they were told, and runs every job once more if asked to.
+    /// They stop when this is dropped.
+    pub fn finish(&self, run_jobs_at_end: bool) {
         self.drain();
         if run_jobs_at_end {
             let now = self.shared.clock.now();

@@ -147,7 +147,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("scripting.active", List, "[]", Honoured, "titles or file names of the scripts to run; empty means all"),
     key("scripting.console", Bool, "true", Honoured, "print the script console while tapping"),
     key("scripting.allowClear", Bool, "false", Honoured, "let scripts delete what they uploaded"),
-    key("scripting.recorder", Text, r#""native""#, Honoured, "who records: native, script or both"),
+    key("scripting.recorder", Text, r#""""#, Honoured, "who records RECORDING_KFL: native, script or both; empty leaves it to a script that records by itself, else to tapedeck"),
     key("scripting.memoryLimit", Quantity, r#""1Gi""#, Honoured, "address space of one script"),
     key("scripting.hookTimeout", Duration, r#""1s""#, Honoured, "time that one call of a hook may take"),
     key("recording.format", Text, r#""pcapng""#, Honoured, "format of sealed packets: pcapng or pcap"),

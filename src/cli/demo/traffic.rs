@@ -34,7 +34,9 @@ impl Shop {
 
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         let dns = socket.local_addr()?;
-        std::thread::Builder::new().name("demo-dns".into()).spawn(move || answer_dns(&socket))?;
+        std::thread::Builder::new()
+            .name("demo-dns".into())
+            .spawn(move || answer_dns(&socket))?;
         Ok(Shop { http, dns })
     }
 
@@ -45,14 +47,22 @@ impl Shop {
 
     /// Capture filter for the shop's traffic alone.
     pub(super) fn bpf(&self) -> String {
-        format!("host 127.0.0.1 and (port {} or port {})", self.http.port(), self.dns.port())
+        format!(
+            "host 127.0.0.1 and (port {} or port {})",
+            self.http.port(),
+            self.dns.port()
+        )
     }
 
     /// Uses the shop: `rounds` rounds of look-ups and requests over a few connections.
     pub(super) fn visit(&self, rounds: u32) -> std::io::Result<u32> {
         let mut asked = 0;
         for round in 0..rounds {
-            for name in ["cart.shop.example.", "orders.shop.example.", "nowhere.shop.example."] {
+            for name in [
+                "cart.shop.example.",
+                "orders.shop.example.",
+                "nowhere.shop.example.",
+            ] {
                 self.look_up(u16::try_from(round * 3 + asked % 3).unwrap_or(1), name)?;
             }
             let mut connection = Connection::open(self.http)?;
@@ -60,7 +70,11 @@ impl Shop {
             connection.ask("GET", "/", "")?;
             connection.ask("GET", &format!("/items/{}?currency=EUR", round % 7), "")?;
             connection.ask("POST", "/orders", &order)?;
-            connection.ask("GET", if round % 5 == 4 { "/broken" } else { "/health" }, "")?;
+            connection.ask(
+                "GET",
+                if round % 5 == 4 { "/broken" } else { "/health" },
+                "",
+            )?;
             connection.ask("DELETE", &format!("/items/{}", round % 9), "")?;
             asked += 5;
         }
@@ -72,7 +86,10 @@ impl Shop {
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut message = Message::new(id, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
-        message.add_query(Query::query(Name::from_ascii(name).map_err(other)?, RecordType::A));
+        message.add_query(Query::query(
+            Name::from_ascii(name).map_err(other)?,
+            RecordType::A,
+        ));
         socket.send_to(&message.to_vec().map_err(other)?, self.dns)?;
         let mut answer = [0; 512];
         socket.recv(&mut answer).map(|_| ())
@@ -86,17 +103,47 @@ fn other(error: impl std::fmt::Display) -> std::io::Error {
 fn pages() -> Router {
     Router::new()
         .route("/", get(async || "Welcome to the shop\n"))
-        .route("/health", get(async || json(r#"{"status":"ok"}"#.to_owned())))
-        .route("/items/{id}", get(item).delete(async || StatusCode::NO_CONTENT))
-        .route("/orders", post(async |body: String| (StatusCode::CREATED, json(format!(r#"{{"accepted":{body}}}"#)))))
-        .route("/broken", any(async || (StatusCode::INTERNAL_SERVER_ERROR, json(r#"{"error":"no connection to the stock"}"#.to_owned()))))
+        .route(
+            "/health",
+            get(async || json(r#"{"status":"ok"}"#.to_owned())),
+        )
+        .route(
+            "/items/{id}",
+            get(item).delete(async || StatusCode::NO_CONTENT),
+        )
+        .route(
+            "/orders",
+            post(async |body: String| {
+                (
+                    StatusCode::CREATED,
+                    json(format!(r#"{{"accepted":{body}}}"#)),
+                )
+            }),
+        )
+        .route(
+            "/broken",
+            any(async || {
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    json(r#"{"error":"no connection to the stock"}"#.to_owned()),
+                )
+            }),
+        )
 }
 
 async fn item(Path(id): Path<u32>) -> Response {
     if id == 6 {
-        return (StatusCode::NOT_FOUND, json(r#"{"error":"no such item"}"#.to_owned())).into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            json(r#"{"error":"no such item"}"#.to_owned()),
+        )
+            .into_response();
     }
-    json(format!(r#"{{"id":{id},"name":"tape {id}","price":{{"amount":{},"currency":"EUR"}}}}"#, id * 3 + 5)).into_response()
+    json(format!(
+        r#"{{"id":{id},"name":"tape {id}","price":{{"amount":{},"currency":"EUR"}}}}"#,
+        id * 3 + 5
+    ))
+    .into_response()
 }
 
 fn json(body: String) -> impl IntoResponse {
@@ -106,7 +153,12 @@ fn json(body: String) -> impl IntoResponse {
 fn answer_dns(socket: &UdpSocket) {
     let mut buffer = [0; 512];
     while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-        let Some(asked) = buffer.get(..length).and_then(|bytes| Message::from_vec(bytes).ok()) else { continue };
+        let Some(asked) = buffer
+            .get(..length)
+            .and_then(|bytes| Message::from_vec(bytes).ok())
+        else {
+            continue;
+        };
         let mut answer = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
         answer.metadata.recursion_desired = true;
         answer.metadata.recursion_available = true;
@@ -138,11 +190,17 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream: BufReader::new(stream) })
+        Ok(Connection {
+            stream: BufReader::new(stream),
+        })
     }
 
     fn ask(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<()> {
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/json\r\n"
+        };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: cart.shop.example\r\nUser-Agent: tapedeck-demo\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()

@@ -1,8 +1,9 @@
 //! `tapedeck tap`: capture and record, or look at what was recorded.
 
-mod live;
+pub mod live;
 mod offline;
-mod recording;
+pub mod recording;
+mod source;
 mod view;
 
 use std::net::IpAddr;
@@ -83,7 +84,12 @@ struct ClusterArgs {
     namespaces: Vec<String>,
 
     /// Namespaces to leave out
-    #[arg(short, long = "excludedNamespaces", value_delimiter = ',', value_name = "NAME")]
+    #[arg(
+        short,
+        long = "excludedNamespaces",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
     excluded_namespaces: Vec<String>,
 
     /// All namespaces
@@ -150,7 +156,9 @@ impl TapArgs {
         text("tap.storageLimit", "storageLimit", &self.storage_limit);
         if super::config::units::quantity(config.text("tap.storageLimit")).is_none() {
             let found = config.text("tap.storageLimit");
-            return Err(Failure::usage(format!("--storageLimit {found} is not a size such as 5Gi")));
+            return Err(Failure::usage(format!(
+                "--storageLimit {found} is not a size such as 5Gi"
+            )));
         }
         if let Some(snaplen) = self.snaplen {
             config.flag("tap.snaplen", "snaplen", json!(snaplen));
@@ -162,10 +170,18 @@ impl TapArgs {
             config.flag("headless", "headless", json!(true));
         }
         if !self.cluster.namespaces.is_empty() {
-            config.flag("tap.namespaces", "namespaces", json!(self.cluster.namespaces));
+            config.flag(
+                "tap.namespaces",
+                "namespaces",
+                json!(self.cluster.namespaces),
+            );
         }
         if !self.cluster.excluded_namespaces.is_empty() {
-            config.flag("tap.excludedNamespaces", "excludedNamespaces", json!(self.cluster.excluded_namespaces));
+            config.flag(
+                "tap.excludedNamespaces",
+                "excludedNamespaces",
+                json!(self.cluster.excluded_namespaces),
+            );
         }
         Ok(())
     }
@@ -197,14 +213,21 @@ pub fn server_options(config: &Config) -> Result<crate::server::Options, Failure
     let host = config.text("tap.proxy.host");
     let host: IpAddr = match host {
         "localhost" => IpAddr::from([127, 0, 0, 1]),
-        host => host
-            .parse()
-            .map_err(|_| Failure::usage(format!("tap.proxy.host must be an address, not {host}")))?,
+        host => host.parse().map_err(|_| {
+            Failure::usage(format!("tap.proxy.host must be an address, not {host}"))
+        })?,
     };
     let port = u16::try_from(config.int("tap.proxy.front.port"))
         .map_err(|_| Failure::usage("tap.proxy.front.port must be a port, 0 to 65535"))?;
     Ok(crate::server::Options { host, port })
 }
 
-pub use live::{Live, LiveOptions};
-pub use view::Facts;
+/// Serves recorded sources until Ctrl+C.
+pub fn open_recorded(sources: &[String], config: &Config) -> Result<Exit, Failure> {
+    offline::run(sources, &S3Args::default(), config)
+}
+
+/// Opens the live source that the configuration names.
+pub fn open_live(config: &Config) -> Result<Box<dyn crate::capture::Source>, Failure> {
+    source::open(config)
+}

@@ -1,7 +1,7 @@
 //! `tap --pcap`: the dashboard over a recorded source.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
 
@@ -9,7 +9,8 @@ use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
-use super::view::{self, Facts};
+use super::view;
+use crate::flow::Limits;
 use crate::investigate;
 use crate::packet::StreamName;
 use crate::pipeline::{self, Consumer, RowsConsumer, Stop};
@@ -28,17 +29,26 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
     ];
     // The run ends by itself; Ctrl+C ends the serving as well.
     let reading = stop.clone();
-    let running =
-        pipeline::start(opened.source, super::super::offline_options(config, opened.names, reading, consumers));
+    let running = pipeline::start(
+        opened.source,
+        super::super::offline_options(
+            config,
+            Some(source::names_of(opened.names)),
+            reading,
+            consumers,
+        ),
+    );
     let counters = running.counters.clone();
     let facts = Arc::new(Offline {
         source: sources.join(" "),
-        streams: Mutex::new(opened.again),
+        again: Mutex::new(opened.again),
+        limits: super::super::limits(config),
         remarks: opened.remarks,
     });
     let view = view::view(config, rows, counters.clone(), facts);
-    let server = crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
-        .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+    let server =
+        crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
+            .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let _registered = instance::register(
         &super::super::data_dir(config)?,
         &instance::Instance::of_process(&server, &sources.join(" ")),
@@ -54,7 +64,10 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
             }
             let counts = counters.now();
             let items: u64 = counts.items.values().sum();
-            eprintln!("{items} items of {} streams are open on the dashboard; Ctrl+C ends it", counts.streams);
+            eprintln!(
+                "{items} items of {} streams are open on the dashboard; Ctrl+C ends it",
+                counts.streams
+            );
         }
         std::thread::sleep(super::live::PACE);
     }
@@ -68,7 +81,8 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
 /// What the dashboard may ask of a recorded source.
 struct Offline {
     source: String,
-    streams: Mutex<investigate::Again>,
+    again: Mutex<investigate::Again>,
+    limits: Limits,
     remarks: Vec<String>,
 }
 
@@ -78,8 +92,10 @@ impl Run for Offline {
     }
 
     fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {
-        let again = self.streams.lock().map_err(|_| "the source is gone".to_owned())?;
-        again.stream_pcap(stream, out)
+        // One at a time: each reads the source from its start.
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = again.reopen().map_err(|error| error.to_string())?;
+        pipeline::extract::stream_pcap(source, self.limits, stream.stream, out)
     }
 
     fn scripts(&self) -> Json {
@@ -102,5 +118,3 @@ impl Run for Offline {
         None
     }
 }
-
-impl Facts for Offline {}

@@ -1,0 +1,33 @@
+//! What the dashboard shows of a run, live or recorded.
+
+use std::sync::Arc;
+
+use super::super::config::Config;
+use crate::pipeline::{Counters, Rows};
+use crate::server::{Run, View};
+use crate::time::SystemClock;
+
+/// Rows that are held when the configuration names no number.
+const DEFAULT_ROWS: usize = 300_000;
+
+/// The ring of rows that the configuration allows.
+pub fn rows(config: &Config) -> Rows {
+    let count = config
+        .text("tap.dashboard.entriesLimit")
+        .parse()
+        .unwrap_or(DEFAULT_ROWS);
+    let bytes = usize::try_from(config.bytes("tap.capture.dbMaxSize")).unwrap_or(usize::MAX);
+    Rows::new(bytes, count)
+}
+
+/// The view on `run`.
+pub fn view(config: &Config, rows: Arc<Rows>, counters: Arc<Counters>, run: Arc<dyn Run>) -> View {
+    View {
+        rows,
+        counters,
+        schema: super::super::schema(),
+        clock: Arc::new(SystemClock),
+        run,
+        default_filter: config.text("tap.defaultFilter").to_owned(),
+    }
+}

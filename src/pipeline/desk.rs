@@ -1,0 +1,277 @@
+//! The recording desk: who wants what recorded, brought together for the one recorder.
+//!
+//! Wishes come from the configuration (`RECORDING_KFL`) and from scripts (`recording.set`). A name
+//! stands once; a script's declaration goes before the configuration's of the same name.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value as Json, json};
+
+use super::host::Recordings;
+use super::{Consumer, Encoded, Step};
+use crate::item::Item;
+use crate::kfl::{self, Query};
+use crate::packet::StreamName;
+use crate::record::{Format, Recorder, Status, Wish};
+use crate::script::host::ScriptId;
+
+/// Name of the recording that `RECORDING_KFL` stands for.
+pub const DEFAULT_NAME: &str = "recording";
+
+/// Names become folders of object keys.
+const MAX_NAME: usize = 63;
+
+/// The recorder with everybody's wishes.
+pub struct Desk {
+    recorder: Mutex<Recorder>,
+    wishes: Mutex<Wishes>,
+    template: Wish,
+    schema: Arc<kfl::Schema>,
+    said: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Wishes {
+    configured: Option<Wish>,
+    /// By script, in the order of their files.
+    scripts: BTreeMap<PathBuf, Vec<Wish>>,
+    /// A script that records by itself, alone (`scripting.recorder`).
+    foreign: Option<String>,
+}
+
+impl Wishes {
+    fn all(&self) -> Vec<Wish> {
+        let mut all: Vec<Wish> = Vec::new();
+        let configured = self.configured.iter().filter(|_| self.foreign.is_none());
+        for wish in self.scripts.values().flatten().chain(configured) {
+            if all.iter().all(|known| known.name != wish.name) {
+                all.push(wish.clone());
+            }
+        }
+        all
+    }
+}
+
+impl Desk {
+    /// A desk for `recorder`; `template` holds destination, format and lock of wishes that do not
+    /// say, `said` takes sentences for people.
+    pub fn new(
+        recorder: Recorder,
+        template: Wish,
+        schema: Arc<kfl::Schema>,
+        said: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Desk {
+        let wishes = Mutex::default();
+        Desk {
+            recorder: Mutex::new(recorder),
+            wishes,
+            template,
+            schema,
+            said,
+        }
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, wishes: &Wishes) {
+        let said = self.recorder().set(wishes.all());
+        for sentence in said {
+            (self.said)(&sentence);
+        }
+    }
+
+    /// Takes `RECORDING_KFL` as it is now: absent or blank is off, an invalid one keeps the last
+    /// good one.
+    ///
+    /// # Errors
+    /// One sentence with the position, when the query is invalid.
+    pub fn configure(&self, query: Option<&str>) -> Result<(), String> {
+        let query = query.filter(|text| !text.trim().is_empty());
+        let wish = match query {
+            None => None,
+            Some(text) => Some(self.wish(DEFAULT_NAME, text)?),
+        };
+        let mut wishes = self.wishes();
+        wishes.configured = wish;
+        self.apply(&wishes);
+        Ok(())
+    }
+
+    /// Leaves `RECORDING_KFL` to the script called so, or takes it back.
+    pub fn leave_to(&self, script: Option<String>) {
+        let mut wishes = self.wishes();
+        if wishes.foreign == script {
+            return;
+        }
+        if let Some(name) = &script {
+            (self.said)(&format!(
+                "{name} records RECORDING_KFL by itself, so tapedeck does not; --set scripting.recorder=native or both changes that"
+            ));
+        }
+        wishes.foreign = script;
+        self.apply(&wishes);
+    }
+
+    /// Forgets the wishes of scripts that are no longer there.
+    pub fn keep_scripts(&self, present: &dyn Fn(&PathBuf) -> bool) {
+        let mut wishes = self.wishes();
+        let before = wishes.scripts.len();
+        wishes.scripts.retain(|path, _| present(path));
+        if wishes.scripts.len() != before {
+            self.apply(&wishes);
+        }
+    }
+
+    fn wish(&self, name: &str, text: &str) -> Result<Wish, String> {
+        let query: Query = kfl::compile(text, &self.schema)
+            .map_err(|error| format!("the query of the recording {name} is invalid, {error}"))?;
+        for warning in query.warnings() {
+            (self.said)(&format!("the query of the recording {name}: {warning}"));
+        }
+        Ok(Wish {
+            name: name.to_owned(),
+            query,
+            ..self.template.clone()
+        })
+    }
+
+    /// The recordings now.
+    pub fn status(&self) -> Vec<Status> {
+        self.recorder().status()
+    }
+
+    /// The recordings now, for pages and scripts.
+    pub fn status_json(&self) -> Json {
+        self.status().iter().map(status_json).collect()
+    }
+
+    /// Sentences about what went wrong since the last call.
+    pub fn warnings(&self) -> Vec<String> {
+        self.recorder().warnings()
+    }
+
+    /// Ends all recordings: what is open is sealed and lies in the outbox when this returns.
+    pub fn finish(&self) {
+        let said = self.recorder().finish();
+        for sentence in said {
+            (self.said)(&sentence);
+        }
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_idle(&self) -> bool {
+        self.recorder().is_idle()
+    }
+}
+
+fn status_json(status: &Status) -> Json {
+    json!({
+        "name": status.name,
+        "kfl": status.kfl,
+        "destination": status.destination,
+        "streams": status.streams,
+        "openStreams": status.open_streams,
+        "packets": status.packets,
+        "bytes": status.bytes,
+        "reels": status.reels,
+        "openPackets": status.open_packets,
+        "lastMatch": status.last_match.map(|at| at.to_string()),
+        "undecided": status.undecided,
+        "refused": status.refused,
+        "notWritten": status.not_written,
+        "error": status.error,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = (1..=MAX_NAME).contains(&name.len());
+    fits && name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+impl Recordings for Desk {
+    fn set(&self, script: &ScriptId, wanted: &Json) -> Result<Json, String> {
+        let text = |name: &str| wanted.get(name).and_then(Json::as_str);
+        let name = text("name").unwrap_or(DEFAULT_NAME);
+        if !is_name(name) {
+            return Err(format!(
+                "{name} is no name for a recording; use a to z, 0 to 9 and -"
+            ));
+        }
+        let query = text("kfl").filter(|text| !text.trim().is_empty());
+        let mut wishes = self.wishes();
+        let declared = wishes.scripts.entry(script.path.clone()).or_default();
+        match query {
+            None => declared.retain(|wish| wish.name != name),
+            Some(query) => {
+                let mut wish = self.wish(name, query)?;
+                if let Some(destination) = text("destination") {
+                    wish.destination = destination.to_owned();
+                }
+                if text("format") == Some("pcap") {
+                    wish.format = Format::Pcap;
+                }
+                declared.retain(|known| known.name != name);
+                declared.push(wish);
+            }
+        }
+        self.apply(&wishes);
+        drop(wishes);
+        Recordings::status(self, Some(name))
+    }
+
+    fn take(&self, stream: &str, name: Option<&str>) -> Result<(), String> {
+        let parsed =
+            StreamName::parse(stream).ok_or_else(|| format!("{stream} is no name of a stream"))?;
+        if self.recorder().take(parsed, name) {
+            Ok(())
+        } else {
+            Err(format!(
+                "no recording {} is on, so {stream} was not taken",
+                name.unwrap_or("at all")
+            ))
+        }
+    }
+
+    fn seal(&self, name: Option<&str>) -> Result<Json, String> {
+        Ok(json!(self.recorder().seal(name, "asked")))
+    }
+
+    fn status(&self, name: Option<&str>) -> Result<Json, String> {
+        let status = self.status();
+        match name {
+            None => Ok(status.iter().map(status_json).collect()),
+            Some(name) => Ok(status
+                .iter()
+                .find(|status| status.name == name)
+                .map_or(Json::Null, status_json)),
+        }
+    }
+
+    fn capture(&self, _wanted: &Json) -> Result<Json, String> {
+        Err(
+            "what is captured is set when tapedeck starts: interface, --bpf and --snaplen"
+                .to_owned(),
+        )
+    }
+}
+
+/// The desk's recorder as a consumer.
+pub struct DeskConsumer(pub Arc<Desk>);
+
+impl Consumer for DeskConsumer {
+    fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+        let mut recorder = self.0.recorder();
+        recorder.on_batch(&step.batch, items);
+        recorder.tick(step.batch.now);
+    }
+}
