@@ -59,10 +59,13 @@ pub trait Node<'a>: Copy + 'a {
     }
 }
 
-/// The node at a dotted `path` from `node`.
+/// The node at a dotted `path` from `node`; a number names an element of a list.
 pub fn lookup<'a, N: Node<'a>>(node: N, path: &str) -> Option<N> {
     path.split('.')
-        .try_fold(node, |node, name| node.member(name))
+        .try_fold(node, |node, name| match node.kind() {
+            Kind::List => node.element(name.parse().ok()?),
+            _ => node.member(name),
+        })
 }
 
 /// A place in a typed item.
@@ -424,6 +427,7 @@ mod tests {
         assert_eq!(text("request.queryString.dry").as_deref(), Some("1"));
         assert_eq!(text("src.port").as_deref(), Some("51514"));
         assert_eq!(text("response.content.text").as_deref(), Some("b29wcw=="));
+        assert_eq!(text("protocol.ports.1").as_deref(), Some("443"));
         assert_eq!(text("request.absent"), None);
     }
 }
