@@ -74,7 +74,7 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Tap(tap::TapArgs),
+    Tap(Box<tap::TapArgs>),
     Query(query::QueryArgs),
     Run(run::RunArgs),
     Scripts(scripts::ScriptsArgs),

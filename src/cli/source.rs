@@ -66,11 +66,6 @@ impl SourceArgs {
     pub fn open(&self, config: &Config) -> Result<investigate::Opened, Failure> {
         open(&self.sources, &self.s3, config)
     }
-
-    /// The sources as given.
-    pub fn names(&self) -> String {
-        self.sources.join(" ")
-    }
 }
 
 /// Opens what `sources` name.

@@ -47,6 +47,10 @@ pub trait Node<'a>: Copy + 'a {
     }
     /// Count of members or elements.
     fn len(self) -> usize;
+    /// Whether there is no member or element.
+    fn is_empty(self) -> bool {
+        self.len() == 0
+    }
     /// Member `index` of an object with its name.
     fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)>;
     /// Element `index` of a list.

@@ -73,10 +73,7 @@ impl Ingest {
             let due = state.now.since(last_step) >= IDLE_STEP;
             if !raw.records.is_empty() || over || due {
                 last_step = state.now;
-                let (mut batch, opened) = self.batch(&mut state, &mut raw);
-                if over {
-                    state.table.end_all(&mut batch.ended);
-                }
+                let (batch, opened) = self.batch(&mut state, &mut raw, over);
                 if !self.send(batch, opened) {
                     break Ok(());
                 }
@@ -107,7 +104,13 @@ impl Ingest {
         self.counters.warn(self.source.warnings());
     }
 
-    fn batch(&mut self, state: &mut State, raw: &mut RawBatch) -> (Batch, Vec<StreamInfo>) {
+    /// The next batch; `over` ends every stream with it.
+    fn batch(
+        &mut self,
+        state: &mut State,
+        raw: &mut RawBatch,
+        over: bool,
+    ) -> (Batch, Vec<StreamInfo>) {
         let mut batch = Batch {
             number: state.number,
             bytes: Bytes::from(std::mem::take(&mut raw.bytes)),
@@ -136,12 +139,14 @@ impl Ingest {
             let millis = u64::try_from(last.ts.millis()).unwrap_or_default();
             self.counters.last_packet.store(millis, Ordering::Relaxed);
         }
+        if over {
+            state.table.end_all(&mut batch.ended);
+        }
         if let Some(spool) = &mut self.spool
             && let Err(error) = spool.append(&mut batch)
+            && count(&self.counters.spool_errors, 1) == 0
         {
-            if count(&self.counters.spool_errors, 1) == 0 {
-                self.counters.warn(vec![format!("spool: {error}")]);
-            }
+            self.counters.warn(vec![format!("spool: {error}")]);
         }
         (batch, opened)
     }

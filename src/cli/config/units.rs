@@ -24,7 +24,7 @@ pub fn quantity(text: &str) -> Option<u64> {
         _ => return None,
     };
     let bytes = number.parse::<f64>().ok()? * factor;
-    (bytes.is_finite() && bytes >= 0.0 && bytes < 9e18).then_some(bytes as u64)
+    (0.0..9e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// A Go duration, with `d` for days: `90s`, `1h30m`, `400d`. A bare `0` is zero; other bare numbers
