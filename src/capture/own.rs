@@ -99,6 +99,14 @@ impl OwnSockets {
         }
     }
 
+    /// Whether a connection to `remote` is announced at this moment.
+    pub fn expects_now(&self, remote: Endpoint) -> bool {
+        self.told()
+            .expected
+            .iter()
+            .any(|(_, announced, _, end)| *announced == remote && end.is_none())
+    }
+
     fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

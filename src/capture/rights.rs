@@ -2,8 +2,8 @@
 //!
 //! In: the user who called sudo, as the command line found it. Out: a process that runs as that user
 //! and holds no capability. Never: a way back; what was given up stays given up.
-//! Linux only; elsewhere the process stays who it is. Called while the process has one thread: what Linux gives up counts for one thread, and later
-//! threads inherit it.
+//! Linux only; elsewhere the process stays who it is. Called while the process has one thread: what
+//! Linux gives up counts for one thread, and later threads inherit it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -90,6 +90,11 @@ pub fn become_caller(caller: Caller) -> Result<Became, RightsError> {
         return Err(RightsError::StillRoot(caller.uid));
     }
     Ok(became)
+}
+
+/// Home folder of a user, as far as `/etc/passwd` knows it.
+pub fn home(uid: u32) -> Option<PathBuf> {
+    user(&fs::read_to_string("/etc/passwd").ok()?, uid).home
 }
 
 /// Gives up every capability, for this process and the programs that it starts.

@@ -65,6 +65,8 @@ pub fn mask(value: &mut Json) {
 /// Runs the command.
 pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, Failure> {
     if args.regenerate {
+        // The file is to belong to the user who called sudo, as the folder does.
+        super::tap::give_up_rights()?;
         return regenerate(global, config);
     }
     if !args.explain {

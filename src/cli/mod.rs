@@ -139,6 +139,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         }
         _ => {}
     }
+    // The demo keeps root's home: it writes there as root.
+    if !matches!(cli.command, Command::Demo(_)) {
+        tap::as_caller()?;
+    }
     let config = Config::load(&cli.global, &Surroundings::of_process())?;
     start_log(
         cli.global.debug || config.bool("tap.debug"),

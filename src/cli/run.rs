@@ -9,6 +9,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::source::{self, S3Args};
 use super::tap::live::{Session, Setup, script_env, script_sources};
+use crate::capture::own::OwnSockets;
 use crate::pipeline::Stop;
 
 /// Run scripts over a recorded source to its end
@@ -87,6 +88,7 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit, Failure> {
         data,
         scripts,
         env,
+        own: OwnSockets::default(),
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;

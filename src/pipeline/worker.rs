@@ -46,7 +46,8 @@ pub(super) struct Worker {
     share: Share,
     protocols: Protocols,
     budget: Arc<Budget>,
-    streams: AHashMap<StreamId, Stream>,
+    /// Open streams; nothing is kept of one that is left alone but that it is there.
+    streams: AHashMap<StreamId, Option<Box<Stream>>>,
     counters: Arc<Counters>,
 }
 
@@ -99,11 +100,11 @@ impl Worker {
             let conversation = Conversation::new(info, &self.protocols, &self.budget);
             self.streams.insert(
                 info.name.stream,
-                Stream {
+                Some(Box::new(Stream {
                     info: *info,
                     conversation,
                     items: 0,
-                },
+                })),
             );
         }
         let batch = &step.batch;
@@ -123,7 +124,10 @@ impl Worker {
             if !share.has(stream) {
                 continue;
             }
-            let Some(state) = self.streams.get_mut(&stream) else {
+            let Some(place) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            let Some(state) = place else {
                 continue;
             };
             let mut out = Sink {
@@ -135,6 +139,9 @@ impl Worker {
             state
                 .conversation
                 .packet(packet, batch.payload_of(packet), &mut out);
+            if state.conversation.is_left_alone() {
+                *place = None;
+            }
         }
         for end in ends {
             self.end(step, *end, items);
@@ -145,7 +152,7 @@ impl Worker {
     }
 
     fn end(&mut self, step: &Step, end: crate::packet::Ended, items: &mut Vec<Item>) {
-        let Some(mut state) = self.streams.remove(&end.stream) else {
+        let Some(mut state) = self.streams.remove(&end.stream).flatten() else {
             return;
         };
         let mut out = Sink {
@@ -213,5 +220,100 @@ impl Output for Sink<'_> {
             record: self.step.record.clone(),
         });
         *self.count = self.count.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{Limits, Table};
+    use crate::item::Origin;
+    use crate::packet::headers::{Decoder, Found as Decoded};
+    use crate::packet::{Batch, Ended, Packet, StreamName};
+    use crate::synth::{self, Frame};
+
+    fn step(frames: &[Frame], ended: impl Fn(StreamName) -> Vec<Ended>) -> Step {
+        let (bytes, records) = synth::records(frames);
+        let (mut decoder, mut found) = (Decoder::new(), Decoded::default());
+        let mut table = Table::new(Limits::default());
+        let mut batch = Batch::default();
+        let mut opened = Vec::new();
+        for (ordinal, record) in (0..).zip(&records) {
+            let start = record.start as usize;
+            let packet = &bytes[start..start + record.caplen as usize];
+            let decoded = decoder.decode(ordinal, record, packet, &mut found);
+            let crate::packet::Decoded::Flow(layers) = &decoded else {
+                panic!("a frame without a flow");
+            };
+            let assigned = table.assign(ordinal, record.ts, layers);
+            let stream = Some((assigned.info.name.stream, assigned.direction));
+            if assigned.new {
+                batch.ended.extend(ended(assigned.info.name));
+                opened.push(assigned.info);
+            }
+            batch.packets.push(Packet {
+                ordinal,
+                record: *record,
+                decoded,
+                stream,
+            });
+        }
+        batch.bytes = bytes.into();
+        Step {
+            batch: Arc::new(batch),
+            opened,
+            origin: Arc::new(Origin::default()),
+            names: None,
+            record: Arc::from(""),
+            progress: None,
+        }
+    }
+
+    fn worker() -> Worker {
+        let (protocols, _) = crate::dissect::enabled(&["http", "dns"]);
+        Worker::new(0, 1, protocols, Arc::default())
+    }
+
+    fn ssh() -> Vec<Frame> {
+        synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 22))
+            .to_server(b"SSH-2.0-OpenSSH_9.6\r\n")
+            .to_client(b"SSH-2.0-OpenSSH_9.6\r\n")
+            .end()
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_stream_that_is_left_alone() {
+        let mut worker = worker();
+        worker.step(&step(&ssh(), |_| Vec::new()), &mut Vec::new());
+        assert_eq!(worker.streams.len(), 1);
+        assert!(worker.streams.values().all(Option::is_none));
+        assert_eq!(worker.counters.now().streams_open, 1);
+    }
+
+    #[test]
+    fn a_stream_that_is_left_alone_ends_like_others() {
+        let mut worker = worker();
+        let end = |name: StreamName| {
+            vec![Ended {
+                stream: name.stream,
+                ordinal: 100,
+                reason: crate::packet::EndReason::Idle,
+            }]
+        };
+        worker.step(&step(&ssh(), end), &mut Vec::new());
+        assert!(worker.streams.is_empty());
+    }
+
+    #[test]
+    fn a_stream_that_is_read_is_kept() {
+        let mut worker = worker();
+        let frames = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+            .to_server(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .to_client(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .end();
+        let mut items = Vec::new();
+        worker.step(&step(&frames, |_| Vec::new()), &mut items);
+        assert_eq!(items.len(), 1);
+        assert!(worker.streams.values().all(Option::is_some));
     }
 }

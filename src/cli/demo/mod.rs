@@ -15,6 +15,7 @@ use super::tap::live::{Session, Setup};
 use super::tap::{self};
 use crate::capture::Source;
 use crate::capture::file::FileSource;
+use crate::capture::own::OwnSockets;
 use crate::pipeline::Stop;
 
 /// Rounds of the shop's client.
@@ -102,7 +103,7 @@ fn live_source(config: &mut Config, shop: &traffic::Shop) -> Option<Box<dyn Sour
     config.flag("tap.bpfOverride", "bpf", json!(shop.bpf()));
     // The shop is part of this process: it is what the demo is to see.
     config.flag("tap.capture.captureSelf", "interface", json!(true));
-    match tap::open_live(config) {
+    match tap::open_live(config, &OwnSockets::default()) {
         Ok(source) => Some(source),
         Err(failure) => {
             eprintln!("{}; replaying the shipped capture instead", failure.message);
@@ -133,6 +134,7 @@ fn record(
         data: dir.join("data"),
         scripts: Vec::new(),
         env: config.env(),
+        own: OwnSockets::default(),
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;

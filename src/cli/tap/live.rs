@@ -1,10 +1,10 @@
 //! `tap` on a live interface: capture, record, script, serve.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -12,10 +12,12 @@ use serde_json::{Map, Value as Json, json};
 use super::super::config::{Config, Surroundings};
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
+use super::stores::Stores;
 use super::{recording, view};
 use crate::capture::Source;
+use crate::capture::own::OwnSockets;
 use crate::item::Origin;
-use crate::packet::StreamName;
+use crate::packet::{Endpoint, StreamName};
 use crate::pipeline::host::{
     LiveHost, LiveOptions, NodeName, S3Target, SpoolStreams, StreamReader, StreamRef,
 };
@@ -27,7 +29,6 @@ use crate::record::{Outbox, Recorder, outbox};
 use crate::script::console::Console;
 use crate::script::supervisor::{self, ScriptState, Scripts};
 use crate::server::Run;
-use crate::store::{self, OpenOptions, Store, StoreError};
 use crate::time::{Clock, SetClock, SystemClock};
 use crate::{record, spool};
 
@@ -65,7 +66,9 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
             ))
         })?;
     }
-    let source = super::source::open(config)?;
+    let own = OwnSockets::default();
+    let source = super::source::open(config, &own)?;
+    // Before the first thread: what is given up counts for one thread and those that it starts.
     super::source::give_up_rights()?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
@@ -84,6 +87,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         data: super::super::data_dir(config)?,
         scripts: script_sources(config),
         env: script_env(config),
+        own: own.clone(),
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;
@@ -97,6 +101,10 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     let server =
         crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
             .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+    own.listen(Endpoint {
+        ip: server.address.ip(),
+        port: server.address.port(),
+    });
     let data = super::super::data_dir(config)?;
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
     eprintln!("Capturing {what}; Ctrl+C seals and uploads what is open");
@@ -130,6 +138,8 @@ pub struct Setup {
     pub scripts: Vec<PathBuf>,
     /// What they see as `env`.
     pub env: Map<String, Json>,
+    /// Where connections of the run are announced, so that they are not captured.
+    pub own: OwnSockets,
     /// Asks the run to end.
     pub stop: Stop,
 }
@@ -171,6 +181,7 @@ impl Session {
             data,
             scripts,
             env,
+            own,
             stop,
         } = setup;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -187,7 +198,7 @@ impl Session {
         let (writer, reader) = spool::Writer::open(spool_options)
             .map_err(|error| Failure::failed(error.to_string()))?;
 
-        let stores = Stores::new(recording::open_options(config));
+        let stores = Stores::new(recording::open_options(config), own);
         let resolve = {
             let stores = stores.clone();
             move |destination: &str| stores.open(destination)
@@ -594,62 +605,6 @@ impl Followed {
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
-}
-
-/// Stores by their URL, opened once.
-struct Stores {
-    options: OpenOptions,
-    open: Mutex<BTreeMap<String, Arc<dyn Store>>>,
-}
-
-impl Stores {
-    fn new(options: OpenOptions) -> Arc<Stores> {
-        Arc::new(Stores {
-            options,
-            open: Mutex::default(),
-        })
-    }
-
-    fn open(&self, url: &str) -> Result<Arc<dyn Store>, StoreError> {
-        self.open_with(url, url, &self.options)
-    }
-
-    /// The bucket that a script names, with its own keys when it gives them.
-    fn of_script(&self, target: &S3Target) -> Result<Arc<dyn Store>, String> {
-        let mut options = self.options.clone();
-        if !target.region.is_empty() {
-            options.s3.region = Some(target.region.clone());
-        }
-        if let (Some(id), Some(secret)) = (&target.key_id, &target.secret) {
-            options.s3.keys = Some(store::s3::Keys {
-                access_key_id: id.clone(),
-                secret_access_key: secret.clone(),
-                session_token: None,
-            });
-        }
-        let url = format!("s3://{}/", target.bucket);
-        let name = format!(
-            "{url} {} {:?} {:?}",
-            target.region, target.key_id, target.secret
-        );
-        self.open_with(&name, &url, &options)
-            .map_err(|error| error.to_string())
-    }
-
-    fn open_with(
-        &self,
-        name: &str,
-        url: &str,
-        options: &OpenOptions,
-    ) -> Result<Arc<dyn Store>, StoreError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = open.get(name) {
-            return Ok(store.clone());
-        }
-        let store = store::open(url, options)?;
-        open.insert(name.to_owned(), store.clone());
-        Ok(store)
-    }
 }
 
 fn coverage(counters: &Counters) -> record::manifest::Coverage {

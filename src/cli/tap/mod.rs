@@ -4,6 +4,7 @@ pub mod live;
 mod offline;
 pub mod recording;
 mod source;
+mod stores;
 mod view;
 
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::source::S3Args;
+use crate::capture::own::OwnSockets;
 
 /// Capture traffic and record what matters; with --pcap, look at what was recorded
 ///
@@ -228,6 +230,11 @@ pub fn open_recorded(sources: &[String], config: &Config) -> Result<Exit, Failur
 }
 
 /// Opens the live source that the configuration names.
-pub fn open_live(config: &Config) -> Result<Box<dyn crate::capture::Source>, Failure> {
-    source::open(config)
+pub fn open_live(
+    config: &Config,
+    own: &OwnSockets,
+) -> Result<Box<dyn crate::capture::Source>, Failure> {
+    source::open(config, own)
 }
+
+pub use source::{as_caller, give_up_rights};

@@ -49,10 +49,14 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
     let server =
         crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
             .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
-    let _registered = instance::register(
-        &super::super::data_dir(config)?,
-        &instance::Instance::of_process(&server, &sources.join(" ")),
-    );
+    let data = super::super::data_dir(config)?;
+    // Files of root in the caller's home would stand in the way of later runs without sudo.
+    let _registered = (!super::source::writes_for_another()).then(|| {
+        instance::register(
+            &data,
+            &instance::Instance::of_process(&server, &sources.join(" ")),
+        )
+    });
     browser::show(&server.url(), server.address, config.bool("headless"));
     let mut running = Some(running);
     let mut failed = None;

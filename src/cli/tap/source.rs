@@ -1,12 +1,19 @@
 //! The live source, and the rights that go with it.
+//!
+//! In: the configuration, and the variables in which sudo names its caller. Out: an open interface, in
+//! a process that runs for that caller. Never: an interface opened again, which the rights left behind
+//! would not allow.
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use crate::capture::Source;
+use crate::capture::own::OwnSockets;
+#[cfg(target_os = "linux")]
+use crate::capture::rights::{self, Caller};
 
-/// Opens the interface that the configuration names.
+/// Opens the interface that the configuration names; `own` is where other parts say what is ours.
 #[cfg(feature = "live")]
-pub fn open(config: &Config) -> Result<Box<dyn Source>, Failure> {
+pub fn open(config: &Config, own: &OwnSockets) -> Result<Box<dyn Source>, Failure> {
     use crate::capture::live::{LiveOptions, open};
     let options = LiveOptions {
         interface: config.text("tap.interface").to_owned(),
@@ -14,6 +21,7 @@ pub fn open(config: &Config) -> Result<Box<dyn Source>, Failure> {
         snaplen: u32::try_from(config.int("tap.snaplen")).unwrap_or(u32::MAX),
         buffer_bytes: u32::try_from(config.bytes("tap.bufferSize")).unwrap_or(u32::MAX),
         capture_self: config.bool("tap.capture.captureSelf"),
+        own: own.clone(),
         ..LiveOptions::default()
     };
     // Nothing was captured yet, so whatever is wrong is wrong with what was asked for.
@@ -44,7 +52,7 @@ pub fn list_interfaces() -> Result<Exit, Failure> {
 }
 
 #[cfg(not(feature = "live"))]
-pub fn open(_config: &Config) -> Result<Box<dyn Source>, Failure> {
+pub fn open(_config: &Config, _own: &OwnSockets) -> Result<Box<dyn Source>, Failure> {
     Err(Failure::usage(
         "this tapedeck was built without live capture; open a recorded source with --pcap SRC",
     ))
@@ -57,15 +65,71 @@ pub fn list_interfaces() -> Result<Exit, Failure> {
     ))
 }
 
-/// Becomes the user who called sudo; the interface is open by now and needs no right any more.
-pub fn give_up_rights() -> Result<(), Failure> {
-    use crate::capture::rights::{Caller, become_caller, drop_capabilities};
+/// The user who called sudo, when this process is root by it.
+#[cfg(target_os = "linux")]
+fn caller() -> Option<Caller> {
     let text = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
     let caller = Caller::parse(text("SUDO_UID").as_deref(), text("SUDO_GID").as_deref());
-    let given_up = match caller {
-        Some(caller) if rustix::process::geteuid().is_root() => become_caller(caller).map(|_| ()),
-        _ if rustix::process::geteuid().is_root() => Ok(()),
-        _ => drop_capabilities(),
+    caller.filter(|_| rustix::process::geteuid().is_root())
+}
+
+/// Whether what this process writes would belong to root, in the home of the user who called sudo.
+pub fn writes_for_another() -> bool {
+    #[cfg(target_os = "linux")]
+    return caller().is_some();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// Starts the program anew with the home of the user who called sudo, unless it has it.
+///
+/// Configuration, data folder and the profiles of the AWS SDK all follow `HOME`, which most systems
+/// set to root's.
+///
+/// # Errors
+/// When the program cannot be started again.
+#[cfg(target_os = "linux")]
+pub fn as_caller() -> Result<(), Failure> {
+    use std::os::unix::process::CommandExt;
+    let Some(home) = caller().and_then(|caller| rights::home(caller.uid)) else {
+        return Ok(());
+    };
+    if std::env::var_os("HOME").is_some_and(|present| present == *home) {
+        return Ok(());
+    }
+    let program = std::env::current_exe()?;
+    let error = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env("HOME", &home)
+        .exec();
+    Err(Failure::failed(format!(
+        "tapedeck cannot be started with the home folder {}: {error}",
+        home.display()
+    )))
+}
+
+/// Nothing to do: there is no sudo whose caller would be looked up.
+#[cfg(not(target_os = "linux"))]
+pub fn as_caller() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Becomes the user who called sudo; the interface is open by now and needs no right any more.
+///
+/// # Errors
+/// When the system refuses, or other threads run already.
+#[cfg(target_os = "linux")]
+pub fn give_up_rights() -> Result<(), Failure> {
+    let given_up = match caller() {
+        Some(caller) => rights::become_caller(caller).map(|_| ()),
+        None if rustix::process::geteuid().is_root() => Ok(()),
+        None => rights::drop_capabilities(),
     };
     given_up.map_err(|error| Failure::failed(format!("rights cannot be given up: {error}")))
+}
+
+/// Nothing to do: the process stays who it is.
+#[cfg(not(target_os = "linux"))]
+pub fn give_up_rights() -> Result<(), Failure> {
+    Ok(())
 }
