@@ -115,7 +115,7 @@ pub enum HostCall {
         cron: String,
         /// Runs allowed; 0 is no limit.
         limit: u64,
-        /// The function's number in this child, as [`RunJob`](super::wire::ToChild::RunJob) names it.
+        /// The function's number in this child, as `RunJob` names it.
         task: u64,
     },
     /// `jobs.remove(tag)`.
