@@ -24,6 +24,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -203,6 +204,9 @@ pub fn percent(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// Signals that come together count as one.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
 /// Ends the run at the first Ctrl+C or SIGTERM, the process at the second.
 pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -232,8 +236,8 @@ pub fn protocols(config: &Config) -> Protocols {
 /// Flow limits from the configuration.
 pub fn limits(config: &Config) -> Limits {
     Limits {
-        tcp_idle: std::time::Duration::from_secs(config.int("tap.misc.tcpFlowTimeout")),
-        udp_idle: std::time::Duration::from_secs(config.int("tap.misc.udpFlowTimeout")),
+        tcp_idle: Duration::from_secs(config.int("tap.misc.tcpFlowTimeout")),
+        udp_idle: Duration::from_secs(config.int("tap.misc.udpFlowTimeout")),
         ..Limits::default()
     }
 }

@@ -64,8 +64,8 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
             "{:>3} {painted:<12} {:<32} {} items, {} dropped  {}",
             script["index"],
             script["title"].as_str().unwrap_or_default(),
-            script["itemsTold"],
-            script["itemsDropped"],
+            script["told"],
+            script["dropped"],
             style.dim(
                 script["reason"]
                     .as_str()
