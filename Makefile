@@ -10,7 +10,8 @@ demo: deps
 
 test: deps
 	tools/test-deps.sh
-	cargo test --locked
+	node --test web/test/
+	cargo test --locked -- --show-output
 
 deps:
 	tools/deps.sh

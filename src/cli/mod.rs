@@ -216,10 +216,13 @@ pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
+            let mut first: Option<Instant> = None;
             for signal in signals.forever() {
-                if stop.is_asked() {
+                // Whoever starts programs may pass on the signal that the terminal sends as well.
+                if first.is_some_and(|first| first.elapsed() > SAME_SIGNAL) {
                     let _ = signal_hook::low_level::emulate_default_handler(signal);
                 }
+                first.get_or_insert_with(Instant::now);
                 stop.stop();
             }
         })?;

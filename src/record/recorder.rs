@@ -134,7 +134,7 @@ impl Options {
 pub const DEFAULT_OPEN_BYTES: u64 = 1 << 30;
 
 /// What a recording is and did.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Status {
     /// Its name.
     pub name: String,

@@ -224,7 +224,10 @@ impl Store for FolderStore {
         BTreeMap::from([
             ("kind", "folder".into()),
             ("path", self.root.display().to_string()),
-            ("lock", "none: whoever owns the folder can delete".into()),
+            (
+                "object lock",
+                "none: whoever owns the folder can delete".into(),
+            ),
             ("versioning", "none".into()),
         ])
     }

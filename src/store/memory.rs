@@ -170,7 +170,7 @@ impl Store for MemoryStore {
     }
 
     fn facts(&self) -> BTreeMap<&'static str, String> {
-        BTreeMap::from([("kind", "memory".into()), ("lock", "none".into())])
+        BTreeMap::from([("kind", "memory".into()), ("object lock", "none".into())])
     }
 }
 

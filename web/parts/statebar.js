@@ -26,7 +26,9 @@ export function stateBar() {
         parts.push(fact("uploaded", `${format.count(run.outbox.uploaded)} reels`));
         parts.push(fact("waiting", format.count(run.outbox.waiting), run.outbox.lastError ? "bad" : "", run.outbox.lastError ?? ""));
       }
-      if (run.lock) parts.push(fact("lock", run.lock));
+      for (const [store, lock] of Object.entries(run.locks ?? {})) {
+        if (lock) parts.push(fact("lock", lock, /^on/.test(lock) ? "" : "warn", store));
+      }
       for (const sentence of (run.remarks ?? []).concat(counts.warnings).slice(0, 3)) parts.push(el("span", { class: "warn" }, sentence));
       if (counts.progress && !counts.ended) {
         const [done, all] = counts.progress;

@@ -13,6 +13,7 @@ use super::super::config::{Config, Surroundings};
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
 use super::stores::Stores;
+use super::watch::{Locks, Watch};
 use super::{recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
@@ -25,12 +26,12 @@ use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
 };
 use crate::record::manifest::Covered;
-use crate::record::{Outbox, Recorder, outbox};
+use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
 use crate::script::supervisor::{self, ScriptState, Scripts};
 use crate::server::Run;
+use crate::spool;
 use crate::time::{Clock, SetClock, SystemClock};
-use crate::{record, spool};
 
 /// Time between two looks at signals, configuration and console.
 pub const PACE: Duration = Duration::from_millis(100);
@@ -155,6 +156,7 @@ pub struct Session {
     running: pipeline::Running,
     host: Arc<LiveHost>,
     printed: Printed,
+    watch: Watch,
 }
 
 /// What the dashboard and the end of the run want to know.
@@ -168,6 +170,7 @@ pub struct Facts {
     console: Arc<Console>,
     streams: Arc<SpoolStreams>,
     recorder_choice: String,
+    locks: Locks,
 }
 
 impl Session {
@@ -275,6 +278,7 @@ impl Session {
             Scripts::start(script_options, host.clone(), script_clock.clone())
                 .map_err(|error| Failure::failed(error.to_string()))?,
         );
+        let watch = Watch::new(stores.clone());
         let facts = Arc::new(Facts {
             what,
             live: is_live,
@@ -285,6 +289,7 @@ impl Session {
             console,
             streams,
             recorder_choice: config.text("scripting.recorder").to_owned(),
+            locks: watch.locks(),
         });
         facts.choose_recorder();
         desk.configure(config.env_text("RECORDING_KFL").as_deref())
@@ -327,6 +332,7 @@ impl Session {
             running,
             host,
             printed,
+            watch,
         })
     }
 
@@ -336,6 +342,11 @@ impl Session {
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
             self.printed.print(&self.facts);
+            let items = self.counters.now().items.values().sum();
+            let recordings = self.facts.desk.status();
+            for sentence in self.watch.look(&recordings, items, SystemClock.now()) {
+                say(&sentence);
+            }
             if let Some(changed) = file.changed() {
                 self.facts.follow_config(&changed);
             }
@@ -453,6 +464,7 @@ impl Run for Facts {
                 "dropped": outbox.dropped,
                 "lastError": outbox.last_error,
             },
+            "locks": self.locks.json(),
             "remarks": [],
         })
     }

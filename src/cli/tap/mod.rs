@@ -6,6 +6,7 @@ pub mod recording;
 mod source;
 mod stores;
 mod view;
+mod watch;
 
 use std::net::IpAddr;
 

@@ -99,7 +99,7 @@ fn remotes(configured: Option<&str>) -> Vec<Endpoint> {
     let of_environment = || {
         ENDPOINT_VARIABLES
             .iter()
-            .find_map(|name| std::env::var(name).ok())
+            .find_map(|name| std::env::var_os(name)?.into_string().ok())
     };
     configured
         .map(str::to_owned)

@@ -448,7 +448,7 @@ fn folder_name(script: &Path) -> String {
 
 /// Whether the facts of a store name a lock.
 fn is_locked(facts: &BTreeMap<&'static str, String>) -> bool {
-    facts.get("lock").is_some_and(|lock| {
+    facts.get("object lock").is_some_and(|lock| {
         let lock = lock.to_lowercase();
         !(lock.is_empty()
             || ["off", "no", "none", "unknown"]
