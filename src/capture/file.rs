@@ -2,11 +2,12 @@
 //!
 //! In: bytes of a pcap or pcapng file, plain or as gzip or zstd, told by their content. Out: batches
 //! of its packets; positions are offsets in the uncompressed file. A file that is damaged or cut off
-//! gives what is before that, and one warning. Never: more memory than one window and the
-//! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]).
+//! gives what is before that, and one warning. Never: more memory than one window, the
+//! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]) and [`MAX_NAMES`] names.
 
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::packet::Position;
 use crate::packet::savefile::pcap::RECORD_BYTES;
-use crate::packet::savefile::{Entry, Records, SavefileError};
+use crate::packet::savefile::{Entry, Records, SavefileError, pcapng};
 use crate::time::Timestamp;
 
 /// Largest zstd window that is accepted, 128 MiB: the default bound of the zstd program, so that a
@@ -23,6 +24,12 @@ pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// Bytes read at a time when only the first packet of a file is looked for.
 const PROBE_BYTES: usize = 16 * 1024;
+
+/// Names taken from one file; a recording writes a quarter of that at most.
+const MAX_NAMES: usize = 65_536;
+
+/// Bytes kept of a name: a full domain name, twice over.
+const MAX_NAME_BYTES: usize = 512;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -120,6 +127,9 @@ pub struct FileSource {
     latest: Timestamp,
     counts: SourceCounts,
     warnings: Vec<String>,
+    /// Names that the file holds for addresses, and whether some are new since they were asked for.
+    names: Vec<(IpAddr, Box<str>)>,
+    names_are_new: bool,
 }
 
 impl FileSource {
@@ -156,7 +166,15 @@ impl FileSource {
             latest: Timestamp::from_nanos(i64::MIN),
             counts: SourceCounts::default(),
             warnings: Vec::new(),
+            names: Vec::new(),
+            names_are_new: false,
         })
+    }
+
+    /// All names that the file has held so far for addresses (pcapng name resolution blocks), when
+    /// there are new ones since the last call.
+    pub fn new_names(&mut self) -> Option<&[(IpAddr, Box<str>)]> {
+        std::mem::take(&mut self.names_are_new).then_some(self.names.as_slice())
     }
 
     /// The same, with the bytes that the reader will give in all, for progress.
@@ -196,7 +214,16 @@ impl Source for FileSource {
                         return Ok(Filled::More);
                     }
                 }
-                Ok(Some(Entry::Block { .. })) => {}
+                Ok(Some(Entry::Block { block, .. })) => {
+                    if block.kind == pcapng::NAMES {
+                        let room = MAX_NAMES - self.names.len();
+                        let before = self.names.len();
+                        let named = pcapng::names(&block).take(room);
+                        self.names
+                            .extend(named.map(|(ip, name)| (ip, clipped(name).into())));
+                        self.names_are_new |= self.names.len() > before;
+                    }
+                }
                 Ok(None) => return Ok(Filled::End),
                 Err(error) if matches!(error, SavefileError::Io(_)) && self.meter.failed() => {
                     return Err(refused(&self.name, error, true));
@@ -244,6 +271,12 @@ impl Source for FileSource {
     fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
+}
+
+/// The front of a name that is kept.
+fn clipped(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_NAME_BYTES))
+        .unwrap_or(name)
 }
 
 fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureError {

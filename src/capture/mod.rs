@@ -121,6 +121,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Recording that the packets read last were read back from; `None` when it is unknown or none.
+    fn record(&self) -> Option<Arc<str>> {
+        None
+    }
+
     /// Name of an interface, where the source knows one.
     fn interface_name(&self, _interface: u32) -> Option<String> {
         None

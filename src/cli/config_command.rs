@@ -72,7 +72,11 @@ pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, 
     if !args.explain {
         let mut tree: Json = serde_yaml_ng::from_str(&config.yaml()).unwrap_or_default();
         mask(&mut tree);
-        print!("{}", serde_yaml_ng::to_string(&tree).unwrap_or_default());
+        super::print(
+            serde_yaml_ng::to_string(&tree)
+                .unwrap_or_default()
+                .trim_end(),
+        );
         return Ok(Exit::Done);
     }
     for (key, value, came) in config.all() {
@@ -83,7 +87,10 @@ pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, 
             Status::Harmless => " [accepted, changes nothing here]",
             Status::NotYet | Status::NotYetCapture => " [not acted on in this version]",
         };
-        println!("{} = {value}  ({came}){status}\n    {}", key.path, key.doc);
+        super::print(format_args!(
+            "{} = {value}  ({came}){status}\n    {}",
+            key.path, key.doc
+        ));
     }
     if let Some(file) = &config.file {
         eprintln!("read from {}", file.display());

@@ -75,10 +75,10 @@ fn print(args: &ConsoleArgs, line: &serde_json::Value) {
     }
     let text = line["text"].as_str().unwrap_or_default();
     if args.json {
-        println!("{line}");
+        super::print(format_args!("{line}"));
     } else if text.contains(":ERROR]") {
         eprintln!("{}", Style::stderr().red(text));
     } else {
-        println!("{text}");
+        super::print(format_args!("{text}"));
     }
 }

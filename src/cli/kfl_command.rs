@@ -43,9 +43,12 @@ pub fn run(args: &KflArgs) -> Result<Exit, Failure> {
     match &args.what {
         What::Check { query } => {
             let compiled = compile(query)?;
-            println!("valid ({:?})", compiled.dialect());
+            super::print(format_args!("valid ({:?})", compiled.dialect()));
             for warning in compiled.warnings() {
-                println!("{}", Style::stdout().yellow(&format!("warning: {warning}")));
+                super::print(format_args!(
+                    "{}",
+                    Style::stdout().yellow(&format!("warning: {warning}"))
+                ));
             }
             Ok(Exit::Done)
         }

@@ -126,16 +126,13 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Version => {
-            println!("tapedeck {}", env!("CARGO_PKG_VERSION"));
+            print(format_args!("tapedeck {}", env!("CARGO_PKG_VERSION")));
             return Ok(Exit::Done);
         }
         Command::Completion { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Cli::command(),
-                "tapedeck",
-                &mut std::io::stdout(),
-            );
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "tapedeck", &mut text);
+            print(String::from_utf8_lossy(&text).trim_end());
             return Ok(Exit::Done);
         }
         _ => {}
@@ -164,6 +161,25 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args, &cli.global, config),
         Command::Version | Command::Completion { .. } => Ok(Exit::Done),
     }
+}
+
+/// Prints a line on stdout.
+///
+/// The program ends here when that fails: quietly when whoever read it has gone away.
+pub fn print(line: impl std::fmt::Display) {
+    use std::io::Write;
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("{}", Style::stderr().red(&no_output(&error)));
+        std::process::exit(1);
+    }
+}
+
+/// The sentence for output that could not be written.
+pub fn no_output(error: &std::io::Error) -> String {
+    format!("the output cannot be written: {error}")
 }
 
 fn start_log(debug: bool, level: &str) {

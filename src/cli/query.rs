@@ -1,8 +1,8 @@
 //! `tapedeck query`: the items of a recorded source on stdout.
 
-use std::io::{BufWriter, Stdout, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::{BufWriter, ErrorKind, Stdout, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 
@@ -97,9 +97,17 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     for warning in counters.now().warnings {
         eprintln!("{}", Style::stderr().yellow(&warning));
     }
-    if let Err(error) = result
-        && !outcome.closed.load(Ordering::Relaxed)
-    {
+    let failed = outcome
+        .failed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    match failed.as_ref() {
+        // Whoever read the items has seen enough.
+        Some(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Done),
+        Some(error) => return Err(Failure::failed(super::no_output(error))),
+        None => {}
+    }
+    if let Err(error) = result {
         return Err(Failure::failed(error.to_string()));
     }
     let gaps = !counters.now().warnings.is_empty();
@@ -109,8 +117,8 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
 /// What the printer met, for the exit code.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Whoever read stdout has gone away.
-    closed: AtomicBool,
+    /// Why stdout takes nothing more.
+    failed: Mutex<Option<std::io::Error>>,
     printed: AtomicU64,
 }
 
@@ -125,6 +133,16 @@ struct Printer {
 }
 
 impl Printer {
+    fn give_up(&mut self, error: std::io::Error) {
+        self.left = 0;
+        let mut failed = self
+            .outcome
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert(error);
+    }
+
     fn print(&mut self, item: &Item) -> std::io::Result<()> {
         let first = self.outcome.printed.fetch_add(1, Ordering::Relaxed) == 0;
         match self.format {
@@ -233,9 +251,8 @@ impl Consumer for Printer {
                 continue;
             }
             self.left -= 1;
-            if self.print(item).is_err() {
-                self.outcome.closed.store(true, Ordering::Relaxed);
-                self.left = 0;
+            if let Err(error) = self.print(item) {
+                self.give_up(error);
             }
         }
         if self.left == 0 {
@@ -244,8 +261,9 @@ impl Consumer for Printer {
     }
 
     fn on_end(&mut self) {
-        // A closed pipe ends quietly.
-        let _ = self.out.flush();
+        if let Err(error) = self.out.flush() {
+            self.give_up(error);
+        }
     }
 }
 

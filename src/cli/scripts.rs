@@ -45,7 +45,10 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
         None
     };
     if args.json {
-        println!("{}", serde_json::json!({"scripts": scripts, "jobs": jobs}));
+        super::print(format_args!(
+            "{}",
+            serde_json::json!({"scripts": scripts, "jobs": jobs})
+        ));
         return Ok(Exit::Done);
     }
     let style = Style::stdout();
@@ -60,7 +63,7 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
         } else {
             style.red(state)
         };
-        println!(
+        super::print(format_args!(
             "{:>3} {painted:<12} {:<32} {} items, {} dropped  {}",
             script["index"],
             script["title"].as_str().unwrap_or_default(),
@@ -72,7 +75,7 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
                     .or(script["path"].as_str())
                     .unwrap_or_default()
             ),
-        );
+        ));
     }
     for job in jobs
         .as_ref()
@@ -80,13 +83,13 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
         .into_iter()
         .flatten()
     {
-        println!(
+        super::print(format_args!(
             "job {:<32} {:<20} runs {} next {}",
             job["tag"].as_str().unwrap_or_default(),
             job["cron"].as_str().unwrap_or_default(),
             job["runs"],
             job["next"].as_str().unwrap_or("-"),
-        );
+        ));
     }
     Ok(Exit::Done)
 }

@@ -64,10 +64,10 @@ pub fn run(args: &StoreArgs, config: &Config) -> Result<Exit, Failure> {
                 Failure::usage(format!("{role} is no role; use {}", names.join(", ")))
             })?;
             let policy = policy::policy(role, bucket, prefix, kms_key.as_deref());
-            println!(
+            super::print(format_args!(
                 "{}",
                 serde_json::to_string_pretty(&policy).unwrap_or_default()
-            );
+            ));
             Ok(Exit::Done)
         }
     }
@@ -82,9 +82,9 @@ fn check(
 ) -> Result<Exit, Failure> {
     let Some((bucket, prefix)) = s3_parts(url) else {
         let store = store::open(url, &recording::open_options(config))?;
-        println!("{}", store.name());
+        super::print(format_args!("{}", store.name()));
         for (name, value) in store.facts() {
-            println!("  {name:18} {value}");
+            super::print(format_args!("  {name:18} {value}"));
         }
         return Ok(Exit::Done);
     };
@@ -115,15 +115,15 @@ fn check(
                 })
             })
             .collect();
-        println!(
+        super::print(format_args!(
             "{}",
             serde_json::json!({
                 "store": report.name, "identity": report.identity, "facts": report.facts,
                 "rights": rights, "problems": report.problems,
             })
-        );
+        ));
     } else {
-        print!("{report}");
+        super::print(report.to_string().trim_end());
     }
     Ok(if report.can_record() || report.can_read() {
         Exit::Done

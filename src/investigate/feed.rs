@@ -18,6 +18,7 @@ use super::group::Group;
 use super::plan::{Kind, Plan, Planned, Section, Stored};
 use crate::capture::CaptureError;
 use crate::capture::file::is_seekable;
+use crate::record::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::store::{Digest, StoreError};
 
 /// Objects on their way ahead of the one that is read.
@@ -25,9 +26,6 @@ const AHEAD_OBJECTS: usize = 6;
 
 /// Their bytes; an object that is larger goes alone, straight through.
 const AHEAD_BYTES: u64 = 256 << 20;
-
-/// Longest manifest; thousands of parts stay below.
-const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 
 /// A savefile to read.
 pub(super) struct Input {
@@ -374,22 +372,6 @@ fn opener_of(download: Download) -> archive::Opener {
     })
 }
 
-/// A manifest, as far as reading needs it.
-#[derive(serde::Deserialize)]
-struct Sealed {
-    #[serde(default)]
-    parts: Vec<SealedPart>,
-}
-
-#[derive(serde::Deserialize)]
-struct SealedPart {
-    role: String,
-    key: String,
-    sha256: String,
-    #[serde(default)]
-    version: Option<String>,
-}
-
 /// The parts with packets that a manifest names.
 fn targets(stored: &Stored, manifest: &str, version: Option<&str>) -> Result<Vec<Target>, String> {
     let mut text = Vec::new();
@@ -400,8 +382,7 @@ fn targets(stored: &Stored, manifest: &str, version: Option<&str>) -> Result<Vec
         .take(MAX_MANIFEST_BYTES)
         .read_to_end(&mut text)
         .map_err(|error| error.to_string())?;
-    let sealed: Sealed =
-        serde_json::from_slice(&text).map_err(|error| format!("it is no manifest: {error}"))?;
+    let sealed = Manifest::parse(&text).map_err(|error| error.to_string())?;
     // Keys in a manifest count from where the recorder wrote, which may be below a prefix.
     let above = manifest
         .find(REELS)

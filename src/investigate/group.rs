@@ -30,6 +30,8 @@ pub(super) struct Group {
     pub(super) key: String,
     /// Node and run; `None` when the place does not say.
     pub(super) origin: Option<Arc<Origin>>,
+    /// Recording whose reels these are.
+    pub(super) record: Option<Arc<str>>,
     histories: Histories,
     names: OnceLock<Option<Arc<Names>>>,
 }
@@ -45,10 +47,11 @@ pub(super) struct Histories {
 
 impl Group {
     /// A group whose names are loaded when it is first read.
-    pub(super) fn new(key: String, origin: Option<Arc<Origin>>, histories: Histories) -> Group {
+    pub(super) fn new(key: String, place: Option<&Place>, histories: Histories) -> Group {
         Group {
             key,
-            origin,
+            origin: place.map(Place::origin),
+            record: place.and_then(|place| place.recording.as_deref().map(Arc::from)),
             histories,
             names: OnceLock::new(),
         }
@@ -59,6 +62,7 @@ impl Group {
         Group {
             key,
             origin,
+            record: None,
             histories: Histories::default(),
             names: OnceLock::from(names.map(Arc::new)),
         }
@@ -147,6 +151,8 @@ pub(super) struct Place {
     pub(super) ip: String,
     /// Unix second at which the run began.
     pub(super) run: Option<u64>,
+    /// Recording, for reels.
+    pub(super) recording: Option<String>,
 }
 
 impl Place {
@@ -174,6 +180,7 @@ impl Place {
             node: node.to_owned(),
             ip: ip.to_owned(),
             run,
+            recording: None,
         })
     }
 
@@ -187,12 +194,14 @@ impl Place {
         };
         let node = column("node")?;
         let run = reel_run(file)?;
-        let of = [column("cluster").unwrap_or_default(), column("recording")?];
+        let cluster = column("cluster").unwrap_or_default();
+        let recording = column("recording")?;
         Some(Place {
-            key: format!("{}/{node}/{}/{run}", of[0], of[1]),
+            key: format!("{cluster}/{node}/{recording}/{run}"),
             node,
             ip: String::new(),
             run: Some(run),
+            recording: Some(recording),
         })
     }
 

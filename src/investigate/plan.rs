@@ -398,10 +398,9 @@ impl Groups {
             Some(_) => Vec::new(),
             None => self.borrowed(run),
         };
-        let origin = place.as_ref().map(Place::origin);
         let group = Arc::new(Group::new(
             name.clone(),
-            origin,
+            place.as_ref(),
             Histories { own, borrowed },
         ));
         self.found.insert(name, group.clone());

@@ -17,6 +17,7 @@ use super::{Options, SourceNames};
 use crate::capture::file::FileSource;
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::item::Origin;
+use crate::resolve::History;
 use crate::time::Timestamp;
 
 /// A file may begin this long before the last packet of the one in front and still go on from it:
@@ -154,7 +155,25 @@ impl Inputs {
         self.note_latest(batch);
         self.ended = next.filled == Filled::End;
         self.current = Some(next.file);
+        self.learn();
         Filled::More
+    }
+
+    /// Takes over the names that the current file has held so far.
+    fn learn(&mut self) {
+        let Some(named) = self.current.as_mut().and_then(FileSource::new_names) else {
+            return;
+        };
+        let mut learned = History::new();
+        for (ip, name) in named {
+            learned.learn(*ip, name);
+        }
+        let names = self
+            .group
+            .as_ref()
+            .and_then(|group| group.names(&self.told));
+        let names = names.unwrap_or_default().with_capture(Arc::new(learned));
+        self.names.set(Some(Arc::new(names)));
     }
 
     fn note_latest(&mut self, batch: &RawBatch) {
@@ -196,6 +215,7 @@ impl Source for Inputs {
                 }
             }
             self.note_latest(batch);
+            self.learn();
             return Ok(Filled::More);
         }
         let Some(next) = self.open_next()? else {
@@ -227,6 +247,10 @@ impl Source for Inputs {
 
     fn origin(&self) -> Option<Arc<Origin>> {
         self.group.as_ref()?.origin.clone()
+    }
+
+    fn record(&self) -> Option<Arc<str>> {
+        self.group.as_ref()?.record.clone()
     }
 
     fn interface_name(&self, interface: u32) -> Option<String> {

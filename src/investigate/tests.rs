@@ -14,6 +14,7 @@ use super::*;
 use crate::capture::{Filled, RawBatch};
 use crate::packet::savefile::pcap;
 use crate::packet::{Endpoint, LinkType};
+use crate::record::manifest;
 use crate::store::conformance::put;
 use crate::store::memory::MemoryStore;
 use crate::store::{Body, Entry, PutOptions, Receipt, Store, hex};
@@ -324,12 +325,19 @@ fn reel(store: &dyn Store, sequence: u32, seconds: &[i64]) -> String {
     let hash = hex(&Sha256::digest(&packets).into());
     let key = format!("{STEM}-{sequence:06}-{}.pcapng.zst", &hash[..16]);
     put(store, &key, &packets).unwrap();
-    let manifest = format!(
-        r#"{{"format":1,"kind":"reel","node":"n","parts":[{{"role":"packets","key":"{key}","size":{},"sha256":"{hash}"}}]}}"#,
-        packets.len()
-    );
+    let mut sealed = manifest::sample();
+    sealed.parts.push(manifest::Part {
+        role: "packets".into(),
+        key: key.clone(),
+        size: packets.len() as u64,
+        sha256: hash,
+        content_type: "application/zstd".into(),
+        version: None,
+        lock: manifest::LockNote::default(),
+        frames: Vec::new(),
+    });
     let name = format!("{STEM}-{sequence:06}-0123456789abcdef.manifest.json");
-    put(store, &name, manifest.as_bytes()).unwrap();
+    put(store, &name, &sealed.to_bytes()).unwrap();
     key
 }
 
@@ -351,12 +359,7 @@ fn reels_are_held_against_their_manifests() {
     let forged = reel(&store, 2, &[N + 2]);
     let missing = reel(&store, 3, &[N + 3]);
     let heartbeat = format!("{STEM}-000004-0123456789abcdef.manifest.json");
-    put(
-        &store,
-        &heartbeat,
-        br#"{"format":1,"kind":"heartbeat","parts":[]}"#,
-    )
-    .unwrap();
+    put(&store, &heartbeat, &manifest::sample().to_bytes()).unwrap();
     fs::remove_file(folder.path().join(&missing)).unwrap();
     fs::remove_file(folder.path().join(&forged)).unwrap();
     write(
@@ -388,6 +391,38 @@ fn reels_are_held_against_their_manifests() {
             "{warnings:?}"
         );
     }
+}
+
+#[test]
+fn reels_bring_their_recording_and_the_names_in_them() {
+    use crate::packet::savefile::pcapng::write as pcapng;
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = Vec::new();
+    pcapng::section(&mut file, &pcapng::Section::default());
+    let interface = pcapng::Interface {
+        linktype: LinkType::RAW,
+        snaplen: 0,
+        name: "eth0",
+        description: "",
+        filter: "",
+    };
+    pcapng::interface(&mut file, &interface);
+    let ip = |last| std::net::IpAddr::from([10, 0, 0, last]);
+    pcapng::names(&mut file, [(ip(1), "cart.shop"), (ip(2), "db.shop")]);
+    pcapng::packet(&mut file, 0, Timestamp::from_secs(N, 0), 1, &[0x45]);
+    let key = format!("{STEM}-000001-0123456789abcdef.pcapng");
+    write(folder.path(), &key, &file);
+    write(folder.path(), "z/plain.pcap", &capture(&[N + 9]));
+    let mut opened = opened(folder.path());
+    let mut batch = RawBatch::default();
+    opened.source.fill(&mut batch).unwrap();
+    assert_eq!(opened.source.record().as_deref(), Some("r"));
+    let mut again = self::opened(folder.path());
+    assert_eq!(
+        story(&mut *again.source, &again.names),
+        ["n/: 0 cart.shop. capture", "---", "/: 9"]
+    );
+    assert_eq!(again.source.record(), None);
 }
 
 /// A store that gives the bodies of some keys only when it is told to.

@@ -196,12 +196,13 @@ impl Ingest {
     fn send(&mut self, batch: Batch, opened: Vec<StreamInfo>) -> bool {
         let origin = self.source.origin().unwrap_or_else(|| self.origin.clone());
         let names = self.names.as_ref().and_then(|names| names(&origin));
+        let record = self.source.record().unwrap_or_else(|| Arc::from(""));
         let step = Arc::new(Step {
             batch: Arc::new(batch),
             opened,
             origin,
             names,
-            record: Arc::from(""),
+            record,
             progress: self.source.progress(),
         });
         self.to_workers

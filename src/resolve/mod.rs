@@ -44,11 +44,12 @@ pub enum ResolveError {
 }
 
 /// The histories that one capture's addresses are looked up in: its node's own, then those
-/// borrowed from other nodes, in the order in which they were added.
+/// borrowed from other nodes, in the order in which they were added, then what the capture itself says.
 #[derive(Debug, Default, Clone)]
 pub struct Names {
     own: Option<Arc<History>>,
     borrowed: Vec<Arc<History>>,
+    capture: Option<Arc<History>>,
 }
 
 impl Names {
@@ -56,13 +57,23 @@ impl Names {
     pub fn of(own: Arc<History>) -> Names {
         Names {
             own: Some(own),
-            borrowed: Vec::new(),
+            ..Names::default()
         }
     }
 
     /// Adds the history of another node, for addresses that are found in none before it.
     pub fn borrow(&mut self, other: Arc<History>) {
         self.borrowed.push(other);
+    }
+
+    /// The same names, and those that the capture itself holds for addresses that are found nowhere
+    /// else.
+    #[must_use]
+    pub fn with_capture(&self, learned: Arc<History>) -> Names {
+        Names {
+            capture: Some(learned),
+            ..self.clone()
+        }
     }
 
     /// The name of an endpoint at a moment: first that of the address with its port, then that of
@@ -79,15 +90,18 @@ impl Names {
 
     fn find(&self, look: impl Fn(&History) -> Option<Named>) -> Option<Named> {
         let own = self.own.as_deref().and_then(&look);
-        own.or_else(|| {
-            let mut named = self.borrowed.iter().find_map(|history| look(history))?;
-            named.mechanism = match named.mechanism {
-                history::IP_AND_PORT => "ip-and-port-borrowed",
-                history::IP => "ip-borrowed",
-                other => other,
-            };
-            Some(named)
-        })
+        own.or_else(|| self.find_borrowed(&look))
+            .or_else(|| self.capture.as_deref().and_then(&look))
+    }
+
+    fn find_borrowed(&self, look: impl Fn(&History) -> Option<Named>) -> Option<Named> {
+        let mut named = self.borrowed.iter().find_map(|history| look(history))?;
+        named.mechanism = match named.mechanism {
+            history::IP_AND_PORT => "ip-and-port-borrowed",
+            history::IP => "ip-borrowed",
+            other => other,
+        };
+        Some(named)
     }
 }
 

@@ -281,6 +281,27 @@ fn a_history_keeps_so_many_changes_and_no_more() {
 }
 
 #[test]
+fn what_the_capture_says_counts_where_no_history_knows_better() {
+    let text = r#"{"1700000000":{"10.0.0.1":{"FullAddress":"cart.shop","Namespace":"shop"}}}"#;
+    let mut learned = History::new();
+    learned.learn([10, 0, 0, 1].into(), "other.shop");
+    learned.learn([10, 0, 0, 2].into(), "db.shop");
+    let mut names = Names::of(Arc::new(history("{}")));
+    names.borrow(Arc::new(history(text)));
+    let names = names.with_capture(Arc::new(learned));
+    let of = |last| {
+        let named = names.lookup_ip([10, 0, 0, last].into(), at(5))?;
+        Some(format!(
+            "{}/{} {}",
+            named.namespace, named.name, named.mechanism
+        ))
+    };
+    assert_eq!(of(1).as_deref(), Some("shop/cart ip-borrowed"));
+    assert_eq!(of(2).as_deref(), Some("/db.shop capture"));
+    assert_eq!(of(3), None);
+}
+
+#[test]
 fn a_disordered_file_costs_little() {
     let mut history = History::new();
     let address = Address::parse("10.0.0.1").unwrap();

@@ -559,7 +559,8 @@ impl Printed {
             if line.error {
                 eprintln!("{}", super::super::Style::stderr().red(&line.text));
             } else {
-                println!("{}", line.text);
+                // Whoever read the console may go away; the recording goes on.
+                let _ = writeln!(std::io::stdout(), "{}", line.text);
             }
         }
         self.print_warnings(facts);

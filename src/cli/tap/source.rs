@@ -40,13 +40,13 @@ pub fn list_interfaces() -> Result<Exit, Failure> {
             .map(ToString::to_string)
             .collect();
         let state = if interface.up { "up" } else { "down" };
-        println!(
+        super::super::print(format_args!(
             "{}.{} [{state}] {} {}",
             index + 1,
             interface.name,
             interface.description,
             addresses.join(" ")
-        );
+        ));
     }
     Ok(Exit::Done)
 }
