@@ -4,6 +4,7 @@ mod bucket;
 mod captures;
 mod ceph;
 mod loopback;
+mod pipeline;
 mod recording;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
