@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::source::{self, S3Args};
-use super::tap::live::{Session, Setup, script_env, script_sources};
+use super::tap::live::{script_env, script_sources};
+use super::tap::session::{Session, Setup};
 use crate::capture::own::OwnSockets;
 use crate::pipeline::Stop;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::tap::live::{Session, Setup};
+use super::tap::session::{Session, Setup};
 use super::tap::{self};
 use crate::capture::Source;
 use crate::capture::file::FileSource;

@@ -1,8 +1,12 @@
 //! `tapedeck tap`: capture and record, or look at what was recorded.
 
+mod facts;
+mod follow;
 pub mod live;
 mod offline;
+mod primed;
 pub mod recording;
+pub mod session;
 mod source;
 mod stores;
 mod view;

@@ -1,0 +1,168 @@
+//! What the dashboard may ask of a live run.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::super::config::Config;
+use super::follow::say;
+use super::live::script_env;
+use super::watch::Locks;
+use crate::packet::StreamName;
+use crate::pipeline::Desk;
+use crate::pipeline::host::{SpoolStreams, StreamReader, StreamRef};
+use crate::record::Outbox;
+use crate::script::console::Console;
+use crate::script::supervisor::{ScriptState, Scripts};
+use crate::server::Run;
+
+/// What the dashboard and the end of the run want to know.
+pub struct Facts {
+    pub(super) what: String,
+    pub(super) live: bool,
+    pub(super) run: u64,
+    pub(super) desk: Arc<Desk>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) scripts: Arc<Scripts>,
+    pub(super) console: Arc<Console>,
+    pub(super) streams: Arc<SpoolStreams>,
+    pub(super) recorder_choice: String,
+    pub(super) locks: Locks,
+}
+
+impl Facts {
+    /// A sentence for each script that does not run.
+    pub fn failed_scripts(&self) -> Vec<String> {
+        let states = self
+            .scripts
+            .status()
+            .into_iter()
+            .filter_map(|script| match script.state {
+                ScriptState::Broken(why)
+                | ScriptState::Quarantined(why)
+                | ScriptState::Restarting(why) => Some(format!("{}: {why}", script.path.display())),
+                ScriptState::Loading | ScriptState::Running => None,
+            });
+        states.collect()
+    }
+
+    pub(super) fn follow_config(&self, config: &Config) {
+        if let Err(sentence) = self
+            .desk
+            .configure(config.env_text("RECORDING_KFL").as_deref())
+        {
+            say(&format!("{sentence}; the last good query stays in force"));
+        }
+        self.scripts.set_env(script_env(config));
+    }
+
+    /// One recorder at a time (`scripting.recorder`).
+    pub(super) fn choose_recorder(&self) {
+        let foreign = self.scripts.foreign_recorder();
+        self.desk.leave_to(
+            if self.recorder_choice.is_empty() || self.recorder_choice == "script" {
+                foreign
+            } else {
+                None
+            },
+        );
+        let present: Vec<PathBuf> = self
+            .scripts
+            .status()
+            .into_iter()
+            .map(|script| script.path)
+            .collect();
+        self.desk.keep_scripts(&|path| present.contains(path));
+    }
+}
+
+impl Run for Facts {
+    fn status(&self) -> Json {
+        let outbox = self.outbox.status();
+        json!({
+            "live": self.live,
+            "source": self.what,
+            "recordings": self.desk.status_json(),
+            "outbox": {
+                "waiting": outbox.waiting,
+                "waitingBytes": outbox.waiting_bytes,
+                "uploaded": outbox.uploaded,
+                "uploadedBytes": outbox.uploaded_bytes,
+                "dropped": outbox.dropped,
+                "lastError": outbox.last_error,
+            },
+            "locks": self.locks.json(),
+            "remarks": [],
+        })
+    }
+
+    fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {
+        let wanted = StreamRef {
+            run: self.run,
+            stream,
+        };
+        match self.streams.write_pcap(&[wanted], out)? {
+            0 => Err(format!(
+                "{stream} is no longer in the spool; look for it in the archive"
+            )),
+            packets => Ok(packets),
+        }
+    }
+
+    fn scripts(&self) -> Json {
+        serde_json::to_value(self.scripts.status()).unwrap_or_default()
+    }
+
+    fn console(&self, after: u64) -> Json {
+        let titles: HashMap<u32, (String, String)> = self
+            .scripts
+            .status()
+            .into_iter()
+            .map(|script| {
+                let file = script
+                    .path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                (script.index, (script.title, file))
+            })
+            .collect();
+        let lines: Vec<Json> = self
+            .console
+            .recent()
+            .into_iter()
+            .filter(|line| line.number >= after)
+            .map(|line| {
+                let (title, file) = titles.get(&line.script).cloned().unwrap_or_default();
+                json!({"n": line.number + 1, "at": line.at.to_string(), "error": line.error, "text": line.text, "title": title, "file": file})
+            })
+            .collect();
+        json!({"lines": lines})
+    }
+
+    fn jobs(&self) -> Json {
+        self.scripts
+            .jobs()
+            .into_iter()
+            .map(|job| {
+                json!({
+                    "script": job.script, "tag": job.tag, "cron": job.cron, "limit": job.limit, "runs": job.runs,
+                    "last": job.last.map(|at| at.to_string()), "next": job.next.map(|at| at.to_string()),
+                    "running": job.running,
+                })
+            })
+            .collect()
+    }
+
+    fn run_job(&self, tag: &str) -> Result<(), String> {
+        self.scripts.run_job(tag)
+    }
+
+    fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
+        self.scripts.ask_queried(record, query)
+    }
+}

@@ -1,0 +1,96 @@
+//! What a run follows while it goes on: the configuration file, the script console.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::super::config::{Config, Surroundings};
+use super::super::{Global, style::Style};
+use super::facts::Facts;
+
+/// Says a sentence that people should see.
+pub(super) fn say(sentence: &str) {
+    eprintln!("{}", Style::stderr().yellow(sentence));
+}
+
+/// What was printed of console and warnings.
+pub(super) struct Printed {
+    console: bool,
+    next: u64,
+}
+
+impl Printed {
+    pub(super) fn new(console: bool) -> Printed {
+        Printed { console, next: 0 }
+    }
+
+    pub(super) fn print(&mut self, facts: &Facts) {
+        let from = self.next;
+        let recent = facts.console.recent().into_iter();
+        for line in recent.filter(|line| line.number >= from) {
+            self.next = line.number + 1;
+            if !self.console {
+                continue;
+            }
+            if line.error {
+                eprintln!("{}", Style::stderr().red(&line.text));
+            } else {
+                // Whoever read the console may go away; the recording goes on.
+                let _ = writeln!(std::io::stdout(), "{}", line.text);
+            }
+        }
+        self.print_warnings(facts);
+    }
+
+    fn print_warnings(&self, facts: &Facts) {
+        for sentence in facts
+            .desk
+            .warnings()
+            .into_iter()
+            .chain(facts.outbox.warnings())
+        {
+            say(&sentence);
+        }
+    }
+}
+
+/// The configuration file, followed by its content.
+pub(super) struct Followed {
+    path: Option<PathBuf>,
+    text: String,
+    global: Global,
+}
+
+impl Followed {
+    pub(super) fn new(config: &Config, global: &Global) -> Followed {
+        let text = config.file.as_deref().map(read).unwrap_or_default();
+        Followed {
+            path: config.file.clone(),
+            text,
+            global: global.clone(),
+        }
+    }
+
+    /// The configuration, when the file changed since the last look.
+    pub(super) fn changed(&mut self) -> Option<Config> {
+        let text = read(self.path.as_deref()?);
+        // Editors empty a file for a moment while they save it.
+        if text == self.text || text.is_empty() {
+            return None;
+        }
+        self.text = text;
+        match Config::load(&self.global, &Surroundings::of_process()) {
+            Ok(config) => {
+                config.warnings.iter().for_each(|warning| say(warning));
+                Some(config)
+            }
+            Err(failure) => {
+                say(&format!("{}; the settings in force stay", failure.message));
+                None
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,385 @@
+//! The parts of a recording run, put together: spool, recorder, outbox, scripts, rows.
+
+use std::net::{IpAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::super::Global;
+use super::super::config::Config;
+use super::super::exit::{Exit, Failure};
+use super::facts::Facts;
+use super::follow::{Followed, Printed, say};
+use super::live::PACE;
+use super::primed::Primed;
+use super::stores::Stores;
+use super::watch::Watch;
+use super::{recording, view};
+use crate::capture::Source;
+use crate::capture::own::OwnSockets;
+use crate::item::Origin;
+use crate::pipeline::host::{LiveHost, LiveOptions, NodeName, S3Target, SpoolStreams};
+use crate::pipeline::{
+    self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
+};
+use crate::record::manifest::Covered;
+use crate::record::{self, Outbox, Recorder, outbox};
+use crate::script::console::Console;
+use crate::script::supervisor::{self, Scripts};
+use crate::spool;
+use crate::time::{Clock, SetClock, SystemClock};
+
+/// Time that the last uploads get after Ctrl+C; what is left then goes out at the next start.
+const LAST_UPLOADS: Duration = Duration::from_secs(60);
+
+/// Shares of `tap.storageLimit`, in hundredths: spool, pinned packets, open reels, outbox, scripts.
+const SHARES: [u64; 5] = [50, 10, 15, 20, 5];
+
+/// What a run is made of, beside the configuration.
+pub struct Setup {
+    /// The packets.
+    pub source: Box<dyn Source>,
+    /// Names by origin, where the source brings them.
+    pub names: Option<pipeline::NamesOf>,
+    /// Whether the source is live; else packet time rules and nothing is dropped.
+    pub is_live: bool,
+    /// What people call the source.
+    pub what: String,
+    /// Folder for spool, open reels, outbox and script data.
+    pub data: PathBuf,
+    /// Folders and files of scripts.
+    pub scripts: Vec<PathBuf>,
+    /// What they see as `env`.
+    pub env: Map<String, Json>,
+    /// Where connections of the run are announced, so that they are not captured.
+    pub own: OwnSockets,
+    /// Asks the run to end.
+    pub stop: Stop,
+}
+
+/// The running parts of a recording run.
+pub struct Session {
+    /// Rows for the dashboard.
+    pub rows: Arc<pipeline::Rows>,
+    /// Counters of the run.
+    pub counters: Arc<Counters>,
+    /// What the dashboard may ask.
+    pub facts: Arc<Facts>,
+    running: pipeline::Running,
+    host: Arc<LiveHost>,
+    printed: Printed,
+    watch: Watch,
+}
+
+impl Session {
+    /// Opens spool, recorder, outbox and scripts around the source, and starts the run.
+    pub fn start(config: &Config, mut setup: Setup) -> Result<Session, Failure> {
+        private_dir(&setup.data)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let counters = Arc::new(Counters::default());
+        let stores = Stores::new(recording::open_options(config), setup.own.clone());
+        let wanted = u64::try_from(clock.now().secs()).unwrap_or_default();
+        let run = spool::unused_run(&setup.data.join("spool"), wanted);
+        let node = node_name(config, run);
+        let (writer, reader) = open_spool(config, &setup.data, run)?;
+        let outbox = open_outbox(config, &setup.data, &stores, &clock)?;
+        let recorder = open_recorder(config, &setup.data, &node, &reader, &outbox, &counters)?;
+        let desk = Arc::new(Desk::new(
+            recorder,
+            recording::template(config, &setup.data)?,
+            super::super::schema(),
+            Box::new(|said| eprintln!("{said}")),
+        ));
+
+        let primed = Primed::new(setup.source, setup.is_live);
+        let packet_clock = Arc::new(SetClock::at(primed.begins().unwrap_or_default()));
+        let script_clock: Arc<dyn Clock> = match setup.is_live {
+            true => clock.clone(),
+            false => packet_clock.clone(),
+        };
+        let console = Arc::new(Console::new(&node.name));
+        let streams = Arc::new(SpoolStreams(reader.clone()));
+        let host = Arc::new(
+            LiveHost::start(LiveOptions {
+                data: setup.data.join("scripts"),
+                share: share(config, 4),
+                node: node.clone(),
+                allow_clear: config.bool("scripting.allowClear"),
+                console: console.clone(),
+                clock: script_clock.clone(),
+                reader: streams.clone(),
+                stores: Arc::new({
+                    let stores = stores.clone();
+                    move |target: &S3Target| stores.of_script(target)
+                }),
+                recordings: desk.clone(),
+                history: Arc::new(|| json!({})),
+            })
+            .map_err(Failure::failed)?,
+        );
+        // The host has pinned what links of earlier runs point at.
+        reader.drop_unpinned();
+        let mut options = script_options(config, setup.is_live, &node, console.clone())?;
+        options.sources = std::mem::take(&mut setup.scripts);
+        options.env = std::mem::take(&mut setup.env);
+        let scripts = Scripts::start(options, host.clone(), script_clock)
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        let scripts = Arc::new(scripts);
+        let watch = Watch::new(stores);
+        let facts = Arc::new(Facts {
+            what: setup.what,
+            live: setup.is_live,
+            run,
+            desk: desk.clone(),
+            outbox,
+            scripts: scripts.clone(),
+            console,
+            streams,
+            recorder_choice: config.text("scripting.recorder").to_owned(),
+            locks: watch.locks(),
+        });
+        facts.choose_recorder();
+        desk.configure(config.env_text("RECORDING_KFL").as_deref())
+            .map_err(Failure::usage)?;
+
+        let rows = Arc::new(view::rows(config));
+        let consumers: Vec<Box<dyn Consumer>> = vec![
+            Box::new(DeskConsumer(desk)),
+            Box::new(ScriptsConsumer {
+                scripts,
+                clock: packet_clock,
+            }),
+            Box::new(RowsConsumer(rows.clone())),
+        ];
+        let options = pipeline::Options {
+            workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
+            protocols: super::super::protocols(config),
+            limits: super::super::limits(config),
+            origin: Arc::new(Origin {
+                worker: format!("{}:8897", node.ip),
+                node_name: node.name,
+                node_ip: node.ip,
+            }),
+            names: setup.names,
+            spool: Some(writer),
+            live: setup.is_live,
+            clock,
+            stop: setup.stop,
+            counters: counters.clone(),
+            consumers,
+        };
+        let running = pipeline::start(Box::new(primed), options);
+        Ok(Session {
+            rows,
+            counters,
+            facts,
+            running,
+            host,
+            printed: Printed::new(config.bool("scripting.console")),
+            watch,
+        })
+    }
+
+    /// Follows configuration and console until the run is to end.
+    pub fn follow(&mut self, config: &Config, global: &Global, stop: &Stop) {
+        let mut file = Followed::new(config, global);
+        while !stop.is_asked() && !self.running.is_finished() {
+            std::thread::sleep(PACE);
+            self.printed.print(&self.facts);
+            let items = self.counters.now().items.values().sum();
+            let recordings = self.facts.desk.status();
+            for sentence in self.watch.look(&recordings, items, SystemClock.now()) {
+                say(&sentence);
+            }
+            if let Some(changed) = file.changed() {
+                self.facts.follow_config(&changed);
+            }
+            self.facts.choose_recorder();
+        }
+    }
+
+    /// Waits until the source has ended or the run is to end.
+    pub fn wait(&mut self, stop: &Stop) {
+        while !stop.is_asked() && !self.running.is_finished() {
+            std::thread::sleep(PACE);
+            self.printed.print(&self.facts);
+        }
+    }
+
+    /// Waits for the end of the run, seals, uploads, and says what came of it.
+    pub fn finish(mut self, run_jobs_at_end: bool) -> Result<Exit, Failure> {
+        let facts = self.facts;
+        let result = self.running.join();
+        facts.scripts.finish(run_jobs_at_end);
+        drop(self.host);
+        facts.desk.finish();
+        self.printed.print(&facts);
+        if facts.outbox.status().waiting > 0 {
+            eprintln!("Uploading what is sealed; a second Ctrl+C leaves it for the next start");
+        }
+        let status = facts.outbox.drain(LAST_UPLOADS);
+        facts.outbox.stop();
+        let counts = self.counters.now();
+        let items: u64 = counts.items.values().sum();
+        let dropped = counts.kernel_dropped + counts.interface_dropped;
+        eprintln!(
+            "{} packets captured, {} dropped by the kernel, {} by the interface, {} left out as own; {items} items in {} streams; {} reels uploaded, {} waiting",
+            counts.packets,
+            counts.kernel_dropped,
+            counts.interface_dropped,
+            counts.own,
+            counts.streams,
+            status.uploaded,
+            status.waiting,
+        );
+        if let Some(error) = &status.last_error {
+            say(&format!(
+                "{} reels wait in the outbox for the next start: {error}",
+                status.waiting
+            ));
+        }
+        result.map_err(|error| Failure::failed(error.to_string()))?;
+        Ok(if dropped > 0 || status.dropped > 0 {
+            Exit::Gaps
+        } else {
+            Exit::Done
+        })
+    }
+}
+
+/// A share of `tap.storageLimit`, by its place in [`SHARES`].
+fn share(config: &Config, place: usize) -> u64 {
+    config.bytes("tap.storageLimit") / 100 * SHARES.get(place).copied().unwrap_or_default()
+}
+
+fn open_spool(
+    config: &Config,
+    data: &Path,
+    run: u64,
+) -> Result<(spool::Writer, spool::Reader), Failure> {
+    /// Segments that a ring has at least, so that recycling one does not empty it.
+    const SEGMENTS: u64 = 8;
+    let mut options = spool::Options::new(data.join("spool"), run);
+    options.max_bytes = share(config, 0);
+    options.segment_bytes = options
+        .segment_bytes
+        .min(options.max_bytes / SEGMENTS)
+        .max(1 << 20);
+    options.max_pin_bytes = share(config, 1);
+    spool::Writer::open(options).map_err(|error| Failure::failed(error.to_string()))
+}
+
+fn open_outbox(
+    config: &Config,
+    data: &Path,
+    stores: &Arc<Stores>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Outbox>, Failure> {
+    let stores = stores.clone();
+    let resolve = move |destination: &str| stores.open(destination);
+    let options = outbox::Options {
+        dir: data.join("outbox"),
+        max_bytes: share(config, 3),
+    };
+    Outbox::start(options, clock.clone(), Arc::new(resolve))
+        .map_err(|error| Failure::failed(error.to_string()))
+}
+
+fn open_recorder(
+    config: &Config,
+    data: &Path,
+    node: &NodeName,
+    reader: &spool::Reader,
+    outbox: &Arc<Outbox>,
+    counters: &Arc<Counters>,
+) -> Result<Recorder, Failure> {
+    let cluster = config.text("tap.clusterName");
+    let mut options = record::Options::new(data.join("record"), node.run, &node.name, cluster);
+    options.max_open_bytes = share(config, 2);
+    options.heartbeat = config.duration("recording.heartbeat");
+    options.coverage = Some(Arc::new({
+        let counters = counters.clone();
+        move || coverage(&counters)
+    }));
+    options.interfaces = vec![config.text("tap.interface").to_owned()];
+    Recorder::open(
+        options,
+        Some(reader.clone()),
+        Arc::new(SystemClock),
+        outbox.clone(),
+    )
+    .map_err(|error| Failure::failed(error.to_string()))
+}
+
+fn script_options(
+    config: &Config,
+    is_live: bool,
+    node: &NodeName,
+    console: Arc<Console>,
+) -> Result<supervisor::Options, Failure> {
+    let mut options = if is_live {
+        supervisor::Options::live(&node.name, node.run, console)?
+    } else {
+        supervisor::Options::offline(&node.name, node.run, console)?
+    };
+    options.active = config.list("scripting.active");
+    options.watch = is_live && config.bool("scripting.watchScripts");
+    options.limits.memory = config.bytes("scripting.memoryLimit");
+    options.budgets.hook = config.duration("scripting.hookTimeout");
+    Ok(options)
+}
+
+fn coverage(counters: &Counters) -> record::manifest::Coverage {
+    let counts = counters.now();
+    let reasons = [
+        ("kernel_dropped", counts.kernel_dropped),
+        ("interface_dropped", counts.interface_dropped),
+        ("self", counts.own),
+        ("duplicate", counts.duplicates),
+        ("malformed", counts.malformed),
+        ("damaged", counts.damaged),
+    ];
+    let seen = reasons.into_iter().filter(|(_, packets)| *packets > 0);
+    seen.map(|(reason, packets)| (reason.to_owned(), Covered::new(packets, 0, None)))
+        .collect()
+}
+
+fn private_dir(dir: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        Failure::failed(format!(
+            "the data folder {} cannot be made: {error}; name another with --set tap.dataDir=DIR",
+            dir.display()
+        ))
+    })
+}
+
+/// Name and address of this node: the configuration's, else the host's.
+fn node_name(config: &Config, run: u64) -> NodeName {
+    let host = || {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let name = config
+        .text_if_set("tap.nodeName")
+        .map_or_else(host, str::to_owned);
+    NodeName {
+        name,
+        ip: local_ip().to_string(),
+        run,
+    }
+}
+
+/// The address that packets to elsewhere would leave from; nothing is sent.
+fn local_ip() -> IpAddr {
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let socket = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    socket.map_or(loopback, |address| address.ip())
+}
