@@ -3,6 +3,7 @@
 mod bucket;
 mod captures;
 mod ceph;
+mod commands;
 mod loopback;
 mod pipeline;
 mod recording;

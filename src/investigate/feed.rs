@@ -226,7 +226,7 @@ impl Beginning {
         let opened = stored
             .store
             .get(&target.key, target.version.as_deref(), None)
-            .map_err(|error| failed(&name, error))
+            .map_err(|error| failed(stored, &name, error))
             .and_then(|body| {
                 download(self.cache.as_deref(), self.told.clone())
                     .map(|ends| (body, ends))
@@ -276,7 +276,7 @@ impl Beginning {
         let body = stored
             .store
             .get(&target.key, target.version.as_deref(), None)
-            .map_err(|error| failed(&name, error))?;
+            .map_err(|error| failed(stored, &name, error))?;
         let path = stored.root.as_ref().map(|root| root.join(&target.key));
         Ok(Input {
             reader: Box::new(Counted::new(body, &name, self.told.clone(), target.sha256)),
@@ -423,8 +423,12 @@ fn name_of(stored: &Stored, key: &str) -> String {
     }
 }
 
-fn failed(name: &str, error: StoreError) -> CaptureError {
+fn failed(stored: &Stored, name: &str, error: StoreError) -> CaptureError {
     match error {
+        // A bucket's own sentence names the missing permission; a file's would repeat its path.
+        StoreError::Denied(_) if stored.root.is_some() => CaptureError::Denied {
+            path: name.to_owned(),
+        },
         StoreError::Missing(_) => CaptureError::Missing {
             path: name.to_owned(),
         },

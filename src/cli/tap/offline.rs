@@ -67,6 +67,9 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
                 eprintln!("{}", super::super::Style::stderr().red(&error.to_string()));
             }
             let counts = counters.now();
+            for warning in &counts.warnings {
+                eprintln!("{}", super::super::Style::stderr().yellow(warning));
+            }
             let items: u64 = counts.items.values().sum();
             eprintln!(
                 "{items} items of {} streams are open on the dashboard; Ctrl+C ends it",
