@@ -100,7 +100,8 @@ impl Counters {
             return;
         }
         for sentence in &sentences {
-            tracing::warn!(sentence, "source");
+            // Commands print the sentences themselves; the log is for their time.
+            tracing::info!(sentence, "source");
         }
         let mut warnings = self.warnings.lock().expect("counting does not panic");
         warnings.extend(sentences);

@@ -240,12 +240,12 @@ impl Session {
                 status.waiting
             ));
         }
+        for sentence in &counts.warnings {
+            say(sentence);
+        }
         result.map_err(|error| Failure::failed(error.to_string()))?;
-        Ok(if dropped > 0 || status.dropped > 0 {
-            Exit::Gaps
-        } else {
-            Exit::Done
-        })
+        let gaps = dropped > 0 || status.dropped > 0 || !counts.warnings.is_empty();
+        Ok(if gaps { Exit::Gaps } else { Exit::Done })
     }
 }
 
