@@ -4,6 +4,7 @@ mod bucket;
 mod captures;
 mod ceph;
 mod commands;
+mod dashboard;
 mod loopback;
 mod pipeline;
 mod recording;

@@ -6,8 +6,13 @@ use std::process::{Command, Stdio};
 use super::style::Style;
 
 /// Prints the URL, and opens it where there is a screen and `headless` is off.
-pub fn show(url: &str, address: SocketAddr, headless: bool) {
+///
+/// Says so when `wanted` was taken by another program and the port is another one.
+pub fn show(url: &str, address: SocketAddr, wanted: u16, headless: bool) {
     let style = Style::stderr();
+    if wanted != 0 && wanted != address.port() {
+        eprintln!("port {wanted} is taken; using {}", address.port());
+    }
     eprintln!("Dashboard: {}", style.bold(url));
     let screen = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()

@@ -1,10 +1,11 @@
-// Drives the dashboard in headless Chromium: node dashboard.mjs TOOLS URL SCREENSHOT
+// Drives the dashboard in headless Chromium: node dashboard.mjs TOOLS URL FOLDER ROW
+// ROW is a text of the row that is opened; the downloaded capture and pictures go to FOLDER.
 // Prints one JSON object with what it saw; the test that started it judges.
 
 import { createRequire } from "node:module";
 import path from "node:path";
 
-const [tools, url, screenshot] = process.argv.slice(2);
+const [tools, url, folder, wanted] = process.argv.slice(2);
 const { chromium } = createRequire(path.join(tools, "node_modules", "x.js"))("playwright-core");
 
 const browser = await chromium.launch({
@@ -12,7 +13,7 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync"],
 });
-const seen = { errors: [], dialogs: 0, foreign: [] };
+const seen = { errors: [], dialogs: 0, foreign: [], messages: 0 };
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 860 } });
   page.on("dialog", (dialog) => {
@@ -26,6 +27,7 @@ try {
     const to = new URL(request.url());
     if (to.host !== host && to.protocol !== "data:") seen.foreign.push(request.url());
   });
+  page.on("websocket", (socket) => socket.on("framereceived", () => (seen.messages += 1)));
   await page.goto(url);
   seen.urlAfter = page.url();
   await page.waitForSelector(".list .row", { timeout: 20000 });
@@ -33,39 +35,75 @@ try {
   seen.rows = (await rowTexts()).length;
   seen.text = (await rowTexts()).join("\n");
 
-  const area = page.locator("textarea");
-  await area.fill("http and response.status == 500");
-  await area.press("Enter");
-  await page.waitForFunction(() => location.search.includes("500"));
-  await page.waitForTimeout(400);
-  seen.filtered = await rowTexts();
+  await page.waitForSelector(".dot.on", { timeout: 5000 });
 
-  await area.fill("http and and");
+  const area = page.locator("textarea");
+  await area.fill("http and (");
   await page.waitForSelector("textarea.invalid", { timeout: 5000 });
   seen.invalid = await page.textContent(".say");
+  await area.press("Enter");
+  seen.urlAfterInvalid = page.url();
+
+  await area.fill("http and response.status == 500");
+  await area.press("Enter");
+  await page.waitForURL(/500/);
+  const only = async (text) => page.waitForFunction((wantedText) => {
+    const rows = [...document.querySelectorAll(".list .row")];
+    return rows.length > 0 && rows.every((row) => row.textContent.includes(wantedText));
+  }, text, { timeout: 5000 });
+  await only("500");
+  seen.filtered = await rowTexts();
+  seen.filteredUrl = page.url();
 
   await area.fill("http");
   await area.press("Control+Enter");
-  await page.waitForFunction(() => location.search.includes("q=http") && !location.search.includes("500"));
-  await page.waitForSelector(".list .row");
-  await page.locator(".list .row").first().click();
+  await page.waitForURL((to) => to.searchParams.get("q") === "http");
+  const row = page.locator(".list .row", { hasText: wanted }).first();
+  await row.click();
   await page.waitForSelector(".details section");
-  seen.details = await page.textContent(".details");
+  await page.getByRole("tab", { name: "Request" }).click();
+  seen.request = await page.textContent(".details");
+  await page.screenshot({ path: path.join(folder, "light.png") });
   await page.getByRole("tab", { name: "Response" }).click();
   seen.response = await page.textContent(".details");
+  seen.responseBody = await page.locator(".details pre").first().textContent().catch(() => "");
   await page.getByRole("tab", { name: "Raw" }).click();
   seen.raw = await page.textContent(".details pre");
   const [download] = await Promise.all([page.waitForEvent("download"), page.locator(".details a", { hasText: "PCAP" }).click()]);
-  seen.pcap = await download.path();
+  await download.saveAs(path.join(folder, "stream.pcap"));
   seen.pcapName = download.suggestedFilename();
-  const { copyFileSync } = await import("node:fs");
-  copyFileSync(seen.pcap, `${screenshot}.pcap`);
-  await page.getByRole("tab", { name: "Request" }).click();
-  await page.screenshot({ path: screenshot });
-  seen.link = page.url();
+
+  // A value that is clicked narrows the filter, and keys move through the rows.
+  await page.locator(".details header .badge.clause", { hasText: "stream" }).click();
+  await page.waitForURL((to) => (to.searchParams.get("q") ?? "").includes("stream =="));
+  seen.clicked = new URL(page.url()).searchParams.get("q");
+  await page.waitForSelector(".list .row");
+  await page.locator(".list").focus();
+  await page.keyboard.press("Home");
+  await page.waitForFunction(() => document.querySelector('.list [aria-selected="true"]')?.getAttribute("aria-rowindex") === "1");
+  seen.keyMoved = (await page.locator('.list [aria-selected="true"]').count()) === 1;
+  await page.waitForFunction(() => location.search.includes("item="));
+
+  // The link alone brings filter, item and tab back.
+  const link = page.url();
+  const title = await page.textContent(".details h2");
+  await page.goto(link);
+  await page.waitForSelector(".details pre");
+  seen.linked = (await page.textContent(".details h2")) === title
+    && (await area.inputValue()) === seen.clicked && page.url() === link;
+
+  await page.getByRole("button", { name: "Pause" }).click();
+  seen.paused = await page.textContent(".top [role=status]");
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.waitForSelector(".dot.on");
+  seen.roles = {
+    grid: await page.getByRole("grid", { name: "Items" }).count(),
+    filter: await page.getByRole("textbox", { name: "KFL filter" }).count(),
+    tabs: await page.getByRole("tab").count(),
+  };
   seen.cookie = (await page.context().cookies()).map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
   await page.locator(".top button", { hasText: "Theme" }).click();
-  await page.screenshot({ path: screenshot.replace(".png", "-dark.png") });
+  await page.screenshot({ path: path.join(folder, "dark.png") });
   seen.state = await page.textContent(".state");
 } finally {
   await browser.close();

@@ -25,6 +25,7 @@ export function dateTime(millis) {
 }
 
 export function took(millis) {
+  if (millis < 1) return "< 1 ms";
   return millis < 1000 ? `${millis} ms` : `${(millis / 1000).toFixed(2)} s`;
 }
 

@@ -24,8 +24,7 @@ export function details({ onClause, onTab }) {
     el("span", { class: "badge" }, `${format.bytes(item.requestSize)} \u2191 ${format.bytes(item.responseSize)} \u2193`),
     el("span", { class: "badge" }, format.took(item.elapsedTime)),
     value(["startTime"], item.startTime, `timestamp >= datetime("${goTime(item.timestamp)}")`),
-    el("span", { class: "badge clause", title: `Filter: stream`, onclick: () => onClause(clause(["stream"], item.stream)) },
-      `stream ${item.stream}`),
+    badge(`stream ${item.stream}`, clause(["stream"], item.stream)),
     el("a", { href: api.pcapLink(item.stream), download: item.stream, class: "badge" }, "PCAP"),
     el("table", {}, side("src", item.src), side("dst", item.dst)),
     item.error && el("div", { class: "error" }, `${item.error.type}: ${item.error.msg}`));
@@ -33,15 +32,29 @@ export function details({ onClause, onTab }) {
     value([name, "name"], peer.name || "[Unresolved]", peer.name ? undefined : `${name}.name == ""`), " ",
     peer.namespace ? value([name, "namespace"], peer.namespace) : "", " ",
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
-  const badge = (text, filter, style) => el("span", {
-    class: "badge clause", style, title: `Filter: ${filter}`, onclick: () => onClause(filter),
+  // A span and not a button, so that the text can be selected; keys work all the same.
+  const adding = (filter, attributes, text) => el("span", {
+    ...attributes, role: "button", tabindex: 0, title: `Filter: ${filter}`, onclick: () => onClause(filter),
+    onkeydown: (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      onClause(filter);
+    },
   }, text);
+  const badge = (text, filter, style) => adding(filter, { class: "badge clause", style }, text);
   const value = (names, shownValue, filter) => {
-    const added = filter ?? clause(names, shownValue);
-    return el("span", { class: "clause", title: `Filter: ${added}`, onclick: () => onClause(added) }, String(shownValue));
+    if (shownValue === "") return "";
+    return adding(filter ?? clause(names, shownValue), { class: "clause" }, String(shownValue));
   };
   const tabBar = (tabs) => el("div", { class: "tabs", role: "tablist" }, tabs.map((name) => el("button", {
-    role: "tab", "aria-selected": name === tab ? "true" : "false", onclick: () => choose(name),
+    role: "tab", "aria-selected": name === tab ? "true" : "false", tabindex: name === tab ? 0 : -1,
+    onclick: () => choose(name),
+    onkeydown: (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!by) return;
+      choose(tabs[(tabs.indexOf(name) + by + tabs.length) % tabs.length]);
+      node.querySelector('[aria-selected="true"]').focus();
+    },
   }, name[0].toUpperCase() + name.slice(1))));
   const choose = (name) => {
     tab = name;
@@ -49,10 +62,10 @@ export function details({ onClause, onTab }) {
     draw();
   };
   const panel = (item) => {
-    if (tab === "raw") return el("section", {}, el("h3", {}, "Item"), el("pre", {}, colour(JSON.stringify(item, null, 2))));
+    if (tab === "raw") return el("section", { role: "tabpanel" }, el("h3", {}, "Item"), el("pre", {}, colour(JSON.stringify(item, null, 2))));
     const part = item[tab];
     if (!part || Object.keys(part).length === 0) return el("div", { class: "empty" }, `No ${tab} was seen.`);
-    return el("div", {}, sections(tab, part, value));
+    return el("div", { role: "tabpanel" }, sections(tab, part, value));
   };
 
   return {

@@ -8,7 +8,7 @@ const MARGIN = 12;
 const SLOW_MS = 1000;
 
 export function list({ onChoose, onClause, onTop, onPinned }) {
-  const space = el("div", { class: "space" });
+  const space = el("div", { class: "space", role: "rowgroup" });
   const node = el("div", { class: "list", tabindex: 0, role: "grid", "aria-label": "Items" }, space);
   let rows = [];
   let chosen = null;
@@ -24,6 +24,8 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
     const drawn = [];
     for (let index = first; index < last; index += 1) drawn.push(rowNode(rows[index], index));
     space.replaceChildren(...drawn);
+    if (chosen) node.setAttribute("aria-activedescendant", `row-${chosen.n}`);
+    else node.removeAttribute("aria-activedescendant");
   };
   const soon = () => {
     if (queued) return;
@@ -40,7 +42,7 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
     const classes = ["row", chosen?.n === row.n ? "chosen" : "", same ? "same" : "",
       row.failed ? "failed" : "", row.passed ? "passed" : ""];
     return el("div", {
-      class: classes.join(" "), role: "row", "aria-rowindex": index + 1, "aria-selected": chosen?.n === row.n ? "true" : "false",
+      id: `row-${row.n}`, class: classes.filter(Boolean).join(" "), role: "row", "aria-rowindex": index + 1, "aria-selected": chosen?.n === row.n ? "true" : "false",
       style: { top: `${index * ROW}px` }, onclick: () => choose(row),
     },
     el("span", {
@@ -55,7 +57,7 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
     el("span", { class: "method", role: "gridcell" }, row.method),
     el("span", { class: "summary", role: "gridcell", title: row.summary }, row.summary),
     el("span", { class: "who", role: "gridcell", title: `${address(row.src)} \u2192 ${address(row.dst)}` },
-      `${format.peer(row.src)} \u2192 ${format.peer(row.dst)}`),
+      `${row.src.name || row.src.ip} \u2192 ${format.peer(row.dst)}`),
     el("span", { class: `took ${row.error ? "none" : row.elapsed >= SLOW_MS ? "slow" : ""}`, role: "gridcell" },
       row.error ? "\u2013" : format.took(row.elapsed)),
     el("span", { class: "time", role: "gridcell", title: format.dateTime(row.timestamp) }, format.time(row.timestamp)));
@@ -91,9 +93,15 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
       event.preventDefault();
       move(by);
     }
-    if (event.key === "End") toBottom();
+    if (event.key === "Home" || event.key === "End") {
+      event.preventDefault();
+      move(event.key === "Home" ? -rows.length : rows.length);
+    }
   });
-  new ResizeObserver(soon).observe(node);
+  new ResizeObserver(() => {
+    if (pinned) toBottom();
+    soon();
+  }).observe(node);
 
   return {
     node,

@@ -4,7 +4,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 
 export function stateBar() {
-  const node = el("footer", { class: "state", role: "status", "aria-label": "State" });
+  const node = el("footer", { class: "state", "aria-label": "State" });
   const fact = (label, value, tone = "", title = "") => el("span", { class: tone, title }, `${label} `, el("b", {}, value));
   return {
     node,

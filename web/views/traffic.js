@@ -137,7 +137,7 @@ export async function trafficPage() {
   }
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-    if (typing) return;
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.key === "/") {
       event.preventDefault();
       filter.focus();
@@ -149,7 +149,7 @@ export async function trafficPage() {
       table.mark(null);
       remember({ item: null });
     }
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") table.focus();
+    if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target === document.body) table.focus();
   });
 
   const wanted = url.read();

@@ -75,9 +75,9 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         session.counters.clone(),
         session.facts.clone(),
     );
-    let server =
-        crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
-            .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+    let served = super::server_options(config)?;
+    let server = crate::server::Server::start(&served, view, runtime.handle())
+        .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     own.listen(Endpoint {
         ip: server.address.ip(),
         port: server.address.port(),
@@ -85,7 +85,12 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     let data = super::super::data_dir(config)?;
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
     eprintln!("Capturing {what}; Ctrl+C seals and uploads what is open");
-    browser::show(&server.url(), server.address, config.bool("headless"));
+    browser::show(
+        &server.url(),
+        server.address,
+        served.port,
+        config.bool("headless"),
+    );
     session.follow(config, global, &stop);
     session.finish(false)
 }

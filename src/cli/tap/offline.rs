@@ -46,9 +46,9 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
         remarks: opened.remarks,
     });
     let view = view::view(config, rows, counters.clone(), facts);
-    let server =
-        crate::server::Server::start(&super::server_options(config)?, view, runtime.handle())
-            .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+    let served = super::server_options(config)?;
+    let server = crate::server::Server::start(&served, view, runtime.handle())
+        .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let data = super::super::data_dir(config)?;
     // Files of root in the caller's home would stand in the way of later runs without sudo.
     let _registered = (!super::source::writes_for_another()).then(|| {
@@ -57,7 +57,12 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
             &instance::Instance::of_process(&server, &sources.join(" ")),
         )
     });
-    browser::show(&server.url(), server.address, config.bool("headless"));
+    browser::show(
+        &server.url(),
+        server.address,
+        served.port,
+        config.bool("headless"),
+    );
     let mut running = Some(running);
     let mut failed = None;
     while !stop.is_asked() {

@@ -1,0 +1,374 @@
+//! The dashboard as the program serves it: in Chromium, and asked by hand where a browser would not.
+//!
+//! Skips by name where node, Chromium or playwright-core are not there.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tapedeck::capture::{Filled, RawBatch, file};
+use tapedeck::synth;
+
+/// The program with a capture open; it ends with the value.
+struct Tap {
+    child: Child,
+    address: SocketAddr,
+    token: String,
+    said: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Tap {
+    fn open(frames: &[synth::Frame], port: u16) -> Tap {
+        let folder = tempfile::tempdir().unwrap();
+        let capture = folder.path().join("made.pcap");
+        std::fs::write(&capture, synth::savefile(frames)).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+            .args(["tap", "--headless", "--proxy-front-port", &port.to_string()])
+            .arg("--pcap")
+            .arg(&capture)
+            .arg("--set")
+            .arg(format!("tap.dataDir={}", folder.path().display()))
+            .env("HOME", folder.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let (address, token) = loop {
+            let line = match lines.next() {
+                Some(line) => line.unwrap(),
+                None => panic!("it ended: {said}"),
+            };
+            said.push_str(&line);
+            said.push('\n');
+            if let Some(at) = line.find("http://") {
+                let url = line[at + "http://".len()..].trim();
+                let (address, token) = url.split_once("/?token=").unwrap();
+                break (address.parse().unwrap(), token.to_owned());
+            }
+        };
+        // Nobody reads what follows, and a full pipe would hold the program up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Tap {
+            child,
+            address,
+            token,
+            said,
+            _folder: folder,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/?token={}", self.address, self.token)
+    }
+
+    /// Status and whole answer to one request; `headers` end with line ends.
+    fn ask(&self, line: &str, headers: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        write!(
+            stream,
+            "{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer)
+    }
+
+    fn host(&self) -> String {
+        format!("Host: {}\r\n", self.address)
+    }
+
+    fn bearer(&self) -> String {
+        format!("Authorization: Bearer {}\r\n", self.token)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the browser saw, or nothing with the reason printed.
+fn browse(tap: &Tap, folder: &Path, row: &str) -> Option<Json> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let tools = std::env::var_os("TAPEDECK_TOOLS")
+        .map(PathBuf::from)
+        .or_else(|| home.map(|home| home.join(".cache/tapedeck/tools")))?;
+    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+    let has_node = Command::new("node").arg("--version").output().is_ok();
+    for (there, what) in [
+        (has_node, "node"),
+        (Path::new(&chromium).exists(), "chromium"),
+        (
+            tools.join("node_modules/playwright-core").exists(),
+            "playwright-core",
+        ),
+    ] {
+        if !there {
+            println!("skipped: the dashboard in a browser needs {what}; run tools/test-deps.sh");
+            return None;
+        }
+    }
+    let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/dashboard.mjs");
+    let out = Command::new("node")
+        .arg(driver)
+        .arg(&tools)
+        .arg(tap.url())
+        .arg(folder)
+        .arg(row)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    Some(serde_json::from_slice(&out.stdout).unwrap())
+}
+
+fn response(status: &str, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
+}
+
+/// Two streams: an order and a failure on one, a plain page on the other.
+fn shop() -> Vec<synth::Frame> {
+    let order = "{\"items\":[\"tape\"],\"count\":2}";
+    let first = synth::tcp(([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 80))
+        .to_server(format!(
+            "POST /orders?from=web HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{order}",
+            order.len()
+        ))
+        .to_client(response(
+            "201 Created",
+            "Content-Type: application/json\r\nX-Order: 77\r\n",
+            "{\"id\":77,\"paid\":false}",
+        ))
+        .to_server("GET /broken HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client(response("500 Internal Server Error", "", "no"))
+        .fin();
+    let second = synth::tcp(([10, 0, 0, 3], 40001), ([10, 0, 0, 2], 80))
+        .to_server("GET /page HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client(response("200 OK", "Content-Type: text/plain\r\n", "hello"))
+        .fin();
+    synth::merge([first, second])
+}
+
+/// Traffic that would run in a page that takes it for markup.
+fn hostile() -> Vec<synth::Frame> {
+    let markup = "<script>alert(1)</script><img src=x onerror=alert(2)>";
+    synth::tcp(([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 80))
+        .to_server(format!(
+            "GET /<script>alert(1)</script><img/src=x/onerror=alert(2)>?{markup} HTTP/1.1\r\n\
+             Host: shop\r\nX-Markup: {markup}\r\n\r\n"
+        ))
+        .to_client(response(
+            "500 Sorry",
+            &format!("Content-Type: text/html\r\nX-Answer: {markup}\r\n"),
+            markup,
+        ))
+        .fin()
+}
+
+fn packets_of(capture: &Path) -> usize {
+    let mut source = file::open(capture).unwrap();
+    let mut packets = 0;
+    loop {
+        let mut batch = RawBatch::default();
+        let filled = source.fill(&mut batch).unwrap();
+        packets += batch.records.len();
+        if filled == Filled::End {
+            return packets;
+        }
+    }
+}
+
+fn text<'a>(seen: &'a Json, name: &str) -> &'a str {
+    seen[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {seen:#}"))
+}
+
+/// What holds for every visit: nothing ran, nothing went elsewhere, nothing leaked.
+fn assert_quiet(seen: &Json, tap: &Tap) {
+    assert_eq!(seen["errors"], serde_json::json!([]));
+    assert_eq!(seen["dialogs"], 0);
+    assert_eq!(seen["foreign"], serde_json::json!([]));
+    assert_eq!(
+        seen["cookie"],
+        serde_json::json!([{"httpOnly": true, "sameSite": "Strict"}])
+    );
+    for url in ["urlAfter", "filteredUrl"] {
+        assert!(!text(seen, url).contains(&tap.token), "the token stays");
+    }
+}
+
+#[test]
+fn a_browser_finds_filters_and_opens_items() {
+    let frames = shop();
+    let tap = Tap::open(&frames, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let Some(seen) = browse(&tap, folder.path(), "/orders") else {
+        return;
+    };
+    assert_quiet(&seen, &tap);
+    assert_eq!(seen["rows"], 3);
+    assert!(text(&seen, "invalid").contains("expected a value"));
+    assert!(!text(&seen, "urlAfterInvalid").contains("%28"));
+    assert_eq!(seen["filtered"].as_array().unwrap().len(), 1);
+    assert!(seen["filtered"][0].as_str().unwrap().contains("/broken"));
+    assert!(text(&seen, "filteredUrl").contains("response.status"));
+    for part in ["POST", "application/json", "\"count\": 2", "10.0.0.1"] {
+        assert!(text(&seen, "request").contains(part), "{part}: {seen:#}");
+    }
+    for part in ["201", "Created", "X-Order", "77"] {
+        assert!(text(&seen, "response").contains(part), "{part}: {seen:#}");
+    }
+    assert_eq!(
+        text(&seen, "responseBody"),
+        "{\n  \"id\": 77,\n  \"paid\": false\n}"
+    );
+    let raw: Json = serde_json::from_str(text(&seen, "raw")).unwrap();
+    assert_eq!(raw["response"]["status"], 201);
+    let stream = raw["stream"].as_str().unwrap();
+    assert_eq!(text(&seen, "pcapName"), stream);
+    let client = ([10, 0, 0, 1], 40000);
+    let port = u16::to_be_bytes(client.1);
+    // Bytes 34 to 37 of an Ethernet frame with IPv4 and TCP are the two ports.
+    let wanted = frames
+        .iter()
+        .filter(|frame| frame.bytes[34..36] == port || frame.bytes[36..38] == port)
+        .count();
+    let capture = folder.path().join("stream.pcap");
+    assert_eq!(packets_of(&capture), wanted);
+    if let Ok(out) = Command::new("tshark").arg("-r").arg(&capture).output() {
+        assert!(out.status.success());
+        assert_eq!(String::from_utf8_lossy(&out.stdout).lines().count(), wanted);
+    }
+    assert_eq!(
+        text(&seen, "clicked"),
+        format!("http and stream == \"{stream}\"")
+    );
+    assert_eq!(seen["keyMoved"], true);
+    assert_eq!(seen["linked"], true);
+    assert_eq!(text(&seen, "paused"), "paused");
+    assert_eq!(
+        seen["roles"],
+        serde_json::json!({"grid": 1, "filter": 1, "tabs": 3})
+    );
+    assert!(text(&seen, "state").contains("streams 2"));
+}
+
+#[test]
+fn markup_in_traffic_is_shown_as_text() {
+    let tap = Tap::open(&hostile(), 0);
+    let folder = tempfile::tempdir().unwrap();
+    let Some(seen) = browse(&tap, folder.path(), "alert(1)") else {
+        return;
+    };
+    assert_quiet(&seen, &tap);
+    for place in ["text", "request", "response", "responseBody"] {
+        let shown = text(&seen, place);
+        assert!(
+            shown.contains("<script>alert(1)</script>"),
+            "{place}: {shown}"
+        );
+        assert!(shown.contains("onerror=alert(2)"), "{place}: {shown}");
+    }
+}
+
+#[test]
+fn strangers_are_refused() {
+    let tap = Tap::open(&shop(), 0);
+    let (host, bearer) = (tap.host(), tap.bearer());
+    let status = |line: &str, headers: String| tap.ask(line, &headers).0;
+    let ask = "GET /api/status";
+    assert_eq!(status(ask, format!("{host}{bearer}")), 200);
+    assert_eq!(status(ask, host.clone()), 401);
+    assert_eq!(
+        status(ask, format!("{host}Authorization: Bearer wrong\r\n")),
+        401
+    );
+    assert_eq!(status("GET /?token=wrong", host.clone()), 401);
+    assert_eq!(status(ask, format!("Host: attacker.test\r\n{bearer}")), 421);
+    let origin = "Origin: http://attacker.test\r\n";
+    assert_eq!(status(ask, format!("{host}{bearer}{origin}")), 403);
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(
+        status("GET /api/ws", format!("{host}{bearer}{origin}{upgrade}")),
+        403
+    );
+    assert_eq!(status("GET /", host), 401);
+}
+
+#[test]
+fn a_get_changes_nothing() {
+    let tap = Tap::open(&shop(), 0);
+    let headers = format!("{}{}", tap.host(), tap.bearer());
+    assert_eq!(tap.ask("GET /api/jobs/run?tag=a", &headers).0, 405);
+    let post = format!("{headers}Content-Length: 0\r\n");
+    assert_eq!(tap.ask("POST /api/jobs/run?tag=a", &post).0, 404);
+}
+
+#[test]
+fn every_answer_forbids_foreign_content() {
+    let tap = Tap::open(&shop(), 0);
+    let known = format!("{}{}", tap.host(), tap.bearer());
+    for (line, headers) in [
+        ("GET /", known.clone()),
+        ("GET /api/status", known),
+        ("GET /api/status", tap.host()),
+    ] {
+        let (_, answer) = tap.ask(line, &headers);
+        let answer = answer.to_lowercase();
+        assert!(answer.contains("content-security-policy: default-src 'none'; script-src 'self';"));
+        assert!(!answer.contains("unsafe-inline"));
+        assert!(answer.contains("x-content-type-options: nosniff"));
+        assert!(!answer.contains("access-control-allow-origin"));
+    }
+    let (status, answer) = tap.ask(&format!("GET /?q=dns&token={}", tap.token), &tap.host());
+    assert_eq!(status, 303);
+    assert!(answer.contains("\r\nlocation: /?q=dns\r\n"), "{answer}");
+    assert!(
+        answer.contains("; HttpOnly; SameSite=Strict\r\n"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_taken_port_makes_it_take_the_next_and_say_so() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let tap = Tap::open(&shop(), port);
+    assert!(
+        tap.address.port() > port,
+        "{} after {port}",
+        tap.address.port()
+    );
+    assert!(
+        tap.said.contains(&format!(
+            "port {port} is taken; using {}",
+            tap.address.port()
+        )),
+        "{}",
+        tap.said
+    );
+}
