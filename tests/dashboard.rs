@@ -108,7 +108,8 @@ fn browse(tap: &Tap, folder: &Path, row: &str) -> Option<Json> {
     let tools = std::env::var_os("TAPEDECK_TOOLS")
         .map(PathBuf::from)
         .or_else(|| home.map(|home| home.join(".cache/tapedeck/tools")))?;
-    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+    let chromium =
+        std::env::var_os("CHROMIUM").map_or_else(|| "/usr/bin/chromium".into(), PathBuf::from);
     let has_node = Command::new("node").arg("--version").output().is_ok();
     for (there, what) in [
         (has_node, "node"),
