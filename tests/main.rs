@@ -10,8 +10,12 @@ mod pipeline;
 mod recording;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod road;
 mod s3;
 mod scripts;
 mod seaweed;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod site;
 mod tidy;
 mod truth_http;

@@ -321,7 +321,7 @@ fn weed() -> Option<PathBuf> {
 }
 
 /// Ports that are free, and free 10000 above, where the server's inner services listen.
-fn free_ports(count: usize) -> Vec<u16> {
+pub fn free_ports(count: usize) -> Vec<u16> {
     let mut held = Vec::new();
     let mut ports = Vec::new();
     while ports.len() < count {
