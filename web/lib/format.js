@@ -39,6 +39,16 @@ export function statusClass(status, error) {
   return status && !/^no ?error$/i.test(status) ? "warn" : "good";
 }
 
+// Response codes of DNS (RFC 1035 section 4.1.1) in the words of dig.
+const CODES = {
+  "No Error": "OK", "Format Error": "FORMERR", "Server Failure": "SERVFAIL", "Non-Existent Domain": "NXDOM",
+  "Not Implemented": "NOTIMP", "Query Refused": "REFUSED",
+};
+
+export function shortStatus(status) {
+  return CODES[status] ?? status.slice(0, 8);
+}
+
 export function peer(side) {
   return `${side.name || side.ip}:${side.port}`;
 }

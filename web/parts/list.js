@@ -53,7 +53,7 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
       },
     }, row.protocol.abbr),
     el("span", { class: `status ${format.statusClass(row.status, row.error)}`, role: "gridcell", title: row.error || row.status },
-      row.error ? "\u26a0" : shortStatus(row.status)),
+      row.error ? "\u26a0" : format.shortStatus(row.status)),
     el("span", { class: "method", role: "gridcell" }, row.method),
     el("span", { class: "summary", role: "gridcell", title: row.summary }, row.summary),
     el("span", { class: "who", role: "gridcell", title: `${address(row.src)} \u2192 ${address(row.dst)}` },
@@ -134,10 +134,6 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
     focus: () => node.focus(),
     isPinned: () => pinned,
   };
-}
-
-function shortStatus(status) {
-  return status.length > 6 ? status.replace(/[^A-Z]/g, "").slice(0, 5) || status.slice(0, 5) : status;
 }
 
 function address(side) {

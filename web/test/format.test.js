@@ -28,3 +28,8 @@ test("a status looks as it is", () => {
   assert.equal(format.statusClass("Non-Existent Domain", null), "warn");
   assert.equal(format.statusClass("200", "cut off"), "bad");
 });
+
+test("long status texts have short ones", () => {
+  assert.equal(format.shortStatus("404"), "404");
+  assert.equal(format.shortStatus("Non-Existent Domain"), "NXDOM");
+});
