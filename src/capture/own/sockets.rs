@@ -120,15 +120,20 @@ impl Scan {
             return Owner::Other;
         }
         let ends = [tuple.src, tuple.dst];
+        // Nothing is translated between two ends of this machine, and two connections may share
+        // one of them: there the whole tuple decides.
+        let inside =
+            tuple.transport == Transport::Tcp && ends.iter().all(|end| self.is_local(&end.ip));
         let ours = self.tuples.contains_key(tuple)
             || ends.iter().filter(|end| self.is_local(&end.ip)).any(|end| {
                 let bound = |ip: IpAddr| {
                     let local = Endpoint { ip, ..*end };
                     self.locals.contains(&(tuple.transport, local))
                 };
-                bound(end.ip)
+                let is_bound = bound(end.ip)
                     || bound(Ipv4Addr::UNSPECIFIED.into())
-                    || bound(Ipv6Addr::UNSPECIFIED.into())
+                    || bound(Ipv6Addr::UNSPECIFIED.into());
+                (!inside && is_bound)
                     || (tuple.transport == Transport::Tcp
                         && self.listeners.iter().any(|ours| listens(ours, end)))
             });
