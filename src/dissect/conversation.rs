@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes};
 
 use super::detect::{Detection, Found};
 use super::pending::Pending;
-use super::{Dissector, GiveUp, Outcome, Output, Protocol, Protocols};
+use super::{Dissector, GiveUp, Handover, Outcome, Output, Protocol, Protocols};
 use crate::bytes::Reader;
 use crate::flow::{
     Budget, Chunk, Datagrams, Event, Gap, Opening, Reassembly, ReassemblyCounts, Segment, State,
@@ -344,14 +344,22 @@ impl Conversation {
     }
 
     fn give_up(&mut self, reason: GiveUp, direction: Direction, out: &mut dyn Output) {
+        let mut handover = None;
         if let Phase::Reading(_, dissector) = &mut self.phase {
             dissector.on_end(out);
+            handover = dissector.handover();
         }
         match reason {
             GiveUp::Malformed => self.counts.malformed += 1,
             GiveUp::Limit => self.counts.limited += 1,
             GiveUp::Upgraded if self.detections < MAX_DETECTIONS => {
-                self.phase = Phase::Detecting(Box::default());
+                self.phase = match handover.and_then(|handover| self.next(&handover)) {
+                    Some((protocol, dissector)) => {
+                        self.detections += 1;
+                        Phase::Reading(protocol, dissector)
+                    }
+                    None => Phase::Detecting(Box::default()),
+                };
                 let mut left = self.to_server.chunks(Direction::ToServer);
                 left.extend(self.to_client.chunks(Direction::ToClient));
                 // The side that brought the news speaks last.
@@ -375,6 +383,15 @@ impl Conversation {
             self.retries = RETRIES;
         }
         self.leave_alone();
+    }
+
+    /// The dissector that a stream was handed over to; `None` when its protocol is not looked for.
+    fn next(&self, handover: &Handover) -> Option<(&'static dyn Protocol, Box<dyn Dissector>)> {
+        let protocol = self
+            .protocols
+            .iter()
+            .find(|protocol| protocol.name() == handover.protocol)?;
+        Some((*protocol, protocol.take_over(&self.info, &handover.note)))
     }
 
     /// Stops reading; for good when nothing can make the stream readable again.

@@ -97,6 +97,13 @@ pub trait Protocol: Sync {
     /// Starts reading a stream from its first byte on, or from wherever the capture begins.
     fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector>;
 
+    /// Starts reading a stream that another protocol handed over with `note`
+    /// ([`Dissector::handover`]).
+    fn take_over(&self, stream: &StreamInfo, note: &[u8]) -> Box<dyn Dissector> {
+        let _ = note;
+        self.start(stream)
+    }
+
     /// Goes on with a stream whose state was saved; `None` when `state` is not its own.
     fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>>;
 
@@ -172,8 +179,23 @@ pub trait Dissector: Send {
     /// The stream is over: hand out what is open.
     fn on_end(&mut self, out: &mut dyn Output);
 
+    /// Whom the stream goes over to, asked after [`GiveUp::Upgraded`]; `None` lets detection find
+    /// out.
+    fn handover(&mut self) -> Option<Handover> {
+        None
+    }
+
     /// The state that a later reel of the same stream needs in order to give the same items.
     fn save(&self) -> Vec<u8>;
+}
+
+/// The protocol that a stream goes over to, and what it has to know from before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handover {
+    /// [`Protocol::name`] of the next one.
+    pub protocol: &'static str,
+    /// What was agreed on, in a form that both know.
+    pub note: Bytes,
 }
 
 /// Where a dissector puts what it finds.
