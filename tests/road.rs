@@ -421,6 +421,41 @@ fn a_failed_request_keeps_its_whole_stream_and_no_other() {
 }
 
 #[test]
+fn the_recording_follows_the_configuration() {
+    let _alone = alone();
+    if !may_capture() {
+        return;
+    }
+    let Some(s3) = Seaweed::shared() else { return };
+    let home = Home::new(&locked(s3, "follows"));
+    let Some(site) = Site::start(home.folder.path()) else {
+        return;
+    };
+    home.configure(Some("http"));
+    let mut tap = home.tap(&site.bpf(), &[]);
+    site.http_load(0..100);
+    tap.settle();
+
+    home.configure(None);
+    let said = tap.wait_for("the recording recording is off");
+    assert!(said.contains("it recorded 2 streams with"), "{said}");
+    site.http_load(100..200);
+    thread::sleep(Duration::from_secs(3));
+
+    home.configure(Some("http and response.status == 200"));
+    tap.wait_for("is on: http and response.status == 200");
+    site.http_load(200..300);
+    tap.settle();
+
+    home.configure(Some("http and ("));
+    let said = tap.wait_for("the last good query stays in force");
+    assert!(said.contains("is invalid"), "{said}");
+    site.http_load(300..400);
+    tap.interrupt();
+    assert_once(&home.found(), (0..100).chain(200..400));
+}
+
+#[test]
 fn without_a_query_nothing_is_recorded() {
     let _alone = alone();
     if !may_capture() {
@@ -499,4 +534,65 @@ fn a_killed_recorder_loses_and_doubles_nothing_that_it_had() {
     assert_doubles_nothing(&found);
     found.retain(|number, _| !(10_000..20_000).contains(number));
     assert_once(&found, (0..2_200).chain(30_000..31_000));
+}
+
+#[test]
+fn tapedeck_records_nothing_of_its_own() {
+    let _alone = alone();
+    if !may_capture() {
+        return;
+    }
+    // A server of one's own: other tests talk to the shared one.
+    let Some(s3) = Seaweed::start() else { return };
+    let home = Home::new(&locked(&s3, "own"));
+    let Some(site) = Site::start(home.folder.path()) else {
+        return;
+    };
+    let (_, s3_port) = s3.endpoint.rsplit_once(':').unwrap();
+    let dashboard = crate::seaweed::free_ports(1)[0];
+    // The inner services of the S3 server speak HTTP on the same interface, and it asks itself
+    // whether it is up: these are nobody's own.
+    let probe = "request.headers[\"User-Agent\"] == \"Go-http-client/1.1\"";
+    home.configure(Some(&format!(
+        "http and (dst.port == {s3_port} or dst.port == {dashboard} or dst.port == {}) and !({probe})",
+        site.http
+    )));
+    let port = format!("tap.proxy.front.port={dashboard}");
+    let often = [
+        "--set",
+        "recording.sealFirst=1s",
+        "--set",
+        "recording.sealEvery=1s",
+    ];
+    let heartbeat = ["--set", "recording.heartbeat=1s", "--set", &port];
+    let tap = home.tap("", &[often, heartbeat].concat());
+    let time = if is_slow() { 60 } else { 15 };
+    let begun = Instant::now();
+    let mut polls = 0;
+    while begun.elapsed() < Duration::from_secs(time) {
+        assert!(tap.page("/api/status").is_some(), "{}", tap.said());
+        polls += 1;
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(tap.recorded_packets(), Some(0), "after {polls} polls");
+
+    // The same with reels on their way, and somebody else's traffic is still there.
+    site.http_load(0..500);
+    thread::sleep(Duration::from_secs(3));
+    site.http_load(500..1_000);
+    let said = tap.interrupt();
+    assert!(!said.contains(" 0 left out as own"), "{said}");
+    let objects = home.objects().len();
+    assert!(objects > 10, "there was something to see: {objects}");
+    // Counting what was found says that nothing foreign was in it.
+    assert_once(&home.found(), 0..1_000);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "slow tests are asked for by the environment"
+)]
+fn is_slow() -> bool {
+    std::env::var("TAPEDECK_SLOW").is_ok_and(|value| value == "1")
+        || std::env::var_os("CI").is_some()
 }
