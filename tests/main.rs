@@ -15,6 +15,7 @@ mod road;
 mod s3;
 mod scripts;
 mod seaweed;
+mod signin;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod site;
 mod tidy;
