@@ -181,11 +181,12 @@ impl Sink<'_> {
             self.info.server
         };
         let mut peer = Peer::unresolved(endpoint);
-        let named = self
-            .step
-            .names
-            .as_ref()
-            .and_then(|names| names.lookup(endpoint, draft.start));
+        // The asking side's port means nothing.
+        let asks = client == draft.from_client;
+        let named = self.step.names.as_ref().and_then(|names| match asks {
+            true => names.lookup_ip(endpoint.ip, draft.start),
+            false => names.lookup(endpoint, draft.start),
+        });
         if let Some(named) = named {
             peer.name = named.name;
             peer.namespace = named.namespace;
