@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 
-use super::{Counters, NamesOf, Step, Stop};
+use super::backlog::Entrance;
+use super::{Counters, Exits, NamesOf, Step, Stop};
 use crate::capture::{CaptureError, Filled, RawBatch, Source};
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
@@ -29,8 +29,15 @@ pub(super) struct Ingest {
     pub(super) live: Option<Arc<dyn Clock>>,
     pub(super) stop: Stop,
     pub(super) counters: Arc<Counters>,
-    pub(super) to_workers: Vec<Sender<Arc<Step>>>,
-    pub(super) to_collect: Sender<Arc<Step>>,
+    pub(super) way: Way,
+}
+
+/// Where steps go.
+pub(super) enum Way {
+    /// To the workers, whom reading waits for.
+    Straight(Exits),
+    /// To a backlog, so that a live source is not waited on.
+    Behind(Entrance),
 }
 
 /// What goes on from batch to batch.
@@ -197,17 +204,17 @@ impl Ingest {
         let origin = self.source.origin().unwrap_or_else(|| self.origin.clone());
         let names = self.names.as_ref().and_then(|names| names(&origin));
         let record = self.source.record().unwrap_or_else(|| Arc::from(""));
-        let step = Arc::new(Step {
+        let step = Step {
             batch: Arc::new(batch),
             opened,
             origin,
             names,
             record,
             progress: self.source.progress(),
-        });
-        self.to_workers
-            .iter()
-            .all(|worker| worker.send(step.clone()).is_ok())
-            && self.to_collect.send(step).is_ok()
+        };
+        match &self.way {
+            Way::Straight(exits) => exits.send(Arc::new(step)),
+            Way::Behind(entrance) => entrance.send(step),
+        }
     }
 }

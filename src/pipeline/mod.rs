@@ -10,10 +10,13 @@
 //!    └───────────────step────────────────────┘
 //! ```
 //!
+//! In a live run a `backlog` stands behind ingest: workers that fall behind read on from the spool.
+//!
 //! The ingest thread reads, decodes, gives ordinals and streams, and appends to the spool. Workers
 //! own their streams' reassembly and dissection. The collector puts the items of a step in packet
 //! order, numbers them and calls the consumers; it is the only caller they have.
 
+mod backlog;
 mod collect;
 mod desk;
 pub mod extract;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 
 use crate::capture::{CaptureError, Source};
 use crate::dissect::Protocols;
@@ -45,12 +48,9 @@ pub use rows::{Row, Rows, RowsConsumer};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};
 
-/// Steps that may wait between two threads; with [`crate::capture::BATCH_BYTES`] a step this is
-/// what a live run holds in memory while a consumer is slow (64 MiB).
-const QUEUED_STEPS: usize = 256;
-
-/// The same for offline runs, where reading can simply wait.
-const QUEUED_STEPS_OFFLINE: usize = 8;
+/// Steps that may wait between two threads: 2 MiB of packets with [`crate::capture::BATCH_BYTES`] a
+/// step. A live run's backlog holds more.
+const QUEUED_STEPS: usize = 8;
 
 /// A batch with what the ingest thread knows beyond the packets.
 pub struct Step {
@@ -66,6 +66,22 @@ pub struct Step {
     pub record: Arc<str>,
     /// Bytes read and bytes in all, where the source knows.
     pub progress: Option<(u64, u64)>,
+}
+
+/// The queues of workers and collector.
+struct Exits {
+    to_workers: Vec<Sender<Arc<Step>>>,
+    to_collect: Sender<Arc<Step>>,
+}
+
+impl Exits {
+    /// Hands a step to all of them; false when one is gone.
+    fn send(&self, step: Arc<Step>) -> bool {
+        self.to_workers
+            .iter()
+            .all(|worker| worker.send(step.clone()).is_ok())
+            && self.to_collect.send(step).is_ok()
+    }
 }
 
 /// Takes what the pipeline yields, step by step, on the collector's thread.
@@ -92,8 +108,8 @@ pub struct Options {
     pub origin: Arc<Origin>,
     /// Names by origin.
     pub names: Option<NamesOf>,
-    /// Where packets are written first; live runs have one.
-    pub spool: Option<spool::Writer>,
+    /// Where packets are written first, and read again by those who fall behind; live runs have one.
+    pub spool: Option<(spool::Writer, spool::Reader)>,
     /// Whether the source is live: idle steps follow the clock.
     pub live: bool,
     /// The wall clock, for live runs.
@@ -164,19 +180,13 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
     } else {
         options.workers
     };
-    let queue = if options.live {
-        QUEUED_STEPS
-    } else {
-        QUEUED_STEPS_OFFLINE
-    };
-
-    let (to_collect, steps) = bounded(queue);
+    let (to_collect, steps) = bounded(QUEUED_STEPS);
     let mut to_workers = Vec::new();
     let mut from_workers = Vec::new();
     let mut others = Vec::new();
     for index in 0..workers {
-        let (send, receive) = bounded(queue);
-        let (done, outputs) = bounded(queue);
+        let (send, receive) = bounded(QUEUED_STEPS);
+        let (done, outputs) = bounded(QUEUED_STEPS);
         to_workers.push(send);
         from_workers.push(outputs);
         let worker =
@@ -190,16 +200,29 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         collector.run(&steps, &from_workers)
     }));
 
+    let exits = Exits {
+        to_workers,
+        to_collect,
+    };
+    let (spool, reader) = options.spool.unzip();
+    let way = match reader.filter(|_| options.live) {
+        None => ingest::Way::Straight(exits),
+        Some(reader) => {
+            let (entrance, backlog) =
+                backlog::new(reader, exits, backlog::MAX_WAITING_BYTES, counters.clone());
+            others.push(spawn("backlog", move || backlog.run()));
+            ingest::Way::Behind(entrance)
+        }
+    };
     let ingest = ingest::Ingest {
         source,
-        spool: options.spool,
+        spool,
         origin: options.origin,
         names: options.names,
         live: options.live.then_some(options.clock),
         stop: stop.clone(),
         counters: counters.clone(),
-        to_workers,
-        to_collect,
+        way,
     };
     let limits = options.limits;
     let ingest = spawn("ingest", move || ingest.run(limits));

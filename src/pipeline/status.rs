@@ -35,6 +35,8 @@ pub struct Counters {
     pub(super) streams: AtomicU64,
     pub(super) streams_open: Parts,
     pub(super) spool_errors: AtomicU64,
+    pub(super) behind: AtomicU64,
+    pub(super) not_dissected: AtomicU64,
     pub(super) last_packet: AtomicU64,
     pub(super) progress: Mutex<Option<(u64, u64)>>,
     pub(super) source: Mutex<SourceCounts>,
@@ -74,6 +76,10 @@ pub struct Counts {
     pub damaged: u64,
     /// Batches that could not be written to the spool.
     pub spool_errors: u64,
+    /// Packets in the spool that the workers are still to read.
+    pub behind: u64,
+    /// Packets that the spool had no longer when the workers came to them.
+    pub not_dissected: u64,
     /// Time of the latest packet, Unix milliseconds; 0 before the first.
     pub last_packet: u64,
     /// Bytes read and bytes in all, where known.
@@ -125,6 +131,8 @@ impl Counters {
             duplicates: source.duplicates,
             damaged: source.damaged,
             spool_errors: load(&self.spool_errors),
+            behind: load(&self.behind),
+            not_dissected: load(&self.not_dissected),
             last_packet: load(&self.last_packet),
             progress: *self.progress.lock().expect("counting does not panic"),
             ended: self.ended.load(Ordering::Relaxed),

@@ -187,6 +187,32 @@ impl Reader {
         }
     }
 
+    /// The packets with ordinals from `first` on, `count` of them, in order; answers how many are
+    /// not, or no longer, there.
+    ///
+    /// # Errors
+    /// When the system refuses to read them.
+    pub fn range(
+        &self,
+        first: u64,
+        count: u64,
+        each: &mut dyn FnMut(&Entry, &[u8]),
+    ) -> Result<u64, SpoolError> {
+        let (mut cursor, mut bytes, mut missing) = (None, Vec::new(), 0);
+        for ordinal in first..first.saturating_add(count) {
+            let Some(entry) = self.entry(&mut cursor, ordinal)? else {
+                missing += 1;
+                continue;
+            };
+            match self.bytes.read(entry.position, entry.caplen, &mut bytes) {
+                Ok(()) => each(&entry, &bytes),
+                Err(SpoolError::Gone { .. }) => missing += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(missing)
+    }
+
     /// Follows a stream from its last packet back to its first.
     fn chain(&self, stream: StreamId, before: u64) -> Result<Chain, SpoolError> {
         let mut cursor = None;

@@ -163,7 +163,7 @@ impl Session {
                 node_ip: node.ip,
             }),
             names: setup.names,
-            spool: Some(writer),
+            spool: Some((writer, reader)),
             live: setup.is_live,
             clock,
             stop: setup.stop,
@@ -244,7 +244,14 @@ impl Session {
             say(sentence);
         }
         result.map_err(|error| Failure::failed(error.to_string()))?;
-        let gaps = dropped > 0 || status.dropped > 0 || !counts.warnings.is_empty();
+        if counts.not_dissected > 0 {
+            say(&format!(
+                "{} packets were overwritten in the spool before they were dissected; raise tap.storageLimit or tap.workers",
+                counts.not_dissected
+            ));
+        }
+        let lost = dropped + status.dropped + counts.not_dissected;
+        let gaps = lost > 0 || !counts.warnings.is_empty();
         Ok(if gaps { Exit::Gaps } else { Exit::Done })
     }
 }
@@ -339,6 +346,7 @@ fn coverage(counters: &Counters) -> record::manifest::Coverage {
         ("self", counts.own),
         ("duplicate", counts.duplicates),
         ("malformed", counts.malformed),
+        ("not_dissected", counts.not_dissected),
         ("damaged", counts.damaged),
     ];
     let seen = reasons.into_iter().filter(|(_, packets)| *packets > 0);
