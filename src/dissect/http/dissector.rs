@@ -16,8 +16,9 @@ use super::body::{self, Body, Chunked, Gapped, Step};
 use super::exchange::{CONNECTION, DISSECTION, Exchange, Message, PAIR_NOT_FOUND, flag};
 use super::parser::{self, Length, MAX_HEAD, Parsed, StartLine, Version};
 use super::recognise::{self, Found, Looks};
+use super::upgrade;
 use crate::bytes::Reader;
-use crate::dissect::{Dissector, GiveUp, Outcome, Output};
+use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output};
 use crate::flow::{Chunk, Gap, Opening};
 use crate::packet::Direction;
 use crate::time::Timestamp;
@@ -56,6 +57,8 @@ pub(super) struct Http {
     pipelined: bool,
     /// Whether the stream went over to another protocol.
     upgraded: bool,
+    /// Which one, when it is known.
+    handover: Option<Handover>,
     /// Whether something was finished since the last look for finished exchanges.
     ripe: bool,
 }
@@ -133,6 +136,7 @@ impl Http {
             expired: 0,
             pipelined: false,
             upgraded: false,
+            handover: None,
             ripe: false,
         }
     }
@@ -362,6 +366,10 @@ impl Http {
         }
         if status == 101 || accepted {
             self.upgraded = true;
+            let asks = self.asks.unwrap_or(Direction::ToServer);
+            self.handover = self
+                .exchange(serial)
+                .and_then(|exchange| upgrade::handover(exchange, asks));
         } else if connect && self.requests.reading == Reading::Tunnel {
             self.requests.reading = Reading::Head;
         }
@@ -778,6 +786,10 @@ impl Dissector for Http {
         self.flush(out);
     }
 
+    fn handover(&mut self) -> Option<Handover> {
+        self.handover.take()
+    }
+
     fn save(&self) -> Vec<u8> {
         let mut out = vec![SAVE_VERSION];
         let asks = match self.asks {
@@ -797,6 +809,7 @@ impl Dissector for Http {
         for exchange in &self.open {
             exchange.save(&mut out);
         }
+        upgrade::save(self.handover.as_ref(), &mut out);
         out
     }
 }
@@ -828,6 +841,7 @@ impl Http {
             http.weight += exchange.weight();
             http.open.push_back(exchange);
         }
+        http.handover = upgrade::load(from)?;
         http.ripe = true;
         from.is_empty().then_some(http)
     }

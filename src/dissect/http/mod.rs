@@ -13,6 +13,7 @@ mod recognise;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use self::dissector::Http;
 use self::recognise::{Found, Looks};

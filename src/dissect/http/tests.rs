@@ -767,9 +767,9 @@ pub(super) fn samples() -> Vec<Sample> {
             2,
         ),
         sample(
-            "an upgrade",
+            "an upgrade to what nobody knows",
             &[
-                (ToServer, b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+                (ToServer, b"GET /ws HTTP/1.1\r\nUpgrade: tunnel\r\n\r\n"),
                 (
                     ToClient,
                     b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x02hi",
