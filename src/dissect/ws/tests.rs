@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::super::conversation::tests::dissect_records;
+use super::super::conversation::tests::dissect_savefile;
 use super::super::robustness::{Feed, Sample};
 use super::super::{Draft, Protocols, enabled};
 use super::inflate::MAX_INFLATED;
 use super::parser::unmask;
 use crate::item::{ItemNode, MAX_ITEM_BODY, Value, json};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
@@ -616,31 +614,9 @@ fn a_damaged_state_with_windows_is_refused_or_survived() {
     }
 }
 
-/// Items of a capture behind its first packets.
+/// Messages of a capture, without its first `skip` packets.
 fn items(path: &Path, skip: usize) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    // A file that is cut off gives what stands before the cut.
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    let found = found.get(skip..).unwrap_or_default();
-    let mut drafts = dissect_records(&Bytes::from(bytes), found, &Protocols::all());
+    let mut drafts = dissect_savefile(path, skip, &Protocols::all());
     drafts.retain(|draft| draft.kind.name == "ws");
     drafts
 }
