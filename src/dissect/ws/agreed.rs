@@ -192,7 +192,8 @@ mod tests {
             takeover,
             window_bits,
         };
-        let cases: [(&[u8], Option<[Deflate; 2]>, bool); 7] = [
+        type Case = (&'static [u8], Option<[Deflate; 2]>, bool);
+        let cases: [Case; 7] = [
             (b"", None, false),
             (
                 b"permessage-deflate",
