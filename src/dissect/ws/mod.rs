@@ -2,7 +2,8 @@
 //!
 //! In: the stream from behind the handshake on, with a note of what was agreed on; or a stream
 //! joined in its middle, when several frames in a row leave no doubt. Out: one item a message.
-//! Never: what messages mean to a subprotocol, such as GraphQL subscriptions. Standards: RFC 6455, RFC 7692 (permessage-deflate).
+//! Never: what messages mean to a subprotocol, such as GraphQL subscriptions. Standards: RFC 6455,
+//! RFC 7692 (permessage-deflate).
 
 mod agreed;
 mod dissector;
