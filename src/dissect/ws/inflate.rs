@@ -463,6 +463,31 @@ mod tests {
         }
 
         #[test]
+        fn a_damaged_payload_is_survived(
+            seeds in proptest::collection::vec((any::<u8>(), 0..600u16), 1..3),
+            damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
+            cut in 1..90usize,
+        ) {
+            let mut sender = Compress::new(Compression::default(), false);
+            let mut inflater = Inflater::new(SIDE);
+            for message in messages(&seeds) {
+                let mut payload = deflate(&mut sender, &message);
+                for (at, byte) in &damage {
+                    let at = at.index(payload.len());
+                    payload[at] = *byte;
+                }
+                inflater.begin();
+                for piece in payload.chunks(cut) {
+                    let _ = inflater.feed(piece, &mut |_| {});
+                    let mut state = Vec::new();
+                    inflater.save(&mut state);
+                    inflater = Inflater::load(SIDE, &mut Reader::new(&state)).unwrap();
+                }
+                let _ = inflater.finish(&mut |_| {});
+            }
+        }
+
+        #[test]
         fn a_damaged_state_is_refused_or_survived(
             state in proptest::collection::vec(any::<u8>(), 0..120),
             flags in 0..4u8,
