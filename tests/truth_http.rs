@@ -86,7 +86,8 @@ fn items(path: &Path) -> Vec<Draft> {
     for (_, mut conversation) in open {
         conversation.end(EndReason::SourceEnd, &mut out);
     }
-    out.0.retain(|draft| draft.kind.macro_name == "http");
+    out.0
+        .retain(|draft| matches!(draft.kind.macro_name, "http" | "gql"));
     out.0
 }
 

@@ -337,6 +337,10 @@ impl Conversation {
                 if let Outcome::GiveUp(reason) = dissector.on_gap(&whole, out) {
                     self.retries = RETRIES;
                     self.give_up(reason, gap.direction, out);
+                    if reason == GiveUp::Upgraded {
+                        // Whoever reads on misses the bytes too; `give_up` bounds how often.
+                        self.gap(gap, out);
+                    }
                 }
             }
             Phase::Idle => self.retries = RETRIES,

@@ -12,6 +12,7 @@ mod http;
 mod pending;
 #[cfg(test)]
 pub mod robustness;
+mod ws;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &ws::Ws, &dns::Dns];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///

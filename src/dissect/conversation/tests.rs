@@ -1,6 +1,7 @@
 //! Tests of conversations, with a protocol made for them.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::super::robustness::{Drafts, Feed};
 use super::super::{Draft, Output, Probe, Verdict};
@@ -8,7 +9,8 @@ use super::*;
 use crate::flow::{Limits, Table};
 use crate::item::{Field, ProtocolInfo, Value, text_of};
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::{Record, StreamId};
+use crate::packet::savefile::{Entry, Records};
+use crate::packet::{Position, Record, StreamId};
 use crate::synth;
 
 /// Messages of one length byte (below 32) and so many bytes of text; each is an item.
@@ -197,6 +199,36 @@ pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols)
         }
     }
     drafts.0
+}
+
+/// The same for a savefile, without its first `skip` packets.
+pub fn dissect_savefile(path: &Path, skip: usize, protocols: &Protocols) -> Vec<Draft> {
+    let mut records = Records::new(std::fs::File::open(path).unwrap());
+    let mut bytes = Vec::new();
+    let mut found = Vec::new();
+    // A file that is cut off gives what stands before the cut.
+    while let Ok(Some(entry)) = records.advance() {
+        if let Entry::Packet {
+            head, bytes: data, ..
+        } = entry
+        {
+            found.push(Record {
+                ts: head.ts,
+                start: bytes.len() as u32,
+                caplen: head.caplen,
+                len: head.len,
+                linktype: head.linktype,
+                interface: head.interface,
+                position: Position::default(),
+            });
+            bytes.extend_from_slice(data);
+        }
+    }
+    dissect_records(
+        &Bytes::from(bytes),
+        found.get(skip..).unwrap_or_default(),
+        protocols,
+    )
 }
 
 const UP: Direction = Direction::ToServer;

@@ -8,11 +8,14 @@ mod body;
 mod decode;
 mod dissector;
 mod exchange;
+mod graphql;
+mod handover;
 mod parser;
 mod recognise;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use self::dissector::Http;
 use self::recognise::{Found, Looks};
@@ -60,7 +63,7 @@ impl Protocol for Http1 {
     }
 
     fn kinds(&self) -> &'static [&'static ProtocolInfo] {
-        static KINDS: [&ProtocolInfo; 2] = [&HTTP_1_1, &HTTP_1_0];
+        static KINDS: [&ProtocolInfo; 3] = [&HTTP_1_1, &HTTP_1_0, &graphql::KINDS[0]];
         &KINDS
     }
 

@@ -1,10 +1,13 @@
 //! Traffic in, items out.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dissect::{Draft, GiveUp, Outcome, Output};
+use crate::dissect::conversation::tests::dissect_savefile;
+use crate::dissect::{Draft, GiveUp, Outcome, Output, enabled};
 use crate::flow::{Chunk, Gap};
 use crate::item::{ItemNode, Value, json};
 use crate::packet::{Direction, Endpoint, StreamId, StreamName};
@@ -353,6 +356,85 @@ fn an_upgrade_gives_the_stream_away_after_the_exchange() {
     wire.send(ToServer, b"\x81\x80");
     assert_eq!(wire.gave_up, Some(GiveUp::Upgraded));
     assert_eq!(wire.end().len(), 1);
+}
+
+#[test]
+fn a_websocket_is_handed_over_with_what_was_agreed_on() {
+    let handover = |request: &[u8], response: &[u8], save: bool| {
+        let mut wire = Wire::new(Opening::Syn);
+        wire.send(ToServer, request);
+        wire.send(ToClient, response);
+        if save {
+            let state = wire.dissector.save();
+            wire.dissector = Http1.restore(&info(Opening::Syn), &state).unwrap();
+        }
+        wire.send(ToServer, b"\x81\x80");
+        assert_eq!(wire.gave_up, Some(GiveUp::Upgraded));
+        wire.dissector.handover()
+    };
+    let request = b"GET /chat?a=1 HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
+    let response = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\n\
+          Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Protocol: v1\r\n\
+          Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    for save in [false, true] {
+        let found = handover(request, response, save).unwrap();
+        assert_eq!(found.protocol, "ws");
+        assert_eq!(
+            &found.note[..],
+            b"\x01\0\0\0\x09/chat?a=1\0\0\0\x02v1\0\0\0\x14a,permessage-deflate"
+        );
+    }
+    let bare = b"HTTP/1.1 101 X\r\n\r\n";
+    assert!(handover(request, bare, false).is_some());
+    let other = b"HTTP/1.1 101 X\r\nUpgrade: other\r\n\r\n";
+    assert!(handover(request, other, true).is_none());
+}
+
+#[test]
+fn a_graphql_request_makes_another_kind_of_item() {
+    let exchange = |content_type: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "POST /graphql HTTP/1.1\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let items = run(&[
+            (ToServer, request.as_bytes()),
+            (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
+        ]);
+        assert_eq!(lines(&items), ["POST /graphql 200"]);
+        assert_eq!(json_of(&items[0].request)["postData"]["text"], body);
+        items[0].kind
+    };
+    let kind = exchange("application/json", r#"{"query":"{ cart { id } }"}"#);
+    assert_eq!(
+        (kind.name, kind.version, kind.abbr, kind.macro_name),
+        ("http", "1.1", "GQL", "gql")
+    );
+    let kind = exchange("application/json", r#"{"query":"select 1"}"#);
+    assert_eq!((kind.abbr, kind.version), ("HTTP", "1.1"));
+    let unanswered = run(&[(ToServer, b"GET /?query={a} HTTP/1.0\r\n\r\n")]);
+    assert_eq!(unanswered[0].kind.abbr, "GQL");
+}
+
+#[test]
+fn graphql_of_the_sample_captures_is_all_found() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
+    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
+        println!("skipped: no sample captures in {}", folder.display());
+        return;
+    };
+    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+    for name in truth["files"].as_object().unwrap().keys() {
+        let items = dissect_savefile(&folder.join(name), 0, &enabled(&["http"]).0);
+        let found = items.iter().filter(|item| item.kind.macro_name == "gql");
+        // `constructed.json`: 14 queries and a mutation.
+        let expected = match name.as_str() {
+            "graphql/own-graphql-http-ws.pcap" => 15,
+            _ => 0,
+        };
+        assert_eq!(found.count(), expected, "{name}");
+    }
 }
 
 #[test]
@@ -767,9 +849,9 @@ pub(super) fn samples() -> Vec<Sample> {
             2,
         ),
         sample(
-            "an upgrade",
+            "an upgrade to what nobody knows",
             &[
-                (ToServer, b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"),
+                (ToServer, b"GET /ws HTTP/1.1\r\nUpgrade: tunnel\r\n\r\n"),
                 (
                     ToClient,
                     b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x02hi",

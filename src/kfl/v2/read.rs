@@ -65,6 +65,18 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
             let found = lookup(root, side).is_some_and(|node| node.kind() != Kind::Null);
             Val::Bool(found)
         }
+        How::Sender(who) => Val::Bool(text("request.sender").is_some_and(|found| found == who)),
+        How::SentBy(who, name) => {
+            let found = root
+                .member("request")
+                .filter(|_| text("request.sender").is_some_and(|found| found == who));
+            typed(
+                found.and_then(|request| request.member(name)),
+                var,
+                layout,
+                own,
+            )
+        }
         How::Elapsed => Val::Int(integer(lookup(root, "elapsedTime")).saturating_mul(1000)),
         How::Namespace(side) => owned(Some(Side(root, side).namespace())),
         How::Pod(side) => owned(Some(Side(root, side).pod())),

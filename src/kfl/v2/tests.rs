@@ -96,6 +96,61 @@ fn dns_items_have_their_own_status() {
 }
 
 #[test]
+fn messages_of_a_websocket_tell_their_sender() {
+    let item = |sender: &str, payload: &str| {
+        json!({
+            "protocol": {"name": "ws", "abbr": "WS", "version": "13", "macro": "ws"},
+            "request": {"opcode": "text", "payload": payload, "length": payload.len(),
+                        "masked": sender == "client", "sender": sender},
+            "response": null,
+        })
+    };
+    let (client, server) = (item("client", "ping 1"), item("server", "pong"));
+    for (text, of_client, of_server) in [
+        ("ws && ws_opcode == \"text\"", true, true),
+        ("ws_request", true, false),
+        ("ws_response", false, true),
+        ("ws_request_payload_data.contains(\"ping\")", true, false),
+        ("ws_request_payload_length == 6", true, false),
+        ("ws_response_payload_length == 4", false, true),
+        ("ws && ws_response_payload_length == 0", true, false),
+        ("http || gql || protocol != \"WS\"", false, false),
+    ] {
+        for (item, expected) in [(&client, of_client), (&server, of_server)] {
+            let found = v2(text).matches(JsonNode(item), NOW);
+            assert_eq!(found == Verdict::Match, expected, "{text} of {item}");
+        }
+    }
+}
+
+#[test]
+fn graphql_is_http_too() {
+    let item = |version: &str| {
+        json!({
+            "protocol": {"name": "http", "abbr": "GQL", "version": version, "macro": "gql"},
+            "request": {"method": "POST", "path": "/graphql"}, "response": {"status": 400},
+        })
+    };
+    let (one, two) = (item("1.1"), item("2.0"));
+    for (text, of_one, of_two) in [
+        ("http && gql", true, true),
+        ("gqlv1", true, false),
+        ("gqlv2", false, true),
+        (
+            "gql && method == \"POST\" && status_code >= 400",
+            true,
+            true,
+        ),
+        ("protocol == \"GQL\" && !grpc", true, true),
+    ] {
+        for (item, expected) in [(&one, of_one), (&two, of_two)] {
+            let found = v2(text).matches(JsonNode(item), NOW);
+            assert_eq!(found == Verdict::Match, expected, "{text} of {item}");
+        }
+    }
+}
+
+#[test]
 fn the_first_dialect_falls_back_on_variables() {
     let schema = Schema::new(ENVELOPE, []);
     let item = sample::http();

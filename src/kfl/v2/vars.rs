@@ -74,6 +74,10 @@ pub(crate) enum How {
     Protocol,
     /// Whether a side of the exchange was seen.
     Present(&'static str),
+    /// Whether `sender` of the request is this.
+    Sender(&'static str),
+    /// A member of the request when its `sender` is this.
+    SentBy(&'static str, &'static str),
     /// Microseconds from the item's milliseconds.
     Elapsed,
     Namespace(&'static str),
@@ -242,11 +246,11 @@ pub static VARS: &[Var] = &[
     var("icmp_length", Int, Some("icmp"), Parts("length"), "message length"),
     // WebSocket
     var("ws_opcode", Text, Some("ws"), Parts("opcode"), "text, binary, close, ping, pong"),
-    var("ws_request", Bool, Some("ws"), Present("request"), "client to server"),
-    var("ws_response", Bool, Some("ws"), Present("response"), "server to client"),
-    var("ws_request_payload_data", Text, Some("ws"), Parts("requestPayloadData"), "payload text, truncated"),
-    var("ws_request_payload_length", Int, Some("ws"), Parts("requestPayloadLength"), "bytes"),
-    var("ws_response_payload_length", Int, Some("ws"), Parts("responsePayloadLength"), "bytes"),
+    var("ws_request", Bool, Some("ws"), Sender("client"), "client to server"),
+    var("ws_response", Bool, Some("ws"), Sender("server"), "server to client"),
+    var("ws_request_payload_data", Text, Some("ws"), SentBy("client", "payload"), "payload text, truncated"),
+    var("ws_request_payload_length", Int, Some("ws"), SentBy("client", "length"), "bytes"),
+    var("ws_response_payload_length", Int, Some("ws"), SentBy("server", "length"), "bytes"),
     // Redis
     var("redis_type", Text, Some("redis"), Upper("command"), "command verb, upper case"),
     var("redis_command", Text, Some("redis"), Parts("command"), "full command line"),
