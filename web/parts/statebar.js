@@ -18,6 +18,8 @@ export function stateBar() {
         fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
         fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"),
       ];
+      if (counts.behind) parts.push(fact("behind", format.count(counts.behind), "warn", "packets in the spool that are still to be dissected"));
+      if (counts.notDissected) parts.push(fact("not dissected", format.count(counts.notDissected), "bad", "packets that the spool had no longer when their turn came"));
       if (counts.own) parts.push(fact("own", format.count(counts.own), "", "packets of tapedeck itself, left out"));
       for (const recording of run.recordings ?? []) {
         parts.push(fact(`recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
