@@ -5,6 +5,7 @@
 //! [`PROTOCOLS`]; detection, KFL fields, reference page, robustness suite and fuzz target follow
 //! from that list.
 
+mod amqp;
 mod conversation;
 mod detect;
 mod dns;
@@ -26,7 +27,7 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &amqp::Amqp, &dns::Dns];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
