@@ -10,6 +10,7 @@ mod conversation;
 mod detect;
 mod dns;
 mod http;
+mod ldap;
 mod pending;
 #[cfg(test)]
 pub mod robustness;
@@ -27,7 +28,7 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &amqp::Amqp, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &amqp::Amqp, &ldap::Ldap, &dns::Dns];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
