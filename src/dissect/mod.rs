@@ -12,6 +12,7 @@ mod dns;
 mod http;
 mod ldap;
 mod pending;
+mod radius;
 #[cfg(test)]
 pub mod robustness;
 
@@ -28,7 +29,13 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &amqp::Amqp, &ldap::Ldap, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &http::Http1,
+    &amqp::Amqp,
+    &ldap::Ldap,
+    &radius::Radius,
+    &dns::Dns,
+];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
