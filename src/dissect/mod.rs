@@ -33,8 +33,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &http::Http1,
     &amqp::Amqp,
     &ldap::Ldap,
-    &radius::Radius,
     &dns::Dns,
+    &radius::Radius,
 ];
 
 /// The fields that items can have: those of every item, then those of each protocol.

@@ -8,9 +8,12 @@
 use bytes::Bytes;
 
 use super::exchange::{Exchanges, Hello};
+use super::frame::{
+    FRAME_END, FRAME_HEADER, Frame1Header, FrameHeader, FrameKind, Looks, PROTOCOL_HEADER,
+    ProtocolHeader,
+};
 use super::message::{Fault, Message};
-use super::parser::{FRAME_END, FRAME_HEADER, Frame1Header, FrameHeader, FrameKind, Looks};
-use super::parser::{PROTOCOL_HEADER, ProtocolHeader};
+
 use crate::bytes::Reader;
 use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output};
 use crate::flow::{Chunk, Gap, Opening, StreamInfo};

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes};
 
+use super::frame::{self, Frame1Header, ProtocolHeader};
 use super::message::Message;
-use super::parser::{Frame1Header, ProtocolHeader};
 use super::render;
 use super::spec::{CHANNEL_CLOSE, CONNECTION_CLOSE, Form};
 use super::{AMQP_0_9_1, AMQP_1_0};
@@ -185,12 +185,10 @@ impl Exchanges {
         out: &mut dyn Output,
     ) {
         let body = front.get(header.body_at..).unwrap_or_default();
-        let error = super::parser::performative(body)
-            .is_none()
-            .then(|| ItemError {
-                kind: "dissection",
-                msg: "the frame holds no known performative".into(),
-            });
+        let error = frame::performative(body).is_none().then(|| ItemError {
+            kind: "dissection",
+            msg: "the frame holds no known performative".into(),
+        });
         out.item(Draft {
             kind: &AMQP_1_0,
             from_client: chunk.direction == Direction::ToServer,

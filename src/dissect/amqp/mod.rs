@@ -16,6 +16,7 @@
 
 mod dissector;
 mod exchange;
+mod frame;
 mod message;
 mod parser;
 mod render;
@@ -27,7 +28,7 @@ use crate::packet::Transport;
 
 use super::{Dissector, Probe, Protocol, Verdict};
 use dissector::Amqp as AmqpDissector;
-use parser::{FRAME_HEADER, Frame1Header, FrameHeader, FrameKind, Looks, ProtocolHeader};
+use frame::{FRAME_HEADER, Frame1Header, FrameHeader, FrameKind, Looks, ProtocolHeader};
 
 /// Line of [`super::PROTOCOLS`].
 pub struct Amqp;
@@ -252,7 +253,7 @@ fn body(bytes: &[u8], usual_port: bool) -> Verdict {
 
 /// What the first bytes of a side say when they may begin inside a frame.
 fn middle(bytes: &[u8], usual_port: bool) -> Verdict {
-    let ends = memchr::memchr_iter(parser::FRAME_END, bytes);
+    let ends = memchr::memchr_iter(frame::FRAME_END, bytes);
     let follows = |end: usize| {
         let next = bytes.get(end + 1..).unwrap_or_default();
         FrameHeader::stands_out(next) == Looks::Yes

@@ -7,10 +7,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+use super::frame::{Frame1Header, ProtocolHeader, performative};
 use super::message::Parts;
-use super::parser::{
-    self, Field, Frame1Header, MAX_DEPTH, Pairs, ProtocolHeader, TableValue, performative,
-};
+use super::parser::{self, Field, MAX_DEPTH, Pairs, TableValue};
 use super::spec::{self, Kind};
 use crate::bytes::Reader;
 use crate::item::{Key, Value, text_of};

@@ -10,7 +10,7 @@ use super::super::Protocols;
 use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
 use super::super::{Draft, enabled};
-use super::parser;
+use super::{frame as front, parser};
 use crate::item::{ItemNode, Node, Value, json, lookup};
 use crate::packet::savefile::{Entry, Records};
 use crate::packet::{Direction, Position, Record, Transport};
@@ -533,8 +533,8 @@ fn what_only_looks_like_amqp_is_left_alone() {
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parser::FrameHeader::stands_out(&bytes);
-        let _ = parser::Frame1Header::stands_out(&bytes);
+        let _ = front::FrameHeader::stands_out(&bytes);
+        let _ = front::Frame1Header::stands_out(&bytes);
         let _ = parser::check_header(&bytes);
         for (class, id) in [(10, 10), (10, 11), (50, 10), (60, 60)] {
             let _ = parser::check_method(super::spec::find(class, id).unwrap(), &bytes);

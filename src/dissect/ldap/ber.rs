@@ -168,11 +168,6 @@ impl<'a> Elements<'a> {
         self.base + self.reader.offset()
     }
 
-    /// What was not read yet.
-    pub(super) fn rest(&self) -> &'a [u8] {
-        self.reader.rest()
-    }
-
     /// The next element if it has this tag; otherwise it stays.
     pub(super) fn optional(&mut self, tag: u8) -> Option<Element<'a>> {
         let mut ahead = *self;

@@ -101,9 +101,8 @@ impl Protocol for Radius {
     }
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
-        let usual = [probe.stream.client.port, probe.stream.server.port]
-            .iter()
-            .any(|port| PORTS.contains(port));
+        // The client's port says nothing: resolvers ask from any.
+        let usual = PORTS.contains(&probe.stream.server.port);
         [probe.to_server, probe.to_client]
             .into_iter()
             .filter(|bytes| !bytes.is_empty())
