@@ -5,11 +5,14 @@
 //! [`PROTOCOLS`]; detection, KFL fields, reference page, robustness suite and fuzz target follow
 //! from that list.
 
+mod amqp;
 mod conversation;
 mod detect;
 mod dns;
 mod http;
+mod ldap;
 mod pending;
+mod radius;
 #[cfg(test)]
 pub mod robustness;
 mod ws;
@@ -27,7 +30,14 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &ws::Ws, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &http::Http1,
+    &ws::Ws,
+    &amqp::Amqp,
+    &ldap::Ldap,
+    &dns::Dns,
+    &radius::Radius,
+];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///

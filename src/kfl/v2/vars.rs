@@ -277,7 +277,7 @@ pub static VARS: &[Var] = &[
     var("amqp_response_length", Int, Some("amqp"), Path("responseSize"), "bytes, 0 if absent"),
     var("amqp_total_size", Int, Some("amqp"), Path("size"), "request + response"),
     // LDAP
-    var("ldap_type", Text, Some("ldap"), Parts("type"), "operation, request first"),
+    var("ldap_type", Text, Some("ldap"), Parts("operation"), "operation, request first"),
     var("ldap_summary", Text, Some("ldap"), Parts("summary"), "summary"),
     var("ldap_request", Bool, Some("ldap"), Present("request"), "a request is present"),
     var("ldap_response", Bool, Some("ldap"), Present("response"), "a response is present"),
@@ -287,7 +287,7 @@ pub static VARS: &[Var] = &[
     // RADIUS
     var("radius_code", Int, Some("radius"), Parts("code"), "code, request first"),
     var("radius_code_name", Text, Some("radius"), Parts("codeName"), "Access-Request, ..."),
-    var("radius_request_authenticator", Text, Some("radius"), Parts("requestAuthenticator"), "hex"),
+    var("radius_request_authenticator", Text, Some("radius"), Path("request.authenticator"), "hex"),
     var("radius_request", Bool, Some("radius"), Present("request"), "a request is present"),
     var("radius_response", Bool, Some("radius"), Present("response"), "a response is present"),
     var("radius_request_length", Int, Some("radius"), Path("requestSize"), "bytes, 0 if absent"),

@@ -1,0 +1,127 @@
+//! Names of what LDAP has numbers for: result codes, and the object identifiers of extensions.
+//!
+//! In: numbers. Out: names. Source: the IANA registry "LDAP Parameters", and [MS-ADTS] section
+//! 3.1.1.3.4 for Active Directory.
+
+use crate::item::Value;
+
+/// Name of a result code (RFC 4511 section 4.1.9); others as `code <n>`.
+pub(super) fn result_name(code: i64) -> Value {
+    Value::Static(match code {
+        0 => "success",
+        1 => "operationsError",
+        2 => "protocolError",
+        3 => "timeLimitExceeded",
+        4 => "sizeLimitExceeded",
+        5 => "compareFalse",
+        6 => "compareTrue",
+        7 => "authMethodNotSupported",
+        8 => "strongerAuthRequired",
+        10 => "referral",
+        11 => "adminLimitExceeded",
+        12 => "unavailableCriticalExtension",
+        13 => "confidentialityRequired",
+        14 => "saslBindInProgress",
+        16 => "noSuchAttribute",
+        17 => "undefinedAttributeType",
+        18 => "inappropriateMatching",
+        19 => "constraintViolation",
+        20 => "attributeOrValueExists",
+        21 => "invalidAttributeSyntax",
+        32 => "noSuchObject",
+        33 => "aliasProblem",
+        34 => "invalidDNSyntax",
+        36 => "aliasDereferencingProblem",
+        48 => "inappropriateAuthentication",
+        49 => "invalidCredentials",
+        50 => "insufficientAccessRights",
+        51 => "busy",
+        52 => "unavailable",
+        53 => "unwillingToPerform",
+        54 => "loopDetect",
+        64 => "namingViolation",
+        65 => "objectClassViolation",
+        66 => "notAllowedOnNonLeaf",
+        67 => "notAllowedOnRDN",
+        68 => "entryAlreadyExists",
+        69 => "objectClassModsProhibited",
+        71 => "affectsMultipleDSAs",
+        80 => "other",
+        118 => "canceled",
+        119 => "noSuchOperation",
+        120 => "tooLate",
+        121 => "cannotCancel",
+        122 => "assertionFailed",
+        123 => "authorizationDenied",
+        4096 => "e-syncRefreshRequired",
+        code => return Value::text(format!("code {code}")),
+    })
+}
+
+/// Name of an extended operation, notification or control.
+pub(super) fn oid_name(oid: &[u8]) -> Option<&'static str> {
+    Some(match oid {
+        b"1.3.6.1.4.1.1466.20036" => "Notice of Disconnection",
+        b"1.3.6.1.4.1.1466.20037" => "StartTLS",
+        b"1.3.6.1.4.1.4203.1.11.1" => "Password Modify",
+        b"1.3.6.1.4.1.4203.1.11.3" => "Who am I?",
+        b"1.3.6.1.1.8" => "Cancel",
+        b"1.3.6.1.1.21.1" => "Start Transaction",
+        b"1.3.6.1.1.21.3" => "End Transaction",
+        b"1.3.6.1.4.1.4203.1.9.1.1" => "Sync Request",
+        b"1.3.6.1.4.1.4203.1.9.1.2" => "Sync State",
+        b"1.3.6.1.4.1.4203.1.9.1.3" => "Sync Done",
+        b"1.3.6.1.4.1.4203.1.9.1.4" => "Sync Info",
+        b"1.3.6.1.4.1.4203.1.10.1" => "Subentries",
+        b"1.3.6.1.4.1.42.2.27.8.5.1" => "Password Policy",
+        b"1.3.6.1.1.12" => "Assertion",
+        b"1.3.6.1.1.13.1" => "Pre-Read",
+        b"1.3.6.1.1.13.2" => "Post-Read",
+        b"1.2.826.0.1.3344810.2.3" => "Matched Values",
+        b"2.16.840.1.113730.3.4.2" => "ManageDsaIT",
+        b"2.16.840.1.113730.3.4.3" => "Persistent Search",
+        b"2.16.840.1.113730.3.4.7" => "Entry Change Notification",
+        b"2.16.840.1.113730.3.4.9" => "Virtual List View Request",
+        b"2.16.840.1.113730.3.4.10" => "Virtual List View Response",
+        b"2.16.840.1.113730.3.4.15" => "Authorization Identity Response",
+        b"2.16.840.1.113730.3.4.16" => "Authorization Identity Request",
+        b"2.16.840.1.113730.3.4.18" => "Proxied Authorization",
+        b"1.2.840.113556.1.4.319" => "Paged Results",
+        b"1.2.840.113556.1.4.417" => "Show Deleted",
+        b"1.2.840.113556.1.4.473" => "Server Side Sort Request",
+        b"1.2.840.113556.1.4.474" => "Server Side Sort Response",
+        b"1.2.840.113556.1.4.528" => "Notification",
+        b"1.2.840.113556.1.4.529" => "Extended DN",
+        b"1.2.840.113556.1.4.801" => "SD Flags",
+        b"1.2.840.113556.1.4.805" => "Tree Delete",
+        b"1.2.840.113556.1.4.841" => "DirSync",
+        b"1.2.840.113556.1.4.1339" => "Domain Scope",
+        b"1.2.840.113556.1.4.1340" => "Search Options",
+        b"1.2.840.113556.1.4.1413" => "Permissive Modify",
+        b"1.2.840.113556.1.4.1781" => "Fast Bind",
+        _ => return None,
+    })
+}
+
+/// Attributes that hold passwords, keys or hashes of them.
+pub(super) fn attributes_with_secrets() -> &'static [&'static str] {
+    &[
+        "userPassword",
+        "2.5.4.35",
+        "authPassword",
+        "unicodePwd",
+        "dBCSPwd",
+        "ntPwdHistory",
+        "lmPwdHistory",
+        "supplementalCredentials",
+        "ms-Mcs-AdmPwd",
+        "msDS-ManagedPassword",
+        "sambaNTPassword",
+        "sambaLMPassword",
+        "sambaPasswordHistory",
+        "krbPrincipalKey",
+        "ipaNTHash",
+        "olcRootPW",
+        "nsslapd-rootpw",
+    ]
+}
