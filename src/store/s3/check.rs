@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::http::Response;
 use super::StoreError;
 use super::connection::Connection;
 use super::error::{Asked, Failure};
-use super::put::whole_second_after;
+use super::lock::whole_second_after;
 use crate::time::{Clock, SystemClock};
 
 /// Name of the upload that is begun and given up.

@@ -22,8 +22,10 @@ use connection::Connection;
 
 pub mod check;
 mod connection;
+mod content;
 mod error;
 mod list;
+mod lock;
 mod put;
 mod read;
 
@@ -168,7 +170,7 @@ impl Store for S3Store {
 
     fn put(&self, key: &str, body: Body<'_>, options: &PutOptions) -> Result<Receipt, StoreError> {
         let key = self.full_key(key);
-        let content = put::Content::read(body, options, &key)?;
+        let content = content::Content::read(body, options, &key)?;
         self.run(|connection| async move { put::put(&connection, &key, &content, options).await })
     }
 

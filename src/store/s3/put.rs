@@ -4,42 +4,30 @@
 //! read back and remarks on what the store did not do. Never: a claim that rests on a status alone:
 //! some stores answer 200 to `If-None-Match` and to checksums that they ignore.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart,
-    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
-    ServerSideEncryption,
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use aws_smithy_runtime_api::http::Response;
-use aws_smithy_types::DateTime;
 use aws_smithy_types::byte_stream::ByteStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
 use super::connection::Connection;
+use super::content::Content;
 use super::error::{Asked, Failure};
 use super::list;
-use super::{Body, PutOptions, Receipt, StoreError};
-use crate::store::{Digest, Lock, LockMode, LockState, Oddity, hex};
-use crate::time::Timestamp;
+use super::lock::{Locks, hold_remark, lock_afterwards, lock_remark, read_lock};
+use super::{PutOptions, Receipt, StoreError};
+use crate::store::{Digest, LockState, Oddity, hex};
 
 /// Bodies above this are sent in parts. Reels stay below: one request keeps one checksum over the
 /// whole object, and Ceph 16.2 takes the bucket's default lock for what comes in parts.
 pub(super) const MULTIPART_ABOVE: u64 = 100 * 1024 * 1024;
-
-/// Size of a part; S3 takes 5 MiB to 5 GiB.
-const PART_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Most parts of an object at S3.
-const MAX_PARTS: u64 = 10_000;
 
 /// Tries while somebody else writes the same key (status 409).
 const MAX_CONFLICTS: u32 = 6;
@@ -50,145 +38,6 @@ const CONFLICT_WAIT: Duration = Duration::from_millis(100);
 /// Hexadecimal digits of a body's hash in its name that stand for its content when the object may
 /// not be read: 64 bits.
 const NAME_HASH_DIGITS: usize = 16;
-
-/// Bytes hashed at a time.
-const HASH_BYTES: usize = 256 * 1024;
-
-/// A body with its size and digests.
-#[derive(Debug)]
-pub(super) struct Content {
-    source: Source,
-    size: u64,
-    sha256: Digest,
-    md5: [u8; 16],
-}
-
-#[derive(Debug)]
-enum Source {
-    Bytes(Bytes),
-    File(PathBuf),
-}
-
-impl Content {
-    /// Hashes a body and holds it against the digest it was sealed with.
-    ///
-    /// # Errors
-    /// `Refused` when it is not what was sealed, `Io` when it cannot be read.
-    pub(super) fn read(
-        body: Body<'_>,
-        options: &PutOptions,
-        key: &str,
-    ) -> Result<Content, StoreError> {
-        let mut sha256 = Sha256::new();
-        let mut md5 = Md5::new();
-        let mut size = 0;
-        let source = match body {
-            Body::Bytes(bytes) => {
-                sha256.update(bytes);
-                md5.update(bytes);
-                size = bytes.len() as u64;
-                Source::Bytes(Bytes::copy_from_slice(bytes))
-            }
-            Body::File(path) => {
-                let failed = |error| StoreError::Io(format!("{}: {error}", path.display()));
-                let mut file = File::open(path).map_err(failed)?;
-                let mut buffer = vec![0; HASH_BYTES];
-                loop {
-                    let taken = file.read(&mut buffer).map_err(failed)?;
-                    let Some(bytes) = buffer.get(..taken).filter(|bytes| !bytes.is_empty()) else {
-                        break;
-                    };
-                    sha256.update(bytes);
-                    md5.update(bytes);
-                    size += bytes.len() as u64;
-                }
-                Source::File(path.to_owned())
-            }
-        };
-        let sha256: Digest = sha256.finalize().into();
-        if options.sha256 != Digest::default() && sha256 != options.sha256 {
-            return Err(StoreError::Refused(format!(
-                "{key} has SHA-256 {}, not {} as sealed",
-                hex(&sha256),
-                hex(&options.sha256)
-            )));
-        }
-        Ok(Content {
-            source,
-            size,
-            sha256,
-            md5: md5.finalize().into(),
-        })
-    }
-
-    async fn stream(&self) -> Result<ByteStream, StoreError> {
-        match &self.source {
-            Source::Bytes(bytes) => Ok(ByteStream::from(bytes.clone())),
-            Source::File(path) => ByteStream::from_path(path)
-                .await
-                .map_err(|error| StoreError::Io(format!("{}: {error}", path.display()))),
-        }
-    }
-
-    /// Size of the parts it is sent in.
-    fn part_bytes(&self) -> u64 {
-        PART_BYTES.max(self.size.div_ceil(MAX_PARTS))
-    }
-
-    /// Calls `each` with every part in order.
-    fn parts(&self) -> Parts<'_> {
-        Parts {
-            content: self,
-            file: None,
-            offset: 0,
-        }
-    }
-}
-
-/// The parts of a body, one in memory at a time.
-struct Parts<'a> {
-    content: &'a Content,
-    file: Option<File>,
-    offset: u64,
-}
-
-impl Iterator for Parts<'_> {
-    type Item = Result<Bytes, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = self
-            .content
-            .part_bytes()
-            .min(self.content.size - self.offset);
-        if length == 0 {
-            return None;
-        }
-        let part = match &self.content.source {
-            Source::Bytes(bytes) => {
-                let start = usize::try_from(self.offset).unwrap_or(usize::MAX);
-                let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-                Ok(bytes.slice(start.min(bytes.len())..end.min(bytes.len())))
-            }
-            Source::File(path) => self
-                .file
-                .take()
-                .map_or_else(|| File::open(path), Ok)
-                .and_then(|file| {
-                    let mut part = Vec::new();
-                    let mut limited = file.take(length);
-                    limited.read_to_end(&mut part)?;
-                    self.file = Some(limited.into_inner());
-                    match part.len() as u64 == length {
-                        true => Ok(part.into()),
-                        false => Err(std::io::ErrorKind::UnexpectedEof.into()),
-                    }
-                })
-                .map_err(|error| StoreError::Io(format!("{}: {error}", path.display()))),
-        };
-        self.offset += length;
-        Some(part)
-    }
-}
 
 /// Writes `content` under `key`.
 pub(super) async fn put(
@@ -579,148 +428,6 @@ async fn is_same(
     Ok(Some(found == content.sha256))
 }
 
-/// The lock of an object as the store has it.
-pub(super) async fn read_lock(
-    connection: &Connection,
-    key: &str,
-    version: Option<&str>,
-) -> LockState {
-    let answer = connection
-        .client
-        .get_object_retention()
-        .bucket(&connection.options.bucket)
-        .key(key)
-        .set_version_id(version.map(str::to_owned))
-        .send()
-        .await;
-    match answer {
-        Ok(found) => {
-            let Some(retention) = found.retention() else {
-                return LockState::NotLocked;
-            };
-            let mode = match retention.mode() {
-                Some(ObjectLockRetentionMode::Compliance) => LockMode::Compliance,
-                Some(ObjectLockRetentionMode::Governance) => LockMode::Governance,
-                _ => return LockState::NotLocked,
-            };
-            match retention.retain_until_date() {
-                Some(until) => LockState::Locked(Lock {
-                    mode,
-                    until: list::timestamp(until),
-                }),
-                None => LockState::NotLocked,
-            }
-        }
-        Err(error) => {
-            let failure = Failure::of(&error);
-            match failure.code() {
-                "NoSuchObjectLockConfiguration" | "ObjectLockConfigurationNotFoundError" => {
-                    LockState::NotLocked
-                }
-                // The bucket has no Object Lock at all.
-                "InvalidRequest" => LockState::NotLocked,
-                _ => LockState::NotVerified,
-            }
-        }
-    }
-}
-
-/// Locks an object that was written without the lock asked for: Ceph 16.2 drops it from uploads in
-/// parts. Tells whether the store took it.
-async fn lock_afterwards(
-    connection: &Connection,
-    key: &str,
-    version: Option<&str>,
-    options: &PutOptions,
-) -> bool {
-    let mode = options.lock.map(|lock| match lock.mode {
-        LockMode::Governance => ObjectLockRetentionMode::Governance,
-        LockMode::Compliance => ObjectLockRetentionMode::Compliance,
-    });
-    let retention = ObjectLockRetention::builder()
-        .set_mode(mode)
-        .set_retain_until_date(Locks::of(options).until)
-        .build();
-    connection
-        .client
-        .put_object_retention()
-        .bucket(&connection.options.bucket)
-        .key(key)
-        .set_version_id(version.map(str::to_owned))
-        .retention(retention)
-        .send()
-        .await
-        .is_ok()
-}
-
-fn lock_remark(asked: Lock, found: LockState) -> Option<String> {
-    let named = |mode| match mode {
-        LockMode::Governance => "GOVERNANCE",
-        LockMode::Compliance => "COMPLIANCE",
-    };
-    match found {
-        LockState::NotVerified => None,
-        LockState::NotLocked => Some(format!(
-            "the store did not lock the object, {} was asked for",
-            named(asked.mode)
-        )),
-        LockState::Locked(lock)
-            if lock.mode == asked.mode && lock.until.secs() >= asked.until.secs() =>
-        {
-            None
-        }
-        LockState::Locked(lock) => Some(format!(
-            "the store locks the object with {} until {}, asked for was {} until {}",
-            named(lock.mode),
-            lock.until,
-            named(asked.mode),
-            asked.until
-        )),
-    }
-}
-
-async fn hold_remark(connection: &Connection, key: &str, version: Option<&str>) -> Option<String> {
-    let found = connection
-        .client
-        .get_object_legal_hold()
-        .bucket(&connection.options.bucket)
-        .key(key)
-        .set_version_id(version.map(str::to_owned))
-        .send()
-        .await
-        .ok()?;
-    let status = found.legal_hold().and_then(|hold| hold.status());
-    match status {
-        Some(ObjectLockLegalHoldStatus::On) => None,
-        _ => Some("the store did not put the object under legal hold".to_owned()),
-    }
-}
-
-/// Lock headers of a request.
-struct Locks {
-    mode: Option<ObjectLockMode>,
-    until: Option<DateTime>,
-    hold: Option<ObjectLockLegalHoldStatus>,
-}
-
-impl Locks {
-    fn of(options: &PutOptions) -> Locks {
-        Locks {
-            mode: options.lock.map(|lock| match lock.mode {
-                LockMode::Governance => ObjectLockMode::Governance,
-                LockMode::Compliance => ObjectLockMode::Compliance,
-            }),
-            until: options.lock.map(|lock| whole_second_after(lock.until)),
-            hold: options.legal_hold.then_some(ObjectLockLegalHoldStatus::On),
-        }
-    }
-}
-
-/// Stores keep whole seconds; a lock never ends before what was asked for.
-pub(super) fn whole_second_after(at: Timestamp) -> DateTime {
-    DateTime::from_secs(at.secs() + i64::from(at.subsec_nanos() > 0))
-}
-
 fn content_type(options: &PutOptions) -> Option<String> {
     let given = !options.content_type.is_empty();
     given.then(|| options.content_type.to_owned())
@@ -738,50 +445,4 @@ pub(super) fn encryption(connection: &Connection) -> Option<ServerSideEncryption
 fn real_version(id: Option<&str>) -> Option<String> {
     id.filter(|id| !id.is_empty() && *id != "null")
         .map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_make_up_the_body() {
-        let bytes: Vec<u8> = (0..PART_BYTES * 2 + 5).map(|n| n as u8).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("body");
-        std::fs::write(&path, &bytes).unwrap();
-        for body in [Body::Bytes(&bytes), Body::File(&path)] {
-            let content = Content::read(body, &PutOptions::default(), "k").unwrap();
-            let parts: Vec<Bytes> = content.parts().map(Result::unwrap).collect();
-            assert_eq!(parts.len(), 3);
-            assert_eq!(parts.concat(), bytes);
-        }
-    }
-
-    #[test]
-    fn a_lock_never_ends_early() {
-        let until = whole_second_after(Timestamp::from_secs(10, 1));
-        assert_eq!(until.secs(), 11);
-        assert_eq!(whole_second_after(Timestamp::from_secs(10, 0)).secs(), 10);
-    }
-
-    #[test]
-    fn a_weaker_lock_is_said() {
-        let asked = Lock {
-            mode: LockMode::Compliance,
-            until: Timestamp::from_secs(100, 5),
-        };
-        assert_eq!(lock_remark(asked, LockState::NotVerified), None);
-        assert!(lock_remark(asked, LockState::NotLocked).is_some());
-        let weaker = Lock {
-            mode: LockMode::Governance,
-            ..asked
-        };
-        assert!(lock_remark(asked, LockState::Locked(weaker)).is_some());
-        let longer = Lock {
-            until: Timestamp::from_secs(200, 0),
-            ..asked
-        };
-        assert_eq!(lock_remark(asked, LockState::Locked(longer)), None);
-    }
 }
