@@ -10,6 +10,7 @@ mod detect;
 mod dns;
 mod http;
 mod pending;
+mod redis;
 #[cfg(test)]
 pub mod robustness;
 
@@ -26,7 +27,7 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &redis::Redis, &dns::Dns];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
