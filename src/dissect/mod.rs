@@ -9,6 +9,7 @@ mod conversation;
 mod detect;
 mod dns;
 mod http;
+mod kafka;
 mod pending;
 mod redis;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &redis::Redis, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &redis::Redis, &kafka::Kafka, &dns::Dns];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
