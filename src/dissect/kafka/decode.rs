@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 
+use super::names;
 use super::records;
 use super::schema::{FieldDef, Kind};
 use crate::bytes::{Reader, Short};
@@ -73,21 +74,25 @@ pub(super) struct Decoded {
     pub whole: bool,
 }
 
-/// Reads `fields` of `version` off the front of `bytes`; record batches are left out when
-/// `with_records` is false.
-pub(super) fn decode(
-    bytes: &Bytes,
-    fields: &'static [FieldDef],
-    version: i16,
-    flexible: bool,
-    with_records: bool,
-) -> Decoded {
+/// What a message is read with.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    /// Version of the API.
+    pub version: i16,
+    /// Whether the version is flexible.
+    pub flexible: bool,
+    /// Whether record batches are read; otherwise they are left out.
+    pub with_records: bool,
+    /// Names of topics, see [`names`].
+    pub names: Bytes,
+}
+
+/// Reads `fields` off the front of `bytes`.
+pub(super) fn decode(bytes: &Bytes, fields: &'static [FieldDef], reading: Reading) -> Decoded {
     let mut decoder = Decoder {
         bytes,
         reader: Reader::new(bytes),
-        version,
-        flexible,
-        with_records,
+        reading,
         limits: Limits::default(),
         stop: None,
     };
@@ -98,36 +103,53 @@ pub(super) fn decode(
     }
 }
 
+/// The field that another took the place of: the text that ends where it begins.
+fn replaced(fields: &'static [FieldDef], by: &FieldDef) -> Option<&'static str> {
+    let ends = |field: &&FieldDef| matches!(field.kind, Kind::Text) && field.last == by.first - 1;
+    fields.iter().find(ends).map(|field| field.name)
+}
+
 struct Decoder<'a> {
     bytes: &'a Bytes,
     reader: Reader<'a>,
-    version: i16,
-    flexible: bool,
-    with_records: bool,
+    reading: Reading,
     limits: Limits,
     stop: Option<Stop>,
 }
 
 impl<'a> Decoder<'a> {
     fn structure(&mut self, fields: &'static [FieldDef]) -> Value {
-        let version = self.version;
+        let version = self.reading.version;
         let mut members = Vec::with_capacity(fields.len());
         let has = |field: &&FieldDef| field.is_in(version) && field.tag.is_none();
         for field in fields.iter().filter(has) {
             if self.is_done() {
                 break;
             }
-            if let Some(value) = self.value(field.kind) {
-                members.push((field.name.into(), value));
+            let Some(value) = self.value(field.kind) else {
+                continue;
+            };
+            if let (Kind::Uuid, Some(name)) = (field.kind, replaced(fields, field)) {
+                members.push((name.into(), self.topic_name(&value)));
             }
+            members.push((field.name.into(), value));
         }
-        if self.flexible
+        if self.reading.flexible
             && !self.is_done()
             && let Err(stop) = self.tagged(fields, &mut members)
         {
             self.stop = Some(stop);
         }
         Value::Object(members)
+    }
+
+    /// The name of a topic whose identifier stands in the place of it; empty when it is not known.
+    fn topic_name(&self, id: &Value) -> Value {
+        let name = match id {
+            Value::Text(id) => names::name_of(&self.reading.names, id),
+            _ => None,
+        };
+        name.map_or(Value::Static(""), Value::Text)
     }
 
     fn is_done(&self) -> bool {
@@ -144,7 +166,7 @@ impl<'a> Decoder<'a> {
             let tag = unsigned_varint(&mut self.reader)?;
             let size = usize::try_from(unsigned_varint(&mut self.reader)?).unwrap_or(usize::MAX);
             let bytes = self.reader.take(size)?;
-            let version = self.version;
+            let version = self.reading.version;
             let known = fields
                 .iter()
                 .find(|field| field.tag == Some(tag) && field.is_in(version));
@@ -194,7 +216,7 @@ impl<'a> Decoder<'a> {
                 None => Value::Null,
                 Some(length) => {
                     let bytes = self.slice(length);
-                    match self.with_records {
+                    match self.reading.with_records {
                         true => records::records(&bytes, &mut self.limits),
                         false => Value::Null,
                     }
@@ -249,7 +271,7 @@ impl<'a> Decoder<'a> {
 
     /// A length or count; `None` is null. Only texts have it in two bytes when not compact.
     fn length(&mut self, text: bool) -> Result<Option<usize>, Stop> {
-        let length = match (self.flexible, text) {
+        let length = match (self.reading.flexible, text) {
             (true, _) => i64::from(unsigned_varint(&mut self.reader)?) - 1,
             (false, true) => self.reader.u16()?.cast_signed().into(),
             (false, false) => self.reader.u32()?.cast_signed().into(),

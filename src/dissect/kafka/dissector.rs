@@ -14,8 +14,9 @@ use super::header::{
     Looks, REQUEST_START, RESPONSE_START, RequestStart, ResponseStart, looks_like_request,
 };
 use super::message::{Alone, Message, Partial, draft};
+use super::names::MAX_NAMES;
 use super::render;
-use super::schema::{PRODUCE, SASL_HANDSHAKE};
+use super::schema::{METADATA, PRODUCE, SASL_HANDSHAKE};
 use crate::bytes::Reader;
 use crate::dissect::{Dissector, GiveUp, Outcome, Output};
 use crate::flow::{Chunk, Gap, Opening, StreamInfo};
@@ -65,6 +66,8 @@ pub(super) struct KafkaDissector {
     early_bytes: usize,
     /// Whether opaque tokens may come instead of messages.
     tokens: bool,
+    /// Names of topics that the stream was told, see [`super::names`].
+    names: Vec<u8>,
 }
 
 impl KafkaDissector {
@@ -85,6 +88,7 @@ impl KafkaDissector {
             early: VecDeque::new(),
             early_bytes: 0,
             tokens: false,
+            names: Vec::new(),
         }
     }
 
@@ -229,12 +233,11 @@ impl KafkaDissector {
     }
 
     fn on_request(&mut self, request: Message, out: &mut dyn Output) {
-        let asks = self.asks();
         let Ok(start) = RequestStart::read(request.bytes()) else {
-            return out.item(draft(asks, Some(request), None, Alone::Unseen));
+            return self.hand_out(Some(request), None, Alone::Unseen, out);
         };
         if start.key == PRODUCE && render::required_acks(request.bytes()) == Some(0) {
-            return out.item(draft(asks, Some(request), None, Alone::Rightly));
+            return self.hand_out(Some(request), None, Alone::Rightly, out);
         }
         while let Some(first) = self.early.front() {
             let late = request.ts.since(first.ts) > MAX_REORDER;
@@ -246,7 +249,7 @@ impl KafkaDissector {
                 if answers && !late {
                     return self.answer(request, response, out);
                 }
-                out.item(draft(asks, None, Some(response), Alone::Unseen));
+                self.hand_out(None, Some(response), Alone::Unseen, out);
             }
         }
         self.open_bytes += request.weight();
@@ -259,7 +262,7 @@ impl KafkaDissector {
         if self.open.len() > MAX_OPEN
             && let Some(oldest) = self.take_open()
         {
-            out.item(draft(self.asks(), Some(oldest), None, Alone::Limit));
+            self.hand_out(Some(oldest), None, Alone::Limit, out);
         }
         if self.open_bytes > MAX_OPEN_BYTES {
             self.open_bytes = 0;
@@ -287,7 +290,6 @@ impl KafkaDissector {
     }
 
     fn on_response(&mut self, response: Message, out: &mut dyn Output) {
-        let asks = self.asks();
         let correlation = correlation_of_response(&response);
         let place = self
             .open
@@ -298,7 +300,7 @@ impl KafkaDissector {
         };
         for _ in 0..place {
             let passed = self.take_open();
-            out.item(draft(asks, passed, None, Alone::Unseen));
+            self.hand_out(passed, None, Alone::Unseen, out);
         }
         if let Some(request) = self.take_open() {
             self.answer(request, response, out);
@@ -320,21 +322,28 @@ impl KafkaDissector {
             let Some(first) = self.take_early() else {
                 break;
             };
-            out.item(draft(self.asks(), None, Some(first), Alone::Unseen));
+            self.hand_out(None, Some(first), Alone::Unseen, out);
         }
     }
 
     fn answer(&mut self, request: Message, response: Message, out: &mut dyn Output) {
-        let start = RequestStart::read(request.bytes());
-        if start.is_ok_and(|start| start.key == SASL_HANDSHAKE && start.version == 0) {
-            self.tokens = true;
+        if let Ok(start) = RequestStart::read(request.bytes()) {
+            self.tokens |= start.key == SASL_HANDSHAKE && start.version == 0;
+            if start.key == METADATA {
+                render::learn_topics(&mut self.names, response.bytes(), start.version);
+            }
         }
-        out.item(draft(
-            self.asks(),
-            Some(request),
-            Some(response),
-            Alone::Unseen,
-        ));
+        self.hand_out(Some(request), Some(response), Alone::Unseen, out);
+    }
+
+    fn hand_out(
+        &self,
+        request: Option<Message>,
+        response: Option<Message>,
+        why: Alone,
+        out: &mut dyn Output,
+    ) {
+        out.item(draft(self.asks(), request, response, &self.names, why));
     }
 }
 
@@ -403,19 +412,19 @@ impl Dissector for KafkaDissector {
                 self.on_message(is_request, partial.into_message(), out);
             }
         }
-        let asks = self.asks();
         while let Some(request) = self.take_open() {
-            out.item(draft(asks, Some(request), None, Alone::Unseen));
+            self.hand_out(Some(request), None, Alone::Unseen, out);
         }
         while let Some(response) = self.take_early() {
-            out.item(draft(asks, None, Some(response), Alone::Unseen));
+            self.hand_out(None, Some(response), Alone::Unseen, out);
         }
     }
 
     /// ```text
     /// state = version u8 (1), asks u8 (0 unknown, 1 to the server, 2 to the client),
     ///         flags u8 (1 exact, 2 tokens), side, side,
-    ///         count u32, count x open, count u32, count x early      big-endian
+    ///         count u32, count x open, count u32, count x early, length u32, names
+    ///                                                              big-endian
     /// side  = flags u8 (1 lost, 2 partial), passed u64, token u64, partial?
     /// ```
     fn save(&self) -> Vec<u8> {
@@ -441,6 +450,9 @@ impl Dissector for KafkaDissector {
                 message.save(&mut out);
             }
         }
+        let length = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(&self.names);
         out
     }
 }
@@ -475,6 +487,11 @@ impl KafkaDissector {
         }
         (restored.open, restored.open_bytes) = load_list(&mut reader, MAX_OPEN)?;
         (restored.early, restored.early_bytes) = load_list(&mut reader, MAX_EARLY)?;
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        if length > MAX_NAMES {
+            return None;
+        }
+        restored.names = reader.take(length).ok()?.to_vec();
         reader.is_empty().then_some(restored)
     }
 }

@@ -6,21 +6,28 @@
 //! What is kept of a message carries with it what rendering needs besides:
 //!
 //! ```text
-//! kept = ts i64, API key i16 (-1 unknown), API version i16, the message from its size on
+//! kept = ts i64, API key i16 (-1 unknown), API version i16, length of names u32, names (which
+//!        come last of all), the message from its size on
 //! ```
 
 use bytes::{BufMut, Bytes};
 
 use super::header::{REQUEST_START, RequestStart};
-use super::{KAFKA, render};
+use super::{KAFKA, render, schema};
 use crate::bytes::Reader;
 use crate::dissect::Draft;
 use crate::item::{ItemError, MAX_ITEM_BODY, Value};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
-/// Bytes before the message in what is kept of it.
-pub(super) const PREFIX: usize = 12;
+/// Bytes before names and message in what is kept.
+pub(super) const PREFIX: usize = 16;
+
+/// Where the API stands in them.
+const API: std::ops::Range<usize> = 8..12;
+
+/// Where the length of the names stands in them.
+const NAMES: std::ops::Range<usize> = 12..16;
 
 /// Bytes of a request that are kept when memory runs short: its header.
 const SHED: usize = PREFIX + REQUEST_START + 256;
@@ -55,6 +62,7 @@ impl Partial {
         kept.put_i64(ts.nanos());
         kept.put_i16(-1);
         kept.put_i16(0);
+        kept.put_u32(0);
         Partial {
             kept,
             left: 4 + u64::from(size),
@@ -147,7 +155,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// What is kept of it, from its size on.
+    /// What is kept of it, from its size on; names are not there yet.
     pub(super) fn bytes(&self) -> &[u8] {
         self.kept.get(PREFIX..).unwrap_or_default()
     }
@@ -165,10 +173,18 @@ impl Message {
 
     /// Notes the API, which a response does not say itself.
     fn set_api(&mut self, key: i16, version: i16) {
-        if let Some(place) = self.kept.get_mut(PREFIX - 4..PREFIX) {
+        if let Some(place) = self.kept.get_mut(API) {
             let [a, b] = key.to_be_bytes();
             let [c, d] = version.to_be_bytes();
             place.copy_from_slice(&[a, b, c, d]);
+        }
+    }
+
+    /// Adds the names of topics that it may speak of by their identifiers.
+    fn set_names(&mut self, names: &[u8]) {
+        if let (Some(place), Ok(length)) = (self.kept.get_mut(NAMES), u32::try_from(names.len())) {
+            place.copy_from_slice(&length.to_be_bytes());
+            self.kept.splice(PREFIX..PREFIX, names.iter().copied());
         }
     }
 
@@ -250,11 +266,12 @@ pub(super) enum Alone {
     Limit,
 }
 
-/// An item of what was seen.
+/// An item of what was seen; `names` as in [`super::names`].
 pub(super) fn draft(
     asks: Direction,
-    request: Option<Message>,
-    response: Option<Message>,
+    mut request: Option<Message>,
+    mut response: Option<Message>,
+    names: &[u8],
     why: Alone,
 ) -> Draft {
     let response_error = response
@@ -285,6 +302,15 @@ pub(super) fn draft(
     let api = request
         .as_ref()
         .and_then(|request| RequestStart::read(request.bytes()).ok());
+    if let Some(api) = api {
+        let by_id = schema::has_topic_ids(api.key, api.version);
+        for message in [&mut request, &mut response].into_iter().flatten() {
+            message.set_api(api.key, api.version);
+            if by_id {
+                message.set_names(names);
+            }
+        }
+    }
     Draft {
         kind: &KAFKA,
         from_client: asks == Direction::ToServer,
@@ -296,10 +322,7 @@ pub(super) fn draft(
         request: request.map_or(Value::Null, |message| {
             Value::lazy(Bytes::from(message.kept), render::request)
         }),
-        response: response.map_or(Value::Null, |mut message| {
-            if let Some(api) = api {
-                message.set_api(api.key, api.version);
-            }
+        response: response.map_or(Value::Null, |message| {
             Value::lazy(Bytes::from(message.kept), render::response)
         }),
         data: Value::Null,

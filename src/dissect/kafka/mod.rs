@@ -1,10 +1,11 @@
 //! Kafka: requests with their responses, up to the records in them.
 //!
 //! In: the two directions of a TCP stream, on any port. Out: one item for each request with its
-//! response; a Produce that wants no acknowledgement stands alone. Never: names for topic
-//! identifiers; the tokens of SASL outside of SaslAuthenticate. Standards: the protocol guide and
-//! the message definitions of Apache Kafka 4.2, all versions since 0; KIP-482 (flexible versions),
-//! KIP-511 (ApiVersions); [`records`] for record batches and message sets.
+//! response; a Produce that wants no acknowledgement stands alone. Never: the tokens of SASL outside
+//! of SaslAuthenticate; names of topics that another stream was told. Standards: the protocol guide
+//! and the message definitions of Apache Kafka 4.2, all versions since 0; KIP-482 (flexible
+//! versions), KIP-511 (ApiVersions), KIP-516 (topic identifiers); [`records`] for record batches and
+//! message sets.
 //!
 //! ```text
 //! request  = {size, apiKeyName, apiKey, apiVersion, correlationID, clientID, payload, captureTime,
@@ -15,8 +16,10 @@
 //! `size` is that of the wire: the four bytes of the size itself do not count. `payload` has the
 //! fields of [`layouts`], those that the version has; it is null for other APIs, for versions newer
 //! than those, and for a response whose request was not seen. Texts that are null on the wire are
-//! empty, topic identifiers are in Kafka's own form (base64 for URLs). A Produce request has one
-//! partition in each entry of `topicData`. `truncated` is true beside, or in, what was cut.
+//! empty, topic identifiers are in Kafka's own form (base64 for URLs). Where a version has them in
+//! place of a name, the name is there too, when a Metadata response of the same stream told it,
+//! else empty. A Produce request has one partition in each entry of `topicData`. `truncated` is true
+//! beside, or in, what was cut.
 
 mod decode;
 mod dissector;
@@ -24,6 +27,7 @@ mod header;
 #[rustfmt::skip]
 mod layouts;
 mod message;
+mod names;
 mod records;
 mod render;
 mod schema;

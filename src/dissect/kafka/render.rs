@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use super::decode::{Decoded, decode, unsigned_varint};
+use super::decode::{Decoded, Reading, decode, unsigned_varint};
 use super::header::{RequestStart, ResponseStart, request_header, response_body_at};
-use super::message::PREFIX;
-use super::schema::{API_VERSIONS, Api, PRODUCE};
+use super::names;
+use super::schema::{API_VERSIONS, Api, METADATA, PRODUCE};
 use crate::bytes::Reader;
 use crate::item::{Key, Value, text_of};
 use crate::time::Timestamp;
@@ -24,17 +24,23 @@ struct Kept {
     ts: Timestamp,
     key: i16,
     version: i16,
+    names: Bytes,
     message: Bytes,
 }
 
 impl Kept {
     fn of(bytes: &Bytes) -> Option<Kept> {
         let mut reader = Reader::new(bytes);
+        let ts = Timestamp::from_nanos(reader.u64().ok()?.cast_signed());
+        let key = reader.u16().ok()?.cast_signed();
+        let version = reader.u16().ok()?.cast_signed();
+        let names = usize::try_from(reader.u32().ok()?).ok()?;
         Some(Kept {
-            ts: Timestamp::from_nanos(reader.u64().ok()?.cast_signed()),
-            key: reader.u16().ok()?.cast_signed(),
-            version: reader.u16().ok()?.cast_signed(),
-            message: bytes.slice(PREFIX..),
+            ts,
+            key,
+            version,
+            names: bytes.slice_ref(reader.take(names).ok()?),
+            message: bytes.slice_ref(reader.rest()),
         })
     }
 
@@ -143,41 +149,66 @@ fn request_payload(bytes: &Bytes) -> Value {
 }
 
 fn read_request(bytes: &Bytes, with_records: bool) -> Option<(&'static Api, Decoded)> {
-    let message = bytes.slice(PREFIX.min(bytes.len())..);
-    let header = request_header(&message).ok()?;
+    let kept = Kept::of(bytes)?;
+    let header = request_header(&kept.message).ok()?;
     let version = header.start.version;
     let api = Api::of(header.start.key)?;
     let [layout, _] = api.layouts.filter(|_| api.knows(version))?;
-    let body = message.slice(header.body_at..);
-    let decoded = decode(
-        &body,
-        layout,
+    let body = kept.message.slice(header.body_at..);
+    let reading = Reading {
         version,
-        api.is_flexible(version),
+        flexible: api.is_flexible(version),
         with_records,
-    );
-    Some((api, decoded))
+        names: kept.names,
+    };
+    Some((api, decode(&body, layout, reading)))
 }
 
 fn response_payload(bytes: &Bytes) -> Value {
-    let read = || {
-        let kept = Kept::of(bytes)?;
-        let (api, version) = (Api::of(kept.key)?, kept.version);
-        let [_, layout] = api.layouts.filter(|_| api.knows(version))?;
-        let body_at = response_body_at(&kept.message, api, version).ok()?;
-        let body = kept.message.slice(body_at..);
-        let read = |version| decode(&body, layout, version, api.is_flexible(version), true);
-        let refused = Reader::new(&body).u16() == Ok(UNSUPPORTED_VERSION);
-        // Some brokers say so in the version that they were asked in.
-        let oldest = (api.key == API_VERSIONS && refused).then(|| read(0));
-        Some(match oldest {
-            Some(decoded) if decoded.whole => decoded,
-            _ => read(version),
-        })
-    };
-    match read() {
+    let decoded = Kept::of(bytes)
+        .and_then(|kept| read_response(&kept.message, kept.key, kept.version, kept.names));
+    match decoded {
         Some(decoded) => marked(decoded.fields, decoded.whole),
         None => Value::Null,
+    }
+}
+
+fn read_response(message: &Bytes, key: i16, version: i16, names: Bytes) -> Option<Decoded> {
+    let api = Api::of(key)?;
+    let [_, layout] = api.layouts.filter(|_| api.knows(version))?;
+    let body = message.slice(response_body_at(message, api, version).ok()?..);
+    let read = |version| {
+        let reading = Reading {
+            version,
+            flexible: api.is_flexible(version),
+            with_records: true,
+            names: names.clone(),
+        };
+        decode(&body, layout, reading)
+    };
+    let refused = Reader::new(&body).u16() == Ok(UNSUPPORTED_VERSION);
+    // Some brokers say so in the version that they were asked in.
+    let oldest = (api.key == API_VERSIONS && refused).then(|| read(0));
+    Some(match oldest {
+        Some(decoded) if decoded.whole => decoded,
+        _ => read(version),
+    })
+}
+
+/// Takes note of the topics that a Metadata response names.
+pub(super) fn learn_topics(names: &mut Vec<u8>, message: &[u8], version: i16) {
+    let message = Bytes::copy_from_slice(message);
+    let decoded = read_response(&message, METADATA, version, Bytes::new());
+    let Some(Value::List(topics)) = decoded.as_ref().and_then(|all| all.fields.member("topics"))
+    else {
+        return;
+    };
+    for topic in topics {
+        if let (Some(Value::Text(id)), Some(Value::Text(name))) =
+            (topic.member("topicID"), topic.member("name"))
+        {
+            names::learn(names, id, name);
+        }
     }
 }
 

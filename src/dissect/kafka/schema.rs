@@ -159,10 +159,28 @@ impl Api {
     }
 }
 
+/// Whether messages of a version name topics by their identifiers alone.
+pub(super) fn has_topic_ids(key: i16, version: i16) -> bool {
+    let first = match key {
+        PRODUCE | FETCH => 13,
+        OFFSET_COMMIT | OFFSET_FETCH => 10,
+        _ => return false,
+    };
+    version >= first
+}
+
 /// Key of Produce.
 pub(super) const PRODUCE: i16 = 0;
+/// Key of Fetch.
+const FETCH: i16 = 1;
+/// Key of Metadata.
+pub(super) const METADATA: i16 = 3;
 /// Key of ControlledShutdown.
 const CONTROLLED_SHUTDOWN: i16 = 7;
+/// Key of OffsetCommit.
+const OFFSET_COMMIT: i16 = 8;
+/// Key of OffsetFetch.
+const OFFSET_FETCH: i16 = 9;
 /// Key of SaslHandshake.
 pub(super) const SASL_HANDSHAKE: i16 = 17;
 /// Key of ApiVersions.

@@ -11,7 +11,7 @@ use super::super::Protocols;
 use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
 use super::super::{Draft, enabled};
-use super::decode::{Limits, decode};
+use super::decode::{Limits, Reading, decode};
 use super::header::{looks_like_request, request_header};
 use super::records::records;
 use super::render;
@@ -231,6 +231,15 @@ pub(super) fn samples() -> Vec<Sample> {
     ]
 }
 
+fn reading(version: i16, flexible: bool) -> Reading {
+    Reading {
+        version,
+        flexible,
+        with_records: true,
+        names: Bytes::new(),
+    }
+}
+
 fn kafka() -> Feed {
     Feed::new(Transport::Tcp, 9092, &Protocols::all())
 }
@@ -315,7 +324,7 @@ fn every_version_is_read_to_its_last_byte() {
         let flexible = api.is_flexible(version);
         let read = |bytes: &[u8]| {
             let bytes = Bytes::copy_from_slice(bytes);
-            decode(&bytes, layout, version, flexible, true)
+            decode(&bytes, layout, reading(version, flexible))
         };
         assert!(read(&bytes).whole, "{line}");
         for end in 0..bytes.len() {
@@ -559,6 +568,44 @@ fn other_apis_are_read_up_to_their_header() {
 }
 
 #[test]
+fn a_topic_identifier_has_the_name_that_the_stream_was_told() {
+    let id = [7; 16];
+    // Metadata 12: no broker, one topic of two parts: error, name, identifier.
+    let told = [
+        &b"\0\0\0\0\0\x01\0\0\0\0\0\x02\0\0\x07orders"[..],
+        &id,
+        b"\0\x01\x80\0\0\0\0\0",
+    ]
+    .concat();
+    // Fetch 13 of no partition.
+    let fetch = |id: &[u8]| {
+        let settings = b"\xff\xff\xff\xff\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\0";
+        let body = [b"\0", &settings[..], b"\x02", id, b"\x01\0\x01\x01\0"].concat();
+        request(1, 13, 9, &body)
+    };
+    let mut feed = kafka();
+    feed.chunk(UP, &request(3, 12, 8, b"\0\0\x01\0\0"))
+        .chunk(DOWN, &response(8, &told))
+        .chunk(UP, &fetch(&id))
+        .chunk(UP, &fetch(&[8; 16]));
+    let drafts = feed.end();
+    let of = |draft: &Draft, path| text(&draft.request, path);
+    assert_eq!(of(&drafts[1], "payload.topics.0.topic"), "orders");
+    assert_eq!(
+        of(&drafts[1], "payload.topics.0.topicID"),
+        "BwcHBwcHBwcHBwcHBwcHBw"
+    );
+    assert_eq!(of(&drafts[1], "summary"), "orders");
+    assert_eq!(of(&drafts[2], "payload.topics.0.topic"), "");
+    assert_eq!(of(&drafts[2], "summary"), "CAgICAgICAgICAgICAgICA");
+    assert!(
+        drafts
+            .iter()
+            .all(|draft| !draft.request.is_cut() && !draft.response.is_cut())
+    );
+}
+
+#[test]
 fn what_only_looks_like_kafka_is_left_alone() {
     let payloads: [&[u8]; 6] = [
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -590,7 +637,7 @@ proptest! {
         render::required_acks(&bytes);
         let body = Bytes::from(bytes.clone());
         for layout in api.layouts.into_iter().flatten() {
-            shown(&decode(&body, layout, version, api.is_flexible(version), true).fields);
+            shown(&decode(&body, layout, reading(version, api.is_flexible(version))).fields);
         }
         for magic in 0..3 {
             let mut damaged = batch(magic, 3, &bytes);
@@ -601,6 +648,7 @@ proptest! {
         let mut kept = vec![0; 8];
         kept.put_i16(api.key);
         kept.put_i16(version);
+        kept.put_u32(0);
         kept.put_slice(&bytes);
         shown(&render::request(&Bytes::from(kept.clone())));
         shown(&render::response(&Bytes::from(kept)));

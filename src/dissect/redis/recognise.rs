@@ -164,7 +164,7 @@ pub(super) fn reply(bytes: &[u8]) -> Looks {
     }
     match Framer::new(Role::Reply).walk(bytes) {
         Step::Broken => Looks::No,
-        Step::Took(_) if line => Looks::Unsure,
+        Step::Took(_) if line && bytes.len() < MAX_INLINE as usize => Looks::Unsure,
         _ if line => Looks::Perhaps,
         _ => Looks::Yes,
     }
