@@ -10,9 +10,11 @@ mod conversation;
 mod detect;
 mod dns;
 mod http;
+mod kafka;
 mod ldap;
 mod pending;
 mod radius;
+mod redis;
 #[cfg(test)]
 pub mod robustness;
 mod ws;
@@ -34,6 +36,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &http::Http1,
     &ws::Ws,
     &amqp::Amqp,
+    &kafka::Kafka,
+    &redis::Redis,
     &ldap::Ldap,
     &dns::Dns,
     &radius::Radius,

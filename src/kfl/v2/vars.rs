@@ -253,7 +253,7 @@ pub static VARS: &[Var] = &[
     var("ws_response_payload_length", Int, Some("ws"), SentBy("server", "length"), "bytes"),
     // Redis
     var("redis_type", Text, Some("redis"), Upper("command"), "command verb, upper case"),
-    var("redis_command", Text, Some("redis"), Parts("command"), "full command line"),
+    var("redis_command", Text, Some("redis"), Path("request.commandLine"), "full command line"),
     var("redis_key", Text, Some("redis"), Parts("key"), "key, cut at 64 bytes"),
     var("redis_request_size", Int, Some("redis"), Path("requestSize"), "bytes, 0 if absent"),
     var("redis_response_size", Int, Some("redis"), Path("responseSize"), "bytes, 0 if absent"),
