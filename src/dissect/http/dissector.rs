@@ -13,12 +13,16 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::body::{self, Body, Chunked, Gapped, Step};
-use super::exchange::{CONNECTION, DISSECTION, Exchange, Message, PAIR_NOT_FOUND, flag};
+use super::exchange::{
+    CONNECTION, DISSECTION, Exchange, Message, PAIR_NOT_FOUND, flag, load_bytes, save_bytes,
+};
+use super::handover;
 use super::parser::{self, Length, MAX_HEAD, Parsed, StartLine, Version};
 use super::recognise::{self, Found, Looks};
 use crate::bytes::Reader;
-use crate::dissect::{Dissector, GiveUp, Outcome, Output};
+use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output, PROTOCOLS};
 use crate::flow::{Chunk, Gap, Opening};
+use crate::item::MAX_ITEM_BODY;
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
@@ -34,8 +38,11 @@ const MAX_EARLY: usize = 8;
 /// Bytes without any message, and without a gap to blame, after which the stream is not HTTP.
 const MAX_LOST: u64 = 256 * 1024;
 
+/// Longest note of a handover: a head, what a repair may add, and a body.
+const MAX_NOTE: usize = 2 * MAX_HEAD + 2 * MAX_ITEM_BODY;
+
 /// First byte of a saved state.
-const SAVE_VERSION: u8 = 1;
+const SAVE_VERSION: u8 = 2;
 
 /// The state of one stream.
 pub(super) struct Http {
@@ -56,6 +63,8 @@ pub(super) struct Http {
     pipelined: bool,
     /// Whether the stream went over to another protocol.
     upgraded: bool,
+    /// Whom it goes over to, when that was agreed on.
+    next: Option<Handover>,
     /// Whether something was finished since the last look for finished exchanges.
     ripe: bool,
 }
@@ -133,6 +142,7 @@ impl Http {
             expired: 0,
             pipelined: false,
             upgraded: false,
+            next: None,
             ripe: false,
         }
     }
@@ -362,6 +372,11 @@ impl Http {
         }
         if status == 101 || accepted {
             self.upgraded = true;
+            let asks = self.asks.unwrap_or(Direction::ToServer);
+            self.next = self
+                .exchange(serial)
+                .filter(|_| status == 101)
+                .and_then(|exchange| handover::of(exchange, asks));
         } else if connect && self.requests.reading == Reading::Tunnel {
             self.requests.reading = Reading::Head;
         }
@@ -778,6 +793,10 @@ impl Dissector for Http {
         self.flush(out);
     }
 
+    fn handover(&mut self) -> Option<Handover> {
+        self.next.take()
+    }
+
     fn save(&self) -> Vec<u8> {
         let mut out = vec![SAVE_VERSION];
         let asks = match self.asks {
@@ -796,6 +815,11 @@ impl Dissector for Http {
         out.extend_from_slice(&u32::try_from(self.open.len()).unwrap_or(0).to_be_bytes());
         for exchange in &self.open {
             exchange.save(&mut out);
+        }
+        out.push(u8::from(self.next.is_some()));
+        if let Some(next) = &self.next {
+            save_bytes(next.protocol.as_bytes(), &mut out);
+            save_bytes(&next.note, &mut out);
         }
         out
     }
@@ -828,9 +852,25 @@ impl Http {
             http.weight += exchange.weight();
             http.open.push_back(exchange);
         }
+        http.next = match flag(from)? {
+            true => Some(load_handover(from)?),
+            false => None,
+        };
         http.ripe = true;
         from.is_empty().then_some(http)
     }
+}
+
+fn load_handover(from: &mut Reader<'_>) -> Option<Handover> {
+    let name = load_bytes(from, MAX_NOTE)?;
+    let protocol = PROTOCOLS
+        .iter()
+        .map(|protocol| protocol.name())
+        .find(|known| known.as_bytes() == name)?;
+    Some(Handover {
+        protocol,
+        note: Bytes::copy_from_slice(load_bytes(from, MAX_NOTE)?),
+    })
 }
 
 impl Side {

@@ -169,18 +169,7 @@ impl Exchange {
         out.push(u8::from(self.abandoned));
         out.extend_from_slice(&self.interim_size.to_be_bytes());
         out.extend_from_slice(&self.ordinal.to_be_bytes());
-        match &self.error {
-            Some(error) => {
-                let kind = KINDS
-                    .iter()
-                    .position(|kind| *kind == error.kind)
-                    .unwrap_or(0);
-                out.push(u8::try_from(kind + 1).unwrap_or(1));
-                let msg = error.msg.as_bytes();
-                save_bytes(msg.get(..msg.len().min(MAX_ERROR)).unwrap_or_default(), out);
-            }
-            None => out.push(0),
-        }
+        save_error(self.error.as_ref(), out);
         for message in [&self.request, &self.response] {
             match message {
                 Some(message) => {
@@ -197,13 +186,7 @@ impl Exchange {
         let abandoned = flag(from)?;
         let interim_size = from.u64().ok()?;
         let ordinal = from.u64().ok()?;
-        let error = match from.u8().ok()? {
-            0 => None,
-            kind => Some(ItemError {
-                kind: KINDS.get(usize::from(kind) - 1)?,
-                msg: String::from_utf8_lossy(load_bytes(from, MAX_ERROR)?).into_owned(),
-            }),
-        };
+        let error = load_error(from)?;
         let mut side = |asks| match flag(from)? {
             true => Message::load(from, asks).map(Some),
             false => Some(None),
@@ -301,12 +284,40 @@ pub(super) fn flag(from: &mut Reader<'_>) -> Option<bool> {
     }
 }
 
-fn save_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+/// Writes an error for [`load_error`].
+pub(super) fn save_error(error: Option<&ItemError>, out: &mut Vec<u8>) {
+    let Some(error) = error else {
+        out.push(0);
+        return;
+    };
+    let kind = KINDS
+        .iter()
+        .position(|kind| *kind == error.kind)
+        .unwrap_or(0);
+    out.push(u8::try_from(kind + 1).unwrap_or(1));
+    let msg = error.msg.as_bytes();
+    save_bytes(msg.get(..msg.len().min(MAX_ERROR)).unwrap_or_default(), out);
+}
+
+/// Reads an error back; `None` when the bytes are not those of a save.
+pub(super) fn load_error(from: &mut Reader<'_>) -> Option<Option<ItemError>> {
+    Some(match from.u8().ok()? {
+        0 => None,
+        kind => Some(ItemError {
+            kind: KINDS.get(usize::from(kind) - 1)?,
+            msg: String::from_utf8_lossy(load_bytes(from, MAX_ERROR)?).into_owned(),
+        }),
+    })
+}
+
+/// Writes bytes behind their length.
+pub(super) fn save_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
-fn load_bytes<'a>(from: &mut Reader<'a>, most: usize) -> Option<&'a [u8]> {
+/// Reads bytes behind their length; `None` when they are more than `most`.
+pub(super) fn load_bytes<'a>(from: &mut Reader<'a>, most: usize) -> Option<&'a [u8]> {
     let length = usize::try_from(from.u32().ok()?).ok()?;
     from.take(length).ok().filter(|_| length <= most)
 }
