@@ -4,6 +4,8 @@
 //! items say why. Never: what is inside TLS, or inside gRPC's messages. Standards: RFC 9113, RFC 7541,
 //! RFC 7540 section 3.2, gRPC over HTTP/2.
 
+#[cfg(test)]
+mod captures;
 mod connection;
 mod exchange;
 mod fields;
