@@ -586,10 +586,11 @@ impl Connection {
             return;
         };
         self.weight = self.weight.saturating_sub(exchange.weight());
-        for message in [&mut exchange.request, &mut exchange.response] {
-            if let Some(message) = message {
-                message.kept.cut |= !message.done;
-            }
+        for message in [&mut exchange.request, &mut exchange.response]
+            .into_iter()
+            .flatten()
+        {
+            message.kept.cut |= !message.done;
         }
         out.item(exchange.into_draft(self.asks));
     }

@@ -9,7 +9,8 @@ use super::*;
 use crate::dissect::robustness::{Drafts, Feed};
 use crate::dissect::{Draft, Protocols, enabled};
 use crate::flow::{Chunk, Gap};
-use crate::item::{ItemNode, MAX_ITEM_BODY, Value, json};
+use crate::item::{ENVELOPE, Item, ItemNode, MAX_ITEM_BODY, Value, json, sample};
+use crate::kfl::{self, Schema, Verdict as Matched};
 use crate::packet::{Direction, Endpoint, StreamId, StreamName};
 use crate::time::Timestamp;
 
@@ -956,6 +957,53 @@ fn http_switches_on_both_versions() {
         (&names[..], &unknown[..]),
         (&["http2", "http"][..], &["http2"][..])
     );
+}
+
+#[test]
+fn filters_of_both_dialects_read_the_items() {
+    let calls = run(&[
+        (UP, &call(END, 1, "application/grpc")),
+        (
+            DOWN,
+            &headers(END, 1, &[(":status", "200"), ("grpc-status", "5")]),
+        ),
+        (UP, &ask(END, 3, "/plain")),
+        (DOWN, &answer(END, 3, "404")),
+    ]);
+    let [call, plain] = &calls[..] else {
+        panic!("{calls:?}")
+    };
+    let schema = Schema::new(ENVELOPE.iter().chain(FIELDS), []);
+    let matches = |draft: &Draft, text: &str| {
+        let item = Item {
+            protocol: draft.kind,
+            request: draft.request.clone(),
+            response: draft.response.clone(),
+            ..sample::http()
+        };
+        let query = kfl::compile(text, &schema).unwrap_or_else(|error| panic!("{text}: {error}"));
+        query.matches(item.node(), Timestamp::default()) == Matched::Match
+    };
+    for text in [
+        "grpc && grpc_method == \"Add\" && grpc_status == 5",
+        "http && http_version == \"HTTP/2\" && protocol == \"GRPC\"",
+        "grpc && \"TE\" in request.headers && status_code == 200",
+        "grpc and request.headers[\":path\"] == r\".*Cart.*\"",
+        "grpc and response.headers[\"grpc-status\"] == \"5\"",
+        "grpc and request.grpc.service == \"shop.v1.Cart\"",
+        "protocol.name == \"http\" and !http2",
+    ] {
+        assert!(matches(call, text), "{text}");
+        assert!(!matches(plain, text), "{text}");
+    }
+    for text in [
+        "http2 and request.httpVersion == \"HTTP/2.0\"",
+        "http && http_version == \"HTTP/2\" && !grpc && path == \"/plain\"",
+        "http && grpc_status == -1 && status_code == 404",
+    ] {
+        assert!(matches(plain, text), "{text}");
+        assert!(!matches(call, text), "{text}");
+    }
 }
 
 /// Conversations for the robustness suite.
