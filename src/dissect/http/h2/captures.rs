@@ -13,6 +13,11 @@ use crate::packet::{Position, Record};
 
 /// Items of HTTP/2 and gRPC in a capture.
 fn items(path: &Path) -> Vec<Draft> {
+    items_from(path, 0)
+}
+
+/// Items of a capture without its first packets.
+fn items_from(path: &Path, first: usize) -> Vec<Draft> {
     let mut records = Records::new(std::fs::File::open(path).unwrap());
     let mut bytes = Vec::new();
     let mut found = Vec::new();
@@ -34,7 +39,11 @@ fn items(path: &Path) -> Vec<Draft> {
             bytes.extend_from_slice(data);
         }
     }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
+    let mut drafts = dissect_records(
+        &Bytes::from(bytes),
+        &found[first.min(found.len())..],
+        &Protocols::all(),
+    );
     drafts.retain(|draft| draft.kind.version == "2.0");
     drafts
 }
@@ -191,4 +200,54 @@ fn calls_of_the_sample_captures_are_told() {
         ended,
         told.map(|(name, count)| (name.to_owned(), count)).into()
     );
+}
+
+#[test]
+fn captures_that_begin_late_tell_nothing_wrong() {
+    let folder = Path::new(FOLDER);
+    if truth(folder).is_none() {
+        return;
+    }
+    for (name, packets) in [
+        ("grpc/own-grpc-all-call-types.pcap", 140),
+        ("http2/own-h2c-prior-knowledge.pcap", 90),
+        ("grpc/wireshark-grpc_stream_reassembly_sample.pcapng", 50),
+    ] {
+        let path = folder.join(name);
+        let told = |draft: &Draft| {
+            let text = |value: &Value, name| match value.member(name) {
+                Some(Value::Text(text)) => text.clone(),
+                _ => Bytes::new(),
+            };
+            let status = match draft.response.member("status") {
+                Some(Value::Int(status)) => *status,
+                _ => 0,
+            };
+            (
+                text(&draft.request, "method"),
+                text(&draft.request, "path"),
+                status,
+            )
+        };
+        let whole: Vec<_> = items(&path).iter().map(told).collect();
+        let mut known = 0;
+        for first in 4..packets {
+            for draft in items_from(&path, first) {
+                let (method, path, status) = told(&draft);
+                known += usize::from(!path.is_empty());
+                let fits = |one: &(Bytes, Bytes, i64)| {
+                    (method.is_empty() || method == one.0)
+                        && (path.is_empty() || path == one.1)
+                        && (status == 0 || status == one.2)
+                };
+                assert!(whole.iter().any(fits), "{name} from {first}: {draft:?}");
+                assert!(
+                    !path.is_empty() || draft.error.is_some(),
+                    "{name}: {draft:?}"
+                );
+            }
+        }
+        assert!(known > 0, "{name}");
+        println!("{name} {known} of {}", whole.len() * packets);
+    }
 }

@@ -439,7 +439,8 @@ impl Connection {
     }
 
     /// Puts a field section where it belongs.
-    fn section(&mut self, block: Block, here: &mut At<'_>) {
+    fn section(&mut self, mut block: Block, here: &mut At<'_>) {
+        block.section.fit();
         match block.section.speaker {
             Speaker::Client if !block.promise => self.asked_by(here.direction),
             Speaker::Client | Speaker::Server(_) => self.asked_by(here.direction.other()),

@@ -75,7 +75,7 @@ impl Message {
             (_, false, _) => format!("the head of the {side} was not captured"),
             (_, _, 1..) => {
                 let count = self.section.unknown;
-                format!("{count} header fields of the {side} were defined before the capture began")
+                format!("{count} header fields of the {side} refer to bytes that were not captured")
             }
             _ if self.holed => format!("bytes of the stream within the {side} were not captured"),
             _ if self.section.cut => format!("the header fields of the {side} are not all there"),

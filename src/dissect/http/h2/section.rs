@@ -126,6 +126,13 @@ impl Section {
         self.lines.extend_from_slice(&later.lines);
     }
 
+    /// Gives back room that is not used: a stream may stay open for hours.
+    pub(super) fn fit(&mut self) {
+        if self.lines.capacity() > 2 * self.lines.len() + 512 {
+            self.lines.shrink_to_fit();
+        }
+    }
+
     /// Bytes held.
     pub(super) fn len(&self) -> usize {
         self.lines.len()
