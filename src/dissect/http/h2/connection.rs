@@ -18,27 +18,17 @@ use super::frame::{
     Settings,
 };
 use super::search::{self, Found};
-use super::section::Speaker;
 use super::side::{Block, Data, Flaw, Reading, Side};
+use super::streams::{MAX_CLOSED, MAX_OPEN};
 use crate::bytes::Reader;
-use crate::dissect::http::exchange::{CONNECTION, DISSECTION, PAIR_NOT_FOUND, flag};
+use crate::dissect::http::exchange::{DISSECTION, flag};
 use crate::dissect::{Dissector, GiveUp, Outcome, Output};
 use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
-/// Streams of one connection that may be open; servers allow 100 to 250 at a time.
-const MAX_OPEN: usize = 1024;
-
-/// Bytes that the open streams of one connection may hold. Bodies beyond it are not kept; for heads
-/// the oldest stream makes room.
-const MAX_OPEN_BYTES: usize = 4 * 1024 * 1024;
-
 /// Payload of a frame that is waited for whole; DATA is read as it comes.
 const MAX_WHOLE: u32 = 256 * 1024;
-
-/// Streams that were reset or had to make room, whose late frames are passed over.
-const MAX_CLOSED: usize = 128;
 
 /// Bytes without any frame after which the stream is not HTTP/2.
 const MAX_LOST: u64 = 256 * 1024;
@@ -49,21 +39,23 @@ const SAVE_VERSION: u8 = 1;
 /// The state of one connection.
 pub(super) struct Connection {
     /// Direction of the requests.
-    asks: Direction,
+    pub(super) asks: Direction,
     /// Whether a preface, a request or a response told who asks.
-    certain: bool,
+    pub(super) certain: bool,
     /// Whether a frame was found in a connection that was joined late.
     found: bool,
     to_server: Side,
     to_client: Side,
-    open: BTreeMap<u32, Exchange>,
+    /// The streams that are not handed out yet.
+    pub(super) open: BTreeMap<u32, Exchange>,
     /// What the open exchanges hold, see [`Exchange::weight`].
-    weight: usize,
-    closed: VecDeque<u32>,
+    pub(super) weight: usize,
+    /// Streams whose late frames are passed over.
+    pub(super) closed: VecDeque<u32>,
     /// Why the connection is given up (GOAWAY).
-    goaway: Option<u32>,
+    pub(super) goaway: Option<u32>,
     /// Whether the server is done.
-    finished: bool,
+    pub(super) finished: bool,
 }
 
 /// What one step did.
@@ -77,10 +69,13 @@ enum Advance {
 }
 
 /// Where a step stands: what it reads, and where its items go.
-struct At<'a> {
-    direction: Direction,
-    ordinal: u64,
-    out: &'a mut dyn Output,
+pub(super) struct At<'a> {
+    /// Which way the bytes went.
+    pub direction: Direction,
+    /// Ordinal of their packet.
+    pub ordinal: u64,
+    /// Takes the items.
+    pub out: &'a mut dyn Output,
 }
 
 impl Connection {
@@ -127,7 +122,8 @@ impl Connection {
         connection
     }
 
-    fn side(&mut self, direction: Direction) -> &mut Side {
+    /// One direction.
+    pub(super) fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
             Direction::ToServer => &mut self.to_server,
             Direction::ToClient => &mut self.to_client,
@@ -222,17 +218,6 @@ impl Connection {
         Advance::Took(PREFACE.len())
     }
 
-    /// Learns who asks; what was taken for a request until then was a response.
-    fn asked_by(&mut self, direction: Direction) {
-        if !self.certain && self.asks != direction {
-            for exchange in self.open.values_mut() {
-                std::mem::swap(&mut exchange.request, &mut exchange.response);
-            }
-            self.asks = direction;
-        }
-        self.certain = true;
-    }
-
     fn begin_data(
         &mut self,
         header: Header,
@@ -271,27 +256,6 @@ impl Connection {
         Advance::Took(taken)
     }
 
-    /// Whether data of a stream is to be kept; where its first frames may have been missed, it is
-    /// opened.
-    fn accepts_data(&mut self, stream: u32, ts: Timestamp, direction: Direction) -> bool {
-        let is_request = direction == self.asks;
-        let late = self.side(direction).loose && !self.finished;
-        let may_open = late && stream != 0 && !self.closed.contains(&stream);
-        let known = self.open.contains_key(&stream);
-        if !known && (!may_open || self.open.len() >= MAX_OPEN) {
-            return false;
-        }
-        let exchange = self.open.entry(stream).or_default();
-        let message = exchange.side(is_request);
-        if message.is_none() && late {
-            *message = Some(Message {
-                ts,
-                ..Message::default()
-            });
-        }
-        message.as_ref().is_some_and(|message| !message.done)
-    }
-
     /// Goes on behind a part of a DATA frame.
     fn go_on(&mut self, data: Data, here: &mut At<'_>) {
         if data.left + data.padding > 0 {
@@ -317,33 +281,6 @@ impl Connection {
         }
         self.go_on(data, here);
         Advance::Took(usize::try_from(count + padding).unwrap_or(usize::MAX))
-    }
-
-    /// Adds data to a body; `last` when nothing of it follows.
-    fn keep(&mut self, stream: u32, last: bool, chunk: &Chunk, range: std::ops::Range<usize>) {
-        let is_request = chunk.direction == self.asks;
-        let room = MAX_OPEN_BYTES.saturating_sub(self.weight);
-        let Some(message) = self.message(stream, chunk.direction) else {
-            return;
-        };
-        message.body_size += range.len() as u64;
-        let before = message.kept.len();
-        if range.len() > room {
-            message.kept.cut = true;
-        } else if last && !is_request {
-            // A body that is handed out at once need not be copied.
-            message.kept.push(chunk.bytes.slice(range));
-        } else {
-            let bytes = chunk.bytes.get(range).unwrap_or_default();
-            message.kept.push_copied(bytes);
-        }
-        let added = message.kept.len() - before;
-        self.weight += added;
-    }
-
-    fn message(&mut self, stream: u32, direction: Direction) -> Option<&mut Message> {
-        let is_request = direction == self.asks;
-        self.open.get_mut(&stream)?.side(is_request).as_mut()
     }
 
     /// Takes a frame that was waited for.
@@ -435,191 +372,6 @@ impl Connection {
         }
         if block.stream != 0 {
             self.section(block, here);
-        }
-    }
-
-    /// Puts a field section where it belongs.
-    fn section(&mut self, mut block: Block, here: &mut At<'_>) {
-        block.section.fit();
-        match block.section.speaker {
-            Speaker::Client if !block.promise => self.asked_by(here.direction),
-            Speaker::Client | Speaker::Server(_) => self.asked_by(here.direction.other()),
-            Speaker::Unclear => {}
-        }
-        let is_request = block.promise || here.direction == self.asks;
-        if self.closed.contains(&block.stream) {
-            return;
-        }
-        if let Speaker::Server(100..=199) = block.section.speaker
-            && !block.end
-        {
-            if let Some(exchange) = self.open.get_mut(&block.stream) {
-                exchange.interim_size += block.size;
-            }
-            return;
-        }
-        let loose = self.side(here.direction).loose;
-        let exchange = self.open.entry(block.stream).or_default();
-        exchange.ordinal = here.ordinal;
-        exchange.pushed |= block.promise;
-        if let Some(flaw) = block.flaw {
-            exchange.fail(DISSECTION, flaw.text());
-        }
-        let spoken = block.section.speaker != Speaker::Unclear;
-        self.weight += block.section.len();
-        match exchange.side(is_request) {
-            Some(message) => {
-                message.headed |= spoken;
-                message.size += block.size;
-                message.section.append(&block.section);
-            }
-            side => {
-                *side = Some(Message {
-                    // Without pseudo-header fields it is a trailer section, or its head is unknown.
-                    headed: spoken || !loose || block.flaw.is_some(),
-                    section: block.section,
-                    size: block.size,
-                    ts: block.ts,
-                    done: block.promise,
-                    ..Message::default()
-                });
-            }
-        }
-        if block.end {
-            self.finish(block.stream, here);
-        }
-        self.make_room(here);
-    }
-
-    /// A message has ended; so has its exchange, perhaps.
-    fn finish(&mut self, stream: u32, here: &mut At<'_>) {
-        let is_request = here.direction == self.asks;
-        let unasked = match stream % 2 {
-            0 => self.side(self.asks.other()).loose,
-            _ => self.side(self.asks).loose,
-        };
-        let Some(exchange) = self.open.get_mut(&stream) else {
-            return;
-        };
-        exchange.ordinal = here.ordinal;
-        if let Some(message) = exchange.side(is_request) {
-            message.done = true;
-        }
-        let answered = exchange.response.as_ref().is_some_and(|one| one.done);
-        let asked = match &exchange.request {
-            // The server knows when it has all of it; the end may stand in a gap.
-            Some(request) => request.done || request.holed,
-            None => unasked,
-        };
-        if answered && asked {
-            self.emit(stream, here.out);
-        }
-    }
-
-    fn reset(&mut self, stream: u32, code: u32, here: &mut At<'_>) {
-        let who = match here.direction == self.asks {
-            true => "client",
-            false => "server",
-        };
-        let Some(exchange) = self.open.get_mut(&stream) else {
-            return;
-        };
-        exchange.ordinal = here.ordinal;
-        // "A server MAY request that the client abort transmission of a request without error by
-        // sending a RST_STREAM with an error code of NO_ERROR after sending a complete response"
-        // (section 8.1).
-        let answered = exchange.response.as_ref().is_some_and(|one| one.done);
-        if !(answered && code == 0) {
-            let name = frame::error_name(code);
-            exchange.fail(CONNECTION, format!("the {who} reset the stream: {name}"));
-        }
-        self.close(stream, here.out);
-    }
-
-    /// "GOAWAY ... contains the stream identifier of the last peer-initiated stream that was or might
-    /// be processed" (section 6.8): those above it get no answer.
-    fn go_away(&mut self, last: u32, code: u32, here: &mut At<'_>) {
-        self.goaway = Some(code);
-        let from_client = u32::from(here.direction != self.asks);
-        let refused: Vec<u32> = self
-            .open
-            .range(last.saturating_add(1)..)
-            .filter(|(stream, exchange)| *stream % 2 == from_client && exchange.response.is_none())
-            .map(|(stream, _)| *stream)
-            .collect();
-        for stream in refused {
-            if let Some(exchange) = self.open.get_mut(&stream) {
-                let name = frame::error_name(code);
-                let msg = format!("the connection was given up before this stream: {name}");
-                exchange.fail(CONNECTION, msg);
-                exchange.ordinal = here.ordinal;
-            }
-            self.close(stream, here.out);
-        }
-    }
-
-    /// Hands a stream out as it is; what still comes of it is passed over.
-    fn close(&mut self, stream: u32, out: &mut dyn Output) {
-        if self.closed.len() == MAX_CLOSED {
-            self.closed.pop_front();
-        }
-        self.closed.push_back(stream);
-        self.emit(stream, out);
-    }
-
-    /// Hands the oldest streams out until the caps are kept.
-    fn make_room(&mut self, here: &mut At<'_>) {
-        while self.open.len() > MAX_OPEN || (self.weight > MAX_OPEN_BYTES && self.open.len() > 1) {
-            let Some(mut oldest) = self.open.first_entry() else {
-                return;
-            };
-            let stream = *oldest.key();
-            oldest.get_mut().fail(
-                PAIR_NOT_FOUND,
-                "too many streams were open to await the end of this one",
-            );
-            self.close(stream, here.out);
-        }
-    }
-
-    fn emit(&mut self, stream: u32, out: &mut dyn Output) {
-        let Some(mut exchange) = self.open.remove(&stream) else {
-            return;
-        };
-        self.weight = self.weight.saturating_sub(exchange.weight());
-        for message in [&mut exchange.request, &mut exchange.response]
-            .into_iter()
-            .flatten()
-        {
-            message.kept.cut |= !message.done;
-        }
-        out.item(exchange.into_draft(self.asks));
-    }
-
-    /// Hands out all that is open; `closed` when the server said that nothing comes any more.
-    fn flush(&mut self, closed: bool, out: &mut dyn Output) {
-        let why = match self.goaway.filter(|code| *code != 0) {
-            Some(code) => format!(": {}", frame::error_name(code)),
-            None => String::new(),
-        };
-        while let Some(mut first) = self.open.first_entry() {
-            let (stream, exchange) = (*first.key(), first.get_mut());
-            match (&exchange.request, &exchange.response) {
-                (_, Some(response)) if !response.done => {
-                    let msg = format!("the connection ended before the end of the response{why}");
-                    exchange.fail(CONNECTION, msg);
-                }
-                (Some(request), Some(_)) if !request.done => {
-                    let msg = format!("the connection ended before the end of the request{why}");
-                    exchange.fail(CONNECTION, msg);
-                }
-                (_, None) if closed => {
-                    let msg = format!("the connection was closed before it was answered{why}");
-                    exchange.fail(CONNECTION, msg);
-                }
-                _ => {}
-            }
-            self.emit(stream, out);
         }
     }
 

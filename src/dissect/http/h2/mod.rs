@@ -15,6 +15,7 @@ mod hpack;
 mod search;
 mod section;
 mod side;
+mod streams;
 #[cfg(test)]
 mod tests;
 pub(super) mod upgrade;

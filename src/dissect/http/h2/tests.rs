@@ -833,6 +833,27 @@ fn kept_bytes_are_bounded() {
 }
 
 #[test]
+fn trailers_without_end_are_bounded() {
+    let mut feed = feed();
+    feed.chunk(UP, &[hello(), ask(0, 1, "/a")].concat());
+    let value = "v".repeat(10_000);
+    for _ in 0..1000 {
+        feed.chunk(UP, &headers(0, 1, &[("x-more", &value)]));
+    }
+    let state = feed.conversation().save().len();
+    assert!(state < 200_000, "{state}");
+    // What was left out counts for nothing: the next body is kept.
+    feed.chunk(UP, &[ask(0, 3, "/b"), data(END, 3, b"body")].concat());
+    feed.chunk(
+        DOWN,
+        &[answer(END, 3, "200"), answer(END, 1, "431")].concat(),
+    );
+    let items = feed.end();
+    assert_eq!(shown(&items[0].request)["postData"]["text"], "body");
+    assert!(lines(&items[1..])[0].starts_with("GET /a 431 connection: "));
+}
+
+#[test]
 fn a_header_block_beyond_the_cap_keeps_the_table_in_step() {
     // Fields are kept up to a cap; those behind it still go into the table.
     let mut large = b"\x82\x84".to_vec();
