@@ -1,4 +1,4 @@
-//! HTTP/1.x exchanges a second on one core: reading only, and with what a script or a filter asks for.
+//! HTTP exchanges a second on one core: reading only, and with what a script or a filter asks for.
 
 use std::hint::black_box;
 
@@ -41,36 +41,94 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-/// One message a packet, all in one buffer as a batch has them.
+/// The same exchange again and again.
 fn stream(response: &[u8]) -> Vec<Chunk> {
     let turns = [
-        (Direction::ToServer, REQUEST.as_bytes()),
-        (Direction::ToClient, response),
+        (Direction::ToServer, REQUEST.as_bytes().to_vec()),
+        (Direction::ToClient, response.to_vec()),
     ];
-    let mut all = Vec::new();
-    for _ in 0..EXCHANGES {
-        for (_, bytes) in turns {
-            all.extend_from_slice(bytes);
-        }
-    }
+    packets((0..EXCHANGES).flat_map(|_| turns.clone()))
+}
+
+/// One message a packet, all in one buffer as a batch has them.
+fn packets(turns: impl Iterator<Item = (Direction, Vec<u8>)>) -> Vec<Chunk> {
+    let turns: Vec<_> = turns.collect();
+    let all: Vec<u8> = turns.iter().flat_map(|(_, bytes)| bytes).copied().collect();
     let all = Bytes::from(all);
     let mut at = 0;
-    let mut ordinal = 0;
     let mut chunks = Vec::new();
-    for _ in 0..EXCHANGES {
-        for (direction, bytes) in turns {
-            ordinal += 1;
-            chunks.push(Chunk {
-                direction,
-                offset: 0,
-                bytes: all.slice(at..at + bytes.len()),
-                ts: Timestamp::from_nanos(at as i64),
-                ordinal,
-            });
-            at += bytes.len();
-        }
+    for (ordinal, (direction, bytes)) in (1..).zip(turns) {
+        chunks.push(Chunk {
+            direction,
+            offset: 0,
+            bytes: all.slice(at..at + bytes.len()),
+            ts: Timestamp::from_nanos(at as i64),
+            ordinal,
+        });
+        at += bytes.len();
     }
     chunks
+}
+
+/// Calls of gRPC as clients write them: the first puts most fields into the table, the others point
+/// there; what differs from call to call is Huffman coded.
+fn calls() -> Vec<Chunk> {
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+    fn added(fields: &[(&str, &str)]) -> Vec<u8> {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            block.extend([0x40, name.len() as u8]);
+            block.extend(name.bytes());
+            block.push(value.len() as u8);
+            block.extend(value.bytes());
+        }
+        block
+    }
+    // ":path: /shop.v1.Cart/Add" stands first in the table once all are added, the content type last.
+    let asked = [
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("user-agent", "grpc-go/1.66.0"),
+        ("grpc-accept-encoding", "identity,deflate,gzip"),
+        (":authority", "cart.shop.svc.cluster.local:50051"),
+        (":path", "/shop.v1.Cart/Add"),
+    ];
+    let answered = [("content-type", "application/grpc"), ("grpc-status", "0")];
+    // "date: Mon, 21 Oct 2013 20:13:21 GMT" (RFC 7541 appendix C.6.1), not indexed.
+    let date = b"\x0f\x12\x96\xd0\x7a\xbe\x94\x10\x54\xd4\x44\xa8\x20\x05\x95\x04\x0b\x81\x66\xe0\x82\xa6\x2d\x1b\xff";
+    let message = b"\0\0\0\0\x0a\x0a\x03a-1\x10\x02\x18\x01\x20";
+    packets((0..EXCHANGES).flat_map(|turn| {
+        let stream = 2 * turn as u32 + 1;
+        let (mut up, mut head, mut tail) = (Vec::new(), vec![0x88], Vec::new());
+        let mut block = vec![0x83, 0x86];
+        match turn {
+            0 => {
+                up.extend(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+                block.extend(added(&asked));
+                head.extend(added(&answered));
+                tail.push(0xbe);
+            }
+            _ => {
+                block.extend([0xbe, 0xbf, 0xc0, 0xc1, 0xc2, 0xc3]);
+                head.push(0xbf);
+                tail.push(0xbe);
+            }
+        }
+        block.extend(date);
+        head.extend(date);
+        up.extend(frame(1, 4, stream, &block));
+        up.extend(frame(0, 1, stream, message));
+        let mut down = frame(1, 4, stream, &head);
+        down.extend(frame(0, 0, stream, message));
+        down.extend(frame(1, 5, stream, &tail));
+        [(Direction::ToServer, up), (Direction::ToClient, down)]
+    }))
 }
 
 /// Reads a part of each item, as the users of items do.
@@ -91,9 +149,13 @@ fn read(http: &dyn Protocol, info: &StreamInfo, chunks: &[Chunk], asks: fn(&Draf
     }
 }
 
+fn named(name: &str) -> &'static dyn Protocol {
+    let found = PROTOCOLS.iter().find(|protocol| protocol.name() == name);
+    *found.expect("HTTP is among the protocols")
+}
+
 fn exchanges(c: &mut Criterion) {
-    let http = PROTOCOLS.iter().find(|protocol| protocol.name() == "http");
-    let http = *http.expect("HTTP is among the protocols");
+    let http = named("http");
     let endpoint = |port| Endpoint {
         ip: [10, 0, 0, 1].into(),
         port,
@@ -129,6 +191,21 @@ fn exchanges(c: &mut Criterion) {
             read(http, &info, &zipped, |draft| {
                 let content = draft.response.member("content").map(Value::force);
                 black_box(content.is_some());
+            });
+        });
+    });
+    group.finish();
+
+    let http2 = named("http2");
+    let calls = calls();
+    let mut group = c.benchmark_group("grpc");
+    group.throughput(Throughput::Elements(EXCHANGES));
+    group.bench_function("read", |b| b.iter(|| read(http2, &info, &calls, |_| {})));
+    group.bench_function("read, ask for the status", |b| {
+        b.iter(|| {
+            read(http2, &info, &calls, |draft| {
+                let response = ItemNode::of_value(&draft.response);
+                black_box(lookup(response, "headers.grpc-status").is_some());
             });
         });
     });

@@ -33,6 +33,7 @@ pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
 pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &http::h2::Http2,
     &http::Http1,
     &ws::Ws,
     &amqp::Amqp,
@@ -70,18 +71,18 @@ impl Deref for Protocols {
     }
 }
 
-/// The protocols of the given names, as `tap.enabledDissectors` lists them; names that are none
+/// The protocols that the given entries of `tap.enabledDissectors` switch on; names that are none
 /// come back in the second part.
 pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
     let known = |name: &str| {
         PROTOCOLS
             .iter()
-            .any(|protocol| protocol.name().eq_ignore_ascii_case(name))
+            .any(|protocol| protocol.enabled_by().eq_ignore_ascii_case(name))
     };
     let wanted = PROTOCOLS.iter().copied().filter(|protocol| {
         names
             .iter()
-            .any(|name| name.eq_ignore_ascii_case(protocol.name()))
+            .any(|name| name.eq_ignore_ascii_case(protocol.enabled_by()))
     });
     let unknown = names.iter().copied().filter(|name| !known(name)).collect();
     (Protocols(wanted.collect()), unknown)
@@ -89,8 +90,13 @@ pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
 
 /// One protocol: how to know it, what its items hold, and how to read a stream of it.
 pub trait Protocol: Sync {
-    /// Name of the folder and of the entry in `tap.enabledDissectors`.
+    /// Name of the folder; unique, and part of saved states.
     fn name(&self) -> &'static str;
+
+    /// The entry in `tap.enabledDissectors` that switches it on; protocols of one family share one.
+    fn enabled_by(&self) -> &'static str {
+        self.name()
+    }
 
     /// Transports that may carry it.
     fn transports(&self) -> &'static [Transport];

@@ -436,7 +436,7 @@ const DIFFERENCES: &[(&str, (usize, usize), &str)] = &[
     (
         "http2/suricata-dns-over-http2.pcap",
         (0, 0),
-        "tshark is right: DNS over HTTP/2 waits for HTTP/2",
+        "both are: the messages are bodies of HTTP/2, whose items show them",
     ),
     (
         "icmp/zeek-icmp-destunreach-udp.pcap",

@@ -4,7 +4,7 @@
 //! protocol that was not agreed on. Standard: RFC 9110 section 7.8.
 
 use super::exchange::{Exchange, Message};
-use super::{parser, websocket};
+use super::{h2, parser, websocket};
 use crate::dissect::Handover;
 use crate::packet::Direction;
 
@@ -23,6 +23,7 @@ pub(super) fn of(exchange: &Exchange, asks: Direction) -> Option<Handover> {
             response,
             asks,
         )),
+        b"h2c" => h2::upgrade::handover(exchange.request.as_ref()?, asks),
         _ => None,
     }
 }

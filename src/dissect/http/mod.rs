@@ -1,14 +1,15 @@
-//! HTTP/1.0 and HTTP/1.1: requests with their responses, on any port.
+//! HTTP/1.0 and HTTP/1.1: requests with their responses, on any port; HTTP/2 is in [`h2`].
 //!
 //! In: the two directions of a TCP stream. Out: one item an exchange, in the order of the requests;
-//! one-sided items say why. Never: HTTP/2 and what a connection turns into after an upgrade or a
-//! CONNECT, which go back to detection. Standards: RFC 9110, RFC 9112, RFC 6265.
+//! one-sided items say why. Never: what a connection turns into after an upgrade or a CONNECT,
+//! which is handed over or goes back to detection. Standards: RFC 9110, RFC 9112, RFC 6265.
 
 mod body;
 mod decode;
 mod dissector;
 mod exchange;
 mod graphql;
+pub(super) mod h2;
 mod handover;
 mod parser;
 mod recognise;

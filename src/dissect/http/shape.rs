@@ -81,6 +81,16 @@ impl Kept {
         }
     }
 
+    /// The bytes, which stay here too.
+    pub(super) fn share(&mut self) -> Bytes {
+        let bytes = std::mem::take(self);
+        let cut = bytes.cut;
+        let shared = bytes.into_bytes();
+        self.bytes = Piece::One(shared.clone());
+        self.cut = cut;
+        shared
+    }
+
     fn into_bytes(self) -> Bytes {
         match self.bytes {
             Piece::One(one) => one,
@@ -89,11 +99,139 @@ impl Kept {
     }
 }
 
-/// The request object.
+/// How the fields of a head are read once somebody asks.
+pub(super) struct Form {
+    /// All fields by name.
+    pub headers: fn(&Bytes) -> Value,
+    /// Those of the Cookie fields.
+    pub request_cookies: fn(&Bytes) -> Value,
+    /// Those of the Set-Cookie fields.
+    pub response_cookies: fn(&Bytes) -> Value,
+}
+
+/// Heads of HTTP/1.x.
+static FORM: Form = Form {
+    headers,
+    request_cookies,
+    response_cookies,
+};
+
+/// The fields of one message.
+pub(super) struct Fields {
+    /// The bytes that `form` reads.
+    pub bytes: Bytes,
+    /// How they are read.
+    pub form: &'static Form,
+    /// Whether there is a Cookie or Set-Cookie.
+    pub cookies: bool,
+}
+
+/// The body of one message.
+pub(super) struct Content {
+    /// Bytes as sent, without framing.
+    pub size: u64,
+    /// What is kept of them.
+    pub kept: Kept,
+    /// What they are compressed with.
+    pub codings: Codings,
+    /// Content-Type.
+    pub content_type: Bytes,
+    /// Whether a request shows it in base64, as a response always does.
+    pub binary: bool,
+}
+
+/// What a request is shown with, whichever version of HTTP it came by.
+pub(super) struct Request {
+    /// The method.
+    pub method: Bytes,
+    /// The request target, query included.
+    pub target: Bytes,
+    /// As `HTTP/1.1`.
+    pub version: Value,
+    /// The fields.
+    pub fields: Fields,
+    /// The body.
+    pub content: Content,
+}
+
+/// What a response is shown with, whichever version of HTTP it came by.
+pub(super) struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: Bytes,
+    /// As `HTTP/1.1`.
+    pub version: Value,
+    /// Location.
+    pub location: Bytes,
+    /// The fields.
+    pub fields: Fields,
+    /// The body.
+    pub content: Content,
+}
+
+/// Fields and body of a message of HTTP/1.x.
+fn parts(
+    bytes: Bytes,
+    fields: parser::Fields,
+    body_size: u64,
+    kept: Kept,
+) -> (Fields, Content, Bytes) {
+    let content = Content {
+        size: body_size,
+        kept,
+        codings: fields.codings,
+        content_type: fields.content_type,
+        binary: false,
+    };
+    let shown = Fields {
+        bytes,
+        form: &FORM,
+        cookies: fields.cookies,
+    };
+    (shown, content, fields.location)
+}
+
+/// The request object of HTTP/1.x.
 pub(super) fn request(head: Head, body_size: u64, kept: Kept) -> Value {
     let StartLine::Request { method, target } = head.start else {
         return Value::Null;
     };
+    let (fields, content, _) = parts(head.bytes, head.fields, body_size, kept);
+    request_object(Request {
+        method,
+        target,
+        version: version(head.version),
+        fields,
+        content,
+    })
+}
+
+/// The response object of HTTP/1.x.
+pub(super) fn response(head: Head, body_size: u64, kept: Kept) -> Value {
+    let StartLine::Response { status, reason } = head.start else {
+        return Value::Null;
+    };
+    let (fields, content, location) = parts(head.bytes, head.fields, body_size, kept);
+    response_object(Response {
+        status,
+        reason,
+        version: version(head.version),
+        location,
+        fields,
+        content,
+    })
+}
+
+/// The request object.
+pub(super) fn request_object(request: Request) -> Value {
+    let Request {
+        method,
+        target,
+        version,
+        fields,
+        content,
+    } = request;
     let (path, query) = split_target(&target, method == "CONNECT");
     let mut members = Vec::with_capacity(13);
     let mut put = |name, value| members.push((Key::Static(name), value));
@@ -102,12 +240,15 @@ pub(super) fn request(head: Head, body_size: u64, kept: Kept) -> Value {
     put("targetUri", Value::Text(target));
     put("path", Value::Text(path.clone()));
     put("pathSegments", Value::lazy(path, path_segments));
-    put("httpVersion", version(head.version));
-    put("headers", Value::lazy(head.bytes.clone(), headers));
+    put("httpVersion", version);
+    put(
+        "headers",
+        Value::lazy(fields.bytes.clone(), fields.form.headers),
+    );
     put(
         "cookies",
-        match head.fields.cookies {
-            true => Value::lazy(head.bytes, request_cookies),
+        match fields.cookies {
+            true => Value::lazy(fields.bytes, fields.form.request_cookies),
             false => Value::Object(Vec::new()),
         },
     );
@@ -119,50 +260,56 @@ pub(super) fn request(head: Head, body_size: u64, kept: Kept) -> Value {
         },
     );
     put("headersSize", Value::Int(-1));
-    put("bodySize", int(body_size));
-    if body_size > 0 || kept.cut {
-        let (codings, mime) = (head.fields.codings, head.fields.content_type);
-        let data = match codings.is_compressed() && kept.len() > 0 {
-            true => Value::lazy(pack(codings, &mime, &kept), post_data_decoded),
-            false => {
-                let cut = kept.cut;
-                post_data(mime, kept.into_bytes(), cut)
-            }
-        };
-        put("postData", data);
+    put("bodySize", int(content.size));
+    if content.size > 0 || content.kept.cut {
+        put("postData", request_content(content));
     }
     Value::Object(members)
 }
 
 /// The response object.
-pub(super) fn response(head: Head, body_size: u64, kept: Kept) -> Value {
-    let StartLine::Response { status, reason } = head.start else {
-        return Value::Null;
-    };
-    let (codings, mime) = (head.fields.codings, head.fields.content_type);
-    let content = match codings.is_compressed() && kept.len() > 0 {
-        true => Value::lazy(pack(codings, &mime, &kept), content_decoded),
-        false => {
-            let cut = kept.cut;
-            content(body_size, mime, kept.into_bytes(), cut)
-        }
-    };
-    let cookies = match head.fields.cookies {
-        true => Value::lazy(head.bytes.clone(), response_cookies),
+pub(super) fn response_object(response: Response) -> Value {
+    let fields = response.fields;
+    let size = response.content.size;
+    let cookies = match fields.cookies {
+        true => Value::lazy(fields.bytes.clone(), fields.form.response_cookies),
         false => Value::Object(Vec::new()),
     };
-    let mut members = Vec::with_capacity(9);
+    let mut members = Vec::with_capacity(10);
     let mut put = |name, value| members.push((Key::Static(name), value));
-    put("status", Value::Int(status.into()));
-    put("statusText", Value::Text(reason));
-    put("httpVersion", version(head.version));
-    put("headers", Value::lazy(head.bytes, headers));
+    put("status", Value::Int(response.status.into()));
+    put("statusText", Value::Text(response.reason));
+    put("httpVersion", response.version);
+    put("headers", Value::lazy(fields.bytes, fields.form.headers));
     put("cookies", cookies);
-    put("content", content);
-    put("redirectURL", Value::Text(head.fields.location));
+    put("content", response_content(response.content));
+    put("redirectURL", Value::Text(response.location));
     put("headersSize", Value::Int(-1));
-    put("bodySize", int(body_size));
+    put("bodySize", int(size));
     Value::Object(members)
+}
+
+fn request_content(body: Content) -> Value {
+    let (codings, mime) = (body.codings, body.content_type);
+    if codings.is_compressed() && body.kept.len() > 0 && !body.binary {
+        return Value::lazy(pack(codings, &mime, &body.kept), post_data_decoded);
+    }
+    let cut = body.kept.cut;
+    let bytes = body.kept.into_bytes();
+    let text = match body.binary {
+        true => Value::Base64(bytes),
+        false => Value::Text(bytes),
+    };
+    post_data(mime, text, cut)
+}
+
+fn response_content(body: Content) -> Value {
+    let (codings, mime) = (body.codings, body.content_type);
+    if codings.is_compressed() && body.kept.len() > 0 {
+        return Value::lazy(pack(codings, &mime, &body.kept), content_decoded);
+    }
+    let cut = body.kept.cut;
+    content(body.size, mime, body.kept.into_bytes(), cut)
 }
 
 /// The response object of an exchange whose response was never seen: scripts read its members
@@ -334,7 +481,7 @@ fn canonical(head: &Bytes, name: &[u8]) -> Bytes {
 
 /// Members by name, in order of first appearance, values of the same name together.
 #[derive(Default)]
-struct Map {
+pub(super) struct Map {
     members: Vec<(Bytes, Held)>,
     /// Kept once there are more than [`MAX_SCANNED`] members.
     index: HashMap<Bytes, usize, ahash::RandomState>,
@@ -346,7 +493,8 @@ enum Held {
 }
 
 impl Map {
-    fn add(&mut self, name: Bytes, value: Bytes) {
+    /// Adds a value to those of its name.
+    pub(super) fn add(&mut self, name: Bytes, value: Bytes) {
         let known = match self.members.len() <= MAX_SCANNED {
             true => self.members.iter().position(|(known, _)| *known == name),
             false => {
@@ -373,7 +521,8 @@ impl Map {
         }
     }
 
-    fn add_pair(&mut self, head: &Bytes, pair: &[u8]) {
+    /// Adds `name=value`, a part of `head`.
+    pub(super) fn add_pair(&mut self, head: &Bytes, pair: &[u8]) {
         let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
         let (name, value) = pair.split_at(at);
         let name = name.trim_ascii();
@@ -383,7 +532,8 @@ impl Map {
         }
     }
 
-    fn joined(self) -> Value {
+    /// The members; values of one name with a comma between them.
+    pub(super) fn joined(self) -> Value {
         self.finish(|values| Value::Text(Bytes::from(values.join(&b','))))
     }
 
@@ -417,11 +567,11 @@ fn content(size: u64, mime: Bytes, text: Bytes, cut: bool) -> Value {
     Value::Object(members)
 }
 
-fn post_data(mime: Bytes, text: Bytes, cut: bool) -> Value {
+fn post_data(mime: Bytes, text: Value, cut: bool) -> Value {
     let mut members = Vec::with_capacity(4);
     members.push((Key::Static("mimeType"), Value::Text(mime)));
     members.push((Key::Static("params"), Value::List(Vec::new())));
-    members.push((Key::Static("text"), Value::Text(text)));
+    members.push((Key::Static("text"), text));
     if cut {
         members.push((Key::Static("truncated"), Value::Bool(true)));
     }
@@ -483,7 +633,7 @@ fn content_decoded(packed: &Bytes) -> Value {
 
 fn post_data_decoded(packed: &Bytes) -> Value {
     match unpack(packed) {
-        Some(body) => post_data(body.mime, body.text, body.cut),
+        Some(body) => post_data(body.mime, Value::Text(body.text), body.cut),
         None => Value::Null,
     }
 }

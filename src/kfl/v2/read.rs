@@ -84,6 +84,10 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
         How::ServiceNamespace(side) => owned(Some(Side(root, side).service_namespace())),
         How::DnsName(side) => owned(Some(Side(root, side).dns())),
         How::Both(what) => both(root, what),
+        How::HttpVersion => owned(text("request.httpVersion").map(|version| match &*version {
+            "HTTP/2.0" => "HTTP/2".into(),
+            _ => version,
+        })),
         How::GrpcMethod => owned(
             text("request.path").map(|path| path.rsplit('/').next().unwrap_or_default().to_owned()),
         ),
@@ -320,8 +324,10 @@ fn grpc_status<'m, M: Node<'m>>(root: M) -> i64 {
     if abbr.is_none_or(|abbr| abbr != "gRPC") {
         return -1;
     }
+    // A call of gRPC-Web has it in its body.
+    let told = lookup(root, "response.grpc.status");
     let headers = lookup(root, "response.headers");
-    integer(headers.and_then(|headers| ignoring_case(headers, "grpc-status")))
+    integer(told.or_else(|| headers.and_then(|headers| ignoring_case(headers, "grpc-status"))))
 }
 
 /// The member whose name is `name` but for letter case.

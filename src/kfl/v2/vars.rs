@@ -86,6 +86,8 @@ pub(crate) enum How {
     ServiceNamespace(&'static str),
     DnsName(&'static str),
     Both(Peers),
+    /// `request.httpVersion`, with `HTTP/2` for `HTTP/2.0`.
+    HttpVersion,
     GrpcMethod,
     GrpcStatus,
     DnsAnswers,
@@ -186,7 +188,7 @@ pub static VARS: &[Var] = &[
     var("url", Text, Some("http"), Path("request.url"), "path and query string as sent"),
     var("path", Text, Some("http"), Path("request.path"), "path without the query string"),
     var("status_code", Int, Some("http"), Path("response.status"), "response status; in a dns context the DNS response code (12.5)"),
-    var("http_version", Text, Some("http"), Path("request.httpVersion"), "HTTP/1.0, HTTP/1.1, HTTP/2"),
+    var("http_version", Text, Some("http"), HttpVersion, "HTTP/1.0, HTTP/1.1, HTTP/2"),
     var("query_string", Map(Keys::Exact), Some("http"), Path("request.queryString"), "decoded query parameters; repeated names joined with ,"),
     var("request.headers", Map(Keys::Headers), Some("http"), Path("request.headers"), "request headers; names are case-insensitive, stored lower case"),
     var("response.headers", Map(Keys::Headers), Some("http"), Path("response.headers"), "response headers, trailers merged in"),
