@@ -322,6 +322,12 @@ impl Conversation {
     /// Tells the dissector what is missing: the gap, and before it what was not taken yet, so that
     /// a gap always begins where the dissector stands.
     fn gap(&mut self, gap: Gap, out: &mut dyn Output) {
+        if let Phase::Detecting(detection) = &mut self.phase {
+            // No more will come of what stands before the gap: what it may well be, it is.
+            if let Found::Known(protocol) = detection.end(&self.info, &self.protocols) {
+                self.start(protocol, out);
+            }
+        }
         match &mut self.phase {
             Phase::Detecting(detection) => {
                 detection.gap(gap.direction);

@@ -343,3 +343,18 @@ fn packets_become_items() {
     );
     assert!(drafts[0].from_client && !drafts[1].from_client);
 }
+
+#[test]
+fn what_stands_before_a_gap_decides_as_it_is() {
+    let mut feed = Feed::new(Transport::Tcp, 80, &Protocols::all());
+    feed.chunk(Direction::ToServer, b"GET /api/items/0?q=897&name=ca")
+        .gap(Direction::ToServer, 40)
+        .chunk(
+            Direction::ToClient,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        );
+    let items = feed.end();
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert_eq!(items[0].kind.abbr, "HTTP");
+    assert!(!matches!(items[0].request, Value::Null));
+}
