@@ -9,9 +9,14 @@ mod conversation;
 mod detect;
 mod dns;
 mod http;
+mod intake;
+// mod mongodb;
+// mod mysql;
 mod pending;
+mod postgresql;
 #[cfg(test)]
 pub mod robustness;
+mod saved;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,7 +31,13 @@ use crate::time::Timestamp;
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &http::Http1,
+    &postgresql::Postgresql,
+    // &mysql::Mysql,
+    // &mongodb::Mongodb,
+    &dns::Dns,
+];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
