@@ -11,7 +11,7 @@ mod dns;
 mod http;
 mod intake;
 // mod mongodb;
-// mod mysql;
+mod mysql;
 mod pending;
 mod postgresql;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 pub static PROTOCOLS: &[&dyn Protocol] = &[
     &http::Http1,
     &postgresql::Postgresql,
-    // &mysql::Mysql,
+    &mysql::Mysql,
     // &mongodb::Mongodb,
     &dns::Dns,
 ];
