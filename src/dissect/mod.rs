@@ -10,7 +10,7 @@ mod detect;
 mod dns;
 mod http;
 mod intake;
-// mod mongodb;
+mod mongodb;
 mod mysql;
 mod pending;
 mod postgresql;
@@ -35,7 +35,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &http::Http1,
     &postgresql::Postgresql,
     &mysql::Mysql,
-    // &mongodb::Mongodb,
+    &mongodb::Mongodb,
     &dns::Dns,
 ];
 

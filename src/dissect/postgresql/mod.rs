@@ -28,7 +28,7 @@
 //! | `status` | `ok`, the SQLSTATE of the error, `aborted` (an error before it in the pipeline) or `incomplete` |
 //! | `rows` | the first rows, each a list of values like `parameters`; `columns` has the names |
 //! | `rowCount` | all rows, also those that are not in `rows`; then `truncated` is true |
-//! | `results` | one entry a statement when a Query holds several; the members above are of the last |
+//! | `results` | one entry a statement when a Query holds several; the members above are of the last one with rows |
 //! | `transactionStatus` | `idle`, `in transaction` or `failed`, when ReadyForQuery ended the exchange |
 
 mod backend;

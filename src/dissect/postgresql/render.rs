@@ -102,7 +102,11 @@ pub(super) fn response(exchange: &Exchange) -> Value {
     if let Some(id) = answer.process_id {
         members.put("processId", int(id.into()));
     }
-    if let Some(result) = answer.results.last() {
+    // Rows are what people look for, and the last statement may have none.
+    let last = answer.results.last();
+    let with_rows = |one: &&ResultSet| !one.columns.is_empty() || one.count > 0;
+    let shown = answer.results.iter().rev().find(with_rows).or(last);
+    if let Some(result) = shown {
         put_result(&mut members, result, exchange);
     }
     if answer.results.len() > 1 {
