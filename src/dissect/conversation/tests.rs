@@ -1,6 +1,8 @@
 //! Tests of conversations, with a protocol made for them.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
 
 use super::super::robustness::{Drafts, Feed};
 use super::super::{Draft, Output, Probe, Verdict};
@@ -8,7 +10,8 @@ use super::*;
 use crate::flow::{Limits, Table};
 use crate::item::{Field, ProtocolInfo, Value, text_of};
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::{Record, StreamId};
+use crate::packet::savefile::{Entry, Records};
+use crate::packet::{Position, Record, StreamId};
 use crate::synth;
 
 /// Messages of one length byte (below 32) and so many bytes of text; each is an item.
@@ -147,6 +150,30 @@ fn texts(drafts: &[Draft]) -> Vec<String> {
 /// Runs packets through headers, flow table and conversations, in order.
 pub fn dissect_frames(frames: &[synth::Frame], protocols: &Protocols) -> Vec<Draft> {
     let (bytes, records) = synth::records(frames);
+    dissect_records(&Bytes::from(bytes), &records, protocols)
+}
+
+/// The same for a capture; one that is cut off gives what stands before the cut.
+pub fn dissect_file(path: &Path, protocols: &Protocols) -> Vec<Draft> {
+    let mut captured = Records::new(File::open(path).expect("the capture is there"));
+    let (mut bytes, mut records) = (Vec::new(), Vec::new());
+    while let Ok(Some(entry)) = captured.advance() {
+        if let Entry::Packet {
+            head, bytes: data, ..
+        } = entry
+        {
+            records.push(Record {
+                ts: head.ts,
+                start: bytes.len() as u32,
+                caplen: head.caplen,
+                len: head.len,
+                linktype: head.linktype,
+                interface: head.interface,
+                position: Position::default(),
+            });
+            bytes.extend_from_slice(data);
+        }
+    }
     dissect_records(&Bytes::from(bytes), &records, protocols)
 }
 

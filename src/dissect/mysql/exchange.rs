@@ -290,6 +290,9 @@ impl Exchange {
     fn error(&self) -> Option<ItemError> {
         let (kind, msg) = if self.holed || self.doubtful {
             ("dissection", "bytes of the exchange were not captured")
+        } else if self.command == Command::Unseen && self.login.is_some() {
+            // The server speaks first, and this was all that it said.
+            return None;
         } else if self.command == Command::Unseen {
             (
                 "pair-not-found",

@@ -191,7 +191,6 @@ impl Layers {
 
     /// Bytes of the packets themselves are missing.
     fn hole(&mut self, len: u64, ts: Timestamp, ordinal: u64, parts: &mut Vec<Part>) {
-        let was_lost = self.inner.is_lost();
         let gap = Gap {
             direction: crate::packet::Direction::ToServer,
             offset: 0,
@@ -202,7 +201,7 @@ impl Layers {
         if let Some(message) = self.inner.gap(&gap) {
             parts.extend(self.joined(message).map(Part::Message));
         }
-        if self.inner.is_lost() && !was_lost {
+        if self.inner.is_lost() {
             parts.extend(self.long.take().map(|long| {
                 Part::Message(Message {
                     holed: true,

@@ -279,6 +279,9 @@ impl Protocol for Mysql {
         if whole && probe.to_client.is_empty() && is_login(probe.to_server) {
             return Verdict::Certain;
         }
+        if whole && probe.to_server.is_empty() && is_refusal(probe.to_client) {
+            return Verdict::Likely;
+        }
         // Joined late, or the beginning is not captured.
         let commands = sides.map(look_for_command);
         match commands.into_iter().max() {
@@ -323,6 +326,17 @@ fn is_login(bytes: &[u8]) -> bool {
         && filler.is_some_and(|filler| filler.iter().all(|byte| *byte == 0))
         && parser::client_capabilities(payload)
             .is_some_and(|flags| flags & parser::capability::PROTOCOL_41 != 0)
+}
+
+/// Whether bytes are an ERR packet in place of a handshake, and nothing more.
+fn is_refusal(bytes: &[u8]) -> bool {
+    let payload = parser::payload(bytes);
+    parser::packet(bytes) == Front::Length(bytes.len() as u64)
+        && parser::sequence(bytes) == 0
+        && parser::err(payload).is_some_and(|error| {
+            // Numbers of the server begin at 1000, those of MariaDB alone at 1900 and 4000.
+            (1000..5000).contains(&error.code) && parser::looks_like_text(error.message)
+        })
 }
 
 /// A command that fills its bytes: SQL is certain, others may be chance.

@@ -257,7 +257,7 @@ fn is_some(walk: Walk) -> bool {
 
 /// Whether the bytes begin with a whole start-up message.
 fn is_startup(bytes: &[u8]) -> bool {
-    matches!(parser::startup(bytes), intake::Front::Length(length) if length <= bytes.len() as u64)
+    is_some(parser::walk_startup(bytes))
 }
 
 impl Dissector for Postgres {

@@ -39,7 +39,6 @@ mod frontend;
 mod parser;
 mod render;
 
-use super::intake::Front;
 use super::{Dissector, Probe, Protocol, Verdict};
 use crate::flow::StreamInfo;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
@@ -315,10 +314,10 @@ fn look(bytes: &[u8]) -> Verdict {
     if bytes.is_empty() {
         return Verdict::Unsure;
     }
-    match parser::startup(bytes) {
-        Front::Length(_) => return Verdict::Certain,
-        Front::NeedMore(_) => return Verdict::Unsure,
-        Front::Malformed => {}
+    match parser::walk_startup(bytes) {
+        Walk::Messages => return Verdict::Certain,
+        Walk::Partial => return Verdict::Unsure,
+        Walk::No => {}
     }
     // The one byte that answers an encryption request is not worth a guess.
     match (parser::walk_frontend(bytes), parser::walk_backend(bytes)) {

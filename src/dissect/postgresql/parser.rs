@@ -316,6 +316,35 @@ fn walk(bytes: &[u8], front: fn(&[u8]) -> Front, fits: fn(u8, &[u8]) -> Fits) ->
     }
 }
 
+/// Whether the bytes begin with a message that opens a connection.
+pub(super) fn walk_startup(bytes: &[u8]) -> Walk {
+    let length = match startup(bytes) {
+        Front::Malformed => return Walk::No,
+        Front::NeedMore(_) => return Walk::Partial,
+        Front::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+    };
+    let whole = bytes.get(..length);
+    let body = whole
+        .unwrap_or(bytes)
+        .get(STARTUP_HEADER..)
+        .unwrap_or_default();
+    if bytes.get(4..6) != Some(&[0, 3]) {
+        return match whole {
+            Some(_) => Walk::Messages,
+            None => Walk::Partial,
+        };
+    }
+    // Kafka's Metadata requests begin in the same way; names are what it has not.
+    let is_name = |byte: &u8| byte.is_ascii_lowercase() || b"._".contains(byte);
+    let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+    match whole {
+        _ if !name.iter().all(is_name) || (name.is_empty() && !body.is_empty()) => Walk::No,
+        Some(_) if body.ends_with(b"\0\0") => Walk::Messages,
+        Some(_) => Walk::No,
+        None => Walk::Partial,
+    }
+}
+
 /// Whether the bytes are messages of a client.
 pub(super) fn walk_frontend(bytes: &[u8]) -> Walk {
     walk(bytes, frontend, frontend_fits)
