@@ -8,7 +8,8 @@ use super::super::robustness::{Drafts, Feed};
 use super::super::{Draft, Output, Probe, Verdict};
 use super::*;
 use crate::flow::{Limits, Table};
-use crate::item::{Field, ProtocolInfo, Value, text_of};
+use crate::item::{Field, Item, ProtocolInfo, Value, sample, text_of};
+use crate::kfl::{self, Dialect, Schema, compile_as};
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records};
 use crate::packet::{Position, Record, StreamId};
@@ -153,7 +154,28 @@ pub fn dissect_frames(frames: &[synth::Frame], protocols: &Protocols) -> Vec<Dra
     dissect_records(&Bytes::from(bytes), &records, protocols)
 }
 
-/// The same for a capture; one that is cut off gives what stands before the cut.
+/// Whether a filter of the second dialect takes the item that a draft becomes.
+pub fn matches(draft: &Draft, filter: &str) -> bool {
+    let item = Item {
+        protocol: draft.kind,
+        request_size: draft.request_size,
+        response_size: draft.response_size,
+        request: draft.request.clone(),
+        response: draft.response.clone(),
+        data: draft.data.clone(),
+        error: draft.error.clone(),
+        ..sample::http()
+    };
+    let kinds = super::super::PROTOCOLS
+        .iter()
+        .flat_map(|protocol| protocol.kinds())
+        .copied();
+    let schema = Schema::new(super::super::fields(), kinds);
+    let query = compile_as(filter, Dialect::V2, &schema).expect("the filter is good");
+    query.matches(item.node(), draft.start) == kfl::Verdict::Match
+}
+
+/// Runs the packets of a capture in the same way; one that is cut off gives what stands before the cut.
 pub fn dissect_file(path: &Path, protocols: &Protocols) -> Vec<Draft> {
     let mut captured = Records::new(File::open(path).expect("the capture is there"));
     let (mut bytes, mut records) = (Vec::new(), Vec::new());

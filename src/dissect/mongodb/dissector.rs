@@ -183,7 +183,7 @@ impl Mongo {
             exhaust: true,
         });
         let reply = Reply {
-            bytes: render::from(&opened.bytes, known),
+            value: render::reply(opened.bytes, known),
             message,
         };
         match request {
@@ -233,9 +233,7 @@ impl Mongo {
             request_size: open.size,
             response_size: answered.map_or(0, |reply| reply.size),
             request: Value::lazy(open.bytes, render::request),
-            response: reply.map_or(Value::Null, |reply| {
-                Value::lazy(reply.bytes, render::response)
-            }),
+            response: reply.map_or(Value::Null, |reply| reply.value),
             data: Value::Null,
             error: fault.and_then(|fault| error("dissection", fault)),
             ordinal: answered.map_or(open.ordinal, |reply| reply.ordinal),
@@ -255,7 +253,7 @@ impl Mongo {
             request_size: 0,
             response_size: reply.message.size,
             request: Value::Null,
-            response: Value::lazy(reply.bytes, render::response),
+            response: reply.value,
             data: Value::Null,
             error: match fault {
                 Some(fault) => error("dissection", fault),
@@ -269,9 +267,9 @@ impl Mongo {
     }
 }
 
-/// A reply, in the form that is rendered.
+/// A reply, rendered when somebody reads it.
 struct Reply<'m> {
-    bytes: Bytes,
+    value: Value,
     message: &'m Message,
 }
 

@@ -118,7 +118,11 @@ pub(super) fn looks_like_message(bytes: &[u8]) -> Option<bool> {
             // "Clients MUST error if any unsupported or undefined required bits are set": 0 to 15.
             let kind = reader.u8().ok()?;
             let length = reader.u32_le().ok()?;
-            first & 0xfffc == 0 && kind <= 1 && fits(length, 21)
+            first & 0xfffc == 0 && kind <= 1 && fits(length, 21) && {
+                let whole = usize::try_from(length).ok()?.checked_add(21)?;
+                let document = bytes.get(21..whole).filter(|_| kind == 0);
+                document.is_none_or(bson::is_document)
+            }
         }
         op::COMPRESSED => {
             let size = reader.u32_le().ok()?;

@@ -42,6 +42,22 @@ pub(super) fn from(message: &[u8], mut known: Known) -> Bytes {
     out.freeze()
 }
 
+/// Nothing is known of a message besides its bytes.
+const NOTHING: Known = Known {
+    cut: false,
+    hide: false,
+    compressor: PLAIN,
+};
+
+/// The member `response` of an item, whose message is not copied before somebody reads it when
+/// nothing else is known of it.
+pub(super) fn reply(message: Bytes, known: Known) -> Value {
+    match known == NOTHING && message.len() <= MAX_ITEM_BODY {
+        true => Value::lazy(message, |message| response(&from(message, NOTHING))),
+        false => Value::lazy(from(&message, known), response),
+    }
+}
+
 fn read(from: &Bytes) -> Option<(Known, Bytes, u32, Parts<'_>)> {
     let (head, message) = from.split_first_chunk::<KNOWN>()?;
     let [cut, hide, compressor] = *head;

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::conversation::tests::dissect_file;
+use super::super::conversation::tests::{dissect_file, matches};
 use super::super::robustness::{Feed, Sample};
 use super::super::{Draft, Protocols, enabled};
 use super::parser::{self, crc32c, flag, op};
@@ -509,7 +509,7 @@ fn a_checksum_that_does_not_fit_is_told() {
         errors(&play(&[(UP, bytes.clone()), (DOWN, msg(2, 1, 0, &fine()))])),
         [""]
     );
-    let at = bytes.len() - 12;
+    let at = bytes.len() - 8;
     bytes[at] ^= 1;
     let drafts = play(&[(UP, bytes), (DOWN, msg(2, 1, 0, &fine()))]);
     assert_eq!(errors(&drafts), ["dissection", "pair-not-found"]);
@@ -578,6 +578,34 @@ fn open_requests_are_bounded() {
     }
     assert!(feed.conversation().save().len() < 4 << 20);
     assert_eq!(feed.end().len(), 1000);
+}
+
+#[test]
+fn filters_find_the_variables() {
+    let drafts = play(&samples()[0].turns);
+    for (at, filter) in [
+        (
+            1,
+            r#"mongodb && mongodb_command == "find" && mongodb_success"#,
+        ),
+        (
+            1,
+            r#"mongodb_collection == "carts" && mongodb_database == "shop""#,
+        ),
+        (
+            1,
+            r#"mongodb_opcode == "OP_MSG" && mongodb_error_code == 0"#,
+        ),
+        (4, "!mongodb_success && mongodb_error_code == 59"),
+        (4, r#"mongodb_error_message == "made up""#),
+        (4, r#"mongodb_error_code_name == "CommandNotFound""#),
+        (
+            4,
+            "mongodb_total_size == mongodb_request_size + mongodb_response_size",
+        ),
+    ] {
+        assert!(matches(&drafts[at], filter), "{filter}");
+    }
 }
 
 #[test]

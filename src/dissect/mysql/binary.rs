@@ -27,8 +27,6 @@ mod kind {
     pub const BIT: u8 = 16;
     pub const TINY_BLOB: u8 = 249;
     pub const BLOB: u8 = 252;
-    pub const VAR_STRING: u8 = 253;
-    pub const STRING: u8 = 254;
     pub const GEOMETRY: u8 = 255;
 }
 
@@ -167,6 +165,9 @@ fn clock(part: &mut Reader<'_>, days: u32) -> String {
 mod tests {
     use super::*;
 
+    const VAR_STRING: u8 = 253;
+    const STRING: u8 = 254;
+
     fn read(kind: u8, unsigned: bool, bytes: &'static [u8]) -> String {
         let whole = Bytes::from_static(bytes);
         let of = Type {
@@ -212,14 +213,8 @@ mod tests {
             read(kind::TIME, false, long),
             r#"Some(Text(b"-2899:27:30.000001"))"#
         );
-        assert_eq!(
-            read(kind::STRING, false, b"\x03foo"),
-            r#"Some(Text(b"foo"))"#
-        );
-        assert_eq!(
-            read(kind::VAR_STRING, false, b"\x09foo"),
-            r#"Some(Text(b"foo"))"#
-        );
+        assert_eq!(read(STRING, false, b"\x03foo"), r#"Some(Text(b"foo"))"#);
+        assert_eq!(read(VAR_STRING, false, b"\x09foo"), r#"Some(Text(b"foo"))"#);
         assert_eq!(read(kind::LONG, false, &[1, 0]), "None");
     }
 }

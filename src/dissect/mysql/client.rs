@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::dissector::{MAX_KEPT, Mysql};
-use super::exchange::{Await, Command, Exchange};
+use super::exchange::{Await, Command, Exchange, named};
 use super::parser;
 use super::statements::{query_text, statement_id};
 use crate::dissect::Output;
@@ -89,8 +89,8 @@ impl Mysql {
             login.auth_sent = found.auth_sent;
             login.auth_plugin = Bytes::copy_from_slice(found.auth_plugin);
             login.attributes = Bytes::copy_from_slice(found.attributes);
-            self.user = Bytes::copy_from_slice(found.user);
-            self.database = Bytes::copy_from_slice(found.database);
+            self.user = named(found.user);
+            self.database = named(found.database);
             self.agree(found.capabilities);
         }
         exchange.login = Some(login);
@@ -142,8 +142,8 @@ impl Mysql {
 
     fn change_user(&mut self, exchange: &mut Exchange, body: &[u8]) {
         if let Some((user, database)) = parser::change_user(body) {
-            exchange.user = Bytes::copy_from_slice(user);
-            exchange.database = Bytes::copy_from_slice(database);
+            exchange.user = named(user);
+            exchange.database = named(database);
         }
     }
 

@@ -32,6 +32,14 @@ const MAX_PLUGINS: usize = 8;
 /// Bytes of one text that is kept.
 const MAX_TEXT: usize = super::dissector::MAX_KEPT;
 
+/// Bytes of the name of a user or schema; servers take 64 characters.
+const MAX_NAME: usize = 256;
+
+/// A copy of a name, cut at [`MAX_NAME`].
+pub(super) fn named(name: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(name.get(..MAX_NAME).unwrap_or(name))
+}
+
 /// What a client's packet asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {

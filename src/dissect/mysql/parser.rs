@@ -496,5 +496,5 @@ pub(super) fn looks_like_text(text: &[u8]) -> bool {
     let is_utf8 =
         std::str::from_utf8(text).map_or_else(|error| error.error_len().is_none(), |_| true);
     let is_plain = |byte: &u8| *byte >= 0x20 && *byte != 0x7f || b"\t\r\n".contains(byte);
-    is_utf8 && text.iter().all(|byte| is_plain(byte))
+    is_utf8 && text.iter().all(is_plain)
 }

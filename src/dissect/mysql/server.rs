@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::client::com;
 use super::dissector::{MAX_KEPT, Mysql};
-use super::exchange::{Await, Command, Exchange};
+use super::exchange::{Await, Command, Exchange, named};
 use super::parser::{self, CURSOR_EXISTS, MAX_PAYLOAD, MORE_RESULTS_EXISTS};
 use super::statements::{Statement, Statements};
 use crate::bytes::Reader;
@@ -150,7 +150,7 @@ impl Mysql {
                 self.greeting = false;
                 self.compressed = self.compresses;
             }
-            Command::Code(com::INIT_DB) => self.database = exchange.text.clone(),
+            Command::Code(com::INIT_DB) => self.database = named(&exchange.text),
             Command::Code(com::CHANGE_USER) => {
                 self.user = exchange.user.clone();
                 self.database = exchange.database.clone();
@@ -431,7 +431,7 @@ impl Exchange {
         let mut results = self.answer.results.iter().rev();
         results.find_map(|result| {
             let schema = parser::ok(&result.ok, self.tracks)?.schema?;
-            Some(Bytes::copy_from_slice(schema))
+            Some(named(schema))
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::conversation::tests::dissect_file;
+use super::super::conversation::tests::{dissect_file, matches};
 use super::super::robustness::{Drafts, Feed, Sample};
 use super::super::{Dissector, Draft, GiveUp, Outcome, Protocols, enabled};
 use super::client::com;
@@ -587,6 +587,27 @@ fn open_commands_and_statements_are_bounded() {
 }
 
 #[test]
+fn filters_find_the_variables() {
+    let drafts = play(&samples()[0].turns);
+    for (at, filter) in [
+        (1, r#"mysql && mysql_command == "COM_QUERY""#),
+        (1, r#"mysql_query.contains("owner") && mysql_success"#),
+        (1, r#"mysql_database == "shop" && mysql_error_code == 0"#),
+        (3, "!mysql_success && mysql_error_code == 1054"),
+        (3, r#"mysql_error_message == "Unknown column""#),
+        (
+            3,
+            "mysql_total_size == mysql_request_size + mysql_response_size",
+        ),
+    ] {
+        assert!(matches(&drafts[at], filter), "{filter}");
+    }
+    let prepared = play(&samples()[1].turns);
+    assert!(matches(&prepared[1], "mysql_statement_id == 5"));
+    assert!(matches(&prepared[2], "mysql_statement_id == 5"));
+}
+
+#[test]
 fn what_only_looks_like_mysql_is_left_alone() {
     let payloads: [&[u8]; 6] = [
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -605,9 +626,12 @@ fn what_only_looks_like_mysql_is_left_alone() {
     }
 }
 
+/// Command, status, and how many items have both.
+type Count = (&'static str, &'static str, usize);
+
 /// Captures in `tests/pcaps`, with the commands and statuses that the clients which made them saw.
 #[rustfmt::skip]
-const CAPTURES: &[(&str, &[(&str, &str, usize)])] = &[
+const CAPTURES: &[(&str, &[Count])] = &[
     ("mysql-text.pcap", &[
         ("COM_INIT_DB", "ok", 1), ("COM_QUERY", "1062", 1), ("COM_QUERY", "1146", 1),
         ("COM_QUERY", "ok", 8), ("COM_QUIT", "", 1), ("HandshakeResponse", "ok", 1),
@@ -639,7 +663,7 @@ fn tally(drafts: &[Draft]) -> Vec<(String, String, usize)> {
         .collect()
 }
 
-fn counts(expected: &[(&str, &str, usize)]) -> Vec<(String, String, usize)> {
+fn counts(expected: &[Count]) -> Vec<(String, String, usize)> {
     expected
         .iter()
         .map(|(command, status, count)| (command.to_string(), status.to_string(), *count))

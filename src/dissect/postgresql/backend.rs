@@ -3,8 +3,9 @@
 //! In: messages of the server. Out: answers of the exchanges in `open`, finished ones handed out.
 //! Never: a guess about an answer whose request was not seen; it makes an item without a request.
 
+use super::answer::{Copy, kept};
 use super::dissector::Postgres;
-use super::exchange::{Command, Copy, Exchange, Step, kept};
+use super::exchange::{Command, Exchange, Step};
 use super::parser::{self, HEADER};
 use crate::bytes::Reader;
 use crate::dissect::Output;
@@ -167,7 +168,7 @@ impl Postgres {
             None => {
                 let mut exchange = Exchange::unseen(message);
                 exchange.touch(message);
-                exchange.notice(body);
+                exchange.answer.notice(body);
                 self.emit(exchange, out);
             }
         }
@@ -206,17 +207,19 @@ fn answer(exchange: &mut Exchange, kind: u8, message: &Message, body: &[u8]) {
         b'1' | b'2' | b'3' | b'n' => exchange.end_step(),
         b'T' => match step {
             Some(Step::DescribePortal | Step::DescribeStatement) => {
-                exchange.result().columns = kept(body);
+                exchange.answer.result().columns = kept(body);
                 exchange.statement_described = step == Some(Step::DescribeStatement);
                 exchange.end_step();
             }
-            _ => exchange.result().columns = kept(body),
+            _ => exchange.answer.result().columns = kept(body),
         },
-        b'D' => exchange.row(body, message.is_cut()),
+        b'D' => exchange.answer.row(body, message.is_cut()),
         // The value that a function gave is a row of one.
-        b'V' => exchange.row(&[&[0, 1], body].concat(), message.is_cut()),
+        b'V' => exchange
+            .answer
+            .row(&[&[0, 1], body].concat(), message.is_cut()),
         b'C' | b'I' | b's' => {
-            let result = exchange.result();
+            let result = exchange.answer.result();
             if kind == b'C' {
                 result.tag = kept(parser::text(&mut reader).unwrap_or_default());
             }
@@ -227,7 +230,7 @@ fn answer(exchange: &mut Exchange, kind: u8, message: &Message, body: &[u8]) {
             }
         }
         b'G' | b'H' | b'W' => {
-            exchange.result().copy = Some(Copy {
+            exchange.answer.result().copy = Some(Copy {
                 kind,
                 binary: reader.u8() == Ok(1),
                 columns: reader.u16().unwrap_or_default(),
@@ -242,11 +245,11 @@ fn answer(exchange: &mut Exchange, kind: u8, message: &Message, body: &[u8]) {
         }
         b'R' => {
             let code = reader.u32().unwrap_or(u32::MAX);
-            exchange.authentication(code, reader.rest());
+            exchange.answer.authentication(code, reader.rest());
         }
         b'K' => exchange.answer.process_id = reader.u32().ok(),
-        b'S' => exchange.parameter(body),
-        b'N' => exchange.notice(body),
+        b'S' => exchange.answer.parameter(body),
+        b'N' => exchange.answer.notice(body),
         b'E' => {
             exchange.answer.error = kept(body);
             exchange.end_result();

@@ -7,38 +7,20 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes};
 
-use super::POSTGRESQL;
-use super::render;
+use super::answer::Answer;
+use super::{POSTGRESQL, render};
 use crate::dissect::Draft;
 use crate::dissect::intake::Message;
-use crate::dissect::saved::{Saved, put_bytes, put_list, put_time};
+use crate::dissect::saved::{Saved, put_bytes, put_list};
 use crate::item::{ItemError, Value};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
-/// Bytes of rows that one exchange keeps: enough to see what kind of rows they are.
-const MAX_ROW_BYTES: usize = 64 * 1024;
-
-/// Rows that one exchange keeps.
-const MAX_ROWS: u64 = 100;
-
-/// Results of one Query that are kept; dumps have thousands of statements in one.
-const MAX_RESULTS: usize = 32;
-
-/// Notices that one exchange keeps.
-const MAX_NOTICES: usize = 8;
-
-/// Parameter reports that one exchange keeps; servers send about fifteen at the start.
-const MAX_PARAMETERS: usize = 64;
-
-/// Authentication messages of one start that are named.
-const MAX_AUTHENTICATION: usize = 16;
-
-/// Bytes of one text that an answer keeps: an error, a notice, a description of columns.
-pub(super) const MAX_TEXT: usize = 16 * 1024;
-
-/// Replies that one exchange can await.
+/// Replies that one exchange can await: Parse, Bind, two Describe, Execute and Sync, with some room.
 const MAX_STEPS: usize = 8;
+
+/// Bytes of the name of a statement or portal; servers take 63.
+const MAX_NAME: usize = 256;
 
 /// What a request is called: the last of its messages that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,66 +126,6 @@ impl Step {
     }
 }
 
-/// Which way COPY goes.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Copy {
-    /// Type of the response that began it: `G` in, `H` out, `W` both.
-    pub kind: u8,
-    pub binary: bool,
-    pub columns: u16,
-    pub bytes: u64,
-    pub messages: u64,
-    /// The reason that a CopyFail gave.
-    pub failed: Bytes,
-}
-
-/// What one statement gave.
-#[derive(Debug, Default, Clone)]
-pub(super) struct ResultSet {
-    /// Body of the RowDescription.
-    pub columns: Bytes,
-    /// Bodies of the first DataRows, each behind its length as `u32`.
-    pub rows: Vec<u8>,
-    pub kept: u64,
-    pub count: u64,
-    /// A kept row is not whole.
-    pub cut: bool,
-    pub tag: Bytes,
-    pub copy: Option<Copy>,
-    /// The portal has more rows (PortalSuspended).
-    pub suspended: bool,
-    /// Nothing more comes for it.
-    pub done: bool,
-}
-
-/// What the server answered.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub first: Option<Timestamp>,
-    pub size: u64,
-    /// Fields of the ErrorResponse.
-    pub error: Bytes,
-    pub notices: Vec<Bytes>,
-    pub results: Vec<ResultSet>,
-    /// Results that are no longer kept.
-    pub more_results: bool,
-    /// Bodies of ParameterStatus messages.
-    pub parameters: Vec<Bytes>,
-    /// Codes of the Authentication messages.
-    pub authentication: Vec<u8>,
-    /// SASL mechanisms that the server offered, each ended by zero.
-    pub mechanisms: Bytes,
-    pub process_id: Option<u32>,
-    /// Status in ReadyForQuery; 0 when unseen.
-    pub transaction: u8,
-    /// Byte that answered an encryption request; 0 when unseen.
-    pub encryption: u8,
-    /// Body of a NotificationResponse.
-    pub notification: Bytes,
-    /// An error before it in the pipeline kept it from being run.
-    pub aborted: bool,
-}
-
 /// One exchange.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -295,19 +217,29 @@ impl Exchange {
 
     /// Bytes that the request keeps.
     pub(super) fn weight(&self) -> usize {
-        let texts = self.query.len() + self.statement.len() + self.portal.len();
-        texts + self.body.len() + self.columns.len()
+        let formats = self.formats.as_ref().map_or(0, Bytes::len);
+        self.query.len() + self.body.len() + self.columns.len() + formats
     }
 
     /// Keeps only the beginning of what it says, for want of room.
     pub(super) fn shrink(&mut self) {
         const LEFT: usize = 256;
-        for part in [&mut self.query, &mut self.body] {
+        self.columns = Bytes::new();
+        for part in [&mut self.query, &mut self.body]
+            .into_iter()
+            .chain(&mut self.formats)
+        {
             if part.len() > LEFT {
                 *part = Bytes::copy_from_slice(part.get(..LEFT).unwrap_or_default());
                 self.cut = true;
             }
         }
+    }
+
+    /// Whether one more message may join the request.
+    pub(super) fn is_open(&self) -> bool {
+        // Sync comes last and always joins.
+        !self.closed && self.steps.len() + 1 < MAX_STEPS
     }
 
     /// Whether ReadyForQuery is one of the replies it awaits.
@@ -321,64 +253,6 @@ impl Exchange {
         self.answer.size += message.size;
         self.ordinal = message.ordinal;
         self.holed |= message.holed;
-    }
-
-    /// The result that rows go to.
-    pub(super) fn result(&mut self) -> &mut ResultSet {
-        let results = &mut self.answer.results;
-        if results.last().is_none_or(|result| result.done) {
-            if results.len() < MAX_RESULTS {
-                results.push(ResultSet::default());
-            } else if let Some(last) = results.last_mut() {
-                self.answer.more_results = true;
-                *last = ResultSet::default();
-            }
-        }
-        results.last_mut().expect("one is there or was just pushed")
-    }
-
-    /// Counts a row and keeps it while there is room.
-    pub(super) fn row(&mut self, body: &[u8], is_cut: bool) {
-        let held: usize = self.answer.results.iter().map(|one| one.rows.len()).sum();
-        let kept: u64 = self.answer.results.iter().map(|one| one.kept).sum();
-        let room = MAX_ROW_BYTES.saturating_sub(held);
-        let result = self.result();
-        result.count += 1;
-        // Rows that are left out must not be followed by one that is kept.
-        let in_a_row = result.kept + 1 == result.count && !result.cut;
-        if kept < MAX_ROWS && room > 0 && in_a_row {
-            let part = body.get(..room).unwrap_or(body);
-            result.cut = is_cut || part.len() < body.len();
-            put_bytes(&mut result.rows, part);
-            result.kept += 1;
-        }
-    }
-
-    /// Keeps a notice while there is room.
-    pub(super) fn notice(&mut self, body: &[u8]) {
-        if self.answer.notices.len() < MAX_NOTICES {
-            self.answer.notices.push(kept(body));
-        }
-    }
-
-    /// Keeps the report of a parameter while there is room.
-    pub(super) fn parameter(&mut self, body: &[u8]) {
-        const MAX_PARAMETER: usize = 1024;
-        if self.answer.parameters.len() < MAX_PARAMETERS && body.len() <= MAX_PARAMETER {
-            self.answer.parameters.push(Bytes::copy_from_slice(body));
-        }
-    }
-
-    /// Notes an Authentication message.
-    pub(super) fn authentication(&mut self, code: u32, rest: &[u8]) {
-        const SASL: u32 = 10;
-        if self.answer.authentication.len() < MAX_AUTHENTICATION {
-            let code = u8::try_from(code).unwrap_or(u8::MAX);
-            self.answer.authentication.push(code);
-        }
-        if code == SASL {
-            self.answer.mechanisms = kept(rest);
-        }
     }
 
     /// The item.
@@ -440,9 +314,9 @@ impl Exchange {
     }
 }
 
-/// A copy that may be kept for long, cut at [`MAX_TEXT`].
-pub(super) fn kept(bytes: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(bytes.get(..MAX_TEXT).unwrap_or(bytes))
+/// A copy of a name, cut at [`MAX_NAME`].
+pub(super) fn named(name: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(name.get(..MAX_NAME).unwrap_or(name))
 }
 
 /// Saving and restoring, the fields in their order.
@@ -521,98 +395,4 @@ impl Exchange {
 fn index_of<T: PartialEq>(all: &[T], one: T) -> u8 {
     let index = all.iter().position(|other| *other == one);
     index.and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
-}
-
-impl Answer {
-    fn save(&self, out: &mut Vec<u8>) {
-        put_time(out, self.first);
-        out.put_u64(self.size);
-        out.put_u8(self.more_results.into());
-        out.put_u8(self.aborted.into());
-        out.put_u8(self.process_id.is_some().into());
-        out.put_u32(self.process_id.unwrap_or_default());
-        out.put_u8(self.transaction);
-        out.put_u8(self.encryption);
-        for bytes in [&self.error, &self.mechanisms, &self.notification] {
-            put_bytes(out, bytes);
-        }
-        put_bytes(out, &self.authentication);
-        put_list(out, self.notices.iter(), |out, one| put_bytes(out, one));
-        put_list(out, self.parameters.iter(), |out, one| put_bytes(out, one));
-        put_list(out, self.results.iter(), |out, one| one.save(out));
-    }
-
-    fn restore(saved: &mut Saved<'_>) -> Option<Answer> {
-        let first = saved.time_or_none()?;
-        let size = saved.u64()?;
-        let (more_results, aborted) = (saved.flag()?, saved.flag()?);
-        let process_id = match (saved.flag()?, saved.u32()?) {
-            (true, id) => Some(id),
-            (false, _) => None,
-        };
-        Some(Answer {
-            first,
-            size,
-            more_results,
-            aborted,
-            process_id,
-            transaction: saved.u8()?,
-            encryption: saved.u8()?,
-            error: saved.bytes(MAX_TEXT)?,
-            mechanisms: saved.bytes(MAX_TEXT)?,
-            notification: saved.bytes(MAX_TEXT)?,
-            authentication: saved.bytes(MAX_AUTHENTICATION)?.into(),
-            notices: saved.list(MAX_NOTICES, |saved| saved.bytes(MAX_TEXT))?,
-            parameters: saved.list(MAX_PARAMETERS, |saved| saved.bytes(MAX_TEXT))?,
-            results: saved.list(MAX_RESULTS, ResultSet::restore)?,
-        })
-    }
-}
-
-impl ResultSet {
-    fn save(&self, out: &mut Vec<u8>) {
-        put_bytes(out, &self.columns);
-        put_bytes(out, &self.rows);
-        put_bytes(out, &self.tag);
-        out.put_u64(self.kept);
-        out.put_u64(self.count);
-        out.put_u8(self.cut.into());
-        out.put_u8(self.suspended.into());
-        out.put_u8(self.done.into());
-        out.put_u8(self.copy.is_some().into());
-        if let Some(copy) = &self.copy {
-            out.put_u8(copy.kind);
-            out.put_u8(copy.binary.into());
-            out.put_u16(copy.columns);
-            out.put_u64(copy.bytes);
-            out.put_u64(copy.messages);
-            put_bytes(out, &copy.failed);
-        }
-    }
-
-    fn restore(saved: &mut Saved<'_>) -> Option<ResultSet> {
-        let columns = saved.bytes(MAX_TEXT)?;
-        let rows = saved.bytes(2 * MAX_ROW_BYTES)?.into();
-        Some(ResultSet {
-            columns,
-            rows,
-            tag: saved.bytes(MAX_TEXT)?,
-            kept: saved.u64()?,
-            count: saved.u64()?,
-            cut: saved.flag()?,
-            suspended: saved.flag()?,
-            done: saved.flag()?,
-            copy: match saved.flag()? {
-                false => None,
-                true => Some(Copy {
-                    kind: saved.u8()?,
-                    binary: saved.flag()?,
-                    columns: saved.u16()?,
-                    bytes: saved.u64()?,
-                    messages: saved.u64()?,
-                    failed: saved.bytes(MAX_TEXT)?,
-                }),
-            },
-        })
-    }
 }

@@ -7,16 +7,14 @@
 
 use bytes::Bytes;
 
+use super::answer::kept;
 use super::catalog::Entry;
 use super::dissector::Postgres;
-use super::exchange::{Command, Exchange, Step, kept};
+use super::exchange::{Command, Exchange, Step, named};
 use super::parser::{self, CANCEL_REQUEST, GSSENC_REQUEST, HEADER, SSL_REQUEST, STARTUP_HEADER};
 use crate::bytes::Reader;
 use crate::dissect::Output;
 use crate::dissect::intake::Message;
-
-/// Bytes of a user or database name; servers take 63.
-const MAX_NAME: usize = 256;
 
 /// Code of AuthenticationSASL.
 const SASL: u8 = 10;
@@ -50,7 +48,12 @@ impl Postgres {
             }
             b'p' => self.password(message, body),
             b'd' => self.copy_data(message),
-            b'c' => self.copying = false,
+            b'c' => {
+                self.copying = false;
+                if let Some(exchange) = self.open.front_mut() {
+                    exchange.request_size += message.size;
+                }
+            }
             b'f' => self.copy_fail(message, body),
             b'X' => {
                 let exchange = Exchange::new(Command::Terminate, message);
@@ -95,11 +98,10 @@ impl Postgres {
 
     /// Takes user and database from the parameters of a StartupMessage.
     fn login(&mut self, parameters: &[u8]) {
-        let name = |bytes: &[u8]| Bytes::copy_from_slice(bytes.get(..MAX_NAME).unwrap_or(bytes));
         for (key, value) in parser::pairs(parameters) {
             match key {
-                b"user" => self.session.user = name(value),
-                b"database" => self.session.database = name(value),
+                b"user" => self.session.user = named(value),
+                b"database" => self.session.database = named(value),
                 _ => {}
             }
         }
@@ -129,7 +131,7 @@ impl Postgres {
         if let Ok(parse) = parser::parse(body) {
             self.catalog
                 .prepare(parse.statement, parse.query, parse.cut);
-            exchange.statement = Bytes::copy_from_slice(parse.statement);
+            exchange.statement = named(parse.statement);
             if let Some(entry) = self.catalog.statement(parse.statement) {
                 take_text(&mut exchange, entry);
             }
@@ -150,14 +152,14 @@ impl Postgres {
         let entry = self.catalog.portal(portal).cloned().unwrap_or_default();
         let joins = |last: &Exchange| {
             matches!(last.command, Command::Parse | Command::Describe)
-                && last.statement == statement
+                && last.statement == named(statement)
                 && last.portal.is_empty()
         };
         let cut = message.is_cut();
         self.join(joins, Command::Bind, message, out, |exchange| {
             take_text(exchange, &entry);
-            exchange.statement = Bytes::copy_from_slice(statement);
-            exchange.portal = Bytes::copy_from_slice(portal);
+            exchange.statement = named(statement);
+            exchange.portal = named(portal);
             exchange.body = kept(body);
             exchange.cut |= cut || exchange.body.len() < body.len();
             exchange.formats = formats;
@@ -175,21 +177,21 @@ impl Postgres {
         };
         let entry = entry.cloned().unwrap_or_default();
         let joins = |last: &Exchange| match last.command {
-            Command::Parse => of_statement && last.statement == name,
-            Command::Bind => !of_statement && last.portal == name,
+            Command::Parse => of_statement && last.statement == named(name),
+            Command::Bind => !of_statement && last.portal == named(name),
             _ => false,
         };
         // What it joins keeps its name.
         let command = match self.open.back() {
-            Some(last) if !last.closed && joins(last) => last.command,
+            Some(last) if last.is_open() && joins(last) => last.command,
             _ => Command::Describe,
         };
         self.join(joins, command, message, out, |exchange| {
             if exchange.command == Command::Describe {
                 take_text(exchange, &entry);
                 match of_statement {
-                    true => exchange.statement = Bytes::copy_from_slice(name),
-                    false => exchange.portal = Bytes::copy_from_slice(name),
+                    true => exchange.statement = named(name),
+                    false => exchange.portal = named(name),
                 }
             }
             exchange.steps.push_back(match of_statement {
@@ -204,11 +206,11 @@ impl Postgres {
         let portal = parser::text(&mut reader).unwrap_or_default();
         let rows = reader.u32().unwrap_or_default();
         let entry = self.catalog.portal(portal).cloned().unwrap_or_default();
-        let joins = |last: &Exchange| last.command == Command::Bind && last.portal == portal;
+        let joins = |last: &Exchange| last.command == Command::Bind && last.portal == named(portal);
         self.join(joins, Command::Execute, message, out, |exchange| {
             take_text(exchange, &entry);
-            exchange.statement = entry.statement.clone();
-            exchange.portal = Bytes::copy_from_slice(portal);
+            exchange.statement = named(&entry.statement);
+            exchange.portal = named(portal);
             exchange.formats = entry.formats.clone();
             exchange.columns = entry.columns.clone();
             exchange.number = rows;
@@ -225,10 +227,10 @@ impl Postgres {
             if let Some(entry) = self.catalog.statement(name) {
                 take_text(&mut exchange, entry);
             }
-            exchange.statement = Bytes::copy_from_slice(name);
+            exchange.statement = named(name);
             self.catalog.close_statement(name);
         } else {
-            exchange.portal = Bytes::copy_from_slice(name);
+            exchange.portal = named(name);
             self.catalog.close_portal(name);
         }
         exchange.steps.push_back(Step::Close);
@@ -245,7 +247,7 @@ impl Postgres {
         fill: impl FnOnce(&mut Exchange),
     ) {
         match self.open.back_mut() {
-            Some(last) if !last.closed && joins(last) => {
+            Some(last) if last.is_open() && joins(last) => {
                 let before = last.weight();
                 last.join(command, message);
                 fill(last);
@@ -301,7 +303,7 @@ impl Postgres {
                 .split(|byte| *byte == 0)
                 .any(|one| one == name)
             {
-                first.mechanism = Bytes::copy_from_slice(name);
+                first.mechanism = named(name);
             }
         }
     }

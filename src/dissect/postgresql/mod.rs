@@ -31,6 +31,7 @@
 //! | `results` | one entry a statement when a Query holds several; the members above are of the last one with rows |
 //! | `transactionStatus` | `idle`, `in transaction` or `failed`, when ReadyForQuery ended the exchange |
 
+mod answer;
 mod backend;
 mod catalog;
 mod dissector;

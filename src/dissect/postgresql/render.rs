@@ -5,7 +5,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::exchange::{Command, Copy, Exchange, ResultSet, Session};
+use super::answer::{Copy, ResultSet};
+use super::exchange::{Command, Exchange, Session};
 use super::parser::{self, Format, Formats, Values};
 use crate::bytes::Reader;
 use crate::item::{Key, Value};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::super::conversation::tests::dissect_file;
+use super::super::conversation::tests::{dissect_file, matches};
 use super::super::robustness::{Drafts, Feed, Sample};
 use super::super::{Dissector, Draft, GiveUp, Outcome, Protocols, enabled};
 use super::parser;
@@ -652,6 +652,34 @@ fn what_is_prepared_and_what_waits_is_bounded() {
 }
 
 #[test]
+fn filters_find_the_variables() {
+    let drafts = play(&samples()[0].turns);
+    for (at, filter) in [
+        (2, r#"postgresql && postgresql_command == "Query""#),
+        (
+            2,
+            r#"postgresql_query.contains("delete") && postgresql_success"#,
+        ),
+        (
+            2,
+            r#"postgresql_user == "cart" && postgresql_database == "shop""#,
+        ),
+        (
+            3,
+            r#"!postgresql_success && postgresql_error_code == "42703""#,
+        ),
+        (3, r#"postgresql_error_message.startsWith("no such")"#),
+        (
+            3,
+            "postgresql_total_size == postgresql_request_size + postgresql_response_size",
+        ),
+    ] {
+        assert!(matches(&drafts[at], filter), "{filter}");
+    }
+    assert!(!matches(&drafts[2], "!postgresql_success"));
+}
+
+#[test]
 fn what_only_looks_like_postgresql_is_left_alone() {
     let payloads: [&[u8]; 7] = [
         // A Metadata request of Kafka.
@@ -671,9 +699,12 @@ fn what_only_looks_like_postgresql_is_left_alone() {
     }
 }
 
+/// Command, status, and how many items have both.
+type Count = (&'static str, &'static str, usize);
+
 /// Captures in `tests/pcaps`, with the commands and statuses that the clients which made them saw.
 #[rustfmt::skip]
-const CAPTURES: &[(&str, &[(&str, &str, usize)])] = &[
+const CAPTURES: &[(&str, &[Count])] = &[
     ("pgsql-simple.pcap", &[
         ("", "ok", 1), ("Query", "42P01", 1), ("Query", "ok", 12), ("SSLRequest", "ok", 1),
         ("StartupMessage", "ok", 1), ("Terminate", "", 1),
@@ -700,7 +731,7 @@ fn tally(drafts: &[Draft]) -> Vec<(String, String, usize)> {
         .collect()
 }
 
-fn counts(expected: &[(&str, &str, usize)]) -> Vec<(String, String, usize)> {
+fn counts(expected: &[Count]) -> Vec<(String, String, usize)> {
     expected
         .iter()
         .map(|(command, status, count)| (command.to_string(), status.to_string(), *count))
@@ -728,7 +759,7 @@ fn captures_of_a_real_server_are_read_whole() {
 /// one packet, we the exchanges: 31 packets are 15 of them. In the last start the client left before
 /// it authenticated. The traces for fuzzing hold one connection that asks for GSS encryption.
 #[rustfmt::skip]
-const SAMPLES: &[(&str, &[(&str, &str, usize)])] = &[
+const SAMPLES: &[(&str, &[Count])] = &[
     ("other-protocols/ndpi-pgsql.pcap", &[
         ("Execute", "ok", 7), ("GSSENCRequest", "ok", 2), ("SSLRequest", "ok", 2),
         ("StartupMessage", "incomplete", 1), ("StartupMessage", "ok", 3),
