@@ -10,13 +10,18 @@ mod conversation;
 mod detect;
 mod dns;
 mod http;
+mod intake;
 mod kafka;
 mod ldap;
+mod mongodb;
+mod mysql;
 mod pending;
+mod postgresql;
 mod radius;
 mod redis;
 #[cfg(test)]
 pub mod robustness;
+mod saved;
 mod ws;
 
 use std::ops::Deref;
@@ -39,6 +44,9 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &amqp::Amqp,
     &kafka::Kafka,
     &redis::Redis,
+    &postgresql::Postgresql,
+    &mysql::Mysql,
+    &mongodb::Mongodb,
     &ldap::Ldap,
     &dns::Dns,
     &radius::Radius,

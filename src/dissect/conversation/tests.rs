@@ -1,13 +1,15 @@
 //! Tests of conversations, with a protocol made for them.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 
 use super::super::robustness::{Drafts, Feed};
 use super::super::{Draft, Output, Probe, Verdict};
 use super::*;
 use crate::flow::{Limits, Table};
-use crate::item::{Field, ProtocolInfo, Value, text_of};
+use crate::item::{Field, Item, ProtocolInfo, Value, sample, text_of};
+use crate::kfl::{self, Dialect, Schema, compile_as};
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records};
 use crate::packet::{Position, Record, StreamId};
@@ -149,6 +151,51 @@ fn texts(drafts: &[Draft]) -> Vec<String> {
 /// Runs packets through headers, flow table and conversations, in order.
 pub fn dissect_frames(frames: &[synth::Frame], protocols: &Protocols) -> Vec<Draft> {
     let (bytes, records) = synth::records(frames);
+    dissect_records(&Bytes::from(bytes), &records, protocols)
+}
+
+/// Whether a filter of the second dialect takes the item that a draft becomes.
+pub fn matches(draft: &Draft, filter: &str) -> bool {
+    let item = Item {
+        protocol: draft.kind,
+        request_size: draft.request_size,
+        response_size: draft.response_size,
+        request: draft.request.clone(),
+        response: draft.response.clone(),
+        data: draft.data.clone(),
+        error: draft.error.clone(),
+        ..sample::http()
+    };
+    let kinds = super::super::PROTOCOLS
+        .iter()
+        .flat_map(|protocol| protocol.kinds())
+        .copied();
+    let schema = Schema::new(super::super::fields(), kinds);
+    let query = compile_as(filter, Dialect::V2, &schema).expect("the filter is good");
+    query.matches(item.node(), draft.start) == kfl::Verdict::Match
+}
+
+/// Runs the packets of a capture in the same way; one that is cut off gives what stands before the cut.
+pub fn dissect_file(path: &Path, protocols: &Protocols) -> Vec<Draft> {
+    let mut captured = Records::new(File::open(path).expect("the capture is there"));
+    let (mut bytes, mut records) = (Vec::new(), Vec::new());
+    while let Ok(Some(entry)) = captured.advance() {
+        if let Entry::Packet {
+            head, bytes: data, ..
+        } = entry
+        {
+            records.push(Record {
+                ts: head.ts,
+                start: bytes.len() as u32,
+                caplen: head.caplen,
+                len: head.len,
+                linktype: head.linktype,
+                interface: head.interface,
+                position: Position::default(),
+            });
+            bytes.extend_from_slice(data);
+        }
+    }
     dissect_records(&Bytes::from(bytes), &records, protocols)
 }
 
