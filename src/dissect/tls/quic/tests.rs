@@ -1,0 +1,5 @@
+//! Tests of QUIC.
+
+pub(super) fn samples() -> Vec<crate::dissect::robustness::Sample> {
+    Vec::new()
+}
