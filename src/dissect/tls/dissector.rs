@@ -37,6 +37,7 @@ const MAX_UPDATES: u32 = 1 << 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) is_13: bool,
+    /// The suite, 0 when it is not read.
     pub(super) suite: u16,
     /// Secrets are logged under it; unknown when the ClientHello was not seen.
     pub(super) client_random: Option<[u8; 32]>,
@@ -320,9 +321,11 @@ impl TlsDissector {
             return;
         };
         let client = ClientHello::parse(&self.exchange.client_hello).ok();
+        // Versions before 1.2 and drafts of 1.3 derive keys in other ways: they stay closed.
+        let is_read = matches!(hello.version(), hello::TLS12 | hello::TLS13);
         let session = Session {
             is_13: hello.is_13(),
-            suite: hello.suite,
+            suite: if is_read { hello.suite } else { 0 },
             client_random: client.map(|client| client.random),
             server_random: hello.random,
             encrypt_then_mac: hello.extensions.has(hello::ENCRYPT_THEN_MAC),

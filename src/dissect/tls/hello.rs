@@ -38,6 +38,8 @@ const RETRY_RANDOM: [u8; 32] = [
 
 /// TLS 1.3, as `supported_versions` names it.
 pub(super) const TLS13: u16 = 0x0304;
+/// First byte of the numbers that drafts of TLS 1.3 had.
+const DRAFT: u16 = 0x7f;
 /// TLS 1.2.
 pub(super) const TLS12: u16 = 0x0303;
 
@@ -99,9 +101,17 @@ impl<'a> ServerHello<'a> {
         let mut reader = Reader::new(body);
         let legacy_version = reader.u16()?;
         let random = random(&mut reader)?;
-        let session_id = short_bytes(&mut reader)?;
+        // Drafts of 1.3 up to 21 have neither session identifier nor compression method.
+        let is_draft = legacy_version >> 8 == DRAFT;
+        let session_id = if is_draft {
+            &[][..]
+        } else {
+            short_bytes(&mut reader)?
+        };
         let suite = reader.u16()?;
-        reader.u8()?;
+        if !is_draft {
+            reader.u8()?;
+        }
         Ok(ServerHello {
             legacy_version,
             random,
@@ -137,7 +147,7 @@ impl<'a> ServerHello<'a> {
 
 /// Whether a version is 1.3 or a draft of it.
 pub(super) fn is_13(version: u16) -> bool {
-    version == TLS13 || version >> 8 == 0x7f
+    version == TLS13 || version >> 8 == DRAFT
 }
 
 /// Extensions in wire order.

@@ -66,24 +66,264 @@ fn items(path: &Path) -> Vec<Draft> {
     dissect_records(&capture.bytes, &capture.records, &protocols)
 }
 
+/// The same for other test files; `None` when it is not there.
+pub(in super::super) fn items_of(path: &Path) -> Option<Vec<Draft>> {
+    folder().map(|_| items(path))
+}
+
+/// A capture with what tshark 4.0 finds in it: JA3 and JA3S of the handshakes that were completed,
+/// errors, and HTTP exchanges inside.
+struct Case {
+    path: &'static str,
+    /// Server name, JA3, JA3S; the last empty without a ServerHello.
+    handshakes: &'static [[&'static str; 3]],
+    errors: &'static [&'static str],
+    /// Exchanges inside, `method path`.
+    inside: &'static [&'static str],
+}
+
 #[test]
-#[ignore]
-fn show() {
-    let folder = folder().unwrap();
-    for name in std::env::var("SHOW").unwrap().split(',') {
-        println!("== {name}");
-        for draft in items(&folder.join(name)) {
-            println!(
-                "{} {:?} {} {}\n   {}\n   {}\n   {} {:?}",
-                draft.kind.abbr,
-                draft.from_client,
-                draft.request_size,
-                draft.response_size,
-                shown(&draft.request).chars().take(2500).collect::<String>(),
-                shown(&draft.response).chars().take(2500).collect::<String>(),
-                shown(&draft.data),
-                draft.error
-            );
-        }
+fn handshakes_of_the_sample_captures_are_all_found() {
+    let Some(folder) = folder() else { return };
+    for case in CASES {
+        let drafts = items(&folder.join(case.path));
+        let handshakes: Vec<[String; 3]> = drafts
+            .iter()
+            .filter(|draft| draft.kind.abbr == "TLS")
+            .map(|draft| {
+                [
+                    text(&draft.request, "serverName"),
+                    text(&draft.request, "ja3"),
+                    text(&draft.response, "ja3s"),
+                ]
+            })
+            .collect();
+        assert_eq!(handshakes, case.handshakes, "{}", case.path);
+        let errors: Vec<_> = drafts.iter().filter_map(|draft| draft.error.as_ref()).collect();
+        let errors: Vec<_> = errors.iter().map(|error| error.msg.as_str()).collect();
+        assert_eq!(errors, case.errors, "{}", case.path);
+        let inside: Vec<_> = drafts
+            .iter()
+            .filter(|draft| draft.kind.name == "http")
+            .map(|draft| {
+                let line = ["method", "url"].map(|member| text(&draft.request, member));
+                line.join(" ")
+            })
+            .collect();
+        assert_eq!(inside, case.inside, "{}", case.path);
     }
 }
+
+#[test]
+fn hellos_are_counted_as_tshark_counts_them() {
+    let Some(folder) = folder() else { return };
+    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
+    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+    let mut differ = Vec::new();
+    for (name, facts) in truth["files"].as_object().unwrap() {
+        let number = |kind: &str| facts["tls"]["handshake_types"][kind].as_u64().unwrap_or(0);
+        let expected = (number("1"), number("2"));
+        let drafts = items(&folder.join(name));
+        let seen = |value: &Value, kind| u64::from(text(value, "type") == kind);
+        let ours = drafts
+            .iter()
+            .filter(|draft| draft.kind.name == "tls")
+            .fold((0, 0), |(client, server), draft| {
+                (
+                    client + seen(&draft.request, "ClientHello"),
+                    server + seen(&draft.response, "ServerHello"),
+                )
+            });
+        let known = DIFFERENCES.iter().find(|(path, ..)| path == name);
+        if ours != known.map_or(expected, |(_, ours, _)| *ours) {
+            differ.push((name, ours, expected));
+        }
+    }
+    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+}
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    Case {
+        path: "tls/arkime-https-connect.pcap",
+        handshakes: &[
+            ["", "b288289af2999820648eb3ca4d8304c5", "b7bd51222a09f3ad66a340710ae9c01a"],
+        ],
+        errors: &[],
+        inside: &["CONNECT ts01-b.cloudsink.net:443"],
+    },
+    Case {
+        path: "tls/arkime-tls-split-client-hello.pcap",
+        handshakes: &[
+            ["clients2.google.com", "35708a08e7be9f7aa5bce7f2d5c1cecb", "eb1d94daa7e0344597e756a1fb6e7054"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/ndpi-tls_alert.pcap",
+        handshakes: &[
+            ["www.google-analytics.com", "d78489b860c8bf7838a6ff0b4d131541", ""],
+        ],
+        errors: &["the server sent the alert protocol_version"],
+        inside: &[],
+    },
+    Case {
+        path: "tls/own-tls12.pcap",
+        handshakes: &[
+            ["shop.example", "87b9bfc7da97115ed2276737b09f8d74", "263c859c5391203d774bc0599793d915"],
+            ["shop.example", "87b9bfc7da97115ed2276737b09f8d74", "263c859c5391203d774bc0599793d915"],
+            ["shop.example", "87b9bfc7da97115ed2276737b09f8d74", "263c859c5391203d774bc0599793d915"],
+        ],
+        errors: &[],
+        inside: &["GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt"],
+    },
+    Case {
+        path: "tls/own-tls13.pcap",
+        handshakes: &[
+            ["shop.example", "89dfc51e72bdcb94e4ba4622588002b1", "15af977ce25de452b96affa2addb1036"],
+            ["shop.example", "89dfc51e72bdcb94e4ba4622588002b1", "15af977ce25de452b96affa2addb1036"],
+            ["shop.example", "89dfc51e72bdcb94e4ba4622588002b1", "15af977ce25de452b96affa2addb1036"],
+        ],
+        errors: &[],
+        inside: &["GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt"],
+    },
+    Case {
+        path: "tls/wireshark-tls12-dsb.pcapng",
+        handshakes: &[
+            ["example.com", "00bcd759cb8ad485fdbf1e7a0c5b94b4", "5d79edf64e03689ff559a54e9d9487bc"],
+            ["example.net", "00bcd759cb8ad485fdbf1e7a0c5b94b4", "5d79edf64e03689ff559a54e9d9487bc"],
+        ],
+        errors: &[],
+        inside: &["HEAD /", "HEAD /"],
+    },
+    Case {
+        path: "tls/wireshark-tls13-20-chacha20poly1305.pcap",
+        handshakes: &[
+            ["10.42.0.243", "0f07bc69e01592785bad20835bc85ab9", "1b984219635216a12760c4f6f8956dbe"],
+            ["10.42.0.243", "0f07bc69e01592785bad20835bc85ab9", "1b984219635216a12760c4f6f8956dbe"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/wireshark-tls13-rfc8446.pcap",
+        handshakes: &[
+            ["", "25bd5fc6fcc031c1c87f93613e0252ce", "eb1d94daa7e0344597e756a1fb6e7054"],
+            ["", "7ed44a80eb19c620609c3b5cbc2eafd0", "2b0648ab686ee45e0e7c35fcfb0eea7e"],
+        ],
+        errors: &[],
+        inside: &["GET /first", "GET /early", "GET /second"],
+    },
+    Case {
+        path: "tls/zeek-chrome-34-google.pcap",
+        handshakes: &[
+            ["google.de", "a607f3a5c94c2ee592af1456f36c8367", "9f5e2e0d84076af5475bbe44debdb03e"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-ecdhe.pcap",
+        handshakes: &[
+            ["", "29d8afc9e0a4d38d138ec2643966815f", "a8d2a5625ef8f3aada2fb53dad3f2921"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-tls-1.2-stream-keylog.pcap",
+        handshakes: &[
+            ["www.heise.de", "579ccef312d18482fc42e2b822ca2430", "953e28364e4bd093e9de5afe980cfe7c"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-tls1.2.pcap",
+        handshakes: &[
+            ["", "bd9c99b3a0f752c3ab8b052a79e9de3e", "c253ec3ad88e42f8da4032682892f9a0"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-tls12-decryption.pcap",
+        handshakes: &[
+            ["heise.de", "7850fef8eca29f3f885216d7b8929cb5", "d154fcfa5bb4f0748e1dd1992c681104"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-tls13-ech.pcap",
+        handshakes: &[
+            ["cloudflare-ech.com", "2fcbf8655473005933c5869b2b5d8044", "f4febc55ea12b31ae17cfb7e614afda8"],
+            ["cloudflare-ech.com", "fa58f5ffd45a2d590a1677134966dc64", "f4febc55ea12b31ae17cfb7e614afda8"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-tls13_psk_succesfull.pcap",
+        handshakes: &[
+            ["", "b564664050e32957639f6833f37e86df", "b4f2541b0a0b815edb08e1c3ffe8aad8"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "tls/zeek-tls1_1.pcap",
+        handshakes: &[
+            ["", "5eb6e1fe80f696450a62a48bb3d6a965", "b5237e0430ad71aac52aa90b6627cb5f"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "pcapng/own-tls12-dsb.pcapng",
+        handshakes: &[
+            ["shop.example", "87b9bfc7da97115ed2276737b09f8d74", "263c859c5391203d774bc0599793d915"],
+            ["shop.example", "87b9bfc7da97115ed2276737b09f8d74", "263c859c5391203d774bc0599793d915"],
+            ["shop.example", "87b9bfc7da97115ed2276737b09f8d74", "263c859c5391203d774bc0599793d915"],
+        ],
+        errors: &[],
+        inside: &["GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt"],
+    },
+    Case {
+        path: "pcapng/own-tls13-dsb.pcapng",
+        handshakes: &[
+            ["shop.example", "89dfc51e72bdcb94e4ba4622588002b1", "15af977ce25de452b96affa2addb1036"],
+            ["shop.example", "89dfc51e72bdcb94e4ba4622588002b1", "15af977ce25de452b96affa2addb1036"],
+            ["shop.example", "89dfc51e72bdcb94e4ba4622588002b1", "15af977ce25de452b96affa2addb1036"],
+        ],
+        errors: &[],
+        inside: &["GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt", "GET /items.json", "GET /small.txt"],
+    },
+    Case {
+        path: "pcapng/own-h2-tls-dsb.pcapng",
+        handshakes: &[
+            ["", "78f0dc5ac5b19daf131a133cfdee9691", "6aea764ee67f71caf3dc723118906199"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "http2/own-h2-tls.pcap",
+        handshakes: &[
+            ["", "78f0dc5ac5b19daf131a133cfdee9691", "6aea764ee67f71caf3dc723118906199"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+    Case {
+        path: "http2/wireshark-http2-data-reassembly.pcap",
+        handshakes: &[
+            ["", "b66416e66b4ade577a2ab38fcd28f413", "96681175a9547081bf3d417f1a572091"],
+        ],
+        errors: &[],
+        inside: &[],
+    },
+];
+
+const DIFFERENCES: &[(&str, (u64, u64), &str)] = &[];
