@@ -364,3 +364,4 @@ proptest! {
 }
 
 pub(super) mod captures;
+mod decryption;

@@ -1,0 +1,291 @@
+//! Decryption of connections between programs of OpenSSL, in all suites and shapes.
+
+use super::*;
+use crate::dissect::Secrets;
+
+/// One connection of `connections.txt`.
+struct Connection {
+    name: &'static str,
+    secrets: String,
+    turns: Vec<(Direction, Vec<u8>)>,
+}
+
+fn connections() -> Vec<Connection> {
+    let mut found: Vec<Connection> = Vec::new();
+    for line in include_str!("connections.txt").lines() {
+        let (word, rest) = line.split_once(' ').unwrap();
+        if word == "connection" {
+            found.push(Connection {
+                name: rest,
+                secrets: String::new(),
+                turns: Vec::new(),
+            });
+            continue;
+        }
+        let Some(last) = found.last_mut() else {
+            continue;
+        };
+        match word {
+            ">" => last.turns.push((UP, bytes_of(rest))),
+            "<" => last.turns.push((DOWN, bytes_of(rest))),
+            _ => {
+                last.secrets.push_str(line);
+                last.secrets.push('\n');
+            }
+        }
+    }
+    found
+}
+
+fn connection(name: &str) -> Connection {
+    connections()
+        .into_iter()
+        .find(|connection| connection.name == name)
+        .unwrap()
+}
+
+impl Connection {
+    fn secrets(&self) -> Arc<Secrets> {
+        let secrets = Arc::new(Secrets::default());
+        secrets.insert(self.secrets.as_bytes());
+        secrets
+    }
+}
+
+fn protocols(secrets: &Arc<Secrets>) -> Protocols {
+    Protocols::all().with_secrets(secrets.clone())
+}
+
+fn start(secrets: &Arc<Secrets>) -> Feed {
+    Feed::new(Transport::Tcp, 443, &protocols(secrets))
+}
+
+fn play(connection: &Connection, secrets: &Arc<Secrets>) -> Vec<Draft> {
+    let mut feed = start(secrets);
+    for (direction, bytes) in &connection.turns {
+        feed.chunk(*direction, bytes);
+    }
+    feed.fin(UP).fin(DOWN);
+    feed.end()
+}
+
+/// Each item in one line, in the order of their kinds: a handshake may end after what is inside.
+fn lines(drafts: &[Draft]) -> Vec<String> {
+    let mut lines: Vec<String> = drafts.iter().map(line).collect();
+    lines.sort();
+    lines
+}
+
+fn line(draft: &Draft) -> String {
+    let member = |value: &Value, path: &str| {
+        lookup(ItemNode::of_value(value), path)
+            .map(|node| json::to_string(node))
+            .unwrap_or_default()
+            .replace('"', "")
+    };
+    let shown = if draft.kind.name == "tls" {
+        let request = member(&draft.request, "certificates.0.subject");
+        let response = ["cipherSuite", "resumed", "helloRetryRequest", "earlyData"]
+            .map(|path| member(&draft.response, path));
+        let subject = member(&draft.response, "certificates.0.subject");
+        format!("{} {subject} {request}", response.join(" "))
+    } else {
+        let status = member(&draft.response, "status");
+        format!("{} {status}", member(&draft.request, "url"))
+    };
+    let error = draft.error.as_ref().map_or("", |error| error.msg.as_str());
+    format!("{} {shown} {error}", draft.kind.abbr).trim_end().to_owned()
+}
+
+/// Of a handshake: suite, whether resumed, retried and with early data, and who showed a
+/// certificate; of what is inside: target and status.
+#[rustfmt::skip]
+#[test]
+fn every_connection_is_decrypted() {
+    let expected = [
+        "12-aes128-ccm8: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 false false false CN=shop.example, O=Shop",
+        "12-aes128-gcm-sha256: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 false false false CN=shop.example, O=Shop",
+        "12-aes128-sha: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA false false false CN=shop.example, O=Shop",
+        "12-aes128-sha256: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 false false false CN=shop.example, O=Shop",
+        "12-aes256-ccm: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_CCM false false false CN=shop.example, O=Shop",
+        "12-aes256-sha384: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384 false false false CN=shop.example, O=Shop",
+        "12-chacha20-poly1305: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 false false false CN=shop.example, O=Shop",
+        "12-mtls: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop CN=shop.example, O=Shop",
+        "12-noetm-aes128-sha: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA false false false CN=shop.example, O=Shop",
+        "12-noetm-aes128-sha256: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 false false false CN=shop.example, O=Shop",
+        "12-noetm-aes256-sha384: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384 false false false CN=shop.example, O=Shop",
+        "12-resume-1: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
+        "12-resume-2: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 true false false",
+        "13-aes-128-ccm-8-sha256: HTTP /s 200 | TLS TLS_AES_128_CCM_8_SHA256 false false false CN=shop.example, O=Shop",
+        "13-aes-128-ccm-sha256: HTTP /s 200 | TLS TLS_AES_128_CCM_SHA256 false false false CN=shop.example, O=Shop",
+        "13-aes-128-gcm-sha256: HTTP /s 200 | TLS TLS_AES_128_GCM_SHA256 false false false CN=shop.example, O=Shop",
+        "13-aes-256-gcm-sha384: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
+        "13-chacha20-poly1305-sha256: HTTP /s 200 | TLS TLS_CHACHA20_POLY1305_SHA256 false false false CN=shop.example, O=Shop",
+        "13-early-refused-1: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
+        "13-early-refused-2: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 true false false",
+        "13-hrr: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 false true false CN=shop.example, O=Shop",
+        "13-mtls: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop CN=shop.example, O=Shop",
+        "13-resume-1: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
+        "13-resume-2: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 true false true",
+        "13-update: HTTP /s 200 | TLS TLS_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
+    ];
+    let mut seen = Vec::new();
+    for connection in connections() {
+        let secrets = connection.secrets();
+        let found = lines(&play(&connection, &secrets));
+        seen.push(format!("{}: {}", connection.name, found.join(" | ")));
+        let counts = secrets.counts();
+        assert_eq!((counts.decrypted, counts.given_up), (2, 0), "{}: {seen:#?}", connection.name);
+    }
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn without_secrets_the_handshake_is_seen() {
+    for connection in connections() {
+        let secrets = Arc::default();
+        let drafts = play(&connection, &secrets);
+        assert_eq!(drafts.len(), 1, "{}", connection.name);
+        assert!(drafts[0].error.is_none(), "{}", connection.name);
+        assert_eq!(secrets.counts().decrypted, 0);
+    }
+}
+
+#[test]
+fn wrong_secrets_are_given_up() {
+    for mut connection in connections() {
+        // The last digit of each secret.
+        connection.secrets = connection
+            .secrets
+            .lines()
+            .map(|line| {
+                let (front, last) = line.split_at(line.len() - 1);
+                format!("{front}{}\n", if last == "0" { "1" } else { "0" })
+            })
+            .collect();
+        let secrets = connection.secrets();
+        let drafts = play(&connection, &secrets);
+        assert_eq!(drafts.len(), 1, "{}", connection.name);
+        assert_eq!(secrets.counts().given_up, 2, "{}", connection.name);
+    }
+}
+
+#[test]
+fn a_cut_at_any_byte_and_a_save_there_change_nothing() {
+    for connection in connections() {
+        let secrets = connection.secrets();
+        let expected = lines(&play(&connection, &secrets));
+        let total: usize = connection.turns.iter().map(|(_, bytes)| bytes.len()).sum();
+        for cut in (0..=total).step_by(7) {
+            let mut feed = start(&secrets);
+            let mut before = 0;
+            for (direction, bytes) in &connection.turns {
+                let at = cut.saturating_sub(before).min(bytes.len());
+                let here = (before..before + bytes.len()).contains(&cut);
+                before += bytes.len();
+                feed.chunk(*direction, &bytes[..at]);
+                if here {
+                    feed.hand_over(&protocols(&secrets));
+                }
+                feed.chunk(*direction, &bytes[at..]);
+            }
+            feed.fin(UP).fin(DOWN);
+            assert_eq!(lines(&feed.end()), expected, "{} at {cut}", connection.name);
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_saved() {
+    for connection in connections() {
+        let secrets = connection.secrets();
+        let mut feed = start(&secrets);
+        for (direction, bytes) in &connection.turns {
+            feed.chunk(*direction, bytes);
+            let state = feed.conversation().save();
+            for line in connection.secrets.lines() {
+                let secret = bytes_of(line.rsplit(' ').next().unwrap());
+                assert!(!state.windows(secret.len()).any(|part| part == secret));
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_may_come_late() {
+    for connection in connections() {
+        let expected = lines(&play(&connection, &connection.secrets()));
+        for after in 0..=connection.turns.len() {
+            let secrets = Arc::new(Secrets::default());
+            secrets.expect(true);
+            let mut feed = start(&secrets);
+            for (index, (direction, bytes)) in connection.turns.iter().enumerate() {
+                if index == after {
+                    secrets.insert(connection.secrets.as_bytes());
+                }
+                feed.chunk(*direction, bytes);
+                // What waits is saved with the rest.
+                feed.hand_over(&protocols(&secrets));
+            }
+            secrets.insert(connection.secrets.as_bytes());
+            feed.fin(UP).fin(DOWN);
+            let found = lines(&feed.end());
+            assert_eq!(found, expected, "{} after {after}", connection.name);
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_a_secret_is_bounded() {
+    let connection = connection("13-aes-128-gcm-sha256");
+    let secrets = Arc::new(Secrets::default());
+    secrets.expect(true);
+    let mut feed = start(&secrets);
+    for (direction, bytes) in &connection.turns {
+        feed.chunk(*direction, bytes);
+    }
+    for _ in 0..100 {
+        feed.chunk(DOWN, &record(23, &[7; 16_000]));
+    }
+    assert!(feed.conversation().save().len() < 2 * half::MAX_WAITING);
+    assert_eq!(secrets.counts().given_up, 1);
+    feed.chunk(UP, &record(23, &[7; 100]));
+    assert_eq!(feed.end().len(), 1);
+}
+
+/// Marks what came decrypted.
+#[derive(Default)]
+struct Marks(Vec<(&'static str, bool)>);
+
+impl super::super::super::Output for Marks {
+    fn item(&mut self, draft: Draft) {
+        self.0.push((draft.kind.abbr, false));
+    }
+
+    fn decrypted(&mut self, draft: Draft) {
+        self.0.push((draft.kind.abbr, true));
+    }
+}
+
+#[test]
+fn what_was_decrypted_is_marked() {
+    use crate::flow::{Chunk, Event};
+    let connection = connection("13-aes-128-gcm-sha256");
+    let mut feed = start(&connection.secrets());
+    let (mut marks, mut offsets) = (Marks::default(), [0, 0]);
+    for (direction, bytes) in &connection.turns {
+        let offset = &mut offsets[usize::from(*direction == DOWN)];
+        let chunk = Chunk {
+            direction: *direction,
+            offset: *offset,
+            bytes: Bytes::copy_from_slice(bytes),
+            ts: Default::default(),
+            ordinal: 1,
+        };
+        *offset += bytes.len() as u64;
+        feed.conversation_mut().event(Event::Chunk(chunk), &mut marks);
+    }
+    feed.conversation_mut()
+        .end(crate::packet::EndReason::SourceEnd, &mut marks);
+    assert_eq!(marks.0, [("TLS", false), ("HTTP", true)]);
+}
