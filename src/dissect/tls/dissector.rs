@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::TLS;
 use super::cipher::{Opened, Opener};
 use super::exchange::{Alert, Exchange, Moment};
 use super::half::{Cover, Half, Loss, Record, Stage};
@@ -18,7 +19,6 @@ use super::inner::Inner;
 use super::keys::{self, Side, Suite};
 use super::record::{ContentType, HEADER, Head, MAX_PAYLOAD};
 use super::secrets::Label;
-use super::TLS;
 use crate::dissect::{Dissector, GiveUp, Outcome, Output, Protocols};
 use crate::flow::{Chunk, Gap, StreamInfo};
 use crate::packet::Direction;
@@ -162,7 +162,7 @@ impl TlsDissector {
         match self.open(direction, record) {
             Some(opened) => self.opened(direction, opened, record.at, out),
             // Early data that cannot be read, or that the server does not read either.
-            None if self.half(direction).stage == Stage::Early => {}
+            None if self.half(direction).passes_early_data() => {}
             None => self.lose(direction, record.at, out),
         }
     }
@@ -625,6 +625,7 @@ impl Dissector for TlsDissector {
             return Outcome::Consumed(chunk.bytes.len());
         }
         if let Some(loss) = self.half(direction).loss {
+            self.look_for_secrets(out);
             return self.search(loss, chunk, out);
         }
         if chunk.bytes.len() < HEADER {
@@ -701,7 +702,10 @@ impl Dissector for TlsDissector {
 impl TlsDissector {
     /// The packet that brought the last part of an open handshake.
     fn last_ordinal(&self) -> u64 {
-        self.exchange.asked.ordinal.max(self.exchange.answered.ordinal)
+        self.exchange
+            .asked
+            .ordinal
+            .max(self.exchange.answered.ordinal)
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::hello::{ClientHello, ServerHello, is_13};
 use super::render::{self, flags};
-use super::{names, TLS};
+use super::{TLS, names};
 use crate::dissect::Draft;
 use crate::item::{ItemError, Key, ProtocolInfo, Value};
 use crate::time::Timestamp;
@@ -183,10 +183,16 @@ impl Exchange {
             return error("dissection", "a hello could not be read to its end");
         }
         if !asked {
-            return error("pair-not-found", "no ClientHello for this ServerHello was captured");
+            return error(
+                "pair-not-found",
+                "no ClientHello for this ServerHello was captured",
+            );
         }
         if !answered {
-            return error("timeout", "no ServerHello for this ClientHello was captured");
+            return error(
+                "timeout",
+                "no ServerHello for this ClientHello was captured",
+            );
         }
         if self.is_damaged {
             return error("dissection", "part of the handshake was not captured");

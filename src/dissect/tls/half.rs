@@ -16,8 +16,8 @@ use super::record::Head;
 /// little later than the packets.
 pub(super) const MAX_WAITING: usize = 256 * 1024;
 
-/// Attempts to find a direction's place again after lost packets, over the whole connection: bounds
-/// what a stream with many holes costs.
+/// Attempts to open records that may be others than they are taken for, over the whole connection:
+/// bounds what a stream with many holes costs.
 pub(super) const MAX_TRIES: u32 = 4096;
 
 /// A record as captured.
@@ -128,6 +128,13 @@ impl Half {
         let record = self.waiting.pop_front()?;
         self.waiting_bytes -= record.head.record_len();
         Some(record)
+    }
+
+    /// Whether a record that cannot be opened may be early data; not for ever.
+    pub(super) fn passes_early_data(&mut self) -> bool {
+        let tries = self.tries_left.checked_sub(1);
+        self.tries_left = tries.unwrap_or(0);
+        self.stage == Stage::Early && tries.is_some()
     }
 
     /// Whether waiting records can be read now.

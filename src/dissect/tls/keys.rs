@@ -144,7 +144,13 @@ pub(super) fn tls12(
     let cipher = suite.cipher;
     let (mac, key, iv) = (cipher.mac_len(), cipher.key_len(), cipher.fixed_iv_len());
     let seed = [&server_random[..], &client_random[..]].concat();
-    let block = prf(suite.hash, master, b"key expansion", &seed, 2 * (mac + key + iv));
+    let block = prf(
+        suite.hash,
+        master,
+        b"key expansion",
+        &seed,
+        2 * (mac + key + iv),
+    );
     let mut rest = &block[..];
     let mut pair = |len: usize| {
         let (client, behind) = rest.split_at_checked(len)?;
@@ -198,12 +204,7 @@ pub(super) fn extract(salt: &[u8], input: &[u8]) -> Vec<u8> {
 }
 
 /// HKDF-Expand-Label with an empty context (RFC 8446 section 7.1).
-pub(super) fn expand_label(
-    hash: Hash,
-    secret: &[u8],
-    label: &[u8],
-    len: usize,
-) -> Option<Vec<u8>> {
+pub(super) fn expand_label(hash: Hash, secret: &[u8], label: &[u8], len: usize) -> Option<Vec<u8>> {
     let length = u16::try_from(len).ok()?.to_be_bytes();
     let label_len = [u8::try_from(6 + label.len()).ok()?];
     let info = [&length[..], &label_len, b"tls13 ", label, &[0]];
@@ -279,8 +280,14 @@ mod tests {
     fn suites_are_read_off_their_names() {
         let suite = |code| Suite::of(code).map(|suite| (suite.cipher, suite.hash));
         assert_eq!(suite(0x1302), Some((Cipher::Aes256Gcm, Hash::Sha384)));
-        assert_eq!(suite(0xc014), Some((Cipher::Aes256Cbc(Hash::Sha1), Hash::Sha256)));
-        assert_eq!(suite(0xcca8), Some((Cipher::ChaCha20Poly1305, Hash::Sha256)));
+        assert_eq!(
+            suite(0xc014),
+            Some((Cipher::Aes256Cbc(Hash::Sha1), Hash::Sha256))
+        );
+        assert_eq!(
+            suite(0xcca8),
+            Some((Cipher::ChaCha20Poly1305, Hash::Sha256))
+        );
         assert_eq!(suite(0xc0a0), Some((Cipher::Aes128Ccm8, Hash::Sha256)));
         assert_eq!(suite(0xc077), None);
         assert_eq!(suite(0x0a0a), None);

@@ -82,7 +82,11 @@ pub(super) const FIELDS: &[Field] = &[
         FieldType::Text,
         "version in the hello's own field, `TLS 1.2` for 1.3 too",
     ),
-    field("request.versionCode", FieldType::Int, "the same as a number"),
+    field(
+        "request.versionCode",
+        FieldType::Int,
+        "the same as a number",
+    ),
     field(
         "request.versions",
         FieldType::List,
@@ -93,7 +97,11 @@ pub(super) const FIELDS: &[Field] = &[
         FieldType::Text,
         "host that the client asks for (SNI); empty without one",
     ),
-    field("request.sni", FieldType::Text, "the same under its short name"),
+    field(
+        "request.sni",
+        FieldType::Text,
+        "the same under its short name",
+    ),
     field(
         "request.cipherSuites",
         FieldType::List,
@@ -164,7 +172,11 @@ pub(super) const FIELDS: &[Field] = &[
         FieldType::Text,
         "version chosen, as `TLS 1.3`",
     ),
-    field("response.versionCode", FieldType::Int, "the same as a number"),
+    field(
+        "response.versionCode",
+        FieldType::Int,
+        "the same as a number",
+    ),
     field(
         "response.cipherSuite",
         FieldType::Text,

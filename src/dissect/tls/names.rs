@@ -67,7 +67,9 @@ fn name(table: &[(u16, &'static str)], code: u16) -> Cow<'static, str> {
 
 /// Tables are sorted by number.
 fn find(table: &[(u16, &'static str)], code: u16) -> Option<&'static str> {
-    let at = table.binary_search_by_key(&code, |(known, _)| *known).ok()?;
+    let at = table
+        .binary_search_by_key(&code, |(known, _)| *known)
+        .ok()?;
     table.get(at).map(|(_, name)| *name)
 }
 

@@ -14,8 +14,8 @@ use bytes::{BufMut, Bytes};
 use super::certificate;
 use super::fingerprint::{self, Carrier, hex};
 use super::hello::{
-    ClientHello, EARLY_DATA, ENCRYPTED_CLIENT_HELLO, Extensions, PRE_SHARED_KEY,
-    SESSION_TICKET, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, ServerHello, long_bytes,
+    ClientHello, EARLY_DATA, ENCRYPTED_CLIENT_HELLO, Extensions, PRE_SHARED_KEY, SESSION_TICKET,
+    SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, ServerHello, long_bytes,
 };
 use super::names;
 use crate::bytes::Reader;
@@ -39,7 +39,10 @@ pub(super) mod flags {
 
 /// Puts messages into one piece.
 pub(super) fn pack(flags: u8, messages: &[&[u8]]) -> Bytes {
-    let len = messages.iter().map(|message| 4 + message.len()).sum::<usize>();
+    let len = messages
+        .iter()
+        .map(|message| 4 + message.len())
+        .sum::<usize>();
     let mut packed = Vec::with_capacity(1 + len);
     packed.put_u8(flags);
     for message in messages {
@@ -51,7 +54,8 @@ pub(super) fn pack(flags: u8, messages: &[&[u8]]) -> Bytes {
 
 fn next<'a>(reader: &mut Reader<'a>) -> &'a [u8] {
     let len = reader.u32().ok().and_then(|len| usize::try_from(len).ok());
-    len.and_then(|len| reader.take(len).ok()).unwrap_or_default()
+    len.and_then(|len| reader.take(len).ok())
+        .unwrap_or_default()
 }
 
 /// Members of one object.
@@ -84,11 +88,7 @@ pub(super) fn request(packed: &Bytes) -> Value {
         return Value::Null;
     };
     let is_quic = flags & flags::QUIC != 0;
-    let carrier = if is_quic {
-        Carrier::Quic
-    } else {
-        Carrier::Tcp
-    };
+    let carrier = if is_quic { Carrier::Quic } else { Carrier::Tcp };
     let extensions = &hello.extensions;
     let mut members = Members(Vec::with_capacity(24));
     members.put("type", Value::Static("ClientHello"));
@@ -132,7 +132,12 @@ pub(super) fn request(packed: &Bytes) -> Value {
     members.text("ja3", fingerprint::ja3(&hello));
     members.text("ja4", fingerprint::ja4(&hello, carrier));
     let first_alpn = || extensions.alpn().next().map(shown);
-    let first_suite = || hello.suites().next().map(|code| names::cipher_suite(code).into());
+    let first_suite = || {
+        hello
+            .suites()
+            .next()
+            .map(|code| names::cipher_suite(code).into())
+    };
     let summary = Some(name)
         .filter(|name| !name.is_empty())
         .or_else(first_alpn)
@@ -170,7 +175,10 @@ pub(super) fn response(packed: &Bytes) -> Value {
     members.text("random", hex(&hello.random));
     members.text("sessionId", hex(hello.session_id));
     members.put("resumed", Value::Bool(flags & flags::RESUMED != 0));
-    members.put("helloRetryRequest", Value::Bool(flags & flags::RETRIED != 0));
+    members.put(
+        "helloRetryRequest",
+        Value::Bool(flags & flags::RETRIED != 0),
+    );
     members.put("earlyData", Value::Bool(encrypted.has(EARLY_DATA)));
     let chain = certificate::chain(certificates, flags & flags::TLS13 != 0);
     members.put("certificates", Value::List(chain));

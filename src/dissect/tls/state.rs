@@ -52,9 +52,8 @@ impl TlsDissector {
         for offset in offsets {
             out.put_u64(offset);
         }
-        let note = handover.map(|handover| {
-            [handover.protocol.as_bytes(), &[0], &handover.note[..]].concat()
-        });
+        let note = handover
+            .map(|handover| [handover.protocol.as_bytes(), &[0], &handover.note[..]].concat());
         put_bytes(&mut out, &note.unwrap_or_default());
         put_bytes(&mut out, &state);
         out

@@ -147,9 +147,17 @@ pub(super) fn samples() -> Vec<Sample> {
                 ),
                 (
                     DOWN,
-                    [record(22, &server_hello_13()), record(20, &[1]), protected(400)].concat(),
+                    [
+                        record(22, &server_hello_13()),
+                        record(20, &[1]),
+                        protected(400),
+                    ]
+                    .concat(),
                 ),
-                (UP, [record(20, &[1]), protected(53), protected(90)].concat()),
+                (
+                    UP,
+                    [record(20, &[1]), protected(53), protected(90)].concat(),
+                ),
                 (DOWN, protected(300)),
             ],
             items: 1,
@@ -158,10 +166,7 @@ pub(super) fn samples() -> Vec<Sample> {
             name: "a refused handshake",
             transport: Transport::Tcp,
             server_port: 443,
-            turns: vec![
-                (UP, record(22, &hello)),
-                (DOWN, record(21, &[2, 40])),
-            ],
+            turns: vec![(UP, record(22, &hello)), (DOWN, record(21, &[2, 40]))],
             items: 1,
         },
         Sample {
@@ -237,10 +242,7 @@ fn an_item_has_the_shape_of_the_reference() {
         ("version", "TLS 1.2"),
         ("cipherSuite", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
         ("alpn", "h2"),
-        (
-            "info",
-            "TLS 1.2, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2",
-        ),
+        ("info", "TLS 1.2, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2"),
         ("summary", "h2"),
         ("certificates.0.subject", "CN=shop.example, O=Shop"),
         ("certificates.0.issuer", "CN=shop.example, O=Shop"),
@@ -273,7 +275,10 @@ fn what_went_wrong_is_said() {
             "the server sent the alert handshake_failure".to_owned()
         )]
     );
-    assert_eq!(text(&refused[0].response, "description"), "handshake_failure");
+    assert_eq!(
+        text(&refused[0].response, "description"),
+        "handshake_failure"
+    );
 
     let warned = play(&[
         (UP, &hello),

@@ -91,9 +91,10 @@ impl CryptoStream {
             return;
         }
         if offset > self.at {
-            let known = self.pieces.iter().any(|(at, piece)| {
-                *at <= offset && at.saturating_add(piece.len() as u64) >= end
-            });
+            let known = self
+                .pieces
+                .iter()
+                .any(|(at, piece)| *at <= offset && at.saturating_add(piece.len() as u64) >= end);
             if !known && self.pieces.len() < MAX_PIECES {
                 self.pieces.push((offset, bytes.to_vec()));
             }

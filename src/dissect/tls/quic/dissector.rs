@@ -11,8 +11,8 @@ use super::crypto::{CryptoStream, MAX_PIECES};
 use super::packet::{InitialKeys, Kind, Long, MAX_CONNECTION_ID, Version};
 use crate::bytes::Reader;
 use crate::dissect::tls::exchange::{Alert, Exchange, Moment};
-use crate::dissect::tls::hello::{ClientHello, ServerHello};
 use crate::dissect::tls::handshake::{CLIENT_HELLO, MAX_MESSAGE, Message, Messages, SERVER_HELLO};
+use crate::dissect::tls::hello::{ClientHello, ServerHello};
 use crate::dissect::tls::render::flags;
 use crate::dissect::tls::state::{bytes, put_bytes};
 use crate::dissect::{Dissector, Outcome, Output};
@@ -36,7 +36,9 @@ impl QuicDissector {
     fn datagram(&mut self, chunk: &Chunk, out: &mut dyn Output) {
         let mut rest = &chunk.bytes[..];
         for _ in 0..MAX_COALESCED {
-            let Some(long) = Long::parse(rest) else { return };
+            let Some(long) = Long::parse(rest) else {
+                return;
+            };
             if long.kind == Kind::Initial {
                 self.initial(&long, rest, chunk, out);
             }
@@ -106,13 +108,7 @@ impl QuicDissector {
         }
     }
 
-    fn message(
-        &mut self,
-        from_client: bool,
-        message: Message,
-        at: Moment,
-        out: &mut dyn Output,
-    ) {
+    fn message(&mut self, from_client: bool, message: Message, at: Moment, out: &mut dyn Output) {
         if from_client && message.kind == CLIENT_HELLO {
             let random = |body: &[u8]| ClientHello::parse(body).ok().map(|hello| hello.random);
             let before = &self.exchange.client_hello;
@@ -127,8 +123,7 @@ impl QuicDissector {
         self.exchange.count(from_client, message.body.len());
         match message.kind {
             SERVER_HELLO if !from_client => {
-                let retry = ServerHello::parse(&message.body)
-                    .is_ok_and(|hello| hello.is_retry());
+                let retry = ServerHello::parse(&message.body).is_ok_and(|hello| hello.is_retry());
                 if retry {
                     self.exchange.retried = true;
                     return;

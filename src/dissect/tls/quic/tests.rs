@@ -62,10 +62,13 @@ fn initial(v2: bool, to_server: bool, number: u32, frames: &[u8], len: usize) ->
         )
     };
     let secret = extract(&bytes_of(salt), &CONNECTION_ID);
-    let label: &[u8] = if to_server { b"client in" } else { b"server in" };
-    let expand = |secret: &[u8], label: &[u8], len| {
-        expand_label(Hash::Sha256, secret, label, len).unwrap()
+    let label: &[u8] = if to_server {
+        b"client in"
+    } else {
+        b"server in"
     };
+    let expand =
+        |secret: &[u8], label: &[u8], len| expand_label(Hash::Sha256, secret, label, len).unwrap();
     let secret = expand(&secret, label, 32);
     let [key, iv, header] = labels;
     let key = expand(&secret, key.as_bytes(), 16);
@@ -103,7 +106,13 @@ fn initial(v2: bool, to_server: bool, number: u32, frames: &[u8], len: usize) ->
 
 fn crypto_frame(offset: u16, bytes: &[u8]) -> Vec<u8> {
     let number = |value: u16| (0x4000 | value).to_be_bytes();
-    [&[6][..], &number(offset), &number(bytes.len() as u16), bytes].concat()
+    [
+        &[6][..],
+        &number(offset),
+        &number(bytes.len() as u16),
+        bytes,
+    ]
+    .concat()
 }
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -175,12 +184,10 @@ fn text(value: &Value, path: &str) -> String {
 #[test]
 fn packets_are_protected_as_in_rfc_9001() {
     let packet = initial(false, true, 2, &bytes_of(CLIENT_FRAMES), 1200);
-    assert!(
-        hex(&packet).starts_with(
-            "c000000001088394c8f03e5157080000449e7b9aec34d1b1c98dd7689fb8ec11\
+    assert!(hex(&packet).starts_with(
+        "c000000001088394c8f03e5157080000449e7b9aec34d1b1c98dd7689fb8ec11\
              d242b123dc9bd8bab936b47d92ec356c0bab7df5976d27cd449f63300099f399"
-        )
-    );
+    ));
 }
 
 /// RFC 9369 appendix A.1.

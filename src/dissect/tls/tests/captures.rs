@@ -99,7 +99,10 @@ fn handshakes_of_the_sample_captures_are_all_found() {
             })
             .collect();
         assert_eq!(handshakes, case.handshakes, "{}", case.path);
-        let errors: Vec<_> = drafts.iter().filter_map(|draft| draft.error.as_ref()).collect();
+        let errors: Vec<_> = drafts
+            .iter()
+            .filter_map(|draft| draft.error.as_ref())
+            .collect();
         let errors: Vec<_> = errors.iter().map(|error| error.msg.as_str()).collect();
         assert_eq!(errors, case.errors, "{}", case.path);
         let inside: Vec<_> = drafts
@@ -125,15 +128,15 @@ fn hellos_are_counted_as_tshark_counts_them() {
         let expected = (number("1"), number("2"));
         let drafts = items(&folder.join(name));
         let seen = |value: &Value, kind| u64::from(text(value, "type") == kind);
-        let ours = drafts
-            .iter()
-            .filter(|draft| draft.kind.name == "tls")
-            .fold((0, 0), |(client, server), draft| {
+        let ours = drafts.iter().filter(|draft| draft.kind.name == "tls").fold(
+            (0, 0),
+            |(client, server), draft| {
                 (
                     client + seen(&draft.request, "ClientHello"),
                     server + seen(&draft.response, "ServerHello"),
                 )
-            });
+            },
+        );
         let known = DIFFERENCES.iter().find(|(path, ..)| path == name);
         if ours != known.map_or(expected, |(_, ours, _)| *ours) {
             differ.push((name, ours, expected));
