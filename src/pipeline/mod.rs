@@ -19,6 +19,7 @@ mod desk;
 pub mod extract;
 pub mod host;
 mod ingest;
+pub mod key_log;
 mod rows;
 mod scripting;
 mod status;
@@ -170,6 +171,7 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         QUEUED_STEPS_OFFLINE
     };
 
+    counters.set_secrets(options.protocols.secrets().clone());
     let (to_collect, steps) = bounded(queue);
     let mut to_workers = Vec::new();
     let mut from_workers = Vec::new();
@@ -198,6 +200,7 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         live: options.live.then_some(options.clock),
         stop: stop.clone(),
         counters: counters.clone(),
+        secrets: options.protocols.secrets().clone(),
         to_workers,
         to_collect,
     };

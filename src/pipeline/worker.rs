@@ -197,6 +197,16 @@ impl Sink<'_> {
 
 impl Output for Sink<'_> {
     fn item(&mut self, draft: Draft) {
+        self.push(draft, false);
+    }
+
+    fn decrypted(&mut self, draft: Draft) {
+        self.push(draft, true);
+    }
+}
+
+impl Sink<'_> {
+    fn push(&mut self, draft: Draft, tls: bool) {
         let src = self.peer(draft.from_client, &draft);
         let dst = self.peer(!draft.from_client, &draft);
         self.items.push(Item {
@@ -204,7 +214,7 @@ impl Output for Sink<'_> {
             index: *self.count,
             stream: self.info.name,
             protocol: draft.kind,
-            tls: false,
+            tls,
             src,
             dst,
             start: draft.start,

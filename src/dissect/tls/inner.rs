@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::dissect::{Conversation, Draft, Handover, Output, Protocols};
-use crate::flow::{Chunk, Event, Gap, StreamInfo};
+use crate::flow::{Chunk, Event, Gap, Opening, StreamInfo};
 use crate::packet::{Direction, EndReason};
 
 use super::exchange::Moment;
@@ -72,7 +72,12 @@ impl Inner {
             let Some(inside) = protocols.inside() else {
                 return;
             };
-            let conversation = Conversation::inside(info, &inside, self.handover.as_ref());
+            let mut info = *info;
+            if chunk.offset > 0 {
+                // What was before is over: a hole hid how it goes on.
+                info.opening = Opening::FirstPacket;
+            }
+            let conversation = Conversation::inside(&info, &inside, self.handover.as_ref());
             self.conversation = Some(Box::new(conversation));
         }
         self.event(Event::Chunk(chunk), out);
