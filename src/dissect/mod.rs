@@ -94,12 +94,12 @@ impl Deref for Protocols {
     }
 }
 
-/// The protocols of the given names, as `tap.enabledDissectors` lists them; names that are none
+/// The protocols that the given entries of `tap.enabledDissectors` switch on; names that are none
 /// come back in the second part.
 pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
     let is_called = |protocol: &&dyn Protocol, name: &str| {
         let mut others = protocol.aliases().iter();
-        protocol.name().eq_ignore_ascii_case(name)
+        protocol.enabled_by().eq_ignore_ascii_case(name)
             || others.any(|known| known.eq_ignore_ascii_case(name))
     };
     let wanted = PROTOCOLS
@@ -113,10 +113,15 @@ pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
 
 /// One protocol: how to know it, what its items hold, and how to read a stream of it.
 pub trait Protocol: Sync {
-    /// Name of the folder and of the entry in `tap.enabledDissectors`.
+    /// Name of the folder; unique, and part of saved states.
     fn name(&self) -> &'static str;
 
-    /// Other names that select it in `tap.enabledDissectors`.
+    /// The entry in `tap.enabledDissectors` that switches it on; protocols of one family share one.
+    fn enabled_by(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Further entries that switch it on too.
     fn aliases(&self) -> &'static [&'static str] {
         &[]
     }

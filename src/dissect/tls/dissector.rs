@@ -185,7 +185,7 @@ impl TlsDissector {
         let half = self.half(direction);
         half.seal(Stage::Handshake);
         half.sequence = 1;
-        half.cover = Cover::Open(opener);
+        half.cover = Cover::Open(Box::new(opener));
         Some(opened)
     }
 
@@ -468,7 +468,7 @@ impl TlsDissector {
         let half = self.half(direction);
         let (stage, updates) = (half.stage, half.updates);
         let cover = match self.opener(direction, stage, updates) {
-            Some(opener) => Cover::Open(opener),
+            Some(opener) => Cover::Open(Box::new(opener)),
             None if stage == Stage::Early
                 && self.opener(direction, Stage::Handshake, 0).is_some() =>
             {
@@ -600,7 +600,7 @@ impl TlsDissector {
             if let Some(opened) = opener.open(number, head, payload) {
                 half.seal(Stage::Application);
                 half.sequence = number + 1;
-                half.cover = Cover::Open(opener);
+                half.cover = Cover::Open(Box::new(opener));
                 if direction == self.asking {
                     self.exchange.client_done = true;
                 } else {

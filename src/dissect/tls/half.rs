@@ -35,7 +35,7 @@ pub(super) enum Cover {
     /// They are, and the secret is not known, or not yet.
     Sealed,
     /// They can be opened.
-    Open(Opener),
+    Open(Box<Opener>),
     /// Early data whose secret is not known goes by until a record of the handshake can be opened.
     Trial,
     /// They will not be read any more.

@@ -79,7 +79,7 @@ fn lines(drafts: &[Draft]) -> Vec<String> {
 fn line(draft: &Draft) -> String {
     let member = |value: &Value, path: &str| {
         lookup(ItemNode::of_value(value), path)
-            .map(|node| json::to_string(node))
+            .map(json::to_string)
             .unwrap_or_default()
             .replace('"', "")
     };
