@@ -107,13 +107,37 @@ fn handshakes_of_the_sample_captures_are_all_found() {
         assert_eq!(errors, case.errors, "{}", case.path);
         let inside: Vec<_> = drafts
             .iter()
-            .filter(|draft| draft.kind.name == "http")
+            .filter(|draft| draft.kind.abbr == "HTTP")
             .map(|draft| {
                 let line = ["method", "url"].map(|member| text(&draft.request, member));
                 line.join(" ")
             })
             .collect();
         assert_eq!(inside, case.inside, "{}", case.path);
+    }
+}
+
+#[test]
+fn http2_inside_is_counted_as_tshark_counts_it() {
+    let Some(folder) = folder() else { return };
+    let kinds = crate::dissect::PROTOCOLS
+        .iter()
+        .flat_map(|protocol| protocol.kinds());
+    if !kinds.into_iter().any(|kind| kind.abbr == "HTTP/2") {
+        println!("skipped: HTTP/2 is not dissected");
+        return;
+    }
+    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
+    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+    for name in [
+        "http2/own-h2-tls.pcap",
+        "http2/wireshark-http2-data-reassembly.pcap",
+        "pcapng/own-h2-tls-dsb.pcapng",
+    ] {
+        let drafts = items(&folder.join(name));
+        let inside = drafts.iter().filter(|draft| draft.kind.abbr == "HTTP/2");
+        let expected = truth["files"][name]["http2"]["requests"].as_u64();
+        assert_eq!(Some(inside.count() as u64), expected, "{name}");
     }
 }
 
