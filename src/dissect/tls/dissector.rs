@@ -60,6 +60,16 @@ pub(super) struct TlsDissector {
     /// [`super::secrets::Secrets::generation`] when secrets were last looked for; not since a
     /// restore.
     looked_at: Option<u64>,
+    /// Waiting bytes as the secrets' budget knows them.
+    kept: usize,
+}
+
+impl Drop for TlsDissector {
+    fn drop(&mut self) {
+        if let Some(protocols) = &self.protocols {
+            protocols.secrets().keep(self.kept, 0);
+        }
+    }
 }
 
 impl TlsDissector {
@@ -77,6 +87,7 @@ impl TlsDissector {
             to_client: Half::default(),
             inner,
             looked_at: None,
+            kept: 0,
         }
     }
 
@@ -105,6 +116,18 @@ impl TlsDissector {
             Cover::Lost => {}
         }
         self.finish_if_done(record.at, out);
+        self.account();
+    }
+
+    /// Tells the budget of all streams what waits in this one.
+    fn account(&mut self) {
+        let now = self.to_server.waiting_bytes + self.to_client.waiting_bytes;
+        if now != self.kept
+            && let Some(protocols) = &self.protocols
+        {
+            protocols.secrets().keep(self.kept, now);
+            self.kept = now;
+        }
     }
 
     /// A record that is not protected.
@@ -135,12 +158,11 @@ impl TlsDissector {
     }
 
     fn wait(&mut self, direction: Direction, record: &Record, out: &mut dyn Output) {
-        let expected = self
-            .protocols
-            .as_ref()
-            .is_some_and(|protocols| protocols.secrets().is_expected());
-        // What comes before the ServerHello cannot be looked up yet.
-        let may_come = expected || self.session.is_none();
+        let may_come = self.protocols.as_ref().is_some_and(|protocols| {
+            let secrets = protocols.secrets();
+            // What comes before the ServerHello cannot be looked up yet.
+            !secrets.is_full() && (secrets.is_expected() || self.session.is_none())
+        });
         if !may_come || !self.half(direction).wait(record) {
             self.lose(direction, record.at, out);
         }
@@ -617,6 +639,7 @@ impl Dissector for TlsDissector {
     fn equip(&mut self, protocols: &Protocols) {
         self.inner.equip(&self.info, protocols);
         self.protocols = Some(protocols.clone());
+        self.account();
     }
 
     fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome {

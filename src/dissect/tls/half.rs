@@ -4,6 +4,7 @@
 //! or is lost. Never: secrets.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +16,10 @@ use super::record::Head;
 /// Bytes of records of one direction that wait for their secret, which a key log may bring a
 /// little later than the packets.
 pub(super) const MAX_WAITING: usize = 256 * 1024;
+
+/// After this long no secret is expected: programs log it when they derive it, and files are looked
+/// at ten times a second.
+const SECRET_WAIT: Duration = Duration::from_secs(10);
 
 /// Attempts to open records that may be others than they are taken for, over the whole connection:
 /// bounds what a stream with many holes costs.
@@ -108,10 +113,14 @@ impl Half {
         self.loss = None;
     }
 
-    /// Keeps a record until its secret comes; false when there is no room.
+    /// Keeps a record until its secret comes; false when there is no room or no hope.
     pub(super) fn wait(&mut self, record: &Record) -> bool {
         let len = record.head.record_len();
-        if self.waiting_bytes + len > MAX_WAITING {
+        let first = self
+            .waiting
+            .front()
+            .map_or(record.at.ts, |first| first.at.ts);
+        if self.waiting_bytes + len > MAX_WAITING || record.at.ts.since(first) > SECRET_WAIT {
             return false;
         }
         self.waiting_bytes += len;

@@ -9,13 +9,16 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::AHashMap;
 
 /// Connections whose secrets are kept; the oldest go first. Some 400 bytes each.
 const MAX_CONNECTIONS: usize = 65_536;
+
+/// Bytes of records that wait for their secrets in all streams together.
+const MAX_WAITING: usize = 64 << 20;
 
 /// Bytes of one line: label, two times 32 to 64 bytes in hexadecimal.
 const MAX_LINE: usize = 1024;
@@ -81,6 +84,8 @@ pub struct Secrets {
     /// Rises with every secret, so that waiting streams need not ask each time.
     generation: AtomicU64,
     expected: AtomicBool,
+    /// Bytes of records that wait for a secret, in all streams.
+    waiting: AtomicUsize,
     forgotten: AtomicU64,
     handshakes: AtomicU64,
     decrypted: AtomicU64,
@@ -118,6 +123,22 @@ impl Secrets {
             decrypted: read(&self.decrypted),
             given_up: read(&self.given_up),
         }
+    }
+
+    /// Whether no further record may wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting() >= MAX_WAITING
+    }
+
+    /// Bytes of records that wait, in all streams.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A stream that kept `before` bytes waiting keeps `now`.
+    pub(super) fn keep(&self, before: usize, now: usize) {
+        self.waiting.fetch_add(now, Ordering::Relaxed);
+        self.waiting.fetch_sub(before, Ordering::Relaxed);
     }
 
     pub(super) fn is_expected(&self) -> bool {

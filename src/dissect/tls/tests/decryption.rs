@@ -261,6 +261,43 @@ fn what_waits_for_a_secret_is_bounded() {
     assert_eq!(feed.end().len(), 1);
 }
 
+#[test]
+fn all_streams_together_keep_little_waiting() {
+    let connection = connection("13-aes-128-gcm-sha256");
+    let secrets = Arc::new(Secrets::default());
+    secrets.expect(true);
+    let mut feeds = Vec::new();
+    for _ in 0..300 {
+        let mut feed = start(&secrets);
+        for (direction, bytes) in &connection.turns {
+            feed.chunk(*direction, bytes);
+        }
+        for _ in 0..15 {
+            feed.chunk(DOWN, &record(23, &[7; 16_384]));
+        }
+        feeds.push(feed);
+    }
+    assert!(secrets.waiting() < (64 << 20) + (1 << 16));
+    assert!(secrets.counts().given_up > 10);
+    drop(feeds);
+    assert_eq!(secrets.waiting(), 0);
+}
+
+#[test]
+fn a_secret_that_does_not_come_is_waited_for_a_while_only() {
+    use crate::time::Timestamp;
+    let connection = connection("13-aes-128-gcm-sha256");
+    let secrets = Arc::new(Secrets::default());
+    secrets.expect(true);
+    let mut feed = start(&secrets);
+    for (number, (direction, bytes)) in (0..).zip(&connection.turns) {
+        feed.at(Timestamp::from_secs(6 * number, 0))
+            .chunk(*direction, bytes);
+    }
+    assert_eq!(feed.drafts.0.len(), 1);
+    assert_eq!(secrets.counts().given_up, 2);
+}
+
 /// Marks what came decrypted.
 #[derive(Default)]
 struct Marks(Vec<(&'static str, bool)>);
