@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::TLS;
-use super::cipher::{Opened, Opener};
+use super::cipher::Opened;
 use super::exchange::{Alert, Exchange, Moment};
 use super::half::{Cover, Half, Loss, Record, Stage};
 use super::handshake::{
@@ -16,22 +16,13 @@ use super::handshake::{
 };
 use super::hello::{self, ClientHello, ServerHello};
 use super::inner::Inner;
-use super::keys::{self, Side, Suite};
-use super::record::{ContentType, HEADER, Head, MAX_PAYLOAD};
-use super::secrets::Label;
+use super::record::{ContentType, HEADER, Head};
 use crate::dissect::{Dissector, GiveUp, Outcome, Output, Protocols};
 use crate::flow::{Chunk, Gap, StreamInfo};
 use crate::packet::Direction;
 
-/// Numbers that are tried for the first record after lost packets; a lost window of 64 KiB has
-/// fewer records in all but strange traffic.
-const MAX_LOST_RECORDS: u64 = 256;
-
-/// Bytes after a gap in which the next record must be found: two of the longest.
-const MAX_SEARCH: u64 = 2 * (HEADER + MAX_PAYLOAD) as u64;
-
 /// KeyUpdates of one direction; each costs a derivation when a saved state is restored.
-const MAX_UPDATES: u32 = 1 << 16;
+pub(super) const MAX_UPDATES: u32 = 1 << 16;
 
 /// What both hellos agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +40,7 @@ pub(super) struct Session {
 pub(super) struct TlsDissector {
     pub(super) info: StreamInfo,
     /// What to look for inside, and the secrets; `None` until [`Dissector::equip`].
-    protocols: Option<Protocols>,
+    pub(super) protocols: Option<Protocols>,
     pub(super) exchange: Exchange,
     pub(super) session: Option<Session>,
     /// Direction of the ClientHello.
@@ -59,9 +50,9 @@ pub(super) struct TlsDissector {
     pub(super) inner: Inner,
     /// [`super::secrets::Secrets::generation`] when secrets were last looked for; not since a
     /// restore.
-    looked_at: Option<u64>,
+    pub(super) looked_at: Option<u64>,
     /// Waiting bytes as the secrets' budget knows them.
-    kept: usize,
+    pub(super) kept: usize,
 }
 
 impl Drop for TlsDissector {
@@ -119,17 +110,6 @@ impl TlsDissector {
         self.account();
     }
 
-    /// Tells the budget of all streams what waits in this one.
-    fn account(&mut self) {
-        let now = self.to_server.waiting_bytes + self.to_client.waiting_bytes;
-        if now != self.kept
-            && let Some(protocols) = &self.protocols
-        {
-            protocols.secrets().keep(self.kept, now);
-            self.kept = now;
-        }
-    }
-
     /// A record that is not protected.
     fn plain(&mut self, direction: Direction, record: &Record, out: &mut dyn Output) {
         match record.head.kind {
@@ -142,7 +122,7 @@ impl TlsDissector {
                 // Early data comes before the ServerHello says which suite protects it.
                 let early = direction == self.asking && self.offers_early_data();
                 if early && self.session.is_none() {
-                    self.half(direction).seal(Stage::Early);
+                    self.half(direction).seal(Stage::Early, None);
                     self.wait(direction, record, out);
                 } else {
                     self.lose(direction, record.at, out);
@@ -157,18 +137,7 @@ impl TlsDissector {
             .is_ok_and(|hello| hello.extensions.has(hello::EARLY_DATA))
     }
 
-    fn wait(&mut self, direction: Direction, record: &Record, out: &mut dyn Output) {
-        let may_come = self.protocols.as_ref().is_some_and(|protocols| {
-            let secrets = protocols.secrets();
-            // What comes before the ServerHello cannot be looked up yet.
-            !secrets.is_full() && (secrets.is_expected() || self.session.is_none())
-        });
-        if !may_come || !self.half(direction).wait(record) {
-            self.lose(direction, record.at, out);
-        }
-    }
-
-    fn lose(&mut self, direction: Direction, at: Moment, out: &mut dyn Output) {
+    pub(super) fn lose(&mut self, direction: Direction, at: Moment, out: &mut dyn Output) {
         self.half(direction).lose();
         if let Some(protocols) = &self.protocols {
             protocols.secrets().count_given_up();
@@ -180,7 +149,12 @@ impl TlsDissector {
     }
 
     /// Opens a record and takes what is in it.
-    fn protected(&mut self, direction: Direction, record: &Record, out: &mut dyn Output) {
+    pub(super) fn protected(
+        &mut self,
+        direction: Direction,
+        record: &Record,
+        out: &mut dyn Output,
+    ) {
         match self.open(direction, record) {
             Some(opened) => self.opened(direction, opened, record.at, out),
             // Early data that cannot be read, or that the server does not read either.
@@ -205,13 +179,19 @@ impl TlsDissector {
         let opener = self.opener(direction, Stage::Handshake, 0)?;
         let opened = opener.open(0, &record.head, &record.payload)?;
         let half = self.half(direction);
-        half.seal(Stage::Handshake);
+        half.seal(Stage::Handshake, half.session);
         half.sequence = 1;
         half.cover = Cover::Open(Box::new(opener));
         Some(opened)
     }
 
-    fn opened(&mut self, direction: Direction, opened: Opened, at: Moment, out: &mut dyn Output) {
+    pub(super) fn opened(
+        &mut self,
+        direction: Direction,
+        opened: Opened,
+        at: Moment,
+        out: &mut dyn Output,
+    ) {
         match opened.kind {
             ContentType::Handshake => {
                 self.messages(direction, &opened.plaintext, true, at, out);
@@ -235,7 +215,8 @@ impl TlsDissector {
         if self.is_13() || self.session.is_none() {
             return;
         }
-        self.half(direction).seal(Stage::Application);
+        let session = self.session;
+        self.half(direction).seal(Stage::Application, session);
         if direction != self.asking {
             self.exchange.server_done = true;
             self.exchange.client_done = true;
@@ -356,12 +337,13 @@ impl TlsDissector {
         self.exchange.server_hello = message.body;
         if session.is_13 {
             let early = self.half(self.asking).is_sealed() || self.offers_early_data();
-            self.half(direction).seal(Stage::Handshake);
-            self.half(direction.other()).seal(if early {
+            let first = if early {
                 Stage::Early
             } else {
                 Stage::Handshake
-            });
+            };
+            self.half(direction).seal(Stage::Handshake, Some(session));
+            self.half(direction.other()).seal(first, Some(session));
             self.unseal_or_lose(direction.other(), at, out);
             self.unseal_or_lose(direction, at, out);
             self.drain(out);
@@ -372,7 +354,7 @@ impl TlsDissector {
     fn advance(&mut self, direction: Direction, stage: Stage, at: Moment, out: &mut dyn Output) {
         let half = self.half(direction);
         if half.stage < stage {
-            half.seal(stage);
+            half.seal(stage, half.session);
             self.unseal_or_lose(direction, at, out);
         }
     }
@@ -381,7 +363,7 @@ impl TlsDissector {
     fn update(&mut self, direction: Direction, at: Moment, out: &mut dyn Output) {
         let half = self.half(direction);
         let updates = half.updates + 1;
-        half.seal(Stage::Application);
+        half.seal(Stage::Application, half.session);
         half.updates = updates;
         if updates > MAX_UPDATES {
             self.lose(direction, at, out);
@@ -409,7 +391,7 @@ impl TlsDissector {
         }
     }
 
-    fn finish_if_done(&mut self, at: Moment, out: &mut dyn Output) {
+    pub(super) fn finish_if_done(&mut self, at: Moment, out: &mut dyn Output) {
         let asking = self.asking;
         let client_done = self.exchange.client_done
             || (self.is_13() && self.half(asking).is_lost())
@@ -431,207 +413,6 @@ impl TlsDissector {
         }
         let from_client = self.asking == Direction::ToServer;
         out.item(exchange.draft(&TLS, 0, from_client, at.ordinal));
-    }
-}
-
-/// Secrets, and what waits for them.
-impl TlsDissector {
-    fn look_for_secrets(&mut self, out: &mut dyn Output) {
-        let Some(protocols) = &self.protocols else {
-            return;
-        };
-        let generation = protocols.secrets().generation();
-        if self.looked_at == Some(generation) {
-            return;
-        }
-        self.looked_at = Some(generation);
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            if self.half(direction).is_sealed() {
-                self.unseal(direction);
-            }
-        }
-        self.drain(out);
-    }
-
-    /// Reads what waited, in the order in which it came.
-    fn drain(&mut self, out: &mut dyn Output) {
-        loop {
-            let first = |half: &Half| {
-                let ready = half.waiting.front().filter(|_| half.is_ready());
-                ready.map(|record| record.at.ordinal)
-            };
-            let (up, down) = (first(&self.to_server), first(&self.to_client));
-            let direction = match (up, down) {
-                (None, None) => return,
-                (Some(up), Some(down)) if down < up => Direction::ToClient,
-                (Some(_), _) => Direction::ToServer,
-                (None, Some(_)) => Direction::ToClient,
-            };
-            if let Some(record) = self.half(direction).next_waiting() {
-                self.protected(direction, &record, out);
-                self.finish_if_done(record.at, out);
-            }
-        }
-    }
-
-    /// Gives up at once where no secret is there and none will come.
-    fn unseal_or_lose(&mut self, direction: Direction, at: Moment, out: &mut dyn Output) {
-        let expected = self
-            .protocols
-            .as_ref()
-            .is_some_and(|protocols| protocols.secrets().is_expected());
-        if !self.unseal(direction) && !expected {
-            self.lose(direction, at, out);
-        }
-    }
-
-    /// Looks for the secret of a sealed direction.
-    fn unseal(&mut self, direction: Direction) -> bool {
-        let half = self.half(direction);
-        let (stage, updates) = (half.stage, half.updates);
-        let cover = match self.opener(direction, stage, updates) {
-            Some(opener) => Cover::Open(Box::new(opener)),
-            None if stage == Stage::Early
-                && self.opener(direction, Stage::Handshake, 0).is_some() =>
-            {
-                Cover::Trial
-            }
-            None => return false,
-        };
-        if stage == Stage::Application
-            && let Some(protocols) = &self.protocols
-        {
-            protocols.secrets().count_decrypted();
-        }
-        self.half(direction).cover = cover;
-        true
-    }
-
-    fn opener(&self, direction: Direction, stage: Stage, updates: u32) -> Option<Opener> {
-        let session = self.session?;
-        let secrets = self.protocols.as_ref()?.secrets();
-        let random = session.client_random?;
-        let suite = Suite::of(session.suite)?;
-        let side = if direction == self.asking {
-            Side::Client
-        } else {
-            Side::Server
-        };
-        if !session.is_13 {
-            let master = secrets.find(&random, Label::ClientRandom)?;
-            let keys = keys::tls12(suite, &master, &random, &session.server_random, side)?;
-            return Opener::tls12(suite, &keys, session.encrypt_then_mac);
-        }
-        let label = match (stage, side) {
-            (Stage::Early, Side::Client) => Label::ClientEarly,
-            (Stage::Handshake, Side::Client) => Label::ClientHandshake,
-            (Stage::Application, Side::Client) => Label::Client,
-            (Stage::Early, Side::Server) => return None,
-            (Stage::Handshake, Side::Server) => Label::ServerHandshake,
-            (Stage::Application, Side::Server) => Label::Server,
-        };
-        let mut secret = secrets.find(&random, label)?.into_vec();
-        for _ in 0..updates.min(MAX_UPDATES) {
-            secret = keys::next_secret(suite.hash, &secret)?;
-        }
-        Opener::tls13(suite, &keys::tls13(suite, &secret)?)
-    }
-}
-
-/// The way back after lost packets.
-impl TlsDissector {
-    /// Looks for the next record that can be opened, and for its number.
-    fn search(&mut self, loss: Loss, chunk: &Chunk, out: &mut dyn Output) -> Outcome {
-        let direction = chunk.direction;
-        let at = Moment::of(chunk);
-        let mut from = 0;
-        while let Some(rest) = chunk.bytes.get(from..)
-            && rest.len() >= HEADER
-        {
-            let Some(head) = Head::parse(rest) else {
-                from += 1;
-                continue;
-            };
-            let Some(payload) = rest.get(HEADER..head.record_len()) else {
-                if from == 0 {
-                    return Outcome::NeedMore(head.record_len());
-                }
-                break;
-            };
-            let lost = loss.bytes + from as u64;
-            if let Some((opened, gap)) = self.find_place(direction, lost, &head, payload) {
-                self.half(direction).loss = None;
-                match gap {
-                    Some(len) => self.inner.gap(direction, len, at, out),
-                    None => self.inner.end(out),
-                }
-                self.opened(direction, opened, at, out);
-                return Outcome::Consumed(from + head.record_len());
-            }
-            from += 1;
-        }
-        let half = self.half(direction);
-        let passed = from as u64;
-        half.loss = Some(Loss {
-            bytes: loss.bytes + passed,
-            searched: loss.searched + passed,
-        });
-        if loss.searched + passed > MAX_SEARCH || half.tries_left == 0 {
-            self.lose(direction, at, out);
-            return Outcome::Consumed(chunk.bytes.len());
-        }
-        if from == 0 {
-            return Outcome::NeedMore(HEADER);
-        }
-        Outcome::Consumed(from)
-    }
-
-    /// Tries the numbers that a record may have after `lost` bytes. With it come the bytes of
-    /// plaintext that are missing, where they can be told: protection adds the same to each record.
-    fn find_place(
-        &mut self,
-        direction: Direction,
-        lost: u64,
-        head: &Head,
-        payload: &[u8],
-    ) -> Option<(Opened, Option<u64>)> {
-        let half = self.half(direction);
-        let Cover::Open(opener) = &half.cover else {
-            return None;
-        };
-        let overhead = opener.overhead().map(|bytes| bytes as u64);
-        let fewest = lost.div_ceil((HEADER + MAX_PAYLOAD) as u64);
-        let most = lost / overhead.unwrap_or(HEADER as u64).max(1);
-        for records in fewest..=most.min(fewest + MAX_LOST_RECORDS) {
-            half.tries_left = half.tries_left.checked_sub(1)?;
-            let number = half.sequence.saturating_add(records);
-            if let Some(opened) = opener.open(number, head, payload) {
-                half.sequence = number.saturating_add(1);
-                let added = overhead.map(|overhead| overhead * records);
-                return Some((opened, added.and_then(|added| lost.checked_sub(added))));
-            }
-        }
-        if half.stage != Stage::Handshake {
-            return None;
-        }
-        // The end of the handshake may have been among what was lost.
-        let opener = self.opener(direction, Stage::Application, 0)?;
-        for number in 0..=most.min(MAX_LOST_RECORDS) {
-            let half = self.half(direction);
-            half.tries_left = half.tries_left.checked_sub(1)?;
-            if let Some(opened) = opener.open(number, head, payload) {
-                half.seal(Stage::Application);
-                half.sequence = number + 1;
-                half.cover = Cover::Open(Box::new(opener));
-                if direction == self.asking {
-                    self.exchange.client_done = true;
-                } else {
-                    self.exchange.server_done = true;
-                }
-                return Some((opened, None));
-            }
-        }
-        None
     }
 }
 
@@ -685,7 +466,8 @@ impl Dissector for TlsDissector {
             && self.session.is_some_and(|session| !session.is_13)
         {
             // The change to the keys may have been among what was lost.
-            self.half(direction).seal(Stage::Application);
+            let session = self.session;
+            self.half(direction).seal(Stage::Application, session);
             self.unseal(direction);
         }
         let half = self.half(direction);

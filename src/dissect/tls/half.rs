@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::cipher::Opener;
+use super::dissector::Session;
 use super::exchange::Moment;
 use super::handshake::Messages;
 use super::record::Head;
@@ -68,6 +69,10 @@ pub(super) struct Loss {
 pub(super) struct Half {
     pub(super) cover: Cover,
     pub(super) stage: Stage,
+    /// What the keys follow from; a renegotiation agrees on new ones before they are used.
+    pub(super) session: Option<Session>,
+    /// Whether it was counted as decrypted.
+    pub(super) is_counted: bool,
     /// KeyUpdates so far (RFC 8446 section 4.6.3).
     pub(super) updates: u32,
     /// Number of the next record under the present keys.
@@ -84,6 +89,8 @@ impl Default for Half {
         Half {
             cover: Cover::Clear,
             stage: Stage::Application,
+            session: None,
+            is_counted: false,
             updates: 0,
             sequence: 0,
             messages: Messages::default(),
@@ -96,9 +103,10 @@ impl Default for Half {
 }
 
 impl Half {
-    /// Records are protected from here on, under new keys.
-    pub(super) fn seal(&mut self, stage: Stage) {
+    /// Records are protected from here on, under new keys of `session`.
+    pub(super) fn seal(&mut self, stage: Stage, session: Option<Session>) {
         self.cover = Cover::Sealed;
+        self.session = session;
         self.stage = stage;
         self.sequence = 0;
         self.updates = 0;

@@ -33,8 +33,10 @@ mod names;
 pub mod quic;
 mod record;
 mod render;
+mod search;
 mod secrets;
 mod state;
+mod unseal;
 
 use crate::bytes::Reader;
 use crate::flow::StreamInfo;

@@ -8,8 +8,8 @@
 //! exchange = flags u8, alert 3 x u8, asked, answered, 2 x u64 sizes, 5 x bytes
 //! session  = u8 (0 none, 1, 2 without client random), is 1.3 u8, suite u16, server random,
 //!            encrypt-then-MAC u8, client random
-//! half     = cover u8, stage u8, updates u32, sequence u64, tries u32, lost bytes u64,
-//!            searched u64, skip u64, bytes (of a message), count u32, count x record
+//! half     = cover u8, stage u8, session, counted u8, updates u32, sequence u64, tries u32,
+//!            lost bytes u64, searched u64, skip u64, bytes (of a message), count u32, count x record
 //! record   = moment, header 5 bytes, payload
 //! inner    = 2 x u64 offsets, bytes (note of the handover), bytes (state)
 //! moment   = ts i64, ordinal u64        bytes = length u32, bytes        big-endian
@@ -35,17 +35,7 @@ impl TlsDissector {
     pub(super) fn state(&self) -> Vec<u8> {
         let mut out = vec![1, u8::from(self.asking == Direction::ToClient)];
         self.exchange.put(&mut out);
-        match &self.session {
-            None => out.put_u8(0),
-            Some(session) => {
-                out.put_u8(1 + u8::from(session.client_random.is_none()));
-                out.put_u8(session.is_13.into());
-                out.put_u16(session.suite);
-                out.put_slice(&session.server_random);
-                out.put_u8(session.encrypt_then_mac.into());
-                out.put_slice(&session.client_random.unwrap_or_default());
-            }
-        }
+        put_session(&mut out, self.session.as_ref());
         self.to_server.put(&mut out);
         self.to_client.put(&mut out);
         let (offsets, handover, state) = self.inner.parts();
@@ -82,6 +72,18 @@ impl TlsDissector {
         restored.inner = Inner::of_parts(offsets, note, inner);
         reader.is_empty().then_some(restored)
     }
+}
+
+fn put_session(out: &mut Vec<u8>, session: Option<&Session>) {
+    let Some(session) = session else {
+        return out.put_u8(0);
+    };
+    out.put_u8(1 + u8::from(session.client_random.is_none()));
+    out.put_u8(session.is_13.into());
+    out.put_u16(session.suite);
+    out.put_slice(&session.server_random);
+    out.put_u8(session.encrypt_then_mac.into());
+    out.put_slice(&session.client_random.unwrap_or_default());
 }
 
 fn session(reader: &mut Reader<'_>) -> Option<Option<Session>> {
@@ -179,6 +181,8 @@ impl Half {
             Stage::Handshake => 1,
             Stage::Application => 2,
         });
+        put_session(out, self.session.as_ref());
+        out.put_u8(self.is_counted.into());
         out.put_u32(self.updates);
         out.put_u64(self.sequence);
         out.put_u32(self.tries_left);
@@ -215,6 +219,8 @@ impl Half {
         let mut half = Half {
             cover,
             stage,
+            session: session(reader)?,
+            is_counted: reader.u8().ok()? == 1,
             updates: reader.u32().ok()?,
             sequence: reader.u64().ok()?,
             tries_left: reader.u32().ok()?.min(MAX_TRIES),

@@ -116,6 +116,7 @@ fn every_connection_is_decrypted() {
         "12-noetm-aes128-sha: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA false false false CN=shop.example, O=Shop",
         "12-noetm-aes128-sha256: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 false false false CN=shop.example, O=Shop",
         "12-noetm-aes256-sha384: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384 false false false CN=shop.example, O=Shop",
+        "12-renegotiation: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
         "12-resume-1: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 false false false CN=shop.example, O=Shop",
         "12-resume-2: HTTP /s 200 | TLS TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 true false false",
         "13-aes-128-ccm-8-sha256: HTTP /s 200 | TLS TLS_AES_128_CCM_8_SHA256 false false false CN=shop.example, O=Shop",
