@@ -117,6 +117,64 @@ fn handshakes_of_the_sample_captures_are_all_found() {
     }
 }
 
+/// Members of the first handshake of a capture. JA4 was worked out from the fields that tshark shows;
+/// the first is the one published for Chrome.
+#[rustfmt::skip]
+const MEMBERS: &[(&str, &str, &str)] = &[
+    ("tls/arkime-tls-split-client-hello.pcap", "request.ja4", "t13d1516h2_8daaf6152771_02713d6af862"),
+    ("tls/arkime-tls-split-client-hello.pcap", "response.group", "X25519MLKEM768"),
+    ("tls/zeek-tls13-ech.pcap", "request.ja4", "t13d1517h2_8daaf6152771_b1ff8ab2d16f"),
+    ("tls/zeek-tls13-ech.pcap", "request.encryptedClientHello", "true"),
+    ("tls/zeek-tls1.2.pcap", "request.ja4", "t12i800500_15c493246000_3eafcbe19126"),
+    ("tls/zeek-tls1.2.pcap", "request.encryptedClientHello", "false"),
+    ("tls/zeek-chrome-34-google.pcap", "request.ja4", "t12d2011s3_8dd61975155f_06a4338d0495"),
+    ("tls/zeek-chrome-34-google.pcap", "response.certificates.0.subject", "C=US, ST=California, L=Mountain View, O=Google Inc, CN=*.google.de"),
+    ("tls/zeek-chrome-34-google.pcap", "response.certificates.0.names.0", "*.google.de"),
+    ("tls/zeek-tls13_psk_succesfull.pcap", "request.pskIdentities", "1"),
+    ("tls/zeek-tls13_psk_succesfull.pcap", "response.resumed", "true"),
+    ("tls/zeek-tls1_1.pcap", "response.version", "TLS 1.1"),
+    ("tls/wireshark-tls13-20-chacha20poly1305.pcap", "response.version", "TLS 1.3 (draft 20)"),
+    ("tls/wireshark-tls13-20-chacha20poly1305.pcap", "response.cipherSuite", "TLS_CHACHA20_POLY1305_SHA256"),
+    ("tls/own-tls13.pcap", "response.alpn", "http/1.1"),
+    ("tls/own-tls13.pcap", "response.certificates.0.sha256", "45c261b2b61e67e096a007f4d28a8051a18a62341490162cc8d73e7474c435c6"),
+];
+
+#[test]
+fn members_of_real_handshakes_are_right() {
+    let Some(folder) = folder() else { return };
+    for (path, member, expected) in MEMBERS {
+        let drafts = items(&folder.join(path));
+        let draft = drafts
+            .iter()
+            .find(|draft| draft.kind.name == "tls")
+            .unwrap();
+        let (side, rest) = member.split_once('.').unwrap();
+        let value = if side == "request" {
+            &draft.request
+        } else {
+            &draft.response
+        };
+        let found = lookup(ItemNode::of_value(value), rest).map(json::to_string);
+        let found = found.unwrap_or_default();
+        assert_eq!(found.trim_matches('"'), *expected, "{path} {member}");
+    }
+}
+
+#[test]
+fn alerts_are_seen_where_there_are_some() {
+    let Some(folder) = folder() else { return };
+    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
+    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+    for (name, facts) in truth["files"].as_object().unwrap() {
+        let drafts = items(&folder.join(name));
+        let alone = |draft: &&Draft| text(&draft.data, "type") == "Alert";
+        let alone = drafts.iter().filter(alone).count() as u64;
+        // tshark counts those that say goodbye too.
+        let alerts = facts["tls"]["alerts"].as_u64().unwrap_or(0);
+        assert!(alone <= alerts, "{name}: {alone} of {alerts}");
+    }
+}
+
 #[test]
 fn http2_inside_is_counted_as_tshark_counts_it() {
     let Some(folder) = folder() else { return };
