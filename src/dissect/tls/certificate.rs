@@ -7,16 +7,25 @@
 //! certificate = {subject, issuer, serial, notBefore, notAfter, names: [SAN], sha256, isCA, size}
 //! ```
 
+use std::io::Read;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::fingerprint::hex;
+use super::handshake::MAX_MESSAGE;
 use super::hello::{long_bytes, short_bytes};
 use crate::bytes::Reader;
 use crate::item::{Key, Value};
+
+/// Bytes that brotli unpacks at a time.
+const STEP: usize = 4096;
+
+/// Largest zstd window as a power of two: a chain is a few kilobytes.
+const MAX_ZSTD_WINDOW_LOG: u32 = 18;
 
 /// Certificates of one chain that are shown.
 const MAX_CERTIFICATES: usize = 16;
@@ -43,6 +52,32 @@ pub(super) fn chain(body: &[u8], is_13: bool) -> Vec<Value> {
         }
     }
     certificates
+}
+
+/// The Certificate message within a CompressedCertificate (RFC 8879 section 4).
+///
+/// `None` when it is damaged or longer than a message may be.
+pub(super) fn decompressed(body: &[u8]) -> Option<Bytes> {
+    let mut reader = Reader::new(body);
+    let algorithm = reader.u16().ok()?;
+    let len = usize::from(reader.u8().ok()?) << 16 | usize::from(reader.u16().ok()?);
+    let packed = next(&mut reader)?;
+    if len > MAX_MESSAGE {
+        return None;
+    }
+    let from: Box<dyn Read + '_> = match algorithm {
+        1 => Box::new(flate2::bufread::ZlibDecoder::new(packed)),
+        2 => Box::new(brotli_decompressor::Decompressor::new(packed, STEP)),
+        3 => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).ok()?;
+            decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).ok()?;
+            Box::new(decoder)
+        }
+        _ => return None,
+    };
+    let mut message = Vec::new();
+    from.take(len as u64 + 1).read_to_end(&mut message).ok()?;
+    (message.len() == len).then(|| message.into())
 }
 
 fn next<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {

@@ -7,12 +7,13 @@
 use bytes::Bytes;
 
 use super::TLS;
+use super::certificate;
 use super::cipher::Opened;
 use super::exchange::{Alert, Exchange, Moment};
 use super::half::{Cover, Half, Loss, Record, Stage};
 use super::handshake::{
-    self, CERTIFICATE, CLIENT_HELLO, ENCRYPTED_EXTENSIONS, END_OF_EARLY_DATA, FINISHED, KEY_UPDATE,
-    Message, SERVER_HELLO, SERVER_HELLO_DONE,
+    self, CERTIFICATE, CLIENT_HELLO, COMPRESSED_CERTIFICATE, ENCRYPTED_EXTENSIONS,
+    END_OF_EARLY_DATA, FINISHED, KEY_UPDATE, Message, SERVER_HELLO, SERVER_HELLO_DONE,
 };
 use super::hello::{self, ClientHello, ServerHello};
 use super::inner::Inner;
@@ -260,6 +261,14 @@ impl TlsDissector {
         match message.kind {
             CERTIFICATE if asker => self.exchange.client_certificates = message.body,
             CERTIFICATE => self.exchange.server_certificates = message.body,
+            COMPRESSED_CERTIFICATE => {
+                let body = certificate::decompressed(&message.body).unwrap_or_default();
+                if asker {
+                    self.exchange.client_certificates = body;
+                } else {
+                    self.exchange.server_certificates = body;
+                }
+            }
             ENCRYPTED_EXTENSIONS if !asker && secret => {
                 self.exchange.encrypted_extensions = message.body;
             }

@@ -22,6 +22,8 @@ pub(super) const CERTIFICATE: u8 = 11;
 pub(super) const SERVER_HELLO_DONE: u8 = 14;
 pub(super) const FINISHED: u8 = 20;
 pub(super) const KEY_UPDATE: u8 = 24;
+/// RFC 8879.
+pub(super) const COMPRESSED_CERTIFICATE: u8 = 25;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -342,6 +342,29 @@ fn both_names_enable_tls_and_its_hello_over_quic() {
     }
 }
 
+#[test]
+fn compressed_certificates_are_unpacked() {
+    use std::io::Write;
+    let whole = [&[0][..], &vector(3, &vector(3, &bytes_of(CERTIFICATE)))].concat();
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(&whole).unwrap();
+    let packed = [
+        (1_u16, zlib.finish().unwrap()),
+        (3, zstd::encode_all(&whole[..], 1).unwrap()),
+    ];
+    for (algorithm, packed) in packed {
+        let len = &(whole.len() as u32).to_be_bytes()[1..];
+        let body = [&algorithm.to_be_bytes()[..], len, &vector(3, &packed)].concat();
+        assert_eq!(certificate::decompressed(&body).unwrap(), whole);
+        // Another length than it says, and a bomb.
+        let mut damaged = body.clone();
+        damaged[4] ^= 1;
+        assert_eq!(certificate::decompressed(&damaged), None);
+        damaged[2] = 0xff;
+        assert_eq!(certificate::decompressed(&damaged), None);
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parsers_panic(
@@ -362,6 +385,10 @@ proptest! {
                 render::response(&render::pack(flags, &[bytes, bytes, bytes]));
             }
             render::request(&Bytes::copy_from_slice(bytes));
+        }
+        for algorithm in 0..4 {
+            let packed = vector(3, &body);
+            certificate::decompressed(&[&[0, algorithm, 0, 1, 0], &packed[..]].concat());
         }
         certificate::chain(&vector(3, &vector(3, &der)), false);
         certificate::chain(&vector(3, &vector(3, &body)), true);
