@@ -24,8 +24,8 @@ use crate::item::{Key, Value};
 /// Bytes that brotli unpacks at a time.
 const STEP: usize = 4096;
 
-/// Largest zstd window as a power of two: a chain is a few kilobytes.
-const MAX_ZSTD_WINDOW_LOG: u32 = 18;
+/// Largest zstd window as a power of two: 8 MB, what RFC 8878 section 3.1.1.1.2 asks of decoders.
+const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 
 /// Certificates of one chain that are shown.
 const MAX_CERTIFICATES: usize = 16;
