@@ -81,7 +81,12 @@ impl TlsDissector {
             return None;
         };
         let overhead = opener.overhead().map(|bytes| bytes as u64);
-        let fewest = lost.div_ceil((HEADER + MAX_PAYLOAD) as u64);
+        // Before the first protected record, what was lost may have been plain.
+        let fewest = if half.sequence == 0 {
+            0
+        } else {
+            lost.div_ceil((HEADER + MAX_PAYLOAD) as u64)
+        };
         let most = lost / overhead.unwrap_or(HEADER as u64).max(1);
         for records in fewest..=most.min(fewest + MAX_LOST_RECORDS) {
             half.tries_left = half.tries_left.checked_sub(1)?;

@@ -432,6 +432,35 @@ fn a_hole_in_a_body_has_its_exact_length() {
 }
 
 #[test]
+fn a_hole_over_the_change_of_keys_is_crossed() {
+    for name in [
+        "12-aes128-gcm-sha256",
+        "12-noetm-aes128-sha",
+        "12-aes256-ccm",
+    ] {
+        let connection = connection(name);
+        let mut feed = start(&connection.secrets());
+        let mut downs = 0;
+        for (direction, bytes) in &connection.turns {
+            downs += usize::from(*direction == DOWN);
+            if *direction == DOWN && downs == 2 {
+                // Ticket, ChangeCipherSpec and Finished.
+                feed.gap(DOWN, bytes.len());
+            } else {
+                feed.chunk(*direction, bytes);
+            }
+        }
+        feed.fin(UP).fin(DOWN);
+        let drafts = feed.end();
+        let http = drafts.iter().find(|draft| draft.kind.abbr == "HTTP");
+        assert_eq!(text(&http.unwrap().request, "url"), "/s", "{name}");
+        let tls = drafts.iter().find(|draft| draft.kind.abbr == "TLS");
+        let error = tls.unwrap().error.as_ref().map(|error| error.kind);
+        assert_eq!(error, Some("dissection"), "{name}");
+    }
+}
+
+#[test]
 fn noise_after_a_hole_is_given_up() {
     let (mut feed, records) = with_records(&[b"GET / HTTP/1.1\r\n\r\n"]);
     feed.chunk(UP, &records[0]).gap(UP, 100);
