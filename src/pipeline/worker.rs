@@ -314,6 +314,45 @@ mod tests {
         assert!(worker.streams.is_empty());
     }
 
+    /// The first connection that the tests of TLS have, and its key log.
+    fn tls() -> (Vec<Frame>, String) {
+        let text = include_str!("../dissect/tls/tests/connections.txt");
+        let mut lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with("connection"));
+        let mut secrets = String::new();
+        let mut stream = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 443));
+        lines.next();
+        for line in lines.take_while(|line| !line.starts_with("connection")) {
+            let (word, hex) = line.split_once(' ').unwrap();
+            let bytes: Vec<u8> = (0..hex.len() / 2)
+                .filter_map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok())
+                .collect();
+            match word {
+                ">" => stream = stream.to_server(&bytes),
+                "<" => stream = stream.to_client(&bytes),
+                _ => secrets += &format!("{line}\n"),
+            }
+        }
+        (stream.fin(), secrets)
+    }
+
+    #[test]
+    fn what_was_decrypted_is_marked_on_its_item() {
+        let (frames, log) = tls();
+        for (log, expected) in [(log.as_str(), &[false, true][..]), ("", &[false])] {
+            let secrets = Arc::new(crate::dissect::Secrets::default());
+            secrets.insert(log.as_bytes());
+            let (protocols, _) = crate::dissect::enabled(&["tlsx", "http"]);
+            let protocols = protocols.with_secrets(secrets);
+            let mut worker = Worker::new(0, 1, protocols, Arc::default());
+            let mut items = Vec::new();
+            worker.step(&step(&frames, |_| Vec::new()), &mut items);
+            let marks: Vec<bool> = items.iter().map(|item| item.tls).collect();
+            assert_eq!(marks, expected);
+        }
+    }
+
     #[test]
     fn a_stream_that_is_read_is_kept() {
         let mut worker = worker();
