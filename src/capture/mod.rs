@@ -137,6 +137,11 @@ pub trait Source: Send {
         None
     }
 
+    /// TLS key logs that the source holds (pcapng decryption secrets blocks), each once.
+    fn key_logs(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// Sentences about damage met so far, each with file and offset; taken out as they are read.
     fn warnings(&mut self) -> Vec<String> {
         Vec::new()

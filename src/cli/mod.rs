@@ -15,6 +15,7 @@ mod progress;
 mod query;
 mod run;
 mod scripts;
+mod secrets;
 mod source;
 mod store;
 mod style;
@@ -267,10 +268,10 @@ pub fn offline_options(
     names: Option<NamesOf>,
     stop: Stop,
     consumers: Vec<Box<dyn Consumer>>,
-) -> pipeline::Options {
-    pipeline::Options {
+) -> Result<pipeline::Options, Failure> {
+    Ok(pipeline::Options {
         workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
-        protocols: protocols(config),
+        protocols: secrets::protocols(config, None)?,
         limits: limits(config),
         origin: Arc::new(Origin {
             node_name: "offline".into(),
@@ -284,5 +285,5 @@ pub fn offline_options(
         stop,
         counters: Arc::default(),
         consumers,
-    }
+    })
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
 use crate::item::json::AsJson;
@@ -29,6 +30,9 @@ Examples:
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 
     /// Print only items that match this KFL query
     #[arg(long, default_value = "", value_name = "KFL")]
@@ -62,7 +66,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     for warning in query.warnings() {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
     }
-    let opened = args.source.open(config)?;
+    let mut config = config.clone();
+    args.secrets.over(&mut config)?;
+    let opened = args.source.open(&config)?;
     for remark in &opened.remarks {
         eprintln!("{}", Style::stderr().yellow(remark));
     }
@@ -86,11 +92,11 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let running = pipeline::start(
         opened.source,
         super::offline_options(
-            config,
+            &config,
             Some(super::source::names_of(opened.names)),
             stop,
             consumers,
-        ),
+        )?,
     );
     let counters = running.counters.clone();
     let result = running.join();

@@ -69,6 +69,8 @@ pub struct Conversation {
 enum Carrier {
     Tcp(Box<Reassembly>),
     Udp(Datagrams),
+    /// Another conversation, which decrypts: bytes come in order.
+    Inside,
     /// Not looked at, or no longer.
     None,
 }
@@ -91,6 +93,34 @@ impl Conversation {
             Transport::Udp if wanted => Carrier::Udp(Datagrams::default()),
             _ => Carrier::None,
         };
+        Conversation::over(carrier, info, protocols)
+    }
+
+    /// What an encrypted stream carries, fed by [`Conversation::event`]; with `handover` it goes on
+    /// with that protocol.
+    pub(super) fn inside(
+        info: &StreamInfo,
+        protocols: &Protocols,
+        handover: Option<&Handover>,
+    ) -> Conversation {
+        let mut conversation = Conversation::over(Carrier::Inside, info, protocols);
+        if let Some((protocol, dissector)) = handover.and_then(|next| conversation.next(next)) {
+            conversation.phase = Phase::Reading(protocol, dissector);
+        }
+        conversation
+    }
+
+    /// Goes on with [`Conversation::inside`] as saved.
+    pub(super) fn restore_inside(
+        info: &StreamInfo,
+        protocols: &Protocols,
+        state: &[u8],
+    ) -> Option<Conversation> {
+        Conversation::restore(info, protocols, &Budget::new(0), state)
+            .filter(|restored| matches!(restored.transport, Carrier::Inside | Carrier::None))
+    }
+
+    fn over(carrier: Carrier, info: &StreamInfo, protocols: &Protocols) -> Conversation {
         let whole = info.opening == Opening::Syn;
         Conversation {
             info: *info,
@@ -272,7 +302,9 @@ impl Conversation {
         };
         let chunks = detection.take_chunks();
         self.detections += 1;
-        self.phase = Phase::Reading(protocol, protocol.start(&self.info));
+        let mut dissector = protocol.start(&self.info);
+        dissector.equip(&self.protocols);
+        self.phase = Phase::Reading(protocol, dissector);
         for chunk in &chunks {
             match self.phase {
                 // It gave up at once: what follows is looked at anew.
@@ -401,7 +433,9 @@ impl Conversation {
             .protocols
             .iter()
             .find(|protocol| protocol.name() == handover.protocol)?;
-        Some((*protocol, protocol.take_over(&self.info, &handover.note)))
+        let mut dissector = protocol.take_over(&self.info, &handover.note);
+        dissector.equip(&self.protocols);
+        Some((*protocol, dissector))
     }
 
     /// Stops reading; for good when nothing can make the stream readable again.
@@ -450,7 +484,7 @@ fn side<'a>(
 /// ```text
 /// state    = version u8 (1), carrier, retries u32, detections u32, last direction u8 (0 none),
 ///            needs 2 x u64, chunks, reader                                      big-endian
-/// carrier  = kind u8 (0 none, 1 TCP, 2 UDP), state of the reassembly (30 bytes) or 2 x u64 offsets
+/// carrier  = kind u8 (0 none, 1 TCP, 2 UDP, 3 inside), state of the reassembly (30 bytes) or 2 x u64 offsets
 /// chunks   = count u32, count x (direction u8, offset u64, ts i64, ordinal u64, length u32, bytes)
 /// reader   = kind u8 (0 idle, 1 detecting, 2 reading), reading: name length u8, name, state
 /// ```
@@ -460,6 +494,7 @@ impl Conversation {
         let mut out = vec![1];
         match &self.transport {
             Carrier::None => out.push(0),
+            Carrier::Inside => out.push(3),
             Carrier::Tcp(reassembly) => {
                 out.push(1);
                 out.extend_from_slice(&reassembly.state().to_bytes());
@@ -531,6 +566,7 @@ impl Conversation {
                 Carrier::Tcp(Box::new(Reassembly::resume(&state, budget.clone())))
             }
             2 => Carrier::Udp(Datagrams::resume([reader.u64().ok()?, reader.u64().ok()?])?),
+            3 => Carrier::Inside,
             _ => return None,
         };
         restored.retries = reader.u32().ok()?.min(RETRIES);
@@ -556,7 +592,8 @@ impl Conversation {
                 let protocol = protocols
                     .iter()
                     .find(|protocol| protocol.name().as_bytes() == name)?;
-                let dissector = protocol.restore(info, reader.rest())?;
+                let mut dissector = protocol.restore(info, reader.rest())?;
+                dissector.equip(protocols);
                 restored.phase = Phase::Reading(*protocol, dissector);
                 for chunk in &chunks {
                     let Conversation {

@@ -22,6 +22,7 @@ mod redis;
 #[cfg(test)]
 pub mod robustness;
 mod saved;
+mod tls;
 mod ws;
 
 use std::ops::Deref;
@@ -35,12 +36,15 @@ use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
+pub use tls::{DecryptionCounts, KeyLogLines, Secrets};
 
 /// Every protocol, in the order in which detection asks them.
 pub static PROTOCOLS: &[&dyn Protocol] = &[
     &http::h2::Http2,
     &http::Http1,
     &ws::Ws,
+    &tls::Tls,
+    &tls::quic::Quic,
     &amqp::Amqp,
     &kafka::Kafka,
     &redis::Redis,
@@ -60,14 +64,51 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
     ENVELOPE.iter().chain(own)
 }
 
-/// The protocols that are looked for, in the order of [`PROTOCOLS`].
+/// Encrypted conversations within encrypted ones that are looked into; a proxy over TLS that
+/// carries TLS needs two.
+const MAX_DEPTH: u8 = 2;
+
+/// The protocols that are looked for, in the order of [`PROTOCOLS`], and the secrets that open
+/// encrypted ones.
 #[derive(Clone)]
-pub struct Protocols(Arc<[&'static dyn Protocol]>);
+pub struct Protocols {
+    list: Arc<[&'static dyn Protocol]>,
+    secrets: Arc<Secrets>,
+    /// How many conversations are around.
+    depth: u8,
+}
 
 impl Protocols {
     /// All of them.
     pub fn all() -> Protocols {
-        Protocols(PROTOCOLS.into())
+        Protocols::new(PROTOCOLS.into())
+    }
+
+    fn new(list: Arc<[&'static dyn Protocol]>) -> Protocols {
+        Protocols {
+            list,
+            secrets: Arc::default(),
+            depth: 0,
+        }
+    }
+
+    /// The same with secrets that others may add to while streams are read.
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Protocols {
+        Protocols { secrets, ..self }
+    }
+
+    /// The secrets.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
+    /// What is looked for inside an encrypted conversation; `None` when it lies too deep.
+    fn inside(&self) -> Option<Protocols> {
+        let depth = self.depth + 1;
+        (depth <= MAX_DEPTH).then(|| Protocols {
+            depth,
+            ..self.clone()
+        })
     }
 }
 
@@ -75,25 +116,25 @@ impl Deref for Protocols {
     type Target = [&'static dyn Protocol];
 
     fn deref(&self) -> &[&'static dyn Protocol] {
-        &self.0
+        &self.list
     }
 }
 
 /// The protocols that the given entries of `tap.enabledDissectors` switch on; names that are none
 /// come back in the second part.
 pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
-    let known = |name: &str| {
-        PROTOCOLS
-            .iter()
-            .any(|protocol| protocol.enabled_by().eq_ignore_ascii_case(name))
+    let is_called = |protocol: &&dyn Protocol, name: &str| {
+        let mut others = protocol.aliases().iter();
+        protocol.enabled_by().eq_ignore_ascii_case(name)
+            || others.any(|known| known.eq_ignore_ascii_case(name))
     };
-    let wanted = PROTOCOLS.iter().copied().filter(|protocol| {
-        names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(protocol.enabled_by()))
-    });
+    let wanted = PROTOCOLS
+        .iter()
+        .copied()
+        .filter(|protocol| names.iter().any(|name| is_called(protocol, name)));
+    let known = |name: &str| PROTOCOLS.iter().any(|protocol| is_called(protocol, name));
     let unknown = names.iter().copied().filter(|name| !known(name)).collect();
-    (Protocols(wanted.collect()), unknown)
+    (Protocols::new(wanted.collect()), unknown)
 }
 
 /// One protocol: how to know it, what its items hold, and how to read a stream of it.
@@ -104,6 +145,11 @@ pub trait Protocol: Sync {
     /// The entry in `tap.enabledDissectors` that switches it on; protocols of one family share one.
     fn enabled_by(&self) -> &'static str {
         self.name()
+    }
+
+    /// Further entries that switch it on too.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// Transports that may carry it.
@@ -193,6 +239,11 @@ pub enum GiveUp {
 ///
 /// Bytes are offered per direction and in order. Pairing, gaps and caps are the dissector's own.
 pub trait Dissector: Send {
+    /// Gives it what it needs for conversations inside the stream, before anything else.
+    fn equip(&mut self, protocols: &Protocols) {
+        let _ = protocols;
+    }
+
     /// Reads from the front of `chunk.bytes`, which begins where the last call left off.
     fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome;
 
@@ -231,6 +282,11 @@ pub struct Handover {
 pub trait Output {
     /// Takes one finished exchange or message.
     fn item(&mut self, draft: Draft);
+
+    /// The same for one that came encrypted.
+    fn decrypted(&mut self, draft: Draft) {
+        self.item(draft);
+    }
 }
 
 /// An item as a dissector knows it: without names, numbers and origin.

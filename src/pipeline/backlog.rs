@@ -246,6 +246,7 @@ mod tests {
             live: None,
             stop: Stop::default(),
             counters: counters.clone(),
+            secrets: Arc::default(),
             way,
         };
         ingest.run(Limits::default()).unwrap();

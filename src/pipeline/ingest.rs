@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::backlog::Entrance;
 use super::{Counters, Exits, NamesOf, Step, Stop};
 use crate::capture::{CaptureError, Filled, RawBatch, Source};
+use crate::dissect::Secrets;
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
 use crate::packet::headers::{Decoder, Found};
@@ -29,6 +30,8 @@ pub(super) struct Ingest {
     pub(super) live: Option<Arc<dyn Clock>>,
     pub(super) stop: Stop,
     pub(super) counters: Arc<Counters>,
+    /// Where key logs of the source go; workers look there.
+    pub(super) secrets: Arc<Secrets>,
     pub(super) way: Way,
 }
 
@@ -109,6 +112,10 @@ impl Ingest {
             .lock()
             .expect("counting does not panic") = self.source.progress();
         self.counters.warn(self.source.warnings());
+        // Before the batch is sent, so that its streams find them.
+        for log in self.source.key_logs() {
+            self.secrets.insert(&log);
+        }
     }
 
     /// The next batch; `over` ends every stream with it.

@@ -1,12 +1,13 @@
 //! What a run counted so far, for the state bar, the exit line and metrics.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 
 use crate::capture::SourceCounts;
+use crate::dissect::Secrets;
 use crate::item::Item;
 
 /// A figure that several workers hold a part of.
@@ -42,6 +43,8 @@ pub struct Counters {
     pub(super) source: Mutex<SourceCounts>,
     pub(super) warnings: Mutex<Vec<String>>,
     pub(super) ended: std::sync::atomic::AtomicBool,
+    /// Counts what was decrypted; set when the run starts.
+    secrets: OnceLock<Arc<Secrets>>,
     items: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -80,6 +83,8 @@ pub struct Counts {
     pub behind: u64,
     /// Packets that the spool had no longer when the workers came to them.
     pub not_dissected: u64,
+    /// TLS handshakes, and directions that were decrypted or given up.
+    pub tls: TlsCounts,
     /// Time of the latest packet, Unix milliseconds; 0 before the first.
     pub last_packet: u64,
     /// Bytes read and bytes in all, where known.
@@ -90,7 +95,27 @@ pub struct Counts {
     pub warnings: Vec<String>,
 }
 
+/// What was met of TLS; there are two directions a connection.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsCounts {
+    /// Handshakes seen.
+    pub handshakes: u64,
+    /// Directions that could be decrypted.
+    pub decrypted: u64,
+    /// Directions left alone, for want of a secret or because packets were lost.
+    pub given_up: u64,
+    /// Secrets that key logs gave.
+    pub secrets: u64,
+}
+
 impl Counters {
+    /// Says where decryption is counted.
+    pub(super) fn set_secrets(&self, secrets: Arc<Secrets>) {
+        // A second run with the same counters counts on with the first one's.
+        let _ = self.secrets.set(secrets);
+    }
+
     pub(super) fn count_items(&self, items: &[Item]) {
         if items.is_empty() {
             return;
@@ -133,6 +158,18 @@ impl Counters {
             spool_errors: load(&self.spool_errors),
             behind: load(&self.behind),
             not_dissected: load(&self.not_dissected),
+            tls: self
+                .secrets
+                .get()
+                .map_or_else(TlsCounts::default, |secrets| {
+                    let counts = secrets.counts();
+                    TlsCounts {
+                        handshakes: counts.handshakes,
+                        decrypted: counts.decrypted,
+                        given_up: counts.given_up,
+                        secrets: counts.secrets,
+                    }
+                }),
             last_packet: load(&self.last_packet),
             progress: *self.progress.lock().expect("counting does not panic"),
             ended: self.ended.load(Ordering::Relaxed),

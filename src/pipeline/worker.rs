@@ -198,6 +198,16 @@ impl Sink<'_> {
 
 impl Output for Sink<'_> {
     fn item(&mut self, draft: Draft) {
+        self.push(draft, false);
+    }
+
+    fn decrypted(&mut self, draft: Draft) {
+        self.push(draft, true);
+    }
+}
+
+impl Sink<'_> {
+    fn push(&mut self, draft: Draft, tls: bool) {
         let src = self.peer(draft.from_client, &draft);
         let dst = self.peer(!draft.from_client, &draft);
         self.items.push(Item {
@@ -205,7 +215,7 @@ impl Output for Sink<'_> {
             index: *self.count,
             stream: self.info.name,
             protocol: draft.kind,
-            tls: false,
+            tls,
             src,
             dst,
             start: draft.start,
@@ -303,6 +313,45 @@ mod tests {
         };
         worker.step(&step(&ssh(), end), &mut Vec::new());
         assert!(worker.streams.is_empty());
+    }
+
+    /// The first connection that the tests of TLS have, and its key log.
+    fn tls() -> (Vec<Frame>, String) {
+        let text = include_str!("../dissect/tls/tests/connections.txt");
+        let mut lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with("connection"));
+        let mut secrets = String::new();
+        let mut stream = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 443));
+        lines.next();
+        for line in lines.take_while(|line| !line.starts_with("connection")) {
+            let (word, hex) = line.split_once(' ').unwrap();
+            let bytes: Vec<u8> = (0..hex.len() / 2)
+                .filter_map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok())
+                .collect();
+            match word {
+                ">" => stream = stream.to_server(&bytes),
+                "<" => stream = stream.to_client(&bytes),
+                _ => secrets += &format!("{line}\n"),
+            }
+        }
+        (stream.fin(), secrets)
+    }
+
+    #[test]
+    fn what_was_decrypted_is_marked_on_its_item() {
+        let (frames, log) = tls();
+        for (log, expected) in [(log.as_str(), &[false, true][..]), ("", &[false])] {
+            let secrets = Arc::new(crate::dissect::Secrets::default());
+            secrets.insert(log.as_bytes());
+            let (protocols, _) = crate::dissect::enabled(&["tlsx", "http"]);
+            let protocols = protocols.with_secrets(secrets);
+            let mut worker = Worker::new(0, 1, protocols, Arc::default());
+            let mut items = Vec::new();
+            worker.step(&step(&frames, |_| Vec::new()), &mut items);
+            let marks: Vec<bool> = items.iter().map(|item| item.tls).collect();
+            assert_eq!(marks, expected);
+        }
     }
 
     #[test]

@@ -103,6 +103,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.dryRun", Bool, "false", NotYet, "print what would be captured and end"),
     key("tap.serviceMesh", Bool, "true", NotYetCapture, "traffic of service meshes before encryption"),
     key("tap.tls", Bool, "true", NotYetCapture, "traffic of TLS libraries before encryption"),
+    key("tap.tlsKeylog", Text, r#""""#, Honoured, "key log file (SSLKEYLOGFILE) whose secrets decrypt TLS"),
     key("tap.ipv6", Bool, "true", Harmless, "IPv6 is always read"),
     key("tap.packetCapture", Text, r#""best""#, Harmless, "libpcap is the one way of capture"),
     key("tap.noKernelModule", Bool, "false", Harmless, "there is no kernel module"),

@@ -131,7 +131,7 @@ impl Dissector for ToyDissector {
 }
 
 fn toys() -> Protocols {
-    Protocols(Arc::new([&Toy as &dyn Protocol]))
+    Protocols::new(Arc::new([&Toy as &dyn Protocol]))
 }
 
 fn feed() -> Feed {

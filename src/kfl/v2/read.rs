@@ -59,6 +59,7 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
         }
         How::Protocol => owned(text("protocol.abbr").map(|abbr| match &*abbr {
             "HTTP/2" => "HTTP".into(),
+            "TLS" | "QUIC" => "TLSX".into(),
             abbr => abbr.to_uppercase(),
         })),
         How::Present(side) => {

@@ -18,6 +18,45 @@ fn v2(text: &str) -> Query {
 }
 
 #[test]
+fn variables_of_tls_are_read_from_its_items() {
+    let item = json!({
+        "protocol": {"name": "tls", "abbr": "TLS", "version": "1.3", "layer4": "tcp"},
+        "tls": false,
+        "requestSize": 517,
+        "responseSize": 100,
+        "size": 617,
+        "request": {
+            "type": "ClientHello", "version": "TLS 1.2", "versionCode": 771,
+            "serverName": "a.shop", "sni": "a.shop", "alpn": ["h2"],
+            "cipherSuites": ["TLS_AES_128_GCM_SHA256", "TLS_RSA_WITH_RC4_128_SHA"],
+            "summary": "a.shop",
+        },
+        "response": {
+            "type": "ServerHello", "version": "TLS 1.3", "versionCode": 772,
+            "cipherSuite": "TLS_AES_128_GCM_SHA256", "cipherSuiteCode": 4865, "alpn": "h2",
+            "info": "TLS 1.3, TLS_AES_128_GCM_SHA256, h2",
+        },
+    });
+    for text in [
+        "tlsx && !tls && protocol == \"TLSX\"",
+        "tlsx_sni == \"a.shop\" && tls_sni.endsWith(\".shop\")",
+        "tlsx_cipher_suites.exists(s, s.contains(\"RC4\"))",
+        "tlsx_cipher_suite == 4865 && tlsx_version == 772 && tls_version == 0x304",
+        "tlsx_alpn == \"h2\" && tlsx_info == \"ClientHello\"",
+        "tls_summary == \"a.shop\" && tls_info.startsWith(\"TLS 1.3\")",
+        "tls_total_size == 617 && tls_request_size == 517",
+    ] {
+        assert_eq!(
+            v2(text).matches(JsonNode(&item), NOW),
+            Verdict::Match,
+            "{text}"
+        );
+    }
+    let v1 = compile_as("tlsx", Dialect::V1, &Schema::new(ENVELOPE, [])).unwrap();
+    assert_eq!(v1.matches(JsonNode(&item), NOW), Verdict::Match);
+}
+
+#[test]
 fn variables_are_read_from_items_in_every_form() {
     let item = sample::http();
     let mut record = Vec::new();
