@@ -126,6 +126,7 @@ impl Ingest {
             batch.packets.push(packet);
         }
         batch.datagrams = std::mem::take(&mut state.found.datagrams);
+        batch.tunnels = std::mem::take(&mut state.found.tunnels);
         state.table.sweep(state.now, &mut batch.ended);
         batch.now = state.now;
         let count = |counter: &std::sync::atomic::AtomicU64, by: u64| {

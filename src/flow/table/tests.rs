@@ -45,7 +45,9 @@ impl Bench {
             payload_len: payload,
             payload_wire_len: payload,
             tcp,
+            udp_checksum: 0,
             vlan: None,
+            tunnel: None,
             datagram: None,
         };
         let assigned = self.table.assign(self.ordinal, self.now, &layers);
