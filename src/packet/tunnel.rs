@@ -3,7 +3,7 @@
 //! In: the outer packet's IP protocol and port, and the bytes behind its headers. Out: what tunnel
 //! it is, and where the inner IP header stands; `None` when the content does not fit or carries no
 //! IP. Never: allocation, a guess by content on a port that is not listed.
-//! Standards: RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2784 and RFC 2890 (GRE), RFC 2637 (GRE of
+//! Standards: RFC 7348 (VXLAN), draft-ietf-nvo3-vxlan-gpe-13, RFC 8926 (Geneve), RFC 2784 and RFC 2890 (GRE), RFC 2637 (GRE of
 //! PPTP), RFC 8086 (GRE in UDP), draft-foschiano-erspan-03, 3GPP TS 29.281 (GTP-U), RFC 2003,
 //! RFC 2473, RFC 4213 (IP in IP), RFC 4023 and RFC 7510 (MPLS in IP and UDP).
 
@@ -27,6 +27,7 @@ const GTP_U_PORT: u16 = 2152;
 const GRE_PORT: u16 = 4754;
 /// The port that IANA gave, and the one that Linux used before, as Flannel still does.
 const VXLAN_PORTS: [u16; 2] = [4789, 8472];
+const VXLAN_GPE_PORT: u16 = 4790;
 const GENEVE_PORT: u16 = 6081;
 const MPLS_PORT: u16 = 6635;
 
@@ -72,6 +73,7 @@ pub(super) fn over_udp(port: u16, bytes: &[u8], start: usize) -> Option<Opened> 
         GTP_U_PORT => gtp_u,
         GRE_PORT => gre,
         port if VXLAN_PORTS.contains(&port) => vxlan,
+        VXLAN_GPE_PORT => vxlan_gpe,
         GENEVE_PORT => geneve,
         MPLS_PORT => mpls,
         _ => return None,
@@ -93,6 +95,28 @@ fn vxlan(mut reader: Reader<'_>) -> Option<Opened> {
         kind: TunnelKind::Vxlan,
         id: Some(id),
         network: link::inside(reader, Inside::Ethernet)?,
+    })
+}
+
+/// draft-ietf-nvo3-vxlan-gpe-13 section 3: the P flag says that the header names what follows.
+fn vxlan_gpe(reader: Reader<'_>) -> Option<Opened> {
+    const NEXT_PROTOCOL: u8 = 0x04;
+    let mut header = reader;
+    if header.u8().ok()? & NEXT_PROTOCOL == 0 {
+        return vxlan(reader);
+    }
+    header.skip(2).ok()?;
+    let inside = match header.u8().ok()? {
+        1 | 2 => Inside::Ip,
+        3 => Inside::Ethernet,
+        5 => Inside::Labels,
+        _ => return None,
+    };
+    let id = header.u32().ok()? >> 8;
+    Some(Opened {
+        kind: TunnelKind::Vxlan,
+        id: Some(id),
+        network: link::inside(header, inside)?,
     })
 }
 
@@ -265,6 +289,11 @@ mod tests {
         for port in VXLAN_PORTS {
             holds(opened(udp(port), &vxlan), TunnelKind::Vxlan, Some(107));
         }
+        holds(
+            opened(udp(VXLAN_GPE_PORT), &[0x0c, 0, 0, 1, 0, 0, 107, 0]),
+            TunnelKind::Vxlan,
+            Some(107),
+        );
         let options = [1, 0, 0x65, 0x58, 0, 0, 7, 0, 1, 2, 3, 0];
         holds(
             opened(udp(GENEVE_PORT), &front(&options)),
@@ -327,7 +356,7 @@ mod tests {
     fn what_does_not_fit_is_no_tunnel() {
         let bytes = [&[8, 0, 0, 0, 0, 0, 1, 0][..], &ETHERNET, &[0x45; 40]].concat();
         assert!(over_udp(4789, &bytes, 0).is_some());
-        assert_eq!(over_udp(4790, &bytes, 0), None, "a port that is not listed");
+        assert_eq!(over_udp(4791, &bytes, 0), None, "a port that is not listed");
         let mut unset = bytes.clone();
         unset[0] = 0;
         assert_eq!(over_udp(4789, &unset, 0), None, "no identifier");
