@@ -7,11 +7,15 @@
 
 mod conversation;
 mod detect;
+mod diameter;
 mod dns;
+mod flows;
 mod http;
+mod icmp;
 mod pending;
 #[cfg(test)]
 pub mod robustness;
+mod sctp;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -24,9 +28,20 @@ use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
+pub use flows::Tally;
 
 /// Every protocol, in the order in which detection asks them.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http::Http1, &dns::Dns];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &http::Http1,
+    &dns::Dns,
+    &diameter::Diameter,
+    &icmp::Icmp,
+    &sctp::Sctp,
+    &flows::TcpFlow,
+    &flows::TcpConn,
+    &flows::UdpFlow,
+    &flows::UdpConn,
+];
 
 /// The fields that items can have: those of every item, then those of each protocol.
 ///
@@ -44,6 +59,17 @@ impl Protocols {
     /// All of them.
     pub fn all() -> Protocols {
         Protocols(PROTOCOLS.into())
+    }
+
+    /// Whether the protocol of this name is looked for.
+    fn has(&self, name: &str) -> bool {
+        self.iter().any(|protocol| protocol.name() == name)
+    }
+
+    /// All of these but one.
+    fn without(&self, name: &str) -> Protocols {
+        let others = self.iter().filter(|protocol| protocol.name() != name);
+        Protocols(others.copied().collect())
     }
 }
 
@@ -202,6 +228,13 @@ pub struct Handover {
 pub trait Output {
     /// Takes one finished exchange or message.
     fn item(&mut self, draft: Draft);
+
+    /// Offers a whole message that the protocol carries for another one above it, as SCTP does;
+    /// true when that one reads it, so that it needs no item of the carrier's.
+    fn message(&mut self, message: &Chunk) -> bool {
+        let _ = message;
+        false
+    }
 }
 
 /// An item as a dissector knows it: without names, numbers and origin.

@@ -1,6 +1,7 @@
 //! Tests of conversations, with a protocol made for them.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::super::robustness::{Drafts, Feed};
 use super::super::{Draft, Output, Probe, Verdict};
@@ -8,6 +9,7 @@ use super::*;
 use crate::flow::{Limits, Table};
 use crate::item::{Field, ProtocolInfo, Value, text_of};
 use crate::packet::headers::{Decoder, Found};
+use crate::packet::savefile::{Entry, Records};
 use crate::packet::{Record, StreamId};
 use crate::synth;
 
@@ -197,6 +199,36 @@ pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols)
         }
     }
     drafts.0
+}
+
+/// Items of a sample capture; `None` when the folder of captures is not there.
+pub fn dissect_capture(name: &str, protocols: &Protocols) -> Option<Vec<Draft>> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
+    let Ok(file) = std::fs::File::open(folder.join(name)) else {
+        println!("skipped: no sample capture {name} in {}", folder.display());
+        return None;
+    };
+    let mut reader = Records::new(file);
+    let (mut bytes, mut records) = (Vec::new(), Vec::new());
+    // A file that is cut off gives what stands before the cut.
+    while let Ok(Some(entry)) = reader.advance() {
+        if let Entry::Packet {
+            head, bytes: data, ..
+        } = entry
+        {
+            records.push(Record {
+                ts: head.ts,
+                start: bytes.len() as u32,
+                caplen: head.caplen,
+                len: head.len,
+                linktype: head.linktype,
+                interface: head.interface,
+                position: Default::default(),
+            });
+            bytes.extend_from_slice(data);
+        }
+    }
+    Some(dissect_records(&Bytes::from(bytes), &records, protocols))
 }
 
 const UP: Direction = Direction::ToServer;
