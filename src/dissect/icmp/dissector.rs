@@ -46,6 +46,8 @@ pub(super) struct IcmpDissector {
     v6: bool,
     /// Nobody is bound to answer what is sent to a group.
     multicast: bool,
+    /// A host that talks to itself has one direction only.
+    itself: bool,
     open: VecDeque<Open>,
 }
 
@@ -55,6 +57,7 @@ impl IcmpDissector {
         IcmpDissector {
             v6: stream.name.transport == Transport::ICMPV6,
             multicast: stream.server.ip.is_multicast() || stream.client.ip.is_multicast(),
+            itself: stream.client.ip == stream.server.ip,
             open: VecDeque::new(),
         }
     }
@@ -113,16 +116,19 @@ impl IcmpDissector {
     fn reply(&mut self, asked: u8, message: &Message<'_>, chunk: &Chunk, out: &mut dyn Output) {
         let mark = message.mark();
         let index = self.open.iter().position(|query| {
-            query.kind == asked && query.mark == mark && query.direction != chunk.direction
+            query.kind == asked
+                && query.mark == mark
+                && (self.itself || query.direction != chunk.direction)
         });
-        let from_client = chunk.direction == Direction::ToClient;
+        let from_client = self.itself || chunk.direction == Direction::ToClient;
         let response = self.value(chunk.bytes.clone());
         let response_size = chunk.bytes.len() as u64;
         let Some(query) = index.and_then(|index| self.open.remove(index)) else {
             out.item(Draft {
                 response_size,
                 response,
-                error: Some(ItemError {
+                // A neighbour is asked by multicast, which is a flow of its own.
+                error: (!message.is_advertisement()).then(|| ItemError {
                     kind: "pair-not-found",
                     msg: format!(
                         "no query for this {} was captured",

@@ -70,6 +70,10 @@ impl<'a> Message<'a> {
         }
     }
 
+    pub(super) fn is_advertisement(&self) -> bool {
+        self.v6 && self.kind == 136
+    }
+
     /// RFC 4861 section 4.4: an advertisement that answers a solicitation says so.
     fn is_solicited(&self) -> bool {
         self.word & 0x4000_0000 != 0
