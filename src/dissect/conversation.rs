@@ -74,6 +74,8 @@ pub struct Conversation {
     upper: Option<Box<Conversation>>,
     /// Whether the stream's own items are left out: it is read only for what it carries.
     muted: bool,
+    /// Whether the dissector took anything of the last chunk.
+    took: bool,
 }
 
 enum Carrier {
@@ -130,6 +132,7 @@ impl Conversation {
             tally: None,
             upper: None,
             muted: false,
+            took: false,
         }
     }
 
@@ -355,7 +358,10 @@ impl Conversation {
             let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
             match dissector.on_chunk(&offered, &mut sink) {
                 Outcome::Consumed(0) => pending.put_back(offered, 0, len + 1),
-                Outcome::Consumed(count) => pending.put_back(offered, count.min(len), 0),
+                Outcome::Consumed(count) => {
+                    self.took = true;
+                    pending.put_back(offered, count.min(len), 0);
+                }
                 Outcome::NeedMore(need) => pending.put_back(offered, 0, need.max(len + 1)),
                 Outcome::GiveUp(reason) => {
                     pending.put_back(offered, 0, 0);
@@ -525,8 +531,9 @@ impl Output for Sink<'_> {
         let Some(upper) = self.upper else {
             return false;
         };
+        upper.took = false;
         upper.event(Event::Chunk(message.clone()), self.out);
-        upper.protocol().is_some()
+        upper.took
     }
 }
 

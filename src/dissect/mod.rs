@@ -167,7 +167,8 @@ pub enum Verdict {
 /// How much of the offered bytes a dissector took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// This many; what is left is offered again together with the next chunk.
+    /// This many; what is left is offered again together with the next chunk. Of a datagram
+    /// nothing is offered again, and 0 says that it is none of the protocol's.
     Consumed(usize),
     /// None, and it need not be asked again before this many are there.
     NeedMore(usize),

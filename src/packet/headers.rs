@@ -201,6 +201,7 @@ impl<'a> Walk<'a> {
             start: 0,
             end: self.bytes.len(),
             wire_len: self.wire_end,
+            identification: 0,
             fragment: None,
         };
         // A fragment within a fragment is nothing that a host sends.
@@ -315,6 +316,7 @@ fn layers(ip: &Ip, place: &Place, read: &TransportHeader, start: usize) -> Layer
         payload_len: number(read.payload_len),
         payload_wire_len: number(read.payload_wire_len),
         tcp: read.tcp,
+        identification: ip.identification,
         udp_checksum: read.udp_checksum,
         vlan: place.vlan,
         tunnel: place.tunnel,
@@ -334,6 +336,8 @@ struct Ip {
     end: usize,
     /// Bytes behind the header on the wire.
     wire_len: usize,
+    /// 0 in IPv6.
+    identification: u16,
     fragment: Option<Piece>,
 }
 
@@ -381,6 +385,7 @@ fn read_ip(network: &Network, bytes: &[u8], packet_wire_len: usize) -> Option<Ip
                 start,
                 end,
                 wire_len,
+                identification: header.identification(),
                 fragment: (offset > 0 || more).then_some(Piece {
                     id: header.identification().into(),
                     offset,
@@ -404,6 +409,7 @@ fn read_ip(network: &Network, bytes: &[u8], packet_wire_len: usize) -> Option<Ip
                 start,
                 end,
                 wire_len,
+                identification: 0,
                 fragment: None,
             })
         }

@@ -174,6 +174,8 @@ pub struct Layers {
     pub payload_wire_len: u32,
     /// The TCP header, when the transport is TCP.
     pub tcp: Option<TcpHeader>,
+    /// The identification field of IPv4; 0 for IPv6.
+    pub identification: u16,
     /// The checksum field of UDP as captured; 0 for other transports.
     pub udp_checksum: u16,
     /// VLAN identifier of the innermost tag; `None` without a tag.

@@ -187,8 +187,13 @@ impl Ingest {
                     .drain(..)
                     .map(|earlier| (earlier, stream)),
             );
-            if assigned.new {
-                opened.push(assigned.info);
+            match assigned.translated {
+                // The packets stay with their stream; its calls are those of the other one.
+                Some(_) => {
+                    self.counters.translated.fetch_add(1, Ordering::Relaxed);
+                }
+                None if assigned.new => opened.push(assigned.info),
+                None => {}
             }
         }
         packet

@@ -237,14 +237,15 @@ impl Dissector for DiameterDissector {
         if self.tcp {
             return self.on_stream(chunk, out);
         }
-        // Other messages of the association are none of ours.
-        if let Check::Fits(header) = parser::check(&chunk.bytes)
-            && header.length <= chunk.bytes.len()
-        {
-            let message = chunk.bytes.slice(..header.length);
-            self.on_message(&header, message, chunk, out);
+        match parser::check(&chunk.bytes) {
+            Check::Fits(header) if header.length <= chunk.bytes.len() => {
+                let message = chunk.bytes.slice(..header.length);
+                self.on_message(&header, message, chunk, out);
+                Outcome::Consumed(chunk.bytes.len())
+            }
+            // Other messages of the association are none of ours.
+            _ => Outcome::Consumed(0),
         }
-        Outcome::Consumed(chunk.bytes.len())
     }
 
     fn on_gap(&mut self, gap: &Gap, _: &mut dyn Output) -> Outcome {
