@@ -274,8 +274,11 @@ impl Table {
             new: false,
             translated: None,
         };
-        let class = flow.class;
-        if class != before || now.since(flow.moved_at) > TOUCH {
+        let (class, moved_at) = (flow.class, flow.moved_at);
+        if layers.tcp.is_some_and(|tcp| tcp.flags.has(TcpFlags::SYN)) {
+            self.translations.again(&assigned.info, now, layers);
+        }
+        if class != before || now.since(moved_at) > TOUCH {
             self.unlink(slot, before);
             self.link(slot, class, now);
         }

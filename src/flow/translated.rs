@@ -9,17 +9,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::StreamInfo;
 use crate::packet::{Endpoint, Layers, StreamId, TcpFlags, Transport};
 use crate::time::Timestamp;
 
-/// A SYN may be sent again a few times before it passes the translation.
-const TCP_WINDOW: Duration = Duration::from_secs(10);
-
 /// Translation within a host takes microseconds, more when its queues are full.
-const UDP_WINDOW: Duration = Duration::from_millis(500);
+const WINDOW: Duration = Duration::from_millis(500);
 
-/// First packets remembered in each of two generations; at ten thousand new streams a second the
-/// window then shrinks to three seconds.
+/// First packets remembered in each of two generations; beyond sixty thousand new streams a second
+/// the window shrinks.
 const MAX_REMEMBERED: usize = 32_768;
 
 /// What stays the same.
@@ -56,8 +54,8 @@ impl Translations {
         ts: Timestamp,
         layers: &Layers,
     ) -> Option<StreamId> {
-        let (mark, window) = mark(layers)?;
-        if ts.since(self.turned) > TCP_WINDOW || self.young.len() >= MAX_REMEMBERED {
+        let mark = mark(layers)?;
+        if ts.since(self.turned) > WINDOW || self.young.len() >= MAX_REMEMBERED {
             self.old = std::mem::take(&mut self.young);
             self.turned = ts;
         }
@@ -65,12 +63,12 @@ impl Translations {
         let id = layers.identification;
         let before = self.young.get(&mark).or_else(|| self.old.get(&mark));
         if let Some(seen) = before
-            && ts.since(seen.ts) <= window
+            && ts.since(seen.ts) <= WINDOW
         {
             let other = (seen.client, seen.server) != (client, server);
             // The source is translated too where the way back must lead through the node.
-            let same_packet = id != 0 && seen.id == id;
-            return (other && (seen.client == client || same_packet)).then_some(seen.stream);
+            let known = seen.client == client || id != 0;
+            return (other && known && seen.id == id).then_some(seen.stream);
         }
         let seen = Seen {
             stream,
@@ -82,27 +80,44 @@ impl Translations {
         self.young.insert(mark, seen);
         None
     }
+
+    /// Takes a SYN that was sent again: the first one may not have passed the translation.
+    pub(super) fn again(&mut self, info: &StreamInfo, ts: Timestamp, layers: &Layers) {
+        if (info.client, info.server) == (layers.tuple.src, layers.tuple.dst)
+            && let Some(mark) = mark(layers)
+        {
+            let seen = Seen {
+                stream: info.name.stream,
+                client: info.client,
+                server: info.server,
+                id: layers.identification,
+                ts,
+            };
+            // What stands behind the translation must not be taken for what it stands for.
+            let known = self.young.get(&mark).or_else(|| self.old.get(&mark));
+            if known.is_none_or(|known| known.stream == seen.stream || ts.since(known.ts) > WINDOW)
+            {
+                self.young.insert(mark, seen);
+            }
+        }
+    }
 }
 
-fn mark(layers: &Layers) -> Option<(Mark, Duration)> {
+fn mark(layers: &Layers) -> Option<Mark> {
     match (layers.tuple.transport, layers.tcp) {
         (Transport::Tcp, Some(tcp)) => {
             let opens = tcp.flags.has(TcpFlags::SYN) && !tcp.flags.has(TcpFlags::ACK);
-            let mark = Mark::Tcp {
+            opens.then_some(Mark::Tcp {
                 isn: tcp.seq,
                 window: tcp.window,
-            };
-            opens.then_some((mark, TCP_WINDOW))
+            })
         }
         // Zero: a host that numbers nothing may ask two servers alike.
-        (Transport::Udp, _) if layers.identification != 0 => {
-            let mark = Mark::Udp {
-                client: layers.tuple.src,
-                id: layers.identification,
-                len: layers.payload_wire_len,
-            };
-            Some((mark, UDP_WINDOW))
-        }
+        (Transport::Udp, _) if layers.identification != 0 => Some(Mark::Udp {
+            client: layers.tuple.src,
+            id: layers.identification,
+            len: layers.payload_wire_len,
+        }),
         _ => None,
     }
 }
