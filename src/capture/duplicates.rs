@@ -34,7 +34,7 @@ const PAYLOAD_BYTES: usize = 64;
 /// A packet is let through when its own interface and direction has now seen more copies of it than
 /// any other had before: copies on other interfaces are then second sights, and a copy on the same
 /// one is a retransmission.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Duplicates {
     hasher: ahash::RandomState,
     young: HashMap<u64, Sights, ahash::RandomState>,
@@ -57,12 +57,7 @@ type Place = (u32, u8);
 impl Duplicates {
     /// A memory for a capture that can see a packet twice; `None` for one that cannot.
     pub(crate) fn for_linktype(linktype: LinkType) -> Option<Duplicates> {
-        matches!(linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2).then(|| Duplicates {
-            hasher: ahash::RandomState::new(),
-            young: HashMap::default(),
-            old: HashMap::default(),
-            turned: Timestamp::default(),
-        })
+        matches!(linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2).then(Duplicates::default)
     }
 
     /// Whether another interface already showed this packet.
@@ -169,13 +164,16 @@ impl Duplicates {
     }
 }
 
+/// Where a packet was seen; `None` for captures of one interface.
 fn place(linktype: LinkType, bytes: &[u8]) -> Option<Place> {
-    if linktype == LinkType::LINUX_SLL2 {
-        let index = bytes.get(4..8)?.first_chunk::<4>()?;
-        Some((u32::from_be_bytes(*index), *bytes.get(10)?))
-    } else {
+    match linktype {
+        LinkType::LINUX_SLL2 => {
+            let index = bytes.get(4..8)?.first_chunk::<4>()?;
+            Some((u32::from_be_bytes(*index), *bytes.get(10)?))
+        }
         // Version 1 names no interface: only outgoing and incoming are told apart.
-        Some((0, *bytes.get(1)?))
+        LinkType::LINUX_SLL => Some((0, *bytes.get(1)?)),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 
 use super::{Counters, NamesOf, Step, Stop};
+use crate::capture::duplicates::Duplicates;
 use crate::capture::{CaptureError, Filled, RawBatch, Source};
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
@@ -38,6 +39,8 @@ struct State {
     decoder: Decoder,
     found: Found,
     table: Table,
+    /// Second sights in files of several interfaces; a live source leaves them out itself.
+    duplicates: Option<Duplicates>,
     ordinal: u64,
     number: u64,
     now: Timestamp,
@@ -50,6 +53,7 @@ impl Ingest {
             decoder: Decoder::new(),
             found: Found::default(),
             table: Table::new(limits),
+            duplicates: None,
             ordinal: 0,
             number: 0,
             now: Timestamp::default(),
@@ -176,6 +180,11 @@ impl Ingest {
         packet.decoded = state
             .decoder
             .decode(ordinal, record, bytes, &mut state.found);
+        if self.live.is_none() && is_second_sight(state, record, bytes) {
+            // It stays among the packets, and out of its stream.
+            self.counters.duplicates.fetch_add(1, Ordering::Relaxed);
+            return packet;
+        }
         if let Decoded::Flow(layers) = &packet.decoded {
             let assigned = state.table.assign(ordinal, record.ts, layers);
             let stream = assigned.info.name.stream;
@@ -216,4 +225,12 @@ impl Ingest {
             .all(|worker| worker.send(step.clone()).is_ok())
             && self.to_collect.send(step).is_ok()
     }
+}
+
+fn is_second_sight(state: &mut State, record: &Record, bytes: &[u8]) -> bool {
+    if state.duplicates.is_none() {
+        state.duplicates = Duplicates::for_linktype(record.linktype);
+    }
+    let known = state.duplicates.as_mut();
+    known.is_some_and(|known| known.is_second_sight(record.linktype, bytes, record.ts))
 }
