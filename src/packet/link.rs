@@ -163,6 +163,7 @@ fn protocol(mut reader: Reader<'_>, mut ethertype: u16) -> Result<Option<Network
 }
 
 /// RFC 1661 section 2 and 6.5: address and control may be left out, and the protocol be one octet.
+#[inline(never)] // Rare: keeps the common way short.
 fn ppp(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Short> {
     let mut first = reader.u8()?;
     if first == 0xff {
@@ -180,6 +181,7 @@ fn ppp(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Sho
     })
 }
 
+#[inline(never)] // Rare: keeps the common way short.
 fn labels(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Short> {
     for _ in 0..MAX_LABELS {
         // RFC 3032 section 2.1: bit 23 marks the bottom of the stack.

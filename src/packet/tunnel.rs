@@ -64,6 +64,14 @@ pub(super) fn over_ip(protocol: u8, bytes: &[u8], start: usize) -> Option<Opened
     }
 }
 
+/// Whether datagrams to `port` may be of a tunnel.
+pub(super) fn is_port(port: u16) -> bool {
+    matches!(
+        port,
+        GTP_U_PORT | GRE_PORT | VXLAN_GPE_PORT | GENEVE_PORT | MPLS_PORT
+    ) || VXLAN_PORTS.contains(&port)
+}
+
 /// Opens what a UDP datagram to `port` carries at `start` of `bytes`.
 ///
 /// Only the destination port counts: the sender's is chosen so that paths share the load
