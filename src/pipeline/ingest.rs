@@ -234,3 +234,53 @@ fn is_second_sight(state: &mut State, record: &Record, bytes: &[u8]) -> bool {
     let known = state.duplicates.as_mut();
     known.is_some_and(|known| known.is_second_sight(record.linktype, bytes, record.ts))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::capture::file;
+    use crate::dissect::Protocols;
+    use crate::pipeline::worker::Worker;
+
+    #[test]
+    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../shared/captures/k8s/node-any-sll2.pcap"
+        );
+        let Ok(source) = file::open(Path::new(path)) else {
+            println!("skipped: the sample captures are not beside the repository");
+            return;
+        };
+        let counters: Arc<Counters> = Arc::default();
+        let (to_worker, steps) = bounded(1000);
+        let (to_collect, _collected) = bounded(1000);
+        let ingest = Ingest {
+            source,
+            spool: None,
+            origin: Arc::default(),
+            names: None,
+            live: None,
+            stop: Stop::default(),
+            counters: counters.clone(),
+            to_workers: vec![to_worker],
+            to_collect,
+        };
+        ingest.run(Limits::default()).unwrap();
+        let (found, items) = bounded(1000);
+        Worker::new(0, 1, Protocols::all(), counters.clone()).run(&steps, &found);
+        drop(found);
+        let items: Vec<_> = items.iter().flat_map(|found| found.items).collect();
+        // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
+        let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
+        assert_eq!(icmp.count(), 3);
+        let counts = counters.now();
+        assert!(counts.duplicates > 264, "{}", counts.duplicates);
+        assert!(counts.translated > 30, "{}", counts.translated);
+        assert_eq!(counts.packets, 1444);
+    }
+}

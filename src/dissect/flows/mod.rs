@@ -100,7 +100,7 @@ switch!(
 /// The item's protocol object for TCP.
 pub static TCP: ProtocolInfo = ProtocolInfo {
     name: "tcp",
-    version: "4",
+    version: "",
     abbr: "TCP",
     long_name: "Transmission Control Protocol",
     macro_name: "tcp",
@@ -116,7 +116,7 @@ pub static TCP: ProtocolInfo = ProtocolInfo {
 /// The item's protocol object for UDP.
 pub static UDP: ProtocolInfo = ProtocolInfo {
     name: "udp",
-    version: "4",
+    version: "",
     abbr: "UDP",
     long_name: "User Datagram Protocol",
     macro_name: "udp",
