@@ -12,7 +12,7 @@ use crate::item::Origin;
 use crate::packet::savefile::PacketHead;
 use crate::packet::{Position, Record};
 
-mod duplicates;
+pub(crate) mod duplicates;
 pub mod file;
 pub mod folder;
 #[cfg(feature = "live")]

@@ -8,8 +8,11 @@
 mod amqp;
 mod conversation;
 mod detect;
+mod diameter;
 mod dns;
+mod flows;
 mod http;
+mod icmp;
 mod intake;
 mod kafka;
 mod ldap;
@@ -22,6 +25,7 @@ mod redis;
 #[cfg(test)]
 pub mod robustness;
 mod saved;
+mod sctp;
 mod tls;
 mod ws;
 
@@ -36,6 +40,7 @@ use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
+pub use flows::Tally;
 pub use tls::{DecryptionCounts, KeyLogLines, Secrets};
 
 /// Every protocol, in the order in which detection asks them.
@@ -54,6 +59,13 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &ldap::Ldap,
     &dns::Dns,
     &radius::Radius,
+    &diameter::Diameter,
+    &icmp::Icmp,
+    &sctp::Sctp,
+    &flows::TcpFlow,
+    &flows::TcpConn,
+    &flows::UdpFlow,
+    &flows::UdpConn,
 ];
 
 /// The fields that items can have: those of every item, then those of each protocol.
@@ -109,6 +121,20 @@ impl Protocols {
             depth,
             ..self.clone()
         })
+    }
+
+    /// Whether the protocol of this name is looked for.
+    fn has(&self, name: &str) -> bool {
+        self.iter().any(|protocol| protocol.name() == name)
+    }
+
+    /// All of these but one.
+    fn without(&self, name: &str) -> Protocols {
+        let others = self.iter().filter(|protocol| protocol.name() != name);
+        Protocols {
+            list: others.copied().collect(),
+            ..self.clone()
+        }
     }
 }
 
@@ -216,7 +242,8 @@ pub enum Verdict {
 /// How much of the offered bytes a dissector took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// This many; what is left is offered again together with the next chunk.
+    /// This many; what is left is offered again together with the next chunk. Of a datagram
+    /// nothing is offered again, and 0 says that it is none of the protocol's.
     Consumed(usize),
     /// None, and it need not be asked again before this many are there.
     NeedMore(usize),
@@ -286,6 +313,13 @@ pub trait Output {
     /// The same for one that came encrypted.
     fn decrypted(&mut self, draft: Draft) {
         self.item(draft);
+    }
+
+    /// Offers a whole message that the protocol carries for another one above it, as SCTP does;
+    /// true when that one reads it, so that it needs no item of the carrier's.
+    fn message(&mut self, message: &Chunk) -> bool {
+        let _ = message;
+        false
     }
 }
 

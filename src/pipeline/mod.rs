@@ -57,7 +57,8 @@ const QUEUED_STEPS: usize = 8;
 pub struct Step {
     /// The packets.
     pub batch: SharedBatch,
-    /// Streams that begin in it.
+    /// Streams that begin in it and are read: not those that are another one behind address
+    /// translation.
     pub opened: Vec<StreamInfo>,
     /// Node and run of its packets.
     pub origin: Arc<Origin>,

@@ -34,6 +34,8 @@ pub struct Counters {
     pub(super) bytes: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) streams: AtomicU64,
+    pub(super) translated: AtomicU64,
+    pub(super) duplicates: AtomicU64,
     pub(super) streams_open: Parts,
     pub(super) spool_errors: AtomicU64,
     pub(super) behind: AtomicU64,
@@ -63,6 +65,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Streams seen.
     pub streams: u64,
+    /// Streams that were not read: each is another one behind address translation.
+    pub translated: u64,
     /// Streams open now.
     pub streams_open: u64,
     /// Items by protocol name.
@@ -148,12 +152,13 @@ impl Counters {
             bytes: load(&self.bytes),
             malformed: load(&self.malformed),
             streams: load(&self.streams),
+            translated: load(&self.translated),
             streams_open: self.streams_open.sum(),
             items: self.items.lock().expect("counting does not panic").clone(),
             kernel_dropped: source.kernel_dropped,
             interface_dropped: source.interface_dropped,
             own: source.own,
-            duplicates: source.duplicates,
+            duplicates: source.duplicates + load(&self.duplicates),
             damaged: source.damaged,
             spool_errors: load(&self.spool_errors),
             behind: load(&self.behind),

@@ -94,7 +94,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.capture.raw.enabled", Bool, "true", NotYet, "keep every packet in the spool"),
     key("tap.capture.raw.storageSize", Quantity, r#""1Gi""#, Harmless, "tap.storageLimit bounds the spool"),
     key("tap.capture.dbMaxSize", Quantity, r#""500Mi""#, Honoured, "memory for the rows of the dashboard"),
-    key("tap.enabledDissectors", List, r#"["amqp","dns","http","icmp","kafka","mongodb","mysql","postgresql","redis","ws","tlsx","ldap","radius","diameter"]"#, Honoured, "protocols that are dissected"),
+    key("tap.enabledDissectors", List, r#"["amqp","dns","http","icmp","kafka","mongodb","mysql","postgresql","redis","ws","tlsx","ldap","radius","diameter","sctp","udp-flow","tcp-flow","udp-conn","tcp-conn"]"#, Honoured, "protocols that are dissected"),
     key("tap.portMapping", Map, "{}", NotYet, "further ports of a protocol"),
     key("tap.customMacros", Map, r#"{"https":"tls and (http or http2)"}"#, NotYet, "KFL macros of your own"),
     key("tap.globalFilter", Text, r#""""#, NotYet, "KFL that every item must match"),
