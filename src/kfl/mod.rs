@@ -5,6 +5,7 @@
 //! schema is handed in).
 
 pub mod cases;
+mod decide;
 mod decode;
 mod detect;
 mod error;
@@ -16,6 +17,7 @@ mod macros;
 mod meter;
 mod path;
 mod pattern;
+mod plan;
 mod redact;
 mod schema;
 #[cfg(test)]
@@ -109,6 +111,7 @@ struct Compiled {
     text: String,
     dialect: Dialect,
     expr: Option<ir::Expr>,
+    plan: plan::Plan,
     warnings: Vec<Warning>,
     steering: Steering,
     redacts: bool,
@@ -185,22 +188,34 @@ impl Query {
 
     /// As [`Query::matches`], with the altered copy to deliver when the query redacted something.
     pub fn view<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> (Verdict, Option<Json>) {
-        let Some(expr) = &self.0.expr else {
-            return (Verdict::Match, None);
-        };
         let mut run = eval::Run::new(node, now);
+        let verdict = match run.decide(&self.0.plan) {
+            Ok(true) => Verdict::Match,
+            Ok(false) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
+            Err(meter::Stop::Bound) => Verdict::Undecided,
+        };
+        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
+        (verdict, altered.flatten())
+    }
+}
+
+#[cfg(test)]
+impl Query {
+    /// What walking the tree itself answers; the plan must answer the same.
+    fn by_tree<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
+        let Some(expr) = &self.0.expr else {
+            return Verdict::Match;
+        };
         let holds = |value: &value::Val<'_, N>| match (self.0.dialect, value) {
             (Dialect::V1, value) => value.is_true(),
             // What came out of `dyn` as anything but a boolean is no match.
             (Dialect::V2, value) => matches!(value, value::Val::Bool(true)),
         };
-        let verdict = match run.part(expr) {
+        match eval::Run::new(node, now).part(expr) {
             Ok(value) if holds(&value) => Verdict::Match,
             Ok(_) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
             Err(meter::Stop::Bound) => Verdict::Undecided,
-        };
-        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
-        (verdict, altered.flatten())
+        }
     }
 }
 

@@ -480,7 +480,8 @@ proptest! {
         for dialect in [Dialect::V1, Dialect::V2] {
             for schema in [Schema::empty(), Schema::new(ENVELOPE, []), Schema::variables()] {
                 if let Ok(query) = compile_as(&text, dialect, &schema) {
-                    let _ = query.view(JsonNode(&record), NOW);
+                    let (verdict, _) = query.view(JsonNode(&record), NOW);
+                    prop_assert_eq!(verdict, query.by_tree(JsonNode(&record), NOW), "{}", text);
                 }
             }
         }
@@ -490,7 +491,10 @@ proptest! {
     fn no_item_makes_evaluation_panic(text in v1_text(), record in record()) {
         let query = compile_as(&text, Dialect::V1, &Schema::empty());
         prop_assert!(query.is_ok(), "{}: {:?}", text, query);
-        let _ = query.map(|query| query.view(JsonNode(&record), NOW));
+        if let Ok(query) = query {
+            let (verdict, _) = query.view(JsonNode(&record), NOW);
+            prop_assert_eq!(verdict, query.by_tree(JsonNode(&record), NOW), "{}", text);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::error::{Error, Warning, nearest};
 use super::eval::without_item;
 use super::functions::Does;
+use super::plan::plan;
 use super::ir::{End, Expr, Selector, Step};
 use super::schema::Schema;
 use super::v2::vars::{self, VARS};
@@ -35,6 +36,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     Ok(Query(Arc::new(Compiled {
         text: text.to_owned(),
         dialect: Dialect::V1,
+        plan: plan(Dialect::V1, parsed.expr.as_ref(), schema.layout(), redacts),
         expr: parsed.expr,
         warnings: parsed.warnings,
         steering,

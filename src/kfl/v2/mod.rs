@@ -21,6 +21,7 @@ pub(crate) mod vars;
 use std::sync::Arc;
 
 use super::error::Error;
+use super::plan::plan;
 use super::schema::Schema;
 use super::{Compiled, Dialect, Query, Steering};
 
@@ -36,6 +37,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     Ok(Query(Arc::new(Compiled {
         text: text.to_owned(),
         dialect: Dialect::V2,
+        plan: plan(Dialect::V2, expr.as_ref(), schema.layout(), false),
         expr,
         warnings,
         steering: Steering::default(),
