@@ -117,19 +117,31 @@ fn http(protocol: &'static ProtocolInfo) -> Item {
     let response = object([
         ("status", Value::Int(503)),
         ("statusText", text("Service Unavailable")),
-        ("headers", headers([("Content-Type", "application/json"), ("grpc-status", "14")])),
+        (
+            "headers",
+            headers([("Content-Type", "application/json"), ("grpc-status", "14")]),
+        ),
         ("bodySize", Value::Int(20_000)),
     ]);
     item(protocol, request, response)
 }
 
 fn dns() -> Item {
-    let question = object([("name", text("pool.minexmr.com")), ("type", Value::Static("A"))]);
+    let question = object([
+        ("name", text("pool.minexmr.com")),
+        ("type", Value::Static("A")),
+    ]);
     let answer = object([("name", text("pool.minexmr.com")), ("ip", text("10.0.0.7"))]);
     item(
         &DNS,
-        object([("opCode", Value::Static("Query")), ("questions", Value::List(vec![question]))]),
-        object([("code", Value::Static("No Error")), ("answers", Value::List(vec![answer]))]),
+        object([
+            ("opCode", Value::Static("Query")),
+            ("questions", Value::List(vec![question])),
+        ]),
+        object([
+            ("code", Value::Static("No Error")),
+            ("answers", Value::List(vec![answer])),
+        ]),
     )
 }
 
@@ -139,7 +151,11 @@ fn redis() -> Item {
         ("command", text("GET")),
         ("key", text("session:9921")),
     ]);
-    item(&REDIS, request, object([("type", Value::Static("Bulk String"))]))
+    item(
+        &REDIS,
+        request,
+        object([("type", Value::Static("Bulk String"))]),
+    )
 }
 
 fn kafka() -> Item {
@@ -155,8 +171,12 @@ fn kafka() -> Item {
 /// Variables of the second dialect that the queries read, for the `cel` crate.
 fn variables(protocol: &str) -> Context<'static, 'static> {
     let map = |members: &[(&str, Cel)]| -> Cel {
-        let members = members.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        members.collect::<std::collections::HashMap<String, Cel>>().into()
+        let members = members
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
+        members
+            .collect::<std::collections::HashMap<String, Cel>>()
+            .into()
     };
     let text = |text: &str| Cel::from(text);
     let list = |texts: &[&str]| Cel::from(texts.iter().map(|t| (*t).into()).collect::<Vec<Cel>>());
@@ -184,12 +204,18 @@ fn variables(protocol: &str) -> Context<'static, 'static> {
     ]);
     for (name, value) in [
         ("src", peer("10.244.1.5", 51514, "web-7d9", "shop")),
-        ("dst", peer("10.244.1.9", 8080, "payment-service", "production")),
+        (
+            "dst",
+            peer("10.244.1.9", 8080, "payment-service", "production"),
+        ),
         ("request", map(&[("headers", headers)])),
         ("method", text("POST")),
         ("url", text("/api/v2/charge?dry=1")),
         ("path", text("/api/v2/charge")),
-        ("status_code", Cel::Int(if protocol == "dns" { 0 } else { 503 })),
+        (
+            "status_code",
+            Cel::Int(if protocol == "dns" { 0 } else { 503 }),
+        ),
         ("response_body_size", Cel::Int(20_000)),
         ("elapsed_time", Cel::Int(2_345_000)),
         ("namespaces", list(&["shop", "production"])),
@@ -213,33 +239,105 @@ fn variables(protocol: &str) -> Context<'static, 'static> {
 const QUERIES: &[(Dialect, &str, &str)] = &[
     (Dialect::V2, "http", "http"),
     (Dialect::V2, "http", "http && status_code >= 500"),
-    (Dialect::V2, "http", r#"http && method == "POST" && status_code >= 500 && path.contains("/api")"#),
-    (Dialect::V2, "http", r#"http && dst.pod.namespace == "production" && status_code >= 500 && dst.service.name == "payment-service" && path.contains("/charge") && elapsed_time > 2000000"#),
-    (Dialect::V2, "http", r#"http && url.matches(".*/api/v[0-9]+/.*")"#),
-    (Dialect::V2, "http", r#"http && "authorization" in request.headers"#),
-    (Dialect::V2, "http", r#"http && request.headers["content-type"] == "application/json""#),
+    (
+        Dialect::V2,
+        "http",
+        r#"http && method == "POST" && status_code >= 500 && path.contains("/api")"#,
+    ),
+    (
+        Dialect::V2,
+        "http",
+        r#"http && dst.pod.namespace == "production" && status_code >= 500 && dst.service.name == "payment-service" && path.contains("/charge") && elapsed_time > 2000000"#,
+    ),
+    (
+        Dialect::V2,
+        "http",
+        r#"http && url.matches(".*/api/v[0-9]+/.*")"#,
+    ),
+    (
+        Dialect::V2,
+        "http",
+        r#"http && "authorization" in request.headers"#,
+    ),
+    (
+        Dialect::V2,
+        "http",
+        r#"http && request.headers["content-type"] == "application/json""#,
+    ),
     (Dialect::V2, "http", "http && response_body_size > 10000"),
     (Dialect::V2, "http", r#""production" in namespaces"#),
-    (Dialect::V2, "http", "dst.port == 80 || dst.port == 443 || dst.port == 8080"),
+    (
+        Dialect::V2,
+        "http",
+        "dst.port == 80 || dst.port == 443 || dst.port == 8080",
+    ),
     (Dialect::V2, "http", "dst.port >= 8000 && dst.port <= 9000"),
-    (Dialect::V2, "http", r#"src.ip.startsWith("10.244.") && http && method == "POST" && url.contains("/api")"#),
-    (Dialect::V2, "http", "src.pod.namespace != dst.pod.namespace"),
+    (
+        Dialect::V2,
+        "http",
+        r#"src.ip.startsWith("10.244.") && http && method == "POST" && url.contains("/api")"#,
+    ),
+    (
+        Dialect::V2,
+        "http",
+        "src.pod.namespace != dst.pod.namespace",
+    ),
     (Dialect::V2, "http", "!dns"),
     (Dialect::V2, "grpc", "grpc && grpc_status == 14"),
-    (Dialect::V2, "grpc", r#"grpc && grpc_status != 0 && grpc_method.contains("charge")"#),
-    (Dialect::V2, "dns", r#"dns && dns_questions.exists(q, q.contains("minexmr"))"#),
-    (Dialect::V2, "dns", "dns && dns_response && size(dns_answers) > 0"),
-    (Dialect::V2, "redis", r#"redis && redis_type == "GET" && redis_key.startsWith("session:")"#),
-    (Dialect::V2, "kafka", r#"kafka && kafka_api_key_name == "PRODUCE" && kafka_request_summary.contains("orders")"#),
+    (
+        Dialect::V2,
+        "grpc",
+        r#"grpc && grpc_status != 0 && grpc_method.contains("charge")"#,
+    ),
+    (
+        Dialect::V2,
+        "dns",
+        r#"dns && dns_questions.exists(q, q.contains("minexmr"))"#,
+    ),
+    (
+        Dialect::V2,
+        "dns",
+        "dns && dns_response && size(dns_answers) > 0",
+    ),
+    (
+        Dialect::V2,
+        "redis",
+        r#"redis && redis_type == "GET" && redis_key.startsWith("session:")"#,
+    ),
+    (
+        Dialect::V2,
+        "kafka",
+        r#"kafka && kafka_api_key_name == "PRODUCE" && kafka_request_summary.contains("orders")"#,
+    ),
     (Dialect::V1, "http", "http and response.status == 503"),
     (Dialect::V1, "http", r#"http and response.status == r"5.*""#),
-    (Dialect::V1, "http", r#"http and response.status >= 500 and dst.namespace == "production""#),
-    (Dialect::V1, "http", r#"request.headers["Authorization"] == r"Token.*""#),
+    (
+        Dialect::V1,
+        "http",
+        r#"http and response.status >= 500 and dst.namespace == "production""#,
+    ),
+    (
+        Dialect::V1,
+        "http",
+        r#"request.headers["Authorization"] == r"Token.*""#,
+    ),
     (Dialect::V1, "http", "!dns and !tcp and !udp and !icmp"),
-    (Dialect::V1, "http", r#"(src.namespace=="ns1" and dst.namespace=="ns2") or (src.namespace=="shop" and dst.namespace=="production")"#),
+    (
+        Dialect::V1,
+        "http",
+        r#"(src.namespace=="ns1" and dst.namespace=="ns2") or (src.namespace=="shop" and dst.namespace=="production")"#,
+    ),
     (Dialect::V1, "http", r#"request.path.startsWith("/api")"#),
-    (Dialect::V1, "dns", r#"request.questions[0].name == "pool.minexmr.com""#),
-    (Dialect::V1, "redis", r#"redis and request.key == "session:9921""#),
+    (
+        Dialect::V1,
+        "dns",
+        r#"request.questions[0].name == "pool.minexmr.com""#,
+    ),
+    (
+        Dialect::V1,
+        "redis",
+        r#"redis and request.key == "session:9921""#,
+    ),
 ];
 
 fn items() -> [(&'static str, Item); 5] {
@@ -298,7 +396,8 @@ fn table() {
         let flat = nanos(|| query.matches(black_box(flat), NOW));
         let walked = nanos(|| query.matches(JsonNode(black_box(&json)), NOW));
         let built = nanos(|| {
-            let json = serde_json::to_value(AsJson(black_box(item).node())).expect("items are JSON");
+            let json =
+                serde_json::to_value(AsJson(black_box(item).node())).expect("items are JSON");
             query.matches(JsonNode(&json), NOW)
         });
         let compile = nanos(|| compile_as(black_box(text), *dialect, &schema));
@@ -328,7 +427,9 @@ fn queries(to: &mut Criterion) {
         };
         let query = compiled(*dialect, text, &schema);
         let mut group = to.benchmark_group(*text);
-        group.bench_function("typed", |b| b.iter(|| query.matches(black_box(item.node()), NOW)));
+        group.bench_function("typed", |b| {
+            b.iter(|| query.matches(black_box(item.node()), NOW))
+        });
         if *dialect == Dialect::V2 {
             let context = variables(kind);
             let program = Program::compile(text).expect("published queries are CEL");

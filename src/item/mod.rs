@@ -22,8 +22,8 @@ use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
 pub use columns::{Columns, MAX_SUMMARY, shown};
-pub use path::Path;
 pub use node::{ItemNode, Kind, Node, ShortText, lookup};
+pub use path::Path;
 pub use value::{Key, Lazy, Value, text_of};
 
 /// Bytes of one body that an item carries at most; the whole body is made again from the packets.

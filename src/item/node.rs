@@ -154,6 +154,37 @@ impl ShortText {
         text
     }
 
+    /// The text of an address; IPv4 without the formatter, since filters ask for it most.
+    pub fn of_ip(ip: std::net::IpAddr) -> ShortText {
+        let std::net::IpAddr::V4(ip) = ip else {
+            return ShortText::of(ip);
+        };
+        let mut text = ShortText {
+            bytes: [0; ShortText::MAX],
+            len: 0,
+        };
+        for (at, octet) in ip.octets().into_iter().enumerate() {
+            if at > 0 {
+                text.push(b'.');
+            }
+            if octet >= 100 {
+                text.push(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                text.push(b'0' + octet / 10 % 10);
+            }
+            text.push(b'0' + octet % 10);
+        }
+        text
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(free) = self.bytes.get_mut(self.len) {
+            *free = byte;
+            self.len += 1;
+        }
+    }
+
     /// What `read` makes of the text.
     pub fn read<R>(&self, read: impl FnOnce(&str) -> R) -> R {
         let bytes = self.bytes.get(..self.len).unwrap_or_default();
@@ -260,6 +291,9 @@ impl<'a> ItemNode<'a> {
             ["protocol"] => |item| ItemNode(At::Protocol(item)),
             ["src"] => |item| ItemNode(At::Peer(&item.src)),
             ["dst"] => |item| ItemNode(At::Peer(&item.dst)),
+            ["src" | "dst", "pod" | "service"] => |_| ItemNode(At::Null),
+            ["src", "resolutionMechanism"] => |item| ItemNode(At::Str(item.src.mechanism)),
+            ["dst", "resolutionMechanism"] => |item| ItemNode(At::Str(item.dst.mechanism)),
             ["src", "ip"] => |item| ItemNode(At::Ip(&item.src)),
             ["dst", "ip"] => |item| ItemNode(At::Ip(&item.dst)),
             ["src", "port"] => |item| ItemNode(At::Port(&item.src)),
@@ -485,7 +519,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
 
     fn with_text<R>(self, read: impl FnOnce(&str) -> R) -> Option<R> {
         match self.0 {
-            At::Ip(peer) => Some(ShortText::of(peer.endpoint.ip).read(read)),
+            At::Ip(peer) => Some(ShortText::of_ip(peer.endpoint.ip).read(read)),
             At::Port(peer) => Some(ShortText::of(peer.endpoint.port).read(read)),
             _ => self.text().map(|text| read(&text)),
         }
@@ -547,8 +581,17 @@ impl<'a> Node<'a> for ItemNode<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::sample;
     use super::*;
+
+    proptest! {
+        #[test]
+        fn addresses_are_shown_as_std_shows_them(ip in any::<std::net::IpAddr>()) {
+            ShortText::of_ip(ip).read(|text| assert_eq!(text, ip.to_string()));
+        }
+    }
 
     #[test]
     fn every_listed_member_is_there() {

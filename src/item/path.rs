@@ -66,9 +66,17 @@ mod tests {
     #[test]
     fn paths_lead_where_lookup_does() {
         let item = sample::http();
-        let more = ["request.headers.Host", "response.status", "protocol.ports.1", "src.pod.metadata.name", "x", "src.x"];
+        let more = [
+            "request.headers.Host",
+            "response.status",
+            "protocol.ports.1",
+            "src.pod.metadata.name",
+            "x",
+            "src.x",
+        ];
         for path in ENVELOPE.iter().map(|field| field.path).chain(more) {
-            let text = |node: Option<ItemNode<'_>>| node.map(|node| crate::item::json::to_string(node));
+            let text =
+                |node: Option<ItemNode<'_>>| node.map(|node| crate::item::json::to_string(node));
             let followed = item.node().at(&Path::new(path));
             assert_eq!(text(followed), text(lookup(item.node(), path)), "{path}");
         }

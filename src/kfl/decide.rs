@@ -6,13 +6,13 @@
 use chrono::{DateTime, Utc};
 
 use super::eval::Run;
-use super::ir::{Logic, Op, Step};
+use super::ir::{Expr, Logic, Op, Step};
 use super::meter::{Meter, Stop};
 use super::pattern::Pattern;
-use super::plan::{Compare, Known, Member, Moment, Plan, Route, Source, TextTest};
+use super::plan::{Compare, Known, Member, Moment, Plan, Route, Source, TextTest, Texts};
 use super::schema::Layout;
 use super::v2::read;
-use super::v2::vars::{self, Keys, Type, Var};
+use super::v2::vars::{self, Keys};
 use super::value::{BYTES_A_STEP, Val};
 use crate::item::{Kind, Node, Path};
 
@@ -46,12 +46,26 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
             Plan::Time(path, op, moment) => self.timed(path, *op, *moment),
             Plan::Member(member) => self.member_test(member),
             Plan::HasKey(map, key, keys) => Ok(self.under(map, key, *keys)?.is_some()),
-            Plan::AnyText(var, test) => self.any_text(var, test),
-            Plan::Tree(expr, true) => Ok(self.eval(expr)?.is_true()),
-            Plan::Tree(expr, false) => match self.eval(expr)? {
-                Val::Bool(value) => Ok(value),
-                _ => Err(Stop::Failed),
-            },
+            Plan::AnyText(texts, test) => self.any_text(texts, test),
+            Plan::Count(texts, op, value) => {
+                let mut count = 0;
+                self.each_text(texts, |_, _| {
+                    count += 1;
+                    Ok(false)
+                })?;
+                Ok(op.holds(Some(count.cmp(value))))
+            }
+            Plan::Tree(expr, coerced) => self.tree(expr, *coerced),
+        }
+    }
+
+    /// Not inlined, nor are the other rarer ways: they would make the usual ones dear in stack.
+    #[inline(never)]
+    fn tree(&mut self, expr: &'e Expr, coerced: bool) -> Result<bool, Stop> {
+        match self.eval(expr)? {
+            value if coerced => Ok(value.is_true()),
+            Val::Bool(value) => Ok(value),
+            _ => Err(Stop::Failed),
         }
     }
 
@@ -108,6 +122,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         Ok(Some(at))
     }
 
+    #[inline(never)]
     fn compared(&mut self, compare: &'e Compare) -> Result<bool, Stop> {
         let Some(node) = self.plain(&compare.route)? else {
             let found = self.fall_back(&compare.selector).ok_or(Stop::Collapse)?;
@@ -130,6 +145,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         }
     }
 
+    #[inline(never)]
     fn helped(&mut self, receiver: &'e Route, test: &'e TextTest) -> Result<bool, Stop> {
         let node = self.plain(receiver)?;
         let Some(node) = node else {
@@ -193,6 +209,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         })
     }
 
+    #[inline(never)]
     fn timed(&mut self, path: &Path, op: Op, moment: Moment) -> Result<bool, Stop> {
         let place = self.root.at(path);
         let found = match place.filter(|node| node.kind() == Kind::Int) {
@@ -207,18 +224,17 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
             Moment::At(at) => at,
             Moment::Now(by) => {
                 let now = self.now.utc().checked_add_signed(by);
-                now.and_then(super::v2::convert::in_range).ok_or(Stop::Failed)?
+                now.and_then(super::v2::convert::in_range)
+                    .ok_or(Stop::Failed)?
             }
         };
         Ok(op.holds(Some(found.cmp(&wanted))))
     }
 
     /// What a map variable holds under a key.
+    #[inline(never)]
     fn under(&mut self, map: &Path, key: &str, keys: Keys) -> Result<Option<N>, Stop> {
-        let map = self
-            .root
-            .at(map)
-            .filter(|node| node.kind() == Kind::Object);
+        let map = self.root.at(map).filter(|node| node.kind() == Kind::Object);
         let Some(map) = map else { return Ok(None) };
         self.meter.charge(map.len())?;
         Ok(match keys {
@@ -227,6 +243,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         })
     }
 
+    #[inline(never)]
     fn member_test(&mut self, member: &Member) -> Result<bool, Stop> {
         let Some(node) = self.under(&member.map, &member.key, member.keys)? else {
             return match &member.missing {
@@ -243,14 +260,33 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         }
     }
 
-    fn any_text(&mut self, var: &'static Var, test: &TextTest) -> Result<bool, Stop> {
-        debug_assert!(var.ty == Type::List);
+    #[inline(never)]
+    fn any_text(&mut self, texts: &Texts, test: &TextTest) -> Result<bool, Stop> {
+        self.each_text(texts, |text, meter| test.holds(text, meter))
+    }
+
+    /// Whether `holds` is true of one of the texts at least.
+    fn each_text(
+        &mut self,
+        texts: &Texts,
+        mut holds: impl FnMut(&str, &mut Meter) -> Result<bool, Stop>,
+    ) -> Result<bool, Stop> {
         let meter = &mut self.meter;
         let mut result = Ok(false);
-        read::each_text(self.root, var, &mut |text| {
-            result = meter.charge(1).and_then(|()| test.holds(text, meter));
+        let mut see = |text: &str| {
+            result = meter.charge(1).and_then(|()| holds(text, meter));
             !matches!(result, Ok(false))
-        });
+        };
+        match texts {
+            Texts::Var(var) => {
+                read::each_text(self.root, var, &mut see);
+            }
+            Texts::Below(list, member) => {
+                if let Some(list) = self.root.at(list) {
+                    read::each_member(list, member, &mut see);
+                }
+            }
+        }
         result
     }
 }

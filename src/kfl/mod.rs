@@ -18,6 +18,7 @@ mod meter;
 mod path;
 mod pattern;
 mod plan;
+pub mod prefilter;
 mod redact;
 mod schema;
 #[cfg(test)]

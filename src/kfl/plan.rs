@@ -12,7 +12,9 @@ use memchr::memmem::Finder;
 
 use super::Dialect;
 use super::functions::Does;
-use super::ir::{Arith, Const, End, Expr, Fold, Func, Logic, Macro, Op, Owner, Selector, Step, Typed};
+use super::ir::{
+    Arith, Const, End, Expr, Fold, Func, Logic, Macro, Op, Owner, Selector, Step, Typed,
+};
 use super::pattern::Pattern;
 use super::schema::Layout;
 use super::v2::vars::{How, Keys, Type, Var};
@@ -49,7 +51,9 @@ pub(crate) enum Plan {
     Member(Box<Member>),
     HasKey(Path, Box<str>, Keys),
     /// A test that one text of a list must pass.
-    AnyText(&'static Var, TextTest),
+    AnyText(Texts, TextTest),
+    /// A comparison of the count of texts in a list.
+    Count(Texts, Op, i64),
     /// Walked as it is; whether truthiness counts, as in the first dialect.
     Tree(Box<Expr>, bool),
 }
@@ -63,6 +67,15 @@ pub(crate) enum Source {
     Parts([Path; 3]),
     /// Milliseconds at one place, read as microseconds.
     Millis(Path),
+    /// As the variable says.
+    Var(&'static Var),
+}
+
+/// Where a list of texts is read.
+#[derive(Debug, Clone)]
+pub(crate) enum Texts {
+    /// A member of each element of a list.
+    Below(Path, Box<str>),
     /// As the variable says.
     Var(&'static Var),
 }
@@ -152,9 +165,7 @@ fn first(expr: &Expr) -> Plan {
             let rest = rest.iter().map(|(logic, part)| (*logic, first(part)));
             Plan::Chain(Box::new(first(head)), rest.collect())
         }
-        Expr::Cmp(op, left, right) => {
-            compare(*op, left, right).unwrap_or_else(|| tree(expr, true))
-        }
+        Expr::Cmp(op, left, right) => compare(*op, left, right).unwrap_or_else(|| tree(expr, true)),
         Expr::Select(selector) => helper(selector).unwrap_or_else(|| tree(expr, true)),
         _ => tree(expr, true),
     }
@@ -162,7 +173,10 @@ fn first(expr: &Expr) -> Plan {
 
 fn is_of(made: &Macro) -> Plan {
     let is = |member: &str, value: &str| {
-        Plan::Is(Path::of_names(["protocol", member].into_iter()), value.into())
+        Plan::Is(
+            Path::of_names(["protocol", member].into_iter()),
+            value.into(),
+        )
     };
     let named = is(made.member, &made.value);
     match made.version {
@@ -335,13 +349,17 @@ fn gather<'x>(
         return;
     };
     match &**typed {
-        Typed::And(inner) => inner
-            .iter()
-            .for_each(|part| gather(part, set, parts, rest)),
+        Typed::And(inner) => inner.iter().for_each(|part| gather(part, set, parts, rest)),
         Typed::Guard(owners, _, inner) => {
             for owner in owners {
                 parts.extend(owned(owner, set));
-                set.extend(owner.as_slice().first().filter(|_| owner.len() == 1).map(|var| var.name));
+                set.extend(
+                    owner
+                        .as_slice()
+                        .first()
+                        .filter(|_| owner.len() == 1)
+                        .map(|var| var.name),
+                );
             }
             // What the flags guard is itself no conjunction, so this goes no deeper.
             rest.push(inner);
@@ -363,8 +381,9 @@ fn gather<'x>(
 /// The direct form of an atom.
 fn clause(typed: &Typed) -> Option<Plan> {
     match typed {
-        Typed::Cmp(op, left, right) => relation(*op, left, right)
-            .or_else(|| relation(turned(*op), right, left)),
+        Typed::Cmp(op, left, right) => {
+            relation(*op, left, right).or_else(|| relation(turned(*op), right, left))
+        }
         Typed::In(left, right, keys) => member_of(left, right, *keys),
         Typed::Search(of, pattern) => text(of, TextTest::Found(pattern.clone())),
         Typed::Call(func, args) => {
@@ -381,7 +400,7 @@ fn clause(typed: &Typed) -> Option<Plan> {
                 return None;
             };
             let test = local_test(body)?;
-            is_list(var).then_some(Plan::AnyText(var, test))
+            is_list(var).then(|| Plan::AnyText(texts(var), test))
         }
         _ => None,
     }
@@ -395,6 +414,17 @@ pub(crate) fn turned(op: Op) -> Op {
         Op::Gt => Op::Lt,
         Op::Ge => Op::Le,
         op => op,
+    }
+}
+
+fn texts(var: &'static Var) -> Texts {
+    let below = match var.how {
+        How::Path(path) => path.split_once(".*."),
+        _ => None,
+    };
+    match below {
+        Some((list, member)) => Texts::Below(Path::new(list), member.into()),
+        None => Texts::Var(var),
     }
 }
 
@@ -444,11 +474,25 @@ fn relation(op: Op, left: &Expr, right: &Expr) -> Option<Plan> {
         Const::Text(text) => self::text(left, TextTest::Order(op, plain(text)?.into())),
         Const::Int(value, _) => {
             let Expr::Typed(left) = left else { return None };
+            if let Typed::Call(Func::Size, args) = &**left {
+                return count(args, op, *value);
+            }
             let Typed::Var(var, _) = &**left else {
                 return None;
             };
             let is_int = var.ty == Type::Int && !matches!(var.how, How::Absent);
             is_int.then(|| Plan::Int(source(var), op, *value))
+        }
+        _ => None,
+    }
+}
+
+/// How many texts a list has, one that may hold a text twice.
+fn count(args: &[Expr], op: Op, value: i64) -> Option<Plan> {
+    let [Expr::Typed(of)] = args else { return None };
+    match &**of {
+        Typed::Var(var, _) if is_list(var) && !matches!(var.how, How::Both(_)) => {
+            Some(Plan::Count(texts(var), op, value))
         }
         _ => None,
     }
@@ -490,8 +534,11 @@ fn text(of: &Expr, test: TextTest) -> Option<Plan> {
             (map, key, keys, missing)
         }
         Typed::Call(Func::MapGet(keys), args) => {
-            let [map, Expr::Const(Const::Text(key)), Expr::Const(Const::Text(other))] =
-                args.as_slice()
+            let [
+                map,
+                Expr::Const(Const::Text(key)),
+                Expr::Const(Const::Text(other)),
+            ] = args.as_slice()
             else {
                 return None;
             };
@@ -529,7 +576,7 @@ fn member_of(left: &Expr, right: &Expr, keys: Keys) -> Option<Plan> {
     };
     match (left, &**right) {
         (Expr::Const(Const::Text(text)), Typed::Var(var, _)) if is_list(var) => Some(
-            Plan::AnyText(var, TextTest::Order(Op::Eq, plain(text)?.into())),
+            Plan::AnyText(texts(var), TextTest::Order(Op::Eq, plain(text)?.into())),
         ),
         (Expr::Typed(left), Typed::List(elements)) => {
             let Typed::Var(var, _) = &**left else {
@@ -550,7 +597,10 @@ fn member_of(left: &Expr, right: &Expr, keys: Keys) -> Option<Plan> {
                         Const::Text(text) => Some((&**text).into()),
                         _ => None,
                     })?;
-                    Some(Plan::Text(source(var), TextTest::OneOf(set.into_iter().collect())))
+                    Some(Plan::Text(
+                        source(var),
+                        TextTest::OneOf(set.into_iter().collect()),
+                    ))
                 }
                 _ => None,
             }

@@ -51,7 +51,8 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
         | How::ServiceNamespace(_)
         | How::DnsName(_) => name_of(root, var).own(own),
         How::GrpcMethod => {
-            let path = lookup(root, "request.path").map(own);
+            static PATH: LazyLock<Path> = LazyLock::new(|| Path::new("request.path"));
+            let path = root.at(&PATH).map(own);
             Val::Text(match path {
                 Some(Val::Text(Cow::Borrowed(path))) => last_segment(path).into(),
                 Some(Val::Text(path)) => Cow::Owned(last_segment(&path).to_owned()),
@@ -75,8 +76,7 @@ pub(crate) fn flag<'m, M: Node<'m>>(root: M, var: &Var) -> bool {
         How::Abbr(abbr, None) => is("protocol", "abbr", abbr),
         How::Abbr(abbr, Some(version)) => {
             let found = lookup(root, "protocol.version");
-            let begins =
-                |node: M| node.with_text(|text| text.starts_with(version)) == Some(true);
+            let begins = |node: M| node.with_text(|text| text.starts_with(version)) == Some(true);
             is("protocol", "abbr", abbr) && found.is_some_and(begins)
         }
         How::Layer4(name, transport) => {
@@ -105,17 +105,10 @@ pub(crate) fn each_text<'m, M: Node<'m>>(
     var: &Var,
     read: &mut impl FnMut(&str) -> bool,
 ) -> bool {
-    let shown = |node: M, read: &mut dyn FnMut(&str) -> bool| {
-        let known = node.with_text(&mut *read);
-        known.unwrap_or_else(|| plain_text(node).is_some_and(|text| read(&text)))
-    };
     match var.how {
         How::Path(path) if path.contains('*') => {
             let (list, inner) = path.split_once(".*.").unwrap_or((path, ""));
-            let elements = lookup(root, list).map(children).into_iter().flatten();
-            elements
-                .filter_map(|element| element.member(inner))
-                .any(|node| shown(node, read))
+            lookup(root, list).is_some_and(|list| each_member(list, inner, read))
         }
         How::Both(what) => ["src", "dst"].into_iter().any(|side| {
             let side = Side::of(root, side);
@@ -131,7 +124,8 @@ pub(crate) fn each_text<'m, M: Node<'m>>(
             })
         }),
         How::DnsAnswers => {
-            let answers = lookup(root, "response.answers").map(children);
+            static ANSWERED: LazyLock<Path> = LazyLock::new(|| Path::new("response.answers"));
+            let answers = root.at(&ANSWERED).map(children);
             answers.into_iter().flatten().any(|answer| {
                 let texts = ANSWERS.iter().filter_map(|name| answer.member(name));
                 let plainest = texts.filter(|node| {
@@ -145,6 +139,23 @@ pub(crate) fn each_text<'m, M: Node<'m>>(
         How::Parts(name) => listed(part(root, name)).any(|node| shown(node, read)),
         _ => false,
     }
+}
+
+/// Hands the text of `member` of each element to `read`, until it has seen enough and says so.
+pub(crate) fn each_member<'m, M: Node<'m>>(
+    list: M,
+    member: &str,
+    read: &mut impl FnMut(&str) -> bool,
+) -> bool {
+    children(list)
+        .filter_map(|element| element.member(member))
+        .any(|node| shown(node, read))
+}
+
+/// Hands the text of a scalar to `read`.
+fn shown<'m, M: Node<'m>>(node: M, read: &mut impl FnMut(&str) -> bool) -> bool {
+    let known = node.with_text(&mut *read);
+    known.unwrap_or_else(|| plain_text(node).is_some_and(|text| read(&text)))
 }
 
 fn children<'m, M: Node<'m>>(list: M) -> impl Iterator<Item = M> {
@@ -185,10 +196,7 @@ fn changed<'e, 'm, M: Node<'m>, V>(
     }
 }
 
-fn upper<'e, 'm, M: Node<'m>, V>(
-    node: Option<M>,
-    own: &impl Fn(M) -> Val<'e, V>,
-) -> Val<'e, V> {
+fn upper<'e, 'm, M: Node<'m>, V>(node: Option<M>, own: &impl Fn(M) -> Val<'e, V>) -> Val<'e, V> {
     match node.map(|node| (node, own(node))) {
         Some((_, Val::Text(text))) if !text.contains(char::is_lowercase) => Val::Text(text),
         Some((_, Val::Text(text))) => Val::Text(Cow::Owned(text.to_uppercase())),

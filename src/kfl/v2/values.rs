@@ -186,10 +186,12 @@ pub(crate) fn get<'e, 'a: 'e, N: Node<'a>>(
     };
     meter.charge(map.len())?;
     let found = match map {
-        Val::Node(node) if keys == Keys::Headers => node.member_ignoring_case(key).map(Val::of_node),
-        Val::Json(json) if keys == Keys::Headers => {
-            JsonNode(json).member_ignoring_case(key).map(|node| Val::of_json(node.0))
+        Val::Node(node) if keys == Keys::Headers => {
+            node.member_ignoring_case(key).map(Val::of_node)
         }
+        Val::Json(json) if keys == Keys::Headers => JsonNode(json)
+            .member_ignoring_case(key)
+            .map(|node| Val::of_json(node.0)),
         _ => map.member(key),
     };
     Ok(found.map(map_text))
