@@ -5,6 +5,9 @@
 //! schema is handed in).
 
 pub mod cases;
+mod closed;
+mod complete;
+mod convert;
 mod decide;
 mod decode;
 mod detect;
@@ -37,11 +40,15 @@ use serde_json::Value as Json;
 use crate::item::Node;
 use crate::time::Timestamp;
 
+pub use closed::{CLOSED, Closed};
+pub use complete::{Completion, MAX_PROPOSALS, Proposal, What, complete};
+pub use convert::{Converted, convert};
 pub use error::{Error, Warning};
-pub use explain::{Report, check, explain};
+pub use explain::{Explained, Read, Report, check, explain};
 pub use functions::{HELPERS, Helper};
 pub use meter::MAX_STEPS;
 pub use schema::Schema;
+pub use v2::signatures::{FUNCTIONS, Form, Function};
 pub use v2::vars::{VARS, Var};
 
 /// Bytes of a query: a person writes some hundreds, a machine some thousands.

@@ -14,7 +14,17 @@ use crate::item::{ENVELOPE, Field, FieldType, ProtocolInfo};
 pub struct Schema {
     fields: Arc<[Field]>,
     macros: Arc<[Arc<Macro>]>,
+    kinds: Arc<[Kind]>,
     layout: Layout,
+}
+
+/// What completion tells of a kind of item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub name: &'static str,
+    pub abbr: &'static str,
+    pub version: &'static str,
+    pub long_name: &'static str,
 }
 
 /// What queries are evaluated on.
@@ -50,12 +60,20 @@ impl Schema {
         kinds: impl IntoIterator<Item = &'f ProtocolInfo>,
     ) -> Schema {
         let mut macros = macros::fixed();
+        let mut known = Vec::new();
         for kind in kinds {
             macros::add(&mut macros, kind);
+            known.push(Kind {
+                name: kind.name,
+                abbr: kind.abbr,
+                version: kind.version,
+                long_name: kind.long_name,
+            });
         }
         Schema {
             fields: fields.into_iter().copied().collect(),
             macros: macros.into(),
+            kinds: known.into(),
             layout: Layout::Items,
         }
     }
@@ -82,6 +100,18 @@ impl Schema {
 
     pub(crate) fn find_macro(&self, name: &str) -> Option<&Arc<Macro>> {
         self.macros.iter().find(|made| &*made.name == name)
+    }
+
+    pub(crate) fn macros(&self) -> &[Arc<Macro>] {
+        &self.macros
+    }
+
+    pub(crate) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    pub(crate) fn kinds(&self) -> &[Kind] {
+        &self.kinds
     }
 
     pub(crate) fn macro_names(&self) -> impl Iterator<Item = &str> {

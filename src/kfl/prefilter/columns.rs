@@ -7,6 +7,7 @@
 //! that must exist; without statistics everything may hold.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use super::{Condition, path_of, sides};
 use crate::item::json::JsonNode;
@@ -72,6 +73,57 @@ pub struct Stats {
     pub bounds: Option<(Scalar, Scalar)>,
     /// Whether a value may be null, or a list empty.
     pub nulls: bool,
+}
+
+/// `response.status >= 500 and (...)`, parts of another kind in parentheses.
+impl fmt::Display for Condition<ColumnTest> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parts, sign) = match self {
+            Condition::Is(test) => return write!(f, "{test}"),
+            Condition::All(parts) => (parts, " and "),
+            Condition::Any(parts) => (parts, " or "),
+        };
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                f.write_str(sign)?;
+            }
+            match part {
+                Condition::Is(test) => write!(f, "{test}")?,
+                part => write!(f, "({part})")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ColumnTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
+        match &self.test {
+            Test::Eq(value) => write!(f, "{column} == {value}"),
+            Test::Ne(value) => write!(f, "{column} != {value}"),
+            Test::Lt(value) => write!(f, "{column} < {value}"),
+            Test::Le(value) => write!(f, "{column} <= {value}"),
+            Test::Gt(value) => write!(f, "{column} > {value}"),
+            Test::Ge(value) => write!(f, "{column} >= {value}"),
+            Test::In(values) => {
+                let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+                write!(f, "{column} in [{}]", values.join(", "))
+            }
+            Test::Prefix(prefix) => write!(f, "{column} begins with {prefix:?}"),
+            Test::Shown(text) => write!(f, "{column} is {text:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Bool(value) => write!(f, "{value}"),
+            Scalar::Int(value) => write!(f, "{value}"),
+            Scalar::Text(text) => write!(f, "{text:?}"),
+        }
+    }
 }
 
 /// Whether a row may meet the condition, by what `stats` tells of each column; a column that it

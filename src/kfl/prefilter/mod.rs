@@ -15,7 +15,7 @@ use super::{Query, functions::Does, ir::End};
 use crate::time::Timestamp;
 
 pub use columns::{ColumnTest, Scalar, Stats, Test, may_hold};
-pub use packets::{Fact, Link, bpf};
+pub use packets::{Fact, Link, Side, bpf, shown};
 
 /// A condition on facts of one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ impl Query {
 }
 
 /// The condition of what a query asks; `fact` tells what an atom, or its opposite, needs.
-fn weaken<T>(expr: &Expr, fact: &mut Facts<'_, T>) -> Option<Condition<T>> {
+fn weaken<T: PartialEq>(expr: &Expr, fact: &mut Facts<'_, T>) -> Option<Condition<T>> {
     match expr {
         Expr::Typed(_) => second(expr, true, fact),
         _ => first(expr, true, &mut false, fact),
@@ -54,8 +54,19 @@ fn weaken<T>(expr: &Expr, fact: &mut Facts<'_, T>) -> Option<Condition<T>> {
 type Facts<'f, T> = dyn FnMut(&Expr, bool) -> Option<Condition<T>> + 'f;
 
 /// All of what is known.
-fn all<T>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
-    let mut known: Vec<_> = parts.into_iter().flatten().collect();
+fn all<T: PartialEq>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
+    let mut known = Vec::new();
+    for part in parts.into_iter().flatten() {
+        let inner = match part {
+            Condition::All(inner) => inner,
+            part => vec![part],
+        };
+        for part in inner {
+            if !known.contains(&part) {
+                known.push(part);
+            }
+        }
+    }
     match known.len() {
         0 | 1 => known.pop(),
         _ => Some(Condition::All(known)),
@@ -63,20 +74,31 @@ fn all<T>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
 }
 
 /// Any of these, when each is known.
-fn any<T>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
-    let mut known: Vec<_> = parts.into_iter().collect::<Option<_>>()?;
+fn any<T: PartialEq>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
+    let mut known = Vec::new();
+    for part in parts {
+        let inner = match part? {
+            Condition::Any(inner) => inner,
+            part => vec![part],
+        };
+        for part in inner {
+            if !known.contains(&part) {
+                known.push(part);
+            }
+        }
+    }
     match known.len() {
-        1 => known.pop(),
+        0 | 1 => known.pop(),
         _ => Some(Condition::Any(known)),
     }
 }
 
 /// The second dialect: an error only ever turns a match into none, so it needs no care here.
-fn second<T>(expr: &Expr, holds: bool, fact: &mut Facts<'_, T>) -> Option<Condition<T>> {
+fn second<T: PartialEq>(expr: &Expr, holds: bool, fact: &mut Facts<'_, T>) -> Option<Condition<T>> {
     let Expr::Typed(typed) = expr else {
         return fact(expr, holds);
     };
-    let mut each = |parts: &[Expr], fact: &mut Facts<'_, T>| -> Vec<_> {
+    let each = |parts: &[Expr], fact: &mut Facts<'_, T>| -> Vec<_> {
         parts.iter().map(|part| second(part, holds, fact)).collect()
     };
     match &**typed {
@@ -121,7 +143,7 @@ fn second<T>(expr: &Expr, holds: bool, fact: &mut Facts<'_, T>) -> Option<Condit
 ///
 /// What is missing makes the part it stands in false, so a negation may hold for want of a value:
 /// below one only a macro counts. After a redaction every part reads what that left.
-fn first<T>(
+fn first<T: PartialEq>(
     expr: &Expr,
     holds: bool,
     redacted: &mut bool,
@@ -141,7 +163,7 @@ fn first<T>(
     }
 }
 
-fn chain<T>(
+fn chain<T: PartialEq>(
     head: &Expr,
     rest: &[(Logic, Expr)],
     holds: bool,

@@ -245,14 +245,19 @@ fn flat(parts: Vec<Condition<Fact>>) -> Vec<Condition<Fact>> {
     inner.collect()
 }
 
+/// The condition itself in libpcap's language, for people.
+pub fn shown(condition: &Condition<Fact>) -> String {
+    let mut text = String::new();
+    write(&mut text, condition);
+    text
+}
+
 /// The condition in libpcap's language, made to let pass whatever the condition cannot judge.
 ///
 /// That is: what is no IP right behind the link layer (PPPoE, MPLS, second VLAN tags), later
 /// fragments where ports count, and IPv6 with extension headers, which libpcap does not follow.
 pub fn bpf(condition: &Condition<Fact>, link: Link) -> String {
-    let mut text = String::new();
-    write(&mut text, condition);
-    let mut plain = format!("({text})");
+    let mut plain = format!("({})", shown(condition));
     if has_ports(condition) {
         plain.push_str(" or (ip and ip[6:2] & 0x1fff != 0)");
     }

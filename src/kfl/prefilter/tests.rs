@@ -224,7 +224,7 @@ fn row() -> impl Strategy<Value = Json> {
     let error = prop::sample::select(vec![Json::Null, json!({"type": "timeout", "msg": "m"})]);
     let port = prop::sample::select(vec!["0", "80", "443", "8080"]);
     let offset = prop::sample::select(vec![-600_000i64, -299_999, -300_000, 0, 1]);
-    (protocol, status, request, error, port, offset, -1i64..3, any::<bool>()).prop_map(
+    (protocol, status, request, error, port, offset, -1i64..3, proptest::bool::ANY).prop_map(
         |(protocol, response, request, error, port, offset, elapsed, tls)| {
             json!({"protocol": protocol, "request": request, "response": response, "error": error,
                 "src": {"ip": "10.0.0.1", "port": port, "name": "", "namespace": "x"},

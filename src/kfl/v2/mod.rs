@@ -12,6 +12,7 @@ pub(crate) mod functions;
 pub(crate) mod lexer;
 pub(crate) mod parser;
 pub(crate) mod read;
+pub(crate) mod signatures;
 #[cfg(test)]
 mod tests;
 pub(crate) mod types;

@@ -499,6 +499,27 @@ const ANSWERS: &[&str] = &[
     "ip", "cname", "ns", "ptr", "txts", "mx", "srv", "soa", "uri", "opt",
 ];
 
+/// Response codes by the names that items show, and by their short words.
+pub(crate) const DNS_CODES: &[(&str, i64)] = &[
+    ("No Error", 0),
+    ("Format Error", 1),
+    ("Server Failure", 2),
+    ("Non-Existent Domain", 3),
+    ("Not Implemented", 4),
+    ("Query Refused", 5),
+    ("Name Exists when it should not", 6),
+    ("RR Set Exists when it should not", 7),
+    ("RR Set that should exist does not", 8),
+    ("Server Not Authoritative for zone", 9),
+    ("Name not contained in zone", 10),
+    ("NOERROR", 0),
+    ("FORMERR", 1),
+    ("SERVFAIL", 2),
+    ("NXDOMAIN", 3),
+    ("NOTIMP", 4),
+    ("REFUSED", 5),
+];
+
 /// The response code that the name in `response.code` stands for (RFC 1035 section 4.1.1).
 pub(crate) fn dns_status<'m, M: Node<'m>>(root: M) -> i64 {
     let Some(code) = lookup(root, "response.code") else {
@@ -507,26 +528,7 @@ pub(crate) fn dns_status<'m, M: Node<'m>>(root: M) -> i64 {
     let Some(name) = code.text() else {
         return integer(Some(code));
     };
-    const NAMES: &[(&str, i64)] = &[
-        ("No Error", 0),
-        ("Format Error", 1),
-        ("Server Failure", 2),
-        ("Non-Existent Domain", 3),
-        ("Not Implemented", 4),
-        ("Query Refused", 5),
-        ("Name Exists when it should not", 6),
-        ("RR Set Exists when it should not", 7),
-        ("RR Set that should exist does not", 8),
-        ("Server Not Authoritative for zone", 9),
-        ("Name not contained in zone", 10),
-        ("NOERROR", 0),
-        ("FORMERR", 1),
-        ("SERVFAIL", 2),
-        ("NXDOMAIN", 3),
-        ("NOTIMP", 4),
-        ("REFUSED", 5),
-    ];
-    let known = NAMES
+    let known = DNS_CODES
         .iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(&name));
     // An unknown code is at least no success.
