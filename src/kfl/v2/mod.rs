@@ -7,6 +7,8 @@ pub(crate) mod ast;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod convert;
+#[cfg(test)]
+mod differential;
 pub(crate) mod eval;
 pub(crate) mod functions;
 pub(crate) mod lexer;
