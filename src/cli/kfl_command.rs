@@ -116,6 +116,8 @@ Examples:
         #[arg(long, value_enum, default_value = "text")]
         format: Shape,
     },
+    /// Print the reference page: guide, fields by protocol, functions, macros
+    Reference,
     /// Run a file of cases: a query, an item and what is expected, one JSON object a line
     #[command(after_help = "\
 Each line is {\"dialect\": \"v1\" or \"v2\", \"query\", \"valid\", \"record\", \"match\", \"why\"}; without a
@@ -169,6 +171,10 @@ pub fn run(args: &KflArgs) -> Result<Exit, Failure> {
             dialect,
             format,
         } => complete(text, *cursor, *dialect, *format),
+        What::Reference => {
+            super::print(super::kfl_reference::page().trim_end());
+            Ok(Exit::Done)
+        }
         What::Test { file, format } => test(file, *format),
     }
 }

@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 mod instance;
 mod kfl_command;
+mod kfl_reference;
 mod progress;
 mod query;
 mod run;

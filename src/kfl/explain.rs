@@ -219,7 +219,7 @@ fn shown(expr: &Expr) -> String {
     }
 }
 
-fn macro_text(made: &Macro) -> String {
+pub(crate) fn macro_text(made: &Macro) -> String {
     let test = format!("protocol.{} == \"{}\"", made.member, made.value);
     match made.version {
         Some(version) => format!("({test} and protocol.version == \"{version}\")"),

@@ -102,6 +102,14 @@ impl Schema {
         self.macros.iter().find(|made| &*made.name == name)
     }
 
+    /// The macros, each with the test it stands for.
+    pub fn macro_tests(&self) -> impl Iterator<Item = (&str, String)> {
+        let shown = |made: &Macro| super::explain::macro_text(made);
+        self.macros
+            .iter()
+            .map(move |made| (&*made.name, shown(made)))
+    }
+
     pub(crate) fn macros(&self) -> &[Arc<Macro>] {
         &self.macros
     }

@@ -19,6 +19,26 @@ pub struct Var {
     pub doc: &'static str,
 }
 
+impl Var {
+    /// Its type as the language writes it; `map` stands for `map(string, string)`.
+    pub fn type_name(&self) -> &'static str {
+        match self.ty {
+            Text => "string",
+            Int => "int",
+            Bool => "bool",
+            Time => "timestamp",
+            Type::Bytes => "bytes",
+            List => "list(string)",
+            Map(_) => "map",
+        }
+    }
+
+    /// Whether no item has it, so that it always reads as empty.
+    pub fn is_absent(&self) -> bool {
+        self.how == How::Absent
+    }
+}
+
 /// The static type of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
