@@ -134,6 +134,11 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "tapedeck", &mut text);
             print(String::from_utf8_lossy(&text).trim_end());
+            match shell {
+                clap_complete::Shell::Bash => print(include_str!("kfl_complete.bash").trim_end()),
+                clap_complete::Shell::Fish => print(include_str!("kfl_complete.fish").trim_end()),
+                _ => {}
+            }
             return Ok(Exit::Done);
         }
         _ => {}

@@ -189,21 +189,25 @@ impl Query {
         self.0.redacts
     }
 
-    /// Whether the item at `node` is wanted; relative times count from `now`.
+    /// Whether the item at `node` is wanted; `now` is when the query was asked.
     pub fn matches<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
-        self.view(node, now).0
+        self.verdict(&mut eval::Run::new(node, now))
     }
 
     /// As [`Query::matches`], with the altered copy to deliver when the query redacted something.
     pub fn view<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> (Verdict, Option<Json>) {
         let mut run = eval::Run::new(node, now);
-        let verdict = match run.decide(&self.0.plan) {
+        let verdict = self.verdict(&mut run);
+        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
+        (verdict, altered.flatten())
+    }
+
+    fn verdict<'e, 'a: 'e, N: Node<'a>>(&'e self, run: &mut eval::Run<'e, N>) -> Verdict {
+        match run.decide(&self.0.plan) {
             Ok(true) => Verdict::Match,
             Ok(false) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
             Err(meter::Stop::Bound) => Verdict::Undecided,
-        };
-        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
-        (verdict, altered.flatten())
+        }
     }
 }
 
