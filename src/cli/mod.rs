@@ -205,7 +205,11 @@ pub fn schema() -> Arc<Schema> {
     let kinds = dissect::PROTOCOLS
         .iter()
         .flat_map(|protocol| protocol.kinds().iter().copied());
-    Arc::new(Schema::new(dissect::fields(), kinds))
+    let owners = dissect::PROTOCOLS.iter().flat_map(|protocol| {
+        let fields = protocol.fields().iter();
+        fields.map(|field| (field.path, protocol.name()))
+    });
+    Arc::new(Schema::new(dissect::fields(), kinds).with_owners(owners))
 }
 
 /// The folder for spool, reels, outbox and script data.

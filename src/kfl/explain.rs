@@ -72,8 +72,8 @@ pub struct Explained {
 pub struct Read {
     /// Its name in the query's dialect.
     pub name: String,
-    /// The protocol whose items have it; `None` when items of all, or of several, do.
-    pub protocol: Option<&'static str>,
+    /// The protocols whose items have it; none when every item does, or when nobody told.
+    pub protocols: Vec<&'static str>,
 }
 
 /// Looks at what a query does without running it; relative times count from `now`.
@@ -88,7 +88,12 @@ pub fn explain(text: &str, schema: &Schema, now: Timestamp) -> Result<Explained,
         collect(expr, &mut names);
     }
     let reads = names.into_iter().map(|name| Read {
-        protocol: vars::find(&name).and_then(|var| var.owner),
+        protocols: match (query.dialect(), vars::find(&name)) {
+            (Dialect::V2, Some(var)) => var
+                .owner
+                .map_or(Vec::new(), |owner| owner.split('|').collect()),
+            _ => schema.owners(&name),
+        },
         name,
     });
     let headers = query.packet_condition();
@@ -131,10 +136,13 @@ impl std::fmt::Display for Explained {
         writeln!(f, "dialect   {}", self.dialect)?;
         writeln!(f, "means     {}", self.means)?;
         if !self.reads.is_empty() {
-            let names = self.reads.iter().map(|read| match read.protocol {
-                Some(protocol) => format!("{} ({})", read.name, protocol.replace('|', ", ")),
-                None => read.name.clone(),
-            });
+            let names = self
+                .reads
+                .iter()
+                .map(|read| match read.protocols.as_slice() {
+                    [] => read.name.clone(),
+                    protocols => format!("{} ({})", read.name, protocols.join(", ")),
+                });
             writeln!(f, "reads     {}", names.collect::<Vec<_>>().join(", "))?;
         }
         for sentence in &self.steers {
@@ -481,6 +489,11 @@ mod tests {
             shown.contains("reads     dst.port, http, status_code (http)"),
             "{shown}"
         );
+        let owned = schema
+            .clone()
+            .with_owners([("request.path", "http"), ("request.key", "redis")]);
+        let read = explain("request.path == nil", &owned, Timestamp::default()).unwrap();
+        assert_eq!(read.reads[0].protocols, ["http"]);
         let nothing = explain("error", &schema, Timestamp::default()).unwrap();
         assert_eq!((nothing.headers, nothing.columns), (None, None));
     }

@@ -15,6 +15,8 @@ pub struct Schema {
     fields: Arc<[Field]>,
     macros: Arc<[Arc<Macro>]>,
     kinds: Arc<[Kind]>,
+    /// Paths of fields with the protocols whose items have them.
+    owners: Arc<[(&'static str, &'static str)]>,
     layout: Layout,
 }
 
@@ -74,8 +76,34 @@ impl Schema {
             fields: fields.into_iter().copied().collect(),
             macros: macros.into(),
             kinds: known.into(),
+            owners: Arc::default(),
             layout: Layout::Items,
         }
+    }
+
+    /// The same, told which protocol has which field: pairs of a path and a protocol's name.
+    pub fn with_owners(
+        self,
+        owners: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Schema {
+        Schema {
+            owners: owners.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// The protocols whose items have the field at `path`, or something below it.
+    pub(crate) fn owners(&self, path: &str) -> Vec<&'static str> {
+        let has = |field: &str| {
+            let below = |outer: &str, inner: &str| {
+                let rest = inner.strip_prefix(outer);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            below(path, field) || below(field, path) && field.contains('.')
+        };
+        let mut found: Vec<_> = self.owners.iter().filter(|(field, _)| has(field)).collect();
+        found.dedup_by_key(|(_, protocol)| *protocol);
+        found.into_iter().map(|(_, protocol)| *protocol).collect()
     }
 
     /// A schema without fields: any name is as good as another, and nothing is warned about.
