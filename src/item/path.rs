@@ -75,8 +75,7 @@ mod tests {
             "src.x",
         ];
         for path in ENVELOPE.iter().map(|field| field.path).chain(more) {
-            let text =
-                |node: Option<ItemNode<'_>>| node.map(|node| crate::item::json::to_string(node));
+            let text = |node: Option<ItemNode<'_>>| node.map(crate::item::json::to_string);
             let followed = item.node().at(&Path::new(path));
             assert_eq!(text(followed), text(lookup(item.node(), path)), "{path}");
         }

@@ -327,20 +327,19 @@ impl TextTest {
     /// Text without the replacement character, as plans have it, is found in a text exactly where
     /// its bytes are found in the bytes: what is invalid ends where a valid character begins.
     fn holds_bytes(&self, bytes: &[u8], meter: &mut Meter) -> Option<Result<bool, Stop>> {
-        let (part, holds): (&[u8], fn(&[u8], &[u8]) -> bool) = match self {
-            TextTest::Order(Op::Eq, part) => (part.as_bytes(), |text, part| text == part),
-            TextTest::Order(Op::Ne, part) => (part.as_bytes(), |text, part| text != part),
-            TextTest::Starts(part) => (part.as_bytes(), |text, part| text.starts_with(part)),
-            TextTest::Ends(part) => (part.as_bytes(), |text, part| text.ends_with(part)),
+        let (length, holds) = match self {
+            TextTest::Order(Op::Eq, part) => (part.len(), bytes == part.as_bytes()),
+            TextTest::Order(Op::Ne, part) => (part.len(), bytes != part.as_bytes()),
+            TextTest::Starts(part) => (part.len(), bytes.starts_with(part.as_bytes())),
+            TextTest::Ends(part) => (part.len(), bytes.ends_with(part.as_bytes())),
             TextTest::Contains(part) => {
                 let charged = meter.charge(bytes.len() / BYTES_A_STEP);
-                let found = || part.find(bytes).is_some();
-                return Some(charged.map(|()| found()));
+                return Some(charged.map(|()| part.find(bytes).is_some()));
             }
             _ => return None,
         };
-        let cost = bytes.len().min(part.len()) / BYTES_A_STEP;
-        Some(meter.charge(cost).map(|()| holds(bytes, part)))
+        let cost = bytes.len().min(length) / BYTES_A_STEP;
+        Some(meter.charge(cost).map(|()| holds))
     }
 
     /// Whether `text` passes.

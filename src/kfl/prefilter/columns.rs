@@ -348,11 +348,9 @@ fn literal_prefix(written: &str) -> Option<String> {
     let end = rest.find(special).unwrap_or(rest.len());
     let mut prefix: String = rest.get(..end)?.to_owned();
     // A repetition may take the last character away, and an alternative the whole.
-    match rest.get(end..).and_then(|tail| tail.chars().next()) {
-        Some('?' | '*' | '{') => {
-            prefix.pop();
-        }
-        _ => {}
+    let next = rest.get(end..).and_then(|tail| tail.chars().next());
+    if matches!(next, Some('?' | '*' | '{')) {
+        prefix.pop();
     }
     (!prefix.is_empty() && !written.contains('|')).then_some(prefix)
 }

@@ -207,7 +207,7 @@ fn redacts(expr: &Expr) -> bool {
 }
 
 /// A comparison of the same kind whichever way round it is written: what is compared, with what.
-fn sides<'x>(expr: &'x Expr) -> Option<(super::ir::Op, &'x Expr, &'x Expr)> {
+fn sides(expr: &Expr) -> Option<(super::ir::Op, &Expr, &Expr)> {
     let (op, left, right) = match expr {
         Expr::Cmp(op, left, right) => (*op, &**left, &**right),
         Expr::Typed(typed) => match &**typed {
