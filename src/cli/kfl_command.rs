@@ -209,7 +209,7 @@ fn check(query: &str, format: Format) -> Result<Exit, Failure> {
     if let Some(dialect) = report.dialect {
         super::print(format_args!("valid ({dialect})"));
     }
-    report.warnings.iter().for_each(|warning| warn(warning));
+    report.warnings.iter().for_each(warn);
     Ok(Exit::Done)
 }
 

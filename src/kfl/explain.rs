@@ -60,6 +60,8 @@ pub struct Explained {
     /// The capture filter that lets pass all it can match, without what is let pass as unreadable;
     /// `None` when headers tell nothing.
     pub headers: Option<String>,
+    /// The whole capture filter for Ethernet, as `tap --bpf` takes it.
+    pub bpf: Option<String>,
     /// The conditions on index columns that hold wherever it matches; `None` when columns tell
     /// nothing.
     pub columns: Option<String>,
@@ -104,7 +106,10 @@ pub fn explain(text: &str, schema: &Schema, now: Timestamp) -> Result<Explained,
         reads: reads.collect(),
         steers: steers(&query),
         redacts: query.redacts(),
-        headers: headers.map(|condition| prefilter::shown(&condition)),
+        bpf: headers
+            .as_ref()
+            .map(|condition| prefilter::bpf(condition, prefilter::Link::Ethernet)),
+        headers: headers.as_ref().map(prefilter::shown),
         columns: columns.map(|condition| condition.to_string()),
         warnings: query.warnings().to_vec(),
     })
