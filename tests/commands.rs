@@ -565,16 +565,12 @@ fn bash_completes_kfl_within_quotes() {
     place.write("complete.bash", script.as_bytes());
     let mut bash = place.command("bash");
     let folder = Path::new(PROGRAM).parent().unwrap();
-    let path = format!(
-        "{}:{}",
-        folder.display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
-    bash.env("PATH", path).args([
+    bash.args([
         "-c",
-        "source complete.bash; COMP_WORDS=(tapedeck kfl check \"'http && status_c\"); COMP_CWORD=3; \
+        "PATH=\"$0:$PATH\"; source complete.bash; COMP_WORDS=(tapedeck kfl check \"'http && status_c\"); COMP_CWORD=3; \
          _tapedeck_with_kfl tapedeck \"${COMP_WORDS[3]}\" check; printf '%s\\n' \"${COMPREPLY[@]}\"; \
          COMP_WORDS=(tapedeck kf); COMP_CWORD=1; _tapedeck_with_kfl tapedeck kf tapedeck; printf '%s\\n' \"${COMPREPLY[@]}\"",
+        &folder.display().to_string(),
     ]);
     let said = said(bash);
     let lines: Vec<_> = said.out.lines().collect();
