@@ -98,10 +98,13 @@ export function filterBar({ text, onApply }) {
   area.addEventListener("input", () => {
     clearTimeout(timer);
     clearTimeout(proposing);
+    // What was proposed for another text would go to another place.
+    proposed += 1;
+    list.hide();
     area.className = "";
     underline(null);
     timer = setTimeout(check, PAUSE_MS);
-    proposing = setTimeout(propose, PROPOSE_MS);
+    proposing = setTimeout(() => propose(false), PROPOSE_MS);
   });
   area.addEventListener("scroll", () => { under.scrollTop = area.scrollTop; });
   area.addEventListener("blur", () => list.hide());
