@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 mod instance;
 mod kfl_command;
+mod kfl_reference;
 mod progress;
 mod query;
 mod run;
@@ -134,6 +135,11 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "tapedeck", &mut text);
             print(String::from_utf8_lossy(&text).trim_end());
+            match shell {
+                clap_complete::Shell::Bash => print(include_str!("kfl_complete.bash").trim_end()),
+                clap_complete::Shell::Fish => print(include_str!("kfl_complete.fish").trim_end()),
+                _ => {}
+            }
             return Ok(Exit::Done);
         }
         _ => {}
@@ -200,7 +206,11 @@ pub fn schema() -> Arc<Schema> {
     let kinds = dissect::PROTOCOLS
         .iter()
         .flat_map(|protocol| protocol.kinds().iter().copied());
-    Arc::new(Schema::new(dissect::fields(), kinds))
+    let owners = dissect::PROTOCOLS.iter().flat_map(|protocol| {
+        let fields = protocol.fields().iter();
+        fields.map(|field| (field.path, protocol.name()))
+    });
+    Arc::new(Schema::new(dissect::fields(), kinds).with_owners(owners))
 }
 
 /// The folder for spool, reels, outbox and script data.

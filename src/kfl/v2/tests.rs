@@ -271,6 +271,41 @@ fn variables_no_item_has_are_warned_about() {
 }
 
 #[test]
+fn constant_results_are_warned_about() {
+    for (text, message) in [
+        (
+            "1 == 2",
+            "the query matches no item, since it reads no field",
+        ),
+        (
+            "size(\"ab\") > 1",
+            "the query matches every item, since it reads no field",
+        ),
+        (
+            "http || true",
+            "the query matches every item, whatever the item holds",
+        ),
+        (
+            "http && !(1 < 2)",
+            "the query matches no item, whatever the item holds",
+        ),
+    ] {
+        let query = v2(text);
+        let warnings: Vec<_> = query.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [message], "{text}");
+    }
+    for meant in [
+        "true",
+        "false",
+        "",
+        "now() > timestamp(\"2026-01-01T00:00:00Z\")",
+        "http || dns",
+    ] {
+        assert!(v2(meant).warnings().is_empty(), "{meant}");
+    }
+}
+
+#[test]
 fn queries_made_to_cost_are_refused_or_undecided() {
     let schema = Schema::variables();
     let refused = |text: String| compile_as(&text, Dialect::V2, &schema).unwrap_err().message;

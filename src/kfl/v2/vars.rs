@@ -19,6 +19,26 @@ pub struct Var {
     pub doc: &'static str,
 }
 
+impl Var {
+    /// Its type as the language writes it; `map` stands for `map(string, string)`.
+    pub fn type_name(&self) -> &'static str {
+        match self.ty {
+            Text => "string",
+            Int => "int",
+            Bool => "bool",
+            Time => "timestamp",
+            Type::Bytes => "bytes",
+            List => "list(string)",
+            Map(_) => "map",
+        }
+    }
+
+    /// Whether no item has it, so that it always reads as empty.
+    pub fn is_absent(&self) -> bool {
+        self.how == How::Absent
+    }
+}
+
 /// The static type of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
@@ -106,11 +126,11 @@ pub static VARS: &[Var] = &[
     var("dst.ip", Text, None, Path("dst.ip"), "destination IP, textual"),
     var("src.port", Int, None, Path("src.port"), "source port"),
     var("dst.port", Int, None, Path("dst.port"), "destination port"),
-    var("protocol", Text, None, Protocol, "name of the dissected protocol, see 12.6.1"),
+    var("protocol", Text, None, Protocol, "name of the dissected protocol: HTTP, GRPC, DNS, ..."),
     // Kubernetes identity
     var("src.name", Text, None, Path("src.name"), "summary name of the source: first non-empty of pod, service, DNS name, process"),
     var("dst.name", Text, None, Path("dst.name"), "same for the destination"),
-    var("src.namespace", Text, None, Namespace("src"), "pod namespace, else service namespace, else internal/public label (see 12.6.2)"),
+    var("src.namespace", Text, None, Namespace("src"), "namespace of the source, else internal or public by its address"),
     var("dst.namespace", Text, None, Namespace("dst"), "same for the destination"),
     var("src.pod.name", Text, None, Pod("src"), "source pod; falls back to the service name"),
     var("dst.pod.name", Text, None, Pod("dst"), "destination pod; falls back to the service name"),
@@ -187,7 +207,7 @@ pub static VARS: &[Var] = &[
     var("method", Text, Some("http"), Path("request.method"), "request method"),
     var("url", Text, Some("http"), Path("request.url"), "path and query string as sent"),
     var("path", Text, Some("http"), Path("request.path"), "path without the query string"),
-    var("status_code", Int, Some("http"), Path("response.status"), "response status; in a dns context the DNS response code (12.5)"),
+    var("status_code", Int, Some("http"), Path("response.status"), "response status; beside dns the DNS response code"),
     var("http_version", Text, Some("http"), HttpVersion, "HTTP/1.0, HTTP/1.1, HTTP/2"),
     var("query_string", Map(Keys::Exact), Some("http"), Path("request.queryString"), "decoded query parameters; repeated names joined with ,"),
     var("request.headers", Map(Keys::Headers), Some("http"), Path("request.headers"), "request headers; names are case-insensitive, stored lower case"),
