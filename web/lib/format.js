@@ -35,8 +35,11 @@ export function statusClass(status, error) {
   const code = Number(status);
   if (code >= 500) return "bad";
   if (code >= 400) return "warn";
-  if (code >= 100) return "good";
-  return status && !/^no ?error$/i.test(status) ? "warn" : "good";
+  if (code >= 100 || code === 0) return "good";
+  if (/^(no ?error|ok|success)$/i.test(status)) return "good";
+  // SQLSTATE (SQL:2016), and words that say that something went wrong.
+  if (/^[0-9][0-9A-Z]{4}$/.test(status)) return "bad";
+  return code > 0 || /error|fail|refus|reject|denied|invalid|non-existent|unreach|exceeded|aborted|reset/i.test(status) ? "warn" : "plain";
 }
 
 // Response codes of DNS (RFC 1035 section 4.1.1) in the words of dig.

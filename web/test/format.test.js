@@ -26,6 +26,11 @@ test("a status looks as it is", () => {
   assert.equal(format.statusClass("200", null), "good");
   assert.equal(format.statusClass("No Error", null), "good");
   assert.equal(format.statusClass("Non-Existent Domain", null), "warn");
+  assert.equal(format.statusClass("0", null), "good");
+  assert.equal(format.statusClass("35", null), "warn");
+  assert.equal(format.statusClass("42P01", null), "bad");
+  assert.equal(format.statusClass("TLS 1.3", null), "plain");
+  assert.equal(format.statusClass("Access-Reject", null), "warn");
   assert.equal(format.statusClass("200", "cut off"), "bad");
 });
 

@@ -88,7 +88,7 @@ export async function trafficPage() {
   function emptyOrNot() {
     if (state.rows.length > 0 || state.next !== null) return say(null);
     if (state.q) say("Nothing matches", "No item held here matches this filter; loosen it, or wait for more traffic.");
-    else say("No items yet", state.live ? "Waiting for traffic on the interface; is there any, and is it HTTP or DNS in clear?" : "The source holds no traffic that tapedeck knows.");
+    else say("No items yet", state.live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
   }
   async function older() {
     if (state.loading || state.next === null || state.rows.length >= MAX_ROWS) return;

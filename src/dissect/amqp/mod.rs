@@ -174,7 +174,7 @@ impl Protocol for Amqp {
     fn columns(&self) -> Columns {
         Columns {
             method: "request.method",
-            status: "response.method",
+            status: "request.replyCode",
             summary: "request.summary",
         }
     }

@@ -126,7 +126,7 @@ impl Protocol for Redis {
     fn columns(&self) -> Columns {
         Columns {
             method: "request.command",
-            status: "response.type",
+            status: "response.keyword",
             summary: "request.key",
         }
     }

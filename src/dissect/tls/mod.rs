@@ -72,9 +72,9 @@ static KINDS: &[&ProtocolInfo] = &[&TLS];
 
 /// What lists show, of QUIC too.
 const COLUMNS: Columns = Columns {
-    method: "response.version",
-    status: "response.cipherSuite",
-    summary: "request.summary",
+    method: "request.type",
+    status: "response.version",
+    summary: "request.serverName",
 };
 
 pub(super) const FIELDS: &[Field] = &[
