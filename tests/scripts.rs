@@ -14,9 +14,10 @@ use tapedeck::item::{Item, Key, Origin, Peer, ProtocolInfo, Value, flat};
 use tapedeck::packet::savefile::pcap::{self, Precision};
 use tapedeck::packet::{Endpoint, LinkType, MAX_SNAPLEN, StreamId, StreamName, Transport};
 use tapedeck::pipeline::host::{
-    LiveHost, LiveOptions, NodeName, Recordings, S3Target, StreamReader, StreamRef,
+    LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
 };
 use tapedeck::script::console::Console;
+use tapedeck::script::environment::Environment;
 use tapedeck::script::host::{Host, HostCall, ScriptId};
 use tapedeck::script::supervisor::{Options, ScriptState, Scripts};
 use tapedeck::store::folder::FolderStore;
@@ -400,7 +401,7 @@ fn a_changed_environment_loads_every_script_again() {
     let scripts = rig.live();
     rig.wait_for_line("[n-0] NAME is undefined");
     let env = json!({"NAME": "x"}).as_object().unwrap().clone();
-    scripts.set_env(env);
+    scripts.set_env(Environment::of_all(env));
     rig.wait_for_line("[n-0] NAME is x");
 }
 
@@ -589,19 +590,18 @@ fn a_recorder_of_2023_uploads_every_hour_and_each_stream_once() {
         }),
         recordings: Arc::new(NoRecordings),
         history: Arc::new(|| json!({})),
+        outside: Outside::default(),
     })
     .unwrap();
     let mut options = rig.options(true);
-    options.env = json!({
+    let env = json!({
         "RECORDING_KFL": "http and response.status == 500",
         "S3_BUCKET": "b",
         "AWS_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "0123456789",
-    })
-    .as_object()
-    .unwrap()
-    .clone();
+    });
+    options.env = Environment::of_all(env.as_object().unwrap().clone());
     let scripts = Scripts::start(options, Arc::new(host), Arc::clone(&clock) as _).unwrap();
     assert_eq!(
         scripts
@@ -677,7 +677,7 @@ fn run_shipped(name: &str, env: Json) -> Rig {
     let start = Timestamp::from_secs(1_706_918_455, 0);
     let clock = Arc::new(SetClock::at(start));
     let mut options = rig.options(true);
-    options.env = env.as_object().unwrap().clone();
+    options.env = Environment::of_all(env.as_object().unwrap().clone());
     let scripts = rig.start(options, Arc::clone(&clock) as Arc<dyn Clock>);
     for step in 0..10_u64 {
         let at = start + Duration::from_secs(step);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::json;
 
 use super::super::Global;
 use super::super::config::Config;
@@ -20,13 +20,17 @@ use super::{recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
-use crate::pipeline::host::{LiveHost, LiveOptions, NodeName, S3Target, SpoolStreams};
+use crate::pipeline::host::{
+    LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SpoolStreams, VendorOptions,
+};
 use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
+use crate::script::environment::Environment;
+use crate::script::folder::HubInstances;
 use crate::script::supervisor::{self, Scripts};
 use crate::spool;
 use crate::time::{Clock, SetClock, SystemClock};
@@ -52,7 +56,7 @@ pub struct Setup {
     /// Folders and files of scripts.
     pub scripts: Vec<PathBuf>,
     /// What they see as `env`.
-    pub env: Map<String, Json>,
+    pub env: Environment,
     /// Where connections of the run are announced, so that they are not captured.
     pub own: OwnSockets,
     /// Asks the run to end.
@@ -116,6 +120,10 @@ impl Session {
                 }),
                 recordings: desk.clone(),
                 history: Arc::new(|| json!({})),
+                outside: Outside {
+                    vendor: vendor_options(config, &setup.own)?,
+                    ..Outside::default()
+                },
             })
             .map_err(Failure::failed)?,
         );
@@ -333,8 +341,30 @@ fn script_options(
     };
     options.active = config.list("scripting.active");
     options.watch = is_live && config.bool("scripting.watchScripts");
+    options.hub = match config.text("scripting.hub") {
+        "all" => HubInstances::All,
+        "none" => HubInstances::None,
+        _ => HubInstances::Aware,
+    };
     options.limits.memory = config.bytes("scripting.memoryLimit");
     options.budgets.hook = config.duration("scripting.hookTimeout");
+    Ok(options)
+}
+
+/// How helpers of scripts reach services.
+fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Failure> {
+    let allowed = config.list("scripting.network.allow");
+    let mut options = VendorOptions {
+        network: NetworkPolicy::parse(&allowed).map_err(Failure::usage)?,
+        own: own.clone(),
+        ..VendorOptions::default()
+    };
+    if let Some(url) = config.text_if_set("scripting.chatgpt.url") {
+        options.chat = url.to_owned();
+    }
+    if let Some(model) = config.text_if_set("scripting.chatgpt.model") {
+        options.chat_model = model.to_owned();
+    }
     Ok(options)
 }
 
