@@ -5,7 +5,9 @@ mod captures;
 mod ceph;
 mod commands;
 mod dashboard;
+mod double;
 mod loopback;
+mod outside;
 mod pipeline;
 mod recording;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -470,7 +470,7 @@ fn the_last_object_that_a_script_returns_replaces_the_queried_item() {
 
 /// Streams that always have one packet, at their own number of seconds.
 #[derive(Default)]
-struct OnePacketStreams {
+pub struct OnePacketStreams {
     pinned: Mutex<BTreeSet<StreamRef>>,
 }
 
@@ -508,7 +508,7 @@ impl StreamReader for OnePacketStreams {
     }
 }
 
-struct NoRecordings;
+pub struct NoRecordings;
 
 impl Recordings for NoRecordings {
     fn set(&self, _: &ScriptId, _: &Json) -> Result<Json, String> {
