@@ -3,6 +3,7 @@
 mod bucket;
 mod captures;
 mod ceph;
+mod clouds;
 mod commands;
 mod dashboard;
 mod double;
@@ -14,6 +15,7 @@ mod recording;
 mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod road;
+mod roles;
 mod s3;
 mod scripts;
 mod seaweed;

@@ -42,7 +42,7 @@ static HTTP: ProtocolInfo = ProtocolInfo {
 };
 
 /// `GET /cart` with a status, in the stream `number / 10`.
-fn item(number: u64, status: i64, at: Timestamp) -> Item {
+pub fn item(number: u64, status: i64, at: Timestamp) -> Item {
     let peer = |last, port| Peer {
         endpoint: Endpoint {
             ip: [10, 0, 0, last].into(),
@@ -85,7 +85,7 @@ fn item(number: u64, status: i64, at: Timestamp) -> Item {
     }
 }
 
-fn tell(scripts: &Scripts, items: &[Item], now: Timestamp) {
+pub fn tell(scripts: &Scripts, items: &[Item], now: Timestamp) {
     let mut bytes = Vec::new();
     items.iter().for_each(|item| flat::encode(item, &mut bytes));
     let last = items.last().map_or(0, |item| item.number);
@@ -112,14 +112,14 @@ fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-struct Rig {
+pub struct Rig {
     dir: tempfile::TempDir,
     console: Arc<Console>,
     notes: Arc<Notes>,
 }
 
 impl Rig {
-    fn new(scripts: &[(&str, &str)]) -> Rig {
+    pub fn new(scripts: &[(&str, &str)]) -> Rig {
         let rig = Rig {
             dir: tempfile::tempdir().unwrap(),
             console: Arc::new(Console::new("n")),
@@ -131,11 +131,11 @@ impl Rig {
         rig
     }
 
-    fn put(&self, name: &str, code: &str) {
+    pub fn put(&self, name: &str, code: &str) {
         fs::write(self.dir.path().join(name), code).unwrap();
     }
 
-    fn options(&self, offline: bool) -> Options {
+    pub fn options(&self, offline: bool) -> Options {
         let console = Arc::clone(&self.console);
         let mut options = if offline {
             Options::offline("n", 17, console).unwrap()
@@ -149,20 +149,24 @@ impl Rig {
         options
     }
 
-    fn live(&self) -> Scripts {
+    pub fn live(&self) -> Scripts {
         self.start(self.options(false), Arc::new(SystemClock))
     }
 
-    fn start(&self, options: Options, clock: Arc<dyn Clock>) -> Scripts {
+    pub fn start(&self, options: Options, clock: Arc<dyn Clock>) -> Scripts {
         Scripts::start(options, Arc::clone(&self.notes) as Arc<dyn Host>, clock).unwrap()
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<HostCall> {
+        self.notes.0.lock().unwrap().clone()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
         let lines = self.console.recent();
         lines.into_iter().map(|line| line.text).collect()
     }
 
-    fn wait_for(&self, what: &str, mut is: impl FnMut(&[String]) -> bool) {
+    pub fn wait_for(&self, what: &str, mut is: impl FnMut(&[String]) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !is(&self.lines()) {
             assert!(
@@ -174,7 +178,7 @@ impl Rig {
         }
     }
 
-    fn wait_for_line(&self, line: &str) {
+    pub fn wait_for_line(&self, line: &str) {
         self.wait_for(line, |lines| lines.iter().any(|one| one == line));
     }
 }

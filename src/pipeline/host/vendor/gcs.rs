@@ -58,7 +58,8 @@ impl Vendors {
             // As Google's own clients do: a server of one's own wants no token of Google's.
             builder = builder
                 .with_base_url(server.trim_end_matches('/'))
-                .with_skip_signature(true);
+                .with_skip_signature(true)
+                .with_bearer_token("none");
         }
         let store = builder
             .build()
