@@ -1,6 +1,7 @@
 //! A double of a service on a loopback port: it notes what is asked and answers as a test says.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -13,12 +14,24 @@ use serde_json::Value as Json;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One request: line, headers in lower case, body.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Asked {
     pub method: String,
     pub target: String,
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
+}
+
+/// Shows what a person would want to see of it.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text: String = self.text().chars().take(2000).collect();
+        write!(
+            f,
+            "{} {} {:?} {text}",
+            self.method, self.target, self.headers
+        )
+    }
 }
 
 impl Asked {

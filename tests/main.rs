@@ -8,6 +8,7 @@ mod commands;
 mod dashboard;
 mod double;
 mod loopback;
+mod matrix;
 mod outside;
 mod pipeline;
 mod recording;

@@ -113,8 +113,8 @@ fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 pub struct Rig {
-    dir: tempfile::TempDir,
-    console: Arc<Console>,
+    pub dir: tempfile::TempDir,
+    pub console: Arc<Console>,
     notes: Arc<Notes>,
 }
 
