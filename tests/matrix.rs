@@ -17,6 +17,7 @@
 //! | `never` | texts in no console line |
 //! | `requests` | start of method and target, and texts in the body, of requests in this order |
 //! | `objects` | starts and ends of keys in the bucket, in order; no others are there |
+//! | `members` | names in the last archive of the bucket |
 //! | `metrics` | texts in the metrics |
 
 use std::fs;
@@ -364,6 +365,12 @@ fn differs(case: &Json, ran: &Ran) -> Vec<String> {
             wrong.push(format!("objects are {keys:#?}, lines {lines:#?}"));
         }
     }
+    if case.get("members").is_some() {
+        let members = members(&ran.store);
+        if members != strings(case, "members") {
+            wrong.push(format!("the archive holds {members:?}"));
+        }
+    }
     for wanted in strings(case, "metrics") {
         if !ran.metrics.contains(&wanted) {
             wrong.push(format!("no {wanted:?} in {}", ran.metrics));
@@ -379,6 +386,30 @@ fn differs(case: &Json, ran: &Ran) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Names in the last archive of a bucket; the digits of a savefile's name are left out.
+fn members(store: &MemoryStore) -> Vec<String> {
+    let mut last = String::new();
+    let _ = store.list("", &mut |entry| {
+        if entry.key.ends_with(".tar.gz") {
+            last = entry.key;
+        }
+        true
+    });
+    let bytes = store.get(&last, None, None).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
+    let mut names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .map(|name| {
+            name.trim_start_matches(|c: char| c.is_ascii_digit())
+                .to_owned()
+        })
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]

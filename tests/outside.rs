@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 use tapedeck::capture::own::OwnSockets;
 use tapedeck::packet::Endpoint;
 use tapedeck::pipeline::host::{
@@ -569,6 +570,102 @@ fn a_dry_run_sends_nothing_and_says_what_it_would() {
     );
     assert!(line.ends_with(&wanted), "{line}");
     assert!(!line.contains("secret"));
+}
+
+/// Runs openssl in a folder; false when it is not there.
+fn openssl(dir: &std::path::Path, arguments: &str) -> bool {
+    let ran = std::process::Command::new("openssl")
+        .current_dir(dir)
+        .args(arguments.split(' '))
+        .output();
+    ran.is_ok_and(|ran| ran.status.success())
+}
+
+/// A server over TLS with the certificates in `chain.pem`; it answers every request with `{}`.
+fn tls_server(dir: &std::path::Path) -> std::net::SocketAddr {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use std::io::{Read, Write};
+
+    let chain = CertificateDer::pem_file_iter(dir.join("chain.pem")).unwrap();
+    let chain: Vec<_> = chain.map(|one| one.unwrap()).collect();
+    let key = PrivateKeyDer::from_pem_file(dir.join("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, socket);
+            let mut bytes = [0; 4096];
+            if stream.read(&mut bytes).is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}");
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_of_elasticsearch_is_known_by_its_fingerprint() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    let made = [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
+        "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=server",
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile ext",
+        "x509 -in ca.pem -outform DER -out ca.der",
+        "x509 -in server.pem -outform DER -out server.der",
+    ];
+    if !made.iter().all(|arguments| openssl(at, arguments)) {
+        println!("skipped: openssl is not installed; run tools/test-deps.sh");
+        return;
+    }
+    let pem = |name: &str| std::fs::read(at.join(name)).unwrap();
+    std::fs::write(
+        at.join("chain.pem"),
+        [pem("server.pem"), pem("ca.pem")].concat(),
+    )
+    .unwrap();
+    let address = tls_server(at);
+    let rig = rig(|_| {});
+    let index = |url: &str, fingerprint: Option<String>| {
+        rig.call(HostCall::Elastic {
+            url: url.into(),
+            index: "i".into(),
+            document: json!({}),
+            login: ElasticLogin {
+                certificate_fingerprint: fingerprint,
+                ..ElasticLogin::default()
+            },
+        })
+    };
+    let print = |name: &str| {
+        let hash = Sha256::digest(pem(name));
+        let hex: Vec<String> = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+        Some(hex.join(":"))
+    };
+    let url = format!("https://{address}");
+    assert!(index(&url, print("ca.der")).is_ok());
+    assert!(index(&url, print("server.der")).is_ok());
+    assert!(index(&url, None).is_err(), "the system does not trust it");
+    assert!(index(&url, print("ext")).is_err(), "another fingerprint");
+    // The authority signed for another name than this one.
+    let named = format!("https://localhost:{}", address.port());
+    assert!(index(&named, print("ca.der")).is_err());
+    assert!(
+        index(&url, Some("short".into()))
+            .unwrap_err()
+            .contains("64 hex")
+    );
 }
 
 /// The defaults lead to the real services; nothing in a test may use them.

@@ -122,7 +122,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.routing", Map, "{}", Harmless, "for releases in a cluster"),
     key("tap.securityContext", Map, "{}", Harmless, "for releases in a cluster"),
     key("tap.telemetry.enabled", Bool, "true", Harmless, "there is no telemetry"),
-    key("tap.metrics.port", Int, "49100", NotYet, "port of the Prometheus metrics"),
+    key("tap.metrics.port", Int, "49100", Honoured, "port on which Prometheus reads the metrics of scripts; 0 switches it off"),
     key("tap.dashboard.entriesLimit", Text, r#""300000""#, Honoured, "rows that the dashboard holds"),
     key("tap.misc.jsonTTL", Duration, r#""5m""#, Harmless, "items are bounded in bytes"),
     key("tap.misc.pcapTTL", Duration, r#""0""#, Harmless, "streams are bounded in bytes, by the spool"),

@@ -190,6 +190,16 @@ impl Session {
         })
     }
 
+    /// Reads the metrics that scripts keep, as text for Prometheus.
+    pub fn script_metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+        let host = Arc::downgrade(&self.host);
+        move || {
+            host.upgrade()
+                .map(|host| host.metrics())
+                .unwrap_or_default()
+        }
+    }
+
     /// Follows configuration and console until the run is to end.
     pub fn follow(&mut self, config: &Config, global: &Global, stop: &Stop) {
         let mut file = Followed::new(config, global);
@@ -354,7 +364,16 @@ fn script_options(
 /// How helpers of scripts reach services.
 fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Failure> {
     let allowed = config.list("scripting.network.allow");
+    // Variables that the services' own clients know, for servers of one's own.
+    let variable = |names: &[&str]| {
+        let mut values = names.iter().filter_map(std::env::var_os);
+        let value = values.find(|value| !value.is_empty())?;
+        value.into_string().ok()
+    };
     let mut options = VendorOptions {
+        ca_bundle: variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from),
+        kinesis: variable(&["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]),
+        gcs: variable(&["STORAGE_EMULATOR_HOST"]),
         network: NetworkPolicy::parse(&allowed).map_err(Failure::usage)?,
         own: own.clone(),
         ..VendorOptions::default()

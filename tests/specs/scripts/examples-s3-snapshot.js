@@ -13,6 +13,7 @@
    "status": 500
   }
  ],
+ "members": [".pcap", "name_resolution_history.json"],
  "lines": [
   "Uploaded to https://b.s3.eu-west-1.amazonaws.com/n_10.9.8.7_17/kubeshark_"
  ],

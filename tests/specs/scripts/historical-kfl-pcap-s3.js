@@ -17,6 +17,7 @@
   }
  ],
  "seconds": 150,
+ "members": [".pcap", "content.json", "name_resolution_history.json"],
  "lines": [
   "Scheduled the job: \"kfl-pcap-s3\"",
   "kfl_0_kubeshark_"

@@ -67,8 +67,8 @@ impl Cloud {
             .map_err(|error| format!("no thread can be started: {error}"))?;
         Ok(Cloud {
             runtime,
-            script: Web::new(options.network.clone(), options.own.clone())?,
-            machine: Web::new(options.network.with_metadata(), options.own.clone())?,
+            script: Web::new(options, options.network.clone())?,
+            machine: Web::new(options, options.network.with_metadata())?,
         })
     }
 

@@ -39,6 +39,9 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Time that the last points get when everything stops.
 const LAST: Duration = Duration::from_secs(10);
 
+/// Takes what went wrong, with the script's index.
+pub(crate) type Report = dyn Fn(u32, &str) + Send;
+
 /// Where points go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
@@ -93,7 +96,7 @@ pub(crate) struct Influx {
 
 impl Influx {
     /// Starts the writer; `report` takes sentences about what failed, with the script's index.
-    pub(crate) fn start(web: Web, report: Box<dyn Fn(u32, &str) + Send>) -> Result<Influx, String> {
+    pub(crate) fn start(web: Web, report: Box<Report>) -> Result<Influx, String> {
         let (points, waiting) = bounded(MAX_WAITING);
         let writer = thread::Builder::new()
             .name("influx".into())
@@ -118,14 +121,14 @@ impl Influx {
     /// # Errors
     /// When too many wait, which is when the server does not keep up.
     pub(crate) fn write(&self, point: Point) -> Result<(), String> {
-        match self.points.as_ref().map(|points| points.try_send(point)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err(format!(
+        let gone = || "points are not written any more".to_owned();
+        let points = self.points.as_ref().ok_or_else(gone)?;
+        match points.try_send(point) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(format!(
                 "InfluxDB does not keep up, {MAX_WAITING} points are waiting"
             )),
-            Some(Err(TrySendError::Disconnected(_))) | None => {
-                Err("points are not written any more".to_owned())
-            }
+            Err(TrySendError::Disconnected(_)) => Err(gone()),
         }
     }
 }
@@ -141,7 +144,7 @@ impl Drop for Influx {
 
 struct Writer {
     web: Web,
-    report: Box<dyn Fn(u32, &str) + Send>,
+    report: Box<Report>,
     /// Points that were lost since the script was last told, and when that was.
     failed: HashMap<u32, (u64, Option<Instant>)>,
     /// When everything must be done, once all is to stop.

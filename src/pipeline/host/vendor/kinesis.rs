@@ -4,7 +4,7 @@
 //! client of its own; it is one request, and credentials come from where those of S3 come from.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 use super::super::web::Request;
 use super::{Vendors, json_of, refusal, send_patiently};
 use crate::store::s3::{Keys, default_keys};
+use crate::time::{Clock, SystemClock};
 
 /// Content type of the protocol (AWS JSON 1.1).
 const AMZ_JSON: &str = "application/x-amz-json-1.1";
@@ -93,11 +94,13 @@ fn signed(mut request: Request, region: &str, keys: &Keys) -> Result<Request, St
         "scripts",
     )
     .into();
+    // The service compares it with its own clock, also when packets are of another day.
+    let now = SystemClock.now().secs();
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
         .name("kinesis")
-        .time(SystemTime::now())
+        .time(UNIX_EPOCH + Duration::from_secs(now.unsigned_abs()))
         .settings(SigningSettings::default())
         .build()
         .map_err(|error| said(&error))?

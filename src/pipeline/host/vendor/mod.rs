@@ -3,6 +3,7 @@
 //! In: what a script asked, checked no further than that it is text. Out: requests through the one
 //! client of helpers, what the services answer. Never: a secret in a sentence or a log line.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct VendorOptions {
     pub network: NetworkPolicy,
     /// Where connections are announced, so that they are not captured.
     pub own: OwnSockets,
+    /// Certificates in PEM that are trusted beside the system's.
+    pub ca_bundle: Option<PathBuf>,
     /// Slack's Web API.
     pub slack: String,
     /// The server for Kinesis; `None` means Amazon's of the region.
@@ -57,17 +60,13 @@ pub struct VendorOptions {
 
 impl Default for VendorOptions {
     fn default() -> VendorOptions {
-        let variable = |names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
-        };
         VendorOptions {
             network: NetworkPolicy::default(),
             own: OwnSockets::default(),
             slack: "https://slack.com/api".to_owned(),
-            kinesis: variable(&["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]),
-            gcs: variable(&["STORAGE_EMULATOR_HOST"]),
+            ca_bundle: None,
+            kinesis: None,
+            gcs: None,
             chat: "https://api.openai.com/v1".to_owned(),
             chat_model: "gpt-4o-mini".to_owned(),
         }
@@ -90,9 +89,9 @@ impl Vendors {
     /// When trusted certificates cannot be read or no thread can be started.
     pub(crate) fn new(
         options: VendorOptions,
-        report: Box<dyn Fn(u32, &str) + Send>,
+        report: Box<influx::Report>,
     ) -> Result<Vendors, String> {
-        let web = Web::new(options.network.clone(), options.own.clone())?;
+        let web = Web::new(&options, options.network.clone())?;
         Ok(Vendors {
             influx: Influx::start(web.clone(), report)?,
             cloud: Cloud::new(&options)?,

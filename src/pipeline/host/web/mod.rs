@@ -1,10 +1,11 @@
 //! The HTTP client of helpers: bounded, judged, announced.
 //!
 //! In: one request of a helper. Out: the answer, whatever its status, or one sentence. Never: a
-//! redirect, a name or an address that the policy refuses; trust in more than the system trusts,
-//! with `AWS_CA_BUNDLE` beside it; proxies are those of `HTTPS_PROXY` and `NO_PROXY`.
+//! redirect, a name or an address that the policy refuses; trust in more than the system trusts
+//! and the bundle that the user names. Proxies are those of `HTTPS_PROXY` and `NO_PROXY`.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use ureq::unversioned::transport::{
     ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
 };
 
+use super::vendor::VendorOptions;
 use crate::capture::own::OwnSockets;
 
 mod connect;
@@ -123,16 +125,17 @@ impl Answer {
 }
 
 impl Web {
-    /// A client under a policy that tells `own` of its connections.
+    /// A client under a policy.
     ///
     /// # Errors
-    /// When the certificates in `AWS_CA_BUNDLE` cannot be read.
-    pub(crate) fn new(policy: NetworkPolicy, own: OwnSockets) -> Result<Web, String> {
-        let roots = roots()?;
+    /// When the bundle of certificates cannot be read.
+    pub(crate) fn new(options: &VendorOptions, policy: NetworkPolicy) -> Result<Web, String> {
+        let roots = roots(options.ca_bundle.as_deref())?;
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
                 .chain(RustlsConnector::default());
+        let own = options.own.clone();
         Ok(Web::over(connector, roots, Arc::new(policy), own))
     }
 
@@ -321,8 +324,8 @@ fn redirect(request: &mut Request, status: StatusCode, from: &Uri, to: &Uri) {
     }
 }
 
-/// The certificates that the system trusts, read once.
-fn roots() -> Result<RootCerts, String> {
+/// The certificates that the system trusts, read once, and those of a bundle.
+fn roots(bundle: Option<&Path>) -> Result<RootCerts, String> {
     static SYSTEM: OnceLock<Vec<Certificate<'static>>> = OnceLock::new();
     let system = SYSTEM.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
@@ -335,9 +338,11 @@ fn roots() -> Result<RootCerts, String> {
             .collect()
     });
     let mut all = system.clone();
-    if let Some(path) = std::env::var_os("AWS_CA_BUNDLE") {
-        let pem = std::fs::read(&path)
-            .map_err(|error| format!("AWS_CA_BUNDLE cannot be read: {error}"))?;
+    if let Some(path) = bundle {
+        let pem = std::fs::read(path).map_err(|error| {
+            let path = path.display();
+            format!("the certificate bundle {path} cannot be read: {error}")
+        })?;
         for item in parse_pem(&pem) {
             if let Ok(PemItem::Certificate(certificate)) = item {
                 all.push(certificate);
