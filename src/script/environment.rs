@@ -14,7 +14,8 @@ pub struct Environment {
     /// For every script.
     pub all: Map<String, Json>,
     /// For one script each, by its title, file name or file stem, letter case aside; each an object
-    /// of names and values that go before those for all.
+    /// of names and values that go before those for all. `script.NAME` with a plain value, as
+    /// `--set` writes it, is one such value.
     pub each: Map<String, Json>,
 }
 
@@ -31,10 +32,12 @@ impl Environment {
     pub(crate) fn of(&self, file: &ScriptFile) -> Map<String, Json> {
         let mut env = self.all.clone();
         for (name, values) in &self.each {
-            if is_named(file, name)
-                && let Some(values) = values.as_object()
-            {
-                env.extend(values.clone());
+            match (values.as_object(), name.rsplit_once('.')) {
+                (Some(values), _) if is_named(file, name) => env.extend(values.clone()),
+                (None, Some((script, name))) if is_named(file, script) => {
+                    env.insert(name.to_owned(), values.clone());
+                }
+                _ => {}
             }
         }
         env
@@ -43,7 +46,7 @@ impl Environment {
     /// Has the console mask the secrets among all values.
     pub(crate) fn mask(&self, console: &Console) {
         let each = self.each.values().filter_map(Json::as_object).flatten();
-        console.mask(self.all.iter().chain(each));
+        console.mask(self.all.iter().chain(each).chain(&self.each));
     }
 }
 
@@ -72,6 +75,7 @@ mod tests {
             each: map(json!({
                 "alert": {"SLACK_AUTH_TOKEN": "t", "REGION": "own"},
                 "Traffic Recording": {"KEY": "k"},
+                "dfir.js.FLAT": "f",
             })),
         };
         let file = |path: &str, title: &str| ScriptFile {
@@ -84,7 +88,7 @@ mod tests {
         let wanted = json!({"S3_BUCKET": "b", "REGION": "own", "SLACK_AUTH_TOKEN": "t"});
         assert_eq!(Json::Object(alert), wanted);
         let recorder = env.of(&file("/s/dfir.js", "Traffic Recording"));
-        let wanted = json!({"S3_BUCKET": "b", "REGION": "r", "KEY": "k"});
+        let wanted = json!({"S3_BUCKET": "b", "REGION": "r", "KEY": "k", "FLAT": "f"});
         assert_eq!(Json::Object(recorder), wanted);
         assert_eq!(env.of(&file("/s/x.js", "x")), env.all);
     }

@@ -13,6 +13,12 @@ const MAX_FAMILIES: usize = 1000;
 /// Samples of all families: a script that makes a label of each path must not eat the memory.
 const MAX_SAMPLES: usize = 100_000;
 
+/// Labels of a family.
+const MAX_LABELS: usize = 64;
+
+/// Bytes of a name, a help text or the value of a label; longer ones are cut, or refused as names.
+const MAX_TEXT: usize = 1024;
+
 /// The metrics.
 #[derive(Debug, Default)]
 pub(crate) struct ScriptMetrics(Mutex<Families>);
@@ -62,6 +68,9 @@ impl ScriptMetrics {
         }
         let mut labels: Vec<&(String, String)> = sample.labels.iter().collect();
         labels.sort();
+        if labels.len() > MAX_LABELS {
+            return Err(format!("{name} has more than {MAX_LABELS} labels"));
+        }
         let names: Vec<String> = labels.iter().map(|(name, _)| name.clone()).collect();
         if let Some(bad) = names
             .iter()
@@ -81,7 +90,7 @@ impl ScriptMetrics {
                 return Err(format!("there are {MAX_FAMILIES} metrics already"));
             }
             None => families.by_name.entry(name.to_owned()).or_insert(Family {
-                help: sample.help.to_owned(),
+                help: cut(sample.help),
                 kind: sample.kind,
                 labels: names.clone(),
                 samples: BTreeMap::new(),
@@ -94,7 +103,7 @@ impl ScriptMetrics {
             let before = family.labels.join(", ");
             return Err(format!("{name} had other labels before: {before}"));
         }
-        let values: Vec<String> = labels.iter().map(|(_, value)| value.clone()).collect();
+        let values: Vec<String> = labels.iter().map(|(_, value)| cut(value)).collect();
         let adds = sample.adds && sample.kind == 1;
         let is_new = !family.samples.contains_key(&values);
         if is_new && all >= MAX_SAMPLES {
@@ -146,6 +155,11 @@ impl ScriptMetrics {
     }
 }
 
+fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_TEXT);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
 fn shown(value: f64) -> String {
     value.to_string()
 }
@@ -158,7 +172,9 @@ fn escaped(value: &str) -> String {
 /// `[a-zA-Z_][a-zA-Z0-9_]*`, with `also` among the letters.
 fn is_name(name: &str, also: &str) -> bool {
     let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || also.contains(c);
-    name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
+    name.len() <= MAX_TEXT
+        && name.starts_with(letter)
+        && name.chars().all(|c| letter(c) || c.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ const HUB: &str = "kubeshark-hub";
 /// Bytes of a file that is shared in a chat.
 const MAX_SHARED: u64 = 64 << 20;
 
+/// Files that are shared with one message.
+const MAX_FILES: usize = 10;
+
 /// What lies outside of this process.
 #[derive(Clone)]
 pub struct Outside {
@@ -204,6 +207,9 @@ impl LiveHost {
         else {
             return Ok(Json::Null);
         };
+        if files.len() > MAX_FILES {
+            return Err(format!("a message shares {MAX_FILES} files at most"));
+        }
         let mut shared = Vec::new();
         for (name, path) in files {
             let (file, _) = self.opened(script, &path)?;

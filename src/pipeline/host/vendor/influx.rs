@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,9 @@ use crate::time::Timestamp;
 
 /// Points that wait; scripts make a point an item at most.
 const MAX_WAITING: usize = 20_000;
+
+/// Bytes of the points that wait.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// Points of one request.
 const MAX_BATCH: usize = 1000;
@@ -91,6 +96,8 @@ impl Point {
 /// Writes points in the background.
 pub(crate) struct Influx {
     points: Option<Sender<Point>>,
+    /// Bytes of the points that wait.
+    bytes: Arc<AtomicUsize>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -98,6 +105,8 @@ impl Influx {
     /// Starts the writer; `report` takes sentences about what failed, with the script's index.
     pub(crate) fn start(web: Web, report: Box<Report>) -> Result<Influx, String> {
         let (points, waiting) = bounded(MAX_WAITING);
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let taken = bytes.clone();
         let writer = thread::Builder::new()
             .name("influx".into())
             .spawn(move || {
@@ -106,12 +115,14 @@ impl Influx {
                     report,
                     failed: HashMap::new(),
                     until: None,
+                    bytes: taken,
                 };
                 writer.run(&waiting);
             })
             .map_err(|error| format!("no thread can be started: {error}"))?;
         Ok(Influx {
             points: Some(points),
+            bytes,
             writer: Some(writer),
         })
     }
@@ -123,13 +134,19 @@ impl Influx {
     pub(crate) fn write(&self, point: Point) -> Result<(), String> {
         let gone = || "points are not written any more".to_owned();
         let points = self.points.as_ref().ok_or_else(gone)?;
-        match points.try_send(point) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(format!(
-                "InfluxDB does not keep up, {MAX_WAITING} points are waiting"
-            )),
-            Err(TrySendError::Disconnected(_)) => Err(gone()),
+        let size = point.line.len();
+        let full = || "InfluxDB does not keep up, too many points are waiting".to_owned();
+        if self.bytes.fetch_add(size, Ordering::Relaxed) + size > MAX_WAITING_BYTES {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            return Err(full());
         }
+        points.try_send(point).map_err(|error| {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => full(),
+                TrySendError::Disconnected(_) => gone(),
+            }
+        })
     }
 }
 
@@ -149,6 +166,8 @@ struct Writer {
     failed: HashMap<u32, (u64, Option<Instant>)>,
     /// When everything must be done, once all is to stop.
     until: Option<Instant>,
+    /// Bytes of the points that wait, taken back as they are written.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Writer {
@@ -159,6 +178,7 @@ impl Writer {
             let mut taken = 0;
             let mut next = Some(first);
             while let Some(point) = next.take() {
+                self.bytes.fetch_sub(point.line.len(), Ordering::Relaxed);
                 let batch = batches.entry(point.target).or_default();
                 batch.push((point.script, point.line));
                 taken += 1;
