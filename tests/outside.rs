@@ -471,15 +471,19 @@ fn kinesis_gets_a_signed_record() {
         Told::ok(json!({"ShardId": "shardId-000000000000", "SequenceNumber": "4959"}))
     });
     let rig = rig(|outside| outside.vendor.kinesis = Some(double.url()));
-    let put = |stream: &str| {
+    let put_in = |region: &str, stream: &str| {
         rig.call(HostCall::KinesisPut {
             stream: stream.into(),
             payload: "hello".into(),
-            region: "eu-west-1".into(),
+            region: region.into(),
             key_id: Some("AKIA".into()),
             secret: Some("secret".into()),
         })
     };
+    let put = |stream: &str| put_in("eu-west-1", stream);
+    for region in ["", "evil.example/#", "EU-WEST-1"] {
+        assert!(put_in(region, "traffic").unwrap_err().contains("no region"));
+    }
     assert_eq!(put("traffic").unwrap()["SequenceNumber"], "4959");
     let asked = &double.asked()[0];
     assert_eq!(asked.header("x-amz-target"), "Kinesis_20131202.PutRecord");
@@ -570,6 +574,47 @@ fn a_dry_run_sends_nothing_and_says_what_it_would() {
     );
     assert!(line.ends_with(&wanted), "{line}");
     assert!(!line.contains("secret"));
+}
+
+/// The program itself, over a recorded exchange: a script reaches the double by its name and not by
+/// its address, which the list does not hold.
+#[test]
+fn a_script_of_the_program_goes_where_the_configuration_says() {
+    let double = Double::start(|_, _| Told::ok("taken"));
+    let port = double.address.rsplit(':').next().unwrap().to_owned();
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let talk = tapedeck::synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+        .to_server("GET /health HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    std::fs::write(at("in.pcap"), tapedeck::synth::savefile(&talk.fin())).unwrap();
+    let script = "function onItemCaptured(data) {
+        console.log(vendor.webhook('POST', env.HOOK, data), env.OWN);
+        try { vendor.webhook('POST', env.OTHER, '') } catch (e) { console.log(e) }
+    }";
+    std::fs::write(at("s.js"), script).unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_tapedeck"));
+    program.current_dir(home.path()).env("HOME", home.path());
+    program.args(["run", "s.js", "--pcap", "in.pcap"]);
+    for setting in [
+        format!("scripting.env.HOOK=http://localhost:{port}/hook"),
+        format!("scripting.env.OTHER=http://127.0.0.1:{port}/"),
+        "scripting.envFor.s.OWN=mine".to_owned(),
+        format!("scripting.network.allow=localhost:{port}"),
+    ] {
+        program.args(["--set", &setting]);
+    }
+    let ran = program.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].ends_with("] taken mine"), "{ran:?}");
+    assert!(
+        lines[1].contains("Error: scripts may not go to 127.0.0.1"),
+        "{said}"
+    );
+    let asked = double.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].json()["request"]["path"], "/health");
 }
 
 /// Runs openssl in a folder; false when it is not there.

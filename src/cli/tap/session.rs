@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
+use super::super::heard;
 use super::facts::Facts;
 use super::follow::{Followed, Printed, say};
 use super::live::PACE;
@@ -206,6 +207,9 @@ impl Session {
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
             self.printed.print(&self.facts);
+            for (level, record) in heard::records().try_iter() {
+                self.facts.scripts.tell_log(level, &record);
+            }
             let items = self.counters.now().items.values().sum();
             let recordings = self.facts.desk.status();
             for sentence in self.watch.look(&recordings, items, SystemClock.now()) {

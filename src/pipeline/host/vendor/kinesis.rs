@@ -41,6 +41,11 @@ impl Vendors {
                 payload.len()
             ));
         }
+        // It becomes part of a host's name, and a request signed for the machine must not leave Amazon.
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if region.is_empty() || !region.bytes().all(plain) {
+            return Err(format!("{region:?} is no region of Amazon"));
+        }
         let keys = match keys {
             Some((id, secret)) => Keys {
                 access_key_id: id.to_owned(),
