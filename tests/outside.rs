@@ -588,7 +588,8 @@ fn a_script_of_the_program_goes_where_the_configuration_says() {
         .to_server("GET /health HTTP/1.1\r\nHost: shop\r\n\r\n")
         .to_client("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     std::fs::write(at("in.pcap"), tapedeck::synth::savefile(&talk.fin())).unwrap();
-    let script = "function onItemCaptured(data) {
+    let script = "if (utils.nodeName() === 'hub') throw 'not here';
+    function onItemCaptured(data) {
         console.log(vendor.webhook('POST', env.HOOK, data), env.OWN);
         try { vendor.webhook('POST', env.OTHER, '') } catch (e) { console.log(e) }
     }";
@@ -606,6 +607,10 @@ fn a_script_of_the_program_goes_where_the_configuration_says() {
     }
     let ran = program.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(
+        ran.status.success(),
+        "what a script throws at the hub is no failure: {ran:?}"
+    );
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines[0].ends_with("] taken mine"), "{ran:?}");
     assert!(

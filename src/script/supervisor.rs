@@ -25,7 +25,7 @@ use crate::time::{Clock, Timestamp};
 
 use super::console::Console;
 use super::environment::Environment;
-use super::folder::{Folder, HubInstances, Watch, without_comments};
+use super::folder::{Folder, HubInstances, Watch, number_of, role_of, without_comments};
 use super::host::{Host, HostCall};
 use super::jobs::{Firing, JobInfo, Jobs, Owner};
 use super::manager::{Manager, Order};
@@ -140,8 +140,10 @@ pub enum ScriptState {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptStatus {
-    /// Stable index.
+    /// Stable index, the same for both of its instances.
     pub index: u32,
+    /// Which instance.
+    pub role: Role,
     /// Title.
     pub title: String,
     /// Where it lies.
@@ -413,12 +415,13 @@ impl Scripts {
         self.shared.tell_all(Hook::OnLogCall, &small);
     }
 
-    /// Every script, in index order.
+    /// Every instance of every script, workers first, in index order.
     pub fn status(&self) -> Vec<ScriptStatus> {
         lock(&self.shared.board)
             .iter()
             .map(|(index, posted)| ScriptStatus {
-                index: *index,
+                index: number_of(*index),
+                role: role_of(*index),
                 title: posted.file.title.clone(),
                 path: posted.file.path.clone(),
                 state: posted.state.clone(),
