@@ -5,15 +5,20 @@ mod bpf;
 mod bucket;
 mod captures;
 mod ceph;
+mod clouds;
 mod commands;
 mod dashboard;
+mod double;
 mod loopback;
+mod matrix;
+mod outside;
 mod pipeline;
 mod recording;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod road;
+mod roles;
 mod s3;
 mod scripts;
 mod seaweed;

@@ -14,9 +14,10 @@ use tapedeck::item::{Item, Key, Origin, Peer, ProtocolInfo, Value, flat};
 use tapedeck::packet::savefile::pcap::{self, Precision};
 use tapedeck::packet::{Endpoint, LinkType, MAX_SNAPLEN, StreamId, StreamName, Transport};
 use tapedeck::pipeline::host::{
-    LiveHost, LiveOptions, NodeName, Recordings, S3Target, StreamReader, StreamRef,
+    LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
 };
 use tapedeck::script::console::Console;
+use tapedeck::script::environment::Environment;
 use tapedeck::script::host::{Host, HostCall, ScriptId};
 use tapedeck::script::supervisor::{Options, ScriptState, Scripts};
 use tapedeck::store::folder::FolderStore;
@@ -41,7 +42,7 @@ static HTTP: ProtocolInfo = ProtocolInfo {
 };
 
 /// `GET /cart` with a status, in the stream `number / 10`.
-fn item(number: u64, status: i64, at: Timestamp) -> Item {
+pub fn item(number: u64, status: i64, at: Timestamp) -> Item {
     let peer = |last, port| Peer {
         endpoint: Endpoint {
             ip: [10, 0, 0, last].into(),
@@ -84,7 +85,7 @@ fn item(number: u64, status: i64, at: Timestamp) -> Item {
     }
 }
 
-fn tell(scripts: &Scripts, items: &[Item], now: Timestamp) {
+pub fn tell(scripts: &Scripts, items: &[Item], now: Timestamp) {
     let mut bytes = Vec::new();
     items.iter().for_each(|item| flat::encode(item, &mut bytes));
     let last = items.last().map_or(0, |item| item.number);
@@ -111,14 +112,14 @@ fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-struct Rig {
-    dir: tempfile::TempDir,
-    console: Arc<Console>,
+pub struct Rig {
+    pub dir: tempfile::TempDir,
+    pub console: Arc<Console>,
     notes: Arc<Notes>,
 }
 
 impl Rig {
-    fn new(scripts: &[(&str, &str)]) -> Rig {
+    pub fn new(scripts: &[(&str, &str)]) -> Rig {
         let rig = Rig {
             dir: tempfile::tempdir().unwrap(),
             console: Arc::new(Console::new("n")),
@@ -130,11 +131,11 @@ impl Rig {
         rig
     }
 
-    fn put(&self, name: &str, code: &str) {
+    pub fn put(&self, name: &str, code: &str) {
         fs::write(self.dir.path().join(name), code).unwrap();
     }
 
-    fn options(&self, offline: bool) -> Options {
+    pub fn options(&self, offline: bool) -> Options {
         let console = Arc::clone(&self.console);
         let mut options = if offline {
             Options::offline("n", 17, console).unwrap()
@@ -148,20 +149,24 @@ impl Rig {
         options
     }
 
-    fn live(&self) -> Scripts {
+    pub fn live(&self) -> Scripts {
         self.start(self.options(false), Arc::new(SystemClock))
     }
 
-    fn start(&self, options: Options, clock: Arc<dyn Clock>) -> Scripts {
+    pub fn start(&self, options: Options, clock: Arc<dyn Clock>) -> Scripts {
         Scripts::start(options, Arc::clone(&self.notes) as Arc<dyn Host>, clock).unwrap()
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<HostCall> {
+        self.notes.0.lock().unwrap().clone()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
         let lines = self.console.recent();
         lines.into_iter().map(|line| line.text).collect()
     }
 
-    fn wait_for(&self, what: &str, mut is: impl FnMut(&[String]) -> bool) {
+    pub fn wait_for(&self, what: &str, mut is: impl FnMut(&[String]) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !is(&self.lines()) {
             assert!(
@@ -173,7 +178,7 @@ impl Rig {
         }
     }
 
-    fn wait_for_line(&self, line: &str) {
+    pub fn wait_for_line(&self, line: &str) {
         self.wait_for(line, |lines| lines.iter().any(|one| one == line));
     }
 }
@@ -400,7 +405,7 @@ fn a_changed_environment_loads_every_script_again() {
     let scripts = rig.live();
     rig.wait_for_line("[n-0] NAME is undefined");
     let env = json!({"NAME": "x"}).as_object().unwrap().clone();
-    scripts.set_env(env);
+    scripts.set_env(Environment::of_all(env));
     rig.wait_for_line("[n-0] NAME is x");
 }
 
@@ -469,7 +474,7 @@ fn the_last_object_that_a_script_returns_replaces_the_queried_item() {
 
 /// Streams that always have one packet, at their own number of seconds.
 #[derive(Default)]
-struct OnePacketStreams {
+pub struct OnePacketStreams {
     pinned: Mutex<BTreeSet<StreamRef>>,
 }
 
@@ -507,7 +512,7 @@ impl StreamReader for OnePacketStreams {
     }
 }
 
-struct NoRecordings;
+pub struct NoRecordings;
 
 impl Recordings for NoRecordings {
     fn set(&self, _: &ScriptId, _: &Json) -> Result<Json, String> {
@@ -589,19 +594,18 @@ fn a_recorder_of_2023_uploads_every_hour_and_each_stream_once() {
         }),
         recordings: Arc::new(NoRecordings),
         history: Arc::new(|| json!({})),
+        outside: Outside::default(),
     })
     .unwrap();
     let mut options = rig.options(true);
-    options.env = json!({
+    let env = json!({
         "RECORDING_KFL": "http and response.status == 500",
         "S3_BUCKET": "b",
         "AWS_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "0123456789",
-    })
-    .as_object()
-    .unwrap()
-    .clone();
+    });
+    options.env = Environment::of_all(env.as_object().unwrap().clone());
     let scripts = Scripts::start(options, Arc::new(host), Arc::clone(&clock) as _).unwrap();
     assert_eq!(
         scripts
@@ -677,7 +681,7 @@ fn run_shipped(name: &str, env: Json) -> Rig {
     let start = Timestamp::from_secs(1_706_918_455, 0);
     let clock = Arc::new(SetClock::at(start));
     let mut options = rig.options(true);
-    options.env = env.as_object().unwrap().clone();
+    options.env = Environment::of_all(env.as_object().unwrap().clone());
     let scripts = rig.start(options, Arc::clone(&clock) as Arc<dyn Clock>);
     for step in 0..10_u64 {
         let at = start + Duration::from_secs(step);

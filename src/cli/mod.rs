@@ -9,6 +9,7 @@ mod config_command;
 mod console;
 mod demo;
 mod exit;
+mod heard;
 mod instance;
 mod kfl_command;
 mod kfl_reference;
@@ -39,6 +40,8 @@ use crate::time::SystemClock;
 use config::{Config, Surroundings};
 pub use exit::{Exit, Failure};
 use style::Style;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Records the Kubernetes traffic that matters and keeps it where nobody can change it.
 #[derive(Debug, Parser)]
@@ -194,10 +197,15 @@ fn start_log(debug: bool, level: &str) {
     let level = if level == "warning" { "warn" } else { level };
     let filter = tracing_subscriber::EnvFilter::try_new(format!("off,tapedeck={level}"))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off,tapedeck=warn"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let printed = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(Style::stderr().is_on())
+        .with_filter(filter);
+    // Scripts hear records that nobody prints, too.
+    let heard = heard::Heard.with_filter(tracing_subscriber::EnvFilter::new("off,tapedeck=info"));
+    let _ = tracing_subscriber::registry()
+        .with(printed)
+        .with(heard)
         .try_init();
 }
 

@@ -77,7 +77,8 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit, Failure> {
         let Some((name, value)) = setting.split_once('=') else {
             return Err(Failure::usage(format!("--env {setting} has no =")));
         };
-        env.insert(name.to_owned(), Json::String(value.to_owned()));
+        env.all
+            .insert(name.to_owned(), Json::String(value.to_owned()));
     }
     let opened = source::open(&args.pcap, &args.s3, config)?;
     let temporary = tempfile::tempdir()?;

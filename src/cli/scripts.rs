@@ -58,15 +58,19 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
     }
     for script in &list {
         let state = script["state"].as_str().unwrap_or("?");
+        let title = script["title"].as_str().unwrap_or_default();
+        let title = match script["role"].as_str() {
+            Some("hub") => format!("{title} (hub)"),
+            _ => title.to_owned(),
+        };
         let painted = if state == "running" {
             style.green(state)
         } else {
             style.red(state)
         };
         super::print(format_args!(
-            "{:>3} {painted:<12} {:<32} {} items, {} dropped  {}",
+            "{:>3} {painted:<12} {title:<32} {} items, {} dropped  {}",
             script["index"],
-            script["title"].as_str().unwrap_or_default(),
             script["told"],
             script["dropped"],
             style.dim(

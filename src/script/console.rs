@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::folder::{number_of, role_of};
+use super::wire::Role;
 use crate::time::Timestamp;
 
 /// Lines that are kept for viewers who come later.
@@ -103,7 +105,10 @@ impl Console {
             at,
             script,
             error,
-            text: format!("[{}-{script}{mark}] {text}", self.node),
+            text: match role_of(script) {
+                Role::Worker => format!("[{}-{script}{mark}] {text}", self.node),
+                Role::Hub => format!("[hub-{}{mark}] {text}", number_of(script)),
+            },
         };
         state.printed += 1;
         state.viewers.retain(|viewer| {
@@ -148,7 +153,7 @@ impl Console {
     }
 
     /// Masks the values of secret names from now on.
-    pub(crate) fn mask(&self, env: &serde_json::Map<String, serde_json::Value>) {
+    pub(crate) fn mask<'a>(&self, env: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) {
         self.lock().secrets = secrets(env);
     }
 
@@ -158,9 +163,8 @@ impl Console {
 }
 
 /// Values of an environment that nobody should read, longest first.
-fn secrets(env: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+fn secrets<'a>(env: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> Vec<String> {
     let mut values: Vec<String> = env
-        .iter()
         .filter(|(name, _)| {
             let name = name.to_ascii_uppercase();
             SECRET_NAMES.iter().any(|part| name.contains(part))
@@ -228,7 +232,7 @@ mod tests {
     fn secrets_are_masked() {
         let console = Console::new("n");
         let env = serde_json::json!({"AWS_SECRET_ACCESS_KEY": "abcdef123", "S3_BUCKET": "bucket", "K_TOKEN": "x"});
-        console.mask(env.as_object().unwrap());
+        console.mask(env.as_object().unwrap().iter());
         console.log(AT, 0, "abcdef123 goes to bucket x");
         assert_eq!(console.recent()[0].text, "[n-0] *** goes to bucket x");
     }

@@ -18,6 +18,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 
+use super::wire::Role;
+
 /// Largest script that is read.
 pub const MAX_SCRIPT_BYTES: u64 = 4 << 20;
 
@@ -30,10 +32,50 @@ pub const QUIET: Duration = Duration::from_millis(200);
 /// Time between two looks without any event.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Bit of an index that is set for the hub's instance of a script.
+const HUB: u32 = 1 << 31;
+
+/// Signs in a script's text that it knows of the hub.
+const HUB_SIGNS: &[&str] = &[
+    "onHubAction",
+    "onPodEvent",
+    "onLogCall",
+    "hub.action",
+    "hub.targeted",
+    "hub.blockPod",
+    "utils.nodeName",
+];
+
+/// Which scripts have an instance at the hub too.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum HubInstances {
+    /// Those whose text names a hook or helper that has to do with the hub: any other would do
+    /// everything twice.
+    #[default]
+    Aware,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+/// Which side the instance with an index plays.
+pub fn role_of(index: u32) -> Role {
+    match index & HUB {
+        0 => Role::Worker,
+        _ => Role::Hub,
+    }
+}
+
+/// The script's own number, the same for both of its instances.
+pub fn number_of(index: u32) -> u32 {
+    index & !HUB
+}
+
 /// One script as it lies on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptFile {
-    /// Stable number of the path, the one in console lines.
+    /// Stable number of the path, the one in console lines; [`role_of`] tells the instance.
     pub index: u32,
     /// Where it lies.
     pub path: PathBuf,
@@ -41,6 +83,29 @@ pub struct ScriptFile {
     pub title: String,
     /// The whole text.
     pub code: String,
+}
+
+impl ScriptFile {
+    /// The same script for the hub, when it has an instance there.
+    pub(crate) fn at_hub(&self, instances: HubInstances) -> Option<ScriptFile> {
+        let wanted = match instances {
+            HubInstances::All => true,
+            HubInstances::None => false,
+            HubInstances::Aware => {
+                let code = without_comments(&self.code);
+                HUB_SIGNS.iter().any(|sign| code.contains(sign))
+            }
+        };
+        wanted.then(|| ScriptFile {
+            index: hub_index(self.index),
+            ..self.clone()
+        })
+    }
+}
+
+/// Index of the hub's instance of a script.
+pub(crate) fn hub_index(index: u32) -> u32 {
+    index | HUB
 }
 
 /// What differs since the look before.

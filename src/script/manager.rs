@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select};
-use serde_json::{Map, Value as Json};
-
-use super::folder::{Change, Folder, LOOK_EVERY, ScriptFile, Watch};
+use super::environment::Environment;
+use super::folder::{Change, Folder, LOOK_EVERY, ScriptFile, Watch, hub_index, role_of};
 use super::jobs::Owner;
 use super::restart::{Failures, Verdict};
 use super::runner::{Counts, Desk, Event, Runner, Work, lock};
 use super::supervisor::{Posted, ScriptState, Shared, Unsettled};
 use super::wire::{ClockMode, Role, Start};
+use crossbeam_channel::{Receiver, never, select};
 
 /// Longest time between two looks at the children.
 const TICK: Duration = Duration::from_millis(50);
@@ -33,7 +32,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// What callers order.
 pub(crate) enum Order {
     /// Other values of `scripting.env`.
-    SetEnv(Map<String, Json>),
+    SetEnv(Environment),
     /// End.
     Stop,
 }
@@ -232,13 +231,25 @@ impl Manager {
         for change in self.folder.look() {
             match change {
                 Change::Added(file) | Change::Changed(file) => self.changed(file),
-                Change::Removed { index, .. } => self.remove(index),
+                Change::Removed { index, .. } => {
+                    self.remove(index);
+                    self.remove(hub_index(index));
+                }
                 Change::Notice(text) => tracing::warn!("{text}"),
             }
         }
     }
 
     fn changed(&mut self, file: ScriptFile) {
+        match file.at_hub(self.shared.options.hub) {
+            Some(hub) => self.renew(hub),
+            None => self.remove(hub_index(file.index)),
+        }
+        self.renew(file);
+    }
+
+    /// Loads an instance of a script anew.
+    fn renew(&mut self, file: ScriptFile) {
         let index = file.index;
         let file = match self.slots.get_mut(&index) {
             Some(slot) => {
@@ -276,12 +287,13 @@ impl Manager {
         }
     }
 
-    fn set_env(&mut self, env: Map<String, Json>) {
-        self.shared.options.console.mask(&env);
+    fn set_env(&mut self, env: Environment) {
+        env.mask(&self.shared.options.console);
         *lock(&self.shared.env) = env;
         let files: Vec<ScriptFile> = self
             .slots
             .values()
+            .filter(|slot| role_of(slot.file.index) == Role::Worker)
             .map(|slot| slot.file.as_ref().clone())
             .collect();
         for file in files {
@@ -307,11 +319,11 @@ impl Manager {
             path: file.path.display().to_string(),
             title: file.title.clone(),
             code: file.code.clone(),
-            env: lock(&self.shared.env).clone(),
+            env: lock(&self.shared.env).of(&file),
             index,
             node: options.node.clone(),
             run: options.run,
-            role: Role::Worker,
+            role: role_of(index),
             clock: options.clock_mode,
             now: self.shared.clock.now(),
             limits: options.limits,

@@ -7,6 +7,7 @@ pub mod api;
 pub mod child;
 pub mod console;
 mod cron;
+pub mod environment;
 pub mod folder;
 pub mod host;
 pub mod jobs;

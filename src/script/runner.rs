@@ -77,8 +77,8 @@ pub(crate) enum Work {
     Items(Batch, u32, usize),
     /// Packets.
     Packets(u64, Arc<Vec<PacketSummary>>),
-    /// A job ended.
-    JobEnded(Small),
+    /// A job ended, something was sent to the hub, or a pod changed; the hook that is told.
+    Told(Hook, Small),
     /// Timers are due.
     Tick(Timestamp),
     /// Runs a job; whoever waits for it gets its result, else the supervisor does.
@@ -243,6 +243,7 @@ impl Runner {
                 child: owner.child,
                 title: file.title.clone(),
                 path: file.path.clone(),
+                role: start.role,
             },
             file,
             counts,
@@ -442,14 +443,8 @@ impl Runner {
                 }
                 !matches!(done, Told::Gone)
             }
-            Work::JobEnded(ended) => {
-                let failed = matches!(&ended, Small::JobEnded { err: Some(_), .. });
-                let hook = if failed {
-                    Hook::OnJobFailed
-                } else {
-                    Hook::OnJobPassed
-                };
-                let done = self.tell(hook.name(), &ToChild::Small(ended), queues);
+            Work::Told(hook, small) => {
+                let done = self.tell(hook.name(), &ToChild::Small(small), queues);
                 !matches!(done, Told::Gone)
             }
             Work::Tick(now) => {
@@ -724,7 +719,8 @@ impl Runner {
     }
 
     fn set_hooks(&self, hooks: &[Hook]) {
-        let bits = hooks.iter().fold(0, |bits, hook| bits | bit(*hook));
+        let hooks = hooks.iter().filter(|hook| hook.is_for(self.id.role));
+        let bits = hooks.fold(0, |bits, hook| bits | bit(*hook));
         self.hooks.store(bits, Ordering::Relaxed);
     }
 }

@@ -18,19 +18,20 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::item::flat;
 use crate::time::{Clock, Timestamp};
 
 use super::console::Console;
-use super::folder::{Folder, Watch, without_comments};
+use super::environment::Environment;
+use super::folder::{Folder, HubInstances, Watch, number_of, role_of, without_comments};
 use super::host::{Host, HostCall};
 use super::jobs::{Firing, JobInfo, Jobs, Owner};
 use super::manager::{Manager, Order};
 use super::restart::RestartPolicy;
 use super::runner::{Budgets, CallCount, Desk, Event, Offer, Runner, Work, lock};
-use super::wire::{Batch, ClockMode, Hook, Level, Limits, PacketSummary, Small};
+use super::wire::{Batch, ClockMode, Hook, Level, Limits, PacketSummary, Role, Small};
 
 /// Events that wait for the manager.
 const MAX_EVENTS: usize = 4096;
@@ -51,8 +52,10 @@ pub struct Options {
     pub active: Vec<String>,
     /// Whether changes of the sources are followed.
     pub watch: bool,
-    /// `scripting.env`.
-    pub env: Map<String, Json>,
+    /// What scripts see as `env`.
+    pub env: Environment,
+    /// Which scripts have an instance at the hub.
+    pub hub: HubInstances,
     /// Name of the node.
     pub node: String,
     /// The run: its Unix start second.
@@ -82,7 +85,8 @@ impl Options {
             sources: Vec::new(),
             active: Vec::new(),
             watch: true,
-            env: Map::new(),
+            env: Environment::default(),
+            hub: HubInstances::default(),
             node: node.to_owned(),
             run,
             clock_mode: ClockMode::Wall,
@@ -136,8 +140,10 @@ pub enum ScriptState {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptStatus {
-    /// Stable index.
+    /// Stable index, the same for both of its instances.
     pub index: u32,
+    /// Which instance.
+    pub role: Role,
     /// Title.
     pub title: String,
     /// Where it lies.
@@ -186,8 +192,8 @@ pub(crate) struct Shared {
     events: Sender<Event>,
     /// Numbers of children.
     pub children: AtomicU64,
-    /// `scripting.env` as it is now.
-    pub env: Mutex<Map<String, Json>>,
+    /// What scripts see as `env` now.
+    pub env: Mutex<Environment>,
 }
 
 /// What the manager shows of a script.
@@ -225,7 +231,7 @@ impl Scripts {
         host: Arc<dyn Host>,
         clock: Arc<dyn Clock>,
     ) -> Result<Scripts, ScriptsError> {
-        options.console.mask(&options.env);
+        options.env.mask(&options.console);
         let (events, happened) = bounded(MAX_EVENTS);
         let (orders, ordered) = bounded(16);
         let shared = Arc::new(Shared {
@@ -384,17 +390,38 @@ impl Scripts {
         }
     }
 
-    /// Replaces `scripting.env`; every script is loaded again with it.
-    pub fn set_env(&self, env: Map<String, Json>) {
+    /// Replaces what scripts see as `env`; every script is loaded again with it.
+    pub fn set_env(&self, env: Environment) {
         let _ = self.orders.send(Order::SetEnv(env));
     }
 
-    /// Every script, in index order.
+    /// Tells `onPodEvent` of all scripts: `event` is `ADDED`, `MODIFIED` or `DELETED`, `pod` a pod as
+    /// core/v1 has it.
+    pub fn tell_pod(&self, event: &str, pod: &Json) {
+        let small = Small::PodEvent {
+            event: event.to_owned(),
+            pod: pod.clone(),
+        };
+        self.shared.tell_all(Hook::OnPodEvent, &small);
+    }
+
+    /// Tells `onLogCall` of all scripts: `level` is `info`, `warning` or `error`, `msg` JSON text of a
+    /// record of this program's own log.
+    pub fn tell_log(&self, level: &str, msg: &str) {
+        let small = Small::LogCall {
+            level: level.to_owned(),
+            msg: msg.to_owned(),
+        };
+        self.shared.tell_all(Hook::OnLogCall, &small);
+    }
+
+    /// Every instance of every script, workers first, in index order.
     pub fn status(&self) -> Vec<ScriptStatus> {
         lock(&self.shared.board)
             .iter()
             .map(|(index, posted)| ScriptStatus {
-                index: *index,
+                index: number_of(*index),
+                role: role_of(*index),
                 title: posted.file.title.clone(),
                 path: posted.file.path.clone(),
                 state: posted.state.clone(),
@@ -464,8 +491,16 @@ impl Scripts {
         }
     }
 
-    /// Waits until every script has done what it was told so far.
+    /// Waits until every script has done what it was told so far, and the hub what it was sent for it.
     pub fn drain(&self) {
+        self.drain_once();
+        let at_hub = |runner: &Arc<Runner>| runner.id.role == Role::Hub;
+        if self.shared.routes().iter().any(at_hub) {
+            self.drain_once();
+        }
+    }
+
+    fn drain_once(&self) {
         self.shared
             .wait(|open| open.loading == 0 && open.restarting == 0);
         let waiting: Vec<Receiver<()>> = self
@@ -641,10 +676,27 @@ impl Shared {
             limit: firing.limit,
             err: result.err(),
         };
-        for runner in self.readers(hook) {
-            runner.hurry(Work::JobEnded(ended.clone()));
-        }
+        self.tell_all(hook, &ended);
         again
+    }
+
+    /// Tells a hook of all instances that have it; answers how many were too busy to take it.
+    fn tell_all(&self, hook: Hook, small: &Small) -> usize {
+        self.readers(hook)
+            .iter()
+            .filter(|runner| !runner.hurry(Work::Told(hook, small.clone())))
+            .count()
+    }
+
+    /// `hub.action`: a copy for every script at the hub.
+    fn hub_action(&self, action: String, object: Json) -> Result<Json, String> {
+        let small = Small::HubAction { action, object };
+        match self.tell_all(Hook::OnHubAction, &small) {
+            0 => Ok(Json::Null),
+            busy => Err(format!(
+                "{busy} scripts at the hub are behind, the action did not reach them"
+            )),
+        }
     }
 
     /// Lets children drop the functions of jobs that are gone.
@@ -726,6 +778,7 @@ impl Desk for Shared {
             | HostCall::SchedulerIsRunning
             | HostCall::SchedulerStart
             | HostCall::SchedulerStop => self.job_call(runner, &call),
+            HostCall::HubAction { action, object } => self.hub_action(action, object),
             other => self.host.call(&runner.id, other),
         }
     }

@@ -16,7 +16,8 @@
 //!
 //! Integers are little-endian.
 //!
-//! **Tell and ask.** `Items`, `Packets`, `JobEnded` and `Tick` tell: each is answered by one `Done`.
+//! **Tell and ask.** `Items`, `Packets`, `JobEnded`, `HubAction`, `PodEvent`, `LogCall` and `Tick`
+//! tell: each is answered by one `Done`.
 //! `Queried`, `RunJob` and `Drain` ask: each is answered by one `Answered` with its call number. So
 //! the parent always knows whether a child owes it something. While a child works it sends a `Beat`
 //! between two calls of hooks when [`BEAT_EVERY`] has passed: silence for longer than the budget,
@@ -83,16 +84,25 @@ pub enum Hook {
     OnJobPassed,
     /// `onJobFailed(tag, cron, limit, err)`.
     OnJobFailed,
+    /// `onPodEvent(event, pod)`.
+    OnPodEvent,
+    /// `onHubAction(action, object)`.
+    OnHubAction,
+    /// `onLogCall(level, msg)`.
+    OnLogCall,
 }
 
 impl Hook {
     /// All hooks.
-    pub const ALL: [Hook; 5] = [
+    pub const ALL: [Hook; 8] = [
         Hook::OnPacketCaptured,
         Hook::OnItemCaptured,
         Hook::OnItemQueried,
         Hook::OnJobPassed,
         Hook::OnJobFailed,
+        Hook::OnPodEvent,
+        Hook::OnHubAction,
+        Hook::OnLogCall,
     ];
 
     /// The name scripts define.
@@ -103,6 +113,9 @@ impl Hook {
             Hook::OnItemQueried => "onItemQueried",
             Hook::OnJobPassed => "onJobPassed",
             Hook::OnJobFailed => "onJobFailed",
+            Hook::OnPodEvent => "onPodEvent",
+            Hook::OnHubAction => "onHubAction",
+            Hook::OnLogCall => "onLogCall",
         }
     }
 
@@ -114,6 +127,20 @@ impl Hook {
             Hook::OnItemQueried => "queriedItem",
             Hook::OnJobPassed => "passedJob",
             Hook::OnJobFailed => "failedJob",
+            // Hooks that came later never had another name.
+            Hook::OnPodEvent | Hook::OnHubAction | Hook::OnLogCall => self.name(),
+        }
+    }
+
+    /// Whether instances that play `role` are told: traffic is seen by workers, and what workers
+    /// send by the hub.
+    pub fn is_for(self, role: Role) -> bool {
+        match self {
+            Hook::OnPacketCaptured | Hook::OnItemCaptured | Hook::OnItemQueried => {
+                role == Role::Worker
+            }
+            Hook::OnHubAction => role == Role::Hub,
+            Hook::OnJobPassed | Hook::OnJobFailed | Hook::OnPodEvent | Hook::OnLogCall => true,
         }
     }
 }
@@ -335,6 +362,27 @@ pub enum Small {
         limit: u64,
         /// Why it failed; absent when it passed.
         err: Option<String>,
+    },
+    /// A script sent something to the hub.
+    HubAction {
+        /// Its name.
+        action: String,
+        /// What came with it.
+        object: Json,
+    },
+    /// A pod came, changed or went.
+    PodEvent {
+        /// `ADDED`, `MODIFIED` or `DELETED`.
+        event: String,
+        /// The pod, as core/v1 has it.
+        pod: Json,
+    },
+    /// This program logged something.
+    LogCall {
+        /// `info`, `warning` or `error`.
+        level: String,
+        /// JSON text of the record.
+        msg: String,
     },
     /// The time is `now`: timers that are due run.
     Tick {

@@ -17,6 +17,7 @@ use crate::capture::Source;
 use crate::capture::file::FileSource;
 use crate::capture::own::OwnSockets;
 use crate::pipeline::Stop;
+use crate::script::environment::Environment;
 
 /// Rounds of the shop's client.
 const ROUNDS: u32 = 40;
@@ -133,7 +134,7 @@ fn record(
         what: shop.map_or("the shipped capture".to_owned(), traffic::Shop::addresses),
         data: dir.join("data"),
         scripts: Vec::new(),
-        env: config.env(),
+        env: Environment::of_all(config.env()),
         own: OwnSockets::default(),
         stop: stop.clone(),
     };

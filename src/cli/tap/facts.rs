@@ -16,7 +16,9 @@ use crate::pipeline::Desk;
 use crate::pipeline::host::{SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
 use crate::script::console::Console;
+use crate::script::folder::number_of;
 use crate::script::supervisor::{ScriptState, Scripts};
+use crate::script::wire::Role;
 use crate::server::Run;
 
 /// What the dashboard and the end of the run want to know.
@@ -40,6 +42,8 @@ impl Facts {
             .scripts
             .status()
             .into_iter()
+            // A script that has no use for the hub throws there, as those of other makers do.
+            .filter(|script| script.role == Role::Worker)
             .filter_map(|script| match script.state {
                 ScriptState::Broken(why)
                 | ScriptState::Quarantined(why)
@@ -137,7 +141,7 @@ impl Run for Facts {
             .into_iter()
             .filter(|line| line.number >= after)
             .map(|line| {
-                let (title, file) = titles.get(&line.script).cloned().unwrap_or_default();
+                let (title, file) = titles.get(&number_of(line.script)).cloned().unwrap_or_default();
                 json!({"n": line.number + 1, "at": line.at.to_string(), "error": line.error, "text": line.text, "title": title, "file": file})
             })
             .collect();

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
-
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
@@ -14,6 +12,7 @@ use super::view;
 use crate::capture::own::OwnSockets;
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
+use crate::script::environment::Environment;
 
 /// Time between two looks at signals, configuration and console.
 pub const PACE: Duration = Duration::from_millis(100);
@@ -82,6 +81,9 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         ip: server.address.ip(),
         port: server.address.port(),
     });
+    if !script_sources(config).is_empty() {
+        super::metrics::serve(config, session.script_metrics(), &own, runtime.handle())?;
+    }
     let data = super::super::data_dir(config)?;
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
     eprintln!("Capturing {what}; Ctrl+C seals and uploads what is open");
@@ -116,10 +118,13 @@ pub fn script_sources(config: &Config) -> Vec<PathBuf> {
 /// What scripts see as `env`.
 ///
 /// With `scripting.recorder: native` a script that records by itself is not told the query.
-pub fn script_env(config: &Config) -> Map<String, Json> {
-    let mut env = config.env();
+pub fn script_env(config: &Config) -> Environment {
+    let mut all = config.env();
     if config.text("scripting.recorder") == "native" {
-        env.remove("RECORDING_KFL");
+        all.remove("RECORDING_KFL");
     }
-    env
+    Environment {
+        all,
+        each: config.map("scripting.envFor"),
+    }
 }

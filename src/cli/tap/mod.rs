@@ -3,6 +3,7 @@
 mod facts;
 mod follow;
 pub mod live;
+mod metrics;
 mod offline;
 mod primed;
 pub mod recording;

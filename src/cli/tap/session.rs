@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::json;
 
 use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
-use super::super::secrets;
+use super::super::{heard, secrets};
 use super::facts::Facts;
 use super::follow::{Followed, Printed, say};
 use super::live::PACE;
@@ -21,13 +21,17 @@ use super::{recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
-use crate::pipeline::host::{LiveHost, LiveOptions, NodeName, S3Target, SpoolStreams};
+use crate::pipeline::host::{
+    LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SpoolStreams, VendorOptions,
+};
 use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
+use crate::script::environment::Environment;
+use crate::script::folder::HubInstances;
 use crate::script::supervisor::{self, Scripts};
 use crate::spool;
 use crate::time::{Clock, SetClock, SystemClock};
@@ -53,7 +57,7 @@ pub struct Setup {
     /// Folders and files of scripts.
     pub scripts: Vec<PathBuf>,
     /// What they see as `env`.
-    pub env: Map<String, Json>,
+    pub env: Environment,
     /// Where connections of the run are announced, so that they are not captured.
     pub own: OwnSockets,
     /// Asks the run to end.
@@ -117,6 +121,10 @@ impl Session {
                 }),
                 recordings: desk.clone(),
                 history: Arc::new(|| json!({})),
+                outside: Outside {
+                    vendor: vendor_options(config, &setup.own)?,
+                    ..Outside::default()
+                },
             })
             .map_err(Failure::failed)?,
         );
@@ -184,12 +192,25 @@ impl Session {
         })
     }
 
+    /// Reads the metrics that scripts keep, as text for Prometheus.
+    pub fn script_metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+        let host = Arc::downgrade(&self.host);
+        move || {
+            host.upgrade()
+                .map(|host| host.metrics())
+                .unwrap_or_default()
+        }
+    }
+
     /// Follows configuration and console until the run is to end.
     pub fn follow(&mut self, config: &Config, global: &Global, stop: &Stop) {
         let mut file = Followed::new(config, global);
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
             self.printed.print(&self.facts);
+            for (level, record) in heard::records().try_iter() {
+                self.facts.scripts.tell_log(level, &record);
+            }
             let items = self.counters.now().items.values().sum();
             let recordings = self.facts.desk.status();
             for sentence in self.watch.look(&recordings, items, SystemClock.now()) {
@@ -335,8 +356,39 @@ fn script_options(
     };
     options.active = config.list("scripting.active");
     options.watch = is_live && config.bool("scripting.watchScripts");
+    options.hub = match config.text("scripting.hub") {
+        "all" => HubInstances::All,
+        "none" => HubInstances::None,
+        _ => HubInstances::Aware,
+    };
     options.limits.memory = config.bytes("scripting.memoryLimit");
     options.budgets.hook = config.duration("scripting.hookTimeout");
+    Ok(options)
+}
+
+/// How helpers of scripts reach services.
+fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Failure> {
+    let allowed = config.list("scripting.network.allow");
+    // Variables that the services' own clients know, for servers of one's own.
+    let variable = |names: &[&str]| {
+        let mut values = names.iter().filter_map(std::env::var_os);
+        let value = values.find(|value| !value.is_empty())?;
+        value.into_string().ok()
+    };
+    let mut options = VendorOptions {
+        ca_bundle: variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from),
+        kinesis: variable(&["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]),
+        gcs: variable(&["STORAGE_EMULATOR_HOST"]),
+        network: NetworkPolicy::parse(&allowed).map_err(Failure::usage)?,
+        own: own.clone(),
+        ..VendorOptions::default()
+    };
+    if let Some(url) = config.text_if_set("scripting.chatgpt.url") {
+        options.chat = url.to_owned();
+    }
+    if let Some(model) = config.text_if_set("scripting.chatgpt.model") {
+        options.chat_model = model.to_owned();
+    }
     Ok(options)
 }
 

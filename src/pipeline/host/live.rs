@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,14 +18,18 @@ use sha2::{Digest, Sha256};
 
 use crate::script::console::Console;
 use crate::script::host::{Host, HostCall, ScriptId};
+use crate::script::wire::Role;
 use crate::store::{Body, PutOptions};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 use super::files::{FileError, Files, Found, Share, clean};
+use super::metrics::ScriptMetrics;
 use super::objects::{
     NodeName, Order, StoreFactory, clear_arguments, content_type, put_arguments, url,
 };
+use super::outside::Outside;
 use super::streams::{Pins, StreamReader};
+use super::vendor::Vendors;
 
 /// Name of the dump of the name history in every data folder.
 pub const HISTORY: &str = "name_resolution_history.json";
@@ -75,14 +80,20 @@ pub struct LiveOptions {
     pub recordings: Arc<dyn Recordings>,
     /// The name history of this node, as `name_resolution_history.json` holds it.
     pub history: Arc<dyn Fn() -> Json + Send + Sync>,
+    /// What lies outside.
+    pub outside: Outside,
 }
 
 /// What a helper returns, or the text of the exception that the script gets.
-type Returned = Result<Json, String>;
+pub(super) type Returned = Result<Json, String>;
 
 /// Does what scripts ask.
 pub struct LiveHost {
     shared: Arc<Shared>,
+    pub(super) vendors: Vendors,
+    pub(super) metrics: ScriptMetrics,
+    /// Time of the point before, in nanoseconds: points at one moment would replace each other.
+    last_point: AtomicI64,
     stop: Option<Sender<()>>,
     ticker: Option<JoinHandle<()>>,
 }
@@ -99,8 +110,11 @@ impl LiveHost {
     /// that links of earlier runs stand for are pinned when this returns.
     ///
     /// # Errors
-    /// A sentence when the folder cannot be made.
+    /// A sentence when the folder cannot be made, or trusted certificates cannot be read.
     pub fn start(options: LiveOptions) -> Result<LiveHost, String> {
+        let (console, clock) = (Arc::clone(&options.console), Arc::clone(&options.clock));
+        let report = move |script, line: &str| console.error(clock.now(), script, line);
+        let vendors = Vendors::new(options.outside.vendor.clone(), Box::new(report))?;
         fs::create_dir_all(&options.data).map_err(|error| {
             format!(
                 "the data folder of scripts {} cannot be made: {error}",
@@ -127,6 +141,9 @@ impl LiveHost {
         });
         Ok(LiveHost {
             shared,
+            vendors,
+            metrics: ScriptMetrics::default(),
+            last_point: AtomicI64::new(0),
             stop: Some(stop),
             ticker: Some(ticker),
         })
@@ -134,10 +151,37 @@ impl LiveHost {
 
     /// The data folder of a script.
     pub fn folder(&self, script: &Path) -> PathBuf {
-        self.shared.options.data.join(folder_name(script))
+        self.shared
+            .options
+            .data
+            .join(folder_name(script, Role::Worker))
     }
 
-    fn log(&self, script: &ScriptId, line: &str) {
+    /// What metrics of scripts are now, for Prometheus (text format 0.0.4).
+    pub fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+
+    pub(super) fn options(&self) -> &LiveOptions {
+        &self.shared.options
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.options.clock.now()
+    }
+
+    /// The present moment, moved on where it was answered before.
+    pub(super) fn distinct_now(&self) -> Timestamp {
+        let now = self.now().nanos();
+        let next = |last: i64| Some(now.max(last.saturating_add(1)));
+        let last = self
+            .last_point
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .unwrap_or_default();
+        Timestamp::from_nanos(now.max(last.saturating_add(1)))
+    }
+
+    pub(super) fn log(&self, script: &ScriptId, line: &str) {
         let now = self.shared.options.clock.now();
         self.shared.options.console.log(now, script.index, line);
     }
@@ -154,7 +198,7 @@ impl LiveHost {
     /// The data folder of `script`, with the dump of the name history in it: scripts upload that
     /// without making it, and delete it afterwards.
     fn files(&self, script: &ScriptId) -> Result<Arc<Files>, String> {
-        let files = self.shared.files(&script.path)?;
+        let files = self.shared.files(script)?;
         if !files.root().exists(HISTORY) {
             self.shared.write_history(&files);
         }
@@ -173,6 +217,22 @@ impl LiveHost {
         Ok(made.name.into())
     }
 
+    /// A file of the data folder, or the packets of a stream, and its base name.
+    pub(super) fn opened(
+        &self,
+        script: &ScriptId,
+        path: &str,
+    ) -> Result<(fs::File, String), String> {
+        let files = self.files(script)?;
+        let path = clean(path).map_err(said)?;
+        let bytes = match files.find(&path).map_err(said)? {
+            Found::Stream(stream) => files.materialise(stream).map_err(said)?,
+            Found::File(file) => file,
+        };
+        let basename = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok((bytes, basename.into_owned()))
+    }
+
     fn put(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
         let files = self.files(script)?;
         let (target, path, order) = put_arguments(arguments, |path| files.is_file(path))?;
@@ -182,15 +242,7 @@ impl LiveHost {
                 "read vendor.s3.put in the order of 2023"
             );
         }
-        let clean_path = clean(&path).map_err(|error| error.to_string())?;
-        let found = files.find(&clean_path).map_err(|error| error.to_string())?;
-        let mut bytes = match found {
-            Found::Stream(stream) => files
-                .materialise(stream)
-                .map_err(|error| error.to_string())?,
-            Found::File(file) => file,
-        };
-        let basename = clean_path.file_name().unwrap_or_default().to_string_lossy();
+        let (mut bytes, basename) = self.opened(script, &path)?;
         let key = self.shared.options.node.key(&basename);
         let store = (self.shared.options.stores)(&target)?;
         let (copy, sha256, start) = self
@@ -217,7 +269,7 @@ impl LiveHost {
 
     /// A copy to upload, its hash and its first bytes: the script may change its file while it is
     /// sent, and what was hashed must be what goes out.
-    fn copied(
+    pub(super) fn copied(
         &self,
         bytes: &mut fs::File,
     ) -> std::io::Result<(tempfile::NamedTempFile, [u8; 32], Vec<u8>)> {
@@ -239,13 +291,16 @@ impl LiveHost {
         Ok((copy, hash.finalize().into(), start))
     }
 
-    fn clear(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
-        let target = clear_arguments(arguments)?;
-        let bucket = &target.bucket;
+    /// Prefixes that a script may clear in a bucket; `None` when it may not, which the console says.
+    pub(super) fn may_clear(
+        &self,
+        script: &ScriptId,
+        helper: &str,
+        bucket: &str,
+    ) -> Option<[String; 2]> {
         let refused = |why: &str| {
-            let line = format!("vendor.s3.clear left the bucket {bucket} as it is: {why}");
-            self.warn(script, &line);
-            Ok(Json::Null)
+            self.left(script, helper, bucket, why);
+            None
         };
         let Some(prefixes) = self.shared.options.node.prefixes() else {
             return refused("the name or address of this node is not known");
@@ -256,9 +311,25 @@ impl LiveHost {
         if !self.shared.options.allow_clear {
             return refused("set scripting.allowClear to true to let scripts delete");
         }
+        Some(prefixes)
+    }
+
+    fn left(&self, script: &ScriptId, helper: &str, bucket: &str, why: &str) {
+        let line = format!("{helper} left the bucket {bucket} as it is: {why}");
+        self.warn(script, &line);
+    }
+
+    fn clear(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
+        let target = clear_arguments(arguments)?;
+        let (bucket, helper) = (&target.bucket, "vendor.s3.clear");
+        let Some(prefixes) = self.may_clear(script, helper, bucket) else {
+            return Ok(Json::Null);
+        };
         let store = (self.shared.options.stores)(&target)?;
         if is_locked(&store.facts()) {
-            return refused("it is an Object Lock bucket, whose objects are there to stay");
+            let why = "it is an Object Lock bucket, whose objects are there to stay";
+            self.left(script, helper, bucket, why);
+            return Ok(Json::Null);
         }
         // A store clears whole folders: one for each run of this node.
         let mut folders = BTreeSet::new();
@@ -315,8 +386,29 @@ impl Host for LiveHost {
                 self.snapshot(script, &selected, dir.as_deref())
             }
             Call::PcapNameResolutionHistory => Ok((self.shared.options.history)()),
-            Call::S3Put { arguments } => self.put(script, &arguments),
-            Call::S3Clear { arguments } => self.clear(script, &arguments),
+            Call::S3Put { arguments } if !self.options().outside.dry_run => {
+                self.put(script, &arguments)
+            }
+            Call::S3Clear { arguments } if !self.options().outside.dry_run => {
+                self.clear(script, &arguments)
+            }
+            call @ (Call::S3Put { .. }
+            | Call::S3Clear { .. }
+            | Call::Webhook { .. }
+            | Call::WebhookForm { .. }
+            | Call::Slack { .. }
+            | Call::SlackBot { .. }
+            | Call::Influxdb { .. }
+            | Call::Elastic { .. }
+            | Call::KinesisPut { .. }
+            | Call::GcsPut { .. }
+            | Call::GcsClear { .. }
+            | Call::AzurePut { .. }
+            | Call::ChatgptPrompt { .. }
+            | Call::Prometheus { .. }
+            | Call::Aggregation { .. }
+            | Call::HubTargeted
+            | Call::HubBlockPod { .. }) => self.outside(script, call),
             Call::RecordingSet { recording } => recordings.set(script, &recording),
             Call::RecordingTake { stream, name } => recordings
                 .take(&stream, name.as_deref())
@@ -324,8 +416,9 @@ impl Host for LiveHost {
             Call::RecordingSeal { name } => recordings.seal(name.as_deref()),
             Call::RecordingStatus { name } => recordings.status(name.as_deref()),
             Call::RecordingCapture { settings } => recordings.capture(&settings),
-            // The supervisor keeps the jobs of all scripts and answers these itself.
-            Call::JobsSchedule { .. }
+            // The supervisor answers what crosses scripts itself.
+            Call::HubAction { .. }
+            | Call::JobsSchedule { .. }
             | Call::JobsRemove { .. }
             | Call::JobsRemoveAll
             | Call::JobsList
@@ -333,7 +426,7 @@ impl Host for LiveHost {
             | Call::JobsRunAll
             | Call::SchedulerIsRunning
             | Call::SchedulerStart
-            | Call::SchedulerStop => Err("jobs are kept elsewhere".into()),
+            | Call::SchedulerStop => Err("that is done elsewhere".into()),
         }
     }
 }
@@ -353,8 +446,8 @@ impl Drop for LiveHost {
 
 impl Shared {
     /// The data folder of a script.
-    fn files(&self, script: &Path) -> Result<Arc<Files>, String> {
-        self.open(&folder_name(script))
+    fn files(&self, script: &ScriptId) -> Result<Arc<Files>, String> {
+        self.open(&folder_name(&script.path, script.role))
     }
 
     /// The data folder with a name, opened once.
@@ -421,8 +514,9 @@ impl Shared {
     }
 }
 
-/// Stem of the script and a hash of its path: scripts with equal names keep apart.
-fn folder_name(script: &Path) -> String {
+/// Stem of the script and a hash of its path: scripts with equal names keep apart, and so do the two
+/// instances of one script.
+fn folder_name(script: &Path, role: Role) -> String {
     let stem: String = script
         .file_stem()
         .unwrap_or_default()
@@ -443,7 +537,11 @@ fn folder_name(script: &Path) -> String {
         .take(4)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{stem}-{hash}")
+    let side = match role {
+        Role::Worker => "",
+        Role::Hub => "-hub",
+    };
+    format!("{stem}-{hash}{side}")
 }
 
 /// Whether the facts of a store name a lock.

@@ -5,15 +5,22 @@
 
 pub(crate) mod files;
 mod live;
+mod metrics;
 pub(crate) mod objects;
+mod outside;
 pub(crate) mod snapshot;
 mod spooled;
 pub(crate) mod streams;
+mod vendor;
+mod web;
 
 pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
 pub use objects::{NodeName, S3Target, StoreFactory};
+pub use outside::Outside;
 pub use spooled::SpoolStreams;
 pub use streams::{StreamReader, StreamRef};
+pub use vendor::VendorOptions;
+pub use web::NetworkPolicy;
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,11 @@ impl NodeName {
         format!("{}_{}_{}/{basename}", self.name, self.ip, self.run)
     }
 
+    /// Key of an object without the run, as Azure's has it: `<node>_<ip>/<basename>`.
+    pub(crate) fn key_of_node(&self, basename: &str) -> String {
+        format!("{}_{}/{basename}", self.name, self.ip)
+    }
+
     /// Prefixes of all this node's objects, each ending at a border so that `a_10.0.0.1` is not
     /// also `a_10.0.0.12`; `None` when name or address is unknown.
     pub(crate) fn prefixes(&self) -> Option<[String; 2]> {

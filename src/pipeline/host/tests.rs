@@ -10,12 +10,15 @@ use serde_json::{Value as Json, json};
 
 use super::files::{FileError, Files, Share, clean};
 use super::streams::{Pins, StreamReader, StreamRef};
-use super::{HISTORY, LiveHost, LiveOptions, NodeName, Recordings, S3Target, SpoolStreams};
+use super::{
+    HISTORY, LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, SpoolStreams,
+};
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::{Entry, Records};
 use crate::packet::{LinkType, MAX_SNAPLEN, StreamName, Transport};
 use crate::script::console::Console;
 use crate::script::host::{Host, HostCall, ScriptId};
+use crate::script::wire::Role;
 use crate::spool;
 use crate::spool::feed::Feed;
 use crate::store::memory::MemoryStore;
@@ -409,6 +412,7 @@ fn fixture_in(dir: tempfile::TempDir, reader: Arc<FakeReader>, allow_clear: bool
         }),
         recordings: Arc::new(NoRecordings),
         history: Arc::new(|| json!({"1": {"10.0.0.1": {"name": "a"}}})),
+        outside: Outside::default(),
     })
     .unwrap();
     Fixture {
@@ -423,6 +427,7 @@ fn fixture_in(dir: tempfile::TempDir, reader: Arc<FakeReader>, allow_clear: bool
 impl Fixture {
     fn ask(&self, call: HostCall) -> Result<Json, String> {
         let script = ScriptId {
+            role: Role::Worker,
             index: 4,
             child: 1,
             title: "A".into(),

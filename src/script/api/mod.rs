@@ -6,37 +6,55 @@
 //! A new global is one file and its line here; a new helper is one entry in that file. Registration,
 //! reference page and example tests walk the list.
 
+mod aggregation;
+mod chatgpt;
 mod console;
 mod env;
 mod file;
+mod flat;
+mod hub;
 mod jobs;
 mod kfl;
 mod pcap;
+mod prometheus;
 mod recording;
 mod test;
 mod timers;
 mod utils;
 mod vendor;
+mod wrapper;
+
+use std::rc::Rc;
 
 use boa_engine::native_function::NativeFunctionPointer;
-use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, NativeFunction};
+use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, JsValue, NativeFunction};
 
-use super::child::{define, function};
+use serde_json::Value as Json;
+
+use super::child::engine::ask;
+use super::child::{define, function, json};
+use super::host::HostCall;
 use super::wire::Start;
 
 /// Everything that scripts find beside the language itself, in the order of the reference page.
 pub static GLOBALS: &[&Global] = &[
+    &aggregation::GLOBAL,
+    &chatgpt::GLOBAL,
     &console::GLOBAL,
     &env::GLOBAL,
     &file::GLOBAL,
+    &flat::GLOBAL,
+    &hub::GLOBAL,
     &jobs::GLOBAL,
     &kfl::GLOBAL,
     &pcap::GLOBAL,
+    &prometheus::GLOBAL,
     &recording::GLOBAL,
     &test::GLOBAL,
     &timers::GLOBAL,
     &utils::GLOBAL,
     &vendor::GLOBAL,
+    &wrapper::GLOBAL,
 ];
 
 /// One global.
@@ -110,6 +128,7 @@ impl Global {
 /// theirs takes the place of a helper.
 pub(crate) fn install(start: &Start, context: &mut Context) -> JsResult<()> {
     let target = context.global_object();
+    let kept = JsObject::with_object_proto(context.intrinsics());
     for global in GLOBALS {
         match global.kind {
             GlobalKind::Namespace(helpers) => {
@@ -117,6 +136,7 @@ pub(crate) fn install(start: &Start, context: &mut Context) -> JsResult<()> {
                 for helper in helpers {
                     attach(&namespace, helper, context)?;
                 }
+                define(&kept, global.name, namespace.clone().into(), context)?;
                 define(&target, global.name, namespace.into(), context)?;
             }
             GlobalKind::Functions(helpers) => {
@@ -132,7 +152,33 @@ pub(crate) fn install(start: &Start, context: &mut Context) -> JsResult<()> {
             make(start, context)?;
         }
     }
+    let env = JsValue::from_json(&Json::Object(start.env.clone()), context)?;
+    define(&kept, "env", env, context)?;
+    context.insert_data(Rc::new(Helpers(kept)));
     Ok(())
+}
+
+/// The namespaces as they were before the script ran, by their names, for helpers in JavaScript.
+pub(crate) struct Helpers(JsObject);
+
+/// Has the host do something; `null` reads as `undefined`.
+fn told(call: HostCall, context: &mut Context) -> JsResult<JsValue> {
+    let json = ask(context, call)?;
+    if json.is_null() {
+        return Ok(JsValue::undefined());
+    }
+    JsValue::from_json(&json, context)
+}
+
+/// Has an object read as its JSON where a script makes it text, in a console line say.
+fn readable(object: &JsObject, context: &mut Context) -> JsResult<()> {
+    let text = NativeFunction::from_fn_ptr(|this, _, context| {
+        let undefined = JsValue::undefined();
+        let text = json::text_of(this, &undefined, &undefined, context)?;
+        Ok(text.map_or(undefined, JsValue::from))
+    });
+    let text = function(text, "toString", 0, context);
+    define(object, "toString", text.into(), context)
 }
 
 fn attach(owner: &JsObject, helper: &Helper, context: &mut Context) -> JsResult<()> {

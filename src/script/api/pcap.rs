@@ -52,8 +52,13 @@ const HELPERS: &[Helper] = &[
 
 fn path(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let stream = text(args, 0, "the stream", context)?;
+    Ok(JsString::from(path_of(&stream)).into())
+}
+
+/// The path of a stream's savefile, named with or without its ending.
+pub(super) fn path_of(stream: &str) -> String {
     let ending = if stream.contains('.') { "" } else { ".pcap" };
-    Ok(JsString::from(format!("{FOLDER}/{stream}{ending}")).into())
+    format!("{FOLDER}/{stream}{ending}")
 }
 
 fn snapshot(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
@@ -78,6 +83,6 @@ fn snapshot(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<Js
     )
 }
 
-fn history(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+pub(super) fn history(_: &JsValue, _: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     JsValue::from_json(&ask(context, HostCall::PcapNameResolutionHistory)?, context)
 }

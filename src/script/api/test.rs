@@ -18,7 +18,7 @@ const HELPERS: &[Helper] = &[
         effect: Effect::Item,
         example: "test.pass({}).passed",
         length: 1,
-        run: |_, args, context| mark("passed", args, context),
+        run: pass,
     },
     Helper {
         name: "fail",
@@ -27,9 +27,17 @@ const HELPERS: &[Helper] = &[
         effect: Effect::Item,
         example: "test.fail({}).failed",
         length: 1,
-        run: |_, args, context| mark("failed", args, context),
+        run: fail,
     },
 ];
+
+pub(super) fn pass(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    mark("passed", args, context)
+}
+
+pub(super) fn fail(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    mark("failed", args, context)
+}
 
 fn mark(key: &str, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let value = args.get_or_undefined(0);

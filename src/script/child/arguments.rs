@@ -3,7 +3,14 @@
 //! In: what a script passed. Out: text and numbers, converted as JavaScript does. Never: a guess; an
 //! argument that is missing is said to be.
 
+use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsValue};
+
+use super::json;
+use crate::script::host::Pairs;
+
+/// Members of an object that are handed over at most: labels, headers and fields are few.
+const MAX_PAIRS: usize = 1024;
 
 /// The text of an argument; `None` for `undefined` and `null`.
 pub(crate) fn optional_text(
@@ -37,4 +44,47 @@ pub(crate) fn texts(args: &[JsValue], context: &mut Context) -> JsResult<Vec<Opt
     (0..args.len())
         .map(|index| optional_text(args, index, context))
         .collect()
+}
+
+/// The enumerable members of an object, each value as text; those that are undefined or null are
+/// given to `absent`, which says what stands for them or leaves them out.
+pub(crate) fn pairs(
+    value: &JsValue,
+    absent: fn() -> Option<String>,
+    context: &mut Context,
+) -> JsResult<Pairs> {
+    let Some(object) = value.as_object() else {
+        return Ok(Pairs::new());
+    };
+    let mut pairs = Pairs::new();
+    for key in object
+        .own_property_keys(context)?
+        .into_iter()
+        .take(MAX_PAIRS)
+    {
+        let name = match &key {
+            PropertyKey::String(name) => name.to_std_string_lossy(),
+            PropertyKey::Index(index) => index.get().to_string(),
+            PropertyKey::Symbol(_) => continue,
+        };
+        let member = object.get(key, context)?;
+        let text = if member.is_null_or_undefined() {
+            absent()
+        } else {
+            Some(shown(&member, context)?)
+        };
+        pairs.extend(text.map(|text| (name, text)));
+    }
+    Ok(pairs)
+}
+
+/// A value as text: ToString, but a plain object as its JSON.
+pub(crate) fn shown(value: &JsValue, context: &mut Context) -> JsResult<String> {
+    let text = value.to_string(context)?.to_std_string_lossy();
+    if text != "[object Object]" || !value.is_object() {
+        return Ok(text);
+    }
+    let undefined = JsValue::undefined();
+    let json = json::text_of(value, &undefined, &undefined, context)?;
+    Ok(json.map_or(text, |json| json.to_std_string_lossy()))
 }

@@ -25,6 +25,7 @@ use super::data::{self, Makers};
 use super::faults::{Fault, fault_of};
 use super::json;
 use super::link::Link;
+use super::pod;
 use super::shims;
 use crate::item::Node;
 use crate::item::flat::{Flat, records};
@@ -251,6 +252,20 @@ impl Engine {
                 self.tell(hook, |_| Ok(args.clone()), &mut spent);
                 self.done(0, spent);
             }
+            Small::HubAction { action, object } => {
+                let args = |context: &mut Context| {
+                    Ok(vec![text(&action), JsValue::from_json(&object, context)?])
+                };
+                self.told(Hook::OnHubAction, args);
+            }
+            Small::PodEvent { event, pod } => {
+                let args =
+                    |context: &mut Context| Ok(vec![text(&event), pod::value(&pod, context)?]);
+                self.told(Hook::OnPodEvent, args);
+            }
+            Small::LogCall { level, msg } => {
+                self.told(Hook::OnLogCall, |_| Ok(vec![text(&level), text(&msg)]));
+            }
             Small::Tick { now } => {
                 self.shared.clock.advance(now);
                 let mut spent = Spent::default();
@@ -264,6 +279,13 @@ impl Engine {
         }
         self.say_changes();
         true
+    }
+
+    /// Calls a hook and says that it is done.
+    fn told(&mut self, hook: Hook, args: impl Fn(&mut Context) -> JsResult<Vec<JsValue>>) {
+        let mut spent = Spent::default();
+        self.tell(hook, args, &mut spent);
+        self.done(0, spent);
     }
 
     fn items(&mut self, batch: &Batch) {

@@ -14,6 +14,7 @@ mod faults;
 pub(crate) mod json;
 mod limits;
 mod link;
+mod pod;
 mod shims;
 #[cfg(test)]
 mod tests;

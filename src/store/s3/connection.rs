@@ -24,7 +24,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::OnceCell;
 
 use super::error::Asked;
-use super::{S3Options, StoreError};
+use super::{Keys, S3Options, StoreError};
 
 /// Threads of the shared runtime: they only move bytes, hashing happens in the callers' threads.
 const RUNTIME_THREADS: usize = 2;
@@ -152,6 +152,27 @@ pub(super) fn shared_runtime() -> Result<Handle, StoreError> {
         .as_ref()
         .map(|runtime| runtime.handle().clone())
         .map_err(|error| StoreError::Io(error.clone()))
+}
+
+/// Credentials of the default chain, for another service of Amazon.
+pub(super) fn default_keys() -> Result<Keys, String> {
+    let found = shared_runtime()
+        .map_err(|error| error.to_string())?
+        .block_on(async {
+            let options = S3Options::default();
+            let config = sdk_config(&options)
+                .await
+                .map_err(|error| error.to_string())?;
+            let provider = config.credentials_provider();
+            let provider = provider.ok_or("there is no way to find credentials")?;
+            let found = provider.provide_credentials().await;
+            found.map_err(|error| format!("no credentials of Amazon are found: {error}"))
+        })?;
+    Ok(Keys {
+        access_key_id: found.access_key_id().to_owned(),
+        secret_access_key: found.secret_access_key().to_owned(),
+        session_token: found.session_token().map(str::to_owned),
+    })
 }
 
 async fn sdk_config(options: &S3Options) -> Result<SdkConfig, StoreError> {

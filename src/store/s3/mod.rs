@@ -79,6 +79,15 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// Keys that the default chain of credentials finds (environment, shared files, web identity,
+/// metadata services), for a request to another service of Amazon.
+///
+/// # Errors
+/// A sentence when there are none.
+pub fn default_keys() -> Result<Keys, String> {
+    connection::default_keys()
+}
+
 /// A bucket, or a prefix in one, as a store.
 pub struct S3Store {
     options: S3Options,

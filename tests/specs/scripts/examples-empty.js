@@ -1,0 +1,16 @@
+/*
+{
+ "row": "examples/empty.js",
+ "items": [
+  {}
+ ],
+ "packets": 2,
+ "query": "http",
+ "never": [
+  "ERROR"
+ ]
+}
+*/
+function onItemCaptured(data) {}
+function onPacketCaptured(info) {}
+function onItemQueried(data) {}

@@ -1,0 +1,52 @@
+/*
+{
+ "row": "examples/s3_pcap_snapshot_selective_fs.js",
+ "env": {
+  "AWS_REGION": "eu-west-1",
+  "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+  "AWS_SECRET_ACCESS_KEY": "0123456789",
+  "S3_BUCKET": "b"
+ },
+ "items": [
+  {},
+  {
+   "status": 500
+  }
+ ],
+ "seconds": 40,
+ "lines": [
+  "kept 000000000001",
+  "Uploaded to"
+ ],
+ "never": [
+  "ERROR"
+ ],
+ "objects": [
+  [
+   "n_10.9.8.7_17/kubeshark_",
+   ".tar.gz"
+  ]
+ ]
+}
+*/
+var folder = file.mkdirTemp("selected");
+function onItemCaptured(data) {
+  if (data.protocol.name !== "http" || data.response.status !== 500) return;
+  path = pcap.path(data.stream);
+  basename = path.replace(/^.*[\\/]/, "");
+  file.copy(path, folder + "/" + basename);
+  console.log("kept", basename);
+}
+jobs.schedule("take-pcap-snapshot", "0 */1 * * * *", function () {
+  var snapshot = pcap.snapshot([], folder);
+  var dir = file.mkdirTemp("snapshot");
+  file.move(snapshot, dir);
+  file.write(dir + "/name_resolution_history.json", JSON.stringify(pcap.nameResolutionHistory()));
+  var tarFile = file.tar(dir);
+  var url = vendor.s3.put(env.AWS_REGION, env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY, env.S3_BUCKET, tarFile);
+  file.delete(dir);
+  file.delete(tarFile);
+  console.log("Uploaded to", url);
+  file.delete(folder);
+  folder = file.mkdirTemp("selected");
+});
