@@ -135,6 +135,7 @@ fn record(
         scripts: Vec::new(),
         env: config.env(),
         own: OwnSockets::default(),
+        dry: None,
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;

@@ -173,6 +173,22 @@ impl LiveHost {
         Ok(made.name.into())
     }
 
+    /// A file of the data folder, or the packets of a stream, and its base name.
+    pub(super) fn opened(
+        &self,
+        script: &ScriptId,
+        path: &str,
+    ) -> Result<(fs::File, String), String> {
+        let files = self.files(script)?;
+        let path = clean(path).map_err(said)?;
+        let bytes = match files.find(&path).map_err(said)? {
+            Found::Stream(stream) => files.materialise(stream).map_err(said)?,
+            Found::File(file) => file,
+        };
+        let basename = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok((bytes, basename.into_owned()))
+    }
+
     fn put(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
         let files = self.files(script)?;
         let (target, path, order) = put_arguments(arguments, |path| files.is_file(path))?;
@@ -182,15 +198,7 @@ impl LiveHost {
                 "read vendor.s3.put in the order of 2023"
             );
         }
-        let clean_path = clean(&path).map_err(|error| error.to_string())?;
-        let found = files.find(&clean_path).map_err(|error| error.to_string())?;
-        let mut bytes = match found {
-            Found::Stream(stream) => files
-                .materialise(stream)
-                .map_err(|error| error.to_string())?,
-            Found::File(file) => file,
-        };
-        let basename = clean_path.file_name().unwrap_or_default().to_string_lossy();
+        let (mut bytes, basename) = self.opened(script, &path)?;
         let key = self.shared.options.node.key(&basename);
         let store = (self.shared.options.stores)(&target)?;
         let (copy, sha256, start) = self
