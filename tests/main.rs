@@ -13,6 +13,7 @@ mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod road;
 mod s3;
+mod script_tools;
 mod scripts;
 mod seaweed;
 mod signin;

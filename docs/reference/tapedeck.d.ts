@@ -179,7 +179,7 @@ interface Envelope {
     ip: string;
     /** name of the node. */
     name: string;
-  } | null;
+  };
   /** namespace of the destination, else of the source. */
   namespace: string;
   /** what kind of item it is. */
@@ -210,7 +210,7 @@ interface Envelope {
     layer4: string;
     /** order among protocols. */
     priority: number;
-  } | null;
+  };
   /** whether it was decrypted from TLS. */
   tls: boolean;
   /** who asked. */
@@ -223,7 +223,7 @@ interface Envelope {
     name: string;
     /** client namespace. */
     namespace: string;
-  } | null;
+  };
   /** who was asked. */
   dst: {
     /** server address. */
@@ -234,7 +234,7 @@ interface Envelope {
     name: string;
     /** server namespace. */
     namespace: string;
-  } | null;
+  };
   /** whether the node itself asked. */
   outgoing: boolean;
   /** time of the request, Unix milliseconds. */
@@ -303,7 +303,7 @@ interface Item extends Envelope {
       text: string;
       /** true when part of the body is left out (http2, http). */
       truncated: boolean;
-    } | null;
+    };
     /** true when the server promised the request (PUSH_PROMISE); otherwise absent (http2). */
     pushed: boolean;
     /** the call; absent outside gRPC (http2). */
@@ -314,7 +314,7 @@ interface Item extends Envelope {
       method: string;
       /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut (http2). */
       messages: any[];
-    } | null;
+    };
     /** text, binary, close, ping or pong; continuation when the message's first frame was not seen (ws). */
     opcode: string;
     /** content of the message, inflated; of a close its reason; in base64 unless text or close (ws, kafka). */
@@ -379,7 +379,7 @@ interface Item extends Envelope {
       appId: string;
       /** deprecated (amqp). */
       clusterId: string;
-    } | null;
+    };
     /** body of the message, base64 (amqp). */
     body: string;
     /** name of the consumer (amqp). */
@@ -613,7 +613,7 @@ interface Item extends Envelope {
       text: string;
       /** true when part of the body is left out (http2, http). */
       truncated: boolean;
-    } | null;
+    };
     /** Location of the response (http2, http). */
     redirectURL: string;
     /** always -1 (http2, http). */
@@ -630,7 +630,7 @@ interface Item extends Envelope {
       message: string;
       /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut (http2). */
       messages: any[];
-    } | null;
+    };
     /** the answer, as `queue declare-ok`; `empty` when none is due (amqp). */
     method: string;
     /** name of the queue (amqp). */
@@ -799,7 +799,7 @@ interface Item extends Envelope {
     mechanism: string;
     /** the same in a line (ldap). */
     summary: string;
-  } | null;
+  };
 }
 
 /** Hypertext Transfer Protocol -- HTTP/2. */
@@ -838,7 +838,7 @@ interface Http2Item extends Envelope {
       text: string;
       /** true when part of the body is left out. */
       truncated: boolean;
-    } | null;
+    };
     /** true when the server promised the request (PUSH_PROMISE); otherwise absent. */
     pushed: boolean;
     /** the call; absent outside gRPC. */
@@ -849,7 +849,7 @@ interface Http2Item extends Envelope {
       method: string;
       /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut. */
       messages: any[];
-    } | null;
+    };
   } | null;
   /** the response; null when unseen. */
   response: {
@@ -875,7 +875,7 @@ interface Http2Item extends Envelope {
       text: string;
       /** true when part of the body is left out. */
       truncated: boolean;
-    } | null;
+    };
     /** Location of the response. */
     redirectURL: string;
     /** always -1. */
@@ -892,7 +892,7 @@ interface Http2Item extends Envelope {
       message: string;
       /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut. */
       messages: any[];
-    } | null;
+    };
   } | null;
 }
 
@@ -932,7 +932,7 @@ interface HttpItem extends Envelope {
       text: string;
       /** true when part of the body is left out. */
       truncated: boolean;
-    } | null;
+    };
   } | null;
   /** the response; null when unseen. */
   response: {
@@ -958,7 +958,7 @@ interface HttpItem extends Envelope {
       text: string;
       /** true when part of the body is left out. */
       truncated: boolean;
-    } | null;
+    };
     /** Location of the response. */
     redirectURL: string;
     /** always -1. */
@@ -1051,7 +1051,7 @@ interface AmqpItem extends Envelope {
       appId: string;
       /** deprecated. */
       clusterId: string;
-    } | null;
+    };
     /** body of the message, base64. */
     body: string;
     /** true when the body is longer than what is shown. */
@@ -1419,7 +1419,7 @@ interface LdapItem extends Envelope {
     mechanism: string;
     /** the same in a line. */
     summary: string;
-  } | null;
+  };
 }
 
 /** Domain Name System. */
@@ -1533,4 +1533,52 @@ interface RadiusItem extends Envelope {
     /** user, station or access server. */
     summary: string;
   } | null;
+}
+
+/** In NAME.test.js: what came of running NAME.js over the capture. */
+declare const result: {
+  /** Lines of the console, without their prefix. */
+  console: string[];
+  /** Error lines, and why a script does not run. */
+  errors: string[];
+  /** How many items there were. */
+  items: number;
+  /** Calls that would have left, with their arguments; secrets are masked. */
+  sent: { helper: string; arguments: { [name: string]: any }; upload?: any }[];
+  /** Files that would have been uploaded; `text` is null when it is none or a long one. */
+  uploads: { bucket: string; key: string; path: string; bytes: number; text: string | null }[];
+  /** Files of the data folder by their path; null when it is no text or a long one. */
+  files: { [path: string]: string | null };
+  /** What was recorded, before it was sealed at the end. */
+  recordings: { name: string; kfl: string; streams: number; packets: number; [name: string]: any }[];
+  /** Items that onItemQueried marked with test.pass and test.fail. */
+  tests: { passed: number; failed: number };
+};
+/** In NAME.test.js: one test; it fails when the function throws. */
+declare function it(name: string, check: () => void): void;
+/** In NAME.test.js: something to check; `not` turns the check around. */
+declare function expect(value: any): Expectation & { not: Expectation };
+interface Expectation {
+  /** The very same value. */
+  toBe(other: any): void;
+  /** The same content, member by member. */
+  toEqual(other: any): void;
+  /** A text that holds a text, or a list with an element that equals. */
+  toContain(part: any): void;
+  /** A list of lines, one of which holds the text or matches the pattern. */
+  toHaveLine(line: string | RegExp): void;
+  /** A text that holds the text or matches the pattern. */
+  toMatch(pattern: string | RegExp): void;
+  /** A text or list of that length. */
+  toHaveLength(length: number): void;
+  /** An object with that member. */
+  toHaveProperty(name: string): void;
+  /** A greater number. */
+  toBeGreaterThan(other: number): void;
+  /** A smaller number. */
+  toBeLessThan(other: number): void;
+  /** Anything but false, 0, an empty text, null, undefined and NaN. */
+  toBeTruthy(): void;
+  /** A function that throws, with a message that holds the text or matches the pattern. */
+  toThrow(message?: string | RegExp): void;
 }

@@ -1,3 +1,5 @@
+//! Committed copies are fresh, and nothing on the lists is left out.
+
 use std::fs;
 use std::path::Path;
 
@@ -12,7 +14,7 @@ fn files() -> Vec<(&'static str, String)> {
     files
 }
 
-fn page(name: &str) -> String {
+fn text_of(name: &str) -> String {
     let found = files().into_iter().find(|(page, _)| *page == name);
     found.unwrap().1
 }
@@ -41,7 +43,7 @@ fn reference_pages_are_fresh() {
 
 #[test]
 fn nothing_on_the_lists_is_left_out() {
-    let page = page("scripting.md");
+    let page = text_of("scripting.md");
     let types = declarations();
     for global in GLOBALS {
         for helper in global.helpers() {
@@ -54,7 +56,7 @@ fn nothing_on_the_lists_is_left_out() {
             );
         }
     }
-    let page = page("protocols.md");
+    let page = text_of("protocols.md");
     for protocol in PROTOCOLS {
         for field in protocol.fields() {
             assert!(

@@ -42,6 +42,56 @@ interface PacketInfo {
 
 ";
 
+const TESTS: &str = "\
+/** In NAME.test.js: what came of running NAME.js over the capture. */
+declare const result: {
+  /** Lines of the console, without their prefix. */
+  console: string[];
+  /** Error lines, and why a script does not run. */
+  errors: string[];
+  /** How many items there were. */
+  items: number;
+  /** Calls that would have left, with their arguments; secrets are masked. */
+  sent: { helper: string; arguments: { [name: string]: any }; upload?: any }[];
+  /** Files that would have been uploaded; `text` is null when it is none or a long one. */
+  uploads: { bucket: string; key: string; path: string; bytes: number; text: string | null }[];
+  /** Files of the data folder by their path; null when it is no text or a long one. */
+  files: { [path: string]: string | null };
+  /** What was recorded, before it was sealed at the end. */
+  recordings: { name: string; kfl: string; streams: number; packets: number; [name: string]: any }[];
+  /** Items that onItemQueried marked with test.pass and test.fail. */
+  tests: { passed: number; failed: number };
+};
+/** In NAME.test.js: one test; it fails when the function throws. */
+declare function it(name: string, check: () => void): void;
+/** In NAME.test.js: something to check; `not` turns the check around. */
+declare function expect(value: any): Expectation & { not: Expectation };
+interface Expectation {
+  /** The very same value. */
+  toBe(other: any): void;
+  /** The same content, member by member. */
+  toEqual(other: any): void;
+  /** A text that holds a text, or a list with an element that equals. */
+  toContain(part: any): void;
+  /** A list of lines, one of which holds the text or matches the pattern. */
+  toHaveLine(line: string | RegExp): void;
+  /** A text that holds the text or matches the pattern. */
+  toMatch(pattern: string | RegExp): void;
+  /** A text or list of that length. */
+  toHaveLength(length: number): void;
+  /** An object with that member. */
+  toHaveProperty(name: string): void;
+  /** A greater number. */
+  toBeGreaterThan(other: number): void;
+  /** A smaller number. */
+  toBeLessThan(other: number): void;
+  /** Anything but false, 0, an empty text, null, undefined and NaN. */
+  toBeTruthy(): void;
+  /** A function that throws, with a message that holds the text or matches the pattern. */
+  toThrow(message?: string | RegExp): void;
+}
+";
+
 /// The whole file.
 pub fn render() -> String {
     let mut out = HEAD.to_owned();
@@ -63,6 +113,8 @@ pub fn render() -> String {
     }
     out.push_str("}\n\n");
     render_items(&mut out);
+    out.push('\n');
+    out.push_str(TESTS);
     out
 }
 

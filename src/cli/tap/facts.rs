@@ -54,11 +54,6 @@ impl Facts {
         self.console.recent()
     }
 
-    /// Every recording, as pages show it.
-    pub fn recordings(&self) -> Json {
-        self.desk.status_json()
-    }
-
     pub(super) fn follow_config(&self, config: &Config) {
         if let Err(sentence) = self
             .desk

@@ -244,6 +244,18 @@ impl Session {
         self.host.folder(script)
     }
 
+    /// Waits for the end of the source and for the scripts, and says what is recorded, as pages show
+    /// it; recordings end with [`Session::finish`].
+    pub fn recorded(&self) -> Json {
+        /// Time between two looks at whether the source has ended.
+        const LOOK: Duration = Duration::from_millis(2);
+        while !self.running.is_finished() {
+            std::thread::sleep(LOOK);
+        }
+        self.facts.scripts.drain();
+        self.facts.desk.status_json()
+    }
+
     /// Waits until the source has ended or the run is to end.
     pub fn wait(&mut self, stop: &Stop) {
         while !stop.is_asked() && !self.running.is_finished() {

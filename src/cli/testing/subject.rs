@@ -85,6 +85,7 @@ impl Subject {
             .iter()
             .map(|script| session.folder(script))
             .collect();
+        let recordings = session.recorded();
         session.finish(self.run_jobs_at_end)?;
 
         let (mut lines, mut errors) = (Vec::new(), Vec::new());
@@ -108,7 +109,7 @@ impl Subject {
             "sent": sent,
             "uploads": uploads,
             "files": files,
-            "recordings": facts.recordings(),
+            "recordings": recordings,
             "tests": {
                 "passed": marks.passed.load(Ordering::Relaxed),
                 "failed": marks.failed.load(Ordering::Relaxed),

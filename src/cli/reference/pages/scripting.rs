@@ -15,7 +15,8 @@ its own without files and network; whatever it changes goes through a helper.
 - `tapedeck scripts check FOLDER` finds mistakes without running anything.
 - `tapedeck run SCRIPT --pcap FILE --watch` runs it over a capture, and again whenever it is saved;
   `--dry-run` shows what would be sent instead of sending it.
-- `tapedeck test FOLDER --pcap FILE` runs the tests beside scripts, see [testing](testing.md).
+- `tapedeck test FOLDER --pcap FILE` runs the tests beside scripts, see
+  [testing scripts](../testing-scripts.md).
 
 What hooks are told is described in [item.md](item.md), what each protocol adds in
 [protocols.md](protocols.md).
