@@ -35,7 +35,10 @@ fn batch(first: u64, packet_bytes: usize) -> Batch {
         payload_len: 0,
         payload_wire_len: 0,
         tcp: None,
+        identification: 0,
+        udp_checksum: 0,
         vlan: None,
+        tunnel: None,
         datagram: None,
     };
     let count = BATCH_BYTES / packet_bytes;

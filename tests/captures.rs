@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tapedeck::capture::{Filled, RawBatch, file};
 use tapedeck::packet::headers::{Decoder, Found};
-use tapedeck::packet::{Decoded, Transport};
+use tapedeck::packet::{Decoded, Transport, Tunnel, TunnelKind};
 
 /// The sample captures, or a message that they are not there.
 pub fn samples() -> Option<PathBuf> {
@@ -33,6 +33,7 @@ struct Seen {
     not_ip: u64,
     malformed: u64,
     datagrams: usize,
+    tunnels: Vec<Tunnel>,
     warnings: Vec<String>,
 }
 
@@ -65,6 +66,7 @@ fn read(path: &Path) -> Seen {
         }
     }
     seen.datagrams = found.datagrams.len();
+    seen.tunnels = found.tunnels;
     seen.warnings = source.warnings();
     seen
 }
@@ -82,5 +84,62 @@ fn packet_counts_are_those_of_the_truth() {
             println!("{name} {seen:?} {}", truth["packets_by_protocol"]);
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Tunnels by network identifier are as many as tshark has; of GRE those that carry IP.
+#[test]
+fn tunnels_are_those_of_the_truth() {
+    let Some(folder) = samples() else { return };
+    // Frames without IP inside stay packets of the tunnel's own flow: ARP in the first.
+    let without_ip = [("overlays/own-vxlan-http-kernel.pcap", 2)];
+    // One packet of more than 65,535 bytes, whose UDP length is zero: there tshark stops, we go on.
+    let jumbo = "overlays/tcpdump-bigtcp-ipv4-vxlan-ipv4.pcap";
+    assert_eq!(read(&folder.join(jumbo)).tunnels[0].id, Some(5001));
+    let mut wrong = Vec::new();
+    let mut opened = 0;
+    for (name, truth) in truth(&folder) {
+        if name == jumbo {
+            continue;
+        }
+        let tunnels = read(&folder.join(&name)).tunnels;
+        opened += tunnels.len();
+        let count = |kinds: &[TunnelKind]| {
+            let of_kind = tunnels.iter().filter(|tunnel| kinds.contains(&tunnel.kind));
+            of_kind.count() as u64
+        };
+        let ours = [
+            count(&[TunnelKind::Vxlan]),
+            count(&[TunnelKind::Geneve]),
+            count(&[TunnelKind::Gre, TunnelKind::Erspan]),
+        ];
+        let expected = ["vxlan_vni", "geneve_vni", "gre_protocol"].map(|key| {
+            let counts = truth["encapsulation"][key].as_object();
+            let counts = counts.into_iter().flatten();
+            counts.filter_map(|(_, count)| count.as_u64()).sum::<u64>()
+        });
+        let missing = without_ip
+            .iter()
+            .find(|(path, _)| *path == name)
+            .map_or(0, |(_, count)| *count);
+        if ours.iter().sum::<u64>() + missing != expected.iter().sum::<u64>() {
+            wrong.push(format!("{name}: {ours:?}, truth {expected:?}"));
+        }
+        for tunnel in &tunnels {
+            let named = match (tunnel.kind, tunnel.id) {
+                (TunnelKind::Vxlan, Some(id)) => truth["encapsulation"]["vxlan_vni"]
+                    .get(id.to_string())
+                    .is_some(),
+                (TunnelKind::Geneve, Some(id)) => truth["encapsulation"]["geneve_vni"]
+                    .get(format!("{id:#08x}"))
+                    .is_some(),
+                _ => true,
+            };
+            if !named {
+                wrong.push(format!("{name}: {tunnel:?}"));
+            }
+        }
+    }
+    assert!(opened > 500, "{opened}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

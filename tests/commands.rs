@@ -480,3 +480,100 @@ mod live {
         assert_eq!(place.left_behind(), ["tapedeck"]);
     }
 }
+
+#[test]
+fn kfl_tells_what_queries_are_and_do() {
+    let place = Place::new();
+    let json = |args: &[&str]| -> serde_json::Value {
+        let said = place.run(&[&["kfl"], args, &["--format", "json"]].concat());
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"))
+    };
+    let checked = json(&["check", "http and response.staus == 500"]);
+    assert_eq!(
+        (checked["valid"] == true, checked["dialect"] == "v1"),
+        (true, true)
+    );
+    let warning = checked["warnings"][0]["message"].as_str().unwrap();
+    assert!(
+        warning.contains("did you mean response.status"),
+        "{warning}"
+    );
+    let explained = json(&["explain", "dst.port == 443 && status_code >= 500"]);
+    assert_eq!(explained["headers"], "port 443 and tcp");
+    assert!(
+        explained["columns"]
+            .as_str()
+            .unwrap()
+            .contains("response.status >= 500")
+    );
+    let converted = json(&["convert", "response.status == r\"^5\""]);
+    assert_eq!(converted["query"], "string(status_code).matches(\"^5\")");
+    let refused = place.run(&["kfl", "convert", "http and limit(5)"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""));
+    assert!(
+        refused.err.contains("limit() steers the stream"),
+        "{refused:?}"
+    );
+    let found = json(&["complete", "http && status_c"]);
+    assert_eq!(
+        (&found["from"], &found["proposals"][0]["text"]),
+        (&8.into(), &"status_code".into())
+    );
+    let whole = place.run(&[
+        "kfl",
+        "complete",
+        "--format",
+        "whole",
+        "--",
+        "method == \"PO",
+    ]);
+    assert_eq!(whole.out.lines().next(), Some("method == \"POST"));
+    let invalid = place.run(&["kfl", "check", "http && status_cod == 1"]);
+    assert_eq!(invalid.code, Some(2));
+    assert!(invalid.err.contains("        ^"), "{invalid:?}");
+}
+
+#[test]
+fn kfl_runs_a_file_of_cases() {
+    let place = Place::new();
+    let good = "{\"dialect\":\"v1\",\"query\":\"a == 1\",\"valid\":true,\"record\":{\"a\":1},\"match\":true}\n";
+    let bad = "{\"dialect\":\"v2\",\"query\":\"http\",\"valid\":true,\"record\":{\"http\":false},\"match\":true,\"why\":\"so\"}\n";
+    place.write("good.jsonl", good.as_bytes());
+    place.write("bad.jsonl", format!("{good}{bad}").as_bytes());
+    let said = place.run(&["kfl", "test", "good.jsonl"]);
+    assert_eq!(
+        (said.code, said.out.trim()),
+        (Some(0), "1 passed, 0 failed")
+    );
+    let said = place.run(&["kfl", "test", "bad.jsonl"]);
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.out
+            .contains("bad.jsonl:2: http should be match, is no match (so)"),
+        "{said:?}"
+    );
+    assert!(said.out.ends_with("1 passed, 1 failed\n"), "{said:?}");
+    place
+        .run(&["kfl", "test", "nope.jsonl"])
+        .refuses(2, &["nope.jsonl"]);
+}
+
+#[test]
+fn bash_completes_kfl_within_quotes() {
+    let place = Place::new();
+    let script = place.run(&["completion", "bash"]).out;
+    place.write("complete.bash", script.as_bytes());
+    let mut bash = place.command("bash");
+    let folder = Path::new(PROGRAM).parent().unwrap();
+    bash.args([
+        "-c",
+        "PATH=\"$0:$PATH\"; source complete.bash; COMP_WORDS=(tapedeck kfl check \"'http && status_c\"); COMP_CWORD=3; \
+         _tapedeck_with_kfl tapedeck \"${COMP_WORDS[3]}\" check; printf '%s\\n' \"${COMPREPLY[@]}\"; \
+         COMP_WORDS=(tapedeck kf); COMP_CWORD=1; _tapedeck_with_kfl tapedeck kf tapedeck; printf '%s\\n' \"${COMPREPLY[@]}\"",
+        &folder.display().to_string(),
+    ]);
+    let said = said(bash);
+    let lines: Vec<_> = said.out.lines().collect();
+    assert_eq!(lines.first(), Some(&"http && status_code"), "{said:?}");
+    assert_eq!(lines.last(), Some(&"kfl"), "{said:?}");
+}

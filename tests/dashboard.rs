@@ -233,6 +233,9 @@ fn a_browser_finds_filters_and_opens_items() {
     assert_eq!(seen["rows"], 3);
     assert!(text(&seen, "invalid").contains("expected a value"));
     assert!(!text(&seen, "urlAfterInvalid").contains("%28"));
+    assert_eq!(text(&seen, "underlined"), "status_cod");
+    assert!(text(&seen, "proposed").starts_with("status_codevariable"));
+    assert_eq!(text(&seen, "completed"), "http && status_code");
     assert_eq!(seen["filtered"].as_array().unwrap().len(), 1);
     assert!(seen["filtered"][0].as_str().unwrap().contains("/broken"));
     assert!(text(&seen, "filteredUrl").contains("response.status"));

@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+#[cfg(feature = "live")]
+mod bpf;
 mod bucket;
 mod captures;
 mod ceph;

@@ -31,6 +31,9 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let protocol = PROTOCOLS[usize::from(*protocol) % PROTOCOLS.len()];
+    let Some(transport) = protocol.transports().first() else {
+        return;
+    };
     let openings = [Opening::Syn, Opening::SynAck, Opening::Port, Opening::FirstPacket];
     let endpoint = |port| Endpoint {
         ip: [10, 0, 0, 1].into(),
@@ -39,7 +42,7 @@ fuzz_target!(|input: &[u8]| {
     let info = StreamInfo {
         name: StreamName {
             stream: StreamId(0),
-            transport: protocol.transports()[0],
+            transport: *transport,
         },
         client: endpoint(40_000),
         server: endpoint(80),

@@ -26,7 +26,9 @@ fuzz_target!(|input: &[u8]| {
     let json: Option<serde_json::Value> = serde_json::from_slice(item).ok();
     let now = Timestamp::from_secs(1_790_000_000, 0);
     for schema in [Schema::new(ENVELOPE, []), Schema::empty(), Schema::variables()] {
-        let _ = kfl::explain(text, &schema);
+        let _ = kfl::explain(text, &schema, now);
+        let _ = kfl::convert(text, &schema);
+        let _ = kfl::complete(text, text.len(), None, &schema);
         for dialect in [Dialect::V1, Dialect::V2] {
             let Ok(query) = kfl::compile_as(text, dialect, &schema) else {
                 continue;

@@ -4,7 +4,8 @@
 //! bridge and the network card, or outgoing and incoming. Out: whether a packet was already handed
 //! on. Never: a packet of the same interface and direction left out, so retransmissions stay.
 //! A packet is known by what does not change on its way: addresses, identification, ports, sequence
-//! numbers, the first bytes of the payload; not the TTL nor checksums, which are filled on the way.
+//! numbers, the first bytes of the payload; not the TTL nor checksums, which are filled on the way,
+//! nor the tunnel that it leaves the node in.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
@@ -33,7 +34,7 @@ const PAYLOAD_BYTES: usize = 64;
 /// A packet is let through when its own interface and direction has now seen more copies of it than
 /// any other had before: copies on other interfaces are then second sights, and a copy on the same
 /// one is a retransmission.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Duplicates {
     hasher: ahash::RandomState,
     young: HashMap<u64, Sights, ahash::RandomState>,
@@ -56,12 +57,7 @@ type Place = (u32, u8);
 impl Duplicates {
     /// A memory for a capture that can see a packet twice; `None` for one that cannot.
     pub(crate) fn for_linktype(linktype: LinkType) -> Option<Duplicates> {
-        matches!(linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2).then(|| Duplicates {
-            hasher: ahash::RandomState::new(),
-            young: HashMap::default(),
-            old: HashMap::default(),
-            turned: Timestamp::default(),
-        })
+        matches!(linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2).then(Duplicates::default)
     }
 
     /// Whether another interface already showed this packet.
@@ -109,7 +105,12 @@ impl Duplicates {
 
     /// What stays the same of a packet on its way; `None` for what is not IP.
     fn identity(&self, linktype: LinkType, bytes: &[u8]) -> Option<u64> {
-        let network = link::find(linktype, bytes).ok()??;
+        let peeked = headers::peek(linktype, bytes);
+        let network = match &peeked {
+            // The network card shows in a tunnel what the pod's interface showed plain.
+            Some((_, innermost)) => *innermost,
+            None => link::find(linktype, bytes).ok()??,
+        };
         let ip = bytes.get(network.offset..)?;
         let mut hasher = self.hasher.build_hasher();
         match network.version {
@@ -125,8 +126,8 @@ impl Duplicates {
                 hasher.write(ip.get(8..40)?);
             }
         }
-        match headers::peek(linktype, bytes) {
-            Some(layers) => {
+        match peeked {
+            Some((layers, _)) => {
                 hasher.write_u16(layers.tuple.src.port);
                 hasher.write_u16(layers.tuple.dst.port);
                 if let Some(tcp) = layers.tcp {
@@ -136,10 +137,18 @@ impl Duplicates {
                     hasher.write_u16(tcp.window);
                 }
                 let mut start = layers.payload_start as usize;
-                if let Transport::Other(1 | 58) = layers.tuple.transport {
-                    // Type, code, checksum: the last is no part of it.
-                    hasher.write(bytes.get(start..start + 2)?);
-                    start += 4;
+                match layers.tuple.transport {
+                    Transport::ICMP | Transport::ICMPV6 => {
+                        // Type, code, checksum: the last is no part of it.
+                        hasher.write(bytes.get(start..start + 2)?);
+                        start += 4;
+                    }
+                    Transport::SCTP => {
+                        // Verification tag and checksum likewise.
+                        hasher.write(bytes.get(start..start + 4)?);
+                        start += 8;
+                    }
+                    _ => {}
                 }
                 let end = (layers.payload_start + layers.payload_len) as usize;
                 let end = end.min(start + PAYLOAD_BYTES);
@@ -155,13 +164,16 @@ impl Duplicates {
     }
 }
 
+/// Where a packet was seen; `None` for captures of one interface.
 fn place(linktype: LinkType, bytes: &[u8]) -> Option<Place> {
-    if linktype == LinkType::LINUX_SLL2 {
-        let index = bytes.get(4..8)?.first_chunk::<4>()?;
-        Some((u32::from_be_bytes(*index), *bytes.get(10)?))
-    } else {
+    match linktype {
+        LinkType::LINUX_SLL2 => {
+            let index = bytes.get(4..8)?.first_chunk::<4>()?;
+            Some((u32::from_be_bytes(*index), *bytes.get(10)?))
+        }
         // Version 1 names no interface: only outgoing and incoming are told apart.
-        Some((0, *bytes.get(1)?))
+        LinkType::LINUX_SLL => Some((0, *bytes.get(1)?)),
+        _ => None,
     }
 }
 
@@ -260,7 +272,7 @@ mod tests {
             let bytes = &batch.bytes[start..start + record.caplen as usize];
             let second = duplicates.is_second_sight(record.linktype, bytes, record.ts);
             left_out += u32::from(second);
-            let Some(layers) = headers::peek(record.linktype, bytes) else {
+            let Some((layers, _)) = headers::peek(record.linktype, bytes) else {
                 continue;
             };
             if let Some(tcp) = layers.tcp

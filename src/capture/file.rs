@@ -28,6 +28,9 @@ const PROBE_BYTES: usize = 16 * 1024;
 /// Names taken from one file; a recording writes a quarter of that at most.
 const MAX_NAMES: usize = 65_536;
 
+/// Bytes of key logs taken from one file; a connection has some 700 of them.
+const MAX_KEY_LOG_BYTES: usize = 16 * 1024 * 1024;
+
 /// Bytes kept of a name: a full domain name, twice over.
 const MAX_NAME_BYTES: usize = 512;
 
@@ -130,6 +133,9 @@ pub struct FileSource {
     /// Names that the file holds for addresses, and whether some are new since they were asked for.
     names: Vec<(IpAddr, Box<str>)>,
     names_are_new: bool,
+    /// Key logs that nobody took yet, and the bytes of all so far.
+    key_logs: Vec<Vec<u8>>,
+    key_log_bytes: usize,
 }
 
 impl FileSource {
@@ -168,6 +174,8 @@ impl FileSource {
             warnings: Vec::new(),
             names: Vec::new(),
             names_are_new: false,
+            key_logs: Vec::new(),
+            key_log_bytes: 0,
         })
     }
 
@@ -223,6 +231,13 @@ impl Source for FileSource {
                             .extend(named.map(|(ip, name)| (ip, clipped(name).into())));
                         self.names_are_new |= self.names.len() > before;
                     }
+                    if block.kind == pcapng::SECRETS
+                        && let Some((pcapng::SECRETS_TLS_KEY_LOG, text)) = pcapng::secrets(&block)
+                        && self.key_log_bytes + text.len() <= MAX_KEY_LOG_BYTES
+                    {
+                        self.key_log_bytes += text.len();
+                        self.key_logs.push(text.to_vec());
+                    }
                 }
                 Ok(None) => return Ok(Filled::End),
                 Err(error) if matches!(error, SavefileError::Io(_)) && self.meter.failed() => {
@@ -266,6 +281,10 @@ impl Source for FileSource {
 
     fn path(&self, file: u32) -> Option<PathBuf> {
         (file == self.file).then(|| self.path.clone()).flatten()
+    }
+
+    fn key_logs(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.key_logs)
     }
 
     fn warnings(&mut self) -> Vec<String> {
@@ -420,6 +439,20 @@ mod tests {
             let (read, size) = source.progress().unwrap();
             assert_eq!(read, size);
         }
+    }
+
+    #[test]
+    fn key_logs_in_the_file_are_handed_up_once() {
+        const OTHER_KIND: u32 = 0x5747_4b4c;
+        let mut file = Vec::new();
+        pcapng::write::section(&mut file, &pcapng::write::Section::default());
+        let log = b"CLIENT_RANDOM 00 11\n";
+        pcapng::write::secrets(&mut file, pcapng::SECRETS_TLS_KEY_LOG, log);
+        pcapng::write::secrets(&mut file, OTHER_KIND, b"WireGuard");
+        let mut source = source(file);
+        assert!(drain(&mut source).is_empty());
+        assert_eq!(source.key_logs(), [log.to_vec()]);
+        assert!(source.key_logs().is_empty());
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub fn open_all(paths: &[PathBuf]) -> Result<Box<dyn Source>, CaptureError> {
         done_bytes: 0,
         counts: SourceCounts::default(),
         warnings,
+        key_logs: Vec::new(),
     }))
 }
 
@@ -170,6 +171,8 @@ struct Files {
     /// Counts of the files that are done.
     counts: SourceCounts,
     warnings: Vec<String>,
+    /// Key logs of files that are read, until somebody takes them.
+    key_logs: Vec<Vec<u8>>,
 }
 
 impl Files {
@@ -200,6 +203,7 @@ impl Files {
         if let Some(mut done) = self.current.take() {
             self.done_bytes += done.bytes_read();
             self.warnings.extend(done.warnings());
+            self.key_logs.extend(done.key_logs());
             let counts = done.counts();
             self.counts.received += counts.received;
             self.counts.damaged += counts.damaged;
@@ -254,6 +258,14 @@ impl Source for Files {
             Place::Path(path) if file::is_seekable(path) => Some(path.clone()),
             _ => None,
         }
+    }
+
+    fn key_logs(&mut self) -> Vec<Vec<u8>> {
+        let mut logs = std::mem::take(&mut self.key_logs);
+        if let Some(current) = &mut self.current {
+            logs.extend(current.key_logs());
+        }
+        logs
     }
 
     fn warnings(&mut self) -> Vec<String> {

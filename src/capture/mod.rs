@@ -12,7 +12,7 @@ use crate::item::Origin;
 use crate::packet::savefile::PacketHead;
 use crate::packet::{Position, Record};
 
-mod duplicates;
+pub(crate) mod duplicates;
 pub mod file;
 pub mod folder;
 #[cfg(feature = "live")]
@@ -135,6 +135,11 @@ pub trait Source: Send {
     /// compressed, remote or a pipe.
     fn path(&self, _file: u32) -> Option<PathBuf> {
         None
+    }
+
+    /// TLS key logs that the source holds (pcapng decryption secrets blocks), each once.
+    fn key_logs(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
     }
 
     /// Sentences about damage met so far, each with file and offset; taken out as they are read.

@@ -207,7 +207,7 @@ impl OwnFilter {
             .map(|record| {
                 let start = record.start as usize;
                 let bytes = batch.bytes.get(start..start + record.caplen as usize)?;
-                let layers = headers::peek(record.linktype, bytes)?;
+                let (layers, _) = headers::peek(record.linktype, bytes)?;
                 if let Transport::Other(_) = layers.tuple.transport {
                     return None;
                 }

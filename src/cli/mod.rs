@@ -11,11 +11,13 @@ mod demo;
 mod exit;
 mod instance;
 mod kfl_command;
+mod kfl_reference;
 mod progress;
 mod query;
 mod reference;
 mod run;
 mod scripts;
+mod secrets;
 mod source;
 mod store;
 mod style;
@@ -145,6 +147,11 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "tapedeck", &mut text);
             print(String::from_utf8_lossy(&text).trim_end());
+            match shell {
+                clap_complete::Shell::Bash => print(include_str!("kfl_complete.bash").trim_end()),
+                clap_complete::Shell::Fish => print(include_str!("kfl_complete.fish").trim_end()),
+                _ => {}
+            }
             return Ok(Exit::Done);
         }
         _ => {}
@@ -212,7 +219,11 @@ pub fn schema() -> Arc<Schema> {
     let kinds = dissect::PROTOCOLS
         .iter()
         .flat_map(|protocol| protocol.kinds().iter().copied());
-    Arc::new(Schema::new(dissect::fields(), kinds))
+    let owners = dissect::PROTOCOLS.iter().flat_map(|protocol| {
+        let fields = protocol.fields().iter();
+        fields.map(|field| (field.path, protocol.name()))
+    });
+    Arc::new(Schema::new(dissect::fields(), kinds).with_owners(owners))
 }
 
 /// The folder for spool, reels, outbox and script data.
@@ -280,10 +291,10 @@ pub fn offline_options(
     names: Option<NamesOf>,
     stop: Stop,
     consumers: Vec<Box<dyn Consumer>>,
-) -> pipeline::Options {
-    pipeline::Options {
+) -> Result<pipeline::Options, Failure> {
+    Ok(pipeline::Options {
         workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
-        protocols: protocols(config),
+        protocols: secrets::protocols(config, None)?,
         limits: limits(config),
         origin: Arc::new(Origin {
             node_name: "offline".into(),
@@ -297,5 +308,5 @@ pub fn offline_options(
         stop,
         counters: Arc::default(),
         consumers,
-    }
+    })
 }

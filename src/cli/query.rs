@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
 use crate::item::json::AsJson;
@@ -15,6 +16,7 @@ use crate::item::{Item, Node, lookup, shown};
 use crate::kfl;
 use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
 use crate::server::columns_of;
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Print the items of a recorded source
 ///
@@ -29,6 +31,9 @@ Examples:
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 
     /// Print only items that match this KFL query
     #[arg(long, default_value = "", value_name = "KFL")]
@@ -62,7 +67,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     for warning in query.warnings() {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
     }
-    let opened = args.source.open(config)?;
+    let mut config = config.clone();
+    args.secrets.over(&mut config)?;
+    let opened = args.source.open(&config)?;
     for remark in &opened.remarks {
         eprintln!("{}", Style::stderr().yellow(remark));
     }
@@ -77,6 +84,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         style: Style::stdout(),
         stop: stop.clone(),
         outcome: outcome.clone(),
+        now: SystemClock.now(),
     };
     let progress = super::progress::Bar::for_reading();
     let consumers: Vec<Box<dyn Consumer>> = vec![
@@ -86,11 +94,11 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let running = pipeline::start(
         opened.source,
         super::offline_options(
-            config,
+            &config,
             Some(super::source::names_of(opened.names)),
             stop,
             consumers,
-        ),
+        )?,
     );
     let counters = running.counters.clone();
     let result = running.join();
@@ -110,7 +118,15 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     if let Err(error) = result {
         return Err(Failure::failed(error.to_string()));
     }
-    let gaps = !counters.now().warnings.is_empty();
+    let undecided = outcome.undecided.load(Ordering::Relaxed);
+    if undecided > 0 {
+        let sentence = format!(
+            "{undecided} items took more than {} steps and were left out; simplify the query",
+            kfl::MAX_STEPS
+        );
+        eprintln!("{}", Style::stderr().yellow(&sentence));
+    }
+    let gaps = undecided > 0 || !counters.now().warnings.is_empty();
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
 }
 
@@ -120,6 +136,8 @@ struct Outcome {
     /// Why stdout takes nothing more.
     failed: Mutex<Option<std::io::Error>>,
     printed: AtomicU64,
+    /// Items about which the query could not be decided in its bound of steps.
+    undecided: AtomicU64,
 }
 
 struct Printer {
@@ -130,6 +148,8 @@ struct Printer {
     style: Style,
     stop: Stop,
     outcome: Arc<Outcome>,
+    /// When the query was asked: what `now` in it means.
+    now: Timestamp,
 }
 
 impl Printer {
@@ -243,12 +263,18 @@ fn csv_cell(text: &str) -> String {
 }
 
 impl Consumer for Printer {
-    fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+    fn on_step(&mut self, _step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
         for item in items {
-            if self.left == 0
-                || self.query.matches(item.node(), step.batch.now) != kfl::Verdict::Match
-            {
-                continue;
+            if self.left == 0 {
+                break;
+            }
+            match self.query.matches(item.node(), self.now) {
+                kfl::Verdict::Match => {}
+                kfl::Verdict::NoMatch => continue,
+                kfl::Verdict::Undecided => {
+                    self.outcome.undecided.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
             }
             self.left -= 1;
             if let Err(error) = self.print(item) {

@@ -1,7 +1,7 @@
 //! One stream in a worker: reassembly, detection, and the dissector.
 //!
 //! In: the packets of one stream, in capture order. Out: items. Never: more memory for a stream that
-//! nobody knows than a few words.
+//! nobody knows than its [`Tally`].
 //!
 //! ```text
 //! detecting ──known──▶ reading ──upgraded──▶ detecting
@@ -10,14 +10,18 @@
 //!     ▼                   ▼
 //!            idle ──a gap, or a new word of the client──▶ detecting, a few times
 //! ```
+//!
+//! SCTP needs no detection. The messages that it carries are a conversation of their own above it.
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
 use super::detect::{Detection, Found};
+use super::flows::Tally;
 use super::pending::Pending;
-use super::{Dissector, GiveUp, Handover, Outcome, Output, Protocol, Protocols};
+use super::sctp::Sctp;
+use super::{Dissector, Draft, GiveUp, Handover, Outcome, Output, Protocol, Protocols};
 use crate::bytes::Reader;
 use crate::flow::{
     Budget, Chunk, Datagrams, Event, Gap, Opening, Reassembly, ReassemblyCounts, Segment, State,
@@ -64,11 +68,22 @@ pub struct Conversation {
     events: Vec<Event>,
     counts: ConversationCounts,
     reassembly_counts: ReassemblyCounts,
+    /// What the stream came to, until a protocol gave an item.
+    tally: Option<Box<Tally>>,
+    /// The messages that the stream carries, when it is one of SCTP.
+    upper: Option<Box<Conversation>>,
+    /// Whether the stream's own items are left out: it is read only for what it carries.
+    muted: bool,
+    /// Whether the dissector took anything of the last chunk.
+    took: bool,
 }
 
 enum Carrier {
     Tcp(Box<Reassembly>),
-    Udp(Datagrams),
+    /// Each packet's payload stands for itself: UDP, ICMP, SCTP.
+    Datagrams(Datagrams),
+    /// Another conversation, which decrypts: bytes come in order.
+    Inside,
     /// Not looked at, or no longer.
     None,
 }
@@ -87,10 +102,44 @@ impl Conversation {
             .iter()
             .any(|protocol| protocol.transports().contains(&transport));
         let carrier = match transport {
-            Transport::Tcp if wanted => Carrier::Tcp(Box::new(Reassembly::new(budget.clone()))),
-            Transport::Udp if wanted => Carrier::Udp(Datagrams::default()),
-            _ => Carrier::None,
+            _ if !wanted => Carrier::None,
+            Transport::Tcp => Carrier::Tcp(Box::new(Reassembly::new(budget.clone()))),
+            _ => Carrier::Datagrams(Datagrams::default()),
         };
+        let mut conversation = Conversation::over(carrier, info, protocols);
+        conversation.tally = Tally::wanted(transport, protocols).map(Box::new);
+        if wanted && transport == Transport::SCTP {
+            conversation.carry();
+        }
+        conversation
+    }
+
+    /// What an encrypted stream carries, fed by [`Conversation::event`]; with `handover` it goes on
+    /// with that protocol.
+    pub(super) fn inside(
+        info: &StreamInfo,
+        protocols: &Protocols,
+        handover: Option<&Handover>,
+    ) -> Conversation {
+        let mut conversation = Conversation::over(Carrier::Inside, info, protocols);
+        if let Some((protocol, dissector)) = handover.and_then(|next| conversation.next(next)) {
+            conversation.phase = Phase::Reading(protocol, dissector);
+        }
+        conversation
+    }
+
+    /// Goes on with [`Conversation::inside`] as saved.
+    pub(super) fn restore_inside(
+        info: &StreamInfo,
+        protocols: &Protocols,
+        state: &[u8],
+    ) -> Option<Conversation> {
+        Conversation::inside(info, protocols, None)
+            .resume(state, &Budget::new(0))
+            .filter(|restored| matches!(restored.transport, Carrier::Inside | Carrier::None))
+    }
+
+    fn over(carrier: Carrier, info: &StreamInfo, protocols: &Protocols) -> Conversation {
         let whole = info.opening == Opening::Syn;
         Conversation {
             info: *info,
@@ -107,7 +156,25 @@ impl Conversation {
             events: Vec::new(),
             counts: ConversationCounts::default(),
             reassembly_counts: ReassemblyCounts::default(),
+            tally: None,
+            upper: None,
+            muted: false,
+            took: false,
         }
+    }
+
+    /// Reads the stream as SCTP, whether its own items are wanted or only those of what it carries.
+    fn carry(&mut self) {
+        self.muted = !self.protocols.has(Sctp.name());
+        let above = self.protocols.without(Sctp.name());
+        let carries = above
+            .iter()
+            .any(|protocol| protocol.transports().contains(&Transport::SCTP));
+        self.upper = carries.then(|| {
+            let messages = Carrier::Datagrams(Datagrams::default());
+            Box::new(Conversation::over(messages, &self.info, &above))
+        });
+        self.phase = Phase::Reading(&Sctp, Sctp.start(&self.info));
     }
 
     /// The stream.
@@ -123,9 +190,16 @@ impl Conversation {
         }
     }
 
-    /// Whether nothing can come of the stream any more: its owner may forget it before its end.
+    /// Whether nothing more is read of the stream: its owner may forget it before its end, and keep
+    /// the tally alone ([`Conversation::take_tally`]).
     pub fn is_left_alone(&self) -> bool {
         matches!(self.transport, Carrier::None) && !matches!(self.phase, Phase::Reading(..))
+    }
+
+    /// What the stream came to so far, to be counted on by its owner; `None` when nobody wants to
+    /// know, or a protocol gave an item.
+    pub fn take_tally(&mut self) -> Option<Box<Tally>> {
+        self.tally.take()
     }
 
     /// What detection and dissection met so far.
@@ -148,6 +222,12 @@ impl Conversation {
         };
         self.ts = packet.record.ts;
         self.ordinal = packet.ordinal;
+        if let Some(tally) = &mut self.tally {
+            match self.transport {
+                Carrier::None => tally.packet(packet, &payload),
+                _ => tally.count(packet),
+            }
+        }
         let mut events = std::mem::take(&mut self.events);
         match (&mut self.transport, layers.tcp) {
             (Carrier::Tcp(reassembly), Some(tcp)) => reassembly.push(
@@ -161,7 +241,7 @@ impl Conversation {
                 },
                 &mut events,
             ),
-            (Carrier::Udp(datagrams), _) => datagrams.push(
+            (Carrier::Datagrams(datagrams), _) => datagrams.push(
                 Chunk {
                     direction,
                     offset: 0,
@@ -180,7 +260,7 @@ impl Conversation {
     /// Hands out what is open; the stream is over.
     ///
     /// What waited behind holes comes with gaps, whatever the reason.
-    pub fn end(&mut self, _reason: EndReason, out: &mut dyn Output) {
+    pub fn end(&mut self, reason: EndReason, out: &mut dyn Output) {
         let mut events = std::mem::take(&mut self.events);
         if let Carrier::Tcp(reassembly) = &mut self.transport {
             reassembly.finish(self.ts, self.ordinal, &mut events);
@@ -192,6 +272,12 @@ impl Conversation {
             self.start(protocol, out);
         }
         self.stop(out);
+        if let Some(mut upper) = self.upper.take() {
+            upper.end(reason, out);
+        }
+        if let Some(tally) = self.tally.take() {
+            tally.end(&self.info, reason, out);
+        }
     }
 
     fn drain(&mut self, mut events: Vec<Event>, out: &mut dyn Output) {
@@ -211,6 +297,9 @@ impl Conversation {
     pub(super) fn event(&mut self, event: Event, out: &mut dyn Output) {
         match event {
             Event::Chunk(chunk) => {
+                if let Some(tally) = &mut self.tally {
+                    tally.bytes(chunk.direction, &chunk.bytes);
+                }
                 let turned = self.last_direction.replace(chunk.direction) != Some(chunk.direction);
                 if matches!(self.phase, Phase::Idle) && !self.look_again(chunk.direction, turned) {
                     self.counts.unknown_bytes += chunk.bytes.len() as u64;
@@ -225,7 +314,8 @@ impl Conversation {
             Event::Fin(direction) => {
                 if let Phase::Reading(_, dissector) = &mut self.phase {
                     let rest = side(&mut self.to_server, &mut self.to_client, direction).clear();
-                    dissector.on_fin(direction, &rest, out);
+                    let mut out = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
+                    dissector.on_fin(direction, &rest, &mut out);
                 }
             }
             // What a reset leaves open is flushed at the end: late bytes may still come.
@@ -272,7 +362,9 @@ impl Conversation {
         };
         let chunks = detection.take_chunks();
         self.detections += 1;
-        self.phase = Phase::Reading(protocol, protocol.start(&self.info));
+        let mut dissector = protocol.start(&self.info);
+        dissector.equip(&self.protocols);
+        self.phase = Phase::Reading(protocol, dissector);
         for chunk in &chunks {
             match self.phase {
                 // It gave up at once: what follows is looked at anew.
@@ -283,7 +375,7 @@ impl Conversation {
     }
 
     fn read(&mut self, chunk: &Chunk, out: &mut dyn Output) {
-        let datagram = matches!(self.transport, Carrier::Udp(_));
+        let datagram = matches!(self.transport, Carrier::Datagrams(_));
         let Phase::Reading(_, dissector) = &mut self.phase else {
             return;
         };
@@ -292,9 +384,13 @@ impl Conversation {
         while pending.is_due() {
             let offered = pending.take(chunk.direction);
             let len = offered.bytes.len();
-            match dissector.on_chunk(&offered, out) {
+            let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
+            match dissector.on_chunk(&offered, &mut sink) {
                 Outcome::Consumed(0) => pending.put_back(offered, 0, len + 1),
-                Outcome::Consumed(count) => pending.put_back(offered, count.min(len), 0),
+                Outcome::Consumed(count) => {
+                    self.took = true;
+                    pending.put_back(offered, count.min(len), 0);
+                }
                 Outcome::NeedMore(need) => pending.put_back(offered, 0, need.max(len + 1)),
                 Outcome::GiveUp(reason) => {
                     pending.put_back(offered, 0, 0);
@@ -322,6 +418,12 @@ impl Conversation {
     /// Tells the dissector what is missing: the gap, and before it what was not taken yet, so that
     /// a gap always begins where the dissector stands.
     fn gap(&mut self, gap: Gap, out: &mut dyn Output) {
+        if let Phase::Detecting(detection) = &mut self.phase {
+            // No more will come of what stands before the gap: what it may well be, it is.
+            if let Found::Known(protocol) = detection.end(&self.info, &self.protocols) {
+                self.start(protocol, out);
+            }
+        }
         match &mut self.phase {
             Phase::Detecting(detection) => {
                 detection.gap(gap.direction);
@@ -334,7 +436,8 @@ impl Conversation {
                     len: gap.len.saturating_add(lost.len() as u64),
                     ..gap
                 };
-                if let Outcome::GiveUp(reason) = dissector.on_gap(&whole, out) {
+                let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
+                if let Outcome::GiveUp(reason) = dissector.on_gap(&whole, &mut sink) {
                     self.retries = RETRIES;
                     self.give_up(reason, gap.direction, out);
                     if reason == GiveUp::Upgraded {
@@ -350,7 +453,8 @@ impl Conversation {
     fn give_up(&mut self, reason: GiveUp, direction: Direction, out: &mut dyn Output) {
         let mut handover = None;
         if let Phase::Reading(_, dissector) = &mut self.phase {
-            dissector.on_end(out);
+            let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
+            dissector.on_end(&mut sink);
             handover = dissector.handover();
         }
         match reason {
@@ -395,7 +499,9 @@ impl Conversation {
             .protocols
             .iter()
             .find(|protocol| protocol.name() == handover.protocol)?;
-        Some((*protocol, protocol.take_over(&self.info, &handover.note)))
+        let mut dissector = protocol.take_over(&self.info, &handover.note);
+        dissector.equip(&self.protocols);
+        Some((*protocol, dissector))
     }
 
     /// Stops reading; for good when nothing can make the stream readable again.
@@ -420,11 +526,60 @@ impl Conversation {
 
     fn stop(&mut self, out: &mut dyn Output) {
         if let Phase::Reading(_, dissector) = &mut self.phase {
-            dissector.on_end(out);
+            let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
+            dissector.on_end(&mut sink);
         }
         self.reassembly_counts = self.reassembly_counts();
         self.transport = Carrier::None;
         self.phase = Phase::Idle;
+    }
+}
+
+/// Where the stream's dissector puts what it finds.
+struct Sink<'a> {
+    tally: &'a mut Option<Box<Tally>>,
+    upper: &'a mut Option<Box<Conversation>>,
+    muted: bool,
+    out: &'a mut dyn Output,
+}
+
+impl<'a> Sink<'a> {
+    fn new(
+        tally: &'a mut Option<Box<Tally>>,
+        upper: &'a mut Option<Box<Conversation>>,
+        muted: bool,
+        out: &'a mut dyn Output,
+    ) -> Sink<'a> {
+        Sink {
+            tally,
+            upper,
+            muted,
+            out,
+        }
+    }
+}
+
+impl Output for Sink<'_> {
+    fn item(&mut self, draft: Draft) {
+        if !self.muted {
+            // The stream is known: what it came to says nothing more.
+            *self.tally = None;
+            self.out.item(draft);
+        }
+    }
+
+    fn decrypted(&mut self, draft: Draft) {
+        *self.tally = None;
+        self.out.decrypted(draft);
+    }
+
+    fn message(&mut self, message: &Chunk) -> bool {
+        let Some(upper) = self.upper else {
+            return false;
+        };
+        upper.took = false;
+        upper.event(Event::Chunk(message.clone()), self.out);
+        upper.took
     }
 }
 
@@ -442,28 +597,39 @@ fn side<'a>(
 /// Saving and restoring, for a reel that begins in the middle of a stream.
 ///
 /// ```text
-/// state    = version u8 (1), carrier, retries u32, detections u32, last direction u8 (0 none),
-///            needs 2 x u64, chunks, reader                                      big-endian
-/// carrier  = kind u8 (0 none, 1 TCP, 2 UDP), state of the reassembly (30 bytes) or 2 x u64 offsets
+/// state    = version u8 (2), carrier, tally, upper, retries u32, detections u32,
+///            last direction u8 (0 none), needs 2 x u64, chunks, reader          big-endian
+/// carrier  = kind u8 (0 none, 1 TCP, 2 datagrams, 3 inside),
+///            state of the reassembly (30 bytes) or 2 x u64 offsets
+/// tally    = length u32 (0 none), state
+/// upper    = length u32 (0 none), state of the messages carried
 /// chunks   = count u32, count x (direction u8, offset u64, ts i64, ordinal u64, length u32, bytes)
 /// reader   = kind u8 (0 idle, 1 detecting, 2 reading), reading: name length u8, name, state
 /// ```
 impl Conversation {
     /// What a later reel of the same stream needs in order to give the same items.
     pub fn save(&self) -> Vec<u8> {
-        let mut out = vec![1];
+        let mut out = vec![2];
         match &self.transport {
             Carrier::None => out.push(0),
+            Carrier::Inside => out.push(3),
             Carrier::Tcp(reassembly) => {
                 out.push(1);
                 out.extend_from_slice(&reassembly.state().to_bytes());
             }
-            Carrier::Udp(datagrams) => {
+            Carrier::Datagrams(datagrams) => {
                 out.push(2);
                 for offset in datagrams.offsets() {
                     out.put_u64(offset);
                 }
             }
+        }
+        let tally = self.tally.as_ref().map(|tally| tally.save());
+        let upper = self.upper.as_ref().map(|upper| upper.save());
+        for part in [tally, upper] {
+            let part = part.unwrap_or_default();
+            out.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
+            out.extend_from_slice(&part);
         }
         out.put_u32(self.retries);
         out.put_u32(self.detections);
@@ -513,19 +679,39 @@ impl Conversation {
         budget: &Arc<Budget>,
         state: &[u8],
     ) -> Option<Conversation> {
+        Conversation::new(info, protocols, budget).resume(state, budget)
+    }
+
+    fn resume(self, state: &[u8], budget: &Arc<Budget>) -> Option<Conversation> {
+        let mut restored = self;
         let mut reader = Reader::new(state);
-        if reader.u8().ok()? != 1 {
+        if reader.u8().ok()? != 2 {
             return None;
         }
-        let mut restored = Conversation::new(info, protocols, budget);
+        let info = restored.info;
+        let protocols = restored.protocols.clone();
         restored.transport = match reader.u8().ok()? {
             0 => Carrier::None,
             1 => {
                 let state = State::from_bytes(reader.take(State::LEN).ok()?)?;
                 Carrier::Tcp(Box::new(Reassembly::resume(&state, budget.clone())))
             }
-            2 => Carrier::Udp(Datagrams::resume([reader.u64().ok()?, reader.u64().ok()?])?),
+            2 => Carrier::Datagrams(Datagrams::resume([reader.u64().ok()?, reader.u64().ok()?])?),
+            3 => Carrier::Inside,
             _ => return None,
+        };
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        let tally = reader.take(length).ok()?;
+        restored.tally = match (restored.tally.take(), length) {
+            (None, _) | (_, 0) => None,
+            (Some(_), _) => Some(Box::new(Tally::restore(&protocols, &info, tally)?)),
+        };
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        let state = reader.take(length).ok()?;
+        restored.upper = match (restored.upper.take(), length) {
+            (None, _) | (_, 0) => None,
+            // One level only: what SCTP carries carries nothing itself.
+            (Some(upper), _) => Some(Box::new(upper.resume(state, budget)?)),
         };
         restored.retries = reader.u32().ok()?.min(RETRIES);
         restored.detections = reader.u32().ok()?;
@@ -540,18 +726,26 @@ impl Conversation {
             1 => {
                 if let Phase::Detecting(detection) = &mut restored.phase {
                     for chunk in &chunks {
-                        detection.chunk(info, protocols, chunk);
+                        detection.chunk(&info, &protocols, chunk);
                     }
                 }
             }
             2 => {
                 let length = usize::from(reader.u8().ok()?);
                 let name = reader.take(length).ok()?;
-                let protocol = protocols
-                    .iter()
-                    .find(|protocol| protocol.name().as_bytes() == name)?;
-                let dissector = protocol.restore(info, reader.rest())?;
-                restored.phase = Phase::Reading(*protocol, dissector);
+                let protocol: &'static dyn Protocol = match &restored.phase {
+                    // SCTP is read even when its own items are not wanted.
+                    Phase::Reading(carrier, _) => *carrier,
+                    _ => *protocols
+                        .iter()
+                        .find(|protocol| protocol.name().as_bytes() == name)?,
+                };
+                if protocol.name().as_bytes() != name {
+                    return None;
+                }
+                let mut dissector = protocol.restore(&info, reader.rest())?;
+                dissector.equip(&protocols);
+                restored.phase = Phase::Reading(protocol, dissector);
                 for chunk in &chunks {
                     let Conversation {
                         to_server,

@@ -8,15 +8,25 @@
 mod amqp;
 mod conversation;
 mod detect;
+mod diameter;
 mod dns;
+mod flows;
 mod http;
+mod icmp;
+mod intake;
 mod kafka;
 mod ldap;
+mod mongodb;
+mod mysql;
 mod pending;
+mod postgresql;
 mod radius;
 mod redis;
 #[cfg(test)]
 pub mod robustness;
+mod saved;
+mod sctp;
+mod tls;
 mod ws;
 
 use std::ops::Deref;
@@ -30,18 +40,32 @@ use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
+pub use flows::Tally;
+pub use tls::{DecryptionCounts, KeyLogLines, Secrets};
 
 /// Every protocol, in the order in which detection asks them.
 pub static PROTOCOLS: &[&dyn Protocol] = &[
     &http::h2::Http2,
     &http::Http1,
     &ws::Ws,
+    &tls::Tls,
+    &tls::quic::Quic,
     &amqp::Amqp,
     &kafka::Kafka,
     &redis::Redis,
+    &postgresql::Postgresql,
+    &mysql::Mysql,
+    &mongodb::Mongodb,
     &ldap::Ldap,
     &dns::Dns,
     &radius::Radius,
+    &diameter::Diameter,
+    &icmp::Icmp,
+    &sctp::Sctp,
+    &flows::TcpFlow,
+    &flows::TcpConn,
+    &flows::UdpFlow,
+    &flows::UdpConn,
 ];
 
 /// The fields that items can have: those of every item, then those of each protocol.
@@ -52,14 +76,65 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
     ENVELOPE.iter().chain(own)
 }
 
-/// The protocols that are looked for, in the order of [`PROTOCOLS`].
+/// Encrypted conversations within encrypted ones that are looked into; a proxy over TLS that
+/// carries TLS needs two.
+const MAX_DEPTH: u8 = 2;
+
+/// The protocols that are looked for, in the order of [`PROTOCOLS`], and the secrets that open
+/// encrypted ones.
 #[derive(Clone)]
-pub struct Protocols(Arc<[&'static dyn Protocol]>);
+pub struct Protocols {
+    list: Arc<[&'static dyn Protocol]>,
+    secrets: Arc<Secrets>,
+    /// How many conversations are around.
+    depth: u8,
+}
 
 impl Protocols {
     /// All of them.
     pub fn all() -> Protocols {
-        Protocols(PROTOCOLS.into())
+        Protocols::new(PROTOCOLS.into())
+    }
+
+    fn new(list: Arc<[&'static dyn Protocol]>) -> Protocols {
+        Protocols {
+            list,
+            secrets: Arc::default(),
+            depth: 0,
+        }
+    }
+
+    /// The same with secrets that others may add to while streams are read.
+    pub fn with_secrets(self, secrets: Arc<Secrets>) -> Protocols {
+        Protocols { secrets, ..self }
+    }
+
+    /// The secrets.
+    pub fn secrets(&self) -> &Arc<Secrets> {
+        &self.secrets
+    }
+
+    /// What is looked for inside an encrypted conversation; `None` when it lies too deep.
+    fn inside(&self) -> Option<Protocols> {
+        let depth = self.depth + 1;
+        (depth <= MAX_DEPTH).then(|| Protocols {
+            depth,
+            ..self.clone()
+        })
+    }
+
+    /// Whether the protocol of this name is looked for.
+    fn has(&self, name: &str) -> bool {
+        self.iter().any(|protocol| protocol.name() == name)
+    }
+
+    /// All of these but one.
+    fn without(&self, name: &str) -> Protocols {
+        let others = self.iter().filter(|protocol| protocol.name() != name);
+        Protocols {
+            list: others.copied().collect(),
+            ..self.clone()
+        }
     }
 }
 
@@ -67,25 +142,25 @@ impl Deref for Protocols {
     type Target = [&'static dyn Protocol];
 
     fn deref(&self) -> &[&'static dyn Protocol] {
-        &self.0
+        &self.list
     }
 }
 
 /// The protocols that the given entries of `tap.enabledDissectors` switch on; names that are none
 /// come back in the second part.
 pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
-    let known = |name: &str| {
-        PROTOCOLS
-            .iter()
-            .any(|protocol| protocol.enabled_by().eq_ignore_ascii_case(name))
+    let is_called = |protocol: &&dyn Protocol, name: &str| {
+        let mut others = protocol.aliases().iter();
+        protocol.enabled_by().eq_ignore_ascii_case(name)
+            || others.any(|known| known.eq_ignore_ascii_case(name))
     };
-    let wanted = PROTOCOLS.iter().copied().filter(|protocol| {
-        names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(protocol.enabled_by()))
-    });
+    let wanted = PROTOCOLS
+        .iter()
+        .copied()
+        .filter(|protocol| names.iter().any(|name| is_called(protocol, name)));
+    let known = |name: &str| PROTOCOLS.iter().any(|protocol| is_called(protocol, name));
     let unknown = names.iter().copied().filter(|name| !known(name)).collect();
-    (Protocols(wanted.collect()), unknown)
+    (Protocols::new(wanted.collect()), unknown)
 }
 
 /// One protocol: how to know it, what its items hold, and how to read a stream of it.
@@ -96,6 +171,11 @@ pub trait Protocol: Sync {
     /// The entry in `tap.enabledDissectors` that switches it on; protocols of one family share one.
     fn enabled_by(&self) -> &'static str {
         self.name()
+    }
+
+    /// Further entries that switch it on too.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// Transports that may carry it.
@@ -162,7 +242,8 @@ pub enum Verdict {
 /// How much of the offered bytes a dissector took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// This many; what is left is offered again together with the next chunk.
+    /// This many; what is left is offered again together with the next chunk. Of a datagram
+    /// nothing is offered again, and 0 says that it is none of the protocol's.
     Consumed(usize),
     /// None, and it need not be asked again before this many are there.
     NeedMore(usize),
@@ -185,6 +266,11 @@ pub enum GiveUp {
 ///
 /// Bytes are offered per direction and in order. Pairing, gaps and caps are the dissector's own.
 pub trait Dissector: Send {
+    /// Gives it what it needs for conversations inside the stream, before anything else.
+    fn equip(&mut self, protocols: &Protocols) {
+        let _ = protocols;
+    }
+
     /// Reads from the front of `chunk.bytes`, which begins where the last call left off.
     fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome;
 
@@ -223,6 +309,18 @@ pub struct Handover {
 pub trait Output {
     /// Takes one finished exchange or message.
     fn item(&mut self, draft: Draft);
+
+    /// The same for one that came encrypted.
+    fn decrypted(&mut self, draft: Draft) {
+        self.item(draft);
+    }
+
+    /// Offers a whole message that the protocol carries for another one above it, as SCTP does;
+    /// true when that one reads it, so that it needs no item of the carrier's.
+    fn message(&mut self, message: &Chunk) -> bool {
+        let _ = message;
+        false
+    }
 }
 
 /// An item as a dissector knows it: without names, numbers and origin.

@@ -191,7 +191,7 @@ fn render(draft: &Draft) -> String {
 }
 
 fn only(protocol: &'static dyn Protocol) -> Protocols {
-    Protocols(Arc::new([protocol]))
+    Protocols::new(Arc::new([protocol]))
 }
 
 fn each(mut check: impl FnMut(&'static dyn Protocol, &Sample)) {

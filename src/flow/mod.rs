@@ -7,6 +7,7 @@
 
 mod reassembly;
 mod table;
+mod translated;
 
 use bytes::Bytes;
 

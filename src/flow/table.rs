@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::translated::Translations;
 use super::{Opening, StreamInfo};
 use crate::packet::{
     Direction, EndReason, Ended, Endpoint, FiveTuple, Layers, StreamId, StreamName, TcpFlags,
@@ -79,6 +80,9 @@ pub struct Assigned {
     pub direction: Direction,
     /// Whether it is the stream's first packet.
     pub new: bool,
+    /// Of a stream's first packet: the stream that it is behind address translation. Reading both
+    /// would show each call twice.
+    pub translated: Option<StreamId>,
 }
 
 /// Counts of a table since it was made.
@@ -98,6 +102,8 @@ pub struct TableCounts {
     pub evicted: u64,
     /// Ended with the source.
     pub source_end: u64,
+    /// Opened that are another stream behind address translation.
+    pub translated: u64,
 }
 
 /// All flows of a source.
@@ -112,6 +118,7 @@ pub struct Table {
     free: Vec<u32>,
     lists: [List; CLASSES],
     clock: TrafficClock,
+    translations: Translations,
     last_ordinal: u64,
     ended: Vec<Ended>,
     counts: TableCounts,
@@ -127,6 +134,7 @@ impl Table {
             free: Vec::new(),
             lists: [List::EMPTY; CLASSES],
             clock: TrafficClock::default(),
+            translations: Translations::default(),
             last_ordinal: 0,
             ended: Vec::new(),
             counts: TableCounts::default(),
@@ -200,6 +208,7 @@ impl Table {
             }
         }
         self.clock = TrafficClock::default();
+        self.translations = Translations::default();
         out.append(&mut self.ended);
     }
 
@@ -263,9 +272,13 @@ impl Table {
                 Direction::ToClient
             },
             new: false,
+            translated: None,
         };
-        let class = flow.class;
-        if class != before || now.since(flow.moved_at) > TOUCH {
+        let (class, moved_at) = (flow.class, flow.moved_at);
+        if layers.tcp.is_some_and(|tcp| tcp.flags.has(TcpFlags::SYN)) {
+            self.translations.again(&assigned.info, now, layers);
+        }
+        if class != before || now.since(moved_at) > TOUCH {
             self.unlink(slot, before);
             self.link(slot, class, now);
         }
@@ -326,6 +339,9 @@ impl Table {
                 Direction::ToClient
             },
             new: true,
+            translated: from_client
+                .then(|| self.translations.open(flow.info.name.stream, now, layers))
+                .flatten(),
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -341,6 +357,7 @@ impl Table {
         self.keys.insert(key, slot);
         self.link(slot, class, now);
         self.counts.opened += 1;
+        self.counts.translated += u64::from(assigned.translated.is_some());
         assigned
     }
 

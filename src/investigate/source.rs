@@ -44,6 +44,8 @@ pub(super) struct Inputs {
     latest: Option<Timestamp>,
     counts: SourceCounts,
     warnings: Vec<String>,
+    /// Key logs of files that are read, until somebody takes them.
+    key_logs: Vec<Vec<u8>>,
     /// The last file that could not be read, while none could.
     failed: Option<CaptureError>,
 }
@@ -73,6 +75,7 @@ impl Inputs {
             latest: None,
             counts: SourceCounts::default(),
             warnings: Vec::new(),
+            key_logs: Vec::new(),
             failed: None,
         }
     }
@@ -183,6 +186,7 @@ impl Inputs {
 
     fn close(&mut self, mut file: FileSource) {
         self.warnings.extend(file.warnings());
+        self.key_logs.extend(file.key_logs());
         let counts = file.counts();
         self.counts.received += counts.received;
         self.counts.damaged += counts.damaged;
@@ -259,6 +263,14 @@ impl Source for Inputs {
 
     fn path(&self, file: u32) -> Option<PathBuf> {
         self.paths.get(usize::try_from(file).ok()?)?.clone()
+    }
+
+    fn key_logs(&mut self) -> Vec<Vec<u8>> {
+        let mut logs = std::mem::take(&mut self.key_logs);
+        if let Some(current) = &mut self.current {
+            logs.extend(current.key_logs());
+        }
+        logs
     }
 
     fn warnings(&mut self) -> Vec<String> {

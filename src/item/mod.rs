@@ -9,6 +9,7 @@ mod columns;
 pub mod flat;
 pub mod json;
 mod node;
+mod path;
 #[cfg(test)]
 pub(crate) mod sample;
 mod value;
@@ -21,7 +22,8 @@ use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
 pub use columns::{Columns, MAX_SUMMARY, shown};
-pub use node::{ItemNode, Kind, Node, lookup};
+pub use node::{ItemNode, Kind, Node, ShortText, lookup};
+pub use path::Path;
 pub use value::{Key, Lazy, Value, text_of};
 
 /// Bytes of one body that an item carries at most; the whole body is made again from the packets.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Item, Peer, Value, text_of};
+use super::{Item, Key, Path, Peer, Value, text_of};
 
 /// What a node holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,36 @@ pub trait Node<'a>: Copy + 'a {
     fn float(self) -> Option<f64>;
     /// The text; `None` for other kinds.
     fn text(self) -> Option<Cow<'a, str>>;
+    /// The member called `name` but for the case of ASCII letters, an exact one first.
+    fn member_ignoring_case(self, name: &str) -> Option<Self> {
+        self.member(name).or_else(|| {
+            (0..self.len())
+                .filter_map(|index| self.entry(index))
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, member)| member)
+        })
+    }
+    /// The place at `path`.
+    fn at(self, path: &Path) -> Option<Self> {
+        path.below(self)
+    }
+    /// The bytes of a text as the item has them, which may not be valid UTF-8; `None` for other
+    /// kinds and for text that is only put together when it is read.
+    fn text_bytes(self) -> Option<&'a [u8]> {
+        None
+    }
+    /// What `read` makes of the text; `None` for other kinds. Costs no allocation where the text
+    /// is short or lies in the item as it is.
+    fn with_text<R>(self, read: impl FnOnce(&str) -> R) -> Option<R> {
+        self.text().map(|text| read(&text))
+    }
+    /// The whole number of a number, or that a text spells; `None` for what is neither.
+    fn whole(self) -> Option<i64> {
+        self.int()
+            // A cast of a float cuts and saturates.
+            .or_else(|| self.float().map(|value| value as i64))
+            .or_else(|| self.with_text(|text| text.parse().ok())?)
+    }
     /// The bytes behind text that is shown as base64; `None` for other text.
     fn raw(self) -> Option<&'a [u8]> {
         None
@@ -101,6 +131,75 @@ enum Made {
     Stream,
     StartTime,
     EntryFile,
+}
+
+/// Text of a scalar, put together on the stack.
+pub struct ShortText {
+    bytes: [u8; ShortText::MAX],
+    len: usize,
+}
+
+impl ShortText {
+    /// Bytes that the longest address takes, that of a mapped IPv4 address with all digits.
+    const MAX: usize = 45;
+
+    /// The text of `value`, cut at [`ShortText::MAX`] bytes.
+    pub fn of(value: impl std::fmt::Display) -> ShortText {
+        let mut text = ShortText {
+            bytes: [0; ShortText::MAX],
+            len: 0,
+        };
+        // It fails only for text that does not fit, and then what fits is there.
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{value}"));
+        text
+    }
+
+    /// The text of an address; IPv4 without the formatter, since filters ask for it most.
+    pub fn of_ip(ip: std::net::IpAddr) -> ShortText {
+        let std::net::IpAddr::V4(ip) = ip else {
+            return ShortText::of(ip);
+        };
+        let mut text = ShortText {
+            bytes: [0; ShortText::MAX],
+            len: 0,
+        };
+        for (at, octet) in ip.octets().into_iter().enumerate() {
+            if at > 0 {
+                text.push(b'.');
+            }
+            if octet >= 100 {
+                text.push(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                text.push(b'0' + octet / 10 % 10);
+            }
+            text.push(b'0' + octet % 10);
+        }
+        text
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(free) = self.bytes.get_mut(self.len) {
+            *free = byte;
+            self.len += 1;
+        }
+    }
+
+    /// What `read` makes of the text.
+    pub fn read<R>(&self, read: impl FnOnce(&str) -> R) -> R {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        read(std::str::from_utf8(bytes).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Write for ShortText {
+    fn write_str(&mut self, part: &str) -> std::fmt::Result {
+        let end = self.len + part.len();
+        let free = self.bytes.get_mut(self.len..end).ok_or(std::fmt::Error)?;
+        free.copy_from_slice(part.as_bytes());
+        self.len = end;
+        Ok(())
+    }
 }
 
 const ROOT: &[&str] = &[
@@ -176,6 +275,38 @@ impl<'a> ItemNode<'a> {
     /// A node on a value that stands alone.
     pub fn of_value(value: &'a Value) -> ItemNode<'a> {
         ItemNode(At::Value(value.force()))
+    }
+
+    /// How to get from the root to a place that every item has.
+    pub(super) fn reach(path: &[&str]) -> Option<for<'i> fn(&'i Item) -> ItemNode<'i>> {
+        Some(match path {
+            ["request"] => |item| ItemNode(At::Value(item.request.force())),
+            ["response"] => |item| ItemNode(At::Value(item.response.force())),
+            ["data"] => |item| ItemNode(At::Value(item.data.force())),
+            ["protocol", "name"] => |item| ItemNode(At::Str(item.protocol.name)),
+            ["protocol", "abbr"] => |item| ItemNode(At::Str(item.protocol.abbr)),
+            ["protocol", "version"] => |item| ItemNode(At::Str(item.protocol.version)),
+            ["protocol", "macro"] => |item| ItemNode(At::Str(item.protocol.macro_name)),
+            ["protocol", "layer4"] => |item| ItemNode(At::Str(item.protocol.layer4)),
+            ["protocol"] => |item| ItemNode(At::Protocol(item)),
+            ["src"] => |item| ItemNode(At::Peer(&item.src)),
+            ["dst"] => |item| ItemNode(At::Peer(&item.dst)),
+            ["src" | "dst", "pod" | "service"] => |_| ItemNode(At::Null),
+            ["src", "resolutionMechanism"] => |item| ItemNode(At::Str(item.src.mechanism)),
+            ["dst", "resolutionMechanism"] => |item| ItemNode(At::Str(item.dst.mechanism)),
+            ["src", "ip"] => |item| ItemNode(At::Ip(&item.src)),
+            ["dst", "ip"] => |item| ItemNode(At::Ip(&item.dst)),
+            ["src", "port"] => |item| ItemNode(At::Port(&item.src)),
+            ["dst", "port"] => |item| ItemNode(At::Port(&item.dst)),
+            ["src", "name"] => |item| ItemNode(At::Str(&item.src.name)),
+            ["dst", "name"] => |item| ItemNode(At::Str(&item.dst.name)),
+            ["src", "namespace"] => |item| ItemNode(At::Str(&item.src.namespace)),
+            ["dst", "namespace"] => |item| ItemNode(At::Str(&item.dst.namespace)),
+            ["timestamp"] => |item| ItemNode(At::Int(item.start.millis())),
+            ["elapsedTime"] => |item| ItemNode(At::Int(item.elapsed_ms())),
+            ["tls"] => |item| ItemNode(At::Bool(item.tls)),
+            _ => return None,
+        })
     }
 
     fn names(self) -> &'static [&'static str] {
@@ -356,6 +487,55 @@ impl<'a> Node<'a> for ItemNode<'a> {
         })
     }
 
+    fn at(self, path: &Path) -> Option<Self> {
+        match self.0 {
+            At::Root(item) => path.in_item(item),
+            _ => path.below(self),
+        }
+    }
+
+    fn member_ignoring_case(self, name: &str) -> Option<Self> {
+        let At::Value(Value::Object(members)) = self.0 else {
+            return self.member(name);
+        };
+        let is = |key: &Key| match key {
+            Key::Static(key) => key.eq_ignore_ascii_case(name),
+            Key::Bytes(key) => key.eq_ignore_ascii_case(name.as_bytes()),
+        };
+        self.member(name).or_else(|| {
+            let found = members.iter().find(|(key, _)| is(key));
+            found.map(|(_, value)| ItemNode(At::Value(value.force())))
+        })
+    }
+
+    fn text_bytes(self) -> Option<&'a [u8]> {
+        match self.0 {
+            At::Str(text) => Some(text.as_bytes()),
+            At::Value(Value::Text(bytes)) => Some(bytes),
+            At::Value(Value::Static(text)) => Some(text.as_bytes()),
+            _ => None,
+        }
+    }
+
+    fn with_text<R>(self, read: impl FnOnce(&str) -> R) -> Option<R> {
+        match self.0 {
+            At::Ip(peer) => Some(ShortText::of_ip(peer.endpoint.ip).read(read)),
+            At::Port(peer) => Some(ShortText::of(peer.endpoint.port).read(read)),
+            _ => self.text().map(|text| read(&text)),
+        }
+    }
+
+    fn whole(self) -> Option<i64> {
+        match self.0 {
+            At::Port(peer) => Some(peer.endpoint.port.into()),
+            At::Ip(_) => None,
+            _ => self
+                .int()
+                .or_else(|| self.float().map(|value| value as i64))
+                .or_else(|| self.text()?.parse().ok()),
+        }
+    }
+
     fn raw(self) -> Option<&'a [u8]> {
         match self.0 {
             At::Value(Value::Base64(bytes)) => Some(bytes),
@@ -401,8 +581,17 @@ impl<'a> Node<'a> for ItemNode<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::sample;
     use super::*;
+
+    proptest! {
+        #[test]
+        fn addresses_are_shown_as_std_shows_them(ip in any::<std::net::IpAddr>()) {
+            ShortText::of_ip(ip).read(|text| assert_eq!(text, ip.to_string()));
+        }
+    }
 
     #[test]
     fn every_listed_member_is_there() {

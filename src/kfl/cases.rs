@@ -10,7 +10,7 @@
 //! `dialect` may be left out or `auto`: then the text decides. With a null `record` only validity
 //! is looked at. The record of a v2 case holds variables by name.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{Dialect, Schema, Verdict, compile, compile_as};
@@ -32,7 +32,7 @@ struct Case {
 }
 
 /// A case that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Line of the input, from 1.
     pub line: usize,

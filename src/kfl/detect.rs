@@ -101,8 +101,9 @@ pub(crate) fn roots(text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
+/// What a token is, in either dialect.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     Name,
     Number,
     /// A string; with a prefix `r`, and whether only the second dialect has its form.
@@ -113,11 +114,14 @@ enum Kind {
     Sign,
 }
 
+/// A token of either dialect.
 #[derive(Debug)]
-struct Token<'t> {
-    kind: Kind,
-    text: &'t str,
-    offset: usize,
+pub(crate) struct Token<'t> {
+    pub kind: Kind,
+    pub text: &'t str,
+    pub offset: usize,
+    /// Of a string: whether its end is there.
+    pub closed: bool,
 }
 
 struct Marked<'t>(&'t [Token<'t>]);
@@ -221,7 +225,7 @@ fn is_accessor(name: &str) -> bool {
 }
 
 /// Tokens of either dialect; comments and blanks are left out.
-fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -233,11 +237,12 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |end| end + 2)
         } else {
-            let (kind, length) = scan(rest, first);
+            let (kind, length, closed) = scan(rest, first);
             found.push(Token {
                 kind,
                 text: rest.get(..length).unwrap_or(rest),
                 offset: at,
+                closed,
             });
             length
         };
@@ -246,7 +251,17 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
     found
 }
 
-fn scan(rest: &str, first: char) -> (Kind, usize) {
+/// Whether the text ends within a comment.
+pub(crate) fn is_in_comment(text: &str) -> bool {
+    let last = tokens(text)
+        .last()
+        .map_or(0, |token| token.offset + token.text.len());
+    let tail = text.get(last..).unwrap_or_default();
+    let line = tail.rsplit('\n').next().unwrap_or_default();
+    line.contains(['#']) || line.contains("//") || tail.rfind("/*") > tail.rfind("*/")
+}
+
+fn scan(rest: &str, first: char) -> (Kind, usize, bool) {
     if let Some(found) = string(rest) {
         return found;
     }
@@ -255,15 +270,15 @@ fn scan(rest: &str, first: char) -> (Kind, usize) {
             .unwrap_or(rest.len())
     };
     if first == '_' || first.is_alphabetic() {
-        return (Kind::Name, word(rest));
+        return (Kind::Name, word(rest), true);
     }
     if first.is_ascii_digit() {
-        return (Kind::Number, word(rest));
+        return (Kind::Number, word(rest), true);
     }
-    (Kind::Sign, first.len_utf8())
+    (Kind::Sign, first.len_utf8(), true)
 }
 
-fn string(rest: &str) -> Option<(Kind, usize)> {
+fn string(rest: &str) -> Option<(Kind, usize, bool)> {
     let prefix = rest.find(|c: char| !matches!(c, 'r' | 'R' | 'b' | 'B'))?;
     let head = rest.get(..prefix)?;
     // White space between the first dialect's `r` and its string is rare enough to be no mark.
@@ -294,10 +309,10 @@ fn string(rest: &str) -> Option<(Kind, usize)> {
         } else if c == '\\' && quote != '`' {
             escaped = true;
         } else if body.get(at..).is_some_and(|tail| tail.starts_with(&close)) {
-            return Some((kind, prefix + at + close.len()));
+            return Some((kind, prefix + at + close.len(), true));
         }
     }
-    Some((kind, rest.len()))
+    Some((kind, rest.len(), false))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! sentence. Never: more than one error a query; the first is what a person can act on.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -37,6 +38,31 @@ impl Error {
     pub(crate) fn expecting(mut self, expected: &[&'static str]) -> Error {
         self.expected = expected.to_vec();
         self
+    }
+
+    /// The bytes of `text` that it is about: the token at the place, or the last character when the
+    /// text ends too soon. Never empty unless the text is.
+    pub fn span(&self, text: &str) -> Range<usize> {
+        let rest = text.get(self.offset..).unwrap_or_default();
+        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+        let length = match rest.chars().next() {
+            None => {
+                let last = text.trim_end().char_indices().next_back();
+                return last.map_or(0..text.len(), |(at, c)| at..at + c.len_utf8());
+            }
+            Some(first) if is_word(first) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            Some(quote @ ('"' | '\'' | '`')) => rest
+                .get(1..)
+                .and_then(|inner| inner.find([quote, '\n']))
+                .map_or(rest.len(), |end| end + 2),
+            Some(first) => first.len_utf8(),
+        };
+        let end = (self.offset + length).min(text.len());
+        self.offset
+            ..(self.offset..=end)
+                .rev()
+                .find(|end| text.is_char_boundary(*end))
+                .unwrap_or(end)
     }
 
     /// The offending line of `text` with a caret below the place.
@@ -144,6 +170,17 @@ mod tests {
         let error = Error::at("ü\nä b ?", 8, "unexpected token \"?\"");
         assert_eq!(error.to_string(), "2:5: unexpected token \"?\"");
         assert_eq!(error.caret("ü\nä b ?"), "ä b ?\n    ^");
+    }
+
+    #[test]
+    fn the_span_is_the_token_at_the_place() {
+        let span = |text: &'static str, offset| &text[Error::at(text, offset, "x").span(text)];
+        assert_eq!(span("a && status_cod == 1", 5), "status_cod");
+        assert_eq!(span("path.matches(\"[é\") && b", 13), "\"[é\"");
+        assert_eq!(span("http &&", 7), "&");
+        assert_eq!(span("a ? ü", 2), "?");
+        assert_eq!(span("", 0), "");
+        assert_eq!(span("x == \"open", 5), "\"open");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 
 /// One evaluation.
 pub(crate) struct Run<'e, N> {
-    root: N,
+    pub(crate) root: N,
     pub(crate) now: Timestamp,
     pub(crate) meter: Meter,
     /// What macros have named, the outermost first.
@@ -129,7 +129,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
     }
 
     /// The variable that a missing path of names spells, when the item's protocol provides it.
-    fn fall_back(&mut self, selector: &Selector) -> Option<Val<'e, N>> {
+    pub(crate) fn fall_back(&mut self, selector: &Selector) -> Option<Val<'e, N>> {
         let var = selector.fallback?;
         // An object without a protocol is no item.
         self.member("protocol", "abbr")?;

@@ -1,16 +1,17 @@
 //! What a query means, for people: its dialect, its grouping made visible, what it reads.
 //!
-//! In: query text. Out: [`Report`] for editors and `kfl check`, lines of text for `kfl explain`.
+//! In: query text. Out: [`Report`] for editors and `kfl check`, [`Explained`] for `kfl explain`.
 //! Never: text that compiles; names and grouping are made plain instead.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use serde::Serialize;
 
 use super::ir::{Arith, Const, Expr, Fold, Func, Logic, Macro, Owner, Step, Typed};
 use super::v1::print::Shown;
-use super::{Dialect, Error, LeftOff, Query, Schema, Warning, compile};
+use super::v2::vars;
+use super::{Dialect, Error, LeftOff, Query, Schema, Warning, compile, prefilter};
+use crate::time::Timestamp;
 
 /// Whether a query is valid, and what is wrong or doubtful about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,52 +44,139 @@ pub fn check(text: &str, schema: &Schema) -> Report {
     }
 }
 
-/// Says what a query does: dialect, meaning with every group in parentheses, fields, steering,
-/// warnings; one fact a line.
-pub fn explain(text: &str, schema: &Schema) -> Result<String, Error> {
-    let query = compile(text, schema)?;
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_explained(&mut out, &query);
-    Ok(out)
+/// What a query does, a fact a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The dialect it is of.
+    pub dialect: Dialect,
+    /// Its meaning with every group in parentheses.
+    pub means: String,
+    /// The fields and variables it reads.
+    pub reads: Vec<Read>,
+    /// What it asks of the stream: `ends after 5 matches`.
+    pub steers: Vec<String>,
+    /// Whether it alters what it delivers.
+    pub redacts: bool,
+    /// The capture filter that lets pass all it can match, without what is let pass as unreadable;
+    /// `None` when headers tell nothing.
+    pub headers: Option<String>,
+    /// The whole capture filter for Ethernet, as `tap --bpf` takes it.
+    pub bpf: Option<String>,
+    /// The conditions on index columns that hold wherever it matches; `None` when columns tell
+    /// nothing.
+    pub columns: Option<String>,
+    /// What is valid and hardly meant.
+    pub warnings: Vec<Warning>,
 }
 
-fn write_explained(out: &mut String, query: &Query) -> std::fmt::Result {
-    writeln!(out, "dialect   {}", query.dialect())?;
-    match &query.0.expr {
-        None => writeln!(out, "means     every item")?,
-        Some(expr) => {
-            writeln!(out, "means     {}", outer(&shown(expr)))?;
-            let mut fields = BTreeSet::new();
-            collect(expr, &mut fields);
-            if !fields.is_empty() {
-                let fields: Vec<_> = fields.into_iter().collect();
-                writeln!(out, "reads     {}", fields.join(", "))?;
-            }
-        }
+/// A field or variable that a query reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Read {
+    /// Its name in the query's dialect.
+    pub name: String,
+    /// The protocols whose items have it; none when every item does, or when nobody told.
+    pub protocols: Vec<&'static str>,
+}
+
+/// Looks at what a query does without running it; relative times count from `now`.
+///
+/// # Errors
+/// When it is invalid.
+pub fn explain(text: &str, schema: &Schema, now: Timestamp) -> Result<Explained, Error> {
+    let query = compile(text, schema)?;
+    let expr = query.0.expr.as_ref();
+    let mut names = BTreeSet::new();
+    if let Some(expr) = expr {
+        collect(expr, &mut names);
     }
+    let reads = names.into_iter().map(|name| Read {
+        protocols: match (query.dialect(), vars::find(&name)) {
+            (Dialect::V2, Some(var)) => var
+                .owner
+                .map_or(Vec::new(), |owner| owner.split('|').collect()),
+            _ => schema.owners(&name),
+        },
+        name,
+    });
+    let headers = query.packet_condition();
+    let columns = query.column_condition(now);
+    Ok(Explained {
+        dialect: query.dialect(),
+        means: expr.map_or("every item".into(), |expr| outer(&shown(expr)).to_owned()),
+        reads: reads.collect(),
+        steers: steers(&query),
+        redacts: query.redacts(),
+        bpf: headers
+            .as_ref()
+            .map(|condition| prefilter::bpf(condition, prefilter::Link::Ethernet)),
+        headers: headers.as_ref().map(prefilter::shown),
+        columns: columns.map(|condition| condition.to_string()),
+        warnings: query.warnings().to_vec(),
+    })
+}
+
+fn steers(query: &Query) -> Vec<String> {
     let steering = query.steering();
-    if let Some(limit) = steering.limit {
-        writeln!(out, "ends      after {limit} matches")?;
-    }
-    if let Some(rlimit) = steering.rlimit {
-        writeln!(out, "starts    with the last {rlimit} stored matches")?;
-    }
-    match &steering.left_off {
-        Some(LeftOff::Latest) => writeln!(out, "resumes   after the newest stored item")?,
-        Some(LeftOff::After(id)) => writeln!(out, "resumes   after item {id}")?,
-        None => {}
-    }
-    if query.redacts() {
+    let mut said = Vec::new();
+    said.extend(
+        steering
+            .limit
+            .map(|limit| format!("ends after {limit} matches")),
+    );
+    said.extend(
+        steering
+            .rlimit
+            .map(|rlimit| format!("starts with the last {rlimit} stored matches")),
+    );
+    said.extend(steering.left_off.as_ref().map(|left_off| match left_off {
+        LeftOff::Latest => "resumes after the newest stored item".to_owned(),
+        LeftOff::After(id) => format!("resumes after item {id}"),
+    }));
+    said
+}
+
+/// One fact a line.
+impl std::fmt::Display for Explained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "dialect   {}", self.dialect)?;
+        writeln!(f, "means     {}", self.means)?;
+        if !self.reads.is_empty() {
+            let names = self
+                .reads
+                .iter()
+                .map(|read| match read.protocols.as_slice() {
+                    [] => read.name.clone(),
+                    protocols => format!("{} ({})", read.name, protocols.join(", ")),
+                });
+            writeln!(f, "reads     {}", names.collect::<Vec<_>>().join(", "))?;
+        }
+        for sentence in &self.steers {
+            writeln!(f, "steers    {sentence}")?;
+        }
+        if self.redacts {
+            writeln!(
+                f,
+                "redacts   what it delivers; stored items stay as they are"
+            )?;
+        }
+        let nothing = "nothing; every item is looked at";
         writeln!(
-            out,
-            "redacts   what it delivers; stored items stay as they are"
+            f,
+            "headers   {}",
+            self.headers
+                .as_deref()
+                .unwrap_or("nothing; every packet is needed")
         )?;
+        writeln!(
+            f,
+            "columns   {}",
+            self.columns.as_deref().unwrap_or(nothing)
+        )?;
+        for warning in &self.warnings {
+            writeln!(f, "warning   {warning}")?;
+        }
+        Ok(())
     }
-    for warning in query.warnings() {
-        writeln!(out, "warning   {warning}")?;
-    }
-    Ok(())
 }
 
 /// Takes off the parentheses around the whole.
@@ -100,7 +188,7 @@ fn outer(text: &str) -> &str {
 }
 
 /// Whether no parenthesis closes that `text` did not open; strings may only make it say no.
-fn is_closed(text: &str) -> bool {
+pub(crate) fn is_closed(text: &str) -> bool {
     let mut depth = 0usize;
     for c in text.chars() {
         match c {
@@ -144,7 +232,7 @@ fn shown(expr: &Expr) -> String {
     }
 }
 
-fn macro_text(made: &Macro) -> String {
+pub(crate) fn macro_text(made: &Macro) -> String {
     let test = format!("protocol.{} == \"{}\"", made.member, made.value);
     match made.version {
         Some(version) => format!("({test} and protocol.version == \"{version}\")"),
@@ -353,11 +441,8 @@ mod tests {
     use crate::item::ENVELOPE;
 
     fn means(text: &str) -> String {
-        let explained = explain(text, &Schema::new(ENVELOPE, [])).unwrap();
-        let line = explained
-            .lines()
-            .find_map(|line| line.strip_prefix("means "));
-        line.unwrap_or_default().trim().to_owned()
+        let schema = Schema::new(ENVELOPE, []);
+        explain(text, &schema, Timestamp::default()).unwrap().means
     }
 
     #[test]
@@ -388,7 +473,33 @@ mod tests {
             (report.valid, report.dialect, report.warnings.len()),
             (true, Some(Dialect::V1), 1)
         );
-        let explained = explain("http and limit(5) and redact(\"src.ip\")", &schema).unwrap();
-        assert!(explained.contains("ends      after 5 matches") && explained.contains("redacts"));
+        let text = "http and limit(5) and redact(\"src.ip\")";
+        let explained = explain(text, &schema, Timestamp::default()).unwrap();
+        assert_eq!(explained.steers, ["ends after 5 matches"]);
+        assert!(explained.redacts);
+    }
+
+    #[test]
+    fn what_can_be_told_beforehand_is_shown() {
+        let schema = Schema::new(ENVELOPE, []);
+        let text = "http && dst.port == 443 && status_code >= 500";
+        let explained = explain(text, &schema, Timestamp::default()).unwrap();
+        assert_eq!(explained.headers.as_deref(), Some("tcp and port 443"));
+        assert_eq!(
+            explained.columns.as_deref(),
+            Some("protocol.name == \"http\" and dst.port == 443 and response.status >= 500")
+        );
+        let shown = explained.to_string();
+        assert!(
+            shown.contains("reads     dst.port, http, status_code (http)"),
+            "{shown}"
+        );
+        let owned = schema
+            .clone()
+            .with_owners([("request.path", "http"), ("request.key", "redis")]);
+        let read = explain("request.path == nil", &owned, Timestamp::default()).unwrap();
+        assert_eq!(read.reads[0].protocols, ["http"]);
+        let nothing = explain("error", &schema, Timestamp::default()).unwrap();
+        assert_eq!((nothing.headers, nothing.columns), (None, None));
     }
 }

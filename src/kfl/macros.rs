@@ -31,13 +31,16 @@ const BY_NAME: &[&str] = &[
     "ldap",
     "radius",
     "diameter",
-    "tlsx",
     "mongodb",
     "mysql",
     "postgresql",
     "conn",
     "flow",
 ];
+
+/// A macro whose name is taken from the list of dissectors, and the `protocol.name` of its items:
+/// `tls` itself is a field of every item.
+const BY_OTHER_NAME: &[(&str, &str)] = &[("tlsx", "tls")];
 
 /// Names that are fields of every item, so no dissector may make them macros.
 const FIELDS: &[&str] = &["tls", "error"];
@@ -56,7 +59,17 @@ pub(crate) fn fixed() -> Vec<Arc<Macro>> {
         value: (*name).into(),
         version: None,
     });
-    by_abbr.chain(by_name).map(Arc::new).collect()
+    let by_other_name = BY_OTHER_NAME.iter().map(|(name, value)| Macro {
+        name: (*name).into(),
+        member: "name",
+        value: (*value).into(),
+        version: None,
+    });
+    by_abbr
+        .chain(by_name)
+        .chain(by_other_name)
+        .map(Arc::new)
+        .collect()
 }
 
 /// Adds the macro of one kind of item to `known`, when it has one of its own.

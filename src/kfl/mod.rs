@@ -5,6 +5,10 @@
 //! schema is handed in).
 
 pub mod cases;
+mod closed;
+mod complete;
+mod convert;
+mod decide;
 mod decode;
 mod detect;
 mod error;
@@ -16,6 +20,8 @@ mod macros;
 mod meter;
 mod path;
 mod pattern;
+mod plan;
+pub mod prefilter;
 mod redact;
 mod schema;
 #[cfg(test)]
@@ -34,11 +40,15 @@ use serde_json::Value as Json;
 use crate::item::Node;
 use crate::time::Timestamp;
 
+pub use closed::{CLOSED, Closed};
+pub use complete::{Completion, MAX_PROPOSALS, Proposal, What, complete};
+pub use convert::{Converted, convert};
 pub use error::{Error, Warning};
-pub use explain::{Report, check, explain};
+pub use explain::{Explained, Read, Report, check, explain};
 pub use functions::{HELPERS, Helper};
 pub use meter::MAX_STEPS;
 pub use schema::Schema;
+pub use v2::signatures::{FUNCTIONS, Form, Function};
 pub use v2::vars::{VARS, Var};
 
 /// Bytes of a query: a person writes some hundreds, a machine some thousands.
@@ -109,6 +119,7 @@ struct Compiled {
     text: String,
     dialect: Dialect,
     expr: Option<ir::Expr>,
+    plan: plan::Plan,
     warnings: Vec<Warning>,
     steering: Steering,
     redacts: bool,
@@ -178,29 +189,45 @@ impl Query {
         self.0.redacts
     }
 
-    /// Whether the item at `node` is wanted; relative times count from `now`.
+    /// Whether the item at `node` is wanted; `now` is when the query was asked.
     pub fn matches<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
-        self.view(node, now).0
+        self.verdict(&mut eval::Run::new(node, now))
     }
 
     /// As [`Query::matches`], with the altered copy to deliver when the query redacted something.
     pub fn view<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> (Verdict, Option<Json>) {
-        let Some(expr) = &self.0.expr else {
-            return (Verdict::Match, None);
-        };
         let mut run = eval::Run::new(node, now);
+        let verdict = self.verdict(&mut run);
+        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
+        (verdict, altered.flatten())
+    }
+
+    fn verdict<'e, 'a: 'e, N: Node<'a>>(&'e self, run: &mut eval::Run<'e, N>) -> Verdict {
+        match run.decide(&self.0.plan) {
+            Ok(true) => Verdict::Match,
+            Ok(false) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
+            Err(meter::Stop::Bound) => Verdict::Undecided,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Query {
+    /// What walking the tree itself answers; the plan must answer the same.
+    fn by_tree<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
+        let Some(expr) = &self.0.expr else {
+            return Verdict::Match;
+        };
         let holds = |value: &value::Val<'_, N>| match (self.0.dialect, value) {
             (Dialect::V1, value) => value.is_true(),
             // What came out of `dyn` as anything but a boolean is no match.
             (Dialect::V2, value) => matches!(value, value::Val::Bool(true)),
         };
-        let verdict = match run.part(expr) {
+        match eval::Run::new(node, now).part(expr) {
             Ok(value) if holds(&value) => Verdict::Match,
             Ok(_) | Err(meter::Stop::Collapse | meter::Stop::Failed) => Verdict::NoMatch,
             Err(meter::Stop::Bound) => Verdict::Undecided,
-        };
-        let altered = (verdict == Verdict::Match).then(|| run.into_altered());
-        (verdict, altered.flatten())
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Pattern {
     pub(crate) fn is_in_every_text(&self) -> bool {
         matches!(
             &*self.written,
-            "" | ".*" | "^" | "$" | "^.*" | ".*$" | "(.*)" | "|"
+            "" | ".*" | "^" | "$" | "^.*" | ".*$" | "^.*$" | "(.*)" | "|"
         ) || self.regex.is_match("") && !self.written.contains(['^', '$', '\\'])
     }
 }

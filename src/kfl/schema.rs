@@ -14,7 +14,19 @@ use crate::item::{ENVELOPE, Field, FieldType, ProtocolInfo};
 pub struct Schema {
     fields: Arc<[Field]>,
     macros: Arc<[Arc<Macro>]>,
+    kinds: Arc<[Kind]>,
+    /// Paths of fields with the protocols whose items have them.
+    owners: Arc<[(&'static str, &'static str)]>,
     layout: Layout,
+}
+
+/// What completion tells of a kind of item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub name: &'static str,
+    pub abbr: &'static str,
+    pub version: &'static str,
+    pub long_name: &'static str,
 }
 
 /// What queries are evaluated on.
@@ -50,14 +62,48 @@ impl Schema {
         kinds: impl IntoIterator<Item = &'f ProtocolInfo>,
     ) -> Schema {
         let mut macros = macros::fixed();
+        let mut known = Vec::new();
         for kind in kinds {
             macros::add(&mut macros, kind);
+            known.push(Kind {
+                name: kind.name,
+                abbr: kind.abbr,
+                version: kind.version,
+                long_name: kind.long_name,
+            });
         }
         Schema {
             fields: fields.into_iter().copied().collect(),
             macros: macros.into(),
+            kinds: known.into(),
+            owners: Arc::default(),
             layout: Layout::Items,
         }
+    }
+
+    /// The same, told which protocol has which field: pairs of a path and a protocol's name.
+    pub fn with_owners(
+        self,
+        owners: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Schema {
+        Schema {
+            owners: owners.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// The protocols whose items have the field at `path`, or something below it.
+    pub(crate) fn owners(&self, path: &str) -> Vec<&'static str> {
+        let has = |field: &str| {
+            let below = |outer: &str, inner: &str| {
+                let rest = inner.strip_prefix(outer);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            below(path, field) || below(field, path) && field.contains('.')
+        };
+        let mut found: Vec<_> = self.owners.iter().filter(|(field, _)| has(field)).collect();
+        found.dedup_by_key(|(_, protocol)| *protocol);
+        found.into_iter().map(|(_, protocol)| *protocol).collect()
     }
 
     /// A schema without fields: any name is as good as another, and nothing is warned about.
@@ -82,6 +128,26 @@ impl Schema {
 
     pub(crate) fn find_macro(&self, name: &str) -> Option<&Arc<Macro>> {
         self.macros.iter().find(|made| &*made.name == name)
+    }
+
+    /// The macros, each with the test it stands for.
+    pub fn macro_tests(&self) -> impl Iterator<Item = (&str, String)> {
+        let shown = |made: &Macro| super::explain::macro_text(made);
+        self.macros
+            .iter()
+            .map(move |made| (&*made.name, shown(made)))
+    }
+
+    pub(crate) fn macros(&self) -> &[Arc<Macro>] {
+        &self.macros
+    }
+
+    pub(crate) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    pub(crate) fn kinds(&self) -> &[Kind] {
+        &self.kinds
     }
 
     pub(crate) fn macro_names(&self) -> impl Iterator<Item = &str> {

@@ -15,7 +15,7 @@ use super::ir::{Const, Op};
 use super::meter::{Meter, Stop};
 use super::pattern::Pattern;
 use crate::item::json::JsonNode;
-use crate::item::{Kind, Node};
+use crate::item::{Kind, Node, ShortText};
 
 /// Containers within containers that a comparison follows.
 const MAX_COMPARED: usize = 64;
@@ -185,6 +185,8 @@ impl<'e, 'a: 'e, N: Node<'a>> Val<'e, N> {
     pub(crate) fn any_text(&self, mut holds: impl FnMut(&str) -> bool) -> bool {
         match self {
             Val::Escaped(both) => holds(&both.0) || holds(&both.1),
+            Val::Int(value) => ShortText::of(value).read(holds),
+            Val::Uint(value) => ShortText::of(value).read(holds),
             _ => holds(&self.text()),
         }
     }
@@ -241,10 +243,8 @@ impl<'e, 'a: 'e, N: Node<'a>> Val<'e, N> {
             (Val::Pattern(_), Val::Pattern(_)) => Ok(false),
             (Val::Pattern(pattern), value) | (value, Val::Pattern(pattern)) => {
                 value.any(meter, |value, meter| {
-                    let text = value.text();
-                    meter.charge(text.len() / BYTES_A_STEP)?;
-                    Ok(pattern.is_in(&text)
-                        || matches!(value, Val::Escaped(both) if pattern.is_in(&both.1)))
+                    meter.charge(value.text_len() / BYTES_A_STEP)?;
+                    Ok(value.any_text(|text| pattern.is_in(text)))
                 })
             }
             _ if self.is_list() && other.is_list() => self.same(other, 0, meter),

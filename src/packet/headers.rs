@@ -3,8 +3,9 @@
 //! In: a captured record and its bytes. Out: [`Decoded`]: five-tuple, payload range, TCP fields, all
 //! as offsets. IP fragments are put together here, since only a whole datagram has ports.
 //! Packets cut by the snaplen are normal: the payload then has fewer bytes captured than on the
-//! wire. Checksums are not looked at: a sending host records them unfilled.
-//! Never: allocation per packet (a completed datagram is one), overlays, clocks.
+//! wire. Checksums are not verified: a sending host records them unfilled.
+//! A packet within a tunnel gives the headers of the inner one, down to [`MAX_TUNNELS`].
+//! Never: allocation per packet (a completed datagram is one), clocks.
 //! Standards: RFC 791, RFC 8200, RFC 4302 (authentication header), RFC 9293, RFC 768.
 
 use std::net::IpAddr;
@@ -15,8 +16,9 @@ use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use crate::bytes::{Reader, Short};
 use crate::packet::fragments::{Datagram, Fragment, FragmentCounts, Fragments, Key};
 use crate::packet::link::{self, IpVersion, Network};
+use crate::packet::tunnel::{self, MAX_TUNNELS};
 use crate::packet::{
-    Decoded, Endpoint, FiveTuple, Layers, LinkType, Record, TcpFlags, TcpHeader, Transport,
+    Decoded, Endpoint, FiveTuple, Layers, LinkType, Record, TcpFlags, TcpHeader, Transport, Tunnel,
 };
 
 /// IPv6 extension headers that are passed over; RFC 8200 section 4.1 names seven, most once.
@@ -40,6 +42,8 @@ const SHIM6: u8 = 140;
 pub struct Found {
     /// Datagrams put together since the batch began; becomes [`Batch::datagrams`](crate::packet::Batch::datagrams).
     pub datagrams: Vec<Bytes>,
+    /// Tunnels seen since the batch began; becomes [`Batch::tunnels`](crate::packet::Batch::tunnels).
+    pub tunnels: Vec<Tunnel>,
     /// Ordinals of the earlier fragments of the packet decoded last; with that packet's stream they
     /// become [`Batch::adopted`](crate::packet::Batch::adopted). Emptied by each call.
     pub earlier: Vec<u64>,
@@ -77,25 +81,173 @@ impl Decoder {
             Err(Short { .. }) => return Decoded::Malformed,
         };
         let wire_len = (record.len as usize).max(bytes.len());
-        let Some(ip) = read_ip(&network, bytes, wire_len) else {
-            return Decoded::Malformed;
+        if let Some(layers) = plain(&network, bytes, wire_len) {
+            return Decoded::Flow(layers);
+        }
+        let mut whole: Option<Datagram> = None;
+        let mut step = Walk::new(bytes, wire_len, Some(&mut found.tunnels)).packet(&network);
+        // Ends: a fragment within a fragment counts only behind one tunnel more.
+        loop {
+            let cut = match step {
+                Step::Malformed => return Decoded::Malformed,
+                Step::Flow(mut layers, _) => {
+                    if let Some(datagram) = whole {
+                        layers.datagram = u32::try_from(found.datagrams.len()).ok();
+                        found.datagrams.push(datagram.bytes);
+                    }
+                    return Decoded::Flow(layers);
+                }
+                Step::Fragment(cut) => cut,
+            };
+            let source = whole.as_ref().map_or(bytes, |datagram| &datagram.bytes[..]);
+            let fragment = Fragment {
+                ordinal,
+                ts: record.ts,
+                offset: cut.piece.offset,
+                more: cut.piece.more,
+                protocol: cut.protocol,
+                bytes: source.get(cut.start..cut.end).unwrap_or_default(),
+                wire_len: cut.wire_len,
+            };
+            let Some(datagram) = self.fragments.add(cut.key, &fragment, &mut found.earlier) else {
+                return Decoded::Fragment;
+            };
+            let mut walk = Walk::new(&datagram.bytes, datagram.wire_len, Some(&mut found.tunnels));
+            walk.place = cut.place;
+            step = walk.datagram(cut.key.src, cut.key.dst, datagram.protocol);
+            whole = Some(datagram);
+        }
+    }
+}
+
+/// Reads the headers of a packet that is no fragment, and keeps nothing: the layers, and where the
+/// innermost IP header stands. The layers name no tunnel.
+pub(crate) fn peek(linktype: LinkType, bytes: &[u8]) -> Option<(Layers, Network)> {
+    let network = link::find(linktype, bytes).ok()??;
+    if let Some(layers) = plain(&network, bytes, bytes.len()) {
+        return Some((layers, network));
+    }
+    match Walk::new(bytes, bytes.len(), None).packet(&network) {
+        Step::Flow(layers, network) => Some((layers, network)),
+        Step::Fragment(_) | Step::Malformed => None,
+    }
+}
+
+/// The common packet, read straight through: TCP or UDP right behind the IP header, neither in
+/// pieces nor a tunnel. `None` for any other, also a damaged one.
+///
+/// What it calls is put in line: measured, the calls cost half as much again.
+#[inline]
+fn plain(network: &Network, bytes: &[u8], wire_len: usize) -> Option<Layers> {
+    let ip = read_ip(network, bytes, wire_len)?;
+    if ip.fragment.is_some() || !matches!(ip.protocol, TCP | UDP) {
+        return None;
+    }
+    let segment = bytes.get(ip.start..ip.end)?;
+    let read = read_transport(ip.protocol, segment, ip.wire_len)?;
+    if ip.protocol == UDP && tunnel::is_port(read.dst_port) {
+        return None;
+    }
+    let place = Place {
+        vlan: network.vlan,
+        ..Place::default()
+    };
+    Some(layers(&ip, &place, &read, ip.start))
+}
+
+/// How far reading the headers came.
+enum Step {
+    /// To the transport, behind the IP header that stands there.
+    Flow(Layers, Network),
+    Fragment(Cut),
+    Malformed,
+}
+
+/// A fragment on the way.
+struct Cut {
+    key: Key,
+    piece: Piece,
+    protocol: u8,
+    /// First byte of the fragment's payload.
+    start: usize,
+    end: usize,
+    wire_len: usize,
+    place: Place,
+}
+
+/// What lies around the headers that are read.
+#[derive(Debug, Default, Clone, Copy)]
+struct Place {
+    vlan: Option<u16>,
+    tunnel: Option<u32>,
+    depth: usize,
+}
+
+/// Goes through the headers of a packet or datagram, and of what it carries.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// Where `bytes` would end had nothing been cut off.
+    wire_end: usize,
+    place: Place,
+    tunnels: Option<&'a mut Vec<Tunnel>>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8], wire_end: usize, tunnels: Option<&'a mut Vec<Tunnel>>) -> Walk<'a> {
+        Walk {
+            bytes,
+            wire_end,
+            place: Place::default(),
+            tunnels,
+        }
+    }
+
+    /// From an IP header on.
+    fn packet(mut self, network: &Network) -> Step {
+        match read_ip(network, self.bytes, self.wire_end) {
+            Some(ip) => self.ip(*network, ip),
+            None => Step::Malformed,
+        }
+    }
+
+    /// From behind the IP header of a datagram that was put together.
+    fn datagram(mut self, src: IpAddr, dst: IpAddr, protocol: u8) -> Step {
+        let version = match src {
+            IpAddr::V4(_) => IpVersion::V4,
+            IpAddr::V6(_) => IpVersion::V6,
         };
-        let payload = bytes.get(ip.start..ip.end).unwrap_or_default();
+        // The header itself is not among the bytes.
+        let network = Network {
+            version,
+            offset: 0,
+            vlan: None,
+        };
+        let ip = Ip {
+            src,
+            dst,
+            protocol,
+            start: 0,
+            end: self.bytes.len(),
+            wire_len: self.wire_end,
+            identification: 0,
+            fragment: None,
+        };
+        // A fragment within a fragment is nothing that a host sends.
+        match read_extensions(protocol, self.bytes, self.wire_end) {
+            Some(upper) if upper.fragment.is_none() => self.upper(network, ip, &upper),
+            _ => Step::Malformed,
+        }
+    }
+
+    fn ip(&mut self, network: Network, ip: Ip) -> Step {
+        let payload = self.bytes.get(ip.start..ip.end).unwrap_or_default();
         let Some(upper) = read_extensions(ip.protocol, payload, ip.wire_len) else {
-            return Decoded::Malformed;
+            return Step::Malformed;
         };
+        self.place.vlan = network.vlan.or(self.place.vlan);
         match ip.fragment.or(upper.fragment) {
-            Some(piece) if !piece.is_atomic() => {
-                let fragment = Fragment {
-                    ordinal,
-                    ts: record.ts,
-                    offset: piece.offset,
-                    more: piece.more,
-                    protocol: upper.protocol,
-                    bytes: payload.get(upper.start..).unwrap_or_default(),
-                    wire_len: ip.wire_len.saturating_sub(upper.start),
-                };
-                let key = Key {
+            Some(piece) if !piece.is_atomic() => Step::Fragment(Cut {
+                key: Key {
                     src: ip.src,
                     dst: ip.dst,
                     id: piece.id,
@@ -103,77 +255,80 @@ impl Decoder {
                         IpVersion::V4 => ip.protocol,
                         IpVersion::V6 => 0,
                     },
-                    vlan: network.vlan,
-                };
-                match self.fragments.add(key, &fragment, &mut found.earlier) {
-                    Some(datagram) => reassembled(&ip, network.vlan, datagram, found),
-                    None => Decoded::Fragment,
-                }
-            }
-            _ => {
-                let segment = payload.get(upper.start..).unwrap_or_default();
-                let wire_len = ip.wire_len.saturating_sub(upper.start);
-                match read_transport(upper.protocol, segment, wire_len) {
-                    Some(transport) => {
-                        layers(&ip, network.vlan, &transport, ip.start + upper.start, None)
-                    }
-                    None => Decoded::Malformed,
-                }
-            }
+                    vlan: self.place.vlan,
+                },
+                piece,
+                protocol: upper.protocol,
+                start: ip.start + upper.start,
+                end: ip.end,
+                wire_len: ip.wire_len.saturating_sub(upper.start),
+                place: self.place,
+            }),
+            _ => self.upper(network, ip, &upper),
         }
     }
-}
 
-/// Reads the headers of a packet that is no fragment, and keeps nothing.
-pub(crate) fn peek(linktype: LinkType, bytes: &[u8]) -> Option<Layers> {
-    let network = link::find(linktype, bytes).ok()??;
-    let ip = read_ip(&network, bytes, bytes.len())?;
-    let payload = bytes.get(ip.start..ip.end)?;
-    let upper = read_extensions(ip.protocol, payload, ip.wire_len)?;
-    if ip
-        .fragment
-        .or(upper.fragment)
-        .is_some_and(|piece| !piece.is_atomic())
-    {
-        return None;
-    }
-    let wire_len = ip.wire_len.saturating_sub(upper.start);
-    let read = read_transport(upper.protocol, payload.get(upper.start..)?, wire_len)?;
-    match layers(&ip, network.vlan, &read, ip.start + upper.start, None) {
-        Decoded::Flow(layers) => Some(layers),
-        _ => None,
-    }
-}
-
-fn reassembled(ip: &Ip, vlan: Option<u16>, datagram: Datagram, found: &mut Found) -> Decoded {
-    let read = read_extensions(datagram.protocol, &datagram.bytes, datagram.wire_len)
-        // A fragment within a fragment is nothing that a host sends.
-        .filter(|upper| upper.fragment.is_none())
-        .and_then(|upper| {
-            let segment = datagram.bytes.get(upper.start..)?;
-            let wire_len = datagram.wire_len.saturating_sub(upper.start);
-            Some((
-                upper.start,
-                read_transport(upper.protocol, segment, wire_len)?,
-            ))
+    /// From behind the extension headers on: the transport, or the packet that it carries.
+    fn upper(&mut self, network: Network, ip: Ip, upper: &Upper) -> Step {
+        let start = ip.start + upper.start;
+        let segment = self.bytes.get(start..ip.end).unwrap_or_default();
+        let wire_len = ip.wire_len.saturating_sub(upper.start);
+        let Some(read) = read_transport(upper.protocol, segment, wire_len) else {
+            return Step::Malformed;
+        };
+        let outer = layers(&ip, &self.place, &read, start);
+        let payload = start + read.header_len;
+        let opened = match read.transport {
+            Transport::Tcp => None,
+            _ if self.place.depth >= MAX_TUNNELS => None,
+            Transport::Udp => tunnel::over_udp(
+                read.dst_port,
+                self.bytes
+                    .get(..payload + read.payload_len)
+                    .unwrap_or_default(),
+                payload,
+            ),
+            Transport::Other(protocol) => tunnel::over_ip(
+                protocol,
+                self.bytes.get(..ip.end).unwrap_or_default(),
+                payload,
+            ),
+        };
+        let wire_end = payload + read.payload_wire_len;
+        let inner = opened.and_then(|opened| {
+            let bytes = self.bytes.get(..payload + read.payload_len)?;
+            Some((opened, read_ip(&opened.network, bytes, wire_end)?))
         });
-    let (Some((start, transport)), Ok(index)) = (read, u32::try_from(found.datagrams.len())) else {
-        return Decoded::Malformed;
-    };
-    found.datagrams.push(datagram.bytes);
-    layers(ip, vlan, &transport, start, Some(index))
+        // What carries no IP stays a packet of the tunnel's own flow.
+        let Some((opened, inner)) = inner else {
+            return Step::Flow(outer, network);
+        };
+        if let Some(tunnels) = &mut self.tunnels {
+            let index = u32::try_from(tunnels.len()).ok();
+            tunnels.push(Tunnel {
+                kind: opened.kind,
+                tuple: outer.tuple,
+                id: opened.id,
+                around: self.place.tunnel,
+            });
+            self.place.tunnel = index;
+        }
+        self.place.depth += 1;
+        self.bytes = self
+            .bytes
+            .get(..payload + read.payload_len)
+            .unwrap_or_default();
+        self.wire_end = wire_end;
+        // As deep as MAX_TUNNELS at most.
+        self.ip(opened.network, inner)
+    }
 }
 
 /// Puts the parts together; `start` is where the transport header begins.
-fn layers(
-    ip: &Ip,
-    vlan: Option<u16>,
-    read: &TransportHeader,
-    start: usize,
-    datagram: Option<u32>,
-) -> Decoded {
+#[inline(always)]
+fn layers(ip: &Ip, place: &Place, read: &TransportHeader, start: usize) -> Layers {
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    Decoded::Flow(Layers {
+    Layers {
         tuple: FiveTuple {
             src: Endpoint {
                 ip: ip.src,
@@ -189,9 +344,12 @@ fn layers(
         payload_len: number(read.payload_len),
         payload_wire_len: number(read.payload_wire_len),
         tcp: read.tcp,
-        vlan,
-        datagram,
-    })
+        identification: ip.identification,
+        udp_checksum: read.udp_checksum,
+        vlan: place.vlan,
+        tunnel: place.tunnel,
+        datagram: None,
+    }
 }
 
 /// What the IP header says.
@@ -206,6 +364,8 @@ struct Ip {
     end: usize,
     /// Bytes behind the header on the wire.
     wire_len: usize,
+    /// 0 in IPv6.
+    identification: u16,
     fragment: Option<Piece>,
 }
 
@@ -224,6 +384,7 @@ impl Piece {
     }
 }
 
+#[inline(always)]
 fn read_ip(network: &Network, bytes: &[u8], packet_wire_len: usize) -> Option<Ip> {
     let rest = bytes.get(network.offset..)?;
     let wire = packet_wire_len.checked_sub(network.offset)?;
@@ -253,6 +414,7 @@ fn read_ip(network: &Network, bytes: &[u8], packet_wire_len: usize) -> Option<Ip
                 start,
                 end,
                 wire_len,
+                identification: header.identification(),
                 fragment: (offset > 0 || more).then_some(Piece {
                     id: header.identification().into(),
                     offset,
@@ -276,6 +438,7 @@ fn read_ip(network: &Network, bytes: &[u8], packet_wire_len: usize) -> Option<Ip
                 start,
                 end,
                 wire_len,
+                identification: 0,
                 fragment: None,
             })
         }
@@ -351,12 +514,14 @@ struct TransportHeader {
     payload_len: usize,
     payload_wire_len: usize,
     tcp: Option<TcpHeader>,
+    udp_checksum: u16,
 }
 
 /// Reads a transport header; `None` when its fixed part was cut off or contradicts itself.
 ///
-/// The payload of SCTP begins behind its common header (RFC 9260 section 3.1); that of protocols
-/// without ports behind the IP headers.
+/// The payload of SCTP begins behind the ports, with the verification tag and the checksum that its
+/// association needs (RFC 9260 section 3.1); that of protocols without ports behind the IP headers.
+#[inline(always)]
 fn read_transport(protocol: u8, segment: &[u8], wire_len: usize) -> Option<TransportHeader> {
     let mut reader = Reader::new(segment);
     match protocol {
@@ -385,12 +550,13 @@ fn read_transport(protocol: u8, segment: &[u8], wire_len: usize) -> Option<Trans
                     flags,
                     window,
                 }),
+                udp_checksum: 0,
             })
         }
         UDP => {
             let (src_port, dst_port) = (reader.u16().ok()?, reader.u16().ok()?);
             let len = usize::from(reader.u16().ok()?);
-            reader.skip(2).ok()?;
+            let udp_checksum = reader.u16().ok()?;
             let header_len = reader.offset();
             // Zero: a jumbogram (RFC 2675), or left for the network card to fill.
             let len = if len == 0 {
@@ -407,19 +573,22 @@ fn read_transport(protocol: u8, segment: &[u8], wire_len: usize) -> Option<Trans
                 payload_len: reader.left().min(payload_wire_len),
                 payload_wire_len,
                 tcp: None,
+                udp_checksum,
             })
         }
         SCTP => {
             let (src_port, dst_port) = (reader.u16().ok()?, reader.u16().ok()?);
+            let header_len = reader.offset();
             reader.skip(8).ok()?;
             Some(TransportHeader {
-                transport: Transport::Other(SCTP),
+                transport: Transport::SCTP,
                 src_port,
                 dst_port,
-                header_len: reader.offset(),
-                payload_len: reader.left(),
-                payload_wire_len: wire_len.checked_sub(reader.offset())?,
+                header_len,
+                payload_len: segment.len().saturating_sub(header_len),
+                payload_wire_len: wire_len.checked_sub(header_len)?,
                 tcp: None,
+                udp_checksum: 0,
             })
         }
         other => Some(TransportHeader {
@@ -430,6 +599,7 @@ fn read_transport(protocol: u8, segment: &[u8], wire_len: usize) -> Option<Trans
             payload_len: segment.len(),
             payload_wire_len: wire_len,
             tcp: None,
+            udp_checksum: 0,
         }),
     }
 }
@@ -439,7 +609,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::packet::MAX_SNAPLEN;
+    use crate::packet::{MAX_SNAPLEN, TunnelKind};
     use crate::time::Timestamp;
 
     fn record(linktype: LinkType, bytes: &[u8], len: usize) -> Record {
@@ -598,6 +768,78 @@ mod tests {
         assert_eq!(decode(LinkType::RAW, &bytes, 28), Decoded::Malformed);
     }
 
+    /// An Ethernet frame in VXLAN network `id`, behind the headers of `outer`.
+    fn vxlan(id: u8, inner: &[u8]) -> Vec<u8> {
+        let mut out = vec![8, 0, 0, 0, 0, 0, id, 0];
+        out.extend_from_slice(&[0; 12]);
+        out.extend_from_slice(&[8, 0]);
+        out.extend_from_slice(inner);
+        let mut datagram = udp(8 + out.len() as u16, &out);
+        datagram[2..4].copy_from_slice(&4789u16.to_be_bytes());
+        datagram
+    }
+
+    #[test]
+    fn a_fragmented_tunnel_gives_the_flow_inside() {
+        let inner = ipv4(44, TCP, 0, &tcp(b""));
+        let whole = vxlan(7, &inner);
+        let mut decoder = Decoder::new();
+        let mut found = Found::default();
+        let mut last = Decoded::NotIp;
+        for (ordinal, range) in [0..32, 32..whole.len()].into_iter().enumerate() {
+            let more = u16::from(ordinal == 0) << 13;
+            let part = &whole[range.clone()];
+            let field = (range.start as u16 / 8) | more;
+            let packet = ipv4(20 + part.len() as u16, UDP, field, part);
+            let record = record(LinkType::RAW, &packet, packet.len());
+            last = decoder.decode(ordinal as u64, &record, &packet, &mut found);
+        }
+        let layers = flow(last);
+        assert_eq!(layers.tuple.transport, Transport::Tcp);
+        assert_eq!((layers.datagram, layers.tunnel), (Some(0), Some(0)));
+        assert_eq!(found.earlier, [0]);
+        assert_eq!(found.datagrams.len(), 1);
+        let tunnel = found.tunnels[0];
+        assert_eq!((tunnel.kind, tunnel.id), (TunnelKind::Vxlan, Some(7)));
+        assert_eq!(tunnel.tuple.dst.port, 4789);
+        assert_eq!(layers.payload_start as usize, whole.len());
+    }
+
+    #[test]
+    fn tunnels_within_tunnels_are_opened_to_a_cap() {
+        let mut bytes = ipv4(44, TCP, 0, &tcp(b""));
+        for depth in 1..MAX_TUNNELS + 4 {
+            bytes = ipv4(20 + bytes.len() as u16, 4, 0, &bytes);
+            let mut found = Found::default();
+            let record = record(LinkType::RAW, &bytes, bytes.len());
+            let layers = flow(Decoder::new().decode(0, &record, &bytes, &mut found));
+            assert_eq!(found.tunnels.len(), depth.min(MAX_TUNNELS));
+            let whole = depth <= MAX_TUNNELS;
+            assert_eq!(layers.tuple.transport == Transport::Tcp, whole);
+            let batch = crate::packet::Batch {
+                tunnels: found.tunnels,
+                ..Default::default()
+            };
+            let packet = crate::packet::Packet {
+                ordinal: 0,
+                record,
+                decoded: Decoded::Flow(layers),
+                stream: None,
+            };
+            assert_eq!(batch.tunnels_of(&packet).count(), depth.min(MAX_TUNNELS));
+        }
+    }
+
+    #[test]
+    fn a_cut_packet_within_a_tunnel_keeps_its_length_on_the_wire() {
+        let inner = ipv4(144, TCP, 0, &tcp(&[7; 100]));
+        let outer = vxlan(7, &inner);
+        let bytes = ipv4(20 + outer.len() as u16, UDP, 0, &outer);
+        let cut = &bytes[..bytes.len() - 90];
+        let layers = flow(decode(LinkType::RAW, cut, bytes.len()));
+        assert_eq!((layers.payload_len, layers.payload_wire_len), (10, 100));
+    }
+
     const LINKTYPES: [u16; 10] = [0, 1, 12, 14, 101, 108, 113, 228, 239, 276];
 
     proptest! {
@@ -611,6 +853,12 @@ mod tests {
                 [&[0; 12][..], &[8, 0, 0x45, 0]].concat(),
                 [&[0; 12][..], &[0x86, 0xdd, 0x60]].concat(),
                 [&[0; 12][..], &[0x81, 0, 0, 1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 60, 44]].concat(),
+                ipv4(0, 47, 0, &[0x30, 0, 0x88, 0xbe]),
+                ipv4(0, 47, 0, &[0, 0, 8, 0, 0x45]),
+                ipv4(0, 4, 0, &ipv6(41, 0, &[0x60])),
+                ipv4(0, UDP, 0, &vxlan(1, &[0x45, 0])),
+                ipv4(0, UDP, 0, &[0, 1, 8, 104, 0, 0, 0, 0, 0x34, 255, 0, 0, 0, 0, 0, 1]),
+                ipv4(0, UDP, 0, &[0, 1, 0x17, 0xc1, 0, 0, 0, 0, 1, 0, 0x65, 0x58]),
             ]),
             tail in prop::collection::vec(any::<u8>(), 0..200),
             more in 0usize..MAX_SNAPLEN as usize,

@@ -1,10 +1,11 @@
 //! From the link-layer header to the network header.
 //!
-//! In: a link type and a packet's bytes. Out: where the IP header starts, its version, and the
-//! innermost VLAN tag. Tags, MPLS labels and PPPoE are passed over; overlays (VXLAN, GRE, ...) are
-//! not opened here. Never: allocation.
-//! Standards: IEEE 802.3, 802.1Q, 802.1ad, RFC 1042 (SNAP), RFC 2516 (PPPoE), RFC 3032 (MPLS),
-//! <https://www.tcpdump.org/linktypes.html> (cooked capture, loopback, raw IP).
+//! In: a link type and a packet's bytes, or what a tunnel carries. Out: where the IP header starts,
+//! its version, and the innermost VLAN tag. Tags, MPLS labels and PPPoE are passed over; tunnels
+//! (VXLAN, GRE, ...) are opened in `tunnel`. Never: allocation.
+//! Standards: IEEE 802.3, 802.1Q, 802.1ad, RFC 1042 (SNAP), RFC 2516 (PPPoE), RFC 1661 (PPP),
+//! RFC 3032 (MPLS), RFC 4448 (Ethernet over MPLS), <https://www.tcpdump.org/linktypes.html>
+//! (cooked capture, loopback, raw IP).
 
 use crate::bytes::{Reader, Short};
 use crate::packet::LinkType;
@@ -84,6 +85,31 @@ pub(crate) fn find(linktype: LinkType, bytes: &[u8]) -> Result<Option<Network>, 
     }
 }
 
+/// What a tunnel carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inside {
+    Ethernet,
+    EtherType(u16),
+    /// IP of the version that its first bits tell.
+    Ip,
+    /// A stack of MPLS labels.
+    Labels,
+    Ppp,
+}
+
+/// Finds the IP header within a tunnel, from where `reader` stands; offsets count from the start
+/// of the reader's slice. `None` when it is cut off or something else is carried.
+pub(crate) fn inside(mut reader: Reader<'_>, inside: Inside) -> Option<Network> {
+    let found = match inside {
+        Inside::Ethernet => reader.skip(12).and_then(|()| ethertype(reader)),
+        Inside::EtherType(kind) => protocol(reader, kind),
+        Inside::Ip => by_version(reader, None),
+        Inside::Labels => labels(reader, None),
+        Inside::Ppp => ppp(reader, None),
+    };
+    found.ok().flatten()
+}
+
 fn network(version: IpVersion, at: Reader<'_>, vlan: Option<u16>) -> Network {
     Network {
         version,
@@ -127,20 +153,77 @@ fn protocol(mut reader: Reader<'_>, mut ethertype: u16) -> Result<Option<Network
             }
             ETHERTYPE_PPPOE_SESSION => {
                 reader.skip(6)?;
-                return match reader.u16()? {
-                    0x0021 => Ok(Some(network(IpVersion::V4, reader, vlan))),
-                    0x0057 => Ok(Some(network(IpVersion::V6, reader, vlan))),
-                    _ => Ok(None),
-                };
+                return ppp(reader, vlan);
             }
-            ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => {
-                for _ in 0..MAX_LABELS {
-                    // RFC 3032 section 2.1: bit 23 marks the bottom of the stack.
-                    if reader.u32()? & 0x100 != 0 {
-                        return by_version(reader, vlan);
-                    }
-                }
-                return Ok(None);
+            ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => return labels(reader, vlan),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// RFC 1661 section 2 and 6.5: address and control may be left out, and the protocol be one octet.
+#[inline(never)] // Rare: keeps the common way short.
+fn ppp(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Short> {
+    let mut first = reader.u8()?;
+    if first == 0xff {
+        reader.skip(1)?;
+        first = reader.u8()?;
+    }
+    let protocol = match first & 1 {
+        0 => u16::from(first) << 8 | u16::from(reader.u8()?),
+        _ => u16::from(first),
+    };
+    Ok(match protocol {
+        0x0021 => Some(network(IpVersion::V4, reader, vlan)),
+        0x0057 => Some(network(IpVersion::V6, reader, vlan)),
+        _ => None,
+    })
+}
+
+#[inline(never)] // Rare: keeps the common way short.
+fn labels(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Short> {
+    for _ in 0..MAX_LABELS {
+        // RFC 3032 section 2.1: bit 23 marks the bottom of the stack.
+        if reader.u32()? & 0x100 != 0 {
+            return Ok(match by_version(reader, vlan)? {
+                None => pseudowire(reader, vlan),
+                found => found,
+            });
+        }
+    }
+    Ok(None)
+}
+
+/// Ethernet behind labels, with or without the control word of RFC 4448 section 4.6; nothing tells
+/// which, so the EtherType must be one of IP or of a tag in front of it.
+fn pseudowire(reader: Reader<'_>, vlan: Option<u16>) -> Option<Network> {
+    for front in [12, 4 + 12] {
+        let mut at = reader;
+        let Ok(ethertype) = at.skip(front).and_then(|()| at.u16()) else {
+            continue;
+        };
+        let leads_to_ip = matches!(ethertype, ETHERTYPE_IPV4 | ETHERTYPE_IPV6 | 0x8100 | 0x88a8);
+        if leads_to_ip && let Ok(Some(found)) = protocol_within(at, ethertype, vlan) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Tags and IP only: labels within labels do not go on for ever.
+fn protocol_within(
+    mut reader: Reader<'_>,
+    mut ethertype: u16,
+    mut vlan: Option<u16>,
+) -> Result<Option<Network>, Short> {
+    for _ in 0..=MAX_TAGS {
+        match ethertype {
+            ETHERTYPE_IPV4 => return Ok(Some(network(IpVersion::V4, reader, vlan))),
+            ETHERTYPE_IPV6 => return Ok(Some(network(IpVersion::V6, reader, vlan))),
+            0x8100 | 0x88a8 => {
+                vlan = Some(reader.u16()? & 0x0fff);
+                ethertype = reader.u16()?;
             }
             _ => return Ok(None),
         }
@@ -247,6 +330,18 @@ mod tests {
         assert_eq!(
             at(LinkType::ETHERNET, &front),
             Some((IpVersion::V4, 22, None))
+        );
+        // Ethernet behind the labels, with and without a control word.
+        let ethernet = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x81, 0, 0, 9, 8, 0];
+        let plain = [&front[..], &ethernet].concat();
+        assert_eq!(
+            at(LinkType::ETHERNET, &plain),
+            Some((IpVersion::V4, 40, Some(9)))
+        );
+        let word = [&front[..], &[0; 4], &ethernet].concat();
+        assert_eq!(
+            at(LinkType::ETHERNET, &word),
+            Some((IpVersion::V4, 44, Some(9)))
         );
     }
 }

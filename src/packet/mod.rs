@@ -16,6 +16,7 @@ pub mod fragments;
 pub mod headers;
 pub(crate) mod link;
 pub mod savefile;
+mod tunnel;
 
 /// Largest `caplen` that is believed, libpcap's own bound for most link types (262,144 octets).
 pub const MAX_SNAPLEN: u32 = 262_144;
@@ -58,6 +59,15 @@ pub enum Transport {
     Udp,
     /// Any other, by its IP protocol number.
     Other(u8),
+}
+
+impl Transport {
+    /// RFC 792.
+    pub const ICMP: Transport = Transport::Other(1);
+    /// RFC 4443.
+    pub const ICMPV6: Transport = Transport::Other(58);
+    /// RFC 9260.
+    pub const SCTP: Transport = Transport::Other(132);
 }
 
 /// An address with a port; port 0 where the transport has none.
@@ -164,11 +174,50 @@ pub struct Layers {
     pub payload_wire_len: u32,
     /// The TCP header, when the transport is TCP.
     pub tcp: Option<TcpHeader>,
+    /// The identification field of IPv4; 0 for IPv6.
+    pub identification: u16,
+    /// The checksum field of UDP as captured; 0 for other transports.
+    pub udp_checksum: u16,
     /// VLAN identifier of the innermost tag; `None` without a tag.
     pub vlan: Option<u16>,
+    /// Index into [`Batch::tunnels`] of the innermost tunnel around the packet; all other fields
+    /// are of what it carries.
+    pub tunnel: Option<u32>,
     /// Index into [`Batch::datagrams`] when the payload was put together from IP fragments;
     /// `payload_start` then counts within that datagram.
     pub datagram: Option<u32>,
+}
+
+/// What carries one packet within another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TunnelKind {
+    /// A switch port's mirror over GRE (draft-foschiano-erspan-03, types I to III).
+    Erspan,
+    /// RFC 8926.
+    Geneve,
+    /// RFC 2784 and RFC 2890, also with Ethernet inside and over UDP (RFC 8086).
+    Gre,
+    /// User plane of mobile networks (3GPP TS 29.281).
+    GtpU,
+    /// IP directly within IP (RFC 2003, RFC 2473, RFC 4213).
+    IpInIp,
+    /// MPLS over IP or UDP (RFC 4023, RFC 7510).
+    Mpls,
+    /// RFC 7348.
+    Vxlan,
+}
+
+/// One tunnel around a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tunnel {
+    /// What it is.
+    pub kind: TunnelKind,
+    /// Its ends: the five-tuple of the outer packet, ports 0 where there are none.
+    pub tuple: FiveTuple,
+    /// VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint.
+    pub id: Option<u32>,
+    /// Index into [`Batch::tunnels`] of the tunnel around this one.
+    pub around: Option<u32>,
 }
 
 /// What the headers of a packet say.
@@ -268,6 +317,8 @@ pub struct Batch {
     pub packets: Vec<Packet>,
     /// Datagrams put together from fragments, by [`Layers::datagram`].
     pub datagrams: Vec<Bytes>,
+    /// Tunnels around packets, by [`Layers::tunnel`].
+    pub tunnels: Vec<Tunnel>,
     /// Fragments seen earlier whose stream became known with this batch: ordinal and stream.
     pub adopted: Vec<(u64, StreamId)>,
     /// Streams that ended, in order.
@@ -291,6 +342,18 @@ impl Batch {
         }
     }
 
+    /// The tunnels around `packet`, the innermost first.
+    pub fn tunnels_of(&self, packet: &Packet) -> impl Iterator<Item = &Tunnel> {
+        let innermost = match packet.decoded {
+            Decoded::Flow(layers) => layers.tunnel,
+            _ => None,
+        };
+        let tunnel = |index: u32| self.tunnels.get(index as usize);
+        std::iter::successors(innermost.and_then(tunnel), move |inner| {
+            inner.around.and_then(tunnel)
+        })
+    }
+
     /// Transport payload of `packet`, from the packet or from its reassembled datagram.
     pub fn payload_of(&self, packet: &Packet) -> Bytes {
         let Decoded::Flow(layers) = packet.decoded else {
@@ -310,24 +373,29 @@ impl Batch {
 }
 
 /// A stream's public name: twelve digits, the transport's suffix, `.pcap`.
+///
+/// Suffixes: none for TCP, `_udp`, `_icmp`, `_icmpv6`, `_sctp`, and `_ip<number>` for any other
+/// IP protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamName {
     /// The stream.
     pub stream: StreamId,
-    /// Its transport; TCP has no suffix.
+    /// Its transport.
     pub transport: Transport,
 }
 
 impl fmt::Display for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let suffix = match self.transport {
+        write!(f, "{:012}", self.stream.0)?;
+        f.write_str(match self.transport {
             Transport::Tcp => "",
             Transport::Udp => "_udp",
-            Transport::Other(1) | Transport::Other(58) => "_icmp",
-            Transport::Other(132) => "_sctp",
-            Transport::Other(_) => "_ip",
-        };
-        write!(f, "{:012}{suffix}.pcap", self.stream.0)
+            Transport::ICMP => "_icmp",
+            Transport::ICMPV6 => "_icmpv6",
+            Transport::SCTP => "_sctp",
+            Transport::Other(number) => return write!(f, "_ip{number}.pcap"),
+        })?;
+        f.write_str(".pcap")
     }
 }
 
@@ -340,9 +408,10 @@ impl StreamName {
         let transport = match suffix {
             "" => Transport::Tcp,
             "_udp" => Transport::Udp,
-            "_icmp" => Transport::Other(1),
-            "_sctp" => Transport::Other(132),
-            _ => return None,
+            "_icmp" => Transport::ICMP,
+            "_icmpv6" => Transport::ICMPV6,
+            "_sctp" => Transport::SCTP,
+            other => Transport::Other(other.strip_prefix("_ip")?.parse().ok()?),
         };
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -368,5 +437,12 @@ mod tests {
         assert_eq!(StreamName::parse("pcaps/000000025277_udp.pcap"), Some(name));
         assert_eq!(StreamName::parse("000000025277_udp"), Some(name));
         assert_eq!(StreamName::parse("dfir/a.pcap"), None);
+        for number in [1, 47, 58, 132] {
+            let name = StreamName {
+                stream: StreamId(7),
+                transport: Transport::Other(number),
+            };
+            assert_eq!(StreamName::parse(&name.to_string()), Some(name));
+        }
     }
 }

@@ -141,16 +141,23 @@ impl Spooled {
         let batch = batch_of(&mut step);
         let packets = std::mem::take(&mut batch.packets);
         batch.bytes = Bytes::new();
+        let first = packets.first().map_or(0, |packet| packet.ordinal);
+        let count = packets.len() as u64;
         let is_special = |packet: &Packet| match &packet.decoded {
             Decoded::Flow(layers) => layers.datagram.is_some(),
             Decoded::Fragment => true,
             _ => false,
         };
+        let special: Vec<Packet> = packets.into_iter().filter(is_special).collect();
+        let in_tunnel = |packet: &Packet| matches!(&packet.decoded, Decoded::Flow(layers) if layers.tunnel.is_some());
+        if !special.iter().any(in_tunnel) {
+            batch.tunnels = Vec::new();
+        }
         Spooled {
             step,
-            first: packets.first().map_or(0, |packet| packet.ordinal),
-            count: packets.len() as u64,
-            special: packets.into_iter().filter(is_special).collect(),
+            first,
+            count,
+            special,
         }
     }
 
@@ -159,7 +166,12 @@ impl Spooled {
         let mut packets = Vec::with_capacity(usize::try_from(self.count).unwrap_or_default());
         let mut bytes = Vec::new();
         let mut special = self.special.into_iter().peekable();
-        let (mut decoder, mut found) = (Decoder::new(), Found::default());
+        let mut decoder = Decoder::new();
+        // What special packets point at stays in its place.
+        let mut found = Found {
+            tunnels: std::mem::take(&mut batch_of(&mut self.step).tunnels),
+            ..Found::default()
+        };
         let mut each = |entry: &spool::Entry, captured: &[u8]| {
             let record = Record {
                 ts: entry.ts,
@@ -196,6 +208,7 @@ impl Spooled {
         let batch = batch_of(&mut self.step);
         batch.bytes = bytes.into();
         batch.packets = packets;
+        batch.tunnels = found.tunnels;
         (self.step, missing)
     }
 }
@@ -246,6 +259,7 @@ mod tests {
             live: None,
             stop: Stop::default(),
             counters: counters.clone(),
+            secrets: Arc::default(),
             way,
         };
         ingest.run(Limits::default()).unwrap();

@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use super::backlog::Entrance;
 use super::{Counters, Exits, NamesOf, Step, Stop};
+use crate::capture::duplicates::Duplicates;
 use crate::capture::{CaptureError, Filled, RawBatch, Source};
+use crate::dissect::Secrets;
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
 use crate::packet::headers::{Decoder, Found};
@@ -29,6 +31,8 @@ pub(super) struct Ingest {
     pub(super) live: Option<Arc<dyn Clock>>,
     pub(super) stop: Stop,
     pub(super) counters: Arc<Counters>,
+    /// Where key logs of the source go; workers look there.
+    pub(super) secrets: Arc<Secrets>,
     pub(super) way: Way,
 }
 
@@ -45,6 +49,8 @@ struct State {
     decoder: Decoder,
     found: Found,
     table: Table,
+    /// Second sights in files of several interfaces; a live source leaves them out itself.
+    duplicates: Option<Duplicates>,
     ordinal: u64,
     number: u64,
     now: Timestamp,
@@ -57,6 +63,7 @@ impl Ingest {
             decoder: Decoder::new(),
             found: Found::default(),
             table: Table::new(limits),
+            duplicates: None,
             ordinal: 0,
             number: 0,
             now: Timestamp::default(),
@@ -109,6 +116,10 @@ impl Ingest {
             .lock()
             .expect("counting does not panic") = self.source.progress();
         self.counters.warn(self.source.warnings());
+        // Before the batch is sent, so that its streams find them.
+        for log in self.source.key_logs() {
+            self.secrets.insert(&log);
+        }
     }
 
     /// The next batch; `over` ends every stream with it.
@@ -133,6 +144,7 @@ impl Ingest {
             batch.packets.push(packet);
         }
         batch.datagrams = std::mem::take(&mut state.found.datagrams);
+        batch.tunnels = std::mem::take(&mut state.found.tunnels);
         state.table.sweep(state.now, &mut batch.ended);
         batch.now = state.now;
         let count = |counter: &std::sync::atomic::AtomicU64, by: u64| {
@@ -182,6 +194,11 @@ impl Ingest {
         packet.decoded = state
             .decoder
             .decode(ordinal, record, bytes, &mut state.found);
+        if self.live.is_none() && is_second_sight(state, record, bytes) {
+            // It stays among the packets, and out of its stream.
+            self.counters.duplicates.fetch_add(1, Ordering::Relaxed);
+            return packet;
+        }
         if let Decoded::Flow(layers) = &packet.decoded {
             let assigned = state.table.assign(ordinal, record.ts, layers);
             let stream = assigned.info.name.stream;
@@ -193,8 +210,13 @@ impl Ingest {
                     .drain(..)
                     .map(|earlier| (earlier, stream)),
             );
-            if assigned.new {
-                opened.push(assigned.info);
+            match assigned.translated {
+                // The packets stay with their stream; its calls are those of the other one.
+                Some(_) => {
+                    self.counters.translated.fetch_add(1, Ordering::Relaxed);
+                }
+                None if assigned.new => opened.push(assigned.info),
+                None => {}
             }
         }
         packet
@@ -216,5 +238,66 @@ impl Ingest {
             Way::Straight(exits) => exits.send(Arc::new(step)),
             Way::Behind(entrance) => entrance.send(step),
         }
+    }
+}
+
+fn is_second_sight(state: &mut State, record: &Record, bytes: &[u8]) -> bool {
+    if state.duplicates.is_none() {
+        state.duplicates = Duplicates::for_linktype(record.linktype);
+    }
+    let known = state.duplicates.as_mut();
+    known.is_some_and(|known| known.is_second_sight(record.linktype, bytes, record.ts))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::capture::file;
+    use crate::dissect::Protocols;
+    use crate::pipeline::worker::Worker;
+
+    #[test]
+    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../shared/captures/k8s/node-any-sll2.pcap"
+        );
+        let Ok(source) = file::open(Path::new(path)) else {
+            println!("skipped: the sample captures are not beside the repository");
+            return;
+        };
+        let counters: Arc<Counters> = Arc::default();
+        let (to_worker, steps) = bounded(1000);
+        let (to_collect, _collected) = bounded(1000);
+        let ingest = Ingest {
+            source,
+            spool: None,
+            origin: Arc::default(),
+            names: None,
+            live: None,
+            stop: Stop::default(),
+            counters: counters.clone(),
+            secrets: Arc::default(),
+            way: Way::Straight(Exits {
+                to_workers: vec![to_worker],
+                to_collect,
+            }),
+        };
+        ingest.run(Limits::default()).unwrap();
+        let (found, items) = bounded(1000);
+        Worker::new(0, 1, Protocols::all(), counters.clone()).run(&steps, &found);
+        drop(found);
+        let items: Vec<_> = items.iter().flat_map(|found| found.items).collect();
+        // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
+        let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
+        assert_eq!(icmp.count(), 3);
+        let counts = counters.now();
+        assert!(counts.duplicates > 264, "{}", counts.duplicates);
+        assert!(counts.translated > 30, "{}", counts.translated);
+        assert_eq!(counts.packets, 1444);
     }
 }

@@ -22,6 +22,7 @@ mod desk;
 pub mod extract;
 pub mod host;
 mod ingest;
+pub mod key_log;
 mod rows;
 mod scripting;
 mod status;
@@ -56,7 +57,8 @@ const QUEUED_STEPS: usize = 8;
 pub struct Step {
     /// The packets.
     pub batch: SharedBatch,
-    /// Streams that begin in it.
+    /// Streams that begin in it and are read: not those that are another one behind address
+    /// translation.
     pub opened: Vec<StreamInfo>,
     /// Node and run of its packets.
     pub origin: Arc<Origin>,
@@ -180,6 +182,7 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
     } else {
         options.workers
     };
+    counters.set_secrets(options.protocols.secrets().clone());
     let (to_collect, steps) = bounded(QUEUED_STEPS);
     let mut to_workers = Vec::new();
     let mut from_workers = Vec::new();
@@ -222,6 +225,7 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         live: options.live.then_some(options.clock),
         stop: stop.clone(),
         counters: counters.clone(),
+        secrets: options.protocols.secrets().clone(),
         way,
     };
     let limits = options.limits;

@@ -1,12 +1,13 @@
 //! What a run counted so far, for the state bar, the exit line and metrics.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 
 use crate::capture::SourceCounts;
+use crate::dissect::Secrets;
 use crate::item::Item;
 
 /// A figure that several workers hold a part of.
@@ -33,6 +34,8 @@ pub struct Counters {
     pub(super) bytes: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) streams: AtomicU64,
+    pub(super) translated: AtomicU64,
+    pub(super) duplicates: AtomicU64,
     pub(super) streams_open: Parts,
     pub(super) spool_errors: AtomicU64,
     pub(super) behind: AtomicU64,
@@ -42,6 +45,8 @@ pub struct Counters {
     pub(super) source: Mutex<SourceCounts>,
     pub(super) warnings: Mutex<Vec<String>>,
     pub(super) ended: std::sync::atomic::AtomicBool,
+    /// Counts what was decrypted; set when the run starts.
+    secrets: OnceLock<Arc<Secrets>>,
     items: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -60,6 +65,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Streams seen.
     pub streams: u64,
+    /// Streams that were not read: each is another one behind address translation.
+    pub translated: u64,
     /// Streams open now.
     pub streams_open: u64,
     /// Items by protocol name.
@@ -80,6 +87,8 @@ pub struct Counts {
     pub behind: u64,
     /// Packets that the spool had no longer when the workers came to them.
     pub not_dissected: u64,
+    /// TLS handshakes, and directions that were decrypted or given up.
+    pub tls: TlsCounts,
     /// Time of the latest packet, Unix milliseconds; 0 before the first.
     pub last_packet: u64,
     /// Bytes read and bytes in all, where known.
@@ -90,7 +99,27 @@ pub struct Counts {
     pub warnings: Vec<String>,
 }
 
+/// What was met of TLS; there are two directions a connection.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsCounts {
+    /// Handshakes seen.
+    pub handshakes: u64,
+    /// Directions that could be decrypted.
+    pub decrypted: u64,
+    /// Directions left alone, for want of a secret or because packets were lost.
+    pub given_up: u64,
+    /// Secrets that key logs gave.
+    pub secrets: u64,
+}
+
 impl Counters {
+    /// Says where decryption is counted.
+    pub(super) fn set_secrets(&self, secrets: Arc<Secrets>) {
+        // A second run with the same counters counts on with the first one's.
+        let _ = self.secrets.set(secrets);
+    }
+
     pub(super) fn count_items(&self, items: &[Item]) {
         if items.is_empty() {
             return;
@@ -123,16 +152,29 @@ impl Counters {
             bytes: load(&self.bytes),
             malformed: load(&self.malformed),
             streams: load(&self.streams),
+            translated: load(&self.translated),
             streams_open: self.streams_open.sum(),
             items: self.items.lock().expect("counting does not panic").clone(),
             kernel_dropped: source.kernel_dropped,
             interface_dropped: source.interface_dropped,
             own: source.own,
-            duplicates: source.duplicates,
+            duplicates: source.duplicates + load(&self.duplicates),
             damaged: source.damaged,
             spool_errors: load(&self.spool_errors),
             behind: load(&self.behind),
             not_dissected: load(&self.not_dissected),
+            tls: self
+                .secrets
+                .get()
+                .map_or_else(TlsCounts::default, |secrets| {
+                    let counts = secrets.counts();
+                    TlsCounts {
+                        handshakes: counts.handshakes,
+                        decrypted: counts.decrypted,
+                        given_up: counts.given_up,
+                        secrets: counts.secrets,
+                    }
+                }),
             last_packet: load(&self.last_packet),
             progress: *self.progress.lock().expect("counting does not panic"),
             ended: self.ended.load(Ordering::Relaxed),

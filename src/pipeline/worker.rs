@@ -6,7 +6,7 @@ use ahash::AHashMap;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{Counters, Step};
-use crate::dissect::{Conversation, Draft, Output, Protocols};
+use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
 use crate::item::{Item, Peer};
 use crate::packet::StreamId;
@@ -28,6 +28,16 @@ struct Stream {
     items: u32,
 }
 
+/// What is kept of an open stream.
+enum Place {
+    /// All that reading it needs.
+    Read(Box<Stream>),
+    /// What it came to: nobody reads it, and it gave no item.
+    Counted(Box<(StreamInfo, Tally)>),
+    /// That it is there.
+    Alone,
+}
+
 /// Which streams are a worker's own.
 #[derive(Clone, Copy)]
 struct Share {
@@ -46,8 +56,8 @@ pub(super) struct Worker {
     share: Share,
     protocols: Protocols,
     budget: Arc<Budget>,
-    /// Open streams; nothing is kept of one that is left alone but that it is there.
-    streams: AHashMap<StreamId, Option<Box<Stream>>>,
+    /// Open streams.
+    streams: AHashMap<StreamId, Place>,
     counters: Arc<Counters>,
 }
 
@@ -100,7 +110,7 @@ impl Worker {
             let conversation = Conversation::new(info, &self.protocols, &self.budget);
             self.streams.insert(
                 info.name.stream,
-                Some(Box::new(Stream {
+                Place::Read(Box::new(Stream {
                     info: *info,
                     conversation,
                     items: 0,
@@ -127,8 +137,13 @@ impl Worker {
             let Some(place) = self.streams.get_mut(&stream) else {
                 continue;
             };
-            let Some(state) = place else {
-                continue;
+            let state = match place {
+                Place::Read(state) => state,
+                Place::Counted(counted) => {
+                    counted.1.packet(packet, &batch.payload_of(packet));
+                    continue;
+                }
+                Place::Alone => continue,
             };
             let mut out = Sink {
                 step,
@@ -140,7 +155,10 @@ impl Worker {
                 .conversation
                 .packet(packet, batch.payload_of(packet), &mut out);
             if state.conversation.is_left_alone() {
-                *place = None;
+                *place = match state.conversation.take_tally() {
+                    Some(tally) => Place::Counted(Box::new((state.info, *tally))),
+                    None => Place::Alone,
+                };
             }
         }
         for end in ends {
@@ -152,16 +170,28 @@ impl Worker {
     }
 
     fn end(&mut self, step: &Step, end: crate::packet::Ended, items: &mut Vec<Item>) {
-        let Some(mut state) = self.streams.remove(&end.stream).flatten() else {
-            return;
-        };
-        let mut out = Sink {
-            step,
-            info: &state.info,
-            count: &mut state.items,
-            items,
-        };
-        state.conversation.end(end.reason, &mut out);
+        match self.streams.remove(&end.stream) {
+            Some(Place::Read(mut state)) => {
+                let mut out = Sink {
+                    step,
+                    info: &state.info,
+                    count: &mut state.items,
+                    items,
+                };
+                state.conversation.end(end.reason, &mut out);
+            }
+            Some(Place::Counted(counted)) => {
+                let (info, tally) = *counted;
+                let mut out = Sink {
+                    step,
+                    info: &info,
+                    count: &mut 0,
+                    items,
+                };
+                tally.end(&info, end.reason, &mut out);
+            }
+            Some(Place::Alone) | None => {}
+        }
     }
 }
 
@@ -198,6 +228,16 @@ impl Sink<'_> {
 
 impl Output for Sink<'_> {
     fn item(&mut self, draft: Draft) {
+        self.push(draft, false);
+    }
+
+    fn decrypted(&mut self, draft: Draft) {
+        self.push(draft, true);
+    }
+}
+
+impl Sink<'_> {
+    fn push(&mut self, draft: Draft, tls: bool) {
         let src = self.peer(draft.from_client, &draft);
         let dst = self.peer(!draft.from_client, &draft);
         self.items.push(Item {
@@ -205,7 +245,7 @@ impl Output for Sink<'_> {
             index: *self.count,
             stream: self.info.name,
             protocol: draft.kind,
-            tls: false,
+            tls,
             src,
             dst,
             start: draft.start,
@@ -287,7 +327,12 @@ mod tests {
         let mut worker = worker();
         worker.step(&step(&ssh(), |_| Vec::new()), &mut Vec::new());
         assert_eq!(worker.streams.len(), 1);
-        assert!(worker.streams.values().all(Option::is_none));
+        assert!(
+            worker
+                .streams
+                .values()
+                .all(|place| matches!(place, Place::Alone))
+        );
         assert_eq!(worker.counters.now().streams_open, 1);
     }
 
@@ -305,6 +350,74 @@ mod tests {
         assert!(worker.streams.is_empty());
     }
 
+    /// The first connection that the tests of TLS have, and its key log.
+    fn tls() -> (Vec<Frame>, String) {
+        let text = include_str!("../dissect/tls/tests/connections.txt");
+        let mut lines = text
+            .lines()
+            .skip_while(|line| !line.starts_with("connection"));
+        let mut secrets = String::new();
+        let mut stream = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 443));
+        lines.next();
+        for line in lines.take_while(|line| !line.starts_with("connection")) {
+            let (word, hex) = line.split_once(' ').unwrap();
+            let bytes: Vec<u8> = (0..hex.len() / 2)
+                .filter_map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok())
+                .collect();
+            match word {
+                ">" => stream = stream.to_server(&bytes),
+                "<" => stream = stream.to_client(&bytes),
+                _ => secrets += &format!("{line}\n"),
+            }
+        }
+        (stream.fin(), secrets)
+    }
+
+    #[test]
+    fn what_was_decrypted_is_marked_on_its_item() {
+        let (frames, log) = tls();
+        for (log, expected) in [(log.as_str(), &[false, true][..]), ("", &[false])] {
+            let secrets = Arc::new(crate::dissect::Secrets::default());
+            secrets.insert(log.as_bytes());
+            let (protocols, _) = crate::dissect::enabled(&["tlsx", "http"]);
+            let protocols = protocols.with_secrets(secrets);
+            let mut worker = Worker::new(0, 1, protocols, Arc::default());
+            let mut items = Vec::new();
+            worker.step(&step(&frames, |_| Vec::new()), &mut items);
+            let marks: Vec<bool> = items.iter().map(|item| item.tls).collect();
+            assert_eq!(marks, expected);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_nobody_reads_is_counted_to_its_end() {
+        let (protocols, _) = crate::dissect::enabled(&["http", "tcp-flow"]);
+        let mut worker = Worker::new(0, 1, protocols, Arc::default());
+        let mut items = Vec::new();
+        worker.step(&step(&ssh(), |_| Vec::new()), &mut items);
+        assert!(
+            worker
+                .streams
+                .values()
+                .all(|place| matches!(place, Place::Counted(_)))
+        );
+        let mut last = step(&[], |_| Vec::new());
+        let stream = worker.streams.keys().next().copied().unwrap_or_default();
+        last.batch = Arc::new(Batch {
+            ended: vec![Ended {
+                stream,
+                ordinal: 100,
+                reason: crate::packet::EndReason::Idle,
+            }],
+            ..Batch::default()
+        });
+        worker.step(&last, &mut items);
+        assert!(worker.streams.is_empty());
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0].protocol.name, "tcp");
+        assert_eq!(items[0].response_size, 21);
+    }
+
     #[test]
     fn a_stream_that_is_read_is_kept() {
         let mut worker = worker();
@@ -315,6 +428,11 @@ mod tests {
         let mut items = Vec::new();
         worker.step(&step(&frames, |_| Vec::new()), &mut items);
         assert_eq!(items.len(), 1);
-        assert!(worker.streams.values().all(Option::is_some));
+        assert!(
+            worker
+                .streams
+                .values()
+                .all(|place| matches!(place, Place::Read(_)))
+        );
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Lane {
     pub(crate) wish: Wish,
     pub(crate) reel: Option<OpenReel>,
     pub(crate) stats: Stats,
+    /// When it was asked for: what `now` in its query means.
+    since: Timestamp,
     taken: HashMap<StreamId, StreamName, RandomState>,
     done: Done,
     last_sealed: Option<Timestamp>,
@@ -83,6 +85,7 @@ impl Lane {
             wish,
             reel: None,
             stats: Stats::default(),
+            since: now,
             taken: HashMap::default(),
             done: Done::default(),
             last_sealed: None,
@@ -110,7 +113,7 @@ impl Lane {
             if self.done.contains(stream) {
                 return;
             }
-            match self.wish.query.matches(item.node(), around.now) {
+            match self.wish.query.matches(item.node(), self.since) {
                 Verdict::NoMatch => return,
                 Verdict::Match => self.stats.matches += 1,
                 // Whoever cannot tell keeps it.

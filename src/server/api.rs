@@ -3,7 +3,9 @@
 //! ```text
 //! GET  /api/echo                        alive
 //! GET  /api/status                      counters and state
-//! GET  /api/query/validate?q=           {"valid", "message", "offset", "warnings"}
+//! GET  /api/query/validate?q=           {"valid", "dialect", "message", "span", "caret", "warnings"}
+//! GET  /api/query/complete?q=&cursor=   what may stand at the cursor
+//! GET  /api/query/explain?q=            what a query does
 //! GET  /api/items?q=&before=&limit=     rows, newest first, with a cursor
 //! GET  /api/item/{number}               one item
 //! GET  /item/{worker}/{stream-index}    the same by its id
@@ -13,8 +15,11 @@
 //! POST /api/jobs/run?tag=               runs a job now
 //! WS   /api/ws?q=&from=                 live rows (module `feed`)
 //! ```
+//!
+//! Places in a query are counted in UTF-16 units, as pages count them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Json as AsJson;
 use axum::Router;
@@ -48,6 +53,8 @@ const SCAN_STEP: u64 = 2048;
 pub(super) struct State {
     pub(super) view: Arc<View>,
     pub(super) stopped: tokio::sync::watch::Receiver<bool>,
+    /// Items that filters left out since their bound of steps was met.
+    pub(super) undecided: Arc<AtomicU64>,
 }
 
 /// Routes below `/api`.
@@ -60,6 +67,8 @@ pub(super) fn routes() -> Router<State> {
             get(async || AsJson(json!({"ver": env!("CARGO_PKG_VERSION")}))),
         )
         .route("/query/validate", get(validate))
+        .route("/query/complete", get(complete))
+        .route("/query/explain", get(explain))
         .route("/items", get(items))
         .route("/item/{number}", get(item_by_number))
         .route("/item/{worker}/{id}", get(item_by_id))
@@ -95,6 +104,7 @@ pub(super) struct Ask {
     pub(super) from: Option<u64>,
     pub(super) limit: Option<usize>,
     after: Option<u64>,
+    cursor: Option<usize>,
     #[serde(default)]
     tag: String,
 }
@@ -121,29 +131,91 @@ async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
         "counts": view.counters.now(),
         "rows": {"first": held.start, "end": held.end, "bytes": view.rows.bytes()},
         "defaultFilter": view.default_filter,
+        "undecided": state.undecided.load(Ordering::Relaxed),
         "run": view.run.status(),
     }))
 }
 
 async fn validate(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
-    AsJson(match kfl::compile(&ask.q, &state.view.schema) {
-        Ok(query) => {
-            let warnings: Vec<String> = query.warnings().iter().map(ToString::to_string).collect();
-            json!({"valid": true, "message": "", "warnings": warnings})
-        }
-        Err(error) => {
-            json!({"valid": false, "message": error.to_string(), "offset": error.offset, "warnings": []})
-        }
+    let report = kfl::check(&ask.q, &state.view.schema);
+    let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
+    let mut answer = match &report.error {
+        Some(error) => fault(&ask.q, error),
+        None => json!({"message": ""}),
+    };
+    answer["valid"] = report.valid.into();
+    answer["dialect"] = json!(report.dialect);
+    answer["warnings"] = json!(warnings);
+    AsJson(answer)
+}
+
+/// What is wrong with a query, for pages to underline.
+///
+/// ```text
+/// {"message": "1:5: unexpected token ...", "reason": "unexpected token ...", "line", "column",
+///  "offset", "span": {"start", "end"}, "expected": [...], "caret": "the line\n    ^"}
+/// ```
+fn fault(query: &str, error: &kfl::Error) -> Json {
+    let span = error.span(query);
+    json!({
+        "message": error.to_string(),
+        "reason": error.message,
+        "line": error.line,
+        "column": error.column,
+        "offset": units(query, error.offset),
+        "span": {"start": units(query, span.start), "end": units(query, span.end)},
+        "expected": error.expected,
+        "caret": error.caret(query),
     })
+}
+
+/// UTF-16 units in front of a byte offset.
+fn units(text: &str, offset: usize) -> usize {
+    text.get(..offset).unwrap_or(text).encode_utf16().count()
+}
+
+/// The byte offset behind so many UTF-16 units.
+fn offset_of(text: &str, units: usize) -> usize {
+    let mut seen = 0;
+    for (at, c) in text.char_indices() {
+        if seen >= units {
+            return at;
+        }
+        seen += c.len_utf16();
+    }
+    text.len()
+}
+
+/// An answer that says what is wrong with the query.
+pub(super) fn refuse_query(query: &str, error: &kfl::Error) -> Response {
+    let mut answer = fault(query, error);
+    answer["error"] = error.to_string().into();
+    (StatusCode::BAD_REQUEST, AsJson(answer)).into_response()
+}
+
+async fn complete(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
+    let cursor = ask
+        .cursor
+        .map_or(ask.q.len(), |units| offset_of(&ask.q, units));
+    let found = kfl::complete(&ask.q, cursor, None, &state.view.schema);
+    AsJson(json!({"from": units(&ask.q, found.from), "proposals": found.proposals}))
+}
+
+async fn explain(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    match kfl::explain(&ask.q, &state.view.schema, state.view.clock.now()) {
+        Ok(explained) => AsJson(explained).into_response(),
+        Err(error) => refuse_query(&ask.q, &error),
+    }
 }
 
 async fn items(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
     let view = state.view.clone();
     let query = match kfl::compile(&ask.q, &view.schema) {
         Ok(query) => query,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+        Err(error) => return refuse_query(&ask.q, &error),
     };
-    let found = aside(move || page_back(&view, &query, ask.before, ask.limit.unwrap_or(200))).await;
+    let limit = ask.limit.unwrap_or(200);
+    let found = aside(move || page_back(&state, &query, ask.before, limit)).await;
     match found {
         Ok(found) => AsJson(found).into_response(),
         Err(response) => response,
@@ -151,7 +223,8 @@ async fn items(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Respon
 }
 
 /// Rows before the one numbered `before`, newest first.
-fn page_back(view: &View, query: &kfl::Query, before: Option<u64>, limit: usize) -> Json {
+fn page_back(state: &State, query: &kfl::Query, before: Option<u64>, limit: usize) -> Json {
+    let view = &state.view;
     let held = view.rows.held();
     let now = view.clock.now();
     let limit = limit.clamp(1, MAX_LIMIT);
@@ -162,7 +235,7 @@ fn page_back(view: &View, query: &kfl::Query, before: Option<u64>, limit: usize)
         let start = end.saturating_sub(SCAN_STEP).max(held.start);
         for row in view.rows.page(start..end, SCAN_STEP as usize).iter().rev() {
             scanned += 1;
-            let Some(shown) = show(view, query, row, now) else {
+            let Some(shown) = show(state, query, row, now) else {
                 continue;
             };
             end = shown.0;
@@ -180,14 +253,20 @@ fn page_back(view: &View, query: &kfl::Query, before: Option<u64>, limit: usize)
 
 /// The row's number and what the list shows of it, when it matches.
 pub(super) fn show(
-    view: &View,
+    state: &State,
     query: &kfl::Query,
     row: &Row,
     now: Timestamp,
 ) -> Option<(u64, Json)> {
+    let view = &state.view;
     let node = row.node()?;
-    if query.matches(node, now) != kfl::Verdict::Match {
-        return None;
+    match query.matches(node, now) {
+        kfl::Verdict::Match => {}
+        kfl::Verdict::NoMatch => return None,
+        kfl::Verdict::Undecided => {
+            state.undecided.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
     }
     let number = node.number();
     let mut shown = row_json(number, node);
@@ -311,4 +390,30 @@ async fn run_job(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Resp
 
 async fn console(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
     AsJson(state.view.run.console(ask.after.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_as_pages_count_them() {
+        let query = "src.name == \"😀\" && status_cod == 1";
+        let schema = kfl::Schema::empty();
+        let error = kfl::compile_as(query, kfl::Dialect::V2, &schema).unwrap_err();
+        let answer = fault(query, &error);
+        let units: Vec<u16> = query.encode_utf16().collect();
+        let at = |name: &str| usize::try_from(answer["span"][name].as_u64().unwrap()).unwrap();
+        assert_eq!(
+            String::from_utf16_lossy(&units[at("start")..at("end")]),
+            "status_cod"
+        );
+        assert_eq!(offset_of(query, at("start")), error.offset);
+        assert!(
+            answer["reason"]
+                .as_str()
+                .unwrap()
+                .contains("did you mean status_code")
+        );
+    }
 }

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State as Extract};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::api::{Ask, State, refuse, show};
+use super::api::{Ask, State, refuse_query, show};
 use crate::kfl;
 
 /// Time between two messages at least.
@@ -35,7 +34,7 @@ pub(super) async fn open(
 ) -> Response {
     let query = match kfl::compile(&ask.q, &state.view.schema) {
         Ok(query) => query,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+        Err(error) => return refuse_query(&ask.q, &error),
     };
     let end = state.view.rows.held().end;
     let from = ask.from.unwrap_or(end).min(end);
@@ -47,6 +46,8 @@ pub(super) async fn open(
 
 async fn follow(mut socket: WebSocket, mut state: State, query: kfl::Query, mut from: u64) {
     let mut end = state.view.rows.follow();
+    // When the filter was set: what `now` in it means.
+    let now = state.view.clock.now();
     loop {
         let latest = *end.borrow_and_update();
         let mut skipped = 0;
@@ -56,15 +57,14 @@ async fn follow(mut socket: WebSocket, mut state: State, query: kfl::Query, mut 
         }
         let to = latest.min(from + MAX_LOOKED_AT);
         if from < to {
-            let view = state.view.clone();
+            let state = state.clone();
             let asked = query.clone();
             let range = from..to;
             let found = tokio::task::spawn_blocking(move || {
-                let now = view.clock.now();
                 let mut reached = range.end;
                 let mut rows = Vec::new();
-                for row in view.rows.page(range, usize::MAX) {
-                    if let Some((number, shown)) = show(&view, &asked, &row, now) {
+                for row in state.view.rows.page(range, usize::MAX) {
+                    if let Some((number, shown)) = show(&state, &asked, &row, now) {
                         rows.push(shown);
                         if rows.len() == MAX_ROWS {
                             reached = number + 1;

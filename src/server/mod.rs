@@ -164,7 +164,11 @@ fn router(
     guard: guard::Guard,
     stopped: tokio::sync::watch::Receiver<bool>,
 ) -> Router {
-    let state = api::State { view, stopped };
+    let state = api::State {
+        view,
+        stopped,
+        undecided: Arc::default(),
+    };
     let pages = Router::new()
         .nest("/api", api::routes())
         .merge(api::routes_at_root())

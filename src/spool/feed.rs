@@ -102,7 +102,10 @@ fn layers() -> Layers {
         payload_len: 0,
         payload_wire_len: 0,
         tcp: None,
+        identification: 0,
+        udp_checksum: 0,
         vlan: None,
+        tunnel: None,
         datagram: None,
     }
 }

@@ -44,6 +44,16 @@ try {
   await area.press("Enter");
   seen.urlAfterInvalid = page.url();
 
+  await area.fill("http && status_cod == 1");
+  await page.waitForFunction(() => document.querySelector(".under mark")?.textContent, null, { timeout: 5000 });
+  seen.underlined = await page.textContent(".under mark");
+  await area.fill("http && status_c");
+  await page.waitForSelector(".proposals li", { timeout: 5000 });
+  seen.proposed = await page.locator(".proposals li").first().textContent();
+  await area.press("ArrowDown");
+  await area.press("Enter");
+  seen.completed = await area.inputValue();
+
   await area.fill("http and response.status == 500");
   await area.press("Enter");
   await page.waitForURL(/500/);

@@ -20,6 +20,7 @@ async function ask(path) {
 
 export const status = () => ask("/api/status");
 export const validate = (q) => ask(`/api/query/validate?q=${encodeURIComponent(q)}`);
+export const complete = (q, cursor) => ask(`/api/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
 export const item = (number) => ask(`/api/item/${number}`);
 export const itemById = (id) => ask(`/item/${id.split("/").map(encodeURIComponent).join("/")}`);
 export const scripts = () => ask("/api/scripts");

@@ -1,9 +1,12 @@
-// The filter box: validated while typing, applied with Enter or Ctrl+Enter.
+// The filter box: validated and completed while typing, applied with Enter or Ctrl+Enter.
 
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
+import { applied, marked } from "../lib/kfl-edit.js";
+import { proposalList } from "./complete.js";
 
 const PAUSE_MS = 500;
+const PROPOSE_MS = 120;
 
 const CHEATS = [
   ["http", "all HTTP/1 exchanges; also dns, redis, ..."],
@@ -24,8 +27,44 @@ export function filterBar({ text, onApply }) {
     placeholder: "Filter, for example: http and response.status >= 500",
   });
   area.value = text;
+  // Behind the box, with the same text, lies what draws the underline.
+  const under = el("div", { class: "under", "aria-hidden": "true" });
+  const list = proposalList({ onPick: insert });
+  area.setAttribute("aria-autocomplete", "list");
+  area.setAttribute("aria-controls", list.id);
   let timer = null;
+  let proposing = null;
   let asked = 0;
+  let proposed = 0;
+  let from = 0;
+
+  function underline(span) {
+    const [before, wrong, after] = marked(area.value, span);
+    under.replaceChildren(before, el("mark", {}, wrong), after);
+    under.scrollTop = area.scrollTop;
+  }
+  function insert(proposal) {
+    const made = applied(area.value, area.selectionStart, from, proposal.text);
+    area.value = made.text;
+    area.setSelectionRange(made.cursor, made.cursor);
+    area.removeAttribute("aria-activedescendant");
+    area.dispatchEvent(new Event("input"));
+  }
+  async function propose(wanted) {
+    const mine = (proposed += 1);
+    // Nothing is proposed unasked where nothing was begun.
+    const before = area.value.slice(0, area.selectionStart);
+    if (!wanted && !/[A-Za-z0-9_."']$/.test(before)) return list.hide();
+    try {
+      const found = await api.complete(area.value, area.selectionStart);
+      if (mine !== proposed || document.activeElement !== area) return;
+      from = found.from;
+      const there = before.slice(from);
+      list.show(found.proposals.filter((proposal) => proposal.text !== there));
+    } catch {
+      list.hide();
+    }
+  }
 
   const check = async () => {
     const q = area.value;
@@ -34,8 +73,9 @@ export function filterBar({ text, onApply }) {
     try {
       const answer = await api.validate(q);
       if (mine !== asked) return answer;
+      underline(answer.valid ? null : answer.span);
       if (answer.valid) show("valid", answer.warnings.join("\n"), "warn");
-      else show("invalid", `${q.split("\n")[0]}\n${" ".repeat(Math.min(answer.offset ?? 0, 200))}^ ${answer.message}`, "bad");
+      else show("invalid", answer.message, "bad");
       return answer;
     } catch (error) {
       show("invalid", error.message, "bad");
@@ -50,16 +90,34 @@ export function filterBar({ text, onApply }) {
   };
   const apply = async () => {
     clearTimeout(timer);
+    list.hide();
     const answer = await check();
     if (answer.valid) onApply(area.value.trim());
   };
 
   area.addEventListener("input", () => {
     clearTimeout(timer);
+    clearTimeout(proposing);
+    // What was proposed for another text would go to another place.
+    proposed += 1;
+    list.hide();
     area.className = "";
+    underline(null);
     timer = setTimeout(check, PAUSE_MS);
+    proposing = setTimeout(() => propose(false), PROPOSE_MS);
   });
+  area.addEventListener("scroll", () => { under.scrollTop = area.scrollTop; });
+  area.addEventListener("blur", () => list.hide());
   area.addEventListener("keydown", (event) => {
+    if (event.key === " " && event.ctrlKey) {
+      event.preventDefault();
+      return propose(true);
+    }
+    const taken = list.key(event);
+    const active = list.active();
+    if (active) area.setAttribute("aria-activedescendant", active);
+    else area.removeAttribute("aria-activedescendant");
+    if (taken) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       apply();
@@ -72,7 +130,7 @@ export function filterBar({ text, onApply }) {
     apply();
   });
   const node = el("div", { class: "filter" },
-    el("div", { class: "box" }, area, say),
+    el("div", { class: "box" }, el("div", { class: "edit" }, under, area, list.node), say),
     el("button", { class: "main", onclick: apply, title: "Enter or Ctrl+Enter" }, "Apply"),
     el("button", { onclick: () => help.showModal(), title: "Fields and examples" }, "Examples"),
     help);
@@ -98,7 +156,7 @@ function cheatSheet(onPick) {
     el("table", {}, CHEATS.map(([query, meaning]) => el("tr", {},
       el("td", {}, el("button", { onclick: pick(query) }, el("code", {}, query))),
       el("td", {}, meaning)))),
-    el("p", {}, "Keys: / filter, arrows rows, Esc close, p pause."),
+    el("p", {}, "Keys: / filter, Ctrl+Space proposals, Tab takes one, arrows rows, Esc close, p pause."),
     el("button", { onclick: () => dialog.close() }, "Close"));
   return dialog;
 }

@@ -21,7 +21,9 @@ export function stateBar() {
       if (counts.behind) parts.push(fact("behind", format.count(counts.behind), "warn", "packets in the spool that are still to be dissected"));
       if (counts.notDissected) parts.push(fact("not dissected", format.count(counts.notDissected), "bad", "packets that the spool had no longer when their turn came"));
       if (counts.own) parts.push(fact("own", format.count(counts.own), "", "packets of tapedeck itself, left out"));
+      if (status.undecided) parts.push(fact("undecided", format.count(status.undecided), "warn", "items that filters left out because they took too many steps; simplify the filter"));
       for (const recording of run.recordings ?? []) {
+        if (recording.undecided) parts.push(fact(`undecided in ${recording.name}`, format.count(recording.undecided), "warn", "streams that were kept because the query took too many steps"));
         parts.push(fact(`recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
       }
       if (run.outbox) {

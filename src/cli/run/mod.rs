@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::secrets::SecretsArgs;
 use super::source::{self, S3Args};
 use super::tap::live::{script_env, script_sources};
 use super::tap::session::{Dry, Session, Setup};
@@ -60,10 +61,16 @@ pub struct RunArgs {
 
     #[command(flatten)]
     s3: S3Args,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &RunArgs, config: &Config) -> Result<Exit, Failure> {
+    let mut config = config.clone();
+    args.secrets.over(&mut config)?;
+    let config = &config;
     let scripts = if args.scripts.is_empty() {
         script_sources(config)
     } else {

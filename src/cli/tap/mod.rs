@@ -20,6 +20,7 @@ use serde_json::json;
 use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::secrets::SecretsArgs;
 use super::source::S3Args;
 use crate::capture::own::OwnSockets;
 
@@ -74,6 +75,9 @@ pub struct TapArgs {
     /// Disk for spool, open reels, outbox and script folders together
     #[arg(long = "storageLimit", alias = "storage-limit", value_name = "SIZE")]
     storage_limit: Option<String>,
+
+    #[command(flatten)]
+    secrets: SecretsArgs,
 
     #[command(flatten)]
     s3: S3Args,
@@ -190,7 +194,7 @@ impl TapArgs {
                 json!(self.cluster.excluded_namespaces),
             );
         }
-        Ok(())
+        self.secrets.over(config)
     }
 
     fn sources(&self, config: &Config) -> Vec<String> {

@@ -36,7 +36,7 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
             Some(source::names_of(opened.names)),
             reading,
             consumers,
-        ),
+        )?,
     );
     let counters = running.counters.clone();
     let facts = Arc::new(Offline {

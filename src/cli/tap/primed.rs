@@ -77,6 +77,10 @@ impl Source for Primed {
         self.source.path(file)
     }
 
+    fn key_logs(&mut self) -> Vec<Vec<u8>> {
+        self.source.key_logs()
+    }
+
     fn warnings(&mut self) -> Vec<String> {
         self.source.warnings()
     }

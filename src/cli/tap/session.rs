@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
+use super::super::secrets;
 use super::facts::Facts;
 use super::follow::{Followed, Printed, say};
 use super::live::PACE;
@@ -180,6 +181,7 @@ impl Session {
             .map_err(Failure::usage)?;
 
         let rows = Arc::new(view::rows(config));
+        let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
         let mut consumers: Vec<Box<dyn Consumer>> = vec![
             Box::new(DeskConsumer(desk)),
             Box::new(ScriptsConsumer {
@@ -193,7 +195,7 @@ impl Session {
         }
         let options = pipeline::Options {
             workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
-            protocols: super::super::protocols(config),
+            protocols,
             limits: super::super::limits(config),
             origin: Arc::new(Origin {
                 worker: format!("{}:8897", node.ip),

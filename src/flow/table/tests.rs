@@ -45,7 +45,10 @@ impl Bench {
             payload_len: payload,
             payload_wire_len: payload,
             tcp,
+            identification: 0,
+            udp_checksum: 0,
             vlan: None,
+            tunnel: None,
             datagram: None,
         };
         let assigned = self.table.assign(self.ordinal, self.now, &layers);
@@ -380,4 +383,81 @@ fn streams_of_the_sample_captures_are_told_apart() {
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+#[test]
+fn a_stream_behind_address_translation_names_the_one_before() {
+    let server = |last, port| Endpoint {
+        ip: Ipv4Addr::new(10, 96, 0, last).into(),
+        port,
+    };
+    let syn = |isn: u32, window| TcpHeader {
+        seq: isn,
+        ack: 0,
+        flags: TcpFlags(SYN),
+        window,
+    };
+    let to = |dst| FiveTuple {
+        dst,
+        ..tuple(40000, 80, Transport::Tcp)
+    };
+    let mut bench = Bench::new();
+    let service = bench.packet(to(server(1, 80)), Some(syn(7, 64)), 0);
+    let pod = bench.packet(to(server(2, 8080)), Some(syn(7, 64)), 0);
+    assert_eq!(service.translated, None);
+    assert_eq!(pod.translated, Some(service.info.name.stream));
+    // Sent again, it is the same stream; with another number or window it is another call.
+    let again = bench.packet(to(server(2, 8080)), Some(syn(7, 64)), 0);
+    assert_eq!((again.new, again.translated), (false, None));
+    for other in [syn(8, 64), syn(7, 65)] {
+        let next = bench.packet(to(server(3, other.window)), Some(other), 0);
+        assert_eq!((next.new, next.translated), (true, None));
+    }
+    // Another client with the same number by chance.
+    let stranger = FiveTuple {
+        src: server(9, 40000),
+        ..to(server(2, 8080))
+    };
+    let met = bench.packet(stranger, Some(syn(7, 64)), 0);
+    assert_eq!((met.new, met.translated), (true, None));
+    // Long after.
+    let late = bench
+        .wait(60)
+        .packet(to(server(4, 80)), Some(syn(7, 64)), 0);
+    assert_eq!((late.new, late.translated), (true, None));
+    assert_eq!(bench.table.counts().translated, 1);
+}
+
+#[test]
+fn translated_datagrams_are_known_by_their_identification() {
+    let mut bench = Bench::new();
+    let mut ask = |last, identification, len| {
+        let layers = Layers {
+            tuple: FiveTuple {
+                dst: Endpoint {
+                    ip: Ipv4Addr::new(10, 96, 0, last).into(),
+                    port: 53,
+                },
+                ..tuple(40000, 53, Transport::Udp)
+            },
+            payload_start: 42,
+            payload_len: len,
+            payload_wire_len: len,
+            tcp: None,
+            identification,
+            udp_checksum: 0,
+            vlan: None,
+            tunnel: None,
+            datagram: None,
+        };
+        bench.ordinal += 1;
+        let assigned = bench.table.assign(bench.ordinal, bench.now, &layers);
+        assigned.translated.is_some()
+    };
+    assert!(!ask(10, 77, 30));
+    assert!(ask(2, 77, 30));
+    // Without a number of its own: a resolver that asks several servers at once.
+    assert!(!ask(3, 0, 30));
+    assert!(!ask(4, 0, 30));
+    assert!(!ask(5, 77, 31));
 }

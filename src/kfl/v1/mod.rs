@@ -13,6 +13,7 @@ use super::error::{Error, Warning, nearest};
 use super::eval::without_item;
 use super::functions::Does;
 use super::ir::{End, Expr, Selector, Step};
+use super::plan::{constant, plan};
 use super::schema::Schema;
 use super::v2::vars::{self, VARS};
 use super::{Compiled, Dialect, LeftOff, Query, Steering};
@@ -26,15 +27,17 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     let mut steering = Steering::default();
     let mut redacts = false;
     if let Some(expr) = &parsed.expr {
-        parsed.warnings.extend(constant(expr, text));
         visit(expr, &mut |selector| {
             steer(selector, &mut steering, &mut redacts)
         });
     }
+    let plan = plan(Dialect::V1, parsed.expr.as_ref(), schema.layout(), redacts);
+    parsed.warnings.extend(constant(text, &plan));
     parsed.warnings.sort_by_key(|warning| warning.offset);
     Ok(Query(Arc::new(Compiled {
         text: text.to_owned(),
         dialect: Dialect::V1,
+        plan,
         expr: parsed.expr,
         warnings: parsed.warnings,
         steering,
@@ -55,25 +58,6 @@ fn unknown(offset: usize, path: &str, schema: &Schema) -> Option<Warning> {
     Some(Warning {
         offset,
         message: format!("no item has a field {path}{hint}"),
-    })
-}
-
-/// A warning about a query that says the same of every item; `true` and `false` alone are meant.
-fn constant(expr: &Expr, text: &str) -> Option<Warning> {
-    let mut inner = expr;
-    while let Expr::Group(group) = inner {
-        inner = group;
-    }
-    let constant = match inner {
-        Expr::Pattern(_) => false,
-        Expr::Const(_) if matches!(text.trim(), "true" | "false") => return None,
-        Expr::Const(constant) => super::value::const_truth(constant),
-        _ => return None,
-    };
-    let what = if constant { "every item" } else { "no item" };
-    Some(Warning {
-        offset: 0,
-        message: format!("the query matches {what}, since it reads no field"),
     })
 }
 

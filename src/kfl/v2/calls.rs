@@ -6,38 +6,12 @@
 use super::ast::{Ast, Kind, Literal};
 use super::check::{Checker, Context, Made};
 use super::convert::{self, PARTS, Zone};
+use super::signatures::{self, FUNCTIONS, Form};
 use super::types::Ty;
 use crate::kfl::error::{Error, nearest};
 use crate::kfl::functions::HELPERS;
 use crate::kfl::ir::{Const, Expr, Fold, Func, Typed};
 use crate::kfl::pattern::Pattern;
-
-/// Names of functions, with how they are called.
-pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
-    ("contains", "s.contains(t)"),
-    ("startsWith", "s.startsWith(t)"),
-    ("endsWith", "s.endsWith(t)"),
-    ("matches", "s.matches(re)"),
-    ("size", "size(x)"),
-    ("map_get", "map_get(m, key, default)"),
-    ("now", "now()"),
-    ("timestamp", "timestamp(text)"),
-    ("duration", "duration(text)"),
-    ("int", "int(x)"),
-    ("uint", "uint(x)"),
-    ("double", "double(x)"),
-    ("string", "string(x)"),
-    ("bytes", "bytes(x)"),
-    ("bool", "bool(x)"),
-    ("dyn", "dyn(x)"),
-    ("type", "type(x)"),
-    ("has", "has(m.name)"),
-    ("all", "list.all(x, condition)"),
-    ("exists", "list.exists(x, condition)"),
-    ("exists_one", "list.exists_one(x, condition)"),
-    ("filter", "list.filter(x, condition)"),
-    ("map", "list.map(x, value)"),
-];
 
 /// Checks the call at `ast`.
 pub(crate) fn call(checker: &mut Checker<'_>, ast: &Ast, context: Context) -> Result<Made, Error> {
@@ -77,9 +51,7 @@ fn unknown(
     args: &[Ast],
     context: Context,
 ) -> Error {
-    if let Some((_, signature)) = FUNCTIONS.iter().find(|(known, _)| *known == name)
-        && !matches!(name, "all" | "exists" | "exists_one" | "filter" | "map")
-    {
+    if let Some(function) = signatures::find(name).filter(|known| known.form != Form::Macro) {
         let types: Result<Vec<_>, _> = args
             .iter()
             .map(|arg| checker.value(arg, context).map(|made| made.ty))
@@ -89,7 +61,7 @@ fn unknown(
                 let types: Vec<_> = types.iter().collect();
                 let mut error = checker.overload(ast, name, &types);
                 error.message.push_str("; write ");
-                error.message.push_str(signature);
+                error.message.push_str(function.signature);
                 error
             }
             Err(error) => error,
@@ -98,12 +70,11 @@ fn unknown(
     if !method && super::vars::find(name).is_some() {
         return checker.error(ast, format!("'{name}' is a variable, not a function"));
     }
-    let known = FUNCTIONS.iter().chain(&[]).map(|(name, _)| *name);
-    let parts = PARTS.iter().map(|(name, _)| *name);
+    let known = FUNCTIONS.iter().map(|function| function.name);
     let hint = if HELPERS.iter().any(|helper| helper.name == name) {
         "; it is of the first dialect, where and, or take the place of &&, ||".to_owned()
     } else {
-        match nearest(name, known.chain(parts)).filter(|known| *known != name) {
+        match nearest(name, known).filter(|known| *known != name) {
             Some(known) => format!("; did you mean {known}()"),
             None => String::new(),
         }

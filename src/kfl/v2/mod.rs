@@ -7,11 +7,14 @@ pub(crate) mod ast;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod convert;
+#[cfg(test)]
+mod differential;
 pub(crate) mod eval;
 pub(crate) mod functions;
 pub(crate) mod lexer;
 pub(crate) mod parser;
 pub(crate) mod read;
+pub(crate) mod signatures;
 #[cfg(test)]
 mod tests;
 pub(crate) mod types;
@@ -21,21 +24,25 @@ pub(crate) mod vars;
 use std::sync::Arc;
 
 use super::error::Error;
+use super::plan::{constant, plan};
 use super::schema::Schema;
 use super::{Compiled, Dialect, Query, Steering};
 
 /// Compiles a query of the second dialect.
 pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
-    let (expr, warnings) = match parser::parse(text)? {
+    let (expr, mut warnings) = match parser::parse(text)? {
         None => (None, Vec::new()),
         Some(ast) => {
             let checked = check::check(text, &ast, schema.layout())?;
             (Some(checked.expr), checked.warnings)
         }
     };
+    let plan = plan(Dialect::V2, expr.as_ref(), schema.layout(), false);
+    warnings.extend(constant(text, &plan));
     Ok(Query(Arc::new(Compiled {
         text: text.to_owned(),
         dialect: Dialect::V2,
+        plan,
         expr,
         warnings,
         steering: Steering::default(),

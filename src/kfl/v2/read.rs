@@ -5,13 +5,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 
 use super::vars::{How, Peers, Type, Var, find};
-use crate::item::{Kind, Node, lookup};
+use crate::item::{Kind, Node, Path, lookup};
 use crate::kfl::schema::Layout;
 use crate::kfl::value::Val;
 
@@ -30,73 +31,201 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
         }
         return typed(found, var, layout, own);
     }
-    let text = |path: &str| lookup(root, path).and_then(|node| plain_text(node));
-    let owned = |text: Option<String>| Val::Text(Cow::Owned(text.unwrap_or_default()));
     match var.how {
-        How::Path(path) if path.contains('*') => elements(root, path),
-        How::Path(path) => typed(lookup(root, path), var, layout, own),
+        How::Path(path) if !path.contains('*') => typed(lookup(root, path), var, layout, own),
+        How::Path(_) | How::Both(_) | How::DnsAnswers => list(root, var),
         How::Parts(name) => typed(part(root, name), var, layout, own),
-        How::Upper(name) => owned(
-            part(root, name)
-                .and_then(plain_text)
-                .map(|text| text.to_uppercase()),
-        ),
-        How::Dotted(name) => owned(
-            part(root, name)
-                .and_then(plain_text)
-                .map(|text| text.replace(' ', ".")),
-        ),
-        How::Named(name) => Val::Bool(text("protocol.name").is_some_and(|found| found == name)),
-        How::Abbr(abbr, version) => {
-            let begins =
-                |version| text("protocol.version").is_some_and(|found| found.starts_with(version));
-            let named = text("protocol.abbr").is_some_and(|found| found == abbr);
-            Val::Bool(named && version.is_none_or(begins))
-        }
-        How::Layer4(name, transport) => {
-            let is = |path: &str, wanted| text(path).is_some_and(|found| found == wanted);
-            Val::Bool(is("protocol.name", name) && is("protocol.layer4", transport))
-        }
-        How::Protocol => owned(text("protocol.abbr").map(|abbr| match &*abbr {
-            "HTTP/2" => "HTTP".into(),
-            abbr => abbr.to_uppercase(),
-        })),
-        How::Present(side) => {
-            let found = lookup(root, side).is_some_and(|node| node.kind() != Kind::Null);
-            Val::Bool(found)
-        }
-        How::Sender(who) => Val::Bool(text("request.sender").is_some_and(|found| found == who)),
+        How::Upper(name) => upper(part(root, name), own),
+        How::Dotted(name) => changed(part(root, name), ' ', |text| text.replace(' ', "."), own),
+        How::Named(_)
+        | How::Abbr(..)
+        | How::Layer4(..)
+        | How::Present(_)
+        | How::Sender(_)
+        | How::Always => Val::Bool(flag(root, var)),
+        How::Protocol => match lookup(root, "protocol.abbr") {
+            Some(abbr) if is_text(abbr, "HTTP/2") => Val::Text("HTTP".into()),
+            Some(abbr) if is_text(abbr, "TLS") || is_text(abbr, "QUIC") => Val::Text("TLSX".into()),
+            abbr => upper(abbr, own),
+        },
         How::SentBy(who, name) => {
-            let found = root
-                .member("request")
-                .filter(|_| text("request.sender").is_some_and(|found| found == who));
-            typed(
-                found.and_then(|request| request.member(name)),
-                var,
-                layout,
-                own,
-            )
+            let sent = root.member("request").filter(|_| is_sender(root, who));
+            let found = sent.and_then(|request| request.member(name));
+            typed(found, var, layout, own)
         }
+        How::HttpVersion => match lookup(root, "request.httpVersion") {
+            Some(version) if is_text(version, "HTTP/2.0") => Val::Text("HTTP/2".into()),
+            version => typed(version, var, layout, own),
+        },
         How::Elapsed => Val::Int(integer(lookup(root, "elapsedTime")).saturating_mul(1000)),
-        How::Namespace(side) => owned(Some(Side(root, side).namespace())),
-        How::Pod(side) => owned(Some(Side(root, side).pod())),
-        How::Service(side) => owned(Some(Side(root, side).service())),
-        How::ServiceNamespace(side) => owned(Some(Side(root, side).service_namespace())),
-        How::DnsName(side) => owned(Some(Side(root, side).dns())),
-        How::Both(what) => both(root, what),
-        How::HttpVersion => owned(text("request.httpVersion").map(|version| match &*version {
-            "HTTP/2.0" => "HTTP/2".into(),
-            _ => version,
-        })),
-        How::GrpcMethod => owned(
-            text("request.path").map(|path| path.rsplit('/').next().unwrap_or_default().to_owned()),
-        ),
+        How::Namespace(_)
+        | How::Pod(_)
+        | How::Service(_)
+        | How::ServiceNamespace(_)
+        | How::DnsName(_) => name_of(root, var).own(own),
+        How::GrpcMethod => {
+            static PATH: LazyLock<Path> = LazyLock::new(|| Path::new("request.path"));
+            let path = root.at(&PATH).map(own);
+            Val::Text(match path {
+                Some(Val::Text(Cow::Borrowed(path))) => last_segment(path).into(),
+                Some(Val::Text(path)) => Cow::Owned(last_segment(&path).to_owned()),
+                _ => "".into(),
+            })
+        }
         How::GrpcStatus => Val::Int(grpc_status(root)),
-        How::DnsAnswers => answers(root),
         How::DnsStatus => Val::Int(dns_status(root)),
-        How::Always => Val::Bool(true),
         How::Absent => default_of(var),
     }
+}
+
+/// Whether a flag that needs no text of its own is set.
+pub(crate) fn flag<'m, M: Node<'m>>(root: M, var: &Var) -> bool {
+    let is = |outer: &str, inner: &str, wanted: &str| {
+        let found = root.member(outer).and_then(|node| node.member(inner));
+        found.is_some_and(|node| is_text(node, wanted))
+    };
+    match var.how {
+        How::Named(name) => is("protocol", "name", name),
+        How::Abbr(abbr, None) => is("protocol", "abbr", abbr),
+        How::Abbr(abbr, Some(version)) => {
+            let found = lookup(root, "protocol.version");
+            let begins = |node: M| node.with_text(|text| text.starts_with(version)) == Some(true);
+            is("protocol", "abbr", abbr) && found.is_some_and(begins)
+        }
+        How::Layer4(name, transport) => {
+            is("protocol", "name", name) && is("protocol", "layer4", transport)
+        }
+        How::Present(side) => root
+            .member(side)
+            .is_some_and(|node| node.kind() != Kind::Null),
+        How::Path(path) => lookup(root, path).and_then(Node::bool) == Some(true),
+        How::Parts(name) => part(root, name).and_then(Node::bool) == Some(true),
+        How::Sender(who) => is_sender(root, who),
+        How::Always => true,
+        _ => false,
+    }
+}
+
+/// Whether the sender of a WebSocket message is `who`.
+fn is_sender<'m, M: Node<'m>>(root: M, who: &str) -> bool {
+    lookup(root, "request.sender").is_some_and(|sender| is_text(sender, who))
+}
+
+pub(crate) fn is_text<'m, M: Node<'m>>(node: M, wanted: &str) -> bool {
+    match node.text_bytes() {
+        Some(bytes) => bytes == wanted.as_bytes(),
+        None => node.with_text(|text| text == wanted) == Some(true),
+    }
+}
+
+/// Hands the texts of a list variable to `read`, until it has seen enough and says so.
+pub(crate) fn each_text<'m, M: Node<'m>>(
+    root: M,
+    var: &Var,
+    read: &mut impl FnMut(&str) -> bool,
+) -> bool {
+    match var.how {
+        How::Path(path) if path.contains('*') => {
+            let (list, inner) = path.split_once(".*.").unwrap_or((path, ""));
+            lookup(root, list).is_some_and(|list| each_member(list, inner, read))
+        }
+        How::Both(what) => ["src", "dst"].into_iter().any(|side| {
+            let side = Side::of(root, side);
+            let (first, second) = match what {
+                Peers::Dns => (side.dns(), Name::NONE),
+                Peers::Namespace => (side.own_namespace(), side.service_namespace()),
+                Peers::Pod => (side.pod(), Name::NONE),
+                Peers::Service => (side.service(), Name::NONE),
+            };
+            [first, second].into_iter().any(|name| {
+                let mut named = |text: &str| !text.is_empty() && read(text);
+                name.with_text(&mut named)
+            })
+        }),
+        How::DnsAnswers => {
+            static ANSWERED: LazyLock<Path> = LazyLock::new(|| Path::new("response.answers"));
+            let answers = root.at(&ANSWERED).map(children);
+            answers.into_iter().flatten().any(|answer| {
+                let texts = ANSWERS.iter().filter_map(|name| answer.member(name));
+                let plainest = texts.filter(|node| {
+                    node.with_text(|text| !text.is_empty())
+                        .unwrap_or_else(|| plain_text(*node).is_some())
+                });
+                plainest.take(1).any(|node| shown(node, read))
+            })
+        }
+        How::Path(path) => listed(lookup(root, path)).any(|node| shown(node, read)),
+        How::Parts(name) => listed(part(root, name)).any(|node| shown(node, read)),
+        _ => false,
+    }
+}
+
+/// Hands the text of `member` of each element to `read`, until it has seen enough and says so.
+pub(crate) fn each_member<'m, M: Node<'m>>(
+    list: M,
+    member: &str,
+    read: &mut impl FnMut(&str) -> bool,
+) -> bool {
+    children(list)
+        .filter_map(|element| element.member(member))
+        .any(|node| shown(node, read))
+}
+
+/// Hands the text of a scalar to `read`.
+fn shown<'m, M: Node<'m>>(node: M, read: &mut impl FnMut(&str) -> bool) -> bool {
+    let known = node.with_text(&mut *read);
+    known.unwrap_or_else(|| plain_text(node).is_some_and(|text| read(&text)))
+}
+
+fn children<'m, M: Node<'m>>(list: M) -> impl Iterator<Item = M> {
+    (0..list.len()).filter_map(move |index| list.element(index))
+}
+
+fn listed<'m, M: Node<'m>>(node: Option<M>) -> impl Iterator<Item = M> {
+    let list = node.filter(|node| node.kind() == Kind::List);
+    list.map(children).into_iter().flatten()
+}
+
+/// A list variable, of both peers without repetition.
+fn list<'e, 'm, M: Node<'m>, V>(root: M, var: &Var) -> Val<'e, V> {
+    let mut found: Vec<String> = Vec::new();
+    let unique = matches!(var.how, How::Both(_));
+    each_text(root, var, &mut |text| {
+        if !unique || found.iter().all(|known| known != text) {
+            found.push(text.to_owned());
+        }
+        false
+    });
+    let texts = found.into_iter().map(|text| Val::Text(Cow::Owned(text)));
+    Val::List(texts.collect::<Vec<_>>().into())
+}
+
+/// The text at a place, rewritten by `change` when `sign` is in it.
+fn changed<'e, 'm, M: Node<'m>, V>(
+    node: Option<M>,
+    sign: char,
+    change: fn(&str) -> String,
+    own: &impl Fn(M) -> Val<'e, V>,
+) -> Val<'e, V> {
+    match node.map(|node| (node, own(node))) {
+        Some((_, Val::Text(text))) if !text.contains(sign) => Val::Text(text),
+        Some((_, Val::Text(text))) => Val::Text(Cow::Owned(change(&text))),
+        Some((node, _)) => Val::Text(Cow::Owned(plain_text(node).unwrap_or_default())),
+        None => Val::Text("".into()),
+    }
+}
+
+fn upper<'e, 'm, M: Node<'m>, V>(node: Option<M>, own: &impl Fn(M) -> Val<'e, V>) -> Val<'e, V> {
+    match node.map(|node| (node, own(node))) {
+        Some((_, Val::Text(text))) if !text.contains(char::is_lowercase) => Val::Text(text),
+        Some((_, Val::Text(text))) => Val::Text(Cow::Owned(text.to_uppercase())),
+        Some((node, _)) => Val::Text(Cow::Owned(plain_text(node).unwrap_or_default())),
+        None => Val::Text("".into()),
+    }
+}
+
+fn last_segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// What a variable reads as when nothing is there.
@@ -188,96 +317,173 @@ fn plain_text<'m, M: Node<'m>>(node: M) -> Option<String> {
 }
 
 fn integer<'m, M: Node<'m>>(node: Option<M>) -> i64 {
-    let Some(node) = node else { return 0 };
-    node.int()
-        // A cast of a float cuts and saturates.
-        .or_else(|| node.float().map(|value| value as i64))
-        .or_else(|| node.text()?.parse().ok())
-        .unwrap_or(0)
+    node.and_then(Node::whole).unwrap_or(0)
 }
 
 /// A member of the request, else of the response, else of the payload.
-fn part<'m, M: Node<'m>>(root: M, name: &str) -> Option<M> {
+pub(crate) fn part<'m, M: Node<'m>>(root: M, name: &str) -> Option<M> {
     ["request", "response", "data"]
         .into_iter()
         .filter_map(|side| root.member(side)?.member(name))
         .find(|node| node.kind() != Kind::Null)
 }
 
-/// The texts at a path with one `*` in it.
-fn elements<'e, 'm, M: Node<'m>, V>(root: M, path: &str) -> Val<'e, V> {
-    let (list, inner) = path.split_once(".*.").unwrap_or((path, ""));
-    let found = lookup(root, list).map_or(Vec::new(), |list| {
-        let elements = (0..list.len()).filter_map(|index| list.element(index));
-        elements
-            .filter_map(|element| plain_text(element.member(inner)?))
-            .collect()
-    });
-    texts(found)
+/// A name as the item tells it, or as it is known without the item.
+#[derive(Clone, Copy)]
+enum Name<M> {
+    Place(M),
+    Known(&'static str),
 }
 
-fn texts<'e, V>(found: Vec<String>) -> Val<'e, V> {
-    let texts = found.into_iter().map(|text| Val::Text(Cow::Owned(text)));
-    Val::List(texts.collect::<Vec<_>>().into())
+impl<'m, M: Node<'m>> Name<M> {
+    const NONE: Name<M> = Name::Known("");
+
+    fn or_else(self, other: impl FnOnce() -> Name<M>) -> Name<M> {
+        match self {
+            Name::Known("") => other(),
+            name => name,
+        }
+    }
+
+    fn is_none(self) -> bool {
+        matches!(self, Name::Known(""))
+    }
+
+    fn with_text(self, read: &mut impl FnMut(&str) -> bool) -> bool {
+        match self {
+            Name::Place(node) => node.with_text(read).unwrap_or(false),
+            Name::Known(text) => read(text),
+        }
+    }
+
+    fn own<'e, V>(self, own: &impl Fn(M) -> Val<'e, V>) -> Val<'e, V> {
+        match self {
+            Name::Place(node) => own(node),
+            Name::Known(text) => Val::Text(text.into()),
+        }
+    }
+}
+
+fn name_of<'m, M: Node<'m>>(root: M, var: &Var) -> Name<M> {
+    match var.how {
+        How::Namespace(side) => Side::of(root, side).namespace(),
+        How::Pod(side) => Side::of(root, side).pod(),
+        How::Service(side) => Side::of(root, side).service(),
+        How::ServiceNamespace(side) => Side::of(root, side).service_namespace(),
+        How::DnsName(side) => Side::of(root, side).dns(),
+        _ => Name::NONE,
+    }
+}
+
+/// Where the names of one peer stand.
+struct Places {
+    ip: Path,
+    name: Path,
+    namespace: Path,
+    mechanism: Path,
+    pod: Path,
+    pod_namespace: Path,
+    service: Path,
+    service_namespace: Path,
+}
+
+static SRC: LazyLock<Places> = LazyLock::new(|| Places::of("src"));
+static DST: LazyLock<Places> = LazyLock::new(|| Places::of("dst"));
+
+impl Places {
+    fn of(side: &str) -> Places {
+        let path = |below: &str| Path::new(&format!("{side}.{below}"));
+        Places {
+            ip: path("ip"),
+            name: path("name"),
+            namespace: path("namespace"),
+            mechanism: path("resolutionMechanism"),
+            pod: path("pod.metadata.name"),
+            pod_namespace: path("pod.metadata.namespace"),
+            service: path("service.metadata.name"),
+            service_namespace: path("service.metadata.namespace"),
+        }
+    }
 }
 
 /// What is known of one peer.
-struct Side<M>(M, &'static str);
+struct Side<M> {
+    root: M,
+    places: &'static Places,
+}
 
 impl<'m, M: Node<'m>> Side<M> {
-    fn text(&self, path: &str) -> Option<String> {
-        let peer = self.0.member(self.1)?;
-        plain_text(lookup(peer, path)?).filter(|text| !text.is_empty())
+    fn of(root: M, side: &str) -> Side<M> {
+        let places = if side == "src" { &SRC } else { &DST };
+        Side { root, places }
+    }
+
+    /// The text at a place that is not empty.
+    fn text(&self, path: &Path) -> Name<M> {
+        let Some(node) = self.root.at(path) else {
+            return Name::NONE;
+        };
+        let empty = match node.text_bytes() {
+            Some(bytes) => bytes.is_empty(),
+            None => node.with_text(str::is_empty) != Some(false),
+        };
+        if empty { Name::NONE } else { Name::Place(node) }
     }
 
     /// The name the peer was resolved to inside the cluster.
-    fn cluster_name(&self) -> Option<String> {
-        self.text("name")
-            .filter(|_| self.text("namespace").is_some())
+    fn cluster_name(&self) -> Name<M> {
+        if self.text(&self.places.namespace).is_none() {
+            return Name::NONE;
+        }
+        self.text(&self.places.name)
     }
 
-    fn pod(&self) -> String {
-        self.text("pod.metadata.name")
-            .or_else(|| self.text("service.metadata.name"))
+    fn pod(&self) -> Name<M> {
+        self.text(&self.places.pod)
+            .or_else(|| self.text(&self.places.service))
             .or_else(|| self.cluster_name())
-            .unwrap_or_default()
     }
 
-    fn service(&self) -> String {
-        let unknown = self.text("pod.metadata.name").is_none();
-        self.text("service.metadata.name")
+    fn service(&self) -> Name<M> {
+        let named = || match self.text(&self.places.pod) {
             // The item tells one name; where no pod is named it is the best there is.
-            .or_else(|| unknown.then(|| self.cluster_name()).flatten())
-            .unwrap_or_default()
+            Name::Known(_) => self.cluster_name(),
+            Name::Place(_) => Name::NONE,
+        };
+        self.text(&self.places.service).or_else(named)
     }
 
-    fn own_namespace(&self) -> Option<String> {
-        self.text("pod.metadata.namespace")
-            .or_else(|| self.text("service.metadata.namespace"))
-            .or_else(|| self.text("namespace"))
+    fn own_namespace(&self) -> Name<M> {
+        self.text(&self.places.pod_namespace)
+            .or_else(|| self.text(&self.places.service_namespace))
+            .or_else(|| self.text(&self.places.namespace))
     }
 
-    fn namespace(&self) -> String {
-        self.own_namespace().unwrap_or_else(|| {
-            let ip = self.text("ip").and_then(|ip| ip.parse::<IpAddr>().ok());
-            ip.map_or("", label).to_owned()
+    fn namespace(&self) -> Name<M> {
+        self.own_namespace()
+            .or_else(|| match self.text(&self.places.ip) {
+                Name::Place(ip) => {
+                    let ip = ip.with_text(|text| text.parse::<IpAddr>().ok()).flatten();
+                    Name::Known(ip.map_or("", label))
+                }
+                none => none,
+            })
+    }
+
+    fn service_namespace(&self) -> Name<M> {
+        self.text(&self.places.service_namespace).or_else(|| {
+            if self.service().is_none() {
+                return Name::NONE;
+            }
+            self.text(&self.places.namespace)
         })
     }
 
-    fn service_namespace(&self) -> String {
-        self.text("service.metadata.namespace")
-            .or_else(|| {
-                self.text("namespace")
-                    .filter(|_| !self.service().is_empty())
-            })
-            .unwrap_or_default()
-    }
-
-    fn dns(&self) -> String {
-        let by_dns = self
-            .text("resolutionMechanism")
-            .is_some_and(|found| found == "dns");
-        self.text("name").filter(|_| by_dns).unwrap_or_default()
+    fn dns(&self) -> Name<M> {
+        match self.text(&self.places.mechanism) {
+            Name::Place(found) if is_text(found, "dns") => self.text(&self.places.name),
+            _ => Name::NONE,
+        }
     }
 }
 
@@ -297,47 +503,19 @@ fn label(ip: IpAddr) -> &'static str {
     if internal { "internal" } else { "public" }
 }
 
-fn both<'e, 'm, M: Node<'m>, V>(root: M, what: Peers) -> Val<'e, V> {
-    let mut found: Vec<String> = Vec::new();
-    for side in ["src", "dst"] {
-        let side = Side(root, side);
-        let names = match what {
-            Peers::Dns => [side.dns(), String::new()],
-            Peers::Namespace => [
-                side.own_namespace().unwrap_or_default(),
-                side.service_namespace(),
-            ],
-            Peers::Pod => [side.pod(), String::new()],
-            Peers::Service => [side.service(), String::new()],
-        };
-        for name in names {
-            if !name.is_empty() && !found.contains(&name) {
-                found.push(name);
-            }
-        }
-    }
-    texts(found)
-}
-
-fn grpc_status<'m, M: Node<'m>>(root: M) -> i64 {
-    let abbr = lookup(root, "protocol.abbr").and_then(Node::text);
-    if abbr.is_none_or(|abbr| abbr != "gRPC") {
+pub(crate) fn grpc_status<'m, M: Node<'m>>(root: M) -> i64 {
+    static ABBR: LazyLock<Path> = LazyLock::new(|| Path::new("protocol.abbr"));
+    static HEADERS: LazyLock<Path> = LazyLock::new(|| Path::new("response.headers"));
+    if !root.at(&ABBR).is_some_and(|abbr| is_text(abbr, "gRPC")) {
         return -1;
     }
+    static TOLD: LazyLock<Path> = LazyLock::new(|| Path::new("response.grpc.status"));
     // A call of gRPC-Web has it in its body.
-    let told = lookup(root, "response.grpc.status");
-    let headers = lookup(root, "response.headers");
-    integer(told.or_else(|| headers.and_then(|headers| ignoring_case(headers, "grpc-status"))))
-}
-
-/// The member whose name is `name` but for letter case.
-pub(crate) fn ignoring_case<'m, M: Node<'m>>(node: M, name: &str) -> Option<M> {
-    node.member(name).or_else(|| {
-        (0..node.len())
-            .filter_map(|index| node.entry(index))
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, member)| member)
-    })
+    let told = root.at(&TOLD);
+    let headers = root.at(&HEADERS);
+    integer(
+        told.or_else(|| headers.and_then(|headers| headers.member_ignoring_case("grpc-status"))),
+    )
 }
 
 /// Members of an answer that say what was answered, the plainest first.
@@ -345,49 +523,36 @@ const ANSWERS: &[&str] = &[
     "ip", "cname", "ns", "ptr", "txts", "mx", "srv", "soa", "uri", "opt",
 ];
 
-fn answers<'e, 'm, M: Node<'m>, V>(root: M) -> Val<'e, V> {
-    let found = lookup(root, "response.answers").map_or(Vec::new(), |list| {
-        let answers = (0..list.len()).filter_map(|index| list.element(index));
-        answers
-            .filter_map(|answer| {
-                ANSWERS
-                    .iter()
-                    .filter_map(|name| plain_text(answer.member(name)?))
-                    .find(|text| !text.is_empty())
-            })
-            .collect()
-    });
-    texts(found)
-}
+/// Response codes by the names that items show, and by their short words.
+pub(crate) const DNS_CODES: &[(&str, i64)] = &[
+    ("No Error", 0),
+    ("Format Error", 1),
+    ("Server Failure", 2),
+    ("Non-Existent Domain", 3),
+    ("Not Implemented", 4),
+    ("Query Refused", 5),
+    ("Name Exists when it should not", 6),
+    ("RR Set Exists when it should not", 7),
+    ("RR Set that should exist does not", 8),
+    ("Server Not Authoritative for zone", 9),
+    ("Name not contained in zone", 10),
+    ("NOERROR", 0),
+    ("FORMERR", 1),
+    ("SERVFAIL", 2),
+    ("NXDOMAIN", 3),
+    ("NOTIMP", 4),
+    ("REFUSED", 5),
+];
 
 /// The response code that the name in `response.code` stands for (RFC 1035 section 4.1.1).
-fn dns_status<'m, M: Node<'m>>(root: M) -> i64 {
+pub(crate) fn dns_status<'m, M: Node<'m>>(root: M) -> i64 {
     let Some(code) = lookup(root, "response.code") else {
         return 0;
     };
     let Some(name) = code.text() else {
         return integer(Some(code));
     };
-    const NAMES: &[(&str, i64)] = &[
-        ("No Error", 0),
-        ("Format Error", 1),
-        ("Server Failure", 2),
-        ("Non-Existent Domain", 3),
-        ("Not Implemented", 4),
-        ("Query Refused", 5),
-        ("Name Exists when it should not", 6),
-        ("RR Set Exists when it should not", 7),
-        ("RR Set that should exist does not", 8),
-        ("Server Not Authoritative for zone", 9),
-        ("Name not contained in zone", 10),
-        ("NOERROR", 0),
-        ("FORMERR", 1),
-        ("SERVFAIL", 2),
-        ("NXDOMAIN", 3),
-        ("NOTIMP", 4),
-        ("REFUSED", 5),
-    ];
-    let known = NAMES
+    let known = DNS_CODES
         .iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(&name));
     // An unknown code is at least no success.

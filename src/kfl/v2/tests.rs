@@ -18,6 +18,45 @@ fn v2(text: &str) -> Query {
 }
 
 #[test]
+fn variables_of_tls_are_read_from_its_items() {
+    let item = json!({
+        "protocol": {"name": "tls", "abbr": "TLS", "version": "1.3", "layer4": "tcp"},
+        "tls": false,
+        "requestSize": 517,
+        "responseSize": 100,
+        "size": 617,
+        "request": {
+            "type": "ClientHello", "version": "TLS 1.2", "versionCode": 771,
+            "serverName": "a.shop", "sni": "a.shop", "alpn": ["h2"],
+            "cipherSuites": ["TLS_AES_128_GCM_SHA256", "TLS_RSA_WITH_RC4_128_SHA"],
+            "summary": "a.shop",
+        },
+        "response": {
+            "type": "ServerHello", "version": "TLS 1.3", "versionCode": 772,
+            "cipherSuite": "TLS_AES_128_GCM_SHA256", "cipherSuiteCode": 4865, "alpn": "h2",
+            "info": "TLS 1.3, TLS_AES_128_GCM_SHA256, h2",
+        },
+    });
+    for text in [
+        "tlsx && !tls && protocol == \"TLSX\"",
+        "tlsx_sni == \"a.shop\" && tls_sni.endsWith(\".shop\")",
+        "tlsx_cipher_suites.exists(s, s.contains(\"RC4\"))",
+        "tlsx_cipher_suite == 4865 && tlsx_version == 772 && tls_version == 0x304",
+        "tlsx_alpn == \"h2\" && tlsx_info == \"ClientHello\"",
+        "tls_summary == \"a.shop\" && tls_info.startsWith(\"TLS 1.3\")",
+        "tls_total_size == 617 && tls_request_size == 517",
+    ] {
+        assert_eq!(
+            v2(text).matches(JsonNode(&item), NOW),
+            Verdict::Match,
+            "{text}"
+        );
+    }
+    let v1 = compile_as("tlsx", Dialect::V1, &Schema::new(ENVELOPE, [])).unwrap();
+    assert_eq!(v1.matches(JsonNode(&item), NOW), Verdict::Match);
+}
+
+#[test]
 fn variables_are_read_from_items_in_every_form() {
     let item = sample::http();
     let mut record = Vec::new();
@@ -229,6 +268,41 @@ fn variables_no_item_has_are_warned_about() {
     let query = v2("local_labels[\"app\"] == \"web\"");
     assert_eq!(query.warnings().len(), 1);
     assert!(v2("http && status_code == 500").warnings().is_empty());
+}
+
+#[test]
+fn constant_results_are_warned_about() {
+    for (text, message) in [
+        (
+            "1 == 2",
+            "the query matches no item, since it reads no field",
+        ),
+        (
+            "size(\"ab\") > 1",
+            "the query matches every item, since it reads no field",
+        ),
+        (
+            "http || true",
+            "the query matches every item, whatever the item holds",
+        ),
+        (
+            "http && !(1 < 2)",
+            "the query matches no item, whatever the item holds",
+        ),
+    ] {
+        let query = v2(text);
+        let warnings: Vec<_> = query.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [message], "{text}");
+    }
+    for meant in [
+        "true",
+        "false",
+        "",
+        "now() > timestamp(\"2026-01-01T00:00:00Z\")",
+        "http || dns",
+    ] {
+        assert!(v2(meant).warnings().is_empty(), "{meant}");
+    }
 }
 
 #[test]

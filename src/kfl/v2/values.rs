@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::read::ignoring_case;
 use super::vars::Keys;
 use crate::item::Node;
 use crate::item::json::JsonNode;
@@ -187,17 +186,19 @@ pub(crate) fn get<'e, 'a: 'e, N: Node<'a>>(
     };
     meter.charge(map.len())?;
     let found = match map {
-        Val::Node(node) if keys == Keys::Headers => ignoring_case(*node, key).map(Val::of_node),
-        Val::Json(json) if keys == Keys::Headers => {
-            ignoring_case(JsonNode(json), key).map(|node| Val::of_json(node.0))
+        Val::Node(node) if keys == Keys::Headers => {
+            node.member_ignoring_case(key).map(Val::of_node)
         }
+        Val::Json(json) if keys == Keys::Headers => JsonNode(json)
+            .member_ignoring_case(key)
+            .map(|node| Val::of_json(node.0)),
         _ => map.member(key),
     };
     Ok(found.map(map_text))
 }
 
 /// Maps of items hold texts: other values are shown as one, repeated ones joined by a comma.
-fn map_text<'e, 'a: 'e, N: Node<'a>>(value: Val<'e, N>) -> Val<'e, N> {
+pub(crate) fn map_text<'e, 'a: 'e, N: Node<'a>>(value: Val<'e, N>) -> Val<'e, N> {
     match value {
         Val::Text(_) => value,
         Val::Null => Val::Text("".into()),

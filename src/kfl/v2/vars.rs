@@ -19,6 +19,26 @@ pub struct Var {
     pub doc: &'static str,
 }
 
+impl Var {
+    /// Its type as the language writes it; `map` stands for `map(string, string)`.
+    pub fn type_name(&self) -> &'static str {
+        match self.ty {
+            Text => "string",
+            Int => "int",
+            Bool => "bool",
+            Time => "timestamp",
+            Type::Bytes => "bytes",
+            List => "list(string)",
+            Map(_) => "map",
+        }
+    }
+
+    /// Whether no item has it, so that it always reads as empty.
+    pub fn is_absent(&self) -> bool {
+        self.how == How::Absent
+    }
+}
+
 /// The static type of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
@@ -106,11 +126,11 @@ pub static VARS: &[Var] = &[
     var("dst.ip", Text, None, Path("dst.ip"), "destination IP, textual"),
     var("src.port", Int, None, Path("src.port"), "source port"),
     var("dst.port", Int, None, Path("dst.port"), "destination port"),
-    var("protocol", Text, None, Protocol, "name of the dissected protocol, see 12.6.1"),
+    var("protocol", Text, None, Protocol, "name of the dissected protocol: HTTP, GRPC, DNS, ..."),
     // Kubernetes identity
     var("src.name", Text, None, Path("src.name"), "summary name of the source: first non-empty of pod, service, DNS name, process"),
     var("dst.name", Text, None, Path("dst.name"), "same for the destination"),
-    var("src.namespace", Text, None, Namespace("src"), "pod namespace, else service namespace, else internal/public label (see 12.6.2)"),
+    var("src.namespace", Text, None, Namespace("src"), "namespace of the source, else internal or public by its address"),
     var("dst.namespace", Text, None, Namespace("dst"), "same for the destination"),
     var("src.pod.name", Text, None, Pod("src"), "source pod; falls back to the service name"),
     var("dst.pod.name", Text, None, Pod("dst"), "destination pod; falls back to the service name"),
@@ -163,7 +183,7 @@ pub static VARS: &[Var] = &[
     var("ws", Bool, None, Named("ws"), "WebSocket message"),
     var("dns", Bool, None, Named("dns"), "DNS"),
     var("tls", Bool, None, Path("tls"), "alias of capture_source == \"ebpf_tls\": decrypted TLS, of any L7 protocol"),
-    var("tlsx", Bool, None, Named("tlsx"), "TLS handshake entry (ClientHello / ServerHello)"),
+    var("tlsx", Bool, None, Named("tls"), "TLS handshake entry (ClientHello / ServerHello)"),
     var("tcp", Bool, None, Named("tcp"), "entry of the raw TCP dissector, also TCP errors"),
     var("udp", Bool, None, Named("udp"), "entry of the raw UDP dissector"),
     var("sctp", Bool, None, Named("sctp"), "SCTP"),
@@ -187,7 +207,7 @@ pub static VARS: &[Var] = &[
     var("method", Text, Some("http"), Path("request.method"), "request method"),
     var("url", Text, Some("http"), Path("request.url"), "path and query string as sent"),
     var("path", Text, Some("http"), Path("request.path"), "path without the query string"),
-    var("status_code", Int, Some("http"), Path("response.status"), "response status; in a dns context the DNS response code (12.5)"),
+    var("status_code", Int, Some("http"), Path("response.status"), "response status; beside dns the DNS response code"),
     var("http_version", Text, Some("http"), HttpVersion, "HTTP/1.0, HTTP/1.1, HTTP/2"),
     var("query_string", Map(Keys::Exact), Some("http"), Path("request.queryString"), "decoded query parameters; repeated names joined with ,"),
     var("request.headers", Map(Keys::Headers), Some("http"), Path("request.headers"), "request headers; names are case-insensitive, stored lower case"),
@@ -216,22 +236,22 @@ pub static VARS: &[Var] = &[
     var("dns_total_size", Int, Some("dns"), Path("size"), "request + response"),
     // TLS
     var("tls_summary", Text, Some("tls|tlsx"), Parts("summary"), "handshake summary"),
-    var("tls_info", Text, Some("tls|tlsx"), Parts("info"), "connection details"),
+    var("tls_info", Text, Some("tls|tlsx"), Path("response.info"), "connection details"),
     var("tls_request_size", Int, Some("tls|tlsx"), Path("requestSize"), "bytes"),
     var("tls_response_size", Int, Some("tls|tlsx"), Path("responseSize"), "bytes"),
     var("tls_total_size", Int, Some("tls|tlsx"), Path("size"), "request + response"),
-    var("tlsx_sni", Text, Some("tlsx"), Parts("sni"), "server name of the ClientHello"),
-    var("tlsx_cipher_suite", Int, Some("tlsx"), Parts("cipherSuite"), "suite chosen in the ServerHello"),
-    var("tlsx_cipher_suites", List, Some("tlsx"), Parts("cipherSuites"), "suite names offered"),
-    var("tlsx_alpn", Text, Some("tlsx"), Parts("alpn"), "ALPN protocol chosen"),
-    var("tlsx_version", Int, Some("tlsx"), Parts("version"), "version chosen, wire value, e.g. 772 = TLS 1.3"),
+    var("tlsx_sni", Text, Some("tlsx"), Path("request.sni"), "server name of the ClientHello"),
+    var("tlsx_cipher_suite", Int, Some("tlsx"), Path("response.cipherSuiteCode"), "suite chosen in the ServerHello"),
+    var("tlsx_cipher_suites", List, Some("tlsx"), Path("request.cipherSuites"), "suite names offered"),
+    var("tlsx_alpn", Text, Some("tlsx"), Path("response.alpn"), "ALPN protocol chosen"),
+    var("tlsx_version", Int, Some("tlsx"), Path("response.versionCode"), "version chosen, wire value, e.g. 772 = TLS 1.3"),
     var("tlsx_summary", Text, Some("tlsx"), Parts("summary"), "SNI, ALPN or suite name"),
-    var("tlsx_info", Text, Some("tlsx"), Parts("info"), "ClientHello or ServerHello"),
-    var("tls_sni", Text, Some("tlsx"), Parts("sni"), "alias of tlsx_sni"),
-    var("tls_cipher_suite", Int, Some("tlsx"), Parts("cipherSuite"), "alias of tlsx_cipher_suite"),
-    var("tls_cipher_suites", List, Some("tlsx"), Parts("cipherSuites"), "alias of tlsx_cipher_suites"),
-    var("tls_alpn", Text, Some("tlsx"), Parts("alpn"), "alias of tlsx_alpn"),
-    var("tls_version", Int, Some("tlsx"), Parts("version"), "alias of tlsx_version"),
+    var("tlsx_info", Text, Some("tlsx"), Parts("type"), "ClientHello or ServerHello"),
+    var("tls_sni", Text, Some("tlsx"), Path("request.sni"), "alias of tlsx_sni"),
+    var("tls_cipher_suite", Int, Some("tlsx"), Path("response.cipherSuiteCode"), "alias of tlsx_cipher_suite"),
+    var("tls_cipher_suites", List, Some("tlsx"), Path("request.cipherSuites"), "alias of tlsx_cipher_suites"),
+    var("tls_alpn", Text, Some("tlsx"), Path("response.alpn"), "alias of tlsx_alpn"),
+    var("tls_version", Int, Some("tlsx"), Path("response.versionCode"), "alias of tlsx_version"),
     // TCP, UDP, SCTP, ICMP
     var("tcp_method", Text, Some("tcp"), Parts("method"), "method text of the entry"),
     var("tcp_payload", Bytes, Some("tcp"), Parts("payload"), "raw payload"),

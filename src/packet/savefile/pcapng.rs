@@ -361,6 +361,17 @@ pub fn custom<'a>(block: &Block<'a>) -> Option<(u32, &'a [u8])> {
     Some((block.order.u32(&mut reader).ok()?, reader.rest()))
 }
 
+/// Secrets type of a TLS key log (section 4.7).
+pub const SECRETS_TLS_KEY_LOG: u32 = 0x544c_534b;
+
+/// Secrets type and secrets of a decryption secrets block.
+pub fn secrets<'a>(block: &Block<'a>) -> Option<(u32, &'a [u8])> {
+    let mut reader = Reader::new(block.body);
+    let kind = block.order.u32(&mut reader).ok()?;
+    let len = usize::try_from(block.order.u32(&mut reader).ok()?).ok()?;
+    Some((kind, reader.take(len).ok()?))
+}
+
 /// Type, length, value, padded to four bytes; a type of 0 ends the list (sections 3.5 and 4.5).
 fn records(bytes: &[u8], order: ByteOrder) -> impl Iterator<Item = (u16, &[u8])> {
     let mut reader = Reader::new(bytes);

@@ -1,0 +1,252 @@
+//! Names of commands, applications and results.
+//!
+//! In: numbers. Out: names; `None` for what is in no table. Sources: IANA registries "AAA
+//! Parameters" (command codes, application identifiers, result codes), RFC 6733 section 7.1,
+//! RFC 8506 section 9, 3GPP TS 29.230.
+
+/// Name of a command without `-Request` or `-Answer`.
+///
+/// The codes above 8,388,607 are those of vendors, here 3GPP.
+pub(super) fn name(command: u32) -> Option<&'static str> {
+    Some(match command {
+        257 => "Capabilities-Exchange",
+        258 => "Re-Auth",
+        260 => "AA-Mobile-Node",
+        262 => "Home-Agent-MIP",
+        265 => "AA",
+        268 => "Diameter-EAP",
+        271 => "Accounting",
+        272 => "Credit-Control",
+        274 => "Abort-Session",
+        275 => "Session-Termination",
+        280 => "Device-Watchdog",
+        282 => "Disconnect-Peer",
+        283 => "User-Authorization",
+        284 => "Server-Assignment",
+        285 => "Location-Info",
+        286 => "Multimedia-Auth",
+        287 => "Registration-Termination",
+        288 => "Push-Profile",
+        // The interfaces of 3GPP took codes of their own for the same names.
+        300 => "User-Authorization",
+        301 => "Server-Assignment",
+        302 => "Location-Info",
+        303 => "Multimedia-Auth",
+        304 => "Registration-Termination",
+        305 => "Push-Profile",
+        306 => "User-Data",
+        307 => "Profile-Update",
+        308 => "Subscribe-Notifications",
+        309 => "Push-Notification",
+        310 => "Bootstrapping-Info",
+        311 => "Message-Process",
+        316 => "Update-Location",
+        317 => "Cancel-Location",
+        318 => "Authentication-Information",
+        319 => "Insert-Subscriber-Data",
+        320 => "Delete-Subscriber-Data",
+        321 => "Purge-UE",
+        322 => "Reset",
+        323 => "Notify",
+        324 => "ME-Identity-Check",
+        325 => "MIP6",
+        8_388_620 => "Provide-Location",
+        8_388_621 => "Location-Report",
+        8_388_622 => "LCS-Routing-Info",
+        8_388_635 => "Spending-Limit",
+        8_388_636 => "Spending-Status-Notification",
+        8_388_637 => "TDF-Session",
+        8_388_638 => "Update-VCSG-Location",
+        8_388_647 => "Send-Routing-Info-for-SM",
+        8_388_648 => "Alert-Service-Centre",
+        8_388_649 => "Report-SM-Delivery-Status",
+        8_388_645 => "MO-Forward-Short-Message",
+        8_388_646 => "MT-Forward-Short-Message",
+        8_388_718 => "Configuration-Information",
+        8_388_719 => "Reporting-Information",
+        8_388_726 => "NIDD-Information",
+        _ => return None,
+    })
+}
+
+/// Name of an application.
+pub(super) fn application_name(application: u32) -> &'static str {
+    match application {
+        0 => "Diameter Common Messages",
+        1 => "NASREQ",
+        2 => "Mobile IPv4",
+        3 => "Diameter Base Accounting",
+        4 => "Credit Control",
+        5 => "EAP",
+        6 => "SIP",
+        7 => "Mobile IPv6 IKE",
+        8 => "Mobile IPv6 Auth",
+        10 => "Diameter Overload Indication Conveyance",
+        16_777_216 => "3GPP Cx",
+        16_777_217 => "3GPP Sh",
+        16_777_218 => "3GPP Re",
+        16_777_219 => "3GPP Wx",
+        16_777_220 => "3GPP Zn",
+        16_777_221 => "3GPP Zh",
+        16_777_222 => "3GPP Gq",
+        16_777_223 => "3GPP Gmb",
+        16_777_224 => "3GPP Gx (release 6)",
+        16_777_236 => "3GPP Rx",
+        16_777_238 => "3GPP Gx",
+        16_777_250 => "3GPP STa",
+        16_777_251 => "3GPP S6a",
+        16_777_252 => "3GPP S13",
+        16_777_255 => "3GPP SLg",
+        16_777_264 => "3GPP SWm",
+        16_777_265 => "3GPP SWx",
+        16_777_266 => "3GPP Gxx",
+        16_777_267 => "3GPP S9",
+        16_777_272 => "3GPP S6b",
+        16_777_291 => "3GPP SLh",
+        16_777_302 => "3GPP Sy",
+        16_777_303 => "3GPP Sd",
+        16_777_308 => "3GPP S7a",
+        16_777_312 => "3GPP S6c",
+        16_777_313 => "3GPP SGd",
+        16_777_345 => "3GPP S6t",
+        16_777_346 => "3GPP T6a",
+        0xffff_ffff => "Relay",
+        _ => "",
+    }
+}
+
+/// Name of a result code; empty when it is in no table.
+pub(super) fn result_name(code: u32) -> &'static str {
+    match code {
+        1001 => "DIAMETER_MULTI_ROUND_AUTH",
+        2001 => "DIAMETER_SUCCESS",
+        2002 => "DIAMETER_LIMITED_SUCCESS",
+        3001 => "DIAMETER_COMMAND_UNSUPPORTED",
+        3002 => "DIAMETER_UNABLE_TO_DELIVER",
+        3003 => "DIAMETER_REALM_NOT_SERVED",
+        3004 => "DIAMETER_TOO_BUSY",
+        3005 => "DIAMETER_LOOP_DETECTED",
+        3006 => "DIAMETER_REDIRECT_INDICATION",
+        3007 => "DIAMETER_APPLICATION_UNSUPPORTED",
+        3008 => "DIAMETER_INVALID_HDR_BITS",
+        3009 => "DIAMETER_INVALID_AVP_BITS",
+        3010 => "DIAMETER_UNKNOWN_PEER",
+        4001 => "DIAMETER_AUTHENTICATION_REJECTED",
+        4002 => "DIAMETER_OUT_OF_SPACE",
+        4003 => "ELECTION_LOST",
+        4010 => "DIAMETER_END_USER_SERVICE_DENIED",
+        4011 => "DIAMETER_CREDIT_CONTROL_NOT_APPLICABLE",
+        4012 => "DIAMETER_CREDIT_LIMIT_REACHED",
+        5001 => "DIAMETER_AVP_UNSUPPORTED",
+        5002 => "DIAMETER_UNKNOWN_SESSION_ID",
+        5003 => "DIAMETER_AUTHORIZATION_REJECTED",
+        5004 => "DIAMETER_INVALID_AVP_VALUE",
+        5005 => "DIAMETER_MISSING_AVP",
+        5006 => "DIAMETER_RESOURCES_EXCEEDED",
+        5007 => "DIAMETER_CONTRADICTING_AVPS",
+        5008 => "DIAMETER_AVP_NOT_ALLOWED",
+        5009 => "DIAMETER_AVP_OCCURS_TOO_MANY_TIMES",
+        5010 => "DIAMETER_NO_COMMON_APPLICATION",
+        5011 => "DIAMETER_UNSUPPORTED_VERSION",
+        5012 => "DIAMETER_UNABLE_TO_COMPLY",
+        5013 => "DIAMETER_INVALID_BIT_IN_HEADER",
+        5014 => "DIAMETER_INVALID_AVP_LENGTH",
+        5015 => "DIAMETER_INVALID_MESSAGE_LENGTH",
+        5016 => "DIAMETER_INVALID_AVP_BIT_COMBO",
+        5017 => "DIAMETER_NO_COMMON_SECURITY",
+        5030 => "DIAMETER_USER_UNKNOWN",
+        5031 => "DIAMETER_RATING_FAILED",
+        _ => "",
+    }
+}
+
+/// Name of an experimental result of 3GPP (TS 29.230 section 8).
+pub(super) fn experimental_name(code: u32) -> &'static str {
+    match code {
+        2001 => "DIAMETER_FIRST_REGISTRATION",
+        2002 => "DIAMETER_SUBSEQUENT_REGISTRATION",
+        2003 => "DIAMETER_UNREGISTERED_SERVICE",
+        2004 => "DIAMETER_SUCCESS_SERVER_NAME_NOT_STORED",
+        4100 => "DIAMETER_USER_DATA_NOT_AVAILABLE",
+        4181 => "DIAMETER_AUTHENTICATION_DATA_UNAVAILABLE",
+        5001 => "DIAMETER_ERROR_USER_UNKNOWN",
+        5002 => "DIAMETER_ERROR_IDENTITIES_DONT_MATCH",
+        5003 => "DIAMETER_ERROR_IDENTITY_NOT_REGISTERED",
+        5004 => "DIAMETER_ERROR_ROAMING_NOT_ALLOWED",
+        5005 => "DIAMETER_ERROR_IDENTITY_ALREADY_REGISTERED",
+        5006 => "DIAMETER_ERROR_AUTH_SCHEME_NOT_SUPPORTED",
+        5007 => "DIAMETER_ERROR_IN_ASSIGNMENT_TYPE",
+        5008 => "DIAMETER_ERROR_TOO_MUCH_DATA",
+        5009 => "DIAMETER_ERROR_NOT_SUPPORTED_USER_DATA",
+        5011 => "DIAMETER_ERROR_FEATURE_UNSUPPORTED",
+        5140 => "DIAMETER_ERROR_INITIAL_PARAMETERS",
+        5141 => "DIAMETER_ERROR_TRIGGER_EVENT",
+        5142 => "DIAMETER_PCC_RULE_EVENT",
+        5143 => "DIAMETER_ERROR_BEARER_NOT_AUTHORIZED",
+        5144 => "DIAMETER_ERROR_TRAFFIC_MAPPING_INFO_REJECTED",
+        5420 => "DIAMETER_ERROR_UNKNOWN_EPS_SUBSCRIPTION",
+        5421 => "DIAMETER_ERROR_RAT_NOT_ALLOWED",
+        5422 => "DIAMETER_ERROR_EQUIPMENT_UNKNOWN",
+        _ => "",
+    }
+}
+
+/// Name of an enumerated value, of those AVPs that say what happens (RFC 6733 and RFC 8506).
+pub(super) fn enumerated(code: u32, value: i32) -> Option<&'static str> {
+    const TERMINATION: [&str; 8] = [
+        "DIAMETER_LOGOUT",
+        "DIAMETER_SERVICE_NOT_PROVIDED",
+        "DIAMETER_BAD_ANSWER",
+        "DIAMETER_ADMINISTRATIVE",
+        "DIAMETER_LINK_BROKEN",
+        "DIAMETER_AUTH_EXPIRED",
+        "DIAMETER_USER_MOVED",
+        "DIAMETER_SESSION_TIMEOUT",
+    ];
+    let (first, names): (i32, &[&'static str]) = match code {
+        273 => (0, &["REBOOTING", "BUSY", "DO_NOT_WANT_TO_TALK_TO_YOU"]),
+        277 => (0, &["STATE_MAINTAINED", "NO_STATE_MAINTAINED"]),
+        295 => (1, &TERMINATION),
+        416 => (
+            1,
+            &[
+                "INITIAL_REQUEST",
+                "UPDATE_REQUEST",
+                "TERMINATION_REQUEST",
+                "EVENT_REQUEST",
+            ],
+        ),
+        436 => (
+            0,
+            &[
+                "DIRECT_DEBITING",
+                "REFUND_ACCOUNT",
+                "CHECK_BALANCE",
+                "PRICE_ENQUIRY",
+            ],
+        ),
+        449 => (0, &["TERMINATE", "REDIRECT", "RESTRICT_ACCESS"]),
+        450 => (
+            0,
+            &[
+                "END_USER_E164",
+                "END_USER_IMSI",
+                "END_USER_SIP_URI",
+                "END_USER_NAI",
+                "END_USER_PRIVATE",
+            ],
+        ),
+        480 => (
+            1,
+            &[
+                "EVENT_RECORD",
+                "START_RECORD",
+                "INTERIM_RECORD",
+                "STOP_RECORD",
+            ],
+        ),
+        _ => return None,
+    };
+    let index = usize::try_from(value.checked_sub(first)?).ok()?;
+    names.get(index).copied()
+}

@@ -1,0 +1,25 @@
+// Editing KFL text: what to underline, where a proposal goes. Pure.
+
+// The text in three parts: before, the part to underline, after.
+export function marked(text, span) {
+  if (!span) return [text, "", ""];
+  const start = Math.max(0, Math.min(span.start, text.length));
+  const end = Math.max(start, Math.min(span.end, text.length));
+  return [text.slice(0, start), text.slice(start, end), text.slice(end)];
+}
+
+// The text with a proposal in its place, and where the cursor stands then.
+export function applied(text, cursor, from, proposal) {
+  const front = text.slice(0, from) + proposal;
+  return { text: front + text.slice(cursor), cursor: front.length };
+}
+
+// The index of the proposal that a key leads to; wraps around.
+export function moved(index, count, key) {
+  if (count === 0) return -1;
+  if (key === "ArrowDown") return (index + 1) % count;
+  if (key === "ArrowUp") return (index <= 0 ? count : index) - 1;
+  if (key === "Home") return 0;
+  if (key === "End") return count - 1;
+  return index;
+}
