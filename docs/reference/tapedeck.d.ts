@@ -271,7 +271,7 @@ interface Envelope {
 interface Item extends Envelope {
   /** the request; null when unseen. */
   request: {
-    /** request method, such as GET (http2, http, amqp). */
+    /** request method, such as GET (http2, http, amqp, diameter). */
     method: string;
     /** request target as sent, query included (http2, http, ws). */
     url: string;
@@ -315,13 +315,13 @@ interface Item extends Envelope {
       /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut (http2). */
       messages: any[];
     };
-    /** text, binary, close, ping or pong; continuation when the message's first frame was not seen (ws). */
+    /** text, binary, close, ping or pong; continuation when the message's first frame was not seen (ws, mongodb). */
     opcode: string;
     /** content of the message, inflated; of a close its reason; in base64 unless text or close (ws, kafka). */
     payload: any;
     /** base64 when the payload is in it; absent otherwise (ws). */
     encoding: string;
-    /** bytes of the content; where it could not be inflated, as sent (ws, radius). */
+    /** bytes of the content; where it could not be inflated, as sent (ws, radius, diameter, icmp). */
     length: number;
     /** whether it was masked on the wire (ws). */
     masked: boolean;
@@ -337,10 +337,54 @@ interface Item extends Envelope {
     closeCode: number;
     /** reason of a close; absent on other messages (ws). */
     closeReason: string;
-    /** true when part of the payload is left out (ws, amqp, kafka, redis). */
+    /** true when part of the payload is left out (ws, amqp, kafka, redis, postgresql, mysql, mongodb). */
     truncated: boolean;
-    /** what the method is about: queue, exchange, routing key, reason (amqp, kafka, ldap, radius). */
+    /** `ClientHello` (tls, amqp, redis, ldap, icmp). */
+    type: string;
+    /** version in the hello's own field, `TLS 1.2` for 1.3 too (tls, ldap, icmp). */
+    version: any;
+    /** the same as a number (tls). */
+    versionCode: number;
+    /** versions that the client supports, when it lists them (tls). */
+    versions: any[];
+    /** host that the client asks for (SNI); empty without one (tls). */
+    serverName: string;
+    /** the same under its short name (tls). */
+    sni: string;
+    /** cipher suites offered, by IANA name (tls). */
+    cipherSuites: any[];
+    /** application protocols offered (tls). */
+    alpn: any[];
+    /** groups for key exchange (tls). */
+    groups: any[];
+    /** signature schemes accepted (tls). */
+    signatureAlgorithms: any[];
+    /** groups of the key shares sent along (tls). */
+    keyShares: any[];
+    /** names of the extensions, in order (tls). */
+    extensions: any[];
+    /** client random, hexadecimal; key logs name connections by it (tls). */
+    random: string;
+    /** hexadecimal (tls). */
+    sessionId: string;
+    /** whether it brings a ticket of TLS 1.2 (tls). */
+    sessionTicket: boolean;
+    /** pre-shared keys offered, tickets of TLS 1.3 among them (tls). */
+    pskIdentities: number;
+    /** whether 0-RTT data follows (tls). */
+    earlyData: boolean;
+    /** whether the real hello may be encrypted within (ECH); the name is then that of the front (tls). */
+    encryptedClientHello: boolean;
+    /** certificates of the client, when it sent some (tls). */
+    certificates: any[];
+    /** JA3 fingerprint (tls). */
+    ja3: string;
+    /** JA4 fingerprint (tls). */
+    ja4: string;
+    /** server name, else first protocol offered, else first cipher suite (tls, amqp, kafka, ldap, radius, diameter). */
     summary: string;
+    /** version of QUIC: `1`, `2` or `draft-29`; all else as for TLS (quic). */
+    quicVersion: string;
     /** exchange that is published to, delivered from, declared or bound (amqp). */
     exchange: string;
     /** routing key of a message or binding (amqp). */
@@ -416,8 +460,6 @@ interface Item extends Envelope {
     ifEmpty: boolean;
     /** further arguments (amqp). */
     arguments: any;
-    /** type of the exchange, as `topic` (amqp, redis, ldap). */
-    type: string;
     /** exchange that a binding leads from (amqp). */
     source: string;
     /** exchange that a binding leads to (amqp). */
@@ -486,7 +528,7 @@ interface Item extends Envelope {
     clientID: string;
     /** time of the request, RFC 3339 (kafka). */
     captureTime: string;
-    /** the verb, upper case (redis). */
+    /** the verb, upper case (redis, postgresql, mysql, mongodb). */
     command: string;
     /** first key, or the channel (redis). */
     key: string;
@@ -496,20 +538,64 @@ interface Item extends Envelope {
     keyword: string;
     /** the whole command, its first 1024 bytes (redis). */
     commandLine: string;
+    /** SQL text; of an Execute that of its Parse (postgresql, mysql, mongodb). */
+    query: any;
+    /** name of the prepared statement (postgresql). */
+    statement: string;
+    /** name of the portal (postgresql). */
+    portal: string;
+    /** parameter values; binary ones as base64 (postgresql, mysql). */
+    parameters: any[];
+    /** most rows that an Execute asks for (postgresql). */
+    maxRows: number;
+    /** user of the connection (postgresql, mysql). */
+    user: string;
+    /** database of the connection (postgresql, mysql, mongodb). */
+    database: string;
+    /** version that a StartupMessage asks for (postgresql). */
+    protocolVersion: string;
+    /** parameters of a StartupMessage (postgresql). */
+    startupParameters: { [name: string]: string };
+    /** whether the client sent a password or proof (postgresql). */
+    passwordSent: boolean;
+    /** SASL mechanism that the client chose (postgresql, ldap). */
+    mechanism: string;
+    /** server process that a CancelRequest is about (postgresql). */
+    processId: number;
+    /** function that a FunctionCall runs (postgresql). */
+    functionOid: number;
+    /** number of the prepared statement (mysql). */
+    statementId: number;
+    /** number of the client's collation (mysql). */
+    characterSet: number;
+    /** capability flags of the client (mysql). */
+    capabilities: any[];
+    /** authentication plugin of the client (mysql). */
+    authPlugin: string;
+    /** whether the client sent a proof of its password (mysql). */
+    authSent: boolean;
+    /** connection attributes (mysql, ldap, radius). */
+    attributes: any;
+    /** collection (mongodb). */
+    collection: string;
+    /** the first documents that are written (mongodb). */
+    documents: any[];
+    /** documents that are written (mongodb). */
+    documentCount: number;
+    /** flags of OP_MSG (mongodb, diameter). */
+    flags: any[];
+    /** how the message was compressed (mongodb). */
+    compressor: string;
     /** operation, as `search`; the same on both sides (ldap). */
     operation: string;
     /** identifier of the operation on its connection (ldap). */
     messageId: number;
-    /** protocol version of a bind (ldap). */
-    version: number;
     /** who binds (ldap). */
     name: string;
     /** `simple` or `sasl` (ldap). */
     authentication: string;
     /** octets of the password of a simple bind; the password itself is not kept (ldap). */
     passwordLength: number;
-    /** SASL mechanism (ldap). */
-    mechanism: string;
     /** octets of SASL credentials; they are not kept (ldap). */
     credentialsLength: number;
     /** where a search begins (ldap). */
@@ -526,21 +612,6 @@ interface Item extends Envelope {
     typesOnly: boolean;
     /** filter of a search, in the form of RFC 4515 (ldap). */
     filter: string;
-    /** attributes that are wanted, or of a new entry: type, vals (ldap, radius). */
-    attributes: {
-      /** number of the attribute (radius). */
-      type: number;
-      /** name of the attribute, as `User-Name` (radius). */
-      name: string;
-      /** its value; of secrets the length (radius). */
-      value: string;
-      /** number of the vendor of a Vendor-Specific attribute (radius). */
-      vendorId: number;
-      /** name of that vendor (radius). */
-      vendor: string;
-      /** the vendor's attributes (radius). */
-      attributes: any[];
-    }[];
     /** entry that is modified (ldap). */
     object: string;
     /** modifications: operation, type, vals (ldap). */
@@ -578,21 +649,73 @@ interface Item extends Envelope {
       /** class that was asked for, as `IN` (dns). */
       class: string;
     }[];
-    /** code of the request, as 1 (radius). */
+    /** code of the request, as 1 (radius, icmp). */
     code: number;
-    /** the same in words, as `Access-Request` (radius). */
+    /** the same in words, as `Access-Request` (radius, icmp). */
     codeName: string;
-    /** identifier, the same in the response (radius). */
+    /** identifier, the same in the response (radius, icmp). */
     id: number;
     /** request authenticator, hexadecimal (radius). */
     authenticator: string;
     /** times that the request was sent again; absent for none (radius). */
     retransmissions: number;
+    /** code of the command (diameter). */
+    commandCode: number;
+    /** application that the command belongs to (diameter). */
+    applicationId: number;
+    /** its name, as `Credit Control` (diameter). */
+    application: string;
+    /** identifier that pairs request and answer (diameter). */
+    hopByHopId: number;
+    /** identifier that tells repeated requests (diameter). */
+    endToEndId: number;
+    /** attributes in their order (diameter). */
+    avps: {
+      /** code of the attribute (diameter). */
+      code: number;
+      /** name of the attribute (diameter). */
+      name: string;
+      /** vendor of the attribute (diameter). */
+      vendorId: number;
+      /** value, by the attribute's type (diameter). */
+      value: string;
+    }[];
+    /** sequence number of an echo (icmp). */
+    seq: number;
+    /** largest packet of the next hop, in bytes (icmp). */
+    mtu: number;
+    /** better router, told by a redirect (icmp). */
+    gateway: string;
+    /** offset of what was wrong in the quoted packet (icmp). */
+    pointer: number;
+    /** address asked for, answered for or redirected (icmp). */
+    target: string;
+    /** multicast group of a listener message (icmp). */
+    group: string;
+    /** the packet that caused an error (icmp). */
+    quoted: {
+      src: {
+        /** its sender's address (icmp). */
+        ip: string;
+        /** its sender's port (icmp). */
+        port: string;
+      };
+      dst: {
+        /** its receiver's address (icmp). */
+        ip: string;
+        /** its receiver's port (icmp). */
+        port: string;
+      };
+      /** its transport, as `udp` (icmp). */
+      protocol: string;
+    };
+    /** options of neighbour discovery (icmp). */
+    options: any[];
   } | null;
   /** the response; null when unseen. */
   response: {
-    /** status code; 0 when no response was seen (http2, http). */
-    status: number;
+    /** status code; 0 when no response was seen (http2, http, postgresql, mysql, mongodb). */
+    status: any;
     /** always empty (http2, http). */
     statusText: string;
     /** HTTP/2.0 (http2, http). */
@@ -631,7 +754,58 @@ interface Item extends Envelope {
       /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut (http2). */
       messages: any[];
     };
-    /** the answer, as `queue declare-ok`; `empty` when none is due (amqp). */
+    /** `ServerHello` or `Alert` (tls, redis, ldap, icmp). */
+    type: string;
+    /** version chosen, as `TLS 1.3` (tls). */
+    version: string;
+    /** the same as a number (tls). */
+    versionCode: number;
+    /** cipher suite chosen, by IANA name (tls). */
+    cipherSuite: string;
+    /** the same as a number (tls). */
+    cipherSuiteCode: number;
+    /** application protocol chosen; in TLS 1.3 known only when decrypted (tls). */
+    alpn: string;
+    /** group of the key share (TLS 1.3) (tls). */
+    group: string;
+    /** names of the extensions, in order (tls). */
+    extensions: any[];
+    /** server random, hexadecimal (tls). */
+    random: string;
+    /** hexadecimal (tls). */
+    sessionId: string;
+    /** whether the session goes on from an earlier one (tls). */
+    resumed: boolean;
+    /** whether the server asked for another hello first (tls). */
+    helloRetryRequest: boolean;
+    /** whether 0-RTT data was accepted; known only when decrypted (tls). */
+    earlyData: boolean;
+    /** certificates of the server, its own first; in TLS 1.3 only when decrypted (tls). */
+    certificates: {
+      /** distinguished name (tls). */
+      subject: string;
+      /** distinguished name of who signed it (tls). */
+      issuer: string;
+      /** serial number, hexadecimal (tls). */
+      serial: string;
+      /** valid from, RFC 3339 (tls). */
+      notBefore: string;
+      /** valid until, RFC 3339 (tls). */
+      notAfter: string;
+      /** subject alternative names (tls). */
+      names: any[];
+      /** whether it may sign others (tls). */
+      isCA: boolean;
+      /** fingerprint, hexadecimal (tls). */
+      sha256: string;
+    }[];
+    /** JA3S fingerprint (tls). */
+    ja3s: string;
+    /** version, cipher suite and protocol chosen, in one line (tls, mysql). */
+    info: string;
+    /** protocol chosen, else cipher suite (tls, radius). */
+    summary: string;
+    /** the answer, as `queue declare-ok`; `empty` when none is due (amqp, diameter). */
     method: string;
     /** name of the queue (amqp). */
     queue: string;
@@ -653,7 +827,7 @@ interface Item extends Envelope {
     properties: any;
     /** body of a fetched message, base64 (amqp). */
     body: string;
-    /** true when the body is longer than what is shown (amqp, kafka, redis, ldap). */
+    /** true when the body is longer than what is shown (amqp, kafka, redis, postgresql, mysql, mongodb, ldap). */
     truncated: boolean;
     /** what the client tells of itself (amqp). */
     clientProperties: any;
@@ -696,8 +870,6 @@ interface Item extends Envelope {
     } | null;
     /** time of the response, RFC 3339 (kafka). */
     captureTime: string;
-    /** type of the reply, as `Bulk String` or `Error` (redis, ldap). */
-    type: string;
     /** always empty (redis). */
     command: string;
     /** channel of a pushed message (redis). */
@@ -706,11 +878,112 @@ interface Item extends Envelope {
     value: string;
     /** kind of a pushed message, as `MESSAGE`, or code of an error (redis). */
     keyword: string;
+    /** whether there was no error (postgresql, mysql, mongodb). */
+    success: boolean;
+    /** SQLSTATE of the error (postgresql, mysql, mongodb). */
+    errorCode: any;
+    /** text of the error (postgresql, mysql, mongodb). */
+    errorMessage: string;
+    /** all fields of the error (postgresql). */
+    error: { [name: string]: string };
+    /** command tag, as `INSERT 0 5` (postgresql). */
+    commandTag: string;
+    /** rows that the command tag names (postgresql, mysql). */
+    affectedRows: number;
+    /** names of the columns (postgresql, mysql). */
+    columns: any[];
+    /** rows that were sent (postgresql, mysql, mongodb). */
+    rowCount: number;
+    /** the first rows, each a list of values (postgresql, mysql, mongodb). */
+    rows: any[];
+    /** whether the portal has more rows (postgresql). */
+    suspended: boolean;
+    /** what COPY moved (postgresql). */
+    copy: {
+      /** `in`, `out` or `both` (postgresql). */
+      direction: string;
+      /** `text` or `binary` (postgresql). */
+      format: string;
+      /** columns of a row (postgresql). */
+      columns: number;
+      /** bytes of data (postgresql). */
+      bytes: number;
+      /** CopyData messages (postgresql). */
+      messages: number;
+      /** why the client broke it off (postgresql). */
+      failed: string;
+    };
+    /** one entry a statement of a Query with several (postgresql, mysql, ldap). */
+    results: any[];
+    /** whether results are left out of `results` (postgresql, mysql). */
+    moreResults: boolean;
+    /** notices and warnings (postgresql). */
+    notices: any[];
+    /** channel, payload and process of a NOTIFY (postgresql). */
+    notification: { [name: string]: string };
+    /** run-time parameters that the server reports (postgresql). */
+    parameterStatus: { [name: string]: string };
+    /** names of the authentication messages (postgresql). */
+    authentication: any[];
+    /** SASL mechanisms that the server offers (postgresql). */
+    mechanisms: any[];
+    /** server process of the connection (postgresql). */
+    processId: number;
+    /** whether the server agreed to encrypt (postgresql). */
+    encryption: boolean;
+    /** `idle`, `in transaction` or `failed` (postgresql). */
+    transactionStatus: string;
+    /** SQLSTATE of the error (mysql). */
+    sqlState: string;
+    /** value that AUTO_INCREMENT gave (mysql). */
+    lastInsertId: number;
+    /** count of warnings (mysql). */
+    warnings: number;
+    /** text of COM_STATISTICS (mysql). */
+    text: string;
+    /** status flags of the server (mysql). */
+    serverStatus: any[];
+    /** file that the server asked for (mysql). */
+    localInfile: string;
+    /** bytes of that file (mysql). */
+    localInfileBytes: number;
+    /** events of the binary log (mysql). */
+    events: number;
+    /** bytes of those events (mysql). */
+    eventBytes: number;
+    /** version of the server (mysql). */
+    serverVersion: string;
+    /** thread of the connection (mysql). */
+    threadId: number;
+    /** capability flags of the server (mysql). */
+    serverCapabilities: any[];
+    /** authentication plugin of the server (mysql). */
+    serverAuthPlugin: string;
+    /** plugins that the server went over to (mysql). */
+    authSwitch: any[];
+    /** number that a prepared statement got (mysql). */
+    statementId: number;
+    /** columns of a prepared statement (mysql). */
+    columnCount: number;
+    /** parameters of a prepared statement (mysql). */
+    parameterCount: number;
+    /** name of the error (mongodb). */
+    errorCodeName: string;
+    /** cursor that has more; 0 when none has (mongodb). */
+    cursorId: number;
+    /** the reply without its cursor (mongodb). */
+    reply: { [name: string]: string };
+    /** flags of OP_MSG (mongodb). */
+    flags: any[];
+    /** name of the operation (mongodb). */
+    opcode: string;
+    /** how the message was compressed (mongodb). */
+    compressor: string;
     /** operation, as `search` (ldap). */
     operation: string;
     /** identifier of the operation; 0 when nobody asked (ldap). */
     messageId: number;
-    /** how it went; 0 is success (ldap). */
+    /** how it went; 0 is success (ldap, diameter). */
     resultCode: number;
     /** the same in a word, as `noSuchObject` (ldap). */
     resultName: string;
@@ -736,8 +1009,6 @@ interface Item extends Envelope {
     entries: number;
     /** count of references that a search found (ldap). */
     references: number;
-    /** the first of them: objectName and attributes, or referral (ldap). */
-    results: any[];
     /** how it went, as `No Error` (dns, radius). */
     code: any;
     /** records that answer the question (dns). */
@@ -779,7 +1050,7 @@ interface Item extends Envelope {
     additionals: any[];
     /** the same in words, as `Access-Accept` (radius). */
     codeName: string;
-    /** identifier of the request (radius). */
+    /** identifier of the request (radius, icmp). */
     id: number;
     /** response authenticator, hexadecimal (radius). */
     authenticator: string;
@@ -787,18 +1058,68 @@ interface Item extends Envelope {
     length: number;
     /** attributes in wire order, as in `request` (radius). */
     attributes: any[];
-    /** user, station or access server (radius). */
-    summary: string;
+    /** name of the result, as `DIAMETER_SUCCESS` (diameter). */
+    result: string;
+    /** attributes in their order (diameter). */
+    avps: any[];
+    /** sequence number of the reply (icmp). */
+    seq: number;
   } | null;
   data: {
-    /** `protected data`: SASL protects what follows (ldap). */
+    /** `Alert` (tls, ldap). */
     type: string;
+    /** `warning` or `fatal` (tls). */
+    level: string;
+    /** name of the alert, as `handshake_failure` (tls). */
+    description: string;
+    /** number of the alert (tls). */
+    code: number;
     /** `protected` (ldap). */
     operation: string;
     /** SASL mechanism that protects it (ldap). */
     mechanism: string;
     /** the same in a line (ldap). */
     summary: string;
+    /** checksum of the packet as captured (sctp, udp-flow). */
+    checksum: number;
+    /** type of the chunk (sctp). */
+    chunkType: string;
+    /** bytes of the chunk (sctp, tcp-flow, udp-flow). */
+    length: number;
+    /** flags of the chunk (sctp). */
+    flags: number;
+    /** tag that the receiver chose for the association (sctp). */
+    verificationTag: number;
+    /** transmission sequence number of the message's first piece (sctp). */
+    tsn: number;
+    /** stream of the message within the association (sctp). */
+    streamId: number;
+    /** number of the message within its stream (sctp). */
+    streamSeq: number;
+    /** payload protocol identifier (sctp). */
+    payloadProtocol: number;
+    /** what it stands for, as `M3UA` (sctp). */
+    payloadProtocolName: string;
+    /** the message, base64 (sctp, tcp-flow, udp-flow). */
+    payload: string;
+    /** why an association was aborted (sctp). */
+    causes: any[];
+    /** the server's first bytes (tcp-flow, udp-flow). */
+    serverPayload: string;
+    /** TCP flags that were seen, as `SYN,PSH,ACK` (tcp-flow). */
+    method: string;
+    /** packets from the client (tcp-flow, udp-flow). */
+    clientPackets: number;
+    /** payload bytes from the client, those sent again too (tcp-flow, udp-flow). */
+    clientBytes: number;
+    /** packets from the server (tcp-flow, udp-flow). */
+    serverPackets: number;
+    /** payload bytes from the server, those sent again too (tcp-flow, udp-flow). */
+    serverBytes: number;
+    /** milliseconds from the first packet to the last (tcp-flow, udp-flow). */
+    duration: number;
+    /** how it ended: fin, rst, idle, reused, evicted or source-end (tcp-flow, udp-flow). */
+    end: string;
   };
 }
 
@@ -1000,6 +1321,132 @@ interface WsItem extends Envelope {
     closeReason: string;
     /** true when part of the payload is left out. */
     truncated: boolean;
+  } | null;
+  /** the response; null when unseen. */
+  response: any;
+}
+
+/** Transport Layer Security. */
+interface TlsItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** `ClientHello`. */
+    type: string;
+    /** version in the hello's own field, `TLS 1.2` for 1.3 too. */
+    version: string;
+    /** the same as a number. */
+    versionCode: number;
+    /** versions that the client supports, when it lists them. */
+    versions: any[];
+    /** host that the client asks for (SNI); empty without one. */
+    serverName: string;
+    /** the same under its short name. */
+    sni: string;
+    /** cipher suites offered, by IANA name. */
+    cipherSuites: any[];
+    /** application protocols offered. */
+    alpn: any[];
+    /** groups for key exchange. */
+    groups: any[];
+    /** signature schemes accepted. */
+    signatureAlgorithms: any[];
+    /** groups of the key shares sent along. */
+    keyShares: any[];
+    /** names of the extensions, in order. */
+    extensions: any[];
+    /** client random, hexadecimal; key logs name connections by it. */
+    random: string;
+    /** hexadecimal. */
+    sessionId: string;
+    /** whether it brings a ticket of TLS 1.2. */
+    sessionTicket: boolean;
+    /** pre-shared keys offered, tickets of TLS 1.3 among them. */
+    pskIdentities: number;
+    /** whether 0-RTT data follows. */
+    earlyData: boolean;
+    /** whether the real hello may be encrypted within (ECH); the name is then that of the front. */
+    encryptedClientHello: boolean;
+    /** certificates of the client, when it sent some. */
+    certificates: any[];
+    /** JA3 fingerprint. */
+    ja3: string;
+    /** JA4 fingerprint. */
+    ja4: string;
+    /** server name, else first protocol offered, else first cipher suite. */
+    summary: string;
+  } | null;
+  /** the response; null when unseen. */
+  response: {
+    /** `ServerHello` or `Alert`. */
+    type: string;
+    /** version chosen, as `TLS 1.3`. */
+    version: string;
+    /** the same as a number. */
+    versionCode: number;
+    /** cipher suite chosen, by IANA name. */
+    cipherSuite: string;
+    /** the same as a number. */
+    cipherSuiteCode: number;
+    /** application protocol chosen; in TLS 1.3 known only when decrypted. */
+    alpn: string;
+    /** group of the key share (TLS 1.3). */
+    group: string;
+    /** names of the extensions, in order. */
+    extensions: any[];
+    /** server random, hexadecimal. */
+    random: string;
+    /** hexadecimal. */
+    sessionId: string;
+    /** whether the session goes on from an earlier one. */
+    resumed: boolean;
+    /** whether the server asked for another hello first. */
+    helloRetryRequest: boolean;
+    /** whether 0-RTT data was accepted; known only when decrypted. */
+    earlyData: boolean;
+    /** certificates of the server, its own first; in TLS 1.3 only when decrypted. */
+    certificates: {
+      /** distinguished name. */
+      subject: string;
+      /** distinguished name of who signed it. */
+      issuer: string;
+      /** serial number, hexadecimal. */
+      serial: string;
+      /** valid from, RFC 3339. */
+      notBefore: string;
+      /** valid until, RFC 3339. */
+      notAfter: string;
+      /** subject alternative names. */
+      names: any[];
+      /** whether it may sign others. */
+      isCA: boolean;
+      /** fingerprint, hexadecimal. */
+      sha256: string;
+    }[];
+    /** JA3S fingerprint. */
+    ja3s: string;
+    /** version, cipher suite and protocol chosen, in one line. */
+    info: string;
+    /** protocol chosen, else cipher suite. */
+    summary: string;
+  } | null;
+  data: {
+    /** `Alert`. */
+    type: string;
+    /** `warning` or `fatal`. */
+    level: string;
+    /** name of the alert, as `handshake_failure`. */
+    description: string;
+    /** number of the alert. */
+    code: number;
+  };
+}
+
+/** QUIC: A UDP-Based Multiplexed and Secure Transport. */
+interface QuicItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** version of QUIC: `1`, `2` or `draft-29`; all else as for TLS. */
+    quicVersion: string;
   } | null;
   /** the response; null when unseen. */
   response: any;
@@ -1304,6 +1751,253 @@ interface RedisItem extends Envelope {
   } | null;
 }
 
+/** PostgreSQL Frontend/Backend Protocol. */
+interface PostgresqlItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** name of the message, as `Query` or `Execute`. */
+    command: string;
+    /** SQL text; of an Execute that of its Parse. */
+    query: string;
+    /** name of the prepared statement. */
+    statement: string;
+    /** name of the portal. */
+    portal: string;
+    /** parameter values; binary ones as base64. */
+    parameters: any[];
+    /** most rows that an Execute asks for. */
+    maxRows: number;
+    /** user of the connection. */
+    user: string;
+    /** database of the connection. */
+    database: string;
+    /** version that a StartupMessage asks for. */
+    protocolVersion: string;
+    /** parameters of a StartupMessage. */
+    startupParameters: { [name: string]: string };
+    /** whether the client sent a password or proof. */
+    passwordSent: boolean;
+    /** SASL mechanism that the client chose. */
+    mechanism: string;
+    /** server process that a CancelRequest is about. */
+    processId: number;
+    /** function that a FunctionCall runs. */
+    functionOid: number;
+    /** whether query or parameters are not kept whole. */
+    truncated: boolean;
+  } | null;
+  /** the response; null when unseen. */
+  response: {
+    /** `ok`, an SQLSTATE, `aborted` or `incomplete`. */
+    status: string;
+    /** whether there was no error. */
+    success: boolean;
+    /** SQLSTATE of the error. */
+    errorCode: string;
+    /** text of the error. */
+    errorMessage: string;
+    /** all fields of the error. */
+    error: { [name: string]: string };
+    /** command tag, as `INSERT 0 5`. */
+    commandTag: string;
+    /** rows that the command tag names. */
+    affectedRows: number;
+    /** names of the columns. */
+    columns: any[];
+    /** rows that were sent. */
+    rowCount: number;
+    /** the first rows, each a list of values. */
+    rows: any[];
+    /** whether the portal has more rows. */
+    suspended: boolean;
+    /** whether rows are not shown whole. */
+    truncated: boolean;
+    /** what COPY moved. */
+    copy: {
+      /** `in`, `out` or `both`. */
+      direction: string;
+      /** `text` or `binary`. */
+      format: string;
+      /** columns of a row. */
+      columns: number;
+      /** bytes of data. */
+      bytes: number;
+      /** CopyData messages. */
+      messages: number;
+      /** why the client broke it off. */
+      failed: string;
+    };
+    /** one entry a statement of a Query with several. */
+    results: any[];
+    /** whether results are left out of `results`. */
+    moreResults: boolean;
+    /** notices and warnings. */
+    notices: any[];
+    /** channel, payload and process of a NOTIFY. */
+    notification: { [name: string]: string };
+    /** run-time parameters that the server reports. */
+    parameterStatus: { [name: string]: string };
+    /** names of the authentication messages. */
+    authentication: any[];
+    /** SASL mechanisms that the server offers. */
+    mechanisms: any[];
+    /** server process of the connection. */
+    processId: number;
+    /** whether the server agreed to encrypt. */
+    encryption: boolean;
+    /** `idle`, `in transaction` or `failed`. */
+    transactionStatus: string;
+  } | null;
+}
+
+/** MySQL Client/Server Protocol. */
+interface MysqlItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** name of the command, as `COM_QUERY`. */
+    command: string;
+    /** SQL text, or the schema of COM_INIT_DB. */
+    query: string;
+    /** number of the prepared statement. */
+    statementId: number;
+    /** parameter values of COM_STMT_EXECUTE. */
+    parameters: any[];
+    /** user of the connection. */
+    user: string;
+    /** schema in use. */
+    database: string;
+    /** number of the client's collation. */
+    characterSet: number;
+    /** capability flags of the client. */
+    capabilities: any[];
+    /** authentication plugin of the client. */
+    authPlugin: string;
+    /** whether the client sent a proof of its password. */
+    authSent: boolean;
+    /** connection attributes. */
+    attributes: { [name: string]: string };
+    /** whether the command is not kept whole. */
+    truncated: boolean;
+  } | null;
+  /** the response; null when unseen. */
+  response: {
+    /** `ok`, the error number or `incomplete`. */
+    status: string;
+    /** whether there was no error. */
+    success: boolean;
+    /** number of the error. */
+    errorCode: number;
+    /** SQLSTATE of the error. */
+    sqlState: string;
+    /** text of the error. */
+    errorMessage: string;
+    /** names of the columns. */
+    columns: any[];
+    /** rows that were sent. */
+    rowCount: number;
+    /** the first rows, each a list of values. */
+    rows: any[];
+    /** rows that the command changed. */
+    affectedRows: number;
+    /** value that AUTO_INCREMENT gave. */
+    lastInsertId: number;
+    /** count of warnings. */
+    warnings: number;
+    /** what the server says about the command. */
+    info: string;
+    /** text of COM_STATISTICS. */
+    text: string;
+    /** status flags of the server. */
+    serverStatus: any[];
+    /** whether rows are not shown whole. */
+    truncated: boolean;
+    /** all results when there are several. */
+    results: any[];
+    /** whether results are left out of `results`. */
+    moreResults: boolean;
+    /** file that the server asked for. */
+    localInfile: string;
+    /** bytes of that file. */
+    localInfileBytes: number;
+    /** events of the binary log. */
+    events: number;
+    /** bytes of those events. */
+    eventBytes: number;
+    /** version of the server. */
+    serverVersion: string;
+    /** thread of the connection. */
+    threadId: number;
+    /** capability flags of the server. */
+    serverCapabilities: any[];
+    /** authentication plugin of the server. */
+    serverAuthPlugin: string;
+    /** plugins that the server went over to. */
+    authSwitch: any[];
+    /** number that a prepared statement got. */
+    statementId: number;
+    /** columns of a prepared statement. */
+    columnCount: number;
+    /** parameters of a prepared statement. */
+    parameterCount: number;
+  } | null;
+}
+
+/** MongoDB Wire Protocol. */
+interface MongodbItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** name of the command, as `find`. */
+    command: string;
+    /** database. */
+    database: string;
+    /** collection. */
+    collection: string;
+    /** the command document, as relaxed extended JSON. */
+    query: { [name: string]: string };
+    /** the first documents that are written. */
+    documents: any[];
+    /** documents that are written. */
+    documentCount: number;
+    /** flags of OP_MSG. */
+    flags: any[];
+    /** name of the operation, as `OP_MSG`. */
+    opcode: string;
+    /** how the message was compressed. */
+    compressor: string;
+    /** whether a part is not shown. */
+    truncated: boolean;
+  } | null;
+  /** the response; null when unseen. */
+  response: {
+    /** `ok`, the error number, `error` or `unknown`. */
+    status: string;
+    /** whether there was no error. */
+    success: boolean;
+    /** number of the error. */
+    errorCode: number;
+    /** name of the error. */
+    errorCodeName: string;
+    /** text of the error. */
+    errorMessage: string;
+    /** cursor that has more; 0 when none has. */
+    cursorId: number;
+    /** the reply without its cursor. */
+    reply: { [name: string]: string };
+    /** documents of the batch that are kept. */
+    rowCount: number;
+    /** the first documents of the batch. */
+    rows: any[];
+    /** flags of OP_MSG. */
+    flags: any[];
+    /** name of the operation. */
+    opcode: string;
+    /** how the message was compressed. */
+    compressor: string;
+    /** whether a part is not shown. */
+    truncated: boolean;
+  } | null;
+}
+
 /** Lightweight Directory Access Protocol. */
 interface LdapItem extends Envelope {
   /** the request; null when unseen. */
@@ -1533,6 +2227,222 @@ interface RadiusItem extends Envelope {
     /** user, station or access server. */
     summary: string;
   } | null;
+}
+
+/** Diameter. */
+interface DiameterItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** command, as `Credit-Control-Request`. */
+    method: string;
+    /** code of the command. */
+    commandCode: number;
+    /** application that the command belongs to. */
+    applicationId: number;
+    /** its name, as `Credit Control`. */
+    application: string;
+    /** flags of the header: request, proxiable, error, retransmitted. */
+    flags: any[];
+    /** identifier that pairs request and answer. */
+    hopByHopId: number;
+    /** identifier that tells repeated requests. */
+    endToEndId: number;
+    /** bytes of the message. */
+    length: number;
+    /** command, kind of request and session in a line. */
+    summary: string;
+    /** attributes in their order. */
+    avps: {
+      /** code of the attribute. */
+      code: number;
+      /** name of the attribute. */
+      name: string;
+      /** vendor of the attribute. */
+      vendorId: number;
+      /** value, by the attribute's type. */
+      value: string;
+    }[];
+  } | null;
+  /** the response; null when unseen. */
+  response: {
+    /** command of the answer. */
+    method: string;
+    /** result, the experimental one where there is no other. */
+    resultCode: number;
+    /** name of the result, as `DIAMETER_SUCCESS`. */
+    result: string;
+    /** attributes in their order. */
+    avps: any[];
+  } | null;
+}
+
+/** Internet Control Message Protocol. */
+interface IcmpItem extends Envelope {
+  /** the request; null when unseen. */
+  request: {
+    /** type of the message, as `EchoRequest`. */
+    type: string;
+    /** 4 or 6. */
+    version: number;
+    /** bytes of the message as captured. */
+    length: number;
+    /** code within the type. */
+    code: number;
+    /** what the code means, as `PortUnreachable`. */
+    codeName: string;
+    /** identifier of an echo. */
+    id: number;
+    /** sequence number of an echo. */
+    seq: number;
+    /** largest packet of the next hop, in bytes. */
+    mtu: number;
+    /** better router, told by a redirect. */
+    gateway: string;
+    /** offset of what was wrong in the quoted packet. */
+    pointer: number;
+    /** address asked for, answered for or redirected. */
+    target: string;
+    /** multicast group of a listener message. */
+    group: string;
+    /** the packet that caused an error. */
+    quoted: {
+      src: {
+        /** its sender's address. */
+        ip: string;
+        /** its sender's port. */
+        port: string;
+      };
+      dst: {
+        /** its receiver's address. */
+        ip: string;
+        /** its receiver's port. */
+        port: string;
+      };
+      /** its transport, as `udp`. */
+      protocol: string;
+    };
+    /** options of neighbour discovery. */
+    options: any[];
+  } | null;
+  /** the response; null when unseen. */
+  response: {
+    /** type of the reply. */
+    type: string;
+    /** identifier of the reply. */
+    id: number;
+    /** sequence number of the reply. */
+    seq: number;
+  } | null;
+}
+
+/** Stream Control Transmission Protocol. */
+interface SctpItem extends Envelope {
+  data: {
+    /** checksum of the packet as captured. */
+    checksum: number;
+    /** type of the chunk. */
+    chunkType: string;
+    /** bytes of the chunk. */
+    length: number;
+    /** flags of the chunk. */
+    flags: number;
+    /** tag that the receiver chose for the association. */
+    verificationTag: number;
+    /** transmission sequence number of the message's first piece. */
+    tsn: number;
+    /** stream of the message within the association. */
+    streamId: number;
+    /** number of the message within its stream. */
+    streamSeq: number;
+    /** payload protocol identifier. */
+    payloadProtocol: number;
+    /** what it stands for, as `M3UA`. */
+    payloadProtocolName: string;
+    /** the message, base64. */
+    payload: string;
+    /** why an association was aborted. */
+    causes: any[];
+  };
+  /** the request; null when unseen. */
+  request: any;
+  /** the response; null when unseen. */
+  response: any;
+}
+
+/** Transmission Control Protocol. */
+interface TcpflowItem extends Envelope {
+  data: {
+    /** the client's first bytes, else the server's. */
+    payload: string;
+    /** the server's first bytes. */
+    serverPayload: string;
+    /** TCP flags that were seen, as `SYN,PSH,ACK`. */
+    method: string;
+    /** payload bytes of both sides. */
+    length: number;
+    /** packets from the client. */
+    clientPackets: number;
+    /** payload bytes from the client, those sent again too. */
+    clientBytes: number;
+    /** packets from the server. */
+    serverPackets: number;
+    /** payload bytes from the server, those sent again too. */
+    serverBytes: number;
+    /** milliseconds from the first packet to the last. */
+    duration: number;
+    /** how it ended: fin, rst, idle, reused, evicted or source-end. */
+    end: string;
+  };
+  /** the request; null when unseen. */
+  request: any;
+  /** the response; null when unseen. */
+  response: any;
+}
+
+/** Transmission Control Protocol. */
+interface TcpconnItem extends Envelope {
+  /** the request; null when unseen. */
+  request: any;
+  /** the response; null when unseen. */
+  response: any;
+}
+
+/** User Datagram Protocol. */
+interface UdpflowItem extends Envelope {
+  data: {
+    /** the client's first bytes, else the server's. */
+    payload: string;
+    /** the server's first bytes. */
+    serverPayload: string;
+    /** payload bytes of both sides. */
+    length: number;
+    /** checksum of the first datagram as captured. */
+    checksum: number;
+    /** packets from the client. */
+    clientPackets: number;
+    /** payload bytes from the client, those sent again too. */
+    clientBytes: number;
+    /** packets from the server. */
+    serverPackets: number;
+    /** payload bytes from the server, those sent again too. */
+    serverBytes: number;
+    /** milliseconds from the first packet to the last. */
+    duration: number;
+    /** how it ended: fin, rst, idle, reused, evicted or source-end. */
+    end: string;
+  };
+  /** the request; null when unseen. */
+  request: any;
+  /** the response; null when unseen. */
+  response: any;
+}
+
+/** User Datagram Protocol. */
+interface UdpconnItem extends Envelope {
+  /** the request; null when unseen. */
+  request: any;
+  /** the response; null when unseen. */
+  response: any;
 }
 
 /** In NAME.test.js: what came of running NAME.js over the capture. */
