@@ -20,6 +20,7 @@ mod rights;
 mod road;
 mod roles;
 mod s3;
+mod script_tools;
 mod scripts;
 mod seaweed;
 mod signin;

@@ -15,6 +15,7 @@ mod kfl_command;
 mod kfl_reference;
 mod progress;
 mod query;
+mod reference;
 mod run;
 mod scripts;
 mod secrets;
@@ -22,6 +23,7 @@ mod source;
 mod store;
 mod style;
 mod tap;
+mod testing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ use crate::flow::Limits;
 use crate::item::Origin;
 use crate::kfl::Schema;
 use crate::pipeline::{self, Consumer, NamesOf, Stop};
+use crate::script::check;
 use crate::time::SystemClock;
 use config::{Config, Surroundings};
 pub use exit::{Exit, Failure};
@@ -83,6 +86,7 @@ enum Command {
     Tap(Box<tap::TapArgs>),
     Query(query::QueryArgs),
     Run(run::RunArgs),
+    Test(testing::TestArgs),
     Scripts(scripts::ScriptsArgs),
     Console(console::ConsoleArgs),
     Store(store::StoreArgs),
@@ -106,6 +110,14 @@ pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == SCRIPT_HOST) {
         return crate::script::child::main(&schema());
+    }
+    if args
+        .get(1)
+        .is_some_and(|first| first == check::SCRIPT_CHECK)
+    {
+        return check::main(&schema(), |name, candidates| {
+            config::nearest(name, candidates.iter().copied())
+        });
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -163,6 +175,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Tap(args) => tap::run(args, &cli.global, config),
         Command::Query(args) => query::run(args, &config),
         Command::Run(args) => run::run(args, &config),
+        Command::Test(args) => testing::run(args, &config),
         Command::Scripts(args) => scripts::run(args, &config),
         Command::Console(args) => console::run(args, &config),
         Command::Store(args) => store::run(args, &config),

@@ -238,15 +238,7 @@ impl Folder {
     }
 
     fn read(&mut self, path: &Path) -> Result<ScriptFile, String> {
-        let file = fs::File::open(path).map_err(|error| error.to_string())?;
-        let mut bytes = Vec::new();
-        file.take(MAX_SCRIPT_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| error.to_string())?;
-        if bytes.len() as u64 > MAX_SCRIPT_BYTES {
-            return Err(format!("it is larger than {MAX_SCRIPT_BYTES} bytes"));
-        }
-        let code = String::from_utf8_lossy(&bytes).into_owned();
+        let code = read_script(path)?;
         let next = self.indices.values().max().map_or(0, |last| last + 1);
         let index = *self.indices.entry(path.to_owned()).or_insert(next);
         Ok(ScriptFile {
@@ -267,8 +259,43 @@ impl Folder {
     }
 }
 
-/// The scripts of one source: a file as it is, a folder's `*.js` in name order, not below it.
+/// The text of a script.
+///
+/// # Errors
+/// A sentence when it cannot be read or is larger than [`MAX_SCRIPT_BYTES`].
+pub fn read_script(path: &Path) -> Result<String, String> {
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(MAX_SCRIPT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_SCRIPT_BYTES {
+        return Err(format!("it is larger than {MAX_SCRIPT_BYTES} bytes"));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether a file holds tests of a script (`name.test.js`), which is no script itself.
+pub fn is_test(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".test.js")
+}
+
+/// The scripts of one source: a file as it is, a folder's `*.js` in name order, not below it;
+/// tests are left out.
 fn scripts_of(source: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut paths = scripts_and_tests(source)?;
+    if paths.first().is_none_or(|first| first != source) {
+        paths.retain(|path| !is_test(path));
+    }
+    Ok(paths)
+}
+
+/// The scripts of one source and the tests beside them, in name order.
+///
+/// # Errors
+/// A sentence when the source cannot be read.
+pub fn scripts_and_tests(source: &Path) -> Result<Vec<PathBuf>, String> {
     let kind = fs::metadata(source).map_err(|error| error.to_string())?;
     if kind.is_file() {
         return Ok(vec![source.to_owned()]);
@@ -467,6 +494,7 @@ mod tests {
         put(".hidden.js", "1");
         put("notjs", "1");
         put("x.js1", "1");
+        put("a.test.js", "1");
         fs::create_dir(dir.path().join("folder.js")).unwrap();
         let mut folder = Folder::new(vec![dir.path().to_owned()], Vec::new());
         assert_eq!(names(&folder.look()), ["+0:a.js", "+1:b.js"]);

@@ -4,6 +4,7 @@
 //! effects. Never: files, sockets and clocks of its own inside a child.
 
 pub mod api;
+pub mod check;
 pub mod child;
 pub mod console;
 mod cron;

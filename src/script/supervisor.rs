@@ -311,6 +311,11 @@ impl Scripts {
         self.shared.wants(Hook::OnPacketCaptured)
     }
 
+    /// Whether any script has `onItemQueried`.
+    pub fn wants_queried(&self) -> bool {
+        self.shared.wants(Hook::OnItemQueried)
+    }
+
     /// Asks `onItemQueried` of all scripts about one item; the last object returned counts.
     pub fn ask_queried(&self, record: &[u8], query: &str) -> Option<Json> {
         let readers = self.shared.readers(Hook::OnItemQueried);

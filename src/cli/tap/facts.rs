@@ -15,7 +15,7 @@ use crate::packet::StreamName;
 use crate::pipeline::Desk;
 use crate::pipeline::host::{SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
-use crate::script::console::Console;
+use crate::script::console::{Console, Line};
 use crate::script::folder::number_of;
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
@@ -51,6 +51,11 @@ impl Facts {
                 ScriptState::Loading | ScriptState::Running => None,
             });
         states.collect()
+    }
+
+    /// The lines of the console that are kept.
+    pub fn console_lines(&self) -> Vec<Line> {
+        self.console.recent()
     }
 
     pub(super) fn follow_config(&self, config: &Config) {

@@ -15,15 +15,24 @@ pub(super) fn say(sentence: &str) {
 /// What was printed of console and warnings.
 pub(super) struct Printed {
     console: bool,
+    quiet: bool,
     next: u64,
 }
 
 impl Printed {
-    pub(super) fn new(console: bool) -> Printed {
-        Printed { console, next: 0 }
+    /// Prints the console if so, and warnings unless nothing is to be printed at all.
+    pub(super) fn new(console: bool, quiet: bool) -> Printed {
+        Printed {
+            console,
+            quiet,
+            next: 0,
+        }
     }
 
     pub(super) fn print(&mut self, facts: &Facts) {
+        if self.quiet {
+            return;
+        }
         let from = self.next;
         let recent = facts.console.recent().into_iter();
         for line in recent.filter(|line| line.number >= from) {

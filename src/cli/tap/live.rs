@@ -64,6 +64,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         scripts: script_sources(config),
         env: script_env(config),
         own: own.clone(),
+        dry: None,
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;

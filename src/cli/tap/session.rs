@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::super::Global;
 use super::super::config::Config;
@@ -22,7 +22,8 @@ use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
-    LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SpoolStreams, VendorOptions,
+    DryHost, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
+    SpoolStreams, VendorOptions,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
@@ -32,6 +33,7 @@ use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
 use crate::script::environment::Environment;
 use crate::script::folder::HubInstances;
+use crate::script::host::Host;
 use crate::script::supervisor::{self, Scripts};
 use crate::spool;
 use crate::time::{Clock, SetClock, SystemClock};
@@ -60,9 +62,24 @@ pub struct Setup {
     pub env: Environment,
     /// Where connections of the run are announced, so that they are not captured.
     pub own: OwnSockets,
+    /// Whether what would be sent is noted instead.
+    pub dry: Option<Dry>,
     /// Asks the run to end.
     pub stop: Stop,
 }
+
+/// A run that sends nothing: see [`DryHost`]. Recordings are sealed into the run's own folder.
+pub struct Dry {
+    /// Where calls are noted that would have left.
+    pub sent: Arc<SentLog>,
+    /// Whether nothing is printed either.
+    pub quiet: bool,
+    /// Sees items beside the scripts.
+    pub watcher: Option<Watcher>,
+}
+
+/// Makes a consumer that is called after the scripts.
+pub type Watcher = Box<dyn FnOnce(Arc<Scripts>) -> Box<dyn Consumer>>;
 
 /// The running parts of a recording run.
 pub struct Session {
@@ -76,6 +93,7 @@ pub struct Session {
     host: Arc<LiveHost>,
     printed: Printed,
     watch: Watch,
+    quiet: bool,
 }
 
 impl Session {
@@ -89,13 +107,19 @@ impl Session {
         let run = spool::unused_run(&setup.data.join("spool"), wanted);
         let node = node_name(config, run);
         let (writer, reader) = open_spool(config, &setup.data, run)?;
-        let outbox = open_outbox(config, &setup.data, &stores, &clock)?;
+        let quiet = setup.dry.as_ref().is_some_and(|dry| dry.quiet);
+        let kept = setup.dry.is_some().then(|| setup.data.join("recordings"));
+        let outbox = open_outbox(config, &setup.data, kept, &stores, &clock)?;
         let recorder = open_recorder(config, &setup.data, &node, &reader, &outbox, &counters)?;
         let desk = Arc::new(Desk::new(
             recorder,
             recording::template(config, &setup.data)?,
             super::super::schema(),
-            Box::new(|said| eprintln!("{said}")),
+            Box::new(move |said| {
+                if !quiet {
+                    eprintln!("{said}");
+                }
+            }),
         ));
 
         let primed = Primed::new(setup.source, setup.is_live);
@@ -133,7 +157,17 @@ impl Session {
         let mut options = script_options(config, setup.is_live, &node, console.clone())?;
         options.sources = std::mem::take(&mut setup.scripts);
         options.env = std::mem::take(&mut setup.env);
-        let scripts = Scripts::start(options, host.clone(), script_clock)
+        let scripts_host: Arc<dyn Host> = match &setup.dry {
+            None => host.clone(),
+            Some(dry) => Arc::new(DryHost {
+                live: host.clone(),
+                node: node.clone(),
+                console: console.clone(),
+                clock: script_clock.clone(),
+                sent: dry.sent.clone(),
+            }),
+        };
+        let scripts = Scripts::start(options, scripts_host, script_clock)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let scripts = Arc::new(scripts);
         let watch = Watch::new(stores);
@@ -155,14 +189,17 @@ impl Session {
 
         let rows = Arc::new(view::rows(config));
         let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
-        let consumers: Vec<Box<dyn Consumer>> = vec![
+        let mut consumers: Vec<Box<dyn Consumer>> = vec![
             Box::new(DeskConsumer(desk)),
             Box::new(ScriptsConsumer {
-                scripts,
+                scripts: scripts.clone(),
                 clock: packet_clock,
             }),
             Box::new(RowsConsumer(rows.clone())),
         ];
+        if let Some(watcher) = setup.dry.and_then(|dry| dry.watcher) {
+            consumers.push(watcher(scripts));
+        }
         let options = pipeline::Options {
             workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
             protocols,
@@ -187,8 +224,9 @@ impl Session {
             facts,
             running,
             host,
-            printed: Printed::new(config.bool("scripting.console")),
+            printed: Printed::new(config.bool("scripting.console"), quiet),
             watch,
+            quiet,
         })
     }
 
@@ -223,12 +261,36 @@ impl Session {
         }
     }
 
+    /// The data folder of a script.
+    pub fn folder(&self, script: &Path) -> PathBuf {
+        self.host.folder(script)
+    }
+
+    /// Waits for the end of the source and for the scripts, and says what is recorded, as pages show
+    /// it; recordings end with [`Session::finish`].
+    pub fn recorded(&self) -> Json {
+        /// Time between two looks at whether the source has ended.
+        const LOOK: Duration = Duration::from_millis(2);
+        while !self.running.is_finished() {
+            std::thread::sleep(LOOK);
+        }
+        self.facts.scripts.drain();
+        self.facts.desk.status_json()
+    }
+
     /// Waits until the source has ended or the run is to end.
     pub fn wait(&mut self, stop: &Stop) {
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
             self.printed.print(&self.facts);
         }
+    }
+
+    /// Waits a moment and prints what is new; false when the source has ended.
+    pub fn step(&mut self) -> bool {
+        std::thread::sleep(PACE);
+        self.printed.print(&self.facts);
+        !self.running.is_finished()
     }
 
     /// Waits for the end of the run, seals, uploads, and says what came of it.
@@ -239,7 +301,7 @@ impl Session {
         drop(self.host);
         facts.desk.finish();
         self.printed.print(&facts);
-        if facts.outbox.status().waiting > 0 {
+        if facts.outbox.status().waiting > 0 && !self.quiet {
             eprintln!("Uploading what is sealed; a second Ctrl+C leaves it for the next start");
         }
         let status = facts.outbox.drain(LAST_UPLOADS);
@@ -247,6 +309,10 @@ impl Session {
         let counts = self.counters.now();
         let items: u64 = counts.items.values().sum();
         let dropped = counts.kernel_dropped + counts.interface_dropped;
+        if self.quiet {
+            result.map_err(|error| Failure::failed(error.to_string()))?;
+            return Ok(Exit::Done);
+        }
         eprintln!(
             "{} packets captured, {} dropped by the kernel, {} by the interface, {} left out as own; {items} items in {} streams; {} reels uploaded, {} waiting",
             counts.packets,
@@ -301,14 +367,20 @@ fn open_spool(
     spool::Writer::open(options).map_err(|error| Failure::failed(error.to_string()))
 }
 
+/// The outbox; with `kept`, what is sealed goes to that folder whatever its destination.
 fn open_outbox(
     config: &Config,
     data: &Path,
+    kept: Option<PathBuf>,
     stores: &Arc<Stores>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<Outbox>, Failure> {
     let stores = stores.clone();
-    let resolve = move |destination: &str| stores.open(destination);
+    let kept = kept.map(|folder| folder.display().to_string());
+    let resolve = move |destination: &str| match &kept {
+        None => stores.open(destination),
+        Some(folder) => stores.open(folder),
+    };
     let options = outbox::Options {
         dir: data.join("outbox"),
         max_bytes: share(config, 3),

@@ -3,6 +3,7 @@
 //! In: the requests of script children. Out: effects, each confined: files to one data folder,
 //! uploads to the node's own keys. Never: anything that a limit does not bound.
 
+mod dry;
 pub(crate) mod files;
 mod live;
 mod metrics;
@@ -14,6 +15,7 @@ pub(crate) mod streams;
 mod vendor;
 mod web;
 
+pub use dry::{DryHost, Sent, SentLog, Upload};
 pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
 pub use objects::{NodeName, S3Target, StoreFactory};
 pub use outside::Outside;

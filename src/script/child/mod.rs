@@ -19,9 +19,13 @@ mod shims;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+
+use boa_engine::Context;
+use boa_engine::property::PropertyKey;
 
 use self::engine::Engine;
 use self::link::Link;
@@ -47,6 +51,24 @@ pub fn main(schema: &Schema) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Takes from this process what reading a script does not need; what the system cannot limit is left.
+pub(crate) fn confine(limits: &super::wire::Limits) {
+    limits::apply(limits);
+}
+
+/// Names on the global object of an engine without anything of ours.
+pub(crate) fn builtins() -> BTreeSet<String> {
+    let mut context = Context::default();
+    let global = context.global_object();
+    let keys = global.own_property_keys(&mut context).unwrap_or_default();
+    keys.into_iter()
+        .filter_map(|key| match key {
+            PropertyKey::String(name) => Some(name.to_std_string_lossy()),
+            PropertyKey::Symbol(_) | PropertyKey::Index(_) => None,
+        })
+        .collect()
 }
 
 /// Serves one script on `socket` in this very thread, without any limit of the system: for tests and

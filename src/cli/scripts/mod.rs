@@ -1,22 +1,34 @@
-//! `tapedeck scripts`: the scripts of a running instance, and their jobs.
+//! `tapedeck scripts`: the scripts of a running instance and their jobs; `new` starts one, `check`
+//! finds mistakes.
 
-use clap::Args;
+pub mod check;
+mod new;
+
+use clap::{Args, Subcommand};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{instance, style::Style};
 
-/// Show the scripts of a running tapedeck
+/// Show the scripts of a running tapedeck, start new ones, check them
 ///
-/// The instance follows its script folders by itself; this shows what runs, what is broken and why,
-/// and runs jobs by hand.
+/// Without a subcommand: what runs, what is broken and why; jobs can be run by hand. The instance
+/// follows its script folders by itself.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   tapedeck scripts
   tapedeck scripts --jobs
-  tapedeck scripts --run dfir")]
+  tapedeck scripts --run dfir
+  tapedeck scripts new slow_orders --dir scripts/
+  tapedeck scripts check scripts/"
+)]
 pub struct ScriptsArgs {
+    #[command(subcommand)]
+    what: Option<What>,
+
     /// Show the jobs too
     #[arg(long)]
     jobs: bool,
@@ -30,8 +42,19 @@ pub struct ScriptsArgs {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum What {
+    New(new::NewArgs),
+    Check(check::CheckArgs),
+}
+
 /// Runs the command.
 pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
+    match &args.what {
+        Some(What::New(args)) => return new::run(args),
+        Some(What::Check(args)) => return check::run(args, config),
+        None => {}
+    }
     let found = instance::find(&super::data_dir(config)?)?;
     if let Some(tag) = &args.run {
         found.post(&format!("/api/jobs/run?tag={}", super::percent(tag)))?;

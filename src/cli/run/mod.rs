@@ -1,6 +1,9 @@
-//! `tapedeck run`: scripts over a recorded source, to its end.
+//! `tapedeck run`: scripts over a recorded source, to its end; again on every save with `--watch`.
 
-use std::path::PathBuf;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::Value as Json;
@@ -10,9 +13,11 @@ use super::exit::{Exit, Failure};
 use super::secrets::SecretsArgs;
 use super::source::{self, S3Args};
 use super::tap::live::{script_env, script_sources};
-use super::tap::session::{Session, Setup};
+use super::tap::session::{Dry, Session, Setup};
 use crate::capture::own::OwnSockets;
 use crate::pipeline::Stop;
+use crate::pipeline::host::SentLog;
+use crate::script::environment::Environment;
 
 /// Run scripts over a recorded source to its end
 ///
@@ -22,6 +27,7 @@ use crate::pipeline::Stop;
 #[command(after_help = "\
 Examples:
   tapedeck run alert.js --pcap capture.pcapng
+  tapedeck run alert.js --pcap capture.pcapng --watch --dry-run
   tapedeck run scripts/ --pcap s3://my-bucket/ --env WEBHOOK_URL=http://127.0.0.1:9000 --run-jobs-at-end")]
 pub struct RunArgs {
     /// Scripts, or folders of them; none takes those of the configuration
@@ -39,6 +45,16 @@ pub struct RunArgs {
     /// Run every job once more when the source has ended
     #[arg(long)]
     run_jobs_at_end: bool,
+
+    /// Run again from the start whenever a script is saved, until Ctrl+C
+    #[arg(long)]
+    watch: bool,
+
+    /// Print what would be sent (uploads, webhooks) instead of sending it
+    ///
+    /// Files are written to a temporary folder, and recordings are sealed into it.
+    #[arg(long, conflicts_with = "data")]
+    dry_run: bool,
 
     /// Keep what scripts write in this folder; a temporary one otherwise
     #[arg(long, value_name = "DIR")]
@@ -73,37 +89,65 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit, Failure> {
         )));
     }
     let mut env = script_env(config);
-    for setting in &args.env {
+    add_env(&mut env, &args.env)?;
+    let stop = Stop::default();
+    super::stop_on_signal(&stop)?;
+    if args.watch {
+        return watch::run(args, config, &scripts, &env, &stop);
+    }
+    let temporary = tempfile::tempdir()?;
+    let data = args.data.as_deref().unwrap_or(temporary.path());
+    once(args, config, &scripts, &env, data, &stop, &|| false)
+}
+
+/// Adds `NAME=VALUE` settings to what scripts see.
+pub fn add_env(env: &mut Environment, settings: &[String]) -> Result<(), Failure> {
+    for setting in settings {
         let Some((name, value)) = setting.split_once('=') else {
             return Err(Failure::usage(format!("--env {setting} has no =")));
         };
         env.all
             .insert(name.to_owned(), Json::String(value.to_owned()));
     }
+    Ok(())
+}
+
+/// One run; `is_stale` says that it is to end early because another one follows.
+fn once(
+    args: &RunArgs,
+    config: &Config,
+    scripts: &[PathBuf],
+    env: &Environment,
+    data: &Path,
+    stop: &Stop,
+    is_stale: &dyn Fn() -> bool,
+) -> Result<Exit, Failure> {
     let opened = source::open(&args.pcap, &args.s3, config)?;
-    let temporary = tempfile::tempdir()?;
-    let data = args
-        .data
-        .clone()
-        .unwrap_or_else(|| temporary.path().to_owned());
-    let stop = Stop::default();
-    super::stop_on_signal(&stop)?;
-    let names = opened.names;
+    let run_stop = Stop::default();
     let setup = Setup {
         source: opened.source,
-        names: Some(source::names_of(names)),
+        names: Some(source::names_of(opened.names)),
         is_live: false,
         what: args.pcap.join(" "),
-        data,
-        scripts,
-        env,
+        data: data.to_owned(),
+        scripts: scripts.to_vec(),
+        env: env.clone(),
         own: OwnSockets::default(),
-        stop: stop.clone(),
+        dry: args.dry_run.then(|| Dry {
+            sent: Arc::new(SentLog::default()),
+            quiet: false,
+            watcher: None,
+        }),
+        stop: run_stop.clone(),
     };
     let mut session = Session::start(config, setup)?;
-    session.wait(&stop);
+    while session.step() {
+        if stop.is_asked() || is_stale() {
+            run_stop.stop();
+        }
+    }
     let failed = session.facts.failed_scripts();
-    let exit = session.finish(args.run_jobs_at_end)?;
+    let exit = session.finish(args.run_jobs_at_end && !is_stale())?;
     for sentence in &failed {
         eprintln!("{}", super::Style::stderr().red(sentence));
     }

@@ -1,0 +1,87 @@
+//! `docs/reference/scripting.md`: hooks, globals, helpers.
+
+use super::super::hooks;
+use super::{GENERATED, code, head, row};
+use crate::script::api::{Effect, GLOBALS, Global, GlobalKind};
+
+const INTRODUCTION: &str = "\
+# Scripts
+
+A script is a file of plain JavaScript in a folder of `scripting.source`. It defines hooks, which are
+called when something happens, and calls helpers, which are globals. Each script runs in a process of
+its own without files and network; whatever it changes goes through a helper.
+
+- `tapedeck scripts new NAME` starts one, with types for the editor beside it.
+- `tapedeck scripts check FOLDER` finds mistakes without running anything.
+- `tapedeck run SCRIPT --pcap FILE --watch` runs it over a capture, and again whenever it is saved;
+  `--dry-run` shows what would be sent instead of sending it.
+- `tapedeck test FOLDER --pcap FILE` runs the tests beside scripts, see
+  [testing scripts](../testing-scripts.md).
+
+What hooks are told is described in [item.md](item.md), what each protocol adds in
+[protocols.md](protocols.md).
+
+";
+
+/// The page.
+pub(super) fn render() -> String {
+    let mut out = GENERATED.to_owned() + INTRODUCTION;
+    out.push_str("## Hooks\n\nA hook is a function at the top level of a script. An exception in one is printed on the console, and the script goes on.\n\n");
+    out.push_str(&head(&["hook", "called", "name of early 2023"]));
+    for (hook, doc) in hooks::documented() {
+        if let Some(doc) = doc {
+            let names: Vec<&str> = doc
+                .parameters
+                .split(", ")
+                .filter_map(|parameter| parameter.split(':').next())
+                .collect();
+            let call = code(&format!("{}({})", hook.name(), names.join(", ")));
+            let old = match hook.old_name() {
+                old if old == hook.name() => String::new(),
+                old => code(old),
+            };
+            out.push_str(&row(&[&call, doc.doc, &old]));
+        }
+    }
+    out.push_str("\n## Globals\n");
+    for global in GLOBALS {
+        out.push_str(&section(global));
+    }
+    out
+}
+
+fn section(global: &Global) -> String {
+    let mut out = format!("\n### `{}`\n\n{}.\n", global.name, global.doc);
+    let helpers = global.helpers();
+    if helpers.is_empty() || matches!(global.kind, GlobalKind::Values(_)) {
+        return out;
+    }
+    out.push('\n');
+    out.push_str(&head(&["call", "what it does", "what it may change"]));
+    for helper in helpers {
+        out.push_str(&row(&[
+            &code(helper.signature),
+            helper.doc,
+            changes(helper.effect),
+        ]));
+    }
+    out.push_str("\n```js\n");
+    for helper in helpers {
+        out.push_str(helper.example);
+        out.push('\n');
+    }
+    out.push_str("```\n");
+    out
+}
+
+fn changes(effect: Effect) -> &'static str {
+    match effect {
+        Effect::None => "",
+        Effect::Console => "the console",
+        Effect::Item => "the item",
+        Effect::Files => "the script's data folder",
+        Effect::Network => "services outside",
+        Effect::Recording => "recordings",
+        Effect::Schedule => "jobs and timers",
+    }
+}
