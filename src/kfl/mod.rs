@@ -23,6 +23,8 @@ mod pattern;
 mod plan;
 pub mod prefilter;
 mod redact;
+#[cfg(test)]
+mod samples;
 mod schema;
 #[cfg(test)]
 mod tests;

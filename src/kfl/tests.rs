@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
+use super::samples::{published, reference};
 use super::v1::parser;
 use super::v1::print::Shown;
 use super::*;
@@ -451,25 +452,10 @@ fn items_made_to_cost_leave_a_query_undecided() {
     assert_eq!(query.matches(JsonNode(&wide), NOW), Verdict::Undecided);
 }
 
-/// The rows of the table under `heading` in the reference: the query and its other cells.
-fn published(reference: &str, heading: &str) -> Vec<(String, Vec<String>)> {
-    let section = reference.split(heading).nth(1).unwrap_or_default();
-    let section = section.split("\n#").next().unwrap_or_default();
-    section
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
-        .map(|(query, rest)| {
-            let cells = rest.split('|').map(|cell| cell.trim().to_owned());
-            (query.replace("\\|", "|"), cells.collect())
-        })
-        .collect()
-}
-
 #[test]
 fn published_queries_are_accepted_and_told_apart() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/reference/kfl.md");
-    let Ok(reference) = std::fs::read_to_string(path) else {
-        println!("skipped: {path} is not there");
+    let Some(reference) = reference() else {
+        println!("skipped: the reference is not there");
         return;
     };
     let mut wrong = Vec::new();
