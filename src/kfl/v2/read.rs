@@ -133,7 +133,7 @@ pub(crate) fn each_text<'m, M: Node<'m>>(
             let side = Side::of(root, side);
             let (first, second) = match what {
                 Peers::Dns => (side.dns(), Name::NONE),
-                Peers::Namespace => (side.own_namespace(), side.service_namespace()),
+                Peers::Namespace => side.namespaces(),
                 Peers::Pod => (side.pod(), Name::NONE),
                 Peers::Service => (side.service(), Name::NONE),
             };
@@ -459,6 +459,15 @@ impl<'m, M: Node<'m>> Side<M> {
             .or_else(|| self.text(&self.places.namespace))
     }
 
+    /// Its own namespace and that of its service.
+    fn namespaces(&self) -> (Name<M>, Name<M>) {
+        match self.text(&self.places.pod_namespace) {
+            own @ Name::Place(_) => (own, self.service_namespace()),
+            // Where no pod tells its namespace, the own one is the service's already.
+            _ => (self.own_namespace(), Name::NONE),
+        }
+    }
+
     fn namespace(&self) -> Name<M> {
         self.own_namespace()
             .or_else(|| match self.text(&self.places.ip) {
@@ -505,17 +514,23 @@ fn label(ip: IpAddr) -> &'static str {
 
 pub(crate) fn grpc_status<'m, M: Node<'m>>(root: M) -> i64 {
     static ABBR: LazyLock<Path> = LazyLock::new(|| Path::new("protocol.abbr"));
-    static HEADERS: LazyLock<Path> = LazyLock::new(|| Path::new("response.headers"));
+    static RESPONSE: LazyLock<Path> = LazyLock::new(|| Path::new("response"));
     if !root.at(&ABBR).is_some_and(|abbr| is_text(abbr, "gRPC")) {
         return -1;
     }
-    static TOLD: LazyLock<Path> = LazyLock::new(|| Path::new("response.grpc.status"));
+    let Some(response) = root.at(&RESPONSE) else {
+        return 0;
+    };
     // A call of gRPC-Web has it in its body.
-    let told = root.at(&TOLD);
-    let headers = root.at(&HEADERS);
-    integer(
-        told.or_else(|| headers.and_then(|headers| headers.member_ignoring_case("grpc-status"))),
-    )
+    let told = response
+        .member("grpc")
+        .and_then(|grpc| grpc.member("status"));
+    let headers = || {
+        response
+            .member("headers")?
+            .member_ignoring_case("grpc-status")
+    };
+    integer(told.or_else(headers))
 }
 
 /// Members of an answer that say what was answered, the plainest first.
