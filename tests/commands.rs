@@ -559,6 +559,23 @@ fn kfl_runs_a_file_of_cases() {
 }
 
 #[test]
+fn lines_about_which_a_query_is_undecided_are_left_out_and_counted() {
+    let place = Place::new();
+    let costly = format!("{{\"l\":[{}0]}}\n", "\"x\",".repeat(3000));
+    place.write("lines.jsonl", format!("{costly}{{\"l\":[7]}}\n").as_bytes());
+    let mut command = place.command(PROGRAM);
+    let lines = std::fs::File::open(place.path("lines.jsonl")).unwrap();
+    command.args(["kfl", "match", "l.* <= l.*"]).stdin(lines);
+    let said = said(command);
+    assert_eq!(
+        (said.code, &*said.out),
+        (Some(3), "{\"l\":[7]}\n"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("1 lines took more than"), "{said:?}");
+}
+
+#[test]
 fn bash_completes_kfl_within_quotes() {
     let place = Place::new();
     let script = place.run(&["completion", "bash"]).out;
