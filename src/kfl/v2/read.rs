@@ -514,23 +514,17 @@ fn label(ip: IpAddr) -> &'static str {
 
 pub(crate) fn grpc_status<'m, M: Node<'m>>(root: M) -> i64 {
     static ABBR: LazyLock<Path> = LazyLock::new(|| Path::new("protocol.abbr"));
-    static RESPONSE: LazyLock<Path> = LazyLock::new(|| Path::new("response"));
+    static HEADERS: LazyLock<Path> = LazyLock::new(|| Path::new("response.headers"));
     if !root.at(&ABBR).is_some_and(|abbr| is_text(abbr, "gRPC")) {
         return -1;
     }
-    let Some(response) = root.at(&RESPONSE) else {
-        return 0;
-    };
+    static TOLD: LazyLock<Path> = LazyLock::new(|| Path::new("response.grpc.status"));
     // A call of gRPC-Web has it in its body.
-    let told = response
-        .member("grpc")
-        .and_then(|grpc| grpc.member("status"));
-    let headers = || {
-        response
-            .member("headers")?
-            .member_ignoring_case("grpc-status")
-    };
-    integer(told.or_else(headers))
+    let told = root.at(&TOLD);
+    let headers = root.at(&HEADERS);
+    integer(
+        told.or_else(|| headers.and_then(|headers| headers.member_ignoring_case("grpc-status"))),
+    )
 }
 
 /// Members of an answer that say what was answered, the plainest first.
