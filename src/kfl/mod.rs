@@ -17,6 +17,8 @@ mod explain;
 mod functions;
 mod ir;
 mod macros;
+#[cfg(test)]
+mod messages;
 mod meter;
 mod path;
 mod pattern;
