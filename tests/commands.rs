@@ -559,6 +559,23 @@ fn kfl_runs_a_file_of_cases() {
 }
 
 #[test]
+fn lines_about_which_a_query_is_undecided_are_left_out_and_counted() {
+    let place = Place::new();
+    let costly = format!("{{\"l\":[{}0]}}\n", "\"x\",".repeat(3000));
+    place.write("lines.jsonl", format!("{costly}{{\"l\":[7]}}\n").as_bytes());
+    let mut command = place.command(PROGRAM);
+    let lines = std::fs::File::open(place.path("lines.jsonl")).unwrap();
+    command.args(["kfl", "match", "l.* <= l.*"]).stdin(lines);
+    let said = said(command);
+    assert_eq!(
+        (said.code, &*said.out),
+        (Some(3), "{\"l\":[7]}\n"),
+        "{said:?}"
+    );
+    assert!(said.err.contains("1 lines took more than"), "{said:?}");
+}
+
+#[test]
 fn bash_completes_kfl_within_quotes() {
     let place = Place::new();
     let script = place.run(&["completion", "bash"]).out;
@@ -576,4 +593,46 @@ fn bash_completes_kfl_within_quotes() {
     let lines: Vec<_> = said.out.lines().collect();
     assert_eq!(lines.first(), Some(&"http && status_code"), "{said:?}");
     assert_eq!(lines.last(), Some(&"kfl"), "{said:?}");
+}
+
+/// What stands on the line of an interactive zsh after the text was typed and completed.
+const ZSH: &str = r#"
+PATH="$1:$PATH"
+zmodload zsh/zpty
+zpty shell "zsh -f -i"
+zpty -w shell "PROMPT=; stty -echo; bindkey '^I' complete-word; autoload -Uz compinit; compinit -u -D; \
+source complete.zsh; show() { print -r -- \"<<\$BUFFER>>\" }; zle -N show; bindkey '^X' show; print -r -- '<<''ready>>'"
+zpty -r shell seen "*<<ready>>*"
+zpty -n -w shell "$2"$'\t\x18'
+zpty -r shell seen "*<<*>>*"
+print -r -- "${${seen##*<<}%%>>*}"
+"#;
+
+#[test]
+fn zsh_completes_kfl_within_quotes() {
+    if !Path::new("/bin/zsh").exists() && !Path::new("/usr/bin/zsh").exists() {
+        println!("skipped: there is no zsh");
+        return;
+    }
+    let place = Place::new();
+    let script = place.run(&["completion", "zsh"]).out;
+    place.write("complete.zsh", script.as_bytes());
+    let folder = Path::new(PROGRAM).parent().unwrap();
+    for (typed, completed) in [
+        (
+            "tapedeck kfl check 'http && status_c",
+            "tapedeck kfl check 'http && status_code",
+        ),
+        (
+            "tapedeck query a.pcap --kfl 'meth",
+            "tapedeck query a.pcap --kfl 'meth",
+        ),
+        ("tapedeck kf", "tapedeck kfl "),
+    ] {
+        let mut zsh = place.command("zsh");
+        let folder = folder.display().to_string();
+        zsh.args(["-f", "-c", ZSH, "zsh", &folder, typed]);
+        let said = said(zsh);
+        assert_eq!(said.out.trim_end_matches('\n'), completed, "{said:?}");
+    }
 }

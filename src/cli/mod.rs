@@ -153,6 +153,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             match shell {
                 clap_complete::Shell::Bash => print(include_str!("kfl_complete.bash").trim_end()),
                 clap_complete::Shell::Fish => print(include_str!("kfl_complete.fish").trim_end()),
+                clap_complete::Shell::Zsh => print(include_str!("kfl_complete.zsh").trim_end()),
                 _ => {}
             }
             return Ok(Exit::Done);

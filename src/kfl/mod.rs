@@ -17,12 +17,16 @@ mod explain;
 mod functions;
 mod ir;
 mod macros;
+#[cfg(test)]
+mod messages;
 mod meter;
 mod path;
 mod pattern;
 mod plan;
 pub mod prefilter;
 mod redact;
+#[cfg(test)]
+mod samples;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
-//! What the language promises as a whole: messages, bounds, properties.
+//! What the language promises as a whole: answers, bounds, properties.
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
+use super::samples::{published, reference};
 use super::v1::parser;
 use super::v1::print::Shown;
 use super::*;
@@ -18,44 +19,6 @@ fn v1(text: &str) -> Query {
 
 fn matches(text: &str, record: &Json) -> bool {
     v1(text).matches(JsonNode(record), NOW) == Verdict::Match
-}
-
-#[test]
-fn messages_name_the_place_and_the_token() {
-    for (text, message) in [
-        ("htt ??? a : p", "1:5: unexpected token \"?\""),
-        ("http &&  dns", "1:6: unexpected token \"&\""),
-        ("http and", "1:9: unexpected token \"<EOF>\""),
-        ("and http", "1:5: unexpected token \"http\""),
-        ("(http", "1:6: unexpected token \"<EOF>\""),
-        ("http)", "1:5: unexpected token \")\""),
-        ("request.method = \"GET\"", "1:16: unexpected token \"=\""),
-        ("request.method === \"GET\"", "1:18: unexpected token \"=\""),
-        ("response.status => 500", "1:17: unexpected token \"=\""),
-        (
-            "request.path contains \"x\"",
-            "1:14: unexpected token \"contains\"",
-        ),
-        ("\"vip\" in tags", "1:7: unexpected token \"in\""),
-        ("response.status + 1 == 504", "1:17: unexpected token \"+\""),
-        (
-            "request.headers[User-Agent] == 1",
-            "1:17: unexpected token \"User\"",
-        ),
-        ("tags[-1] == \"vip\"", "1:6: unexpected token \"-\""),
-        ("request.", "1:9: unexpected token \"<EOF>\""),
-        ("name == \"open", "1:9: literal not terminated"),
-        ("\"abc\".startsWith(\"a\")", "1:6: unexpected token \".\""),
-        ("0x1F7 == 503", "1:2: unexpected token \"x1F7\""),
-        ("a\n  ? b", "2:3: unexpected token \"?\""),
-        (
-            "src.name == r\"(\"",
-            "1:14: invalid regular expression: unclosed group",
-        ),
-    ] {
-        let error = compile_as(text, Dialect::V1, &Schema::empty()).unwrap_err();
-        assert!(error.to_string().starts_with(message), "{text}: {error}");
-    }
 }
 
 #[test]
@@ -310,25 +273,10 @@ fn items_made_to_cost_leave_a_query_undecided() {
     assert_eq!(query.matches(JsonNode(&wide), NOW), Verdict::Undecided);
 }
 
-/// The rows of the table under `heading` in the reference: the query and its other cells.
-fn published(reference: &str, heading: &str) -> Vec<(String, Vec<String>)> {
-    let section = reference.split(heading).nth(1).unwrap_or_default();
-    let section = section.split("\n#").next().unwrap_or_default();
-    section
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
-        .map(|(query, rest)| {
-            let cells = rest.split('|').map(|cell| cell.trim().to_owned());
-            (query.replace("\\|", "|"), cells.collect())
-        })
-        .collect()
-}
-
 #[test]
 fn published_queries_are_accepted_and_told_apart() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/reference/kfl.md");
-    let Ok(reference) = std::fs::read_to_string(path) else {
-        println!("skipped: {path} is not there");
+    let Some(reference) = reference() else {
+        println!("skipped: the reference is not there");
         return;
     };
     let mut wrong = Vec::new();

@@ -68,7 +68,7 @@ pub(crate) struct Lane {
     pub(crate) wish: Wish,
     pub(crate) reel: Option<OpenReel>,
     pub(crate) stats: Stats,
-    /// When it was asked for: what `now` in its query means.
+    /// When its query was asked: what `now` in it means.
     since: Timestamp,
     taken: HashMap<StreamId, StreamName, RandomState>,
     done: Done,
@@ -93,6 +93,14 @@ impl Lane {
             quiet_since: now,
             quiet_items: 0,
         }
+    }
+
+    /// Follows other settings from here on, asked at `now`.
+    pub(crate) fn follow(&mut self, wish: Wish, now: Timestamp) {
+        if wish.query.text() != self.wish.query.text() {
+            self.since = now;
+        }
+        self.wish = wish;
     }
 
     /// Streams it follows now.

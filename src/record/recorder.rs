@@ -326,7 +326,7 @@ impl Recorder {
             wish.name, wish.query, wish.destination
         );
         // What is open says itself what it was for; what follows is for the new wish.
-        lane.wish = wish;
+        lane.follow(wish, self.clock.now());
         self.close(lane, "changed");
         self.with(|around| lane.heartbeat("changed", around));
         Some(said)

@@ -513,6 +513,62 @@ fn a_changed_query_is_followed_and_named_in_the_next_reel() {
 }
 
 #[test]
+fn now_is_when_the_query_was_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    let at = |stream, at| Item {
+        start: at,
+        ..item(stream, 200)
+    };
+    let second = Duration::from_secs(1);
+    let asked = life.clock.now();
+    life.recorder.set(vec![wish("timestamp >= now()")]);
+    life.wait(10 * second);
+    let mut feed = Feed::default();
+    let batch = feed.batch("abcd", 50);
+    let [a, b, c, d] = ['a', 'b', 'c', 'd'].map(|name| feed.id(name));
+    life.feed(batch, &[at(a, asked - second), at(b, asked + second)]);
+    assert_eq!(life.recorder.status()[0].streams, 1);
+    // The same query again is no new one; another one is asked at its own time.
+    life.recorder.set(vec![wish("timestamp >= now()")]);
+    life.feed(feed.batch("c", 50), &[at(c, asked + second)]);
+    assert_eq!(life.recorder.status()[0].streams, 2);
+    life.recorder.set(vec![wish("timestamp > now()")]);
+    life.feed(feed.batch("d", 50), &[at(d, asked + second)]);
+    assert_eq!(life.recorder.status()[0].streams, 2);
+    life.feed(feed.batch("d", 50), &[at(d, asked + 11 * second)]);
+    assert_eq!(life.recorder.status()[0].streams, 3);
+    life.finish();
+}
+
+#[test]
+fn a_stream_about_which_nothing_can_be_told_is_kept_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    life.recorder.set(vec![wish("response.* <= response.*")]);
+    let mut feed = Feed::default();
+    let batch = feed.batch("ab", 50);
+    let (a, b) = (feed.id('a'), feed.id('b'));
+    // Every element is compared with every other before the answer is no.
+    let costly = Item {
+        response: Value::List((0..3000).map(|_| Value::Text("x".into())).collect()),
+        ..item(a, 200)
+    };
+    life.feed(batch, &[costly, item(b, 200)]);
+    let status = &life.recorder.status()[0];
+    assert_eq!((status.undecided, status.last_match.is_some()), (1, true));
+    life.finish();
+    let reels = reels(&store);
+    let remarks = &reels[0].manifest.remarks;
+    assert!(
+        remarks[0].starts_with("1 streams were kept because the query could not be decided"),
+        "{remarks:?}"
+    );
+}
+
+#[test]
 fn nothing_matched_leaves_signs_of_life_and_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::new());

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::item::ENVELOPE;
 use crate::item::json::JsonNode;
-use crate::kfl::{Dialect, Schema, Verdict, compile, compile_as};
+use crate::kfl::{Dialect, Schema, Verdict, compile, compile_as, samples};
 
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000, 0);
 const NOW_MS: i64 = 1_790_000_000_000;
@@ -342,6 +342,30 @@ fn v2_text() -> BoxedStrategy<String> {
     .prop_map(str::to_owned)
     .boxed();
     joined(leaf, "&&", "||")
+}
+
+#[test]
+fn no_matching_item_of_a_dissector_is_left_out() {
+    let rows: Vec<Json> = samples::items()
+        .into_iter()
+        .map(|forms| forms.json)
+        .collect();
+    for dialect in [Dialect::V1, Dialect::V2] {
+        for text in samples::queries(dialect) {
+            let query = compile_as(&text, dialect, &Schema::new(ENVELOPE, [])).unwrap();
+            if query.column_condition(NOW).is_none() {
+                continue;
+            }
+            for row in &rows {
+                let left_out = !may_match(&query, std::slice::from_ref(row));
+                assert!(
+                    !left_out || query.matches(JsonNode(row), NOW) != Verdict::Match,
+                    "{text} matches {row} and is left out: {:?}",
+                    query.column_condition(NOW)
+                );
+            }
+        }
+    }
 }
 
 fn holds(text: &str, dialect: Dialect, rows: &[Json]) -> Result<(), TestCaseError> {

@@ -44,7 +44,7 @@ pub(crate) fn parse(text: &str, schema: &Schema) -> Result<Parsed, Error> {
         _ => Some(parser.expr()?.expr),
     };
     if parser.peek().kind != Kind::End {
-        return Err(parser.unexpected(&["and", "or", "end of the query"]));
+        return Err(parser.unexpected(&["\"and\"", "\"or\"", "end of the query"]));
     }
     Ok(Parsed {
         expr,

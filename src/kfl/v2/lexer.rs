@@ -1,7 +1,7 @@
 //! Tokens of the second dialect (reference section 12.1).
 //!
-//! In: query text. Out: tokens with their byte offsets, ending in [`Kind::End`]. Never: back-quoted
-//! strings or block comments, which this dialect does not have.
+//! In: query text. Out: tokens with their byte offsets, ending in [`Kind::End`], and the mistake that
+//! ended them early. Never: back-quoted strings or block comments, which this dialect does not have.
 
 use crate::kfl::error::Error;
 
@@ -34,8 +34,34 @@ const SIGNS: &[&str] = &[
     "[", "]", "{", "}", "(", ")",
 ];
 
-/// All tokens of `text`.
-pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Error> {
+/// What is no token.
+struct Mistake {
+    /// Offset from the start of the token.
+    offset: usize,
+    why: String,
+    expected: &'static [&'static str],
+}
+
+impl Mistake {
+    fn at(offset: usize, why: impl Into<String>) -> Mistake {
+        Mistake {
+            offset,
+            why: why.into(),
+            expected: &[],
+        }
+    }
+
+    fn expecting(mut self, expected: &'static [&'static str]) -> Mistake {
+        self.expected = expected;
+        self
+    }
+}
+
+/// The tokens of `text`, up to what is none.
+///
+/// The mistake is handed over beside them and not instead, so that the parser can report one of its
+/// own that stands further left.
+pub(crate) fn tokens(text: &str) -> (Vec<Token<'_>>, Option<Error>) {
     let mut found = Vec::new();
     let mut at = 0;
     loop {
@@ -52,9 +78,10 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Error> {
             at += rest.find('\n').unwrap_or(rest.len());
             continue;
         }
-        let (kind, length) = scan(rest).map_err(|(offset, why)| {
-            Error::at(text, at + offset, format!("syntax error: {why}"))
-        })?;
+        let (kind, length, mistake) = match scan(rest) {
+            Ok((kind, length)) => (kind, length, None),
+            Err(mistake) => (Kind::End, 0, Some(mistake)),
+        };
         let ends = kind == Kind::End;
         found.push(Token {
             kind,
@@ -62,13 +89,22 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Error> {
             offset: at,
         });
         if ends {
-            return Ok(found);
+            let error = mistake.map(
+                |Mistake {
+                     offset,
+                     why,
+                     expected,
+                 }| {
+                    Error::at(text, at + offset, format!("syntax error: {why}")).expecting(expected)
+                },
+            );
+            return (found, error);
         }
         at += length;
     }
 }
 
-type Scanned = Result<(Kind, usize), (usize, String)>;
+type Scanned = Result<(Kind, usize), Mistake>;
 
 fn scan(rest: &str) -> Scanned {
     let Some(first) = rest.chars().next() else {
@@ -86,7 +122,21 @@ fn scan(rest: &str) -> Scanned {
     }
     match SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
         Some(sign) => Ok((Kind::Sign, sign.len())),
-        None => Err((0, format!("unexpected character '{first}'"))),
+        None => {
+            Err(Mistake::at(0, format!("unexpected character '{first}'"))
+                .expecting(meant_by(first)))
+        }
+    }
+}
+
+/// What a character that starts no token is mostly written for.
+fn meant_by(stray: char) -> &'static [&'static str] {
+    match stray {
+        '&' => &["\"&&\""],
+        '|' => &["\"||\""],
+        '=' => &["\"==\""],
+        '`' | '“' | '”' | '‘' | '’' => &["a string in \" or '"],
+        _ => &[],
     }
 }
 
@@ -102,7 +152,7 @@ fn run(rest: &str, from: usize, wanted: fn(&u8) -> bool) -> usize {
 
 fn number(rest: &str) -> Scanned {
     let part = |from: usize, to: usize| rest.get(from..to).unwrap_or_default();
-    let too_large = || (0, "the number does not fit 64 bits".to_owned());
+    let too_large = || Mistake::at(0, "the number does not fit 64 bits");
     let suffix = |at: usize| {
         rest.get(at..)
             .is_some_and(|tail| tail.starts_with(['u', 'U']))
@@ -196,10 +246,10 @@ impl Literal<'_> {
                 return Ok((kind, at));
             }
             let Some(c) = here.chars().next() else {
-                return Err((0, "literal not terminated".into()));
+                return Err(Mistake::at(0, "literal not terminated"));
             };
             if self.close.len() == 1 && matches!(c, '\n' | '\r') {
-                return Err((0, "literal not terminated".into()));
+                return Err(Mistake::at(0, "literal not terminated"));
             }
             if c != '\\' || self.raw {
                 text.push(c);
@@ -208,13 +258,9 @@ impl Literal<'_> {
                 continue;
             }
             let (code, length, numeric) = escape(here).ok_or_else(|| {
-                (
-                    at,
-                    format!(
-                        "unknown escape '{}'",
-                        here.chars().take(2).collect::<String>()
-                    ),
-                )
+                let shown: String = here.chars().take(2).collect();
+                Mistake::at(at, format!("unknown escape '{shown}'"))
+                    .expecting(&["\\\\ for a backslash", "r in front of the string"])
             })?;
             let made = char::from_u32(code);
             match (self.bytes && numeric, u8::try_from(code), made) {
@@ -223,7 +269,7 @@ impl Literal<'_> {
                     text.push(made);
                     bytes.extend_from_slice(made.encode_utf8(&mut [0; 4]).as_bytes());
                 }
-                _ => return Err((at, "the escape names no character".into())),
+                _ => return Err(Mistake::at(at, "the escape names no character")),
             }
             at += length;
         }
@@ -263,7 +309,8 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<Kind> {
-        let tokens = tokens(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let (tokens, mistake) = tokens(text);
+        assert_eq!(mistake, None, "{text}");
         tokens
             .into_iter()
             .map(|token| token.kind)
@@ -301,7 +348,7 @@ mod tests {
         );
         assert_eq!(kinds(r#"b"\xffé""#), [Kind::Bytes(vec![0xff, 0xc3, 0xa9])]);
         for broken in [r#""\d""#, "\"open", "'a\nb'", "`x`", "\"\\ud800\"", "a & b"] {
-            assert!(tokens(broken).is_err(), "{broken}");
+            assert!(tokens(broken).1.is_some(), "{broken}");
         }
     }
 }

@@ -24,7 +24,8 @@ pub(crate) mod vars;
 use std::sync::Arc;
 
 use super::error::Error;
-use super::plan::{constant, plan};
+use super::plan::known::constant;
+use super::plan::plan;
 use super::schema::Schema;
 use super::{Compiled, Dialect, Query, Steering};
 

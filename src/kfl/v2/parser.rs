@@ -37,25 +37,30 @@ const LEVELS: &[&[&str]] = &[
     &["*", "/", "%"],
 ];
 
+/// What can begin an operand.
+const VALUE: &[&str] = &["a value"];
+
 /// Levels that one bracket counts for: the parser takes that many times more stack for it than
 /// evaluation does for an operator.
 const NEST_LEVELS: usize = 4;
 
 /// Parses a whole query; `None` for the empty one.
 pub(crate) fn parse(text: &str) -> Result<Option<Ast>, Error> {
+    let (tokens, mistake) = tokens(text);
     let mut parser = Parser {
         text,
-        tokens: tokens(text)?,
+        tokens,
+        mistake,
         at: 0,
         depth: 0,
         nodes: 0,
     };
-    if parser.peek().kind == lexer::Kind::End {
+    if parser.is_end() {
         return Ok(None);
     }
     let ast = parser.expr()?;
-    if parser.peek().kind != lexer::Kind::End {
-        return Err(parser.unexpected());
+    if !parser.is_end() {
+        return Err(parser.unexpected(&["\"&&\"", "\"||\"", "end of the query"]));
     }
     Ok(Some(ast))
 }
@@ -63,6 +68,8 @@ pub(crate) fn parse(text: &str) -> Result<Option<Ast>, Error> {
 struct Parser<'p> {
     text: &'p str,
     tokens: Vec<Token<'p>>,
+    /// Why the tokens end before the text does.
+    mistake: Option<Error>,
     at: usize,
     depth: usize,
     nodes: usize,
@@ -76,6 +83,10 @@ impl<'p> Parser<'p> {
             .expect("the last token is the end")
     }
 
+    fn is_end(&self) -> bool {
+        self.peek().kind == lexer::Kind::End && self.mistake.is_none()
+    }
+
     fn is(&self, sign: &str) -> bool {
         let token = self.peek();
         token.text == sign && matches!(token.kind, lexer::Kind::Sign | lexer::Kind::Ident)
@@ -87,25 +98,24 @@ impl<'p> Parser<'p> {
         found
     }
 
-    fn expect(&mut self, sign: &str) -> Result<(), Error> {
+    fn expect(&mut self, sign: &str, expected: &[&'static str]) -> Result<(), Error> {
         if self.take(sign) {
             return Ok(());
         }
-        Err(self.unexpected())
+        Err(self.unexpected(expected))
     }
 
-    fn unexpected(&self) -> Error {
+    fn unexpected(&self, expected: &[&'static str]) -> Error {
         let token = self.peek();
         let shown = match token.kind {
-            lexer::Kind::End => "<EOF>",
+            lexer::Kind::End => match &self.mistake {
+                Some(mistake) => return mistake.clone(),
+                None => "<EOF>",
+            },
             _ => token.text,
         };
-        let offset = token.offset;
-        Error::at(
-            self.text,
-            offset,
-            format!("syntax error: unexpected token \"{shown}\""),
-        )
+        let message = format!("syntax error: unexpected token \"{shown}\"");
+        Error::at(self.text, token.offset, message).expecting(expected)
     }
 
     fn too_deep(&self) -> Error {
@@ -148,7 +158,7 @@ impl<'p> Parser<'p> {
         let mut last = self.or()?;
         while self.take("?") {
             let yes = self.or()?;
-            self.expect(":")?;
+            self.expect(":", &["\":\""])?;
             open.push((last, yes));
             last = self.or()?;
         }
@@ -255,7 +265,7 @@ impl<'p> Parser<'p> {
             let offset = ast.offset;
             if self.take("[") {
                 let index = self.nested()?;
-                self.expect("]")?;
+                self.expect("]", &["\"]\""])?;
                 let below = ast.height.max(index.height);
                 let kind = Kind::Index(Box::new(ast), Box::new(index));
                 ast = self.built(offset, kind, below)?;
@@ -270,7 +280,7 @@ impl<'p> Parser<'p> {
     fn dotted(&mut self, of: Ast) -> Result<Ast, Error> {
         let token = self.peek().clone();
         if token.kind != lexer::Kind::Ident {
-            return Err(self.unexpected());
+            return Err(self.unexpected(&["a name"]));
         }
         self.at += 1;
         let name = token.text.to_owned();
@@ -285,6 +295,10 @@ impl<'p> Parser<'p> {
 
     /// Expressions up to `close`, and the height of the highest.
     fn list(&mut self, close: &str) -> Result<(Vec<Ast>, usize), Error> {
+        let expected = match close {
+            "]" => ["\",\"", "\"]\""],
+            _ => ["\",\"", "\")\""],
+        };
         let mut elements = Vec::new();
         let mut height = 0;
         while !self.take(close) {
@@ -293,11 +307,11 @@ impl<'p> Parser<'p> {
             elements.push(element);
             if self.take(",") {
                 if close == ")" && self.is(")") {
-                    return Err(self.unexpected());
+                    return Err(self.unexpected(VALUE));
                 }
                 continue;
             }
-            self.expect(close)?;
+            self.expect(close, &expected)?;
             break;
         }
         Ok((elements, height))
@@ -306,7 +320,7 @@ impl<'p> Parser<'p> {
     fn primary(&mut self) -> Result<Ast, Error> {
         if self.take("(") {
             let inner = self.nested()?;
-            self.expect(")")?;
+            self.expect(")", &["\")\""])?;
             return Ok(inner);
         }
         if self.is("[") || self.is("{") {
@@ -321,17 +335,17 @@ impl<'p> Parser<'p> {
             let (elements, below) = self.list("]")?;
             return self.built(offset, Kind::List(elements), below);
         }
-        self.expect("{")?;
+        self.expect("{", &["\"{\""])?;
         let mut entries = Vec::new();
         let mut below = 0;
         while !self.take("}") {
             let key = self.nested()?;
-            self.expect(":")?;
+            self.expect(":", &["\":\""])?;
             let value = self.nested()?;
             below = below.max(key.height).max(value.height);
             entries.push((key, value));
             if !self.take(",") {
-                self.expect("}")?;
+                self.expect("}", &["\",\"", "\"}\""])?;
                 break;
             }
         }
@@ -351,7 +365,7 @@ impl<'p> Parser<'p> {
                 "null" => Some(Literal::Null),
                 _ => None,
             },
-            _ if rooted => return Err(self.unexpected()),
+            _ if rooted => return Err(self.unexpected(&["a name"])),
             lexer::Kind::Int(value, true) => Some(Literal::Uint(value)),
             lexer::Kind::Int(value, false) => {
                 Some(Literal::Int(i64::try_from(value).map_err(|_| {
@@ -365,14 +379,14 @@ impl<'p> Parser<'p> {
             lexer::Kind::Double(value) => Some(Literal::Double(value)),
             lexer::Kind::Text(text) => Some(Literal::Text(text)),
             lexer::Kind::Bytes(bytes) => Some(Literal::Bytes(bytes)),
-            lexer::Kind::Sign | lexer::Kind::End => return Err(self.unexpected()),
+            lexer::Kind::Sign | lexer::Kind::End => return Err(self.unexpected(VALUE)),
         };
         if let Some(literal) = literal {
             self.at += 1;
             return self.built(token.offset, Kind::Literal(literal), 0);
         }
         if RESERVED.contains(&token.text) {
-            return Err(self.unexpected());
+            return Err(self.unexpected(VALUE));
         }
         self.at += 1;
         let name = token.text.to_owned();

@@ -133,7 +133,7 @@ pub(crate) fn each_text<'m, M: Node<'m>>(
             let side = Side::of(root, side);
             let (first, second) = match what {
                 Peers::Dns => (side.dns(), Name::NONE),
-                Peers::Namespace => (side.own_namespace(), side.service_namespace()),
+                Peers::Namespace => side.namespaces(),
                 Peers::Pod => (side.pod(), Name::NONE),
                 Peers::Service => (side.service(), Name::NONE),
             };
@@ -457,6 +457,15 @@ impl<'m, M: Node<'m>> Side<M> {
         self.text(&self.places.pod_namespace)
             .or_else(|| self.text(&self.places.service_namespace))
             .or_else(|| self.text(&self.places.namespace))
+    }
+
+    /// Its own namespace and that of its service.
+    fn namespaces(&self) -> (Name<M>, Name<M>) {
+        match self.text(&self.places.pod_namespace) {
+            own @ Name::Place(_) => (own, self.service_namespace()),
+            // Where no pod tells its namespace, the own one is the service's already.
+            _ => (self.own_namespace(), Name::NONE),
+        }
     }
 
     fn namespace(&self) -> Name<M> {

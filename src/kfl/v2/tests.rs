@@ -215,11 +215,6 @@ fn the_first_dialect_falls_back_on_variables() {
 #[test]
 fn messages_name_the_place_and_the_reason() {
     for (text, message) in [
-        ("http &&", "1:8: syntax error: unexpected token \"<EOF>\""),
-        (
-            "http and dns",
-            "1:6: syntax error: unexpected token \"and\"",
-        ),
         (
             "status_cod == 500",
             "1:1: undeclared reference to 'status_cod'; did you mean status_code",
@@ -239,7 +234,7 @@ fn messages_name_the_place_and_the_reason() {
         ),
         (
             "path.matches(\"\\d\")",
-            "1:15: syntax error: unknown escape '\\d'",
+            "1:15: syntax error: unknown escape '\\d' (expected \\\\ for a backslash or r in front of the string)",
         ),
         (
             "path.containz(\"x\")",
