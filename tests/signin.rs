@@ -267,6 +267,9 @@ const SSO: &str = "[profile p]\nsso_session = corp\nsso_account_id = 1\nsso_role
 /// Keys of the base profile that assumes a role.
 const BASE: &str = "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = s\n";
 
+/// A way, the configuration file, variables, further arguments.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn every_way_of_the_chain_signs_in() {
     let amazon = Amazon::start();
@@ -277,7 +280,7 @@ fn every_way_of_the_chain_signs_in() {
         format!("{BASE}[profile p]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n");
     let container = format!("{}/container", amazon.url());
     let instance = amazon.url();
-    let cases: &[(&str, &str, &[(&str, &str)], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             "KEYS",
             "",

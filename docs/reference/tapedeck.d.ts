@@ -1,6 +1,24 @@
 // Types of what tapedeck gives scripts, for editors. Written by `tapedeck scripts new`; scripts
 // themselves are plain JavaScript and never read it.
 
+/** Writes lines into the program's own log, with a level of the script's choice. */
+declare const aggregation: {
+  /** Writes `<time> <level> <text>`. */
+  msg(level: string, text: string): void;
+  /** Writes `<time> <level> <key>=<json>`. */
+  json(level: string, key: string, object: any): void;
+  /** Writes `<time> <level> <text> <key>=<json>`. */
+  jsonWithMsg(level: string, key: string, object: any, text: string): void;
+};
+
+/** Asks a language model, and scores the mood of a text. */
+declare const chatgpt: {
+  /** Asks the language model that the configuration names and answers its text. */
+  prompt(apiKey: string, prompt: string, maxTokens?: number): string;
+  /** Scores a text: the shares of negative, neutral and positive words, and -1 to 1 for all of it. */
+  sentiment(text: string): { neg: number; neu: number; pos: number; compound: number };
+};
+
 /** Prints lines on the console that all scripts share. */
 declare const console: {
   /** Prints the values, joined by a space; plain objects as JSON. */
@@ -46,6 +64,31 @@ declare const file: {
   tar(dir: string): string;
 };
 
+/** The same as `vendor.webhook`. */
+declare function webhook(method: string, url: string, body: any): string;
+/** The same as `vendor.slackBot` without fields and files. */
+declare function slack(token: string, channelId: string, pretext: string, text: string, color: string): void;
+/** As `vendor.influxdb`, with the measurement before organisation and bucket. */
+declare function influxdb(url: string, token: string, measurement: string, org: string, bucket: string, data: any): void;
+/** The same as calling `vendor.s3` itself. */
+declare function s3(region: string, keyId: string, secret: string, bucket: string, stream: string): string;
+/** The same as `test.pass`. */
+declare function pass(data: any): any;
+/** The same as `test.fail`. */
+declare function fail(data: any): any;
+/** The same as `pcap.nameResolutionHistory`. */
+declare function nameResolutionHistory(): any;
+
+/** Sends to the hub's instances of scripts, and asks about the cluster. */
+declare const hub: {
+  /** Calls `onHubAction(action, object)` of every script at the hub, with a JSON copy of the object. */
+  action(action: string, object: any): void;
+  /** JSON text `{"targets": [...], "excluded": [...]}` with the pods that are captured and those that are not. */
+  targeted(): string;
+  /** Asks for a network policy that isolates a pod; throws where that is not allowed. */
+  blockPod(name: string, namespace: string): string;
+};
+
 /** Runs functions on a schedule, in UTC. */
 declare const jobs: {
   /** Runs the function whenever the cron text says (seconds first), at most `limit` times when that is not 0. */
@@ -88,6 +131,14 @@ declare const pcap: {
   nameResolutionHistory(): any;
 };
 
+/** Keeps metrics for Prometheus: type 1 is a counter, 2 a gauge, 3 untyped. */
+declare const prometheus: {
+  /** Sets a sample. */
+  metric(name: string, description: string, type: any, value: number, labels?: { [name: string]: any }): string;
+  /** Adds to a counter, or sets a gauge, of a family whose samples differ in the values of their labels. */
+  vector(name: string, description: string, type: any, value: number, labels: { [name: string]: any }): string;
+};
+
 /** Declares what is to be recorded; whole streams are kept by the recorder, whatever scripts miss. */
 declare const recording: {
   /** Declares a recording, or changes the one with that name, and answers its status. */
@@ -119,20 +170,62 @@ declare function clearTimeout(id: number): void;
 /** The same as `clearTimeout`. */
 declare function clearInterval(id: number): void;
 
-/** Tells where the script runs. */
+/** Tells where the script runs, and writes YAML. */
 declare const utils: {
   /** The node's name, or `hub` for an instance that gathers what all nodes send. */
   nodeName(): string;
+  /** A JSON text as YAML with sorted keys; a text that is no JSON throws. */
+  json2Yaml(jsonText: string): string;
 };
 
-/** Hands files to services outside. */
+/** Hands messages, points, documents and files to services outside. */
 declare const vendor: {
+  /** Sends a request and answers the text of the response, whatever its status; an object is sent as JSON. */
+  webhook(method: string, url: string, body?: any, headers?: { [name: string]: any }): string;
+  /** Sends a form of several parts (multipart/form-data) and answers the text of the response. */
+  webhookForm(method: string, url: string, fields: any): string;
+  /** Posts a note through an incoming webhook of Slack; with five arguments the first two are token and channel. */
+  slack(webhookUrl: string, pretext: string, text: string, color: string): void;
+  /** Posts a note as a bot of Slack and shares files of the data folder in the channel. */
+  slackBot(token: string, channelId: string, pretext: string, text: string, color: string, fields?: any, files?: any): void;
+  /** Writes one point into InfluxDB, in the background and with retries. */
+  influxdb(url: string, token: string, org: string, bucket: string, measurement: string, data: any, tags?: { [name: string]: any }): void;
+  /** Indexes one document in Elasticsearch and answers its id. */
+  elastic(url: string, index: any, data: any, username?: string, password?: string, cloudId?: string, apiKey?: string, serviceToken?: string, certificateFingerprint?: string): string;
+  kinesis: {
+    /** Puts one record into a Kinesis stream, an object as JSON, and answers what the service said. */
+    put(stream: string, payload: any, region: string, keyId?: string, secret?: string): any;
+  };
   s3: {
+    /** Uploads the savefile of a stream, as scripts of February 2023 did. */
+    (region: string, keyId: string, secret: string, bucket: string, stream: string): string;
     /** Uploads a file of the data folder and answers the object's URL; the order (region, keyId, secret, bucket, path) is understood too. */
     put(bucket: string, path: string, region: string, keyId?: string, secret?: string): string;
     /** Deletes what scripts of this node uploaded, never a sealed recording. */
     clear(region: string, keyId: string, secret: string, bucket: string): void;
   };
+  gcs: {
+    /** Uploads a file of the data folder to Google Cloud Storage and answers the object's URL; the key is the parsed JSON of a service account. */
+    put(bucket: string, path: string, serviceAccountKey?: any): string;
+    /** Deletes what scripts of this node uploaded to a bucket of Google Cloud Storage, never a sealed recording. */
+    clear(bucket: string, serviceAccountKey?: any): void;
+  };
+  azure: {
+    /** Uploads a file of the data folder to a container of Azure Blob Storage and answers the blob's URL. */
+    put(container: string, path: string, accountName?: string, accountKey?: string, connectionString?: string): string;
+  };
+};
+
+/** Does in one call what takes several helpers. */
+declare const wrapper: {
+  /** A new object with the keys of both: numbers under one key are added, objects are joined. */
+  joinMaps(a: any, b: any): any;
+  /** The HTTP items of a list as an HTTP archive (HAR 1.2), JSON text. */
+  buildHAR(items: Item[]): string;
+  /** Uploads an archive with the packets of all streams and the name history, and answers its URL. */
+  pcapSnapshot(region: string, keyId: string, secret: string, bucket: string): string;
+  /** Collects the streams of items that match queries, and uploads an archive for each query every so often. */
+  kflPcapS3(data: any, options: { kflArr?: any; awsRegion?: any; awsAccessKeyId?: any; awsSecretAccessKey?: any; s3Bucket?: any; slackWebhook?: any; slackAuthToken?: any; slackChannelId?: any; active?: any; verbose?: any; maxMinutes?: any; maxL4Streams?: any; clear?: any }): void;
 };
 
 /** What `onPacketCaptured` is told of a packet. */
@@ -161,6 +254,12 @@ interface Hooks {
   onJobPassed(tag: string, cron: string, limit: number): void;
   /** Called in every script when a job of any script has thrown. */
   onJobFailed(tag: string, cron: string, limit: number, err: string): void;
+  /** Called when a pod was added, modified or deleted (`ADDED`, `MODIFIED`, `DELETED`). */
+  onPodEvent(event: string, pod: any): void;
+  /** Called in the hub instance of every script when any script calls `hub.action`. */
+  onHubAction(action: string, object: any): void;
+  /** Called for each log record of tapedeck itself; the message is JSON text. */
+  onLogCall(level: string, msg: string): void;
 }
 
 /** What every item has. */
@@ -716,9 +815,9 @@ interface Item extends Envelope {
   response: {
     /** status code; 0 when no response was seen (http2, http, postgresql, mysql, mongodb). */
     status: any;
-    /** always empty (http2, http). */
+    /** reason phrase; HTTP/2 has none (http2, http). */
     statusText: string;
-    /** HTTP/2.0 (http2, http). */
+    /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0` (http2, http). */
     httpVersion: string;
     /** header fields in lower case, pseudo-header fields and trailers among them (http2, http). */
     headers: { [name: string]: string };
@@ -1176,9 +1275,9 @@ interface Http2Item extends Envelope {
   response: {
     /** status code; 0 when no response was seen. */
     status: number;
-    /** always empty. */
+    /** reason phrase; HTTP/2 has none. */
     statusText: string;
-    /** HTTP/2.0. */
+    /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`. */
     httpVersion: string;
     /** header fields in lower case, pseudo-header fields and trailers among them. */
     headers: { [name: string]: string };

@@ -286,7 +286,7 @@ mod tests {
     fn conversations(count: u8) -> Vec<synth::Frame> {
         let one = |last: u8| {
             synth::tcp(([10, 0, 0, last], 40_000), ([10, 0, 1, 1], 80))
-                .to_server(&vec![last; 50_000])
+                .to_server(vec![last; 50_000])
                 .to_client(b"HTTP/1.1 204 No Content\r\n\r\n")
                 .fin()
         };

@@ -91,15 +91,17 @@ export function filterBar({ text, onApply }) {
   const apply = async () => {
     clearTimeout(timer);
     list.hide();
+    const q = area.value;
     const answer = await check();
-    if (answer.valid) onApply(area.value.trim());
+    if (answer.valid && area.value === q) onApply(q.trim());
   };
 
   area.addEventListener("input", () => {
     clearTimeout(timer);
     clearTimeout(proposing);
-    // What was proposed for another text would go to another place.
+    // What was proposed for another text would go to another place, as would its underline.
     proposed += 1;
+    asked += 1;
     list.hide();
     area.className = "";
     underline(null);
