@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tapedeck::capture::live::{self, LiveOptions};
+use tapedeck::capture::live::{self, LiveOptions, Narrow, Narrowing};
 use tapedeck::capture::own::OwnSockets;
 use tapedeck::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use tapedeck::packet::headers::{Decoder, Found};
@@ -120,6 +120,47 @@ fn a_burst_is_seen_exactly_once_and_drained_at_the_end() {
         assert_eq!(counts.received, COUNT as u64);
         assert_eq!((counts.own, counts.kernel_dropped), (0, 0));
     }
+}
+
+#[test]
+fn a_narrowing_filter_may_change_while_the_capture_runs() {
+    let (wanted, other) = (free_port(), free_port());
+    let only = |port: u16| Narrow {
+        ethernet: format!("port {port}"),
+        other: format!("port {port}"),
+    };
+    let narrowing = Narrowing::default();
+    narrowing.set(only(wanted));
+    let options = LiveOptions {
+        narrowing: narrowing.clone(),
+        ..on(
+            "lo",
+            format!("udp port {wanted} or udp port {other}"),
+            false,
+        )
+    };
+    let Some(mut source) = open(&options) else {
+        return;
+    };
+    run_apart(&burst(wanted));
+    run_apart(&burst(other));
+    // What waits already is not lost to the next filter.
+    narrowing.set(only(other));
+    let mut first = 0;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        let mut batch = RawBatch::default();
+        source.fill(&mut batch).unwrap();
+        first += batch.records.len();
+    }
+    run_apart(&burst(other));
+    run_apart(&burst(wanted));
+    let (seen, _) = drain(&mut *source);
+    assert_eq!((first, seen.len()), (COUNT, COUNT));
+    assert!(
+        seen.iter()
+            .all(|(layers, _)| layers.tuple.dst.port == other)
+    );
 }
 
 #[test]

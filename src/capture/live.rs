@@ -8,6 +8,7 @@
 //! Interface: <https://www.tcpdump.org/manpages/pcap.3pcap.html>.
 
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::pcap::{Active, Capture, Device, Error, Linktype, Precision};
@@ -60,6 +61,35 @@ pub struct LiveOptions {
     pub capture_self: bool,
     /// Sockets that other rooms know to be our own.
     pub own: OwnSockets,
+    /// What narrows `bpf` further, and may change while the capture runs.
+    pub narrowing: Narrowing,
+}
+
+/// Time in which what the kernel holds at a moment is read, on a busy machine too.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A second capture filter, in libpcap's language, that others may change at any time.
+#[derive(Debug, Clone, Default)]
+pub struct Narrowing(Arc<Mutex<Option<Narrow>>>);
+
+/// The filter for each kind of link; empty lets everything pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrow {
+    /// On Ethernet, where tags may stand before the addresses.
+    pub ethernet: String,
+    /// On any other link.
+    pub other: String,
+}
+
+impl Narrowing {
+    /// Lets only `narrow` pass from the next look at the interface on.
+    pub fn set(&self, narrow: Narrow) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(narrow);
+    }
+
+    fn take(&self) -> Option<Narrow> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Default for LiveOptions {
@@ -74,6 +104,7 @@ impl Default for LiveOptions {
             immediate: false,
             capture_self: false,
             own: OwnSockets::default(),
+            narrowing: Narrowing::default(),
         }
     }
 }
@@ -124,6 +155,13 @@ pub fn open(options: &LiveOptions) -> Result<Box<dyn Source>, CaptureError> {
 
 struct Live {
     interface: String,
+    bpf: String,
+    narrowing: Narrowing,
+    /// The narrowing filter in force.
+    narrow: String,
+    /// The one that follows, and when.
+    next: Option<(String, Instant)>,
+    warnings: Vec<String>,
     linktype: LinkType,
     capture: Capture<Active>,
     duplicates: Option<Duplicates>,
@@ -166,21 +204,19 @@ impl Live {
                 .set_datalink(Linktype(i32::from(LinkType::LINUX_SLL2.0)))
                 .ok();
         }
-        if !options.bpf.is_empty() {
-            capture
-                .filter(&options.bpf, true)
-                .map_err(|error| CaptureError::Filter {
-                    filter: options.bpf.clone(),
-                    reason: reason(&error),
-                })?;
-        }
+        filter(&mut capture, &options.bpf)?;
         let capture = capture.setnonblock().map_err(failed)?;
         let linktype = match capture.get_datalink().0 {
             // DLT_RAW has another number on each system, LINKTYPE_RAW one.
             12 | 14 => LinkType::RAW,
             other => LinkType(u16::try_from(other).unwrap_or(u16::MAX)),
         };
-        Ok(Live {
+        let mut live = Live {
+            bpf: options.bpf.clone(),
+            narrowing: options.narrowing.clone(),
+            narrow: String::new(),
+            next: None,
+            warnings: Vec::new(),
             duplicates: Duplicates::for_linktype(linktype),
             own: (!options.capture_self).then(|| OwnFilter::new(options.own.clone())),
             interface,
@@ -189,7 +225,51 @@ impl Live {
             finishing: None,
             counts: SourceCounts::default(),
             kernel: (0, 0),
+        };
+        if let Some(narrow) = live.set_narrow() {
+            live.filter_also(&narrow)?;
+            live.narrow = narrow;
+        }
+        Ok(live)
+    }
+
+    /// What was set since the last look, for this link.
+    fn set_narrow(&self) -> Option<String> {
+        self.narrowing.take().map(|narrow| match self.linktype {
+            LinkType::ETHERNET => narrow.ethernet,
+            _ => narrow.other,
         })
+    }
+
+    /// Goes over to another narrowing filter, when one was set.
+    ///
+    /// libpcap asks a new filter of packets that wait already, so both hold until these are read.
+    fn follow_narrowing(&mut self) -> Result<(), CaptureError> {
+        if let Some(next) = self.set_narrow() {
+            let both = match (self.narrow.as_str(), next.as_str()) {
+                ("", _) | (_, "") => String::new(),
+                (old, new) => format!("({old}) or ({new})"),
+            };
+            self.filter_also(&both)?;
+            self.narrow = both;
+            self.next = Some((next, Instant::now() + SETTLED));
+        }
+        match self.next.take() {
+            Some((next, at)) if at <= Instant::now() => {
+                self.filter_also(&next)?;
+                self.narrow = next;
+            }
+            waiting => self.next = waiting,
+        }
+        Ok(())
+    }
+
+    /// Makes the filter `bpf` and this one.
+    fn filter_also(&mut self, narrow: &str) -> Result<(), CaptureError> {
+        match (self.bpf.as_str(), narrow) {
+            (one, "") | ("", one) => filter(&mut self.capture, one),
+            (bpf, narrow) => filter(&mut self.capture, &format!("({bpf}) and ({narrow})")),
+        }
     }
 
     /// Appends what the kernel hands over now; tells whether there was a packet.
@@ -256,6 +336,15 @@ impl Live {
     }
 }
 
+fn filter(capture: &mut Capture<Active>, bpf: &str) -> Result<(), CaptureError> {
+    capture
+        .filter(bpf, true)
+        .map_err(|error| CaptureError::Filter {
+            filter: bpf.to_owned(),
+            reason: reason(&error),
+        })
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Taken {
     Nothing,
@@ -266,6 +355,10 @@ enum Taken {
 
 impl Source for Live {
     fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
+        // Packets that nobody asked for do no harm; packets that are missing would.
+        if let Err(error) = self.follow_narrowing() {
+            self.warnings.push(error.to_string());
+        }
         let from = batch.records.len();
         let mut taken = self.take(batch)?;
         if taken == Taken::Nothing && self.wait() {
@@ -291,6 +384,10 @@ impl Source for Live {
             deadline: now + MAX_DRAIN,
             heard: now,
         });
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     fn counts(&mut self) -> SourceCounts {

@@ -58,7 +58,7 @@ struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 pub struct Global {
     /// Read this configuration file and no other
     #[arg(long, global = true, value_name = "FILE")]

@@ -89,6 +89,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.proxy.hub.srvPort", Int, "8898", Harmless, "everything goes through the front port"),
     key("tap.proxy.worker.srvPort", Int, "8897", Harmless, "everything goes through the front port"),
     key("tap.capture.captureSelf", Bool, "false", Honoured, "record tapedeck's own connections too"),
+    key("tap.capture.prefilter", Bool, "false", Honoured, "capture only packets that RECORDING_KFL can match; pages and scripts see nothing else then"),
     key("tap.capture.dissection.enabled", Bool, "true", NotYet, "dissect while capturing"),
     key("tap.capture.dissection.stopAfter", Duration, r#""5m""#, Harmless, "dissection goes on as long as the run"),
     key("tap.capture.raw.enabled", Bool, "true", NotYet, "keep every packet in the spool"),

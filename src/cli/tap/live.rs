@@ -43,7 +43,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         })?;
     }
     let own = OwnSockets::default();
-    let source = super::source::open(config, &own)?;
+    let (source, follow) = super::source::open(config, &own)?;
     // Before the first thread: what is given up counts for one thread and those that it starts.
     super::source::give_up_rights()?;
     let stop = Stop::default();
@@ -94,7 +94,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         served.port,
         config.bool("headless"),
     );
-    session.follow(config, global, &stop);
+    session.follow(config, global, &stop, &follow);
     session.finish(false)
 }
 

@@ -5,6 +5,8 @@ mod follow;
 pub mod live;
 mod metrics;
 mod offline;
+#[cfg(feature = "live")]
+mod prefilter;
 mod primed;
 pub mod recording;
 pub mod session;
@@ -244,7 +246,7 @@ pub fn open_live(
     config: &Config,
     own: &OwnSockets,
 ) -> Result<Box<dyn crate::capture::Source>, Failure> {
-    source::open(config, own)
+    source::open(config, own).map(|(source, _)| source)
 }
 
 pub use source::{as_caller, give_up_rights};

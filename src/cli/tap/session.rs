@@ -240,8 +240,14 @@ impl Session {
         }
     }
 
-    /// Follows configuration and console until the run is to end.
-    pub fn follow(&mut self, config: &Config, global: &Global, stop: &Stop) {
+    /// Follows configuration and console until the run is to end; `source` follows changes too.
+    pub fn follow(
+        &mut self,
+        config: &Config,
+        global: &Global,
+        stop: &Stop,
+        source: &dyn Fn(&Config),
+    ) {
         let mut file = Followed::new(config, global);
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
@@ -256,6 +262,7 @@ impl Session {
             }
             if let Some(changed) = file.changed() {
                 self.facts.follow_config(&changed);
+                source(&changed);
             }
             self.facts.choose_recorder();
         }

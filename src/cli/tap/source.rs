@@ -11,10 +11,29 @@ use crate::capture::own::OwnSockets;
 #[cfg(target_os = "linux")]
 use crate::capture::rights::{self, Caller};
 
-/// Opens the interface that the configuration names; `own` is where other parts say what is ours.
+/// Follows a changed configuration.
+pub type Follow = Box<dyn Fn(&Config)>;
+
+/// Opens the interface that the configuration names, and gives what makes it follow changes; `own`
+/// is where other parts say what is ours.
 #[cfg(feature = "live")]
-pub fn open(config: &Config, own: &OwnSockets) -> Result<Box<dyn Source>, Failure> {
-    use crate::capture::live::{LiveOptions, open};
+pub fn open(config: &Config, own: &OwnSockets) -> Result<(Box<dyn Source>, Follow), Failure> {
+    use crate::capture::live::{LiveOptions, Narrowing, open};
+    let narrowing = Narrowing::default();
+    let follow = {
+        let narrowing = narrowing.clone();
+        let last = std::cell::RefCell::new(None);
+        move |config: &Config| {
+            let Some((narrow, said)) = super::prefilter::narrow(config) else {
+                return;
+            };
+            if last.replace(Some(narrow.clone())).as_ref() != Some(&narrow) {
+                eprintln!("{said}");
+                narrowing.set(narrow);
+            }
+        }
+    };
+    follow(config);
     let options = LiveOptions {
         interface: config.text("tap.interface").to_owned(),
         bpf: config.text("tap.bpfOverride").to_owned(),
@@ -22,10 +41,12 @@ pub fn open(config: &Config, own: &OwnSockets) -> Result<Box<dyn Source>, Failur
         buffer_bytes: u32::try_from(config.bytes("tap.bufferSize")).unwrap_or(u32::MAX),
         capture_self: config.bool("tap.capture.captureSelf"),
         own: own.clone(),
+        narrowing,
         ..LiveOptions::default()
     };
     // Nothing was captured yet, so whatever is wrong is wrong with what was asked for.
-    open(&options).map_err(|error| Failure::usage(error.to_string()))
+    let source = open(&options).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok((source, Box::new(follow)))
 }
 
 /// Lists the interfaces, one a line.
@@ -52,7 +73,7 @@ pub fn list_interfaces() -> Result<Exit, Failure> {
 }
 
 #[cfg(not(feature = "live"))]
-pub fn open(_config: &Config, _own: &OwnSockets) -> Result<Box<dyn Source>, Failure> {
+pub fn open(_config: &Config, _own: &OwnSockets) -> Result<(Box<dyn Source>, Follow), Failure> {
     Err(Failure::usage(
         "this tapedeck was built without live capture; open a recorded source with --pcap SRC",
     ))
