@@ -5,6 +5,7 @@
 //! in order ([`Reassembly`]). Never: sockets, clocks (time comes with the packets), protocol knowledge.
 //! Standards: RFC 9293 (TCP), RFC 768 (UDP), RFC 791 and RFC 8200 (fragments, put together in `packet`).
 
+mod datagrams;
 mod reassembly;
 mod table;
 mod translated;
@@ -14,8 +15,13 @@ use bytes::Bytes;
 use crate::packet::{Direction, Endpoint, StreamName};
 use crate::time::Timestamp;
 
-pub use reassembly::{Budget, Datagrams, Reassembly, ReassemblyCounts, Segment, State};
+pub use datagrams::Datagrams;
+pub use reassembly::{Budget, Reassembly, ReassemblyCounts, Segment, State};
 pub use table::{Assigned, Limits, Table, TableCounts};
+
+/// Saved offsets from here on are not believed: real ones are far below, and sums of these could
+/// overflow.
+const MAX_OFFSET: u64 = 1 << 62;
 
 /// What is known of a stream when its first packet arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

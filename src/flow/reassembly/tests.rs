@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::half::MAX_HELD_BYTES;
 use super::*;
 
 const ISN: u32 = 0xffff_fff0;

@@ -1,0 +1,168 @@
+//! The heads of messages: what each begins, and what a cut one still tells.
+//!
+//! In: what a direction offers at the start of a message. Out: messages put to their exchanges, and
+//! how the direction goes on. Never: pairing, which is [`super::pairing`]'s. Standard: RFC 9112
+//! sections 2 to 4 and 6.3.
+
+use bytes::Bytes;
+
+use super::{Advance, Http, Pending, Reading};
+use crate::dissect::http::body::{self, Body};
+use crate::dissect::http::exchange::{DISSECTION, Message};
+use crate::dissect::http::handover;
+use crate::dissect::http::parser::{self, MAX_HEAD, Parsed, StartLine, Version};
+use crate::flow::Chunk;
+use crate::packet::Direction;
+
+impl Http {
+    pub(super) fn head(&mut self, is_request: bool, chunk: &Chunk, at: usize) -> Advance {
+        let rest = chunk.bytes.get(at..).unwrap_or_default();
+        // "a server ... SHOULD ignore at least one empty line (CRLF) received prior to the
+        // request-line" (RFC 9112 section 2.2); clients are as patient.
+        let blank = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        if blank > 0 {
+            return Advance::Took(blank);
+        }
+        let sliced;
+        let bytes = match at {
+            0 => &chunk.bytes,
+            _ => {
+                sliced = chunk.bytes.slice(at..);
+                &sliced
+            }
+        };
+        let scanned = self.side(is_request).scanned;
+        let parsed = match is_request {
+            true => parser::request(bytes, scanned),
+            false => parser::response(bytes, scanned),
+        };
+        let side = self.side(is_request);
+        side.scanned = 0;
+        match parsed {
+            Parsed::Head(head, size) => {
+                let message = Message::new(head, size, chunk.ts);
+                let behind = bytes.len() - size;
+                match is_request {
+                    true => self.begin_request(message, chunk.ordinal),
+                    false => self.begin_response(message, behind, chunk.ordinal),
+                }
+                Advance::Took(size)
+            }
+            Parsed::Partial => {
+                side.scanned = bytes.len();
+                side.pending = Some(Pending {
+                    bytes: Bytes::copy_from_slice(bytes),
+                    ts: chunk.ts,
+                    ordinal: chunk.ordinal,
+                });
+                Advance::Wait
+            }
+            Parsed::TooLong => {
+                let pending = Pending {
+                    bytes: bytes.slice(..MAX_HEAD),
+                    ts: chunk.ts,
+                    ordinal: chunk.ordinal,
+                };
+                self.cut_head(is_request, pending, "the head is longer than 64 KiB");
+                self.side(is_request).reading = Reading::Lost;
+                Advance::Took(MAX_HEAD)
+            }
+            Parsed::Malformed => {
+                side.reading = Reading::Lost;
+                Advance::Took(1)
+            }
+        }
+    }
+
+    /// Takes a head whose end is not there for what it tells.
+    pub(super) fn cut_head(&mut self, is_request: bool, pending: Pending, why: &str) {
+        if let Some(head) = parser::cut_head(&pending.bytes, is_request) {
+            let mut message = Message::new(Box::new(head), pending.bytes.len(), pending.ts);
+            message.kept.cut = true;
+            message.done = true;
+            let serial = match is_request {
+                true => self.open_request(message, pending.ordinal),
+                false => self.pair(message, pending.ordinal),
+            };
+            if let Some(exchange) = self.exchange(serial) {
+                exchange.fail(DISSECTION, why);
+            }
+            self.ripe = true;
+        }
+    }
+
+    fn begin_request(&mut self, mut message: Message, ordinal: u64) {
+        let framing = body::of_request(&message.head.fields);
+        let connect = message.method() == b"CONNECT";
+        let malformed = message.head.version == Version::Missing;
+        message.done = framing.body.is_none();
+        message.head.own();
+        let serial = self.open_request(message, ordinal);
+        let fault = match malformed {
+            true => Some("the request line is malformed"),
+            false => framing.fault,
+        };
+        if let (Some(fault), Some(exchange)) = (fault, self.exchange(serial)) {
+            exchange.fail(DISSECTION, fault);
+        }
+        self.requests.reading = match framing.body {
+            _ if connect => Reading::Tunnel,
+            Some(body) => Reading::Body(body, serial),
+            None => Reading::Head,
+        };
+    }
+
+    /// Takes a response's head; `behind` bytes come behind it in the same chunk.
+    fn begin_response(&mut self, mut message: Message, behind: usize, ordinal: u64) {
+        let StartLine::Response { status, .. } = message.head.start else {
+            return;
+        };
+        if (100..200).contains(&status) && status != 101 {
+            if let Some(exchange) = self.open.iter_mut().find(|one| one.response.is_none()) {
+                exchange.interim_size += message.size;
+            }
+            return;
+        }
+        let fields = message.head.fields.clone();
+        message.done = false;
+        let serial = self.pair(message, ordinal);
+        let Some(exchange) = self.exchange(serial) else {
+            return;
+        };
+        let connect = exchange
+            .request
+            .as_ref()
+            .is_some_and(|one| one.method() == b"CONNECT");
+        let method = exchange.request.as_ref().map_or(&b""[..], Message::method);
+        let framing = body::of_response(&fields, status, method);
+        if let Some(fault) = framing.fault {
+            exchange.fail(DISSECTION, fault);
+        }
+        let fits = match framing.body {
+            None => true,
+            Some(Body::Length(length)) => length <= behind as u64,
+            Some(_) => false,
+        };
+        if let Some(response) = exchange.response.as_mut().filter(|_| !fits) {
+            response.head.own();
+        }
+        let accepted = connect && (200..300).contains(&status);
+        match framing.body {
+            Some(body) => self.responses.reading = Reading::Body(body, serial),
+            None => self.finish(false, serial, ordinal),
+        }
+        if status == 101 || accepted {
+            self.upgraded = true;
+            let asks = self.asks.unwrap_or(Direction::ToServer);
+            self.next = self
+                .exchange(serial)
+                .filter(|_| status == 101)
+                .and_then(|exchange| handover::of(exchange, asks));
+        } else if connect && self.requests.reading == Reading::Tunnel {
+            self.requests.reading = Reading::Head;
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! One direction of a TCP stream: its bytes in order, and what waits behind a hole.
+//!
+//! In: the direction's segments, and the acknowledgments of the other one. Out: chunks, gaps and FIN
+//! into a [`Sink`]. Never: a byte twice. Standard: RFC 9293 sections 3.4 and 3.10.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::budget::{Budget, SEGMENT_OVERHEAD};
+use super::state::HalfState;
+use super::{ReassemblyCounts, Segment};
+use crate::flow::{Chunk, Event, Gap};
+use crate::packet::{Direction, TcpFlags};
+use crate::time::Timestamp;
+
+/// Bytes that one direction may hold behind a hole: twice the largest receive window that Linux
+/// gives by default (6 MiB, `tcp_rmem`), so that an honest sender never meets it.
+pub(super) const MAX_HELD_BYTES: usize = 12 << 20;
+
+/// Segments that one direction may hold behind a hole; bounds the cost of many tiny ones.
+const MAX_HELD_SEGMENTS: usize = 16_384;
+
+/// How long a hole may stay when no acknowledgment of its direction was ever captured; above the
+/// first two retransmission timeouts of RFC 6298 (1 s, then 2 s).
+const HOLE_WAIT: Duration = Duration::from_secs(4);
+
+/// Sequence numbers up to this far behind are taken for old bytes, the rest of the circle for new
+/// ones: no window reaches further back (RFC 7323 section 2.3 caps it at 1 GiB).
+const MAX_BEHIND: u32 = 1 << 30;
+
+/// Where the events of one segment go.
+pub(super) struct Sink<'a> {
+    pub(super) direction: Direction,
+    pub(super) ts: Timestamp,
+    pub(super) ordinal: u64,
+    pub(super) budget: &'a Budget,
+    pub(super) counts: &'a mut ReassemblyCounts,
+    pub(super) out: &'a mut Vec<Event>,
+}
+
+impl Sink<'_> {
+    fn chunk(&mut self, offset: u64, bytes: Bytes, ts: Timestamp) {
+        self.counts.bytes += bytes.len() as u64;
+        self.out.push(Event::Chunk(Chunk {
+            direction: self.direction,
+            offset,
+            bytes,
+            ts,
+            ordinal: self.ordinal,
+        }));
+    }
+
+    fn gap(&mut self, offset: u64, len: u64) {
+        self.counts.gaps += 1;
+        self.counts.gap_bytes += len;
+        self.out.push(Event::Gap(Gap {
+            direction: self.direction,
+            offset,
+            len,
+            ts: self.ts,
+            ordinal: self.ordinal,
+        }));
+    }
+}
+
+/// One direction.
+///
+/// Invariants: what lies before `next` was handed out; what is held lies behind `next` and does not
+/// overlap.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    /// Sequence number of offset 0.
+    base: Option<u32>,
+    pub(super) next: u64,
+    pub(super) held: BTreeMap<u64, Held>,
+    pub(super) held_bytes: usize,
+    /// Offset up to which the receiver has everything.
+    acked: u64,
+    /// The last acknowledgment number before anything of this direction was seen.
+    early_ack: Option<u32>,
+    ack_seen: bool,
+    hole_since: Option<Timestamp>,
+    fin: Option<u64>,
+    pub(super) finished: bool,
+}
+
+impl Half {
+    /// Sets where offset 0 lies, if that is not known yet.
+    pub(super) fn begin(&mut self, seq: u32) {
+        self.base.get_or_insert(seq);
+    }
+
+    /// The offset of a sequence number, relative to where the direction stands; negative before
+    /// the first byte.
+    fn offset(&self, base: u32, seq: u32) -> i64 {
+        // Truncation is meant: sequence numbers count modulo 2^32.
+        let here = base.wrapping_add(self.next as u32);
+        let ahead = seq.wrapping_sub(here).wrapping_add(MAX_BEHIND);
+        (self.next as i64).saturating_add(i64::from(ahead) - i64::from(MAX_BEHIND))
+    }
+
+    /// The offset up to which an acknowledgment says that the receiver has all; 0 when it cannot
+    /// be true.
+    pub(super) fn acked_offset(&self, ack: u32) -> u64 {
+        let Some(base) = self.base else { return 0 };
+        u64::try_from(self.offset(base, ack))
+            .ok()
+            .filter(|acked| *acked <= self.next.saturating_add(u64::from(MAX_BEHIND)))
+            .unwrap_or(0)
+    }
+
+    /// Makes gaps of what the receiver has and we have not.
+    pub(super) fn acknowledge(&mut self, ack: u32, sink: &mut Sink<'_>) {
+        self.ack_seen = true;
+        if self.base.is_none() {
+            self.early_ack = Some(ack);
+            return;
+        }
+        self.acked = self.acked.max(self.acked_offset(ack));
+        // One byte more than all that was seen is the acknowledgment of a FIN we did not see.
+        let only_fin = self.held.is_empty() && self.acked == self.next + 1;
+        while self.acked > self.next && !self.finished && !only_fin {
+            let first = self.held.first_key_value().map(|(first, _)| *first);
+            let to = self.acked.min(first.unwrap_or(u64::MAX));
+            let to = self.fin.map_or(to, |fin| to.min(fin));
+            if to <= self.next {
+                break;
+            }
+            self.pass_over(to, sink);
+            self.drain(sink);
+        }
+    }
+
+    pub(super) fn take(&mut self, segment: Segment, sink: &mut Sink<'_>) {
+        let syn = segment.tcp.flags.has(TcpFlags::SYN);
+        let seq = segment.tcp.seq.wrapping_add(u32::from(syn));
+        let wire_len = segment
+            .wire_len
+            .max(u32::try_from(segment.payload.len()).unwrap_or(u32::MAX));
+        let fin = segment.tcp.flags.has(TcpFlags::FIN);
+        if syn && self.base.is_some_and(|base| base != seq) {
+            // A SYN in the middle belongs to no byte of this stream.
+            return;
+        }
+        if self.base.is_none() {
+            if !syn && !fin && wire_len == 0 {
+                return;
+            }
+            // Without handshake the first byte seen is offset 0, unless it is a keep-alive, whose
+            // byte was acknowledged before.
+            let probe = wire_len == 1 && self.early_ack == Some(seq.wrapping_add(1));
+            self.base = Some(seq.wrapping_add(u32::from(probe)));
+        }
+        let base = self.base.unwrap_or(seq);
+        let start = self.offset(base, seq);
+        let end = start.saturating_add(i64::from(wire_len));
+        if fin
+            && self.fin.is_none()
+            && let Ok(end) = u64::try_from(end)
+            && end >= self.next
+        {
+            self.fin = Some(end);
+        }
+        if wire_len > 0 {
+            self.place(
+                start,
+                segment.payload,
+                u64::from(wire_len),
+                segment.ts,
+                sink,
+            );
+        }
+        self.finish_if_done(sink);
+    }
+
+    /// Puts a segment's payload where it belongs: out, among the held, or nowhere.
+    fn place(
+        &mut self,
+        start: i64,
+        mut bytes: Bytes,
+        mut wire_len: u64,
+        ts: Timestamp,
+        sink: &mut Sink<'_>,
+    ) {
+        sink.counts.segments += 1;
+        if (bytes.len() as u64) < wire_len {
+            sink.counts.truncated += 1;
+        }
+        let end = start.saturating_add(i64::try_from(wire_len).unwrap_or(i64::MAX));
+        let next = i64::try_from(self.next).unwrap_or(i64::MAX);
+        if end <= next {
+            if wire_len == 1 && end == next {
+                sink.counts.keep_alives += 1;
+            } else {
+                sink.counts.retransmissions += 1;
+            }
+            return;
+        }
+        let start = match u64::try_from(start) {
+            Ok(start) if start >= self.next => start,
+            _ => {
+                // The front was handed out already; the first copy is kept.
+                sink.counts.overlaps += 1;
+                let old = u64::try_from(next.saturating_sub(start)).unwrap_or(0);
+                bytes = bytes.slice(usize::try_from(old).unwrap_or(usize::MAX).min(bytes.len())..);
+                wire_len = wire_len.saturating_sub(old);
+                self.next
+            }
+        };
+        let wire_len = match self.fin {
+            Some(fin) if start >= fin => {
+                sink.counts.after_fin += 1;
+                return;
+            }
+            Some(fin) => wire_len.min(fin - start),
+            None => wire_len,
+        };
+        let bytes = bytes.slice(
+            ..bytes
+                .len()
+                .min(usize::try_from(wire_len).unwrap_or(usize::MAX)),
+        );
+        let cut = wire_len - bytes.len() as u64;
+        if start == self.next && self.held.is_empty() {
+            self.hand_out(Held { bytes, cut, ts }, sink);
+            return;
+        }
+        self.hold(start, Held { bytes, cut, ts }, sink);
+        self.drain(sink);
+        self.relieve(ts, sink);
+    }
+
+    /// Hands on what begins at `next`.
+    fn hand_out(&mut self, held: Held, sink: &mut Sink<'_>) {
+        if !held.bytes.is_empty() {
+            let offset = self.next;
+            self.next += held.bytes.len() as u64;
+            sink.chunk(offset, held.bytes, held.ts);
+        }
+        if held.cut > 0 {
+            self.pass_over(self.next + held.cut, sink);
+        }
+    }
+
+    fn pass_over(&mut self, to: u64, sink: &mut Sink<'_>) {
+        if to > self.next {
+            sink.gap(self.next, to - self.next);
+            self.next = to;
+        }
+    }
+
+    /// Keeps the parts of a segment that no held one has.
+    fn hold(&mut self, start: u64, held: Held, sink: &mut Sink<'_>) {
+        let end = start + held.len();
+        if self
+            .held
+            .last_key_value()
+            .is_some_and(|(at, last)| start < at + last.len())
+        {
+            sink.counts.out_of_order += 1;
+        }
+        let mut at = start;
+        let mut kept = 0;
+        while at < end {
+            // The held part that covers `at`, else the first one behind it.
+            let before = self.held.range(..=at).next_back();
+            if let Some(covered_to) = before
+                .map(|(first, part)| first + part.len())
+                .filter(|to| *to > at)
+            {
+                at = covered_to;
+                continue;
+            }
+            let upto = self
+                .held
+                .range(at..end)
+                .next()
+                .map_or(end, |(first, _)| *first);
+            let part = held.part(at - start, upto - at);
+            kept += part.len();
+            self.insert(at, part, sink.budget);
+            at = upto;
+        }
+        if kept == 0 {
+            sink.counts.retransmissions += 1;
+        } else if kept < held.len() {
+            sink.counts.overlaps += 1;
+        }
+        if start > self.next {
+            self.hole_since.get_or_insert(held.ts);
+        }
+    }
+
+    fn insert(&mut self, at: u64, part: Held, budget: &Budget) {
+        self.held_bytes += part.bytes.len();
+        budget.add(part.bytes.len() + SEGMENT_OVERHEAD);
+        self.held.insert(at, part);
+    }
+
+    /// Hands on what is held and now in order.
+    fn drain(&mut self, sink: &mut Sink<'_>) {
+        while let Some(entry) = self.held.first_entry() {
+            if *entry.key() > self.next {
+                break;
+            }
+            let part = entry.remove();
+            self.held_bytes -= part.bytes.len();
+            sink.budget.sub(part.bytes.len() + SEGMENT_OVERHEAD);
+            self.hand_out(part, sink);
+        }
+        if self.held.is_empty() {
+            self.hole_since = None;
+        }
+        self.finish_if_done(sink);
+    }
+
+    /// Gives up waiting when that needs too much memory, or when nothing can tell how long to wait.
+    fn relieve(&mut self, ts: Timestamp, sink: &mut Sink<'_>) {
+        let waited = self
+            .hole_since
+            .is_some_and(|since| ts.since(since) > HOLE_WAIT);
+        if waited && !self.ack_seen {
+            self.skip_hole(sink);
+        }
+        while !self.held.is_empty()
+            && (self.held_bytes > MAX_HELD_BYTES
+                || self.held.len() > MAX_HELD_SEGMENTS
+                || sink.budget.is_exceeded())
+        {
+            sink.counts.capped += 1;
+            self.skip_hole(sink);
+        }
+    }
+
+    fn skip_hole(&mut self, sink: &mut Sink<'_>) {
+        if let Some((&first, _)) = self.held.first_key_value() {
+            self.pass_over(first, sink);
+            self.hole_since = Some(sink.ts);
+            self.drain(sink);
+        }
+    }
+
+    /// Hands out all that is held, with gaps before it.
+    pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
+        while !self.held.is_empty() {
+            self.skip_hole(sink);
+        }
+        // Bytes that were acknowledged but never seen; a single one may be a FIN.
+        let to = match self.fin {
+            Some(fin) => fin,
+            None if self.base.is_some() && self.acked > self.next + 1 => self.acked,
+            None => self.next,
+        };
+        if !self.finished {
+            self.pass_over(to, sink);
+        }
+        self.finish_if_done(sink);
+    }
+
+    fn finish_if_done(&mut self, sink: &mut Sink<'_>) {
+        if !self.finished && self.fin.is_some_and(|fin| self.next >= fin) {
+            self.finished = true;
+            sink.out.push(Event::Fin(sink.direction));
+        }
+    }
+
+    pub(super) fn state(&self) -> HalfState {
+        HalfState {
+            base: self.base,
+            next: self.next,
+            finished: self.finished,
+        }
+    }
+
+    pub(super) fn resume(&mut self, state: &HalfState) {
+        self.base = state.base;
+        self.next = state.next;
+        self.finished = state.finished;
+        self.fin = state.finished.then_some(state.next);
+    }
+}
+
+/// A segment, or a part of one, behind a hole.
+#[derive(Debug)]
+pub(super) struct Held {
+    bytes: Bytes,
+    /// Bytes behind `bytes` that the snapshot length cut off.
+    cut: u64,
+    ts: Timestamp,
+}
+
+impl Held {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64 + self.cut
+    }
+
+    /// A copy of `len` bytes from `skip` on.
+    fn part(&self, skip: u64, len: u64) -> Held {
+        let seen = self.bytes.len() as u64;
+        // Both fit: they are at most the length of a slice.
+        let from = skip.min(seen) as usize;
+        let to = (skip + len).min(seen) as usize;
+        let bytes = Bytes::copy_from_slice(&self.bytes[from..to]);
+        Held {
+            cut: len - bytes.len() as u64,
+            bytes,
+            ts: self.ts,
+        }
+    }
+}
