@@ -17,9 +17,30 @@ pub type Difference<D> = (&'static str, D, &'static str);
 
 /// Items of one protocol in a sample capture; `None` when the capture is not there.
 pub fn items(protocol: &str, name: &str) -> Option<Vec<Draft>> {
-    let mut drafts = dissect_capture(name, &Protocols::all())?;
+    dissect_capture(name, &Protocols::all()).map(|drafts| only(protocol, drafts))
+}
+
+/// The items of one protocol among others.
+pub fn only(protocol: &str, mut drafts: Vec<Draft>) -> Vec<Draft> {
     drafts.retain(|draft| draft.kind.name == protocol);
-    Some(drafts)
+    drafts
+}
+
+/// Gives each sample capture's name, what `truth.json` says of it, and its items of all protocols.
+///
+/// False when the captures are not there.
+pub fn walk(mut each: impl FnMut(&str, &serde_json::Value, Vec<Draft>)) -> bool {
+    let folder = Path::new(FOLDER);
+    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
+        println!("skipped: no sample captures in {FOLDER}");
+        return false;
+    };
+    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
+    for (name, facts) in truth["files"].as_object().unwrap() {
+        let drafts = dissect_savefile(&folder.join(name), 0, &Protocols::all());
+        each(name, facts, drafts);
+    }
+    true
 }
 
 /// Asserts that items of a protocol in each sample capture count as is expected of it.
@@ -43,24 +64,17 @@ pub fn assert_counts_but<T: PartialEq + Debug, D>(
     differences: &[Difference<D>],
     differ: impl Fn(&mut T, &D),
 ) {
-    let Ok(truth) = std::fs::read_to_string(Path::new(FOLDER).join("truth.json")) else {
-        println!("skipped: no sample captures in {FOLDER}");
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
     let mut wrong = BTreeMap::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
+    walk(|name, facts, drafts| {
         let mut wanted = expected(name, facts);
-        if let Some((_, difference, _)) = differences.iter().find(|(path, ..)| path == name) {
+        if let Some((_, difference, _)) = differences.iter().find(|(path, ..)| *path == name) {
             differ(&mut wanted, difference);
             assert_ne!(expected(name, facts), wanted, "{name} no longer differs");
         }
-        let mut drafts = dissect_savefile(&Path::new(FOLDER).join(name), 0, &Protocols::all());
-        drafts.retain(|draft| draft.kind.name == protocol);
-        let ours = count(&drafts);
+        let ours = count(&only(protocol, drafts));
         if ours != wanted {
-            wrong.insert(name, (ours, wanted));
+            wrong.insert(name.to_owned(), (ours, wanted));
         }
-    }
+    });
     assert!(wrong.is_empty(), "ours, expected: {wrong:#?}");
 }
