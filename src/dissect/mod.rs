@@ -27,6 +27,8 @@ pub mod robustness;
 mod saved;
 mod sctp;
 mod tls;
+#[cfg(test)]
+mod truth;
 mod ws;
 
 use std::ops::Deref;

@@ -1,19 +1,15 @@
 //! Tests of AMQP.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::Protocols;
-use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, enabled};
+use super::super::{Draft, enabled, truth};
 use super::{frame as front, parser};
 use crate::item::{ItemNode, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
@@ -549,78 +545,37 @@ proptest! {
     }
 }
 
-/// Items of a capture.
-fn items(path: &Path) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
+/// How often each method stands in items, by the numbers of its class and its own.
+fn counts(drafts: &[Draft]) -> BTreeMap<String, u64> {
+    let mut methods = BTreeMap::new();
+    for value in drafts
+        .iter()
+        .flat_map(|draft| [&draft.request, &draft.response])
+    {
+        let name = text(value, "method");
+        let Some(method) = super::spec::named(&name) else {
+            assert!(matches!(name.as_str(), "" | "empty"), "{name}");
+            continue;
+        };
+        *methods
+            .entry(format!("{}.{}", method.class, method.id))
+            .or_default() += 1;
     }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
-    drafts.retain(|draft| draft.kind.name == "amqp");
-    drafts
+    methods
 }
 
 #[test]
 fn methods_of_the_sample_captures_are_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    let mut differ = BTreeMap::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let expected: BTreeMap<String, u64> =
-            serde_json::from_value(facts["amqp"]["methods"].clone()).unwrap_or_default();
-        let mut ours = BTreeMap::new();
-        let drafts = items(&folder.join(name));
-        for value in drafts
-            .iter()
-            .flat_map(|draft| [&draft.request, &draft.response])
-        {
-            let name = text(value, "method");
-            let Some(method) = super::spec::named(&name) else {
-                assert!(matches!(name.as_str(), "" | "empty"), "{name}");
-                continue;
-            };
-            *ours
-                .entry(format!("{}.{}", method.class, method.id))
-                .or_insert(0) += 1;
-        }
-        if ours != expected {
-            differ.insert(name.clone(), (ours, expected));
-        }
-    }
-    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+    truth::assert_counts("amqp", counts, |_, facts| {
+        serde_json::from_value(facts["amqp"]["methods"].clone()).unwrap_or_default()
+    });
 }
 
 #[test]
 fn the_recorded_broker_is_understood() {
-    let path = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../shared/captures/amqp/own-amqp-rabbitmq.pcap"
-    ));
-    if !path.exists() {
-        println!("skipped: no {}", path.display());
+    let Some(drafts) = truth::items("amqp", "amqp/own-amqp-rabbitmq.pcap") else {
         return;
-    }
-    let drafts = items(path);
+    };
     let of = |name: &str| -> Vec<&Draft> {
         drafts
             .iter()

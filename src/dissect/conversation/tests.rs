@@ -1,7 +1,6 @@
 //! Tests of conversations, with a protocol made for them.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::path::Path;
 
 use super::super::robustness::{Drafts, Feed};
@@ -175,30 +174,6 @@ pub fn matches(draft: &Draft, filter: &str) -> bool {
     query.matches(item.node(), draft.start) == kfl::Verdict::Match
 }
 
-/// Runs the packets of a capture in the same way; one that is cut off gives what stands before the cut.
-pub fn dissect_file(path: &Path, protocols: &Protocols) -> Vec<Draft> {
-    let mut captured = Records::new(File::open(path).expect("the capture is there"));
-    let (mut bytes, mut records) = (Vec::new(), Vec::new());
-    while let Ok(Some(entry)) = captured.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            records.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    dissect_records(&Bytes::from(bytes), &records, protocols)
-}
-
 /// The same for records over one buffer.
 pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols) -> Vec<Draft> {
     let mut decoder = Decoder::new();
@@ -255,7 +230,7 @@ pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols)
     drafts.0
 }
 
-/// The same for a savefile, without its first `skip` packets.
+/// Runs the packets of a savefile in the same way, without its first `skip`.
 pub fn dissect_savefile(path: &Path, skip: usize, protocols: &Protocols) -> Vec<Draft> {
     let mut records = Records::new(std::fs::File::open(path).unwrap());
     let mut bytes = Vec::new();

@@ -1,17 +1,13 @@
 //! Tests of DNS.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-
-use bytes::Bytes;
 
 use super::super::Protocols;
-use super::super::conversation::tests::{dissect_frames, dissect_records};
+use super::super::conversation::tests::dissect_frames;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, enabled};
+use super::super::{Draft, enabled, truth};
 use crate::item::{ItemNode, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::synth;
 use crate::time::Timestamp;
 
@@ -372,34 +368,6 @@ fn what_only_looks_like_dns_is_left_alone() {
     }
 }
 
-/// Items of a capture.
-fn items(path: &Path) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    // A file that is cut off gives what stands before the cut.
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
-    drafts.retain(|draft| draft.kind.name == "dns");
-    drafts
-}
-
 /// Queries and responses among items.
 fn count(drafts: &[Draft]) -> (usize, usize) {
     let side = |value: &Value| usize::from(!matches!(value, Value::Null));
@@ -432,7 +400,7 @@ fn codes(drafts: &[Draft]) -> BTreeMap<String, u64> {
 }
 
 /// Captures in which we count other messages than `truth.json`, with ours and the reason.
-const DIFFERENCES: &[(&str, (usize, usize), &str)] = &[
+const DIFFERENCES: &[truth::Difference<(usize, usize)>] = &[
     (
         "http2/suricata-dns-over-http2.pcap",
         (0, 0),
@@ -457,28 +425,20 @@ const DIFFERENCES: &[(&str, (usize, usize), &str)] = &[
 
 #[test]
 fn messages_of_the_sample_captures_are_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    let mut differ = BTreeMap::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
+    let ours = |drafts: &[Draft]| (count(drafts), codes(drafts));
+    let expected = |_: &str, facts: &serde_json::Value| {
         let number = |key: &str| facts["dns"][key].as_u64().unwrap_or(0) as usize;
-        let mut expected = (number("queries"), number("responses"));
-        if let Some((_, ours, _)) = DIFFERENCES.iter().find(|(path, ..)| path == name) {
-            assert_ne!(expected, *ours, "{name} no longer differs");
-            expected = *ours;
+        let counts = (number("queries"), number("responses"));
+        let codes = match counts.1 {
+            0 => BTreeMap::new(),
+            _ => serde_json::from_value(facts["dns"]["rcodes"].clone()).unwrap(),
+        };
+        (counts, codes)
+    };
+    truth::assert_counts_but("dns", ours, expected, DIFFERENCES, |wanted, counts| {
+        wanted.0 = *counts;
+        if counts.1 == 0 {
+            wanted.1.clear();
         }
-        let drafts = items(&folder.join(name));
-        let ours = count(&drafts);
-        if ours != expected {
-            differ.insert(name.clone(), (ours, expected));
-        } else if ours.1 > 0 {
-            let truth = serde_json::from_value(facts["dns"]["rcodes"].clone()).unwrap();
-            assert_eq!(codes(&drafts), truth, "{name}");
-        }
-    }
-    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+    });
 }

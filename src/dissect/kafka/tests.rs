@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 
 use bytes::{BufMut, Bytes};
 use proptest::prelude::*;
 
 use super::super::Protocols;
-use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, enabled};
+use super::super::{Draft, enabled, truth};
 use super::decode::{Limits, Reading, decode};
 use super::header::{looks_like_request, request_header};
 use super::records::records;
 use super::render;
 use super::schema::{APIS, Api};
 use crate::item::{ItemNode, MAX_ITEM_BODY, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
@@ -655,33 +652,6 @@ proptest! {
     }
 }
 
-/// Items of a capture.
-fn items(path: &Path) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
-    drafts.retain(|draft| draft.kind.name == "kafka");
-    drafts
-}
-
 /// Requests by API key.
 fn keys(drafts: &[Draft]) -> BTreeMap<String, u64> {
     let mut keys = BTreeMap::new();
@@ -758,15 +728,9 @@ const CAPTURES: &[(&str, [usize; 4], &str)] = &[
 
 #[test]
 fn messages_of_the_sample_captures_are_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let drafts = items(&folder.join(name));
-        let listed = CAPTURES.iter().find(|(path, ..)| path == name);
+    truth::walk(|name, facts, drafts| {
+        let drafts = truth::only("kafka", drafts);
+        let listed = CAPTURES.iter().find(|(path, ..)| *path == name);
         let expected = listed.map_or([0; 4], |(_, expected, _)| *expected);
         let count = |is: fn(&Draft) -> bool| drafts.iter().filter(|draft| is(draft)).count();
         let asks = |draft: &Draft| !matches!(draft.request, Value::Null);
@@ -791,5 +755,5 @@ fn messages_of_the_sample_captures_are_all_found() {
             let produced = records_in(&drafts, "topicData", "partitions.partitionData");
             assert_eq!(produced, all, "{name}");
         }
-    }
+    });
 }

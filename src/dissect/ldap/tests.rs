@@ -1,19 +1,15 @@
 //! Tests of LDAP.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::Protocols;
-use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, enabled};
+use super::super::{Draft, enabled, truth};
 use super::{filter, parser, render};
 use crate::item::{ItemNode, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
@@ -533,33 +529,6 @@ proptest! {
     }
 }
 
-/// Items of a capture.
-fn items(path: &Path) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
-    drafts.retain(|draft| draft.kind.name == "ldap");
-    drafts
-}
-
 /// How often each operation stands in items, by its number.
 fn operations(drafts: &[Draft]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
@@ -587,36 +556,16 @@ fn operations(drafts: &[Draft]) -> BTreeMap<String, u64> {
 
 #[test]
 fn operations_of_the_sample_captures_are_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    let mut differ = BTreeMap::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let expected: BTreeMap<String, u64> =
-            serde_json::from_value(facts["ldap"]["operations"].clone()).unwrap_or_default();
-        let drafts = items(&folder.join(name));
-        let ours = operations(&drafts);
-        if ours != expected {
-            differ.insert(name.clone(), (ours, expected));
-        }
-    }
-    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+    truth::assert_counts("ldap", operations, |_, facts| {
+        serde_json::from_value(facts["ldap"]["operations"].clone()).unwrap_or_default()
+    });
 }
 
 #[test]
 fn the_recorded_directory_is_understood() {
-    let path = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../shared/captures/ldap/own-ldap-openldap.pcap"
-    ));
-    if !path.exists() {
-        println!("skipped: no {}", path.display());
+    let Some(drafts) = truth::items("ldap", "ldap/own-ldap-openldap.pcap") else {
         return;
-    }
-    let drafts = items(path);
+    };
     assert!(drafts.iter().all(|draft| draft.error.is_none()));
     let count = |operation: &str, result: &str| {
         drafts

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::super::conversation::tests::{dissect_file, matches};
+use super::super::conversation::tests::{dissect_savefile, matches};
 use super::super::robustness::{Drafts, Feed, Sample};
-use super::super::{Dissector, Draft, GiveUp, Outcome, Protocols, enabled};
+use super::super::{Dissector, Draft, GiveUp, Outcome, Protocols, enabled, truth};
 use super::parser;
 use crate::flow::Chunk;
 use crate::item::{ItemNode, Node, Value, json, lookup};
@@ -742,7 +742,7 @@ fn counts(expected: &[Count]) -> Vec<(String, String, usize)> {
 fn captures_of_a_real_server_are_read_whole() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pcaps");
     for (name, expected) in CAPTURES {
-        let drafts = dissect_file(&folder.join(name), &Protocols::all());
+        let drafts = dissect_savefile(&folder.join(name), 0, &Protocols::all());
         assert_eq!(tally(&drafts), counts(expected), "{name}");
         assert!(
             errors(&drafts).iter().all(|error| error.is_empty()),
@@ -769,19 +769,10 @@ const SAMPLES: &[(&str, &[Count])] = &[
 
 #[test]
 fn the_sample_captures_hold_what_tshark_finds_and_nothing_more() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    for name in truth["files"].as_object().unwrap().keys() {
-        let mut drafts = dissect_file(&folder.join(name), &Protocols::all());
-        drafts.retain(|draft| draft.kind.name == "postgresql");
-        let expected = SAMPLES.iter().find(|(path, _)| path == name);
-        let expected = expected.map_or(&[][..], |(_, expected)| expected);
-        assert_eq!(tally(&drafts), counts(expected), "{name}");
-    }
+    truth::assert_counts("postgresql", tally, |name, _| {
+        let expected = SAMPLES.iter().find(|(path, _)| *path == name);
+        counts(expected.map_or(&[], |(_, expected)| expected))
+    });
 }
 
 proptest! {

@@ -1,20 +1,16 @@
 //! Tests of RADIUS.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::Protocols;
-use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, enabled};
+use super::super::{Draft, enabled, truth};
 use super::parser::Packet;
 use super::render;
 use crate::item::{ItemNode, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
@@ -320,33 +316,6 @@ proptest! {
     }
 }
 
-/// Items of a capture.
-fn items(path: &Path) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
-    drafts.retain(|draft| draft.kind.name == "radius");
-    drafts
-}
-
 /// How often each code stands in items; a request counts as often as it was sent.
 fn codes(drafts: &[Draft]) -> BTreeMap<String, u64> {
     let mut codes = BTreeMap::new();
@@ -364,7 +333,7 @@ fn codes(drafts: &[Draft]) -> BTreeMap<String, u64> {
 }
 
 /// Captures in which we count other packets than `truth.json`: the code, ours, and the reason.
-const DIFFERENCES: &[(&str, (&str, u64), &str)] = &[(
+const DIFFERENCES: &[truth::Difference<(&str, u64)>] = &[(
     "radius/own-radius-freeradius.pcap",
     ("1", 14),
     "we are right: one Access-Request went to port 1899, which tshark does not take for RADIUS",
@@ -372,39 +341,25 @@ const DIFFERENCES: &[(&str, (&str, u64), &str)] = &[(
 
 #[test]
 fn packets_of_the_sample_captures_are_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
+    let expected = |_: &str, facts: &serde_json::Value| {
+        serde_json::from_value(facts["radius"]["codes"].clone()).unwrap_or_default()
     };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    let mut differ = BTreeMap::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let mut expected: BTreeMap<String, u64> =
-            serde_json::from_value(facts["radius"]["codes"].clone()).unwrap_or_default();
-        if let Some((_, (code, ours), _)) = DIFFERENCES.iter().find(|(path, ..)| path == name) {
-            let theirs = expected.insert((*code).to_owned(), *ours);
-            assert_ne!(theirs, Some(*ours), "{name} no longer differs");
-        }
-        let ours = codes(&items(&folder.join(name)));
-        if ours != expected {
-            differ.insert(name.clone(), (ours, expected));
-        }
-    }
-    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+    truth::assert_counts_but(
+        "radius",
+        codes,
+        expected,
+        DIFFERENCES,
+        |wanted, (code, ours)| {
+            wanted.insert((*code).to_owned(), *ours);
+        },
+    );
 }
 
 #[test]
 fn the_recorded_server_is_understood() {
-    let path = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../shared/captures/radius/own-radius-freeradius.pcap"
-    ));
-    if !path.exists() {
-        println!("skipped: no {}", path.display());
+    let Some(drafts) = truth::items("radius", "radius/own-radius-freeradius.pcap") else {
         return;
-    }
-    let drafts = items(path);
+    };
     let count = |request: &str, response: &str| {
         drafts
             .iter()

@@ -1,19 +1,15 @@
 //! Tests of Redis.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::Protocols;
-use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, enabled};
+use super::super::{Draft, enabled, truth};
 use super::parser::{Framer, Role, Step};
 use super::{command, recognise, render};
 use crate::item::{ItemNode, MAX_ITEM_BODY, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Direction, Position, Record, Transport};
+use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
@@ -521,33 +517,6 @@ proptest! {
     }
 }
 
-/// Items of a capture.
-fn items(path: &Path) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
-        }
-    }
-    let mut drafts = dissect_records(&Bytes::from(bytes), &found, &Protocols::all());
-    drafts.retain(|draft| draft.kind.name == "redis");
-    drafts
-}
-
 /// What a capture holds: commands, replies, pushed messages, pairs, errors that the server says.
 type Facts = [usize; 5];
 
@@ -630,26 +599,20 @@ const CAPTURES: &[(&str, Facts, u64, &str)] = &[
 
 #[test]
 fn messages_of_the_sample_captures_are_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
-    };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
     let mut differ = Vec::new();
-    for (name, facts_of) in truth["files"].as_object().unwrap() {
-        let listed = CAPTURES.iter().find(|(path, ..)| path == name);
+    truth::walk(|name, facts_of, drafts| {
+        let listed = CAPTURES.iter().find(|(path, ..)| *path == name);
         let (expected, errors) = match listed {
             Some((_, expected, errors, _)) => (*expected, *errors),
             // Nothing else is Redis.
             None => ([0; 5], 0),
         };
         let told = facts_of["redis"]["errors"].as_u64().unwrap_or(0);
-        let ours = facts(&items(&folder.join(name)));
+        let ours = facts(&truth::only("redis", drafts));
         if ours != expected || told != errors {
-            differ.push((name.clone(), ours, expected, told));
+            differ.push((name.to_owned(), ours, expected, told));
         }
-    }
+    });
     assert!(
         differ.is_empty(),
         "ours, expected, tshark's errors: {differ:#?}"
