@@ -187,8 +187,8 @@ impl Reader {
         }
     }
 
-    /// The packets with ordinals from `first` on, `count` of them, in order; answers how many are
-    /// not, or no longer, there.
+    /// The packets with ordinals from `first` on, `count` of them, in order; those that are not, or
+    /// no longer, there are passed over.
     ///
     /// # Errors
     /// When the system refuses to read them.
@@ -197,20 +197,19 @@ impl Reader {
         first: u64,
         count: u64,
         each: &mut dyn FnMut(&Entry, &[u8]),
-    ) -> Result<u64, SpoolError> {
-        let (mut cursor, mut bytes, mut missing) = (None, Vec::new(), 0);
+    ) -> Result<(), SpoolError> {
+        let (mut cursor, mut bytes) = (None, Vec::new());
         for ordinal in first..first.saturating_add(count) {
             let Some(entry) = self.entry(&mut cursor, ordinal)? else {
-                missing += 1;
                 continue;
             };
             match self.bytes.read(entry.position, entry.caplen, &mut bytes) {
                 Ok(()) => each(&entry, &bytes),
-                Err(SpoolError::Gone { .. }) => missing += 1,
+                Err(SpoolError::Gone { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(missing)
+        Ok(())
     }
 
     /// Follows a stream from its last packet back to its first.
