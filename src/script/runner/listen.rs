@@ -32,8 +32,12 @@ impl Runner {
                 }
             };
             let answer = match message {
-                ToParent::Ready { hooks, missing } => {
-                    self.set_hooks(&hooks);
+                ToParent::Ready {
+                    hooks,
+                    kfl,
+                    missing,
+                } => {
+                    self.set_hooks(&hooks, kfl.as_deref(), desk);
                     for sentence in missing {
                         tracing::warn!(script = %self.file.path.display(), sentence, "a script runs with fewer limits");
                     }
@@ -46,8 +50,8 @@ impl Runner {
                     result,
                     spent,
                 } => Some(Back::Answered(call, result, spent)),
-                ToParent::Hooks { hooks } => {
-                    self.set_hooks(&hooks);
+                ToParent::Hooks { hooks, kfl } => {
+                    self.set_hooks(&hooks, kfl.as_deref(), desk);
                     None
                 }
                 ToParent::TimerAt { at } => {
@@ -104,7 +108,9 @@ impl Runner {
         }
     }
 
-    fn set_hooks(&self, hooks: &[Hook]) {
+    fn set_hooks(&self, hooks: &[Hook], kfl: Option<&str>, desk: &dyn Desk) {
+        // The child has compiled it: one that is none tells too much rather than too little.
+        *lock(&self.filter) = kfl.and_then(|kfl| desk.compile(kfl));
         let hooks = hooks.iter().filter(|hook| hook.is_for(self.id.role));
         let bits = hooks.fold(0, |bits, hook| bits | bit(*hook));
         self.hooks.store(bits, Ordering::Relaxed);
