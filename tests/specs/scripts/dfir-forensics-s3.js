@@ -16,7 +16,7 @@
  ],
  "seconds": 40,
  "lines": [
-  "Scheduled the job: \"dfir_s3\" for cron: \"0 */5 * * * *\" (limit: infinite)",
+  "Scheduled the job: \"dfir_s3\" for cron: \"0 *\/5 * * * *\" (limit: infinite)",
   "sent 1"
  ],
  "never": [
