@@ -34,7 +34,7 @@
  ]
 }
 */
-var queries = ["http and response.status == 500", "dns", "http and and"], since = Date.now() - 1000, seen = [];
+var queries = ["http and response.status == 500", "dns", "http =="], since = Date.now() - 1000, seen = [];
 queries = queries.filter(function (query, index) {
   var bounded = "(" + query + ") and (timestamp > " + since + ")";
   var valid = kfl.validate(bounded, true);

@@ -16,8 +16,7 @@
  "seconds": 60,
  "lines": [
   "[hub-0] 1. web 3",
-  "[hub-0] 2. db 2",
-  "[hub-0] Waiting for data .."
+  "[hub-0] 2. db 2"
  ],
  "metrics": [
   "dns_requests{s_pod=\"web\"} 3",
@@ -37,7 +36,7 @@ function onHubAction(action, object) {
   if (action !== "dns2") return;
   together = wrapper.joinMaps(together, object);
 }
-if (utils.nodeName() === "hub") jobs.schedule("report-dns-consumers", "10,30,50 * * * * *", function () {
+if (utils.nodeName() === "hub") jobs.schedule("report-dns-consumers", "50 * * * * *", function () {
   console.clear();
   var pods = first(together, 5);
   if (pods.length === 0) { console.log("Waiting for data .."); return; }
@@ -45,7 +44,6 @@ if (utils.nodeName() === "hub") jobs.schedule("report-dns-consumers", "10,30,50 
     console.log((index + 1) + ".", pod, together[pod]);
     prometheus.vector("dns_requests", "DNS requests", 1, together[pod], {s_pod: pod});
   });
-  together = {};
 });
 else jobs.schedule("report-dns-consumers-to-hub", "*/20 * * * * *", function () {
   var top = {};
