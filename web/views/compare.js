@@ -49,11 +49,12 @@ export function compareView(frame) {
   }
   async function halves() {
     const whole = await api.timeline(format.withoutTime(frame.state.q), 2);
-    const middle = Math.round((whole.from + whole.to) / 2);
+    // Ends are left out, and no span is empty.
+    const middle = Math.max(whole.from + 1, Math.round((whole.from + whole.to) / 2));
     write(spans.before[0], whole.from);
     write(spans.before[1], middle);
     write(spans.after[0], middle);
-    write(spans.after[1], whole.to + 1);
+    write(spans.after[1], Math.max(whole.to, middle) + 1);
     await load();
   }
   async function load() {
