@@ -126,14 +126,13 @@ try {
   await area.fill("http");
   await area.press("Enter");
   await page.waitForURL((to) => to.searchParams.get("q") === "http");
-  await page.waitForFunction(() => /items/.test(document.querySelector(".timeline .said").textContent));
+  await page.waitForSelector('.timeline[data-q="http"]');
   seen.timeline = await page.textContent(".timeline .said");
   await view("Endpoints");
   await page.waitForSelector(".grid tbody tr");
   seen.endpoints = await page.$$eval(".grid tbody tr", (rows) => rows.map((one) => one.textContent));
   await page.locator(".grid tbody tr").first().click();
-  await page.waitForURL((to) => to.searchParams.get("q") !== "http");
-  await page.waitForSelector(".list .row");
+  await page.waitForSelector('.main-area[data-q]:not([data-q="http"]) .list .row');
   seen.ofEndpoint = { q: new URL(page.url()).searchParams.get("q"), rows: await rowTexts() };
   await area.fill("http");
   await area.press("Enter");

@@ -70,6 +70,7 @@ export function timeline({ onRange, onWhole }) {
     slots: () => Math.min(400, Math.max(20, Math.floor(holder.clientWidth / SLOT_PX))),
     draw(found, q) {
       drawn = fill(found);
+      node.dataset.q = q;
       whole.hidden = format.withoutTime(q) === q.trim();
       const xs = drawn.slots.map((slot) => slot.at / 1000);
       const data = [xs, drawn.slots.map((slot) => slot.count || null), drawn.slots.map((slot) => slot.warn + slot.bad || null), drawn.slots.map((slot) => slot.bad || null), drawn.slots.map((slot) => slot.p99)];

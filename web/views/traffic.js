@@ -40,6 +40,7 @@ export function trafficView(frame) {
       held.end = page.end;
       held.loading = false;
       table.set(held.rows);
+      node.dataset.q = q;
       emptyOrNot();
       if (!frame.state.paused) feed();
       if (held.rows.length < PAGE / 2 && held.next !== null) older();
