@@ -25,7 +25,7 @@ export function timeline({ onRange, onWhole }) {
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
     scales: { x: { time: true }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [
-      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, values: (_, ticks) => ticks.map((tick) => label(tick * 1000)) },
+      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000)) },
       { scale: "n", stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { show: false }, size: 50, space: 30, values: (_, ticks) => ticks.map((tick) => format.short(tick)) },
       { scale: "ms", side: 1, stroke: colour("--key"), grid: { show: false }, ticks: { show: false }, size: 56, space: 30, values: (_, ticks) => ticks.map((tick) => format.took(Math.round(tick))) },
     ],
