@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::item::flat;
+use crate::kfl::{self, Query, Schema};
 use crate::time::{Clock, Timestamp};
 
 use super::console::Console;
@@ -31,7 +32,8 @@ use super::jobs::{Firing, JobInfo, Jobs, Owner};
 use super::manager::{Manager, Order};
 use super::restart::RestartPolicy;
 use super::runner::{Budgets, CallCount, Desk, Event, Offer, Runner, Work, lock};
-use super::wire::{Batch, ClockMode, Hook, Level, Limits, PacketSummary, Role, Small};
+use super::selection::{Records, Selections};
+use super::wire::{ClockMode, Hook, Level, Limits, PacketSummary, Role, Small};
 
 /// Events that wait for the manager.
 const MAX_EVENTS: usize = 4096;
@@ -54,6 +56,8 @@ pub struct Options {
     pub watch: bool,
     /// What scripts see as `env`.
     pub env: Environment,
+    /// What the queries that scripts state are compiled against.
+    pub schema: Schema,
     /// Which scripts have an instance at the hub.
     pub hub: HubInstances,
     /// Name of the node.
@@ -86,6 +90,7 @@ impl Options {
             active: Vec::new(),
             watch: true,
             env: Environment::default(),
+            schema: Schema::empty(),
             hub: HubInstances::default(),
             node: node.to_owned(),
             run,
@@ -155,6 +160,10 @@ pub struct ScriptStatus {
     pub broken: Option<String>,
     /// Items told.
     pub told: u64,
+    /// The query that it states for its item hook (`onItemCaptured.kfl`).
+    pub kfl: Option<String>,
+    /// Items not told because that query leaves them out.
+    pub filtered: u64,
     /// Items not told because it fell behind or was not running.
     pub dropped: u64,
     /// Packets not told.
@@ -204,6 +213,8 @@ pub(crate) struct Posted {
     pub state: ScriptState,
     /// Why the newest version does not run.
     pub broken: Option<String>,
+    /// The query that it states for its item hook.
+    pub kfl: Option<String>,
     /// Starts after failures.
     pub restarts: u64,
     /// Counts.
@@ -284,11 +295,17 @@ impl Scripts {
             self.shared.count_missed(count);
             return;
         }
-        let first = flat::records(batch).next().map_or(last, flat::Flat::number);
-        let sealed = Batch::new(first, last, now, batch, readers.len());
-        self.shared.give(Hook::OnItemCaptured, &readers, &mut || {
-            Work::Items(sealed.clone(), count, batch.len())
-        });
+        let records = Records {
+            bytes: batch,
+            count,
+            last,
+            now,
+        };
+        let mut selections = Selections::new(records, &readers, self.shared.clock.now());
+        self.shared
+            .give(Hook::OnItemCaptured, &readers, &mut |runner| {
+                selections.counted(runner)
+            });
         self.shared.count_missed(count);
     }
 
@@ -296,9 +313,10 @@ impl Scripts {
     pub fn tell_packets(&self, packets: &Arc<Vec<PacketSummary>>, last: u64, now: Timestamp) {
         self.advance(now);
         let readers = self.shared.readers(Hook::OnPacketCaptured);
-        self.shared.give(Hook::OnPacketCaptured, &readers, &mut || {
-            Work::Packets(last, Arc::clone(packets))
-        });
+        self.shared
+            .give(Hook::OnPacketCaptured, &readers, &mut |_| {
+                Some(Work::Packets(last, Arc::clone(packets)))
+            });
     }
 
     /// Whether any script has `onItemCaptured`, so that items are worth encoding.
@@ -343,6 +361,26 @@ impl Scripts {
             }
         }
         best.map(|(_, value)| value)
+    }
+
+    /// Asks `onItemQueried` of all scripts about every item of `batch`, and forgets what they return:
+    /// for scripts that note what they see. Scripts that are behind lose items, as with
+    /// [`Scripts::tell_items`].
+    pub fn query_all(&self, batch: &[u8]) {
+        let readers = self.shared.readers(Hook::OnItemQueried);
+        // Nobody waits for an answer.
+        let (reply, _) = bounded(1);
+        let query: Arc<str> = Arc::from("");
+        for record in flat::records(batch) {
+            let record: Arc<[u8]> = Arc::from(record.record());
+            self.shared.give(Hook::OnItemQueried, &readers, &mut |_| {
+                Some(Work::Ask {
+                    record: Arc::clone(&record),
+                    query: Arc::clone(&query),
+                    reply: reply.clone(),
+                })
+            });
+        }
     }
 
     /// In packet mode, runs the jobs and timers that came due up to `now`, in order.
@@ -432,6 +470,8 @@ impl Scripts {
                 state: posted.state.clone(),
                 broken: posted.broken.clone(),
                 told: posted.counts.told.load(Ordering::Relaxed),
+                kfl: posted.kfl.clone(),
+                filtered: posted.counts.filtered.load(Ordering::Relaxed),
                 dropped: posted.counts.dropped.load(Ordering::Relaxed),
                 packets_dropped: posted.counts.packets_dropped.load(Ordering::Relaxed),
                 restarts: posted.restarts,
@@ -524,6 +564,43 @@ impl Scripts {
     }
 }
 
+/// How much work tells, to be counted when nobody takes it.
+#[derive(Clone, Copy)]
+struct Size {
+    items: u64,
+    packets: u64,
+}
+
+impl Size {
+    fn of(work: &Work) -> Size {
+        match work {
+            Work::Items(_, count, _) => Size {
+                items: (*count).into(),
+                packets: 0,
+            },
+            Work::Packets(_, packets) => Size {
+                items: 0,
+                packets: packets.len() as u64,
+            },
+            Work::Ask { .. } => Size {
+                items: 1,
+                packets: 0,
+            },
+            _ => Size {
+                items: 0,
+                packets: 0,
+            },
+        }
+    }
+
+    fn count_dropped(self, runner: &Runner) {
+        let counts = &runner.counts;
+        counts.dropped.fetch_add(self.items, Ordering::Relaxed);
+        let packets = &counts.packets_dropped;
+        packets.fetch_add(self.packets, Ordering::Relaxed);
+    }
+}
+
 /// Why a job of a child that is not there failed.
 const GONE: &str = "the script's process ended";
 
@@ -571,17 +648,25 @@ impl Shared {
     }
 
     /// Gives work to each of `readers`, or to what took the place of one meanwhile.
-    fn give(&self, hook: Hook, readers: &[Arc<Runner>], work: &mut dyn FnMut() -> Work) {
+    /// There may be nothing to tell one of them.
+    fn give(
+        &self,
+        hook: Hook,
+        readers: &[Arc<Runner>],
+        work: &mut dyn FnMut(&Runner) -> Option<Work>,
+    ) {
         for runner in readers {
             let mut to = Arc::clone(runner);
+            let Some(mut told) = work(&to) else { continue };
             loop {
+                let size = Size::of(&told);
                 let taken = if self.options.lossless {
-                    to.push(work())
+                    to.push(told)
                 } else {
-                    match to.offer(work()) {
+                    match to.offer(told) {
                         Offer::Taken => true,
                         Offer::Full => {
-                            Shared::count_dropped(&to, work());
+                            size.count_dropped(&to);
                             true
                         }
                         Offer::Retired => false,
@@ -601,27 +686,17 @@ impl Shared {
                         let newer = Arc::clone(newer);
                         drop(routes);
                         to = newer;
+                        match work(&to) {
+                            Some(work) => told = work,
+                            None => break,
+                        }
                     }
                     None => {
-                        Shared::count_dropped(&to, work());
+                        size.count_dropped(&to);
                         break;
                     }
                 }
             }
-        }
-    }
-
-    fn count_dropped(runner: &Runner, work: Work) {
-        match work {
-            Work::Items(_, count, _) => {
-                let dropped = &runner.counts.dropped;
-                dropped.fetch_add(count.into(), Ordering::Relaxed);
-            }
-            Work::Packets(_, packets) => {
-                let dropped = &runner.counts.packets_dropped;
-                dropped.fetch_add(packets.len() as u64, Ordering::Relaxed);
-            }
-            _ => {}
         }
     }
 
@@ -801,5 +876,9 @@ impl Desk for Shared {
     fn event(&self, event: Event) {
         // An error means that the manager has ended.
         let _ = self.events.send(event);
+    }
+
+    fn compile(&self, query: &str) -> Option<Query> {
+        kfl::compile(query, &self.options.schema).ok()
     }
 }

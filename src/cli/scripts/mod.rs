@@ -91,8 +91,12 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
         } else {
             style.red(state)
         };
+        let left_out = match script["kfl"].as_str() {
+            Some(_) => format!(", {} left out by its KFL", script["filtered"]),
+            None => String::new(),
+        };
         super::print(format_args!(
-            "{:>3} {painted:<12} {title:<32} {} items, {} dropped  {}",
+            "{:>3} {painted:<12} {title:<32} {} items, {} dropped{left_out}  {}",
             script["index"],
             script["told"],
             script["dropped"],
