@@ -19,14 +19,14 @@ use crate::double::{Double, Told};
 use crate::outside::rig;
 
 /// Account and key that every emulator of Azure knows.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str =
+pub const ACCOUNT: &str = "devstoreaccount1";
+pub const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A server that a test started; it ends with the test.
-struct Emulator {
+pub struct Emulator {
     child: Child,
-    port: u16,
+    pub port: u16,
     _dir: tempfile::TempDir,
 }
 
@@ -39,7 +39,7 @@ impl Drop for Emulator {
 
 impl Emulator {
     /// Starts `program` with arguments, in which PORT and DIR are replaced, and waits for its port.
-    fn start(program: &PathBuf, arguments: &[&str]) -> Emulator {
+    pub fn start(program: &PathBuf, arguments: &[&str]) -> Emulator {
         let dir = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -72,7 +72,7 @@ impl Emulator {
     }
 
     /// One request by hand; answers status and body.
-    fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         write!(
@@ -92,17 +92,42 @@ impl Emulator {
     }
 }
 
-/// A program that npm installed among the tools of the tests.
+/// Where tools/test-deps.sh puts what it installs.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests find their tools by the environment"
 )]
+pub fn tools() -> Option<PathBuf> {
+    match std::env::var("TAPEDECK_TOOLS") {
+        Ok(tools) => Some(PathBuf::from(tools)),
+        Err(_) => Some(PathBuf::from(std::env::var("HOME").ok()?).join(".cache/tapedeck/tools")),
+    }
+}
+
+/// A program that npm installed among the tools of the tests.
 fn tool(name: &str) -> Option<PathBuf> {
-    let tools = match std::env::var("TAPEDECK_TOOLS") {
-        Ok(tools) => PathBuf::from(tools),
-        Err(_) => PathBuf::from(std::env::var("HOME").ok()?).join(".cache/tapedeck/tools"),
+    let program = tools()?.join("node_modules/.bin").join(name);
+    Some(program).filter(|program| program.is_file())
+}
+
+/// Azurite, when it is installed.
+pub fn azurite() -> Option<Emulator> {
+    let Some(program) = tool("azurite-blob") else {
+        println!("skipped: Azurite is not installed; run tools/test-deps.sh");
+        return None;
     };
-    Some(tools.join("node_modules/.bin").join(name)).filter(|program| program.is_file())
+    let arguments = [
+        "--blobHost",
+        "127.0.0.1",
+        "--blobPort",
+        "PORT",
+        "-l",
+        "DIR",
+        "--silent",
+        "--disableTelemetry",
+        "--skipApiVersionCheck",
+    ];
+    Some(Emulator::start(&program, &arguments))
 }
 
 /// Objects with their types.
@@ -271,22 +296,9 @@ fn files_go_to_google_cloud_storage_and_are_cleared() {
 
 #[test]
 fn files_go_to_azure_by_connection_string() {
-    let Some(program) = tool("azurite-blob") else {
-        println!("skipped: Azurite is not installed; run tools/test-deps.sh");
+    let Some(server) = azurite() else {
         return;
     };
-    let arguments = [
-        "--blobHost",
-        "127.0.0.1",
-        "--blobPort",
-        "PORT",
-        "-l",
-        "DIR",
-        "--silent",
-        "--disableTelemetry",
-        "--skipApiVersionCheck",
-    ];
-    let server = Emulator::start(&program, &arguments);
     let place = format!("http://127.0.0.1:{}/{ACCOUNT}", server.port);
     let rig = rig(|_| {});
     rig.write("report.json", "{\"a\":1}");
@@ -321,7 +333,7 @@ fn files_go_to_azure_by_connection_string() {
 }
 
 /// Makes a container, signed as the service wants it (Shared Key).
-fn make_container(server: &Emulator, name: &str) {
+pub fn make_container(server: &Emulator, name: &str) {
     let headers = "x-ms-date:Sat, 03 Feb 2024 04:05:06 GMT\nx-ms-version:2021-08-06";
     let text = format!(
         "PUT{}{headers}\n/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container",

@@ -168,6 +168,8 @@ pub static KEYS: &[ConfigKey] = &[
     key("recording.lock.acknowledgeDays", Int, "0", Honoured, "days of a COMPLIANCE lock, written once more to confirm them"),
     key("recording.lock.maxDays", Int, "400", Honoured, "longest COMPLIANCE lock that is accepted"),
     key("recording.lock.legalHold", Bool, "false", Honoured, "put a legal hold on sealed objects"),
+    key("recording.outbox.onFull", Text, r#""dropOldest""#, Honoured, "what gives when too much waits for the store: dropOldest (reels) or stop (recording)"),
+    key("recording.signing.key", Text, r#""""#, Honoured, "file with an Ed25519 private key (PKCS#8 PEM) that signs manifests; TAPEDECK_SIGNING_KEY may hold the PEM itself"),
     key("recordings", Objects, "[]", NotYet, "recordings by name"),
     key("s3.endpoint", Text, r#""""#, Honoured, "S3-compatible server"),
     key("s3.region", Text, r#""""#, Honoured, "region; empty means found from the bucket"),
