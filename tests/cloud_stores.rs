@@ -120,6 +120,8 @@ fn fake_gcs() -> Option<Emulator> {
         "127.0.0.1",
         "-port",
         "PORT",
+        "-public-host",
+        "127.0.0.1:PORT",
         "-backend",
         "memory",
     ];

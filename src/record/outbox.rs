@@ -11,7 +11,7 @@
 //!                        manifest.json   once its parts are uploaded: final from then on
 //!       half-<run>-<sequence>/           being written or being deleted; worth nothing
 //!       heads/<destination>.json         the last manifest of each destination's chain
-//!             <destination>.day          the day of its last roll-up
+//!             <destination>-rolled.day   the day of its last roll-up
 //! ```
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -382,13 +382,12 @@ impl Outbox {
 
     /// The day of a destination's last roll-up.
     pub(crate) fn rolled(&self, destination: &str) -> Option<String> {
-        fs::read_to_string(self.head_path(destination).with_extension("day")).ok()
+        fs::read_to_string(self.day_path(destination)).ok()
     }
 
     /// Notes the day of a destination's last roll-up.
     pub(crate) fn set_rolled(&self, destination: &str, day: &str) -> io::Result<()> {
-        let path = self.head_path(destination).with_extension("day");
-        super::seal::write_whole(&path, day.as_bytes())
+        super::seal::write_whole(&self.day_path(destination), day.as_bytes())
     }
 
     /// What waits, what was done, and what is wrong.
@@ -591,10 +590,16 @@ impl Outbox {
     }
 
     fn head_path(&self, destination: &str) -> PathBuf {
-        let name: Digest = Sha256::digest(destination.as_bytes()).into();
-        let name = hex(&name);
-        let short = name.get(..16).unwrap_or(&name);
-        self.dir.join("heads").join(format!("{short}.json"))
+        self.dir
+            .join("heads")
+            .join(format!("{}.json", short(destination)))
+    }
+
+    /// Another stem than the head's: both are written by way of a file that ends otherwise.
+    fn day_path(&self, destination: &str) -> PathBuf {
+        self.dir
+            .join("heads")
+            .join(format!("{}-rolled.day", short(destination)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -628,6 +633,14 @@ impl State {
             self.warnings.push(sentence);
         }
     }
+}
+
+/// A destination's name in the folder of heads.
+fn short(destination: &str) -> String {
+    let name: Digest = Sha256::digest(destination.as_bytes()).into();
+    let mut name = hex(&name);
+    name.truncate(16);
+    name
 }
 
 /// Why an outbox cannot be opened.

@@ -180,6 +180,10 @@ impl CloudStore {
             | Error::UnknownConfigurationKey { .. } => {
                 StoreError::Refused(format!("{place}: {why}"))
             }
+            // A listing has no kind of error for a bucket that is not there.
+            Error::Generic { .. } if why.contains("404 Not Found") => {
+                StoreError::Missing(format!("there is no {place}: {why}"))
+            }
             _ => StoreError::Unavailable(format!("{place}: {why}")),
         }
     }
