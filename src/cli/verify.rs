@@ -38,7 +38,7 @@ Exit codes:
   2  wrong usage, or a right is missing
   3  something is missing, changed, unlocked or out of order; it is named")]
 pub struct VerifyArgs {
-    /// What recordings were sent to: s3://bucket/prefix or a folder
+    /// What recordings were sent to: s3://bucket/prefix, gs://, az:// or a folder
     #[arg(value_name = "SRC")]
     source: String,
 

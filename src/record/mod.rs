@@ -25,6 +25,7 @@ mod reel;
 mod rollup;
 mod seal;
 mod sealer;
+mod settings;
 pub mod sign;
 mod upload;
 mod wish;

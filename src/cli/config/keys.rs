@@ -158,7 +158,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("scripting.memoryLimit", Quantity, r#""1Gi""#, Honoured, "address space of one script"),
     key("scripting.hookTimeout", Duration, r#""1s""#, Honoured, "time that one call of a hook may take"),
     key("recording.format", Text, r#""pcapng""#, Honoured, "format of sealed packets: pcapng or pcap"),
-    key("recording.destination", Text, r#""""#, Honoured, "store to record to: s3://bucket/prefix or a folder; empty means S3_BUCKET, else a folder"),
+    key("recording.destination", Text, r#""""#, Honoured, "store to record to: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or a folder; empty means S3_BUCKET, else a folder"),
     key("recording.sealFirst", Duration, r#""60s""#, Honoured, "longest wait before the first reel after a match is sealed"),
     key("recording.sealEvery", Duration, r#""5m""#, Honoured, "longest time that a reel stays open"),
     key("recording.sealBytes", Quantity, r#""64Mi""#, Honoured, "size at which a reel is sealed"),
