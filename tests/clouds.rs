@@ -20,14 +20,14 @@ use crate::double::{Double, Told};
 use crate::outside::rig;
 
 /// Account and key that every emulator of Azure knows.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str =
+pub const ACCOUNT: &str = "devstoreaccount1";
+pub const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A server that a test started; it ends with the test.
-struct Emulator {
+pub struct Emulator {
     child: Child,
-    port: u16,
+    pub port: u16,
     _dir: tempfile::TempDir,
 }
 
@@ -40,7 +40,7 @@ impl Drop for Emulator {
 
 impl Emulator {
     /// Starts `program` with arguments, in which PORT and DIR are replaced, and waits for its port.
-    fn start(program: &PathBuf, arguments: &[&str]) -> Emulator {
+    pub fn start(program: &PathBuf, arguments: &[&str]) -> Emulator {
         let dir = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -73,7 +73,7 @@ impl Emulator {
     }
 
     /// One request by hand; answers status and body.
-    fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         write!(
@@ -93,22 +93,69 @@ impl Emulator {
     }
 }
 
+/// Where tools/test-deps.sh puts what it installs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests find their tools by the environment"
+)]
+pub fn tools() -> Option<PathBuf> {
+    match std::env::var("TAPEDECK_TOOLS") {
+        Ok(tools) => Some(PathBuf::from(tools)),
+        Err(_) => Some(PathBuf::from(std::env::var("HOME").ok()?).join(".cache/tapedeck/tools")),
+    }
+}
+
+/// A program among the tools of the tests.
+fn installed(path: &str) -> Option<PathBuf> {
+    Some(tools()?.join(path)).filter(|program| program.is_file())
+}
+
 /// A program that npm installed among the tools of the tests.
 fn tool(name: &str) -> Option<PathBuf> {
     installed(&format!("node_modules/.bin/{name}"))
 }
 
-/// A program among the tools of the tests.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find their tools by the environment"
-)]
-fn installed(path: &str) -> Option<PathBuf> {
-    let tools = match std::env::var("TAPEDECK_TOOLS") {
-        Ok(tools) => PathBuf::from(tools),
-        Err(_) => PathBuf::from(std::env::var("HOME").ok()?).join(".cache/tapedeck/tools"),
+/// The emulator of Google Cloud Storage, when it is installed.
+pub fn fake_gcs() -> Option<Emulator> {
+    let Some(program) = installed("venv/bin/fake-gcs-server") else {
+        println!("skipped: fake-gcs-server is not installed; run tools/test-deps.sh");
+        return None;
     };
-    Some(tools.join(path)).filter(|program| program.is_file())
+    let arguments = [
+        "-backend",
+        "memory",
+        "-scheme",
+        "http",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        "PORT",
+        "-public-host",
+        "127.0.0.1:PORT",
+        "-log-level",
+        "error",
+    ];
+    Some(Emulator::start(&program, &arguments))
+}
+
+/// Azurite, when it is installed.
+pub fn azurite() -> Option<Emulator> {
+    let Some(program) = tool("azurite-blob") else {
+        println!("skipped: Azurite is not installed; run tools/test-deps.sh");
+        return None;
+    };
+    let arguments = [
+        "--blobHost",
+        "127.0.0.1",
+        "--blobPort",
+        "PORT",
+        "-l",
+        "DIR",
+        "--silent",
+        "--disableTelemetry",
+        "--skipApiVersionCheck",
+    ];
+    Some(Emulator::start(&program, &arguments))
 }
 
 /// Objects with their types.
@@ -300,25 +347,10 @@ fn in_front_of(server: Arc<Emulator>) -> Double {
 
 #[test]
 fn files_go_to_the_emulator_of_google_cloud_storage() {
-    let Some(program) = installed("venv/bin/fake-gcs-server") else {
-        println!("skipped: fake-gcs-server is not installed; run tools/test-deps.sh");
+    let Some(server) = fake_gcs() else {
         return;
     };
-    let arguments = [
-        "-backend",
-        "memory",
-        "-scheme",
-        "http",
-        "-host",
-        "127.0.0.1",
-        "-port",
-        "PORT",
-        "-public-host",
-        "127.0.0.1:PORT",
-        "-log-level",
-        "error",
-    ];
-    let server = Arc::new(Emulator::start(&program, &arguments));
+    let server = Arc::new(server);
     let json_type = ["Content-Type: application/json"];
     let buckets = "/storage/v1/b?project=p";
     let made = server.ask("POST", buckets, &json_type, "{\"name\":\"bucket\"}");
@@ -423,22 +455,9 @@ fn points_lie_in_a_server_of_influxdb() {
 
 #[test]
 fn files_go_to_azure_by_connection_string() {
-    let Some(program) = tool("azurite-blob") else {
-        println!("skipped: Azurite is not installed; run tools/test-deps.sh");
+    let Some(server) = azurite() else {
         return;
     };
-    let arguments = [
-        "--blobHost",
-        "127.0.0.1",
-        "--blobPort",
-        "PORT",
-        "-l",
-        "DIR",
-        "--silent",
-        "--disableTelemetry",
-        "--skipApiVersionCheck",
-    ];
-    let server = Emulator::start(&program, &arguments);
     let place = format!("http://127.0.0.1:{}/{ACCOUNT}", server.port);
     let rig = rig(|_| {});
     rig.write("report.json", "{\"a\":1}");
@@ -473,7 +492,7 @@ fn files_go_to_azure_by_connection_string() {
 }
 
 /// Makes a container, signed as the service wants it (Shared Key).
-fn make_container(server: &Emulator, name: &str) {
+pub fn make_container(server: &Emulator, name: &str) {
     let headers = "x-ms-date:Sat, 03 Feb 2024 04:05:06 GMT\nx-ms-version:2021-08-06";
     let text = format!(
         "PUT{}{headers}\n/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container",

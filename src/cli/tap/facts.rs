@@ -98,11 +98,20 @@ impl Run for Facts {
             "outbox": {
                 "waiting": outbox.waiting,
                 "waitingBytes": outbox.waiting_bytes,
+                "oldest": outbox.oldest.map(|at| at.to_string()),
+                "bytesPerSecond": outbox.bytes_per_second,
+                "onFull": self.outbox.on_full().name(),
+                "full": outbox.is_full,
                 "uploaded": outbox.uploaded,
                 "uploadedBytes": outbox.uploaded_bytes,
                 "dropped": outbox.dropped,
                 "lastError": outbox.last_error,
             },
+            "kept": outbox
+                .kept
+                .iter()
+                .map(|(destination, lock)| (destination.clone(), Json::from(lock.to_string())))
+                .collect::<serde_json::Map<_, _>>(),
             "locks": self.locks.json(),
             "remarks": [],
         })

@@ -231,13 +231,16 @@ impl Session {
         })
     }
 
-    /// Reads the metrics that scripts keep, as text for Prometheus.
-    pub fn script_metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+    /// Reads the metrics of the outbox and those that scripts keep, as text for Prometheus.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
+        let outbox = self.facts.outbox.clone();
         move || {
-            host.upgrade()
-                .map(|host| host.metrics())
-                .unwrap_or_default()
+            let mut text = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
+            if let Some(host) = host.upgrade() {
+                text.push_str(&host.metrics());
+            }
+            text
         }
     }
 
@@ -389,10 +392,9 @@ fn open_outbox(
         None => stores.open(destination),
         Some(folder) => stores.open(folder),
     };
-    let options = outbox::Options {
-        dir: data.join("outbox"),
-        max_bytes: share(config, 3),
-    };
+    let mut options = outbox::Options::new(data.join("outbox"), share(config, 3));
+    options.on_full = recording::on_full(config)?;
+    options.signer = recording::signer(config)?;
     Outbox::start(options, clock.clone(), Arc::new(resolve))
         .map_err(|error| Failure::failed(error.to_string()))
 }
