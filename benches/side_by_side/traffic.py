@@ -11,7 +11,7 @@ In: a size and a seed. Out: savefiles in the cache, made once:
     facts.json                  packets and bytes of each
 
 The seed fixes what is asked and in which order on each connection; how connections interleave is the
-machine's. The network namespace needs no root where the system lets users have one.
+machine's.
 """
 
 import fcntl
@@ -31,13 +31,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 VERSION = 1
 SIZES = {
     # Requests of HTTP, queries of DNS, commands of each kind of Redis, calls of gRPC; packets of base.pcap.
-    "full": {"http": 460_000, "dns": 60_000, "redis": 10_000, "grpc": 8_000, "base": 120_000},
+    "full": {"http": 350_000, "dns": 60_000, "redis": 10_000, "grpc": 8_000, "base": 120_000},
     "small": {"http": 25_000, "dns": 4_000, "redis": 800, "grpc": 500, "base": 20_000},
 }
 PORTS = {"http": 80, "dns": 53, "redis": 6379, "grpc": 50051}
 MTU = 1500
-# Kernel buffer of tcpdump in KiB: all that it can ask for without being refused.
-BUFFER_KIB = 512 * 1024
+# Kernel buffer of tcpdump in KiB.
+BUFFER_KIB = 256 * 1024
+# Time that a load may take.
+LOAD_SECONDS = 900
 RECORDS = 300
 ORDERS = 400
 
@@ -58,9 +60,10 @@ def captures(size, seed):
 
 
 def inside(arguments, **options):
-    """Runs a Python program in a network namespace of its own, as root there."""
-    command = ["unshare", "--map-root-user", "--net", sys.executable, *arguments]
-    return subprocess.run(command, check=True, **options)
+    """Runs a Python program in a network namespace of its own; only root may make one that servers
+    can be started in."""
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    return subprocess.run([*as_root, "unshare", "--net", sys.executable, *arguments], check=True, **options)
 
 
 def bring_up_loopback():
@@ -188,12 +191,12 @@ def record(folder, size, seed):
         loads = [
             running.start("wrk", "-t", 1, "-c", 40, "-d", 3600, "-s", HERE / "load.lua", f"http://{local}:{PORTS['http']}/", "--", seed, counts["http"], log="wrk.log"),
             running.start("dnsperf", "-s", local, "-p", PORTS["dns"], "-d", queries, "-n", counts["dns"] // 4000, "-c", 16, "-q", 32, log="dnsperf.log"),
-            running.start("redis-benchmark", "-p", PORTS["redis"], "-n", counts["redis"], "-c", 20, "-d", 64, "-r", 10_000, "--seed", seed,
+            running.start("redis-benchmark", "-p", PORTS["redis"], "-n", counts["redis"], "-c", 20, "-d", 64, "-r", 10_000, 
                           "-t", "set,get,incr,lpush,rpop,hset,zadd", "-q", log="redis-benchmark.log"),
             running.start(python, HERE / "grpc_traffic.py", "call", PORTS["grpc"], counts["grpc"], seed, log="grpc-client.log"),
         ]
         for load in loads:
-            if load.wait() != 0:
+            if load.wait(timeout=LOAD_SECONDS) != 0:
                 sys.exit(f"{load.args[0]} failed; its log is in {folder}")
         time.sleep(2)
         stop(tcpdump, signal.SIGINT)
@@ -236,7 +239,13 @@ def write_base(folder, base):
             out.write(header)
             for turn in range(rounds):
                 for micros, length, packet in packets:
-                    put(out, micros + turn * round_micros, length, packet)
+                    put(out, micros + turn * round_micros, length, readdressed(packet, turn))
+
+
+def readdressed(packet, turn):
+    """The packet between other addresses: connections that are open at the end of a round are not those
+    of the next one."""
+    return packet[:28] + bytes([turn]) + packet[29:32] + bytes([turn]) + packet[33:]
 
 
 def segment(client, port, to_server, seq, ack, flags, payload=b""):
