@@ -29,6 +29,8 @@ build() {
   for flag in coverage-level=4 coverage-inline-8bit-counters coverage-pc-table coverage-trace-compares; do
     pass="$pass -Cllvm-args=-sanitizer-$flag"
   done
+  # The versions that the project itself is built with.
+  cp Cargo.lock fuzz/Cargo.lock
   # The target is named so that build scripts are built without the flags.
   CARGO_TARGET_DIR="$home/target" RUSTFLAGS="--cfg fuzzing $pass" \
     cargo build --manifest-path fuzz/Cargo.toml --release --target "$host"

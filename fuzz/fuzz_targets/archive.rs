@@ -19,7 +19,8 @@ fuzz_target!(|input: &[u8]| {
     let Ok(mut file) = tempfile::Builder::new().suffix(ending).tempfile() else {
         return;
     };
-    file.write_all(input).expect("the temporary folder takes an input");
+    file.write_all(input)
+        .expect("the temporary folder takes an input");
     let spec = file.path().display().to_string();
     let Ok(mut opened) = open(&[spec], &Options::default()) else {
         return;
@@ -30,7 +31,10 @@ fuzz_target!(|input: &[u8]| {
         batch.clear();
         let filled = opened.source.fill(&mut batch);
         unpacked += batch.bytes.len();
-        let origin = opened.source.origin().unwrap_or_else(|| Origin::default().into());
+        let origin = opened
+            .source
+            .origin()
+            .unwrap_or_else(|| Origin::default().into());
         opened.names.of(&origin);
         match filled {
             Ok(Filled::End) | Err(_) => break,

@@ -42,5 +42,8 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     source.warnings();
-    assert_eq!(source.bytes_read().min(input.len() as u64), source.bytes_read());
+    assert_eq!(
+        source.bytes_read().min(input.len() as u64),
+        source.bytes_read()
+    );
 });

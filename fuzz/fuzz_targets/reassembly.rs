@@ -40,7 +40,10 @@ fn segment(direction: Direction, tcp: (u32, u32, u8), len: u32, cut: u32, ordina
             flags: TcpFlags(flags),
             window: 65_535,
         },
-        payload: (0..kept).map(|at| byte_at(seq.wrapping_add(at))).collect::<Vec<u8>>().into(),
+        payload: (0..kept)
+            .map(|at| byte_at(seq.wrapping_add(at)))
+            .collect::<Vec<u8>>()
+            .into(),
         wire_len: len,
         ts: Timestamp::from_nanos(ordinal as i64 * 1_000_000),
         ordinal,
@@ -81,8 +84,16 @@ impl Seen {
 
     fn compare(&self, offset: u64, bytes: &Bytes) {
         for (at, byte) in bytes.iter().enumerate() {
-            let seq = self.base.wrapping_add(1).wrapping_add((offset + at as u64) as u32);
-            assert_eq!(*byte, byte_at(seq), "the byte at offset {}", offset + at as u64);
+            let seq = self
+                .base
+                .wrapping_add(1)
+                .wrapping_add((offset + at as u64) as u32);
+            assert_eq!(
+                *byte,
+                byte_at(seq),
+                "the byte at offset {}",
+                offset + at as u64
+            );
         }
     }
 }
@@ -134,7 +145,10 @@ fuzz_target!(|input: &[u8]| {
         );
         let cut = if kind & 8 != 0 { 7 } else { 0 };
         let direction = SIDES[usize::from(kind & 1)];
-        reassembly.push(segment(direction, tcp, len.into(), cut, ordinal), &mut events);
+        reassembly.push(
+            segment(direction, tcp, len.into(), cut, ordinal),
+            &mut events,
+        );
         seen.take(&mut events);
         assert!(budget.used() >= reassembly.held_bytes());
     }

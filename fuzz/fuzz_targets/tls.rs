@@ -173,13 +173,19 @@ fuzz_target!(|input: &[u8]| {
     let info = stream(Transport::Tcp, 0);
     let mut play = Play::new(info, &protocols, protocol, protocol.start(&info));
     let (suite, versions): ([u8; 2], [&[u8]; 2]) = if new {
-        ([0x13, 0x01], [&[0, 43, 0, 3, 2, 3, 4], &[0, 43, 0, 2, 3, 4]])
+        (
+            [0x13, 0x01],
+            [&[0, 43, 0, 3, 2, 3, 4], &[0, 43, 0, 2, 3, 4]],
+        )
     } else {
         ([0xc0, 0x2f], [&[], &[]])
     };
     let suites = [&[0, 2], &suite[..], &[1, 0]].concat();
     play.chunk(0, &hello(1, &CLIENT_RANDOM, &suites, versions[0]));
-    play.chunk(1, &hello(2, &SERVER_RANDOM, &[&suite[..], &[0]].concat(), versions[1]));
+    play.chunk(
+        1,
+        &hello(2, &SERVER_RANDOM, &[&suite[..], &[0]].concat(), versions[1]),
+    );
     let mut sealers13 = TRAFFIC_SECRETS.each_ref().map(Sealer::tls13);
     let mut sealers12 = tls12();
     if !new {

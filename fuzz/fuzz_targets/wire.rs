@@ -30,8 +30,12 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let frames = &frames[..frames.len().min(MAX_SENT)];
-    parent.write_all(frames).expect("the socket takes the frames");
-    parent.shutdown(Shutdown::Write).expect("an open socket can be shut");
+    parent
+        .write_all(frames)
+        .expect("the socket takes the frames");
+    parent
+        .shutdown(Shutdown::Write)
+        .expect("an open socket can be shut");
     let mut said = FromParent::new(child);
     if side & 2 != 0 && said.start().is_err() {
         return;

@@ -25,7 +25,9 @@ pub const SIDES: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 /// Prints the names and ends the process when it is `list`; ends with a sentence when none has
 /// the name.
 pub fn chosen() -> Option<&'static dyn Protocol> {
-    let wanted = std::env::var(PROTOCOL).ok().filter(|name| !name.is_empty())?;
+    let wanted = std::env::var(PROTOCOL)
+        .ok()
+        .filter(|name| !name.is_empty())?;
     if wanted == "list" {
         for protocol in PROTOCOLS {
             println!("{}", protocol.name());
@@ -53,7 +55,12 @@ pub fn picked(choice: u8) -> &'static dyn Protocol {
 
 /// A stream between 10.0.0.1:40000 and port 80 of the same host, opened in one of the four ways.
 pub fn stream(transport: Transport, opening: u8) -> StreamInfo {
-    let openings = [Opening::Syn, Opening::SynAck, Opening::Port, Opening::FirstPacket];
+    let openings = [
+        Opening::Syn,
+        Opening::SynAck,
+        Opening::Port,
+        Opening::FirstPacket,
+    ];
     let endpoint = |port| Endpoint {
         ip: [10, 0, 0, 1].into(),
         port,
