@@ -55,8 +55,11 @@ def measure(folder, seconds, start, counts):
         requests = load(running, seconds)
         time.sleep(2)
         offered = on_the_interface() - before
+        recorder.send_signal(signal.SIGINT)
+        # It is asked for its time when it has ended, before it is gone.
+        os.waitid(os.P_PID, recorder.pid, os.WEXITED | os.WNOWAIT)
         cpu = cpu_of(recorder)
-        traffic.stop(recorder, signal.SIGINT)
+        recorder.wait()
         captured, dropped = counts((folder / log).read_text())
     return {"requests_s": round(requests), "offered": offered, "captured": captured, "dropped": dropped, "cpu": round(cpu, 2), "seconds": seconds}
 
@@ -120,6 +123,7 @@ def main():
     for _ in range(rounds):
         runs["tcpdump"].append(tcpdump(folder, seconds))
         runs["tapedeck"].append(tapedeck(folder, seconds, binary))
+    traffic.hand_back(folder)
     json.dump(runs, sys.stdout)
 
 

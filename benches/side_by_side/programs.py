@@ -1,6 +1,7 @@
 """The programs that are run side by side, and what one run of each came to."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import shutil
@@ -69,17 +70,13 @@ def run(command, home):
         # GNU time forks and executes the program itself: measured from here, the peak would be at
         # least this interpreter's.
         timed = ["/usr/bin/time", "-o", times.name, "-f", "%U %S %M %e", *map(str, command)]
-        done = subprocess.run(timed, stdout=output, stderr=subprocess.PIPE, env={"PATH": PATH, "HOME": str(home)})
+        done = subprocess.run(timed, stdout=output, stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"], "HOME": str(home)})
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr.decode(errors='replace')[-2000:]}")
         user, system, peak, clock = times.read().split()[-4:]
         output.seek(0)
         lines = sum(piece.count(b"\n") for piece in iter(lambda: output.read(1 << 20), b""))
     return {"cpu": round(float(user) + float(system), 2), "peak_kib": int(peak), "clock": float(clock), "lines": lines}
-
-
-# Debian keeps some programs out of a user's path.
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def run_program(program, file, name):

@@ -43,6 +43,9 @@ LOAD_SECONDS = 900
 RECORDS = 300
 ORDERS = 400
 
+# Debian keeps servers out of a user's path.
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
+
 
 def cache():
     return pathlib.Path(os.environ.get("TAPEDECK_BENCH", pathlib.Path.home() / ".cache/tapedeck/bench"))
@@ -62,8 +65,14 @@ def captures(size, seed):
 def inside(arguments, **options):
     """Runs a Python program in a network namespace of its own; only root may make one that servers
     can be started in."""
-    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    as_root = [] if os.geteuid() == 0 else ["sudo", "env", f"TAPEDECK_BENCH={cache()}"]
     return subprocess.run([*as_root, "unshare", "--net", sys.executable, *arguments], check=True, **options)
+
+
+def hand_back(folder):
+    """Gives what root wrote to the user who asked for it with sudo."""
+    if "SUDO_UID" in os.environ:
+        subprocess.run(["chown", "-R", os.environ["SUDO_UID"], folder], check=True)
 
 
 def bring_up_loopback():
@@ -200,6 +209,7 @@ def record(folder, size, seed):
                 sys.exit(f"{load.args[0]} failed; its log is in {folder}")
         time.sleep(2)
         stop(tcpdump, signal.SIGINT)
+    hand_back(folder)
     said = (folder / "tcpdump.log").read_text()
     if " 0 packets dropped by kernel" not in said.replace("\n", " "):
         print(f"tcpdump lost packets of the captures: {' '.join(said.split())}", file=sys.stderr)

@@ -37,6 +37,8 @@ fuzz_target!(|input: &[u8]| {
             let Ok(query) = kfl::compile_as(text, dialect, &schema) else {
                 continue;
             };
+            query.packet_condition();
+            query.column_condition(now);
             match (&json, Flat::new(item)) {
                 (Some(json), _) => drop(query.view(JsonNode(json), now)),
                 (None, Some(flat)) => drop(query.view(flat, now)),
