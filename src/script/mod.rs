@@ -17,4 +17,5 @@ mod process;
 pub mod restart;
 pub mod runner;
 pub mod supervisor;
+pub mod times;
 pub mod wire;

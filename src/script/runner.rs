@@ -16,15 +16,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select, select_biased};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 use crate::time::Timestamp;
 
+use super::console::cut;
 use super::folder::ScriptFile;
 use super::host::{HostCall, ScriptId};
 use super::jobs::{Firing, Owner};
 use super::process::Process;
+use super::times::Times;
 use super::wire::{
     self, Batch, FromChild, Hook, Level, PacketSummary, Small, Spent, Start, ToChild, ToParent,
     WireError,
@@ -39,6 +41,16 @@ const MAX_QUEUED_BYTES: usize = 32 << 20;
 /// Jobs, questions and ticks that wait for one script; they overtake batches.
 const MAX_URGENT: usize = 1024;
 
+/// Bytes of the questions, and of what is told, that wait for one script.
+const MAX_URGENT_BYTES: usize = 8 << 20;
+
+/// Urgent work that is done one after the other while batches wait; then one of these has its turn:
+/// no flood of jobs keeps a script from its items.
+const MAX_IN_A_ROW: u32 = 64;
+
+/// Bytes of the text of one fault: it is printed, kept, and told to other scripts.
+const MAX_FAULT: usize = 8 << 10;
+
 /// Answers of a child that wait for its driver, which asks one thing at a time.
 const MAX_BACK: usize = 4;
 
@@ -49,15 +61,25 @@ const STOP_WITHIN: Duration = Duration::from_secs(1);
 /// for a processor, and that is not its fault.
 const WALL_FACTOR: u32 = 10;
 
-/// Time that calls may take, without the host calls in them.
-#[derive(Debug, Clone, Copy)]
+/// Time that calls may take: of the processor, without the host calls in them, but for the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Budgets {
     /// One call of a hook or timer.
+    #[serde(rename = "hookMillis", serialize_with = "millis")]
     pub hook: Duration,
     /// One run of a job.
+    #[serde(rename = "jobMillis", serialize_with = "millis")]
     pub job: Duration,
     /// The top level of a script.
+    #[serde(rename = "loadMillis", serialize_with = "millis")]
     pub load: Duration,
+    /// Within helpers, by the wall clock, in any one of these.
+    #[serde(rename = "helperMillis", serialize_with = "millis")]
+    pub host: Duration,
+}
+
+fn millis<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Default for Budgets {
@@ -67,6 +89,8 @@ impl Default for Budgets {
             hook: Duration::from_secs(1),
             job: Duration::from_secs(60),
             load: Duration::from_secs(5),
+            // Uploads of large files through slow lines.
+            host: Duration::from_secs(600),
         }
     }
 }
@@ -77,8 +101,9 @@ pub(crate) enum Work {
     Items(Batch, u32, usize),
     /// Packets.
     Packets(u64, Arc<Vec<PacketSummary>>),
-    /// A job ended, something was sent to the hub, or a pod changed; the hook that is told.
-    Told(Hook, Small),
+    /// A job ended, something was sent to the hub, or a pod changed; the hook that is told, what it
+    /// is told, and the bytes of that.
+    Told(Hook, Arc<Small>, usize),
     /// Timers are due.
     Tick(Timestamp),
     /// Runs a job; whoever waits for it gets its result, else the supervisor does.
@@ -117,6 +142,8 @@ pub(crate) enum Event {
 pub(crate) trait Desk: Send + Sync {
     /// Does a host call.
     fn call(&self, runner: &Runner, call: HostCall) -> Result<Json, String>;
+    /// Takes sentences about what the system does not limit.
+    fn missing(&self, sentences: Vec<String>);
     /// Prints a line.
     fn line(&self, runner: &Runner, level: Level, text: &str);
     /// Takes an event.
@@ -124,7 +151,7 @@ pub(crate) trait Desk: Send + Sync {
 }
 
 /// What one kind of call came to.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CallCount {
     /// Hook, `job`, `timer` or `load`.
     pub name: &'static str,
@@ -134,6 +161,8 @@ pub struct CallCount {
     pub errors: u64,
     /// Time within them, in nanoseconds, host calls left out.
     pub nanos: u64,
+    /// The same, call by call.
+    pub times: Times,
 }
 
 /// Counts of one script over all its versions.
@@ -154,7 +183,7 @@ impl Counts {
         lock(&self.calls).clone()
     }
 
-    fn spent(&self, name: &'static str, spent: Spent) {
+    fn spent(&self, name: &'static str, spent: &Spent) {
         let mut calls = lock(&self.calls);
         let position = calls.iter().position(|count| count.name == name);
         let position = position.unwrap_or_else(|| {
@@ -168,6 +197,7 @@ impl Counts {
             count.calls = count.calls.saturating_add(spent.calls);
             count.errors = count.errors.saturating_add(spent.errors);
             count.nanos = count.nanos.saturating_add(spent.nanos);
+            count.times.add_all(&spent.times);
         }
     }
 }
@@ -180,8 +210,11 @@ struct Call {
     since: Instant,
     /// CPU time of the process when this was first looked at.
     cpu: Option<Duration>,
-    /// Whether a host call is open.
-    in_host: bool,
+    /// Helper of the host call that is open, and since when.
+    in_host: Option<(&'static str, Instant)>,
+    /// Time within host calls that are over, and the helper of the last one.
+    host: Duration,
+    last_helper: &'static str,
 }
 
 /// Whether work was taken.
@@ -213,6 +246,7 @@ pub(crate) struct Runner {
     queue: Mutex<Option<Sender<Work>>>,
     urgent: Mutex<Option<Sender<Work>>>,
     queued_bytes: AtomicUsize,
+    urgent_bytes: AtomicUsize,
     hooks: AtomicU8,
     timer: AtomicI64,
     call: Mutex<Option<Call>>,
@@ -254,6 +288,7 @@ impl Runner {
             queue: Mutex::new(Some(queue)),
             urgent: Mutex::new(Some(urgent)),
             queued_bytes: AtomicUsize::new(0),
+            urgent_bytes: AtomicUsize::new(0),
             hooks: AtomicU8::new(0),
             timer: AtomicI64::new(i64::MAX),
             call: Mutex::new(None),
@@ -269,6 +304,7 @@ impl Runner {
                 urgent: urgent_work,
                 answers,
                 question: 0,
+                in_a_row: 0,
             };
             driver.drive(start, &mut work, desk.as_ref());
             driver.retire();
@@ -346,10 +382,18 @@ impl Runner {
 
     /// Queues work in front of the batches, without waiting; false when it was not taken.
     pub(crate) fn hurry(&self, work: Work) -> bool {
+        let bytes = urgent_bytes_of(&work);
+        let waiting = self.urgent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = waiting + bytes <= MAX_URGENT_BYTES;
         let urgent = lock(&self.urgent);
-        urgent
-            .as_ref()
-            .is_some_and(|urgent| urgent.try_send(work).is_ok())
+        let taken = fits
+            && urgent
+                .as_ref()
+                .is_some_and(|urgent| urgent.try_send(work).is_ok());
+        if !taken {
+            self.urgent_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Takes no more work; the child ends when it has done what waits.
@@ -364,13 +408,29 @@ impl Runner {
         self.process.kill();
     }
 
+    /// Bytes of memory that the child holds; `None` when the system does not tell.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        self.process.memory()
+    }
+
     /// Says what does not return, when the present call is over its budget.
     pub(crate) fn overrun(&self) -> Option<String> {
         let mut call = lock(&self.call);
-        let call = call.as_mut().filter(|call| !call.in_host)?;
-        let wall = call.since.elapsed();
+        let call = call.as_mut()?;
+        let (helper, open) = match call.in_host {
+            Some((helper, since)) => (helper, since.elapsed()),
+            None => (call.last_helper, Duration::ZERO),
+        };
         let cpu = self.process.cpu();
         let before = *call.cpu.get_or_insert(cpu.unwrap_or_default());
+        if call.host + open >= self.budgets.host {
+            let budget = self.budgets.host.as_secs_f32();
+            return Some(format!(
+                "{} spent more than {budget} s in helpers, the last one was {helper}",
+                call.what
+            ));
+        }
+        let wall = call.since.elapsed().saturating_sub(open);
         if wall < call.budget {
             return None;
         }
@@ -412,6 +472,8 @@ impl Runner {
         while let Some(work) = queues.next() {
             self.queued_bytes
                 .fetch_sub(bytes_of(&work), Ordering::Relaxed);
+            self.urgent_bytes
+                .fetch_sub(urgent_bytes_of(&work), Ordering::Relaxed);
             if !self.work(work, queues, desk) {
                 return;
             }
@@ -443,8 +505,9 @@ impl Runner {
                 }
                 !matches!(done, Told::Gone)
             }
-            Work::Told(hook, small) => {
-                let done = self.tell(hook.name(), &ToChild::Small(small), queues);
+            Work::Told(hook, small, _) => {
+                let small = ToChild::Small(Arc::unwrap_or_clone(small));
+                let done = self.tell(hook.name(), &small, queues);
                 !matches!(done, Told::Gone)
             }
             Work::Tick(now) => {
@@ -547,7 +610,7 @@ impl Runner {
         }
         match back {
             Some(Back::Done(spent)) => {
-                self.counts.spent(name, spent);
+                self.counts.spent(name, &spent);
                 Told::Done
             }
             Some(_) => {
@@ -583,7 +646,7 @@ impl Runner {
         match back {
             Some(Back::Answered(call, result, spent)) if call == number => {
                 if spent.calls > 0 {
-                    self.counts.spent(name, spent);
+                    self.counts.spent(name, &spent);
                 }
                 Some(result)
             }
@@ -601,7 +664,9 @@ impl Runner {
             budget,
             since: Instant::now(),
             cpu: None,
-            in_host: false,
+            in_host: None,
+            host: Duration::ZERO,
+            last_helper: "",
         });
     }
 
@@ -648,18 +713,19 @@ impl Runner {
             let answer = match message {
                 ToParent::Ready { hooks, missing } => {
                     self.set_hooks(&hooks);
-                    for sentence in missing {
-                        tracing::warn!(script = %self.file.path.display(), sentence, "a script runs with fewer limits");
-                    }
+                    desk.missing(missing);
                     Some(Back::Ready)
                 }
-                ToParent::LoadFailed { message, .. } => Some(Back::Failed(message)),
+                ToParent::LoadFailed { message, .. } => Some(Back::Failed(cut(&message, MAX_FAULT))),
                 ToParent::Done { spent, .. } => Some(Back::Done(spent)),
                 ToParent::Answered {
                     call,
                     result,
                     spent,
-                } => Some(Back::Answered(call, result, spent)),
+                } => {
+                    let result = result.map_err(|error| cut(&error, MAX_FAULT));
+                    Some(Back::Answered(call, result, spent))
+                }
                 ToParent::Hooks { hooks } => {
                     self.set_hooks(&hooks);
                     None
@@ -678,6 +744,7 @@ impl Runner {
                     if let Some(call) = lock(&self.call).as_mut() {
                         call.since = Instant::now();
                         call.cpu = None;
+                        call.host = Duration::ZERO;
                     }
                     None
                 }
@@ -698,13 +765,17 @@ impl Runner {
     /// Does a host call while the budget stands still.
     fn host_call(&self, number: u64, with: HostCall, desk: &dyn Desk) {
         let started = Instant::now();
+        let helper = with.helper();
         if let Some(call) = lock(&self.call).as_mut() {
-            call.in_host = true;
+            call.in_host = Some((helper, started));
         }
         let result = desk.call(self, with);
         if let Some(call) = lock(&self.call).as_mut() {
-            call.in_host = false;
-            call.since += started.elapsed();
+            let took = started.elapsed();
+            call.in_host = None;
+            call.last_helper = helper;
+            call.host += took;
+            call.since += took;
         }
         let answer = |result| {
             ToChild::Small(Small::Answer {
@@ -752,18 +823,30 @@ struct Queues {
     urgent: Receiver<Work>,
     answers: Receiver<Back>,
     question: u64,
+    /// Urgent work that was taken since the last batch.
+    in_a_row: u32,
 }
 
 impl Queues {
     /// The next work; `None` when there will be none, or the child is gone.
     fn next(&mut self) -> Option<Work> {
+        if self.in_a_row >= MAX_IN_A_ROW {
+            self.in_a_row = 0;
+            if let Ok(work) = self.queue.try_recv() {
+                return Some(work);
+            }
+        }
         // Both queues close together; what waits in them is still done.
         let waiting = select_biased! {
             recv(self.urgent) -> work => work.ok(),
-            recv(self.queue) -> work => return work.ok(),
+            recv(self.queue) -> work => {
+                self.in_a_row = 0;
+                return work.ok();
+            }
             recv(self.answers) -> _ => return None,
         };
         if waiting.is_some() {
+            self.in_a_row += 1;
             return waiting;
         }
         select! {
@@ -782,6 +865,14 @@ fn bytes_of(work: &Work) -> usize {
     match work {
         Work::Items(_, _, bytes) => *bytes,
         Work::Packets(_, packets) => packets.len() * size_of::<PacketSummary>(),
+        _ => 0,
+    }
+}
+
+fn urgent_bytes_of(work: &Work) -> usize {
+    match work {
+        Work::Told(_, _, bytes) => *bytes,
+        Work::Ask { record, query, .. } => record.len() + query.len(),
         _ => 0,
     }
 }

@@ -41,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::host::HostCall;
+use super::times::Times;
 use crate::time::Timestamp;
 
 /// Bytes of one frame: room for a helper that writes a large file in one call.
@@ -418,7 +419,7 @@ pub enum Level {
 }
 
 /// What the calls of one hook came to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// Calls.
     pub calls: u64,
@@ -426,6 +427,9 @@ pub struct Spent {
     pub errors: u64,
     /// Time within them, host calls left out.
     pub nanos: u64,
+    /// The same, call by call.
+    #[serde(default, skip_serializing_if = "Times::is_empty")]
+    pub times: Times,
 }
 
 /// What a child says.

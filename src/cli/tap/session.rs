@@ -17,7 +17,7 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{recording, view};
+use super::{budgets, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -230,13 +230,16 @@ impl Session {
         })
     }
 
-    /// Reads the metrics that scripts keep, as text for Prometheus.
+    /// Reads the metrics that scripts keep and those of the scripts themselves, as text for
+    /// Prometheus.
     pub fn script_metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
+        let facts = Arc::downgrade(&self.facts);
         move || {
-            host.upgrade()
-                .map(|host| host.metrics())
-                .unwrap_or_default()
+            let facts = facts.upgrade();
+            let health = facts.map(|facts| health(&facts.scripts.status()));
+            let kept = host.upgrade().map(|host| host.metrics());
+            health.into_iter().chain(kept).collect()
         }
     }
 
@@ -440,8 +443,7 @@ fn script_options(
         "none" => HubInstances::None,
         _ => HubInstances::Aware,
     };
-    options.limits.memory = config.bytes("scripting.memoryLimit");
-    options.budgets.hook = config.duration("scripting.hookTimeout");
+    budgets::apply(config, &mut options)?;
     Ok(options)
 }
 

@@ -421,7 +421,9 @@ impl Engine {
         let nanos = began.elapsed().saturating_sub(host).as_nanos();
         spent.calls += 1;
         spent.errors += u64::from(result.is_err());
-        spent.nanos += u64::try_from(nanos).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        spent.nanos = spent.nanos.saturating_add(nanos);
+        spent.times.add(nanos);
         result
     }
 
