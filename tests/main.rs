@@ -9,6 +9,7 @@ mod clouds;
 mod commands;
 mod dashboard;
 mod double;
+mod hostile;
 mod loopback;
 mod matrix;
 mod outside;

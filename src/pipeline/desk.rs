@@ -1,11 +1,13 @@
 //! The recording desk: who wants what recorded, brought together for the one recorder.
 //!
 //! Wishes come from the configuration (`RECORDING_KFL`) and from scripts (`recording.set`). A name
-//! stands once; a script's declaration goes before the configuration's of the same name.
+//! stands once, and the configuration's goes first: no script changes or crowds out what was
+//! configured.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
@@ -23,6 +25,12 @@ pub const DEFAULT_NAME: &str = "recording";
 /// Names become folders of object keys.
 const MAX_NAME: usize = 63;
 
+/// Recordings that one script may declare: each is evaluated on every item.
+const MAX_OF_SCRIPT: usize = 16;
+
+/// Least time between two seals that scripts ask for: each makes objects that nobody can delete.
+const SEAL_EVERY: Duration = Duration::from_secs(1);
+
 /// The recorder with everybody's wishes.
 pub struct Desk {
     recorder: Mutex<Recorder>,
@@ -30,6 +38,8 @@ pub struct Desk {
     template: Wish,
     schema: Arc<kfl::Schema>,
     said: Box<dyn Fn(&str) + Send + Sync>,
+    /// When a script last had something sealed.
+    sealed: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -45,7 +55,7 @@ impl Wishes {
     fn all(&self) -> Vec<Wish> {
         let mut all: Vec<Wish> = Vec::new();
         let configured = self.configured.iter().filter(|_| self.foreign.is_none());
-        for wish in self.scripts.values().flatten().chain(configured) {
+        for wish in configured.chain(self.scripts.values().flatten()) {
             if all.iter().all(|known| known.name != wish.name) {
                 all.push(wish.clone());
             }
@@ -70,6 +80,7 @@ impl Desk {
             template,
             schema,
             said,
+            sealed: Mutex::new(None),
         }
     }
 
@@ -209,7 +220,24 @@ impl Recordings for Desk {
         }
         let query = text("kfl").filter(|text| !text.trim().is_empty());
         let mut wishes = self.wishes();
+        if let Some(configured) = &wishes.configured
+            && wishes.foreign.is_none()
+            && configured.name == name
+            && query.is_some_and(|query| query.trim() != configured.query.text().trim())
+        {
+            return Err(format!(
+                "the configuration records {name} with a query of its own; give this recording another name"
+            ));
+        }
         let declared = wishes.scripts.entry(script.path.clone()).or_default();
+        if query.is_some()
+            && declared.len() >= MAX_OF_SCRIPT
+            && declared.iter().all(|known| known.name != name)
+        {
+            return Err(format!(
+                "a script can declare at most {MAX_OF_SCRIPT} recordings"
+            ));
+        }
         match query {
             None => declared.retain(|wish| wish.name != name),
             Some(query) => {
@@ -243,6 +271,11 @@ impl Recordings for Desk {
     }
 
     fn seal(&self, name: Option<&str>) -> Result<Json, String> {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        if sealed.is_some_and(|at| at.elapsed() < SEAL_EVERY) {
+            return Err("something was sealed less than a second ago, ask again later".to_owned());
+        }
+        *sealed = Some(Instant::now());
         Ok(json!(self.recorder().seal(name, "asked")))
     }
 

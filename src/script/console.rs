@@ -282,7 +282,10 @@ mod tests {
         console.clear(0);
         console.log(AT, 0, "new");
         let lines: Vec<String> = console.recent().into_iter().map(|line| line.text).collect();
-        assert_eq!(lines, ["[n-0:ERROR] was stopped", "[n-1] yours", "[n-0] new"]);
+        assert_eq!(
+            lines,
+            ["[n-0:ERROR] was stopped", "[n-1] yours", "[n-0] new"]
+        );
         let state = console.lock();
         assert_eq!(state.bytes, lines.iter().map(String::len).sum::<usize>());
         let held: usize = state.kept.values().map(|kept| kept.lines).sum();

@@ -181,7 +181,9 @@ fn cpu_of(pid: u32) -> Option<Duration> {
 /// `VmRSS` of `/proc/<pid>/status`, which is in kibibytes.
 fn memory_of(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let held = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = held.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }

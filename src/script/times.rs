@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn a_percentile_is_at_most_an_eighth_off() {
-        for nanos in (0..40).flat_map(|octave| [1_u64 << octave, (1 << octave) * 7 / 4, 3 << octave]) {
+        for nanos in
+            (0..40).flat_map(|octave| [1_u64 << octave, (1 << octave) * 7 / 4, 3 << octave])
+        {
             let mut times = Times::default();
             times.add(nanos);
             let found = times.percentile(50).unwrap();
@@ -130,7 +132,10 @@ mod tests {
         assert!((900_000..1_100_000).contains(&times.percentile(99).unwrap()));
         let mut twice = times.clone();
         twice.add_all(&times);
-        assert_eq!((twice.calls(), twice.percentile(99)), (200, times.percentile(99)));
+        assert_eq!(
+            (twice.calls(), twice.percentile(99)),
+            (200, times.percentile(99))
+        );
     }
 
     #[test]
@@ -143,7 +148,8 @@ mod tests {
         assert_eq!(text, "[[35,2],[159,1]]");
         assert_eq!(serde_json::from_str::<Times>(&text).unwrap(), times);
         // A child may send what it likes.
-        let odd: Times = serde_json::from_str("[[999999,1],[3,7],[3,18446744073709551615]]").unwrap();
+        let odd: Times =
+            serde_json::from_str("[[999999,1],[3,7],[3,18446744073709551615]]").unwrap();
         assert_eq!(odd.calls(), u64::MAX);
     }
 }

@@ -172,6 +172,9 @@ mod tests {
             "told": 7, "dropped": 1, "restarts": 2, "memory": 40 << 20,
             "allowed": {"memory": 1 << 30},
         });
-        assert_eq!(taken(&script), "7 items, 1 lost, 2 restarts, 40 of 1024 MiB");
+        assert_eq!(
+            taken(&script),
+            "7 items, 1 lost, 2 restarts, 40 of 1024 MiB"
+        );
     }
 }

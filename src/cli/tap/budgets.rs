@@ -75,7 +75,8 @@ fn entry(script: &str, name: &str, value: &Json) -> Result<Own, Failure> {
     };
     let time = || -> Result<Option<Duration>, Failure> {
         let time = units::duration(&text).filter(|time| !time.is_zero());
-        time.map(Some).ok_or_else(|| wrong("a duration such as 200ms or 5s"))
+        time.map(Some)
+            .ok_or_else(|| wrong("a duration such as 200ms or 5s"))
     };
     let mut own = Own {
         script: script.to_owned(),
@@ -122,13 +123,19 @@ mod tests {
         assert_eq!(own.loop_iterations, Some(1000));
         for name in NAMES {
             let sentence = entry("alert", name, &json!("lots")).unwrap_err().message;
-            assert!(sentence.contains(&format!("alert.{name} must be")), "{sentence}");
+            assert!(
+                sentence.contains(&format!("alert.{name} must be")),
+                "{sentence}"
+            );
         }
     }
 
     #[test]
     fn an_unknown_budget_is_named_with_the_nearest() {
         let sentence = entry("a", "hookTimout", &json!("1s")).unwrap_err().message;
-        assert!(sentence.ends_with("did you mean hookTimeout?"), "{sentence}");
+        assert!(
+            sentence.ends_with("did you mean hookTimeout?"),
+            "{sentence}"
+        );
     }
 }

@@ -23,7 +23,7 @@ use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
     DryHost, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
-    SpoolStreams, VendorOptions,
+    SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,

@@ -243,7 +243,11 @@ impl Files {
     /// `file.append`; creates the file when missing.
     pub(crate) fn append(&self, path: &str, content: &[u8]) -> Result<(), FileError> {
         let path = clean(path)?;
-        let entry = if self.root.exists(&path) { 0 } else { ENTRY_BYTES };
+        let entry = if self.root.exists(&path) {
+            0
+        } else {
+            ENTRY_BYTES
+        };
         self.charge(content.len() as u64 + entry)?;
         if let Some(stream) = self.link_at(&path) {
             // What is appended to needs bytes of its own.

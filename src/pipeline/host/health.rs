@@ -50,8 +50,10 @@ const METRICS: &[Metric] = &[
             for call in &script.calls {
                 for (quantile, nanos) in [("0.5", call.p50), ("0.99", call.p99)] {
                     if let Some(nanos) = nanos {
-                        let labels =
-                            vec![("hook", call.name.to_owned()), ("quantile", quantile.to_owned())];
+                        let labels = vec![
+                            ("hook", call.name.to_owned()),
+                            ("quantile", quantile.to_owned()),
+                        ];
                         samples.push((labels, nanos as f64 / NANOS));
                     }
                 }
@@ -99,7 +101,11 @@ const METRICS: &[Metric] = &[
         name: "script_memory_bytes",
         kind: "gauge",
         help: "Memory that the script's process holds",
-        samples: |script| script.memory.map_or_else(Vec::new, |bytes| one(bytes as f64)),
+        samples: |script| {
+            script
+                .memory
+                .map_or_else(Vec::new, |bytes| one(bytes as f64))
+        },
     },
     Metric {
         name: "script_memory_limit_bytes",

@@ -460,8 +460,7 @@ impl Shared {
         let pins = Pins::new(Arc::clone(&self.options.reader));
         let run = self.options.node.run;
         let share = Share::of_folder(&path, &self.share);
-        let files = Files::open(&path, pins, run, share)
-            .map_err(|error| error.to_string())?;
+        let files = Files::open(&path, pins, run, share).map_err(|error| error.to_string())?;
         private(&path);
         let files = Arc::new(files);
         self.write_history(&files);

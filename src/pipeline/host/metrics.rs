@@ -74,7 +74,9 @@ impl Made {
         } else {
             return Ok(made);
         };
-        Err(format!("this script has {too_much} already, use fewer labels"))
+        Err(format!(
+            "this script has {too_much} already, use fewer labels"
+        ))
     }
 }
 
@@ -118,7 +120,9 @@ impl ScriptMetrics {
             return Err(format!("{name} is no name of a metric"));
         }
         if name.starts_with(OURS) {
-            return Err(format!("names that begin with {OURS} are those of tapedeck itself"));
+            return Err(format!(
+                "names that begin with {OURS} are those of tapedeck itself"
+            ));
         }
         let mut labels: Vec<&(String, String)> = sample.labels.iter().collect();
         labels.sort();
@@ -301,7 +305,10 @@ mod tests {
         let made = (0..).take_while(|number| told(2, "long", long(*number)).is_ok());
         let made = made.count();
         assert!(made * MAX_TEXT <= MAX_BYTES_OF_SCRIPT, "{made}");
-        assert!(told(2, "another", String::new()).is_ok(), "a small one fits");
+        assert!(
+            told(2, "another", String::new()).is_ok(),
+            "a small one fits"
+        );
         let made = (0..).take_while(|number| told(3, &format!("m{number}"), "x".into()).is_ok());
         assert_eq!(made.count(), MAX_FAMILIES_OF_SCRIPT);
     }

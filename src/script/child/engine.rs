@@ -223,7 +223,6 @@ impl Engine {
             } => self.queried(call, &query, &record),
             ToChild::Small(small) => return self.small(small),
         }
-        self.say_changes();
         true
     }
 
@@ -277,7 +276,6 @@ impl Engine {
             // An answer that nobody waits for any more.
             Small::Answer { .. } => {}
         }
-        self.say_changes();
         true
     }
 
@@ -460,11 +458,14 @@ impl Engine {
         }
     }
 
-    fn done(&self, last: u64, spent: Spent) {
+    fn done(&mut self, last: u64, spent: Spent) {
+        // Looking for hooks may run a script's getters: it belongs to the call that is open.
+        self.say_changes();
         self.say(&ToParent::Done { last, spent });
     }
 
-    fn answer(&self, call: u64, result: Result<Json, String>, spent: Spent) {
+    fn answer(&mut self, call: u64, result: Result<Json, String>, spent: Spent) {
+        self.say_changes();
         self.say(&ToParent::Answered {
             call,
             result,

@@ -104,15 +104,15 @@ pub(super) mod linux {
             said(rustix::thread::set_capabilities(None, no_capabilities())),
         );
         // The filter of system calls comes last: it allows none of the calls above.
-        note("files beyond that filter", without_files());
+        note("files beyond that filter", without_files().map(drop));
         note("system calls", confine());
         missing
     }
 
     /// Landlock: no file may be opened, no port bound or connected to, no socket or process outside
     /// reached. A second wall behind the filter of system calls, which must stand even if one call
-    /// too many is allowed there.
-    pub(in crate::script::child) fn without_files() -> Result<(), String> {
+    /// too many is allowed there. Answers how much of Landlock this kernel has.
+    pub(in crate::script::child) fn without_files() -> Result<ABI, String> {
         // Newer rights are left out by older kernels.
         let newest = ABI::V7;
         let restrict = || -> Result<LandlockStatus, RulesetError> {
@@ -126,7 +126,7 @@ pub(super) mod linux {
             Ok(status.landlock)
         };
         match restrict().map_err(text)? {
-            LandlockStatus::Available { .. } => Ok(()),
+            LandlockStatus::Available { effective_abi, .. } => Ok(effective_abi),
             LandlockStatus::NotEnabled => Err("Landlock is not switched on in this kernel".into()),
             LandlockStatus::NotImplemented => Err("this kernel has no Landlock".into()),
         }

@@ -21,8 +21,13 @@ const MAX_IN_A_ROW: u32 = 64;
 impl Runner {
     pub(super) fn drive(&self, start: Start, queues: &mut Queues, desk: &dyn Desk) {
         self.begin("the top level".into(), self.budgets.load);
-        if self.send(&ToChild::Start(Box::new(start))).is_err() {
-            return;
+        match self.send(&ToChild::Start(Box::new(start))) {
+            Ok(()) => {}
+            Err(error @ WireError::Size(_)) => {
+                let reason = format!("its code and its env cannot be handed over: {error}");
+                return desk.event(Event::Broken(self.owner, reason));
+            }
+            Err(_) => return,
         }
         let loaded = queues.answers.recv();
         if loaded.is_ok() {

@@ -37,7 +37,9 @@ impl Runner {
                     desk.missing(missing);
                     Some(Back::Ready)
                 }
-                ToParent::LoadFailed { message, .. } => Some(Back::Failed(cut(&message, MAX_FAULT))),
+                ToParent::LoadFailed { message, .. } => {
+                    Some(Back::Failed(cut(&message, MAX_FAULT)))
+                }
                 ToParent::Done { spent, .. } => Some(Back::Done(spent)),
                 ToParent::Answered {
                     call,

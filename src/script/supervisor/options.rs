@@ -143,4 +143,3 @@ pub enum ScriptsError {
     #[error("scripts cannot be hosted, no thread can be started: {0}")]
     Thread(std::io::Error),
 }
-

@@ -239,9 +239,8 @@ impl Shared {
         }
         let bytes = bytes_of(&small);
         let small = Arc::new(small);
-        let told = |runner: &&Arc<Runner>| {
-            runner.hurry(Work::Told(hook, Arc::clone(&small), bytes))
-        };
+        let told =
+            |runner: &&Arc<Runner>| runner.hurry(Work::Told(hook, Arc::clone(&small), bytes));
         readers.len() - readers.iter().filter(told).count()
     }
 
