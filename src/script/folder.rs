@@ -505,7 +505,16 @@ mod tests {
         put("a.js", "1");
         put(".hidden.js", "1");
         put("notjs", "1");
-        put("x.js1", "1");
+        for no_script in [
+            "x.js1",
+            "x.js-old",
+            "x.js-ignore",
+            "x.md",
+            "x.yaml",
+            ".DS_Store",
+        ] {
+            put(no_script, "1");
+        }
         put("a.test.js", "1");
         fs::create_dir(dir.path().join("folder.js")).unwrap();
         let mut folder = Folder::new(vec![dir.path().to_owned()], Vec::new());

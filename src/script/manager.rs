@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::behind::Behind;
 use super::environment::Environment;
 use super::folder::{Change, Folder, LOOK_EVERY, ScriptFile, Watch, hub_index, role_of};
 use super::jobs::Owner;
@@ -25,9 +26,6 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Events that are taken between two looks.
 const MAX_AT_ONCE: usize = 1024;
-
-/// How often it is said that a script loses items.
-const SAY_DROPS_EVERY: Duration = Duration::from_secs(10);
 
 /// How long children may take to end when everything stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
@@ -55,8 +53,7 @@ struct Slot {
     broken: Option<String>,
     restarts: u64,
     counts: Arc<Counts>,
-    /// Drops that were said, and when.
-    said: (u64, Instant),
+    behind: Behind,
 }
 
 impl Slot {
@@ -72,8 +69,14 @@ impl Slot {
             broken: None,
             restarts: 0,
             counts: Arc::default(),
-            said: (0, Instant::now()),
+            behind: Behind::default(),
         }
+    }
+
+    /// The query that the version that runs states for its item hook.
+    fn stated(&self) -> Option<String> {
+        let query = self.current.as_ref()?.filter()?;
+        Some(query.text().to_owned())
     }
 
     fn state(&self) -> ScriptState {
@@ -213,13 +216,9 @@ impl Manager {
         let now = self.shared.clock.now();
         for (index, slot) in &mut self.slots {
             let dropped = slot.counts.dropped.load(Ordering::Relaxed);
-            let (said, at) = slot.said;
-            // The first time at once, then every so often.
-            if dropped > said && (said == 0 || at.elapsed() >= SAY_DROPS_EVERY) {
-                slot.said = (dropped, Instant::now());
+            if let Some(lost) = slot.behind.due(dropped, Instant::now()) {
                 let line = format!(
-                    "{} items were not told to this script because it was behind or not running, {dropped} in all",
-                    dropped - said
+                    "{lost} items were not told to this script because it was behind or not running, {dropped} in all"
                 );
                 self.shared.options.console.error(now, *index, &line);
             }
@@ -484,6 +483,7 @@ impl Manager {
                 file: Arc::clone(file),
                 state: ScriptState::Off,
                 broken: None,
+                kfl: None,
                 restarts: 0,
                 counts: Arc::default(),
                 runner: None,
@@ -507,6 +507,7 @@ impl Manager {
                     file: Arc::clone(&slot.file),
                     state,
                     broken: slot.broken.clone(),
+                    kfl: slot.stated(),
                     restarts: slot.restarts,
                     counts: Arc::clone(&slot.counts),
                     runner: slot.current.as_ref().or(slot.loading.as_ref()).cloned(),

@@ -153,6 +153,8 @@ pub static KEYS: &[ConfigKey] = &[
     key("scripting.network.allow", List, "[]", Honoured, "hosts, *.domains and networks that scripts may reach; empty means all but link-local and metadata addresses"),
     key("scripting.chatgpt.url", Text, r#""https://api.openai.com/v1""#, Honoured, "chat completions API that chatgpt.prompt asks"),
     key("scripting.chatgpt.model", Text, r#""gpt-4o-mini""#, Honoured, "its model"),
+    key("scripting.runInKeys", Bool, "true", Honoured, "name the run in the keys of what scripts upload: NODE_IP_RUN/FILE, else NODE_IP/FILE"),
+    key("scripting.queryEveryItem", Bool, "false", Honoured, "ask onItemQueried about every item, also when nobody looks at it"),
     key("scripting.allowClear", Bool, "false", Honoured, "let scripts delete what they uploaded"),
     key("scripting.recorder", Text, r#""""#, Honoured, "who records RECORDING_KFL: native, script or both; empty leaves it to a script that records by itself, else to tapedeck"),
     key("scripting.memoryLimit", Quantity, r#""1Gi""#, Honoured, "address space of one script"),

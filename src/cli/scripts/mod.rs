@@ -94,8 +94,12 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
             "off" => style.dim(state),
             _ => style.red(state),
         };
+        let left_out = match script["kfl"].as_str() {
+            Some(_) => format!(", {} left out by its KFL", script["filtered"]),
+            None => String::new(),
+        };
         super::print(format_args!(
-            "{:>3} {painted:<12} {title:<32} {}  {}",
+            "{:>3} {painted:<12} {title:<32} {}{left_out}  {}",
             script["index"],
             taken(script),
             style.dim(

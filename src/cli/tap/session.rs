@@ -194,6 +194,7 @@ impl Session {
             Box::new(ScriptsConsumer {
                 scripts: scripts.clone(),
                 clock: packet_clock,
+                query_all: config.bool("scripting.queryEveryItem"),
             }),
             Box::new(RowsConsumer(rows.clone())),
         ];
@@ -436,6 +437,7 @@ fn script_options(
     } else {
         supervisor::Options::offline(&node.name, node.run, console)?
     };
+    options.schema = super::super::schema().as_ref().clone();
     options.active = config.list("scripting.active");
     options.watch = is_live && config.bool("scripting.watchScripts");
     options.hub = match config.text("scripting.hub") {
@@ -514,6 +516,7 @@ fn node_name(config: &Config, run: u64) -> NodeName {
         name,
         ip: local_ip().to_string(),
         run,
+        run_in_keys: config.bool("scripting.runInKeys"),
     }
 }
 

@@ -406,7 +406,7 @@ impl Recordings for NoRecordings {
     fn status(&self, _: Option<&str>) -> Result<Json, String> {
         Ok(json!({}))
     }
-    fn capture(&self, _: &Json) -> Result<Json, String> {
+    fn capture(&self, _: &ScriptId, _: &Json) -> Result<Json, String> {
         Ok(Json::Null)
     }
 }
@@ -439,6 +439,7 @@ fn fixture_in(dir: tempfile::TempDir, reader: Arc<FakeReader>, allow_clear: bool
             name: "node-a".into(),
             ip: "10.0.0.1".into(),
             run: RUN,
+            run_in_keys: true,
         },
         allow_clear,
         console: Arc::clone(&console),

@@ -115,7 +115,7 @@ fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
 #[test]
 fn a_child_has_no_files_no_network_and_no_processes() {
     let (said, status) = run("function onItemCaptured() {}");
-    let Some(ToParent::Ready { hooks, missing }) = said else {
+    let Some(ToParent::Ready { hooks, missing, .. }) = said else {
         panic!("{said:?}, {status}")
     };
     assert_eq!(hooks.len(), 1);

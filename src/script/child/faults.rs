@@ -46,6 +46,24 @@ impl Fault {
         }
     }
 
+    /// An error at the first place in the script that reads `what`.
+    pub(crate) fn at(text: impl Into<String>, what: &str, code: &str) -> Fault {
+        let found = code.lines().zip(1..).find_map(|(line, number)| {
+            let before = line.get(..line.find(what)?)?;
+            Some((number, before.chars().count()))
+        });
+        let place = found.map(|(line, before)| Place {
+            file: String::new(),
+            line,
+            column: u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1),
+            quote: quote(code, line),
+        });
+        Fault {
+            text: text.into(),
+            place,
+        }
+    }
+
     /// The sentence for a script that cannot be loaded, with its whole path.
     pub(crate) fn in_file(&self, path: &str) -> String {
         match &self.place {

@@ -30,6 +30,8 @@ pub struct CallCount {
 pub(crate) struct Counts {
     /// Items told.
     pub told: AtomicU64,
+    /// Items not told because the script's own query leaves them out.
+    pub filtered: AtomicU64,
     /// Items not told because the script fell behind or was not running.
     pub dropped: AtomicU64,
     /// Packets not told.

@@ -32,8 +32,12 @@ impl Runner {
                 }
             };
             let answer = match message {
-                ToParent::Ready { hooks, missing } => {
-                    self.set_hooks(&hooks);
+                ToParent::Ready {
+                    hooks,
+                    kfl,
+                    missing,
+                } => {
+                    self.set_hooks(&hooks, kfl.as_deref(), desk);
                     desk.missing(missing);
                     Some(Back::Ready)
                 }
@@ -49,8 +53,8 @@ impl Runner {
                     let result = result.map_err(|error| cut(&error, MAX_FAULT));
                     Some(Back::Answered(call, result, spent))
                 }
-                ToParent::Hooks { hooks } => {
-                    self.set_hooks(&hooks);
+                ToParent::Hooks { hooks, kfl } => {
+                    self.set_hooks(&hooks, kfl.as_deref(), desk);
                     None
                 }
                 ToParent::TimerAt { at } => {
@@ -97,7 +101,9 @@ impl Runner {
         }
     }
 
-    fn set_hooks(&self, hooks: &[Hook]) {
+    fn set_hooks(&self, hooks: &[Hook], kfl: Option<&str>, desk: &dyn Desk) {
+        // The child has compiled it: one that is none tells too much rather than too little.
+        *lock(&self.filter) = kfl.and_then(|kfl| desk.compile(kfl));
         let hooks = hooks.iter().filter(|hook| hook.is_for(self.id.role));
         let bits = hooks.fold(0, |bits, hook| bits | bit(*hook));
         self.hooks.store(bits, Ordering::Relaxed);

@@ -33,6 +33,7 @@ use super::host::{HostCall, ScriptId};
 use super::jobs::{Firing, Owner};
 use super::process::Process;
 use super::wire::{Batch, Hook, Level, PacketSummary, Small, Start};
+use crate::kfl::Query;
 use crate::time::Timestamp;
 
 /// Batches that wait for one script.
@@ -109,6 +110,8 @@ pub(crate) trait Desk: Send + Sync {
     fn line(&self, runner: &Runner, level: Level, text: &str);
     /// Takes an event.
     fn event(&self, event: Event);
+    /// Compiles a query that a script states; `None` when it is none.
+    fn compile(&self, query: &str) -> Option<Query>;
 }
 
 /// Whether work was taken.
@@ -142,6 +145,8 @@ pub(crate) struct Runner {
     queued_bytes: AtomicUsize,
     urgent_bytes: AtomicUsize,
     hooks: AtomicU8,
+    /// The query that the script states for its item hook.
+    filter: Mutex<Option<Query>>,
     timer: AtomicI64,
     call: Mutex<Option<Call>>,
     killed: Mutex<Option<String>>,
@@ -184,6 +189,7 @@ impl Runner {
             queued_bytes: AtomicUsize::new(0),
             urgent_bytes: AtomicUsize::new(0),
             hooks: AtomicU8::new(0),
+            filter: Mutex::new(None),
             timer: AtomicI64::new(i64::MAX),
             call: Mutex::new(None),
             killed: Mutex::new(None),
@@ -217,6 +223,11 @@ impl Runner {
     /// Whether the script defines a hook.
     pub(crate) fn has(&self, hook: Hook) -> bool {
         self.hooks.load(Ordering::Relaxed) & bit(hook) != 0
+    }
+
+    /// The query of the script's item hook; `None` tells it every item.
+    pub(crate) fn filter(&self) -> Option<Query> {
+        lock(&self.filter).clone()
     }
 
     /// When its earliest timer is due.

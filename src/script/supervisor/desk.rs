@@ -11,6 +11,7 @@ use super::super::host::HostCall;
 use super::super::runner::{Desk, Event, Runner, lock};
 use super::super::wire::{Hook, Level, Small};
 use super::shared::{Shared, bytes_of};
+use crate::kfl::{self, Query};
 
 /// Bytes of one action for the hub: many of them may wait there.
 const MAX_ACTION: usize = 1 << 20;
@@ -54,6 +55,10 @@ impl Desk for Shared {
     fn event(&self, event: Event) {
         // An error means that the manager has ended.
         let _ = self.events.send(event);
+    }
+
+    fn compile(&self, query: &str) -> Option<Query> {
+        kfl::compile(query, &self.options.schema).ok()
     }
 }
 

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::Value as Json;
 
-use crate::item::flat;
 use crate::time::{Clock, Timestamp};
 
 use super::console::Console;
@@ -31,7 +30,8 @@ use super::host::Host;
 use super::jobs::{Firing, JobInfo};
 use super::manager::{Manager, Order};
 use super::runner::{Runner, Work, lock};
-use super::wire::{Batch, ClockMode, Hook, PacketSummary, Role, Small};
+use super::selection::{Records, Selections};
+use super::wire::{ClockMode, Hook, PacketSummary, Role, Small};
 
 pub use self::options::{Allowed, Options, Own, ScriptsError};
 pub(crate) use self::shared::{Shared, Unsettled};
@@ -108,11 +108,17 @@ impl Scripts {
             self.shared.count_missed(count);
             return;
         }
-        let first = flat::records(batch).next().map_or(last, flat::Flat::number);
-        let sealed = Batch::new(first, last, now, batch, readers.len());
-        self.shared.give(Hook::OnItemCaptured, &readers, &mut || {
-            Work::Items(sealed.clone(), count, batch.len())
-        });
+        let records = Records {
+            bytes: batch,
+            count,
+            last,
+            now,
+        };
+        let mut selections = Selections::new(records, &readers, self.shared.clock.now());
+        self.shared
+            .give(Hook::OnItemCaptured, &readers, &mut |runner| {
+                selections.counted(runner)
+            });
         self.shared.count_missed(count);
     }
 
@@ -120,9 +126,10 @@ impl Scripts {
     pub fn tell_packets(&self, packets: &Arc<Vec<PacketSummary>>, last: u64, now: Timestamp) {
         self.advance(now);
         let readers = self.shared.readers(Hook::OnPacketCaptured);
-        self.shared.give(Hook::OnPacketCaptured, &readers, &mut || {
-            Work::Packets(last, Arc::clone(packets))
-        });
+        self.shared
+            .give(Hook::OnPacketCaptured, &readers, &mut |_| {
+                Some(Work::Packets(last, Arc::clone(packets)))
+            });
     }
 
     /// Whether any script has `onItemCaptured`, so that items are worth encoding.

@@ -12,6 +12,7 @@ use super::super::folder::{HubInstances, ScriptFile};
 use super::super::restart::RestartPolicy;
 use super::super::runner::Budgets;
 use super::super::wire::{ClockMode, Limits};
+use crate::kfl::Schema;
 
 /// All that scripts run under.
 pub struct Options {
@@ -25,6 +26,8 @@ pub struct Options {
     pub watch: bool,
     /// What scripts see as `env`.
     pub env: Environment,
+    /// What the queries that scripts state are compiled against.
+    pub schema: Schema,
     /// Which scripts have an instance at the hub.
     pub hub: HubInstances,
     /// Name of the node.
@@ -59,6 +62,7 @@ impl Options {
             active: Vec::new(),
             watch: true,
             env: Environment::default(),
+            schema: Schema::empty(),
             hub: HubInstances::default(),
             node: node.to_owned(),
             run,

@@ -117,17 +117,25 @@ impl Shared {
     }
 
     /// Gives work to each of `readers`, or to what took the place of one meanwhile.
-    pub(super) fn give(&self, hook: Hook, readers: &[Arc<Runner>], work: &mut dyn FnMut() -> Work) {
+    /// There may be nothing to tell one of them.
+    pub(super) fn give(
+        &self,
+        hook: Hook,
+        readers: &[Arc<Runner>],
+        work: &mut dyn FnMut(&Runner) -> Option<Work>,
+    ) {
         for runner in readers {
             let mut to = Arc::clone(runner);
+            let Some(mut told) = work(&to) else { continue };
             loop {
+                let size = Size::of(&told);
                 let taken = if self.options.lossless {
-                    to.push(work())
+                    to.push(told)
                 } else {
-                    match to.offer(work()) {
+                    match to.offer(told) {
                         Offer::Taken => true,
                         Offer::Full => {
-                            Shared::count_dropped(&to, work());
+                            size.count_dropped(&to);
                             true
                         }
                         Offer::Retired => false,
@@ -147,27 +155,17 @@ impl Shared {
                         let newer = Arc::clone(newer);
                         drop(routes);
                         to = newer;
+                        match work(&to) {
+                            Some(work) => told = work,
+                            None => break,
+                        }
                     }
                     None => {
-                        Shared::count_dropped(&to, work());
+                        size.count_dropped(&to);
                         break;
                     }
                 }
             }
-        }
-    }
-
-    fn count_dropped(runner: &Runner, work: Work) {
-        match work {
-            Work::Items(_, count, _) => {
-                let dropped = &runner.counts.dropped;
-                dropped.fetch_add(count.into(), Ordering::Relaxed);
-            }
-            Work::Packets(_, packets) => {
-                let dropped = &runner.counts.packets_dropped;
-                dropped.fetch_add(packets.len() as u64, Ordering::Relaxed);
-            }
-            _ => {}
         }
     }
 
@@ -252,6 +250,43 @@ impl Shared {
                 runner.hurry(Work::Forget(task));
             }
         }
+    }
+}
+
+/// How much work tells, to be counted when nobody takes it.
+#[derive(Clone, Copy)]
+struct Size {
+    items: u64,
+    packets: u64,
+}
+
+impl Size {
+    fn of(work: &Work) -> Size {
+        match work {
+            Work::Items(_, count, _) => Size {
+                items: (*count).into(),
+                packets: 0,
+            },
+            Work::Packets(_, packets) => Size {
+                items: 0,
+                packets: packets.len() as u64,
+            },
+            Work::Ask { .. } => Size {
+                items: 1,
+                packets: 0,
+            },
+            _ => Size {
+                items: 0,
+                packets: 0,
+            },
+        }
+    }
+
+    fn count_dropped(self, runner: &Runner) {
+        let counts = &runner.counts;
+        counts.dropped.fetch_add(self.items, Ordering::Relaxed);
+        let packets = &counts.packets_dropped;
+        packets.fetch_add(self.packets, Ordering::Relaxed);
     }
 }
 

@@ -106,6 +106,10 @@ pub struct ScriptStatus {
     pub broken: Option<String>,
     /// Items told.
     pub told: u64,
+    /// The query that it states for its item hook (`onItemCaptured.kfl`).
+    pub kfl: Option<String>,
+    /// Items not told because that query leaves them out.
+    pub filtered: u64,
     /// Items not told because it fell behind or was not running.
     pub dropped: u64,
     /// Packets not told.
@@ -129,6 +133,8 @@ pub(crate) struct Posted {
     pub state: ScriptState,
     /// Why the newest version does not run.
     pub broken: Option<String>,
+    /// The query that it states for its item hook.
+    pub kfl: Option<String>,
     /// Starts after failures.
     pub restarts: u64,
     /// Counts.
@@ -151,6 +157,8 @@ impl Posted {
             state: self.state.clone(),
             broken: self.broken.clone(),
             told: counts.told.load(Ordering::Relaxed),
+            kfl: self.kfl.clone(),
+            filtered: counts.filtered.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
             packets_dropped: counts.packets_dropped.load(Ordering::Relaxed),
             restarts: self.restarts,

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Member of the item hook with the query that keeps other items away from it.
+pub const FILTER: &str = "kfl";
+
 /// Functions of a script that the host calls, by their final names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -225,6 +225,8 @@ pub enum ToParent {
     Ready {
         /// Hooks that the script defines.
         hooks: Vec<Hook>,
+        /// The query that the script states for its item hook; absent tells it every item.
+        kfl: Option<String>,
         /// What the system does not let the child limit, a sentence each.
         missing: Vec<String>,
     },
@@ -237,10 +239,12 @@ pub enum ToParent {
         /// Column, from 1.
         column: Option<u32>,
     },
-    /// Hooks were defined or taken away later on.
+    /// Hooks were defined or taken away later on, or the query of the item hook changed.
     Hooks {
         /// Hooks that the script defines now.
         hooks: Vec<Hook>,
+        /// The query that the script states now.
+        kfl: Option<String>,
     },
     /// The earliest timer changed; the parent sends a `Tick` then.
     TimerAt {

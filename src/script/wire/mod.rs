@@ -35,7 +35,7 @@ use std::io;
 use std::time::Duration;
 
 pub use self::batch::{Batch, MAX_BATCH};
-pub use self::hook::{Hook, Role};
+pub use self::hook::{FILTER, Hook, Role};
 pub use self::message::{
     ClockMode, Level, Limits, PacketSummary, Small, Spent, Start, ToChild, ToParent,
 };
