@@ -441,14 +441,16 @@ impl Recordings for Desk {
         };
         let mut wishes = self.wishes();
         // The same window again begins anew; another recording is left alone.
-        wishes.windows.retain(|window| window.wish.name != name);
+        wishes.has_room(&script.path, name)?;
+        wishes
+            .windows
+            .retain(|window| window.wish.name != name || window.script != script.path);
         if wishes.all().iter().any(|known| known.name == name) {
             self.follow_windows(&wishes);
             return Err(format!(
                 "there is a recording {name} already; give the capture another name"
             ));
         }
-        wishes.has_room(&script.path, name)?;
         wishes.windows.push(Window {
             script: script.path.clone(),
             wish,
