@@ -10,7 +10,6 @@ mod cases;
 mod traffic;
 
 use std::fs;
-use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,7 +71,7 @@ struct Rig {
     outbox: Arc<Outbox>,
     sent: Arc<Sent>,
     counters: Arc<Counters>,
-    running: pipeline::Running,
+    running: Option<pipeline::Running>,
     /// Takes connections and never answers.
     _silent: TcpListener,
 }
@@ -137,7 +136,7 @@ impl Rig {
             outbox,
             sent,
             counters,
-            running,
+            running: Some(running),
             _silent: silent,
         }
     }
@@ -216,11 +215,12 @@ impl Rig {
     }
 
     /// Ends the traffic and checks that nobody else noticed anything.
-    fn finish(self) {
+    fn finish(mut self) {
         // Some more, with all that is left of the attack.
         thread::sleep(Duration::from_millis(300));
-        self.running.stop.stop();
-        self.running.join().unwrap();
+        let running = self.running.take().unwrap();
+        running.stop.stop();
+        running.join().unwrap();
         let sent = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         let (packets, streams) = (sent(&self.sent.packets), sent(&self.sent.streams));
         let (items, sum) = (sent(&self.sent.items), sent(&self.sent.sum));
@@ -257,7 +257,8 @@ impl Rig {
             .unwrap();
         assert_eq!((calls.calls, calls.errors), (items, 0));
         assert!(calls.p50.is_some() && calls.p50 <= calls.p99, "{calls:?}");
-        assert!(good.memory.is_some_and(|bytes| bytes > 1 << 20));
+        let is_told = cfg!(target_os = "linux");
+        assert_eq!(good.memory.is_some_and(|bytes| bytes > 1 << 20), is_told);
         let first = "[n-0] well-behaved";
         let lines = self.console.recent();
         assert!(
@@ -306,17 +307,12 @@ fn run(topic: &str, cases: &[Case]) {
     let rig = Rig::start(cases);
     let ended = rig.attack(cases);
     rig.finish();
-    let mut out = io::stdout().lock();
     for (case, ended) in cases.iter().zip(&ended) {
         let (state, after) = (ended.state, ended.after.as_secs_f32());
         let said: String = ended.line.chars().take(160).collect();
         let said = said.replace('\n', " ");
         let name = case.name;
-        writeln!(
-            out,
-            "{topic:<11} {name:<25} {state:<12} {after:>5.1} s  {said}"
-        )
-        .unwrap();
+        println!("{topic:<11} {name:<25} {state:<12} {after:>5.1} s  {said}");
     }
 }
 
