@@ -1,14 +1,14 @@
 //! The recording desk: who wants what recorded, brought together for the one recorder.
 //!
 //! Wishes come from the configuration (`RECORDING_KFL`) and from scripts: `recording.set` for as long
-//! as the script is there, `recording.capture` for a window of time. A name stands once; a script's
-//! declaration goes before the configuration's of the same name.
+//! as the script is there, `recording.capture` for a window of time. A name stands once, and the
+//! configuration's goes first: no script changes or crowds out what was configured.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
@@ -30,6 +30,11 @@ const CAPTURE_NAME: &str = "capture";
 /// Names become folders of object keys.
 const MAX_NAME: usize = 63;
 
+/// Recordings that one script may declare: each is evaluated on every item.
+const MAX_OF_SCRIPT: usize = 16;
+
+/// Least time between two seals that scripts ask for: each makes objects that nobody can delete.
+const SEAL_EVERY: Duration = Duration::from_secs(1);
 /// Length of a capture window that says none.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -54,6 +59,8 @@ pub struct Desk {
     template: Wish,
     schema: Arc<kfl::Schema>,
     said: Box<dyn Fn(&str) + Send + Sync>,
+    /// When a script last had something sealed.
+    sealed: Mutex<Option<Instant>>,
     /// The time of the newest step, in nanoseconds.
     now: AtomicI64,
     /// When the next capture window ends, in nanoseconds; the greatest number without any.
@@ -80,16 +87,27 @@ struct Wishes {
 }
 
 impl Wishes {
+    /// Whether a script may have one more recording, called so, or has it already.
+    fn has_room(&self, script: &PathBuf, name: &str) -> Result<(), String> {
+        let declared = self.scripts.get(script).into_iter().flatten();
+        let windows = self.windows.iter();
+        let windows = windows.filter(|window| window.script == *script);
+        let others = declared
+            .chain(windows.map(|window| &window.wish))
+            .filter(|wish| wish.name != name);
+        match others.count() {
+            count if count < MAX_OF_SCRIPT => Ok(()),
+            _ => Err(format!("a script has at most {MAX_OF_SCRIPT} recordings")),
+        }
+    }
+
     fn all(&self) -> Vec<Wish> {
         let mut all: Vec<Wish> = Vec::new();
         let configured = self.configured.iter().filter(|_| self.foreign.is_none());
         let windows = self.windows.iter().map(|window| &window.wish);
-        for wish in self
-            .scripts
-            .values()
-            .flatten()
+        for wish in configured
+            .chain(self.scripts.values().flatten())
             .chain(windows)
-            .chain(configured)
         {
             if all.iter().all(|known| known.name != wish.name) {
                 all.push(wish.clone());
@@ -115,6 +133,7 @@ impl Desk {
             template,
             schema,
             said,
+            sealed: Mutex::new(None),
             now: AtomicI64::new(0),
             next_end: AtomicI64::new(i64::MAX),
         }
@@ -331,6 +350,18 @@ impl Recordings for Desk {
         }
         let query = text("kfl").filter(|text| !text.trim().is_empty());
         let mut wishes = self.wishes();
+        if let Some(configured) = &wishes.configured
+            && wishes.foreign.is_none()
+            && configured.name == name
+            && query.is_some_and(|query| query.trim() != configured.query.text().trim())
+        {
+            return Err(format!(
+                "the configuration records {name} with a query of its own; give this recording another name"
+            ));
+        }
+        if query.is_some() {
+            wishes.has_room(&script.path, name)?;
+        }
         let declared = wishes.scripts.entry(script.path.clone()).or_default();
         match query {
             None => declared.retain(|wish| wish.name != name),
@@ -360,6 +391,11 @@ impl Recordings for Desk {
     }
 
     fn seal(&self, name: Option<&str>) -> Result<Json, String> {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        if sealed.is_some_and(|at| at.elapsed() < SEAL_EVERY) {
+            return Err("something was sealed less than a second ago, ask again later".to_owned());
+        }
+        *sealed = Some(Instant::now());
         Ok(json!(self.recorder().seal(name, "asked")))
     }
 
@@ -405,7 +441,10 @@ impl Recordings for Desk {
         };
         let mut wishes = self.wishes();
         // The same window again begins anew; another recording is left alone.
-        wishes.windows.retain(|window| window.wish.name != name);
+        wishes.has_room(&script.path, name)?;
+        wishes
+            .windows
+            .retain(|window| window.wish.name != name || window.script != script.path);
         if wishes.all().iter().any(|known| known.name == name) {
             self.follow_windows(&wishes);
             return Err(format!(

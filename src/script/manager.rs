@@ -24,6 +24,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// Shortest time between two looks: what is due but cannot be taken must not keep a processor busy.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// Events that are taken between two looks.
+const MAX_AT_ONCE: usize = 1024;
+
 /// How long children may take to end when everything stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
@@ -137,7 +140,8 @@ impl Manager {
                 recv(changed) -> _ => self.look(),
                 default(self.pause()) => {}
             }
-            while let Ok(event) = events.try_recv() {
+            // Not without end: a script that never stops asking must not keep the watchdog waiting.
+            for event in events.try_iter().take(MAX_AT_ONCE) {
                 self.happened(event);
             }
             self.tick();
@@ -314,6 +318,7 @@ impl Manager {
             child: self.shared.children.fetch_add(1, Ordering::Relaxed),
         };
         let options = &self.shared.options;
+        let allowed = options.allowed(&file);
         let start = Start {
             path: file.path.display().to_string(),
             title: file.title.clone(),
@@ -325,7 +330,7 @@ impl Manager {
             role: role_of(index),
             clock: options.clock_mode,
             now: self.shared.clock.now(),
-            limits: options.limits,
+            limits: allowed.limits,
         };
         let started = Runner::start(
             &options.program,
@@ -333,7 +338,7 @@ impl Manager {
             owner,
             file,
             Arc::clone(&slot.counts),
-            options.budgets,
+            allowed.budgets,
             Arc::clone(&self.shared) as Arc<dyn Desk>,
         );
         match started {
@@ -469,8 +474,23 @@ impl Manager {
 
     /// Shows the states, and says whether all is settled.
     fn post(&self) {
+        let options = &self.shared.options;
+        let off = self.folder.inactive();
         let mut board = lock(&self.shared.board);
         board.retain(|index, _| self.slots.contains_key(index));
+        for file in off {
+            let posted = Posted {
+                file: Arc::clone(file),
+                state: ScriptState::Off,
+                broken: None,
+                kfl: None,
+                restarts: 0,
+                counts: Arc::default(),
+                runner: None,
+                allowed: options.allowed(file),
+            };
+            board.insert(file.index, posted);
+        }
         let mut open = Unsettled {
             loading: 0,
             restarting: 0,
@@ -490,6 +510,8 @@ impl Manager {
                     kfl: slot.stated(),
                     restarts: slot.restarts,
                     counts: Arc::clone(&slot.counts),
+                    runner: slot.current.as_ref().or(slot.loading.as_ref()).cloned(),
+                    allowed: options.allowed(&slot.file),
                 },
             );
         }

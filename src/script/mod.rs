@@ -19,4 +19,5 @@ pub mod restart;
 pub mod runner;
 mod selection;
 pub mod supervisor;
+pub mod times;
 pub mod wire;

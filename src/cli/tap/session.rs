@@ -17,13 +17,13 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{recording, view};
+use super::{budgets, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
     DryHost, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
-    SpoolStreams, VendorOptions,
+    SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
@@ -231,16 +231,18 @@ impl Session {
         })
     }
 
-    /// Reads the metrics of the outbox and those that scripts keep, as text for Prometheus.
+    /// Reads the metrics of the outbox, those of the scripts and those that scripts keep, as text for
+    /// Prometheus.
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
+        let facts = Arc::downgrade(&self.facts);
         let outbox = self.facts.outbox.clone();
         move || {
-            let mut text = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
-            if let Some(host) = host.upgrade() {
-                text.push_str(&host.metrics());
-            }
-            text
+            let sent = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
+            let facts = facts.upgrade();
+            let health = facts.map(|facts| health(&facts.scripts.status()));
+            let kept = host.upgrade().map(|host| host.metrics());
+            std::iter::once(sent).chain(health).chain(kept).collect()
         }
     }
 
@@ -444,8 +446,7 @@ fn script_options(
         "none" => HubInstances::None,
         _ => HubInstances::Aware,
     };
-    options.limits.memory = config.bytes("scripting.memoryLimit");
-    options.budgets.hook = config.duration("scripting.hookTimeout");
+    budgets::apply(config, &mut options)?;
     Ok(options)
 }
 

@@ -123,3 +123,41 @@ fn captures_of_a_script_that_is_gone_end() {
     desk.keep_scripts(&|path| path.ends_with("b.js"));
     assert_eq!(names(&desk), ["b"]);
 }
+
+#[test]
+fn the_configuration_goes_first_and_no_script_crowds_it_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(dir.path());
+    let greedy = script("/s/greedy.js");
+    desk.configure(Some("http")).unwrap();
+    let set = |name: &str, kfl: &str| {
+        let wanted = json!({"name": name, "kfl": kfl});
+        Recordings::set(&desk, &greedy, &wanted).map(drop)
+    };
+    let refused = set(DEFAULT_NAME, "false").unwrap_err();
+    assert!(
+        refused.contains("give this recording another name"),
+        "{refused}"
+    );
+    set(DEFAULT_NAME, "http").unwrap();
+    let made = (0..100).take_while(|number| set(&format!("r{number}"), "false").is_ok());
+    // The one of the same name and query counts too.
+    assert_eq!(made.count(), MAX_OF_SCRIPT - 1);
+    set("r0", "true").unwrap();
+    let window = json!({"name": "w"});
+    let refused = desk.capture(&greedy, &window).unwrap_err();
+    assert!(refused.contains("at most 16 recordings"), "{refused}");
+    let other = script("/s/other.js");
+    Recordings::set(&desk, &other, &json!({"name": "mine", "kfl": "dns"})).unwrap();
+    assert_eq!(desk.status()[0].kfl, "http");
+    let names = names(&desk);
+    assert!(names.contains(&DEFAULT_NAME.to_owned()) && names.contains(&"mine".to_owned()));
+}
+
+#[test]
+fn scripts_have_something_sealed_once_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk(dir.path());
+    desk.seal(None).unwrap();
+    assert!(desk.seal(None).unwrap_err().contains("ask again later"));
+}

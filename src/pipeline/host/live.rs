@@ -459,8 +459,8 @@ impl Shared {
         let path = self.options.data.join(name);
         let pins = Pins::new(Arc::clone(&self.options.reader));
         let run = self.options.node.run;
-        let files = Files::open(&path, pins, run, Arc::clone(&self.share))
-            .map_err(|error| error.to_string())?;
+        let share = Share::of_folder(&path, &self.share);
+        let files = Files::open(&path, pins, run, share).map_err(|error| error.to_string())?;
         private(&path);
         let files = Arc::new(files);
         self.write_history(&files);

@@ -306,7 +306,6 @@ impl Engine {
             } => self.queried(call, &query, &record),
             ToChild::Small(small) => return self.small(small),
         }
-        self.say_changes();
         true
     }
 
@@ -360,7 +359,6 @@ impl Engine {
             // An answer that nobody waits for any more.
             Small::Answer { .. } => {}
         }
-        self.say_changes();
         true
     }
 
@@ -504,7 +502,9 @@ impl Engine {
         let nanos = began.elapsed().saturating_sub(host).as_nanos();
         spent.calls += 1;
         spent.errors += u64::from(result.is_err());
-        spent.nanos += u64::try_from(nanos).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        spent.nanos = spent.nanos.saturating_add(nanos);
+        spent.times.add(nanos);
         result
     }
 
@@ -541,11 +541,14 @@ impl Engine {
         }
     }
 
-    fn done(&self, last: u64, spent: Spent) {
+    fn done(&mut self, last: u64, spent: Spent) {
+        // Looking for hooks may run a script's getters: it belongs to the call that is open.
+        self.say_changes();
         self.say(&ToParent::Done { last, spent });
     }
 
-    fn answer(&self, call: u64, result: Result<Json, String>, spent: Spent) {
+    fn answer(&mut self, call: u64, result: Result<Json, String>, spent: Spent) {
+        self.say_changes();
         self.say(&ToParent::Answered {
             call,
             result,

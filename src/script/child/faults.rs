@@ -7,8 +7,13 @@ use std::fmt;
 
 use boa_engine::{Context, JsError};
 
+use crate::script::console::cut;
+
 /// Characters of a source line that are quoted.
 const MAX_QUOTE: usize = 120;
+
+/// Bytes of an error's text: a script may throw anything.
+const MAX_TEXT: usize = 4 << 10;
 
 /// An error of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +117,7 @@ pub(crate) fn fault_of(error: JsError, code: &str, context: &mut Context) -> Fau
             .unwrap_or_default()
             .to_owned(),
     };
+    let text = cut(&text, MAX_TEXT);
     let place = traced.or_else(|| spoken(&text));
     let place = place.map(|(file, line, column)| Place {
         file,

@@ -6,13 +6,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
-use serde::Serialize;
-
 use super::lock;
+use crate::script::times::Times;
 use crate::script::wire::Spent;
 
 /// What one kind of call came to.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CallCount {
     /// Hook, `job`, `timer` or `load`.
     pub name: &'static str,
@@ -22,6 +21,8 @@ pub struct CallCount {
     pub errors: u64,
     /// Time within them, in nanoseconds, host calls left out.
     pub nanos: u64,
+    /// The same, call by call.
+    pub times: Times,
 }
 
 /// Counts of one script over all its versions.
@@ -44,7 +45,7 @@ impl Counts {
         lock(&self.calls).clone()
     }
 
-    pub(super) fn spent(&self, name: &'static str, spent: Spent) {
+    pub(super) fn spent(&self, name: &'static str, spent: &Spent) {
         let mut calls = lock(&self.calls);
         let position = calls.iter().position(|count| count.name == name);
         let position = position.unwrap_or_else(|| {
@@ -58,6 +59,7 @@ impl Counts {
             count.calls = count.calls.saturating_add(spent.calls);
             count.errors = count.errors.saturating_add(spent.errors);
             count.nanos = count.nanos.saturating_add(spent.nanos);
+            count.times.add_all(&spent.times);
         }
     }
 }

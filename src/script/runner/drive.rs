@@ -5,20 +5,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select, select_biased};
 use serde_json::Value as Json;
 
-use super::{Call, Desk, Event, Runner, Work, bytes_of, lock};
+use super::{Desk, Event, Runner, Work, bytes_of, lock, urgent_bytes_of};
 use crate::script::jobs::Firing;
 use crate::script::wire::{self, Hook, Level, Small, Spent, Start, ToChild, WireError};
+
+/// Urgent work that is done one after the other while batches wait; then one of these has its turn:
+/// no flood of jobs keeps a script from its items.
+const MAX_IN_A_ROW: u32 = 64;
 
 impl Runner {
     pub(super) fn drive(&self, start: Start, queues: &mut Queues, desk: &dyn Desk) {
         self.begin("the top level".into(), self.budgets.load);
-        if self.send(&ToChild::Start(Box::new(start))).is_err() {
-            return;
+        match self.send(&ToChild::Start(Box::new(start))) {
+            Ok(()) => {}
+            Err(error @ WireError::Size(_)) => {
+                let reason = format!("its code and its env cannot be handed over: {error}");
+                return desk.event(Event::Broken(self.owner, reason));
+            }
+            Err(_) => return,
         }
         let loaded = queues.answers.recv();
         if loaded.is_ok() {
@@ -37,6 +46,8 @@ impl Runner {
         while let Some(work) = queues.next() {
             self.queued_bytes
                 .fetch_sub(bytes_of(&work), Ordering::Relaxed);
+            self.urgent_bytes
+                .fetch_sub(urgent_bytes_of(&work), Ordering::Relaxed);
             if !self.work(work, queues, desk) {
                 return;
             }
@@ -68,8 +79,9 @@ impl Runner {
                 }
                 !matches!(done, Told::Gone)
             }
-            Work::Told(hook, small) => {
-                let done = self.tell(hook.name(), &ToChild::Small(small), queues);
+            Work::Told(hook, small, _) => {
+                let small = ToChild::Small(Arc::unwrap_or_clone(small));
+                let done = self.tell(hook.name(), &small, queues);
                 !matches!(done, Told::Gone)
             }
             Work::Tick(now) => {
@@ -172,7 +184,7 @@ impl Runner {
         }
         match back {
             Some(Back::Done(spent)) => {
-                self.counts.spent(name, spent);
+                self.counts.spent(name, &spent);
                 Told::Done
             }
             Some(_) => {
@@ -208,7 +220,7 @@ impl Runner {
         match back {
             Some(Back::Answered(call, result, spent)) if call == number => {
                 if spent.calls > 0 {
-                    self.counts.spent(name, spent);
+                    self.counts.spent(name, &spent);
                 }
                 Some(result)
             }
@@ -218,20 +230,6 @@ impl Runner {
             }
             None => None,
         }
-    }
-
-    fn begin(&self, what: String, budget: Duration) {
-        *lock(&self.call) = Some(Call {
-            what,
-            budget,
-            since: Instant::now(),
-            cpu: None,
-            in_host: false,
-        });
-    }
-
-    fn finish_call(&self) {
-        *lock(&self.call) = None;
     }
 
     pub(super) fn send(&self, message: &ToChild) -> Result<(), WireError> {
@@ -278,18 +276,30 @@ pub(super) struct Queues {
     pub(super) urgent: Receiver<Work>,
     pub(super) answers: Receiver<Back>,
     pub(super) question: u64,
+    /// Urgent work that was taken since the last batch.
+    pub(super) in_a_row: u32,
 }
 
 impl Queues {
     /// The next work; `None` when there will be none, or the child is gone.
     fn next(&mut self) -> Option<Work> {
+        if self.in_a_row >= MAX_IN_A_ROW {
+            self.in_a_row = 0;
+            if let Ok(work) = self.queue.try_recv() {
+                return Some(work);
+            }
+        }
         // Both queues close together; what waits in them is still done.
         let waiting = select_biased! {
             recv(self.urgent) -> work => work.ok(),
-            recv(self.queue) -> work => return work.ok(),
+            recv(self.queue) -> work => {
+                self.in_a_row = 0;
+                return work.ok();
+            }
             recv(self.answers) -> _ => return None,
         };
         if waiting.is_some() {
+            self.in_a_row += 1;
             return waiting;
         }
         select! {

@@ -6,12 +6,12 @@
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
 use super::drive::Back;
-use super::{Desk, Event, Runner, bit, lock};
+use super::{Desk, Event, MAX_FAULT, Runner, bit};
+use crate::script::console::cut;
 use crate::script::host::HostCall;
 use crate::script::wire::{FromChild, Hook, Small, ToChild, ToParent, WireError};
 use crate::time::Timestamp;
@@ -38,18 +38,21 @@ impl Runner {
                     missing,
                 } => {
                     self.set_hooks(&hooks, kfl.as_deref(), desk);
-                    for sentence in missing {
-                        tracing::warn!(script = %self.file.path.display(), sentence, "a script runs with fewer limits");
-                    }
+                    desk.missing(missing);
                     Some(Back::Ready)
                 }
-                ToParent::LoadFailed { message, .. } => Some(Back::Failed(message)),
+                ToParent::LoadFailed { message, .. } => {
+                    Some(Back::Failed(cut(&message, MAX_FAULT)))
+                }
                 ToParent::Done { spent, .. } => Some(Back::Done(spent)),
                 ToParent::Answered {
                     call,
                     result,
                     spent,
-                } => Some(Back::Answered(call, result, spent)),
+                } => {
+                    let result = result.map_err(|error| cut(&error, MAX_FAULT));
+                    Some(Back::Answered(call, result, spent))
+                }
                 ToParent::Hooks { hooks, kfl } => {
                     self.set_hooks(&hooks, kfl.as_deref(), desk);
                     None
@@ -65,10 +68,7 @@ impl Runner {
                     None
                 }
                 ToParent::Beat { .. } => {
-                    if let Some(call) = lock(&self.call).as_mut() {
-                        call.since = Instant::now();
-                        call.cpu = None;
-                    }
+                    self.beat();
                     None
                 }
                 ToParent::Call { call, with } => {
@@ -87,15 +87,8 @@ impl Runner {
 
     /// Does a host call while the budget stands still.
     fn host_call(&self, number: u64, with: HostCall, desk: &dyn Desk) {
-        let started = Instant::now();
-        if let Some(call) = lock(&self.call).as_mut() {
-            call.in_host = true;
-        }
-        let result = desk.call(self, with);
-        if let Some(call) = lock(&self.call).as_mut() {
-            call.in_host = false;
-            call.since += started.elapsed();
-        }
+        let helper = with.helper();
+        let result = self.in_host(helper, || desk.call(self, with));
         let answer = |result| {
             ToChild::Small(Small::Answer {
                 call: number,

@@ -10,6 +10,7 @@
 mod counts;
 mod drive;
 mod listen;
+mod watch;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -17,7 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use serde_json::Value as Json;
@@ -25,6 +26,8 @@ use serde_json::Value as Json;
 pub use self::counts::CallCount;
 pub(crate) use self::counts::Counts;
 use self::drive::Queues;
+pub use self::watch::Budgets;
+use self::watch::Call;
 use super::folder::ScriptFile;
 use super::host::{HostCall, ScriptId};
 use super::jobs::{Firing, Owner};
@@ -48,31 +51,11 @@ const MAX_BACK: usize = 4;
 /// How long a child that was told to stop may take.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
 
-/// A call may take this many times its budget by the wall clock: on a busy machine a script waits
-/// for a processor, and that is not its fault.
-const WALL_FACTOR: u32 = 10;
+/// Bytes of the questions, and of what is told, that wait for one script.
+const MAX_URGENT_BYTES: usize = 8 << 20;
 
-/// Time that calls may take, without the host calls in them.
-#[derive(Debug, Clone, Copy)]
-pub struct Budgets {
-    /// One call of a hook or timer.
-    pub hook: Duration,
-    /// One run of a job.
-    pub job: Duration,
-    /// The top level of a script.
-    pub load: Duration,
-}
-
-impl Default for Budgets {
-    fn default() -> Budgets {
-        Budgets {
-            // A thousand times what a hook usually takes.
-            hook: Duration::from_secs(1),
-            job: Duration::from_secs(60),
-            load: Duration::from_secs(5),
-        }
-    }
-}
+/// Bytes of the text of one fault: it is printed, kept, and told to other scripts.
+const MAX_FAULT: usize = 8 << 10;
 
 /// Something for a child to do.
 pub(crate) enum Work {
@@ -80,8 +63,9 @@ pub(crate) enum Work {
     Items(Batch, u32, usize),
     /// Packets.
     Packets(u64, Arc<Vec<PacketSummary>>),
-    /// A job ended, something was sent to the hub, or a pod changed; the hook that is told.
-    Told(Hook, Small),
+    /// A job ended, something was sent to the hub, or a pod changed: the hook that is told, what it
+    /// is told, and the bytes of that.
+    Told(Hook, Arc<Small>, usize),
     /// Timers are due.
     Tick(Timestamp),
     /// Runs a job; whoever waits for it gets its result, else the supervisor does.
@@ -120,24 +104,14 @@ pub(crate) enum Event {
 pub(crate) trait Desk: Send + Sync {
     /// Does a host call.
     fn call(&self, runner: &Runner, call: HostCall) -> Result<Json, String>;
+    /// Takes sentences about what the system does not limit.
+    fn missing(&self, sentences: Vec<String>);
     /// Prints a line.
     fn line(&self, runner: &Runner, level: Level, text: &str);
     /// Takes an event.
     fn event(&self, event: Event);
     /// Compiles a query that a script states; `None` when it is none.
     fn compile(&self, query: &str) -> Option<Query>;
-}
-
-/// What a child does right now, or did when it died.
-struct Call {
-    what: String,
-    budget: Duration,
-    /// Start of the call, or of what came after the child's last sign of life.
-    since: Instant,
-    /// CPU time of the process when this was first looked at.
-    cpu: Option<Duration>,
-    /// Whether a host call is open.
-    in_host: bool,
 }
 
 /// Whether work was taken.
@@ -169,6 +143,7 @@ pub(crate) struct Runner {
     queue: Mutex<Option<Sender<Work>>>,
     urgent: Mutex<Option<Sender<Work>>>,
     queued_bytes: AtomicUsize,
+    urgent_bytes: AtomicUsize,
     hooks: AtomicU8,
     /// The query that the script states for its item hook.
     filter: Mutex<Option<Query>>,
@@ -212,6 +187,7 @@ impl Runner {
             queue: Mutex::new(Some(queue)),
             urgent: Mutex::new(Some(urgent)),
             queued_bytes: AtomicUsize::new(0),
+            urgent_bytes: AtomicUsize::new(0),
             hooks: AtomicU8::new(0),
             filter: Mutex::new(None),
             timer: AtomicI64::new(i64::MAX),
@@ -228,6 +204,7 @@ impl Runner {
                 urgent: urgent_work,
                 answers,
                 question: 0,
+                in_a_row: 0,
             };
             driver.drive(start, &mut work, desk.as_ref());
             driver.retire();
@@ -310,10 +287,18 @@ impl Runner {
 
     /// Queues work in front of the batches, without waiting; false when it was not taken.
     pub(crate) fn hurry(&self, work: Work) -> bool {
+        let bytes = urgent_bytes_of(&work);
+        let waiting = self.urgent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = waiting + bytes <= MAX_URGENT_BYTES;
         let urgent = lock(&self.urgent);
-        urgent
-            .as_ref()
-            .is_some_and(|urgent| urgent.try_send(work).is_ok())
+        let taken = fits
+            && urgent
+                .as_ref()
+                .is_some_and(|urgent| urgent.try_send(work).is_ok());
+        if !taken {
+            self.urgent_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Takes no more work; the child ends when it has done what waits.
@@ -328,30 +313,9 @@ impl Runner {
         self.process.kill();
     }
 
-    /// Says what does not return, when the present call is over its budget.
-    pub(crate) fn overrun(&self) -> Option<String> {
-        let mut call = lock(&self.call);
-        let call = call.as_mut().filter(|call| !call.in_host)?;
-        let wall = call.since.elapsed();
-        let cpu = self.process.cpu();
-        let before = *call.cpu.get_or_insert(cpu.unwrap_or_default());
-        if wall < call.budget {
-            return None;
-        }
-        let used = cpu.map_or(wall, |cpu| cpu.saturating_sub(before));
-        // The first look comes a little after the start of the call.
-        let slack = call.budget / 20;
-        if used + slack >= call.budget {
-            let budget = call.budget.as_secs_f32();
-            return Some(format!(
-                "{} took more than {budget} s of processor time",
-                call.what
-            ));
-        }
-        (wall >= call.budget * WALL_FACTOR).then(|| {
-            let limit = (call.budget * WALL_FACTOR).as_secs_f32();
-            format!("{} did not return within {limit} s", call.what)
-        })
+    /// Bytes of memory that the child holds; `None` when the system does not tell.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        self.process.memory()
     }
 }
 
@@ -365,6 +329,14 @@ fn bytes_of(work: &Work) -> usize {
     match work {
         Work::Items(_, _, bytes) => *bytes,
         Work::Packets(_, packets) => packets.len() * size_of::<PacketSummary>(),
+        _ => 0,
+    }
+}
+
+fn urgent_bytes_of(work: &Work) -> usize {
+    match work {
+        Work::Told(_, _, bytes) => *bytes,
+        Work::Ask { record, query, .. } => record.len() + query.len(),
         _ => 0,
     }
 }

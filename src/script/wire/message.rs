@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::batch::Batch;
 use super::hook::{Hook, Role};
 use crate::script::host::HostCall;
+use crate::script::times::Times;
 use crate::time::Timestamp;
 
 /// Where a script's clock gets its time.
@@ -199,7 +200,7 @@ pub enum Level {
 }
 
 /// What the calls of one hook came to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// Calls.
     pub calls: u64,
@@ -207,6 +208,9 @@ pub struct Spent {
     pub errors: u64,
     /// Time within them, host calls left out.
     pub nanos: u64,
+    /// The same, call by call.
+    #[serde(default, skip_serializing_if = "Times::is_empty")]
+    pub times: Times,
 }
 
 /// What a child says.
