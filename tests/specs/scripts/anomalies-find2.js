@@ -1,6 +1,6 @@
 /*
 {
- "row": "anomalies/find.js, find2.js",
+ "row": "anomalies/find2.js",
  "items": [
   {
    "elapsed": 10,

@@ -1,6 +1,6 @@
 /*
 {
- "row": "top5/dns2.js, dns3.js",
+ "row": "top5/dns3.js",
  "items": [
   {
    "protocol": "dns",
