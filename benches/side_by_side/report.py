@@ -117,7 +117,7 @@ PARTS = {
     "memory": memory,
     "live": live,
     "costs": lambda measured: f"{costs(measured)}\n\n{capacity(measured)}",
-    "http": side_by_side,
+    "http": lambda measured: f"![CPU seconds of each program]({PICTURE.name})\n\n{side_by_side(measured)}",
     "all": side_by_side,
 }
 
