@@ -49,10 +49,10 @@ def side_by_side(capture):
             continue
         cpu = median(runs, "cpu")
         spread = f"{min(run['cpu'] for run in runs):.2f} to {max(run['cpu'] for run in runs):.2f}"
-        named = f"{program['name']} {program['version']}".strip()
+        named = f"{program['name']} ({program['version']})" if program["version"] else program["name"]
         rows.append([f"{named}: {program['does']}", seconds(cpu), spread, f"{cpu / per * 1e6:.2f}", mib(median(runs, "peak_kib")),
                      count(runs[0]["lines"]) if program["prints"] else ""])
-    size = f"{facts['size'] / 1e6:.0f} MB, {count(facts['packets'])} packets; {len(capture['programs'][0]['runs'])} rounds, the median of each.\n\n"
+    size = f"{facts['size'] / 1e6:.0f} MB, {count(facts['packets'])} packets; rounds: {len(capture['programs'][0]['runs'])}, the median of each.\n\n"
     return size + table(["program", "CPU s", "lowest to highest", "µs a packet", "peak MiB", "lines"], rows)
 
 
