@@ -7,6 +7,7 @@ mod captures;
 mod ceph;
 mod clouds;
 mod commands;
+mod cost;
 mod dashboard;
 mod double;
 mod loopback;
