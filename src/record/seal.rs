@@ -6,6 +6,7 @@
 //! The packets are pcapng in independent zstd frames: each begins at a block, so that any frame can
 //! be decompressed and read with the first one's head, and tools that read `.zst` see one file.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::journal::Head;
 use super::keys;
-use super::manifest::{Counts, Coverage, FORMAT, Frame, Kind, LockNote, Manifest, Part};
-use super::outbox::Parcel;
+use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
+use super::parcel::Parcel;
 use super::reel::Closed;
 use super::wish::Format;
 use crate::packet::savefile::pcap::{self, Precision};
@@ -41,6 +42,8 @@ pub(crate) struct Occasion {
     /// See [`Manifest::why`].
     pub(crate) why: &'static str,
     pub(crate) now: Timestamp,
+    /// See [`Manifest::due`].
+    pub(crate) due: Option<Timestamp>,
     pub(crate) coverage: Coverage,
     pub(crate) remarks: Vec<String>,
 }
@@ -101,8 +104,8 @@ pub(crate) fn seal(closed: &Closed, occasion: &Occasion, folder: &Path) -> io::R
     Ok(Parcel::new(head, stem, manifest, files))
 }
 
-/// A sign of life for the time from `from` on.
-pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Parcel {
+/// A sign of life, or a roll-up, for the time from `from` on.
+pub(crate) fn heartbeat(head: &Head, kind: Kind, occasion: &Occasion, from: Timestamp) -> Parcel {
     let stem = keys::stem(
         &head.cluster,
         &head.node,
@@ -111,7 +114,7 @@ pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Pa
         head.run,
         head.sequence,
     );
-    let mut manifest = draft(head, Kind::Heartbeat, occasion);
+    let mut manifest = draft(head, kind, occasion);
     manifest.from = Some(from.to_string());
     manifest.to = Some(occasion.now.to_string());
     Parcel::new(head, stem, manifest, Vec::new())
@@ -135,8 +138,18 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
         parts: Vec::new(),
         coverage: occasion.coverage.clone(),
         previous: None,
+        keep: (head.lock.is_some() || head.legal_hold).then(|| Keep {
+            mode: head.lock.clone(),
+            seconds: head.lock_seconds,
+            legal_hold: head.legal_hold,
+        }),
+        due: occasion.due.map(|due| due.to_string()),
+        store: BTreeMap::new(),
+        heads: Vec::new(),
+        elsewhere: BTreeMap::new(),
         tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
         remarks: occasion.remarks.clone(),
+        signature: None,
     }
 }
 

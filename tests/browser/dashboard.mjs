@@ -2,6 +2,7 @@
 // ROW is a text of the row that is opened; the downloaded capture and pictures go to FOLDER.
 // Prints one JSON object with what it saw; the test that started it judges.
 
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -109,12 +110,72 @@ try {
   seen.roles = {
     grid: await page.getByRole("grid", { name: "Items" }).count(),
     filter: await page.getByRole("textbox", { name: "KFL filter" }).count(),
-    tabs: await page.getByRole("tab").count(),
+    tabs: await page.locator(".details").getByRole("tab").count(),
+    views: await page.locator(".views").getByRole("tab").count(),
   };
+  await page.locator(".details").getByRole("tab", { name: "Packets" }).click();
+  await page.waitForSelector(".packets tbody tr");
+  seen.packets = await page.locator(".packets tbody tr").count();
+  await page.locator(".packets tbody tr", { hasText: "PSH" }).first().click();
+  seen.hex = await page.textContent("pre.hex");
+  await page.locator(".details").getByRole("tab", { name: "Conversation" }).click();
+  await page.waitForSelector(".turn");
+  seen.turns = await page.$$eval(".turn", (turns) => turns.map((turn) => turn.textContent));
+
+  // The other views speak of the same filter, and lead back to the items.
+  const view = (name) => page.locator(".views").getByRole("tab", { name, exact: true }).click();
+  await area.fill("http");
+  await area.press("Enter");
+  await page.waitForURL((to) => to.searchParams.get("q") === "http");
+  await page.waitForSelector('.timeline[data-q="http"]');
+  seen.timeline = await page.textContent(".timeline .said");
+  await view("Endpoints");
+  await page.waitForSelector(".grid tbody tr");
+  seen.endpoints = await page.$$eval(".grid tbody tr", (rows) => rows.map((one) => one.textContent));
+  await page.locator(".grid tbody tr").first().click();
+  await page.waitForSelector('.main-area[data-q]:not([data-q="http"]) .list .row');
+  seen.ofEndpoint = { q: new URL(page.url()).searchParams.get("q"), rows: await rowTexts() };
+  await area.fill("http");
+  await area.press("Enter");
+  await view("Map");
+  await page.waitForSelector(".map .nodes circle");
+  seen.map = { nodes: await page.$$eval(".map .nodes text", (names) => names.map((name) => name.textContent)), edges: await page.locator(".map .edges path").count() };
+  await view("Compare");
+  await page.waitForSelector(".grid tbody tr");
+  seen.compared = await page.locator(".tools .said").textContent();
+  await view("Health");
+  await page.waitForSelector(".stage");
+  seen.health = await page.textContent(".road");
+  await view("Recordings");
+  seen.recordings = await page.textContent(".page");
+  await view("Scripts");
+  await page.waitForSelector(".page.scripts");
+  await view("Traffic");
+  await page.waitForSelector(".list .row");
   seen.cookie = (await page.context().cookies()).map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
   await page.locator(".top button", { hasText: "Theme" }).click();
   await page.screenshot({ path: path.join(folder, "dark.png") });
   seen.state = await page.textContent(".state");
+
+  // Accessibility, by axe, in a page that lets it be put in.
+  const rules = readFileSync(path.join(tools, "node_modules/axe-core/axe.min.js"), "utf8");
+  seen.axe = [];
+  for (const colorScheme of ["light", "dark"]) {
+    const context = await browser.newContext({ viewport: { width: 1400, height: 860 }, colorScheme, bypassCSP: true });
+    const other = await context.newPage();
+    await other.goto(url);
+    await other.waitForSelector(".list .row");
+    for (const name of await other.locator(".views").getByRole("tab").allTextContents()) {
+      await other.locator(".views").getByRole("tab", { name, exact: true }).click();
+      if (name === "Traffic") await other.locator(".list .row").first().click();
+      await other.waitForTimeout(300);
+      await other.evaluate(rules);
+      const { violations } = await other.evaluate(() => axe.run());
+      const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+      seen.axe.push(...bad.map(({ id, nodes }) => `${colorScheme} ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`));
+    }
+    await context.close();
+  }
 } finally {
   await browser.close();
 }
