@@ -8,6 +8,7 @@ mod ceph;
 mod cloud_stores;
 mod clouds;
 mod commands;
+mod cost;
 mod dashboard;
 mod double;
 mod faults;

@@ -263,6 +263,16 @@ impl Conversation {
         self.drain(events, out);
     }
 
+    /// Lets go of the batch that the last packets came in; to be called when it is done.
+    pub fn settle(&mut self) {
+        if let Phase::Reading(_, dissector) = &mut self.phase {
+            dissector.settle();
+        }
+        if let Some(upper) = &mut self.upper {
+            upper.settle();
+        }
+    }
+
     /// Hands out what is open; the stream is over.
     ///
     /// What waited behind holes comes with gaps, whatever the reason.
@@ -313,7 +323,7 @@ impl Conversation {
                 }
                 match self.phase {
                     Phase::Detecting(_) => self.detect(&chunk, out),
-                    _ => self.read(&chunk, out),
+                    _ => self.read(chunk, out),
                 }
             }
             Event::Gap(gap) => self.gap(gap, out),
@@ -371,24 +381,31 @@ impl Conversation {
         let mut dissector = protocol.start(&self.info);
         dissector.equip(&self.protocols);
         self.phase = Phase::Reading(protocol, dissector);
-        for chunk in &chunks {
+        for chunk in chunks {
             match self.phase {
                 // It gave up at once: what follows is looked at anew.
-                Phase::Detecting(_) => self.detect(chunk, out),
+                Phase::Detecting(_) => self.detect(&chunk, out),
                 _ => self.read(chunk, out),
             }
         }
     }
 
-    fn read(&mut self, chunk: &Chunk, out: &mut dyn Output) {
+    fn read(&mut self, chunk: Chunk, out: &mut dyn Output) {
+        let (direction, ts, ordinal) = (chunk.direction, chunk.ts, chunk.ordinal);
+        let end = chunk.offset + chunk.bytes.len() as u64;
         let datagram = matches!(self.transport, Carrier::Datagrams(_));
         let Phase::Reading(_, dissector) = &mut self.phase else {
             return;
         };
-        let pending = side(&mut self.to_server, &mut self.to_client, chunk.direction);
-        pending.push(chunk);
-        while pending.is_due() {
-            let offered = pending.take(chunk.direction);
+        let pending = side(&mut self.to_server, &mut self.to_client, direction);
+        let mut next = match pending.begin(&chunk) {
+            true => Some(chunk),
+            false => {
+                pending.push(&chunk);
+                pending.is_due().then(|| pending.take(direction))
+            }
+        };
+        while let Some(offered) = next.take() {
             let len = offered.bytes.len();
             let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
             match dissector.on_chunk(&offered, &mut sink) {
@@ -400,22 +417,23 @@ impl Conversation {
                 Outcome::NeedMore(need) => pending.put_back(offered, 0, need.max(len + 1)),
                 Outcome::GiveUp(reason) => {
                     pending.put_back(offered, 0, 0);
-                    return self.give_up(reason, chunk.direction, out);
+                    return self.give_up(reason, direction, out);
                 }
             }
             if datagram {
                 // The next datagram does not go on from this one.
                 pending.clear();
             }
+            next = pending.is_due().then(|| pending.take(direction));
         }
         if pending.need() > MAX_PENDING || pending.len() > MAX_PENDING {
             self.counts.limited += 1;
             let gap = Gap {
-                direction: chunk.direction,
-                offset: chunk.offset + chunk.bytes.len() as u64,
+                direction,
+                offset: end,
                 len: 0,
-                ts: chunk.ts,
-                ordinal: chunk.ordinal,
+                ts,
+                ordinal,
             };
             self.gap(gap, out);
         }
@@ -480,9 +498,9 @@ impl Conversation {
                 left.sort_by_key(|chunk| (chunk.ts, chunk.direction == direction));
                 self.to_server.clear();
                 self.to_client.clear();
-                for chunk in &left {
+                for chunk in left {
                     match self.phase {
-                        Phase::Detecting(_) => self.detect(chunk, out),
+                        Phase::Detecting(_) => self.detect(&chunk, out),
                         _ => self.read(chunk, out),
                     }
                 }

@@ -349,6 +349,10 @@ pub trait Dissector: Send {
     /// The sender of `direction` is done; bytes that were offered and not taken are in `rest`.
     fn on_fin(&mut self, direction: Direction, rest: &Bytes, out: &mut dyn Output);
 
+    /// The batch that the last chunks are slices of is done: what stays open lets go of them, so
+    /// that it does not keep the whole batch alive.
+    fn settle(&mut self) {}
+
     /// The stream is over: hand out what is open.
     fn on_end(&mut self, out: &mut dyn Output);
 

@@ -15,18 +15,18 @@ pub(crate) mod sample;
 mod tunnel;
 mod value;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
-pub use columns::{Columns, MAX_SUMMARY, shown};
+pub use columns::{Columns, MAX_SUMMARY, listed, shown};
 pub use node::{ItemNode, Kind, Node, ShortText, lookup};
 pub use path::Path;
 pub use tunnel::Tunnels;
-pub use value::{Key, Lazy, Value, text_of};
+pub use value::{Key, Lazy, Outline, Told, Value, text_of};
 
 /// Bytes of one body that an item carries at most; the whole body is made again from the packets.
 pub const MAX_ITEM_BODY: usize = 256 * 1024;
@@ -117,8 +117,11 @@ pub struct Peer {
 impl Peer {
     /// A side without a name.
     pub fn unresolved(endpoint: Endpoint) -> Peer {
-        static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
-        let none = NONE.clone();
+        // One a thread: threads that count references in one place wait for each other.
+        thread_local! {
+            static NONE: Arc<str> = Arc::from("");
+        }
+        let none = NONE.with(Arc::clone);
         Peer {
             endpoint,
             name: none.clone(),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Item, Key, Path, Peer, Tunnels, Value, text_of};
+use super::{Item, Key, Outline, Path, Peer, Told, Tunnels, Value, text_of};
 use crate::packet::Endpoint;
 
 /// What a node holds.
@@ -121,10 +121,12 @@ enum At<'a> {
     TunnelEnd(Endpoint),
     Error(&'a Item),
     Value(&'a Value),
+    Outline(&'a dyn Outline),
     Null,
     Bool(bool),
     Int(i64),
     Str(&'a str),
+    Text(&'a [u8]),
     Made(&'a Item, Made),
 }
 
@@ -278,6 +280,24 @@ const PEER: &[&str] = &[
 ];
 const ERROR: &[&str] = &["type", "msg"];
 
+impl<'a> At<'a> {
+    /// The place that `value` is; made now if it is lazy, and not if it is outlined.
+    fn of(value: &'a Value) -> At<'a> {
+        match value {
+            Value::Outlined(outline) => At::Outline(&**outline),
+            value => At::Value(value.force()),
+        }
+    }
+
+    /// The same place with all its members made.
+    fn whole(self) -> At<'a> {
+        match self {
+            At::Outline(outline) => At::Value(outline.whole()),
+            other => other,
+        }
+    }
+}
+
 impl<'a> ItemNode<'a> {
     pub(crate) fn root(item: &'a Item) -> ItemNode<'a> {
         ItemNode(At::Root(item))
@@ -285,15 +305,15 @@ impl<'a> ItemNode<'a> {
 
     /// A node on a value that stands alone.
     pub fn of_value(value: &'a Value) -> ItemNode<'a> {
-        ItemNode(At::Value(value.force()))
+        ItemNode(At::of(value))
     }
 
     /// How to get from the root to a place that every item has.
     pub(super) fn reach(path: &[&str]) -> Option<for<'i> fn(&'i Item) -> ItemNode<'i>> {
         Some(match path {
-            ["request"] => |item| ItemNode(At::Value(item.request.force())),
-            ["response"] => |item| ItemNode(At::Value(item.response.force())),
-            ["data"] => |item| ItemNode(At::Value(item.data.force())),
+            ["request"] => |item| ItemNode(At::of(&item.request)),
+            ["response"] => |item| ItemNode(At::of(&item.response)),
+            ["data"] => |item| ItemNode(At::of(&item.data)),
             ["protocol", "name"] => |item| ItemNode(At::Str(item.protocol.name)),
             ["protocol", "abbr"] => |item| ItemNode(At::Str(item.protocol.abbr)),
             ["protocol", "version"] => |item| ItemNode(At::Str(item.protocol.version)),
@@ -354,7 +374,13 @@ impl<'a> ItemNode<'a> {
                 (Some(error), "msg") => At::Str(&error.msg),
                 _ => return None,
             },
-            At::Value(value) => At::Value(value.member(name)?.force()),
+            At::Value(value) => At::of(value.member(name)?),
+            At::Outline(outline) => match outline.told(name) {
+                Some(Told::Int(value)) => At::Int(value),
+                Some(Told::Static(text)) => At::Str(text),
+                Some(Told::Text(bytes)) => At::Text(bytes),
+                None => At::of(outline.whole().member(name)?),
+            },
             _ => return None,
         }))
     }
@@ -376,8 +402,8 @@ fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
         "outgoing" => At::Bool(false),
         "timestamp" => At::Int(item.start.millis()),
         "startTime" => At::Made(item, Made::StartTime),
-        "request" => At::Value(item.request.force()),
-        "response" => At::Value(item.response.force()),
+        "request" => At::of(&item.request),
+        "response" => At::of(&item.response),
         "requestSize" => int(item.request_size),
         "responseSize" => int(item.response_size),
         "elapsedTime" => At::Int(item.elapsed_ms()),
@@ -387,7 +413,7 @@ fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
         "entryFile" => At::Made(item, Made::EntryFile),
         "record" => At::Str(&item.record),
         "event" => At::Null,
-        "data" => At::Value(item.data.force()),
+        "data" => At::of(&item.data),
         "size" => int(item.request_size.saturating_add(item.response_size)),
         TUNNEL => At::Tunnel(item.tunnel.as_ref()?, 0),
         _ => return None,
@@ -476,14 +502,15 @@ impl<'a> Node<'a> for ItemNode<'a> {
             | At::Peer(_)
             | At::Tunnel(..)
             | At::TunnelEnd(_)
+            | At::Outline(_)
             | At::Error(_) => Kind::Object,
             At::Ports(_) => Kind::List,
             At::Null => Kind::Null,
             At::Bool(_) => Kind::Bool,
             At::Int(_) => Kind::Int,
-            At::Str(_) | At::Made(..) | At::Ip(_) | At::Port(_) => Kind::Text,
+            At::Str(_) | At::Text(_) | At::Made(..) | At::Ip(_) | At::Port(_) => Kind::Text,
             At::Value(value) => match value.force() {
-                Value::Null | Value::Lazy(_) => Kind::Null,
+                Value::Null | Value::Lazy(_) | Value::Outlined(_) => Kind::Null,
                 Value::Bool(_) => Kind::Bool,
                 Value::Int(_) => Kind::Int,
                 Value::Float(_) => Kind::Float,
@@ -536,6 +563,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
             }),
             At::Value(Value::Static(text)) => Cow::Borrowed(text),
             At::Value(Value::Text(bytes)) => text_of(bytes),
+            At::Text(bytes) => text_of(bytes),
             At::Value(Value::Base64(bytes)) => Cow::Owned(STANDARD.encode(bytes)),
             _ => return None,
         })
@@ -549,7 +577,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
     }
 
     fn member_ignoring_case(self, name: &str) -> Option<Self> {
-        let At::Value(Value::Object(members)) = self.0 else {
+        let At::Value(Value::Object(members)) = self.0.whole() else {
             return self.member(name);
         };
         let is = |key: &Key| match key {
@@ -558,13 +586,14 @@ impl<'a> Node<'a> for ItemNode<'a> {
         };
         self.member(name).or_else(|| {
             let found = members.iter().find(|(key, _)| is(key));
-            found.map(|(_, value)| ItemNode(At::Value(value.force())))
+            found.map(|(_, value)| ItemNode(At::of(value)))
         })
     }
 
     fn text_bytes(self) -> Option<&'a [u8]> {
         match self.0 {
             At::Str(text) => Some(text.as_bytes()),
+            At::Text(bytes) => Some(bytes),
             At::Value(Value::Text(bytes)) => Some(bytes),
             At::Value(Value::Static(text)) => Some(text.as_bytes()),
             _ => None,
@@ -598,7 +627,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
     }
 
     fn len(self) -> usize {
-        match self.0 {
+        match self.0.whole() {
             At::Ports(ports) => ports.len(),
             At::Value(Value::List(list)) => list.len(),
             At::Value(Value::Object(members)) => members.len(),
@@ -607,12 +636,12 @@ impl<'a> Node<'a> for ItemNode<'a> {
     }
 
     fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
-        if let At::Value(value) = self.0 {
+        if let At::Value(value) = self.0.whole() {
             let Value::Object(members) = value else {
                 return None;
             };
             let (key, value) = members.get(index)?;
-            return Some((key.text(), ItemNode(At::Value(value.force()))));
+            return Some((key.text(), ItemNode(At::of(value))));
         }
         let name = *self.names().get(index)?;
         Some((Cow::Borrowed(name), self.named(name)?))
@@ -621,9 +650,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
     fn element(self, index: usize) -> Option<Self> {
         match self.0 {
             At::Ports(ports) => ports.get(index).map(|port| ItemNode(At::Str(port))),
-            At::Value(Value::List(list)) => list
-                .get(index)
-                .map(|value| ItemNode(At::Value(value.force()))),
+            At::Value(Value::List(list)) => list.get(index).map(|value| ItemNode(At::of(value))),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Values of an item: a tree whose leaves are slices of the stream's bytes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -62,8 +63,8 @@ impl Lazy {
     }
 }
 
-impl std::fmt::Debug for Lazy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
 }
@@ -76,6 +77,37 @@ impl Clone for Lazy {
             made: self.made.clone(),
         }
     }
+}
+
+/// An object that tells its usual members without being made: filters and lists read a few of
+/// them of each item, and all members are wanted of few items.
+pub trait Outline: fmt::Debug + Send + Sync {
+    /// The member called `name`, when it lies there as it is; `None` when it has to be made, or there
+    /// is none.
+    fn told(&self, name: &str) -> Option<Told<'_>>;
+
+    /// The whole object, made now if it was not yet; what [`Outline::told`] tells is in it too.
+    fn whole(&self) -> &Value;
+
+    /// Another one that tells the same.
+    fn copied(&self) -> Box<dyn Outline>;
+}
+
+impl Clone for Box<dyn Outline> {
+    fn clone(&self) -> Box<dyn Outline> {
+        (**self).copied()
+    }
+}
+
+/// A member that an [`Outline`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// A whole number.
+    Int(i64),
+    /// Text known beforehand.
+    Static(&'static str),
+    /// Text from the traffic.
+    Text(&'a [u8]),
 }
 
 /// One value.
@@ -105,6 +137,8 @@ pub enum Value {
     Object(Vec<(Key, Value)>),
     /// Made on demand; never another `Lazy`.
     Lazy(Box<Lazy>),
+    /// An object that is made when more of it is read than it tells.
+    Outlined(Box<dyn Outline>),
 }
 
 impl Value {
@@ -138,6 +172,7 @@ impl Value {
     pub fn force(&self) -> &Value {
         match self {
             Value::Lazy(lazy) => lazy.get(),
+            Value::Outlined(outline) => outline.whole(),
             value => value,
         }
     }

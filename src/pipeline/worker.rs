@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
+use super::printing::{Lines, Printer};
 use super::{Counters, Step};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
-use crate::item::{Item, Peer, Tunnels};
+use crate::item::{Item, Origin, Peer, Tunnels};
 use crate::packet::{Batch, Decoded, Direction, Packet, StreamId};
 
 /// Out-of-order segments that all workers together hold at most.
@@ -18,8 +20,10 @@ const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 pub(super) struct Found {
     /// The batch's number.
     pub(super) number: u64,
-    /// Items, in the order in which this worker found them.
+    /// Items, in the order in which this worker found them; none in a run that prints.
     pub(super) items: Vec<Item>,
+    /// The lines of a run that prints.
+    pub(super) lines: Lines,
 }
 
 struct Stream {
@@ -28,6 +32,8 @@ struct Stream {
     items: u32,
     /// The tunnels around its packets, as its client sees them.
     tunnel: Option<Tunnels>,
+    /// Whether a packet of the step was its own.
+    touched: bool,
 }
 
 /// What is kept of an open stream.
@@ -49,7 +55,7 @@ struct Share {
 
 impl Share {
     fn has(self, stream: StreamId) -> bool {
-        stream.0 % self.of == self.index
+        self.of == 1 || stream.0 % self.of == self.index
     }
 }
 
@@ -61,6 +67,31 @@ pub(super) struct Worker {
     /// Open streams.
     streams: AHashMap<StreamId, Place>,
     counters: Arc<Counters>,
+    /// Writes the lines of a run that prints.
+    printer: Option<Box<dyn Printer>>,
+    /// Streams that the step had packets of.
+    touched: Vec<StreamId>,
+    /// Items of the step by the short names of their protocols.
+    kinds: Vec<(&'static str, u64)>,
+}
+
+/// What a worker counts references to of its own: threads that count them in one place wait for
+/// each other.
+struct Own {
+    /// The bytes of the batch.
+    bytes: Bytes,
+    origin: Arc<Origin>,
+    record: Arc<str>,
+}
+
+impl Own {
+    fn of(step: &Step) -> Own {
+        Own {
+            bytes: Bytes::from_owner(step.batch.bytes.clone()),
+            origin: Arc::new(Origin::clone(&step.origin)),
+            record: Arc::from(&*step.record),
+        }
+    }
 }
 
 impl Worker {
@@ -82,27 +113,36 @@ impl Worker {
             budget,
             streams,
             counters,
+            printer: None,
+            touched: Vec::new(),
+            kinds: Vec::new(),
         }
+    }
+
+    /// Makes lines of items from now on.
+    pub(super) fn print_with(&mut self, printer: Box<dyn Printer>) {
+        self.printer = Some(printer);
     }
 
     /// Works until the ingest thread hangs up.
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, found: &Sender<Found>) {
         for step in steps {
-            let mut items = Vec::new();
-            self.step(&step, &mut items);
-            if found
-                .send(Found {
-                    number: step.batch.number,
-                    items,
-                })
-                .is_err()
-            {
+            let mut out = Found {
+                number: step.batch.number,
+                items: Vec::new(),
+                lines: Lines::default(),
+            };
+            self.step(&step, &mut out);
+            // The collector is the last to hold the step.
+            drop(step);
+            if found.send(out).is_err() {
                 return;
             }
         }
     }
 
-    fn step(&mut self, step: &Step, items: &mut Vec<Item>) {
+    fn step(&mut self, step: &Step, found: &mut Found) {
+        let own = Own::of(step);
         let share = self.share;
         for info in step
             .opened
@@ -117,6 +157,7 @@ impl Worker {
                     conversation,
                     items: 0,
                     tunnel: None,
+                    touched: false,
                 })),
             );
         }
@@ -129,7 +170,7 @@ impl Worker {
         for packet in &batch.packets {
             // A stream that ended by reuse of its five-tuple ends before the packet that reuses it.
             while let Some(end) = ends.next_if(|end| end.ordinal < packet.ordinal) {
-                self.end(step, *end, items);
+                self.end(step, &own, *end, found);
             }
             let Some((stream, direction)) = packet.stream else {
                 continue;
@@ -143,7 +184,9 @@ impl Worker {
             let state = match place {
                 Place::Read(state) => state,
                 Place::Counted(counted) => {
-                    counted.2.packet(packet, &batch.payload_of(packet));
+                    counted
+                        .2
+                        .packet(packet, &batch.payload_in(&own.bytes, packet));
                     continue;
                 }
                 Place::Alone => continue,
@@ -153,14 +196,19 @@ impl Worker {
             }
             let mut out = Sink {
                 step,
+                own: &own,
                 info: &state.info,
                 tunnel: state.tunnel.as_ref(),
                 count: &mut state.items,
-                items,
+                printer: &mut self.printer,
+                kinds: &mut self.kinds,
+                found,
             };
-            state
-                .conversation
-                .packet(packet, batch.payload_of(packet), &mut out);
+            if !std::mem::replace(&mut state.touched, true) {
+                self.touched.push(stream);
+            }
+            let payload = batch.payload_in(&own.bytes, packet);
+            state.conversation.packet(packet, payload, &mut out);
             if state.conversation.is_left_alone() {
                 *place = match state.conversation.take_tally() {
                     Some(tally) => {
@@ -172,22 +220,35 @@ impl Worker {
             }
         }
         for end in ends {
-            self.end(step, *end, items);
+            self.end(step, &own, *end, found);
         }
+        for stream in self.touched.drain(..) {
+            if let Some(Place::Read(state)) = self.streams.get_mut(&stream) {
+                state.touched = false;
+                state.conversation.settle();
+            }
+        }
+        self.counters.count_items(&mut self.kinds);
         self.counters
             .streams_open
             .store_part(share.index as usize, self.streams.len() as u64);
     }
 
-    fn end(&mut self, step: &Step, end: crate::packet::Ended, items: &mut Vec<Item>) {
-        match self.streams.remove(&end.stream) {
+    fn end(&mut self, step: &Step, own: &Own, end: crate::packet::Ended, found: &mut Found) {
+        let ended = self.streams.remove(&end.stream);
+        let printer = &mut self.printer;
+        let kinds = &mut self.kinds;
+        match ended {
             Some(Place::Read(mut state)) => {
                 let mut out = Sink {
                     step,
+                    own,
                     info: &state.info,
                     tunnel: state.tunnel.as_ref(),
                     count: &mut state.items,
-                    items,
+                    printer,
+                    kinds,
+                    found,
                 };
                 state.conversation.end(end.reason, &mut out);
             }
@@ -195,10 +256,13 @@ impl Worker {
                 let (info, tunnel, tally) = *counted;
                 let mut out = Sink {
                     step,
+                    own,
                     info: &info,
                     tunnel: tunnel.as_ref(),
                     count: &mut 0,
-                    items,
+                    printer,
+                    kinds,
+                    found,
                 };
                 tally.end(&info, end.reason, &mut out);
             }
@@ -223,10 +287,13 @@ fn tunnels_of(batch: &Batch, packet: &Packet, direction: Direction) -> Option<Tu
 /// Makes items of drafts.
 struct Sink<'a> {
     step: &'a Step,
+    own: &'a Own,
     info: &'a StreamInfo,
     tunnel: Option<&'a Tunnels>,
     count: &'a mut u32,
-    items: &'a mut Vec<Item>,
+    printer: &'a mut Option<Box<dyn Printer>>,
+    kinds: &'a mut Vec<(&'static str, u64)>,
+    found: &'a mut Found,
 }
 
 impl Sink<'_> {
@@ -270,7 +337,12 @@ impl Sink<'_> {
             true => tunnel,
             false => tunnel.reversed(),
         });
-        self.items.push(Item {
+        let name = draft.kind.abbr;
+        match self.kinds.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => self.kinds.push((name, 1)),
+        }
+        let item = Item {
             number: 0,
             index: *self.count,
             stream: self.info.name,
@@ -287,10 +359,14 @@ impl Sink<'_> {
             data: draft.data,
             error: draft.error,
             ordinal: draft.ordinal,
-            origin: self.step.origin.clone(),
-            record: self.step.record.clone(),
+            origin: self.own.origin.clone(),
+            record: self.own.record.clone(),
             tunnel,
-        });
+        };
+        match &mut *self.printer {
+            Some(printer) => self.found.lines.print(&item, &mut **printer),
+            None => self.found.items.push(item),
+        }
         *self.count = self.count.saturating_add(1);
     }
 }
@@ -339,6 +415,14 @@ mod tests {
             names: None,
             record: Arc::from(""),
             progress: None,
+        }
+    }
+
+    fn found() -> Found {
+        Found {
+            number: 0,
+            items: Vec::new(),
+            lines: Lines::default(),
         }
     }
 
@@ -396,7 +480,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_a_stream_that_is_left_alone() {
         let mut worker = worker();
-        worker.step(&step(&ssh(), |_| Vec::new()), &mut Vec::new());
+        worker.step(&step(&ssh(), |_| Vec::new()), &mut found());
         assert_eq!(worker.streams.len(), 1);
         assert!(
             worker
@@ -417,7 +501,7 @@ mod tests {
                 reason: crate::packet::EndReason::Idle,
             }]
         };
-        worker.step(&step(&ssh(), end), &mut Vec::new());
+        worker.step(&step(&ssh(), end), &mut found());
         assert!(worker.streams.is_empty());
     }
 
@@ -453,9 +537,9 @@ mod tests {
             let (protocols, _) = crate::dissect::enabled(&["tlsx", "http"]);
             let protocols = protocols.with_secrets(secrets);
             let mut worker = Worker::new(0, 1, protocols, Arc::default());
-            let mut items = Vec::new();
-            worker.step(&step(&frames, |_| Vec::new()), &mut items);
-            let marks: Vec<bool> = items.iter().map(|item| item.tls).collect();
+            let mut found = found();
+            worker.step(&step(&frames, |_| Vec::new()), &mut found);
+            let marks: Vec<bool> = found.items.iter().map(|item| item.tls).collect();
             assert_eq!(marks, expected);
         }
     }
@@ -464,8 +548,8 @@ mod tests {
     fn a_stream_that_nobody_reads_is_counted_to_its_end() {
         let (protocols, _) = crate::dissect::enabled(&["http", "tcp-flow"]);
         let mut worker = Worker::new(0, 1, protocols, Arc::default());
-        let mut items = Vec::new();
-        worker.step(&step(&ssh(), |_| Vec::new()), &mut items);
+        let mut found = found();
+        worker.step(&step(&ssh(), |_| Vec::new()), &mut found);
         assert!(
             worker
                 .streams
@@ -482,11 +566,11 @@ mod tests {
             }],
             ..Batch::default()
         });
-        worker.step(&last, &mut items);
+        worker.step(&last, &mut found);
         assert!(worker.streams.is_empty());
-        assert_eq!(items.len(), 1);
-        assert_eq!(items[0].protocol.name, "tcp");
-        assert_eq!(items[0].response_size, 21);
+        assert_eq!(found.items.len(), 1);
+        assert_eq!(found.items[0].protocol.name, "tcp");
+        assert_eq!(found.items[0].response_size, 21);
     }
 
     #[test]
@@ -496,9 +580,9 @@ mod tests {
             .to_server(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .to_client(b"HTTP/1.1 204 No Content\r\n\r\n")
             .end();
-        let mut items = Vec::new();
-        worker.step(&step(&frames, |_| Vec::new()), &mut items);
-        assert_eq!(items.len(), 1);
+        let mut found = found();
+        worker.step(&step(&frames, |_| Vec::new()), &mut found);
+        assert_eq!(found.items.len(), 1);
         assert!(
             worker
                 .streams

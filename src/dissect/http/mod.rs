@@ -13,7 +13,9 @@ mod exchange;
 mod graphql;
 pub(super) mod h2;
 mod handover;
+mod outline;
 mod parser;
+mod plain;
 mod recognise;
 mod shape;
 #[cfg(test)]
