@@ -14,6 +14,7 @@ mod matrix;
 mod outside;
 mod pipeline;
 mod recording;
+mod redaction;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -18,7 +18,8 @@ use tapedeck::store::folder::FolderStore;
 use tapedeck::synth::{self, Frame};
 use tapedeck::time::{SystemClock, Timestamp};
 
-fn batch(frames: &[Frame]) -> (Batch, Vec<StreamName>) {
+/// One batch of made packets, and the streams in it.
+pub(crate) fn batch(frames: &[Frame]) -> (Batch, Vec<StreamName>) {
     let (bytes, records) = synth::records(frames);
     let mut batch = Batch {
         bytes: bytes.into(),
@@ -69,7 +70,8 @@ fn tshark(path: &Path, filter: &str) -> Option<Vec<String>> {
     Some(text.lines().map(str::to_owned).collect())
 }
 
-fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+/// Files below a folder whose names end so.
+pub(crate) fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -8,6 +8,9 @@ use clap::{Args, ValueEnum};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::grep::{self, Needle};
+use super::plain;
+use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
@@ -27,13 +30,34 @@ use crate::time::{Clock, SystemClock, Timestamp};
 Examples:
   tapedeck query s3://my-bucket/ --kfl 'http and response.status == 500'
   tapedeck query capture.pcapng --format json | jq .request.path
-  tapedeck query ./recordings --kfl dns --limit 20")]
+  tapedeck query ./recordings --kfl dns --limit 20
+  tapedeck query ./recordings --grep 'card=4111' --from 2023-11-14T22:00 --to 2023-11-14T23:00")]
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
 
     #[command(flatten)]
     secrets: SecretsArgs,
+
+    #[command(flatten)]
+    range: RangeArgs,
+
+    #[command(flatten)]
+    max_read: MaxReadArgs,
+
+    /// Search payloads for a text instead; wants --from and --to
+    #[arg(long, value_name = "TEXT", requires = "from", requires = "to", conflicts_with_all = ["kfl", "hex"])]
+    grep: Option<String>,
+
+    /// Search payloads for bytes in hexadecimal instead; wants --from and --to
+    #[arg(
+        long,
+        value_name = "BYTES",
+        requires = "from",
+        requires = "to",
+        conflicts_with = "kfl"
+    )]
+    hex: Option<String>,
 
     /// Print only items that match this KFL query
     #[arg(long, default_value = "", value_name = "KFL")]
@@ -46,6 +70,14 @@ pub struct QueryArgs {
     /// How to print them; json is one object a line
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+}
+
+impl QueryArgs {
+    fn needle(&self) -> Result<Option<Needle>, Failure> {
+        let text = self.grep.as_deref().map(Needle::text);
+        text.or_else(|| self.hex.as_deref().map(Needle::hex))
+            .transpose()
+    }
 }
 
 /// Output formats.
@@ -75,9 +107,21 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
+    let range = args.range.range()?;
+    if let Some(needle) = args.needle()? {
+        args.max_read.announce(&opened, 1)?;
+        let shape = match args.format {
+            Format::Json => grep::Shape::Json,
+            Format::Table | Format::Csv => grep::Shape::Lines,
+        };
+        let limit = args.limit.unwrap_or(u64::MAX);
+        let limits = super::limits(&config);
+        return grep::run(opened.source, limits, &needle, range, limit, shape, &stop);
+    }
     let outcome = Arc::new(Outcome::default());
     let printer = Printer {
         query,
+        range,
         format: args.format,
         left: args.limit.unwrap_or(u64::MAX),
         out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
@@ -142,6 +186,7 @@ struct Outcome {
 
 struct Printer {
     query: kfl::Query,
+    range: Range,
     format: Format,
     left: u64,
     out: BufWriter<Stdout>,
@@ -240,13 +285,6 @@ fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
     format!("{}:{}", plain(&host), text("port"))
 }
 
-/// Control characters of the traffic must not reach the terminal.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
 fn csv_cell(text: &str) -> String {
     let text = plain(text);
     // A spreadsheet takes a cell that begins so for a formula.
@@ -267,6 +305,9 @@ impl Consumer for Printer {
         for item in items {
             if self.left == 0 {
                 break;
+            }
+            if !self.range.has(item.start) {
+                continue;
             }
             match self.query.matches(item.node(), self.now) {
                 kfl::Verdict::Match => {}

@@ -8,6 +8,7 @@ use crossbeam_channel::Receiver;
 use super::worker::Found;
 use super::{Consumer, Counters, Step};
 use crate::item::{Item, flat};
+use crate::record::States;
 
 /// The items of a step in their flat encoding, made when the first consumer asks.
 pub struct Encoded<'a> {
@@ -57,6 +58,7 @@ impl Collector {
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, workers: &[Receiver<Found>]) {
         for step in steps {
             let mut items = Vec::new();
+            let mut states = States::default();
             for worker in workers {
                 let Ok(found) = worker.recv() else { break };
                 debug_assert_eq!(
@@ -64,6 +66,13 @@ impl Collector {
                     "every worker answers every step"
                 );
                 items.extend(found.items);
+                states.states.extend(found.states);
+            }
+            if let Some(wanted) = &step.wanted {
+                states.asked.extend(wanted.iter());
+                for consumer in &mut self.consumers {
+                    consumer.on_states(&step, &states);
+                }
             }
             self.step(&step, items);
         }
@@ -80,6 +89,9 @@ impl Collector {
             self.next += 1;
         }
         self.counters.count_items(&items);
+        for consumer in &mut self.consumers {
+            consumer.mark(step, &mut items);
+        }
         let encoded = Encoded::new(&items);
         for consumer in &mut self.consumers {
             consumer.on_step(step, &items, &encoded);

@@ -18,12 +18,16 @@
 
 mod backlog;
 mod collect;
+mod cuts;
+mod declared;
 mod desk;
 pub mod extract;
 pub mod host;
 mod ingest;
 pub mod key_log;
+mod planned;
 mod rows;
+mod schedule;
 mod scripting;
 mod status;
 mod worker;
@@ -38,14 +42,19 @@ use crate::capture::{CaptureError, Source};
 use crate::dissect::Protocols;
 use crate::flow::{Limits, StreamInfo};
 use crate::item::{Item, Origin};
-use crate::packet::SharedBatch;
+use crate::packet::{SharedBatch, StreamId};
+use crate::record::States;
 use crate::resolve::Names;
 use crate::spool;
 use crate::time::Clock;
 
 pub use collect::Encoded;
+pub use cuts::{Cuts, Wanted};
+use cuts::{Resumed, Waiting};
+pub use declared::{Basis, payload};
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use rows::{Row, Rows, RowsConsumer};
+pub use schedule::{Phase, Schedule};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};
 
@@ -68,6 +77,19 @@ pub struct Step {
     pub record: Arc<str>,
     /// Bytes read and bytes in all, where the source knows.
     pub progress: Option<(u64, u64)>,
+    /// Streams whose states at the start of the step are asked for.
+    pub wanted: Option<Wanted>,
+    /// What links its streams to other reels.
+    links: Links,
+}
+
+/// What links the streams of a step to those of other reels.
+#[derive(Default)]
+struct Links {
+    /// Streams that begin in the step with a saved state.
+    resumed: Vec<(StreamId, Resumed)>,
+    /// At the end of a source: which streams go on elsewhere.
+    going_on: Option<Waiting>,
 }
 
 /// The queues of workers and collector.
@@ -88,6 +110,16 @@ impl Exits {
 
 /// Takes what the pipeline yields, step by step, on the collector's thread.
 pub trait Consumer: Send {
+    /// Marks the items of a step before anybody takes them.
+    fn mark(&mut self, step: &Step, items: &mut [Item]) {
+        let _ = (step, items);
+    }
+
+    /// Takes the states that [`Step::wanted`] asked for, before anything else of the step.
+    fn on_states(&mut self, step: &Step, states: &States) {
+        let _ = (step, states);
+    }
+
     /// Takes the items that the packets of `step` completed, in order.
     fn on_step(&mut self, step: &Step, items: &[Item], encoded: &Encoded<'_>);
 
@@ -120,6 +152,8 @@ pub struct Options {
     pub stop: Stop,
     /// Counters to count with.
     pub counters: Arc<Counters>,
+    /// Where recordings ask for states of streams that they go on with in a new reel.
+    pub cuts: Cuts,
     /// Who takes what comes out, in this order.
     pub consumers: Vec<Box<dyn Consumer>>,
 }
@@ -227,6 +261,7 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         counters: counters.clone(),
         secrets: options.protocols.secrets().clone(),
         way,
+        cuts: options.cuts,
     };
     let limits = options.limits;
     let ingest = spawn("ingest", move || ingest.run(limits));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Counters, Step};
+use super::{Counters, Step, cuts};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
 use crate::item::{Item, Peer};
@@ -20,6 +20,8 @@ pub(super) struct Found {
     pub(super) number: u64,
     /// Items, in the order in which this worker found them.
     pub(super) items: Vec<Item>,
+    /// States that the step asked for, as of its start.
+    pub(super) states: Vec<(StreamId, Vec<u8>)>,
 }
 
 struct Stream {
@@ -87,17 +89,45 @@ impl Worker {
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, found: &Sender<Found>) {
         for step in steps {
             let mut items = Vec::new();
+            let states = self.saved(&step);
             self.step(&step, &mut items);
             if found
                 .send(Found {
                     number: step.batch.number,
                     items,
+                    states,
                 })
                 .is_err()
             {
                 return;
             }
         }
+    }
+
+    /// The states that a step asks for, before its packets are read.
+    fn saved(&self, step: &Step) -> Vec<(StreamId, Vec<u8>)> {
+        let wanted = step.wanted.iter().flat_map(|wanted| wanted.iter());
+        let ours = wanted.filter(|stream| self.share.has(**stream));
+        ours.filter_map(|stream| match self.streams.get(stream)? {
+            Place::Read(state) => {
+                let saved = state.conversation.save();
+                Some((*stream, cuts::save(&state.info, state.items, &saved)))
+            }
+            Place::Counted(_) | Place::Alone => None,
+        })
+        .collect()
+    }
+
+    /// A conversation from its start, or as an earlier reel left it.
+    fn opened(&self, step: &Step, info: &StreamInfo) -> (Conversation, u32) {
+        let mut resumed = step.links.resumed.iter();
+        let resumed = resumed.find(|(stream, _)| *stream == info.name.stream);
+        let restored = resumed.and_then(|(_, resumed)| {
+            let state = &resumed.state;
+            let restored = Conversation::restore(info, &self.protocols, &self.budget, state)?;
+            Some((restored, resumed.items))
+        });
+        restored.unwrap_or_else(|| (Conversation::new(info, &self.protocols, &self.budget), 0))
     }
 
     fn step(&mut self, step: &Step, items: &mut Vec<Item>) {
@@ -107,13 +137,13 @@ impl Worker {
             .iter()
             .filter(|info| share.has(info.name.stream))
         {
-            let conversation = Conversation::new(info, &self.protocols, &self.budget);
+            let (conversation, count) = self.opened(step, info);
             self.streams.insert(
                 info.name.stream,
                 Place::Read(Box::new(Stream {
                     info: *info,
                     conversation,
-                    items: 0,
+                    items: count,
                 })),
             );
         }
@@ -171,6 +201,13 @@ impl Worker {
 
     fn end(&mut self, step: &Step, end: crate::packet::Ended, items: &mut Vec<Item>) {
         match self.streams.remove(&end.stream) {
+            // Another reel goes on with it, and with what is open.
+            Some(Place::Read(state))
+                if step
+                    .links
+                    .going_on
+                    .as_ref()
+                    .is_some_and(|going_on| going_on.goes_on(&state.info)) => {}
             Some(Place::Read(mut state)) => {
                 let mut out = Sink {
                     step,
@@ -307,6 +344,8 @@ mod tests {
             names: None,
             record: Arc::from(""),
             progress: None,
+            wanted: None,
+            links: Default::default(),
         }
     }
 

@@ -13,15 +13,18 @@
 //! Every arrow to the right of the open reel survives kill -9: what is on its left of it is read
 //! back at the next start and goes on from there.
 
+mod budget;
 pub mod journal;
 mod keys;
 mod lane;
 pub mod manifest;
 pub mod outbox;
 mod recorder;
+mod redaction;
 mod reel;
 mod seal;
 mod sealer;
+mod states;
 mod upload;
 mod wish;
 
@@ -32,8 +35,11 @@ pub use keys::PREFIX;
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;
 pub use recorder::{
-    DEFAULT_OPEN_BYTES, Options, ReadCoverage, Recorder, RecorderError, SaveState, Status,
+    DEFAULT_OPEN_BYTES, Options, ReadCoverage, Recorder, RecorderError, Status, WantStates,
 };
-pub use reel::{STATE_MAGIC, parse_state};
+pub use redaction::rewrite;
 pub use seal::{ENTERPRISE, FRAME_BYTES};
-pub use wish::{Format, MAX_RECORDINGS, Retention, Sealing, Wish};
+pub use states::{
+    GOES_ON_MAGIC, STATE_MAGIC, States, parse_goes_on, parse_state, put_endpoint, take_endpoint,
+};
+pub use wish::{DEFAULT_BYTES_PER_DAY, Format, MAX_RECORDINGS, Retention, Sealing, Wish};

@@ -13,6 +13,10 @@
 //! GET  /api/fields                      fields for filters
 //! GET  /api/scripts, /api/jobs, /api/console?after=
 //! POST /api/jobs/run?tag=               runs a job now
+//! GET  /api/recordings                  recordings with what they are and did
+//! POST /api/recordings                  adds one, or changes one that was added: its declaration
+//! POST /api/recordings/remove?name=     ends one that was added
+//! POST /api/recordings/seal?name=       seals what is open of one, or of all
 //! WS   /api/ws?q=&from=                 live rows (module `feed`)
 //! ```
 //!
@@ -85,6 +89,9 @@ pub(super) fn routes() -> Router<State> {
             get(async |Extract(s): Extract<State>| AsJson(s.view.run.jobs())),
         )
         .route("/jobs/run", post(run_job))
+        .route("/recordings", get(recordings).post(add_recording))
+        .route("/recordings/remove", post(remove_recording))
+        .route("/recordings/seal", post(seal_recording))
         .route("/console", get(console))
         .route("/ws", get(feed::open))
 }
@@ -107,6 +114,8 @@ pub(super) struct Ask {
     cursor: Option<usize>,
     #[serde(default)]
     tag: String,
+    #[serde(default)]
+    name: String,
 }
 
 /// An answer that says what is wrong.
@@ -385,6 +394,39 @@ async fn run_job(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Resp
     match state.view.run.run_job(&ask.tag) {
         Ok(()) => AsJson(json!({"ok": true})).into_response(),
         Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
+    }
+}
+
+async fn recordings(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(state.view.run.recordings())
+}
+
+async fn add_recording(Extract(state): Extract<State>, body: String) -> Response {
+    let declared = match serde_json::from_str(&body) {
+        Ok(declared) => declared,
+        Err(error) => {
+            let sentence = format!("the declaration is not JSON: {error}");
+            return refuse(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    answered(aside(move || state.view.run.add_recording(&declared)).await)
+}
+
+async fn remove_recording(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    answered(aside(move || state.view.run.remove_recording(&ask.name)).await)
+}
+
+async fn seal_recording(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    let name = Some(ask.name).filter(|name| !name.is_empty());
+    answered(aside(move || state.view.run.seal_recording(name.as_deref())).await)
+}
+
+/// What a change led to.
+fn answered(done: Result<Result<Json, String>, Response>) -> Response {
+    match done {
+        Ok(Ok(json)) => AsJson(json).into_response(),
+        Ok(Err(sentence)) => refuse(StatusCode::BAD_REQUEST, sentence),
+        Err(response) => response,
     }
 }
 
