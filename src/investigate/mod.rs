@@ -25,6 +25,7 @@ mod plan;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 /// How sources are opened.
 #[derive(Clone, Default)]
@@ -136,7 +137,9 @@ pub enum OpenError {
         hint: String,
     },
     /// A scheme that is not known.
-    #[error("{0} cannot be read; use a path, - for standard input, or s3://BUCKET/PREFIX")]
+    #[error(
+        "{0} cannot be read; use a path, - for standard input, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
+    )]
     Scheme(String),
     /// Standard input is gone once it was read.
     #[error("standard input cannot be read again; save it to a file and open that")]

@@ -19,11 +19,16 @@ mod keys;
 mod lane;
 pub mod manifest;
 pub mod outbox;
+mod parcel;
+mod rate;
 mod recorder;
 mod redaction;
 mod reel;
+mod rollup;
 mod seal;
 mod sealer;
+mod settings;
+pub mod sign;
 mod states;
 mod upload;
 mod wish;
@@ -31,7 +36,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
-pub use keys::PREFIX;
+pub use keys::{MANIFEST, PREFIX, of_manifest as manifest_key};
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;
 pub use recorder::{
@@ -42,4 +47,5 @@ pub use seal::{ENTERPRISE, FRAME_BYTES};
 pub use states::{
     GOES_ON_MAGIC, STATE_MAGIC, States, parse_goes_on, parse_state, put_endpoint, take_endpoint,
 };
+pub use upload::digest_of;
 pub use wish::{DEFAULT_BYTES_PER_DAY, Format, MAX_RECORDINGS, Retention, Sealing, Wish};

@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::journal::Head;
 use super::keys;
-use super::manifest::{Counts, Coverage, FORMAT, Frame, Kind, LockNote, Manifest, Part};
-use super::outbox::Parcel;
+use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
+use super::parcel::Parcel;
 use super::redaction::{self, Redactors};
 use super::reel::Closed;
 use super::states;
@@ -46,6 +46,8 @@ pub(crate) struct Occasion {
     /// See [`Manifest::why`].
     pub(crate) why: &'static str,
     pub(crate) now: Timestamp,
+    /// See [`Manifest::due`].
+    pub(crate) due: Option<Timestamp>,
     pub(crate) coverage: Coverage,
     pub(crate) remarks: Vec<String>,
 }
@@ -114,8 +116,8 @@ pub(crate) fn seal(
     Ok(Parcel::new(head, stem, manifest, files))
 }
 
-/// A sign of life for the time from `from` on.
-pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Parcel {
+/// A sign of life, or a roll-up, for the time from `from` on.
+pub(crate) fn heartbeat(head: &Head, kind: Kind, occasion: &Occasion, from: Timestamp) -> Parcel {
     let stem = keys::stem(
         &head.cluster,
         &head.node,
@@ -124,7 +126,7 @@ pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Pa
         head.run,
         head.sequence,
     );
-    let mut manifest = draft(head, Kind::Heartbeat, occasion);
+    let mut manifest = draft(head, kind, occasion);
     manifest.from = Some(from.to_string());
     manifest.to = Some(occasion.now.to_string());
     Parcel::new(head, stem, manifest, Vec::new())
@@ -148,6 +150,15 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
         parts: Vec::new(),
         coverage: occasion.coverage.clone(),
         previous: None,
+        keep: (head.lock.is_some() || head.legal_hold).then(|| Keep {
+            mode: head.lock.clone(),
+            seconds: head.lock_seconds,
+            legal_hold: head.legal_hold,
+        }),
+        due: occasion.due.map(|due| due.to_string()),
+        store: BTreeMap::new(),
+        heads: Vec::new(),
+        elsewhere: BTreeMap::new(),
         tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
         remarks: occasion
             .remarks
@@ -155,6 +166,7 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
             .cloned()
             .chain(redaction::remark(&head.redact))
             .collect(),
+        signature: None,
     }
 }
 

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::journal::Head;
+use super::manifest::Kind;
 use super::outbox::Outbox;
 use super::redaction::Redactors;
 use super::reel::Closed;
@@ -38,8 +39,10 @@ pub(crate) enum Job {
         /// Why and when.
         occasion: Occasion,
     },
-    /// A sign of life.
+    /// A sign of life, or a roll-up.
     Heartbeat {
+        /// Which of them.
+        kind: Kind,
         /// Recording, node, run and sequence.
         head: Box<Head>,
         /// Start of the time it covers.
@@ -162,10 +165,13 @@ impl Job {
                 Ok(())
             }
             Job::Heartbeat {
+                kind,
                 head,
                 from,
                 occasion,
-            } => outbox.deliver(&head.id(), |_| Ok(seal::heartbeat(head, occasion, *from))),
+            } => outbox.deliver(&head.id(), |_| {
+                Ok(seal::heartbeat(head, *kind, occasion, *from))
+            }),
         }
     }
 }

@@ -45,7 +45,10 @@ fn tcp() -> synth::Tcp {
 }
 
 fn all(packets: &[Captured]) -> Vec<u8> {
-    packets.iter().flat_map(|packet| packet.bytes.clone()).collect()
+    packets
+        .iter()
+        .flat_map(|packet| packet.bytes.clone())
+        .collect()
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
@@ -78,11 +81,24 @@ fn paths_find_values_where_they_stand() {
 
 #[test]
 fn overwritten_values_are_json_of_the_same_length() {
-    for text in ["1", "-1.5", "true", "false", "null", "\"abc\"", "\"\"", "[1,2]", "{\"a\":1}"] {
+    for text in [
+        "1",
+        "-1.5",
+        "true",
+        "false",
+        "null",
+        "\"abc\"",
+        "\"\"",
+        "[1,2]",
+        "{\"a\":1}",
+    ] {
         let mut value = text.as_bytes().to_vec();
         overwrite(&mut value);
         assert_eq!(value.len(), text.len());
-        assert!(serde_json::from_slice::<serde_json::Value>(&value).is_ok(), "{text}");
+        assert!(
+            serde_json::from_slice::<serde_json::Value>(&value).is_ok(),
+            "{text}"
+        );
     }
 }
 
@@ -136,20 +152,38 @@ fn items_lose_what_packets_lose() {
     assert!(!text.contains("hidden"), "{text}");
     assert_eq!(done["request"]["url"], "/a?token=******&page=kept");
     assert_eq!(done["request"]["headers"]["X-A"], "kept");
-    assert_eq!(done["request"]["postData"]["text"], "{\"password\":\"******\",\"a\":\"kept\"}");
+    assert_eq!(
+        done["request"]["postData"]["text"],
+        "{\"password\":\"******\",\"a\":\"kept\"}"
+    );
     assert!(!text.contains("eyJwYXNzd29yZCI6ImhpZGRlbi"));
     assert_eq!(done["src"], item["src"]);
-    let mut bare = Redactor::new(&Rule { addresses: true, ..Rule::default() }, b"key");
+    let mut bare = Redactor::new(
+        &Rule {
+            addresses: true,
+            ..Rule::default()
+        },
+        b"key",
+    );
     let done = bare.item(JsonNode(&item));
     assert_ne!(done["src"]["ip"], "10.0.0.1");
     assert_eq!(done["src"]["name"], "****");
     let sql = json!({"protocol": {"name": "postgresql"}, "request": {"query": "hidden"}});
-    assert_eq!(redactor.item(JsonNode(&sql))["request"], serde_json::Value::Null);
+    assert_eq!(
+        redactor.item(JsonNode(&sql))["request"],
+        serde_json::Value::Null
+    );
 }
 
 #[test]
 fn stand_ins_keep_prefixes_apart_from_the_rest() {
-    let mut redactor = Redactor::new(&Rule { addresses: true, ..Rule::default() }, b"key");
+    let mut redactor = Redactor::new(
+        &Rule {
+            addresses: true,
+            ..Rule::default()
+        },
+        b"key",
+    );
     let mut of = |text: &str| redactor.address(text.parse().unwrap()).to_string();
     let (a, b, c) = (of("10.1.2.3"), of("10.1.2.9"), of("192.168.0.1"));
     assert_eq!(a.rsplit_once('.').unwrap().0, b.rsplit_once('.').unwrap().0);
