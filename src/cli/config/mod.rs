@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Global;
 use super::exit::Failure;
-use crate::units;
+pub use crate::units;
 use keys::{ConfigKey, KEYS, KeyType, Status};
 pub use nearest::nearest;
 

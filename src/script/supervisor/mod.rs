@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::Value as Json;
 
+use crate::item::flat;
 use crate::time::{Clock, Timestamp};
 
 use super::console::Console;
@@ -174,6 +175,26 @@ impl Scripts {
             }
         }
         best.map(|(_, value)| value)
+    }
+
+    /// Asks `onItemQueried` of all scripts about every item of `batch`, and forgets what they return:
+    /// for scripts that note what they see. Scripts that are behind lose items, as with
+    /// [`Scripts::tell_items`].
+    pub fn query_all(&self, batch: &[u8]) {
+        let readers = self.shared.readers(Hook::OnItemQueried);
+        // Nobody waits for an answer.
+        let (reply, _) = bounded(1);
+        let query: Arc<str> = Arc::from("");
+        for record in flat::records(batch) {
+            let record: Arc<[u8]> = Arc::from(record.record());
+            self.shared.give(Hook::OnItemQueried, &readers, &mut |_| {
+                Some(Work::Ask {
+                    record: Arc::clone(&record),
+                    query: Arc::clone(&query),
+                    reply: reply.clone(),
+                })
+            });
+        }
     }
 
     /// In packet mode, runs the jobs and timers that came due up to `now`, in order.
