@@ -364,6 +364,7 @@ fn no_planted_secret_is_in_what_is_sealed() {
         "s3cret-chunked-10",
         "s3cret-gzip-11",
         "s3cret-gzipchunk-12",
+        "s3cret-h2data-17",
     ]
     .into();
     for secret in SECRETS {

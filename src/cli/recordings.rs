@@ -175,7 +175,7 @@ pub fn run(args: &RecordingsArgs, config: &Config) -> Result<Exit, Failure> {
         None => list(&found, args.json),
         Some(What::List { json }) => list(&found, *json || args.json),
         Some(What::Add(add)) => {
-            let made = found.post_json("/api/recordings", &add.declaration())?;
+            let made = found.post_json("/api/recordings/add", &add.declaration())?;
             eprintln!(
                 "The recording {} is {}: {} to {}",
                 add.name,

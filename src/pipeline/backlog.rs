@@ -261,6 +261,7 @@ mod tests {
             counters: counters.clone(),
             secrets: Arc::default(),
             way,
+            cuts: crate::pipeline::Cuts::default(),
         };
         ingest.run(Limits::default()).unwrap();
         let behind = counters.now().behind;

@@ -108,7 +108,10 @@ impl Worker {
     fn saved(&self, step: &Step) -> Vec<(StreamId, Vec<u8>)> {
         let wanted = step.wanted.iter().flat_map(|wanted| wanted.iter());
         let ours = wanted.filter(|stream| self.share.has(**stream));
+        // The state of a stream that is decrypted holds plain text, which no reel has.
+        let decrypts = self.protocols.secrets().counts().secrets > 0;
         ours.filter_map(|stream| match self.streams.get(stream)? {
+            Place::Read(state) if decrypts && state.conversation.is_encrypted() => None,
             Place::Read(state) => {
                 let saved = state.conversation.save();
                 Some((*stream, cuts::save(&state.info, state.items, &saved)))

@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_day_that_is_spent_ends_and_the_rate_is_that_of_the_last_hour() {
-        let at = |secs| Timestamp::from_secs(1_700_006_400 + secs, 0);
+        let at = |secs: i64| Timestamp::from_secs(1_700_006_400 + secs, 0);
         let mut budget = Budget::default();
         budget.add(3600, at(0));
         assert!(!budget.is_spent(3601, at(0)));

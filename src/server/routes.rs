@@ -286,7 +286,7 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "post",
-        path: "/recordings",
+        path: "/recordings/add",
         about: "Adds a recording, or changes one that was added; the body is its declaration.",
         parameters: &[],
         answer: Answer::Members(&[("name", "string"), ("kfl", "string"), ("state", "string")]),

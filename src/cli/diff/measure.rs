@@ -18,7 +18,7 @@ pub(super) struct Endpoint {
     pub(super) failed: u64,
     pub(super) statuses: BTreeMap<String, u64>,
     /// Answers by the logarithm of their time.
-    latencies: BTreeMap<i32, u64>,
+    pub(super) latencies: BTreeMap<i32, u64>,
 }
 
 impl Endpoint {
@@ -43,7 +43,7 @@ pub(super) struct Measure {
     pub(super) peers: BTreeMap<String, u64>,
     pub(super) dns: BTreeMap<String, u64>,
     pub(super) tls: BTreeMap<String, u64>,
-    cut: bool,
+    pub(super) cut: bool,
 }
 
 impl Measure {
