@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod archive_tools;
 #[cfg(feature = "live")]
 mod bpf;
 mod bucket;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::item::{Item, Node, lookup, shown};
+use crate::item::{Item, shown};
 use crate::server::columns_of;
 
 /// Names of each kind that are told apart.
@@ -65,7 +65,8 @@ impl Measure {
         self.cut |= !count(&mut self.peers, format!("{client} -> {server}"));
         match item.protocol.name {
             "dns" => {
-                if let Some(asked) = lookup(node, "request.questions.0.name").and_then(Node::text) {
+                let asked = shown(node, columns_of(item.protocol.abbr).summary);
+                if !asked.is_empty() {
                     self.cut |= !count(&mut self.dns, asked.to_ascii_lowercase());
                 }
             }
