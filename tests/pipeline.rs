@@ -235,14 +235,17 @@ fn reels_of_long_connections_give_the_same_items_each_alone() {
             .filter(|file| file.to_string_lossy().contains(".pcap"))
         {
             let whole = items(file, 1);
+            if whole.iter().any(|text| text.contains("\"tls\":true")) {
+                // What was decrypted is in no reel, since no secret is.
+                continue;
+            }
             let dir = tempfile::tempdir().unwrap();
             let (reels, cuts) = cut(file, dir.path());
             let alone: Vec<String> = reels.iter().flat_map(|reel| items(reel, 1)).collect();
             most = most.max(reels.len());
             // Streams that nobody reads are told with their last packet, reel by reel.
-            // What was decrypted is in no reel, since no secret is.
             let is_read = |text: &String| {
-                !["\"name\":\"tcp\"", "\"name\":\"udp\"", "\"tls\":true"]
+                !["\"name\":\"tcp\"", "\"name\":\"udp\""]
                     .iter()
                     .any(|other| text.contains(other))
             };
