@@ -38,4 +38,5 @@ fi
   ln -sf "$bin" "$tools/venv/bin/fake-gcs-server"
 }
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
+[ -d "$tools/node_modules/axe-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" axe-core@4.14.1
 [ -d "$tools/node_modules/azurite" ] && [ -d "$tools/node_modules/kinesalite" ] || npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0 kinesalite@3.3.3

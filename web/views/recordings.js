@@ -17,7 +17,7 @@ export function recordingsView(frame) {
     for (const one of all) parts.push(card(one, run));
     if (run.outbox) {
       const { outbox } = run;
-      parts.push(el("section", { class: "card" }, el("h3", {}, "Outbox"), facts([
+      parts.push(el("section", { class: "card" }, el("h2", {}, "Outbox"), facts([
         ["waiting", `${format.count(outbox.waiting)} reels, ${format.bytes(outbox.waitingBytes)}`],
         ["uploaded", `${format.count(outbox.uploaded)} reels, ${format.bytes(outbox.uploadedBytes)}`],
         ["dropped", format.count(outbox.dropped), outbox.dropped ? "bad" : ""],
@@ -25,11 +25,11 @@ export function recordingsView(frame) {
       ])));
     }
     const locks = Object.entries(run.locks ?? {});
-    if (locks.length) parts.push(el("section", { class: "card" }, el("h3", {}, "Immutability"), facts(locks.map(([store, lock]) => [store, lock ?? "not asked yet", /^on/.test(lock ?? "") ? "good" : "warn"]))));
+    if (locks.length) parts.push(el("section", { class: "card" }, el("h2", {}, "Immutability"), facts(locks.map(([store, lock]) => [store, lock ?? "not asked yet", /^on/.test(lock ?? "") ? "good" : "warn"]))));
     node.replaceChildren(...parts);
   }
   function card(one) {
-    return el("section", { class: "card" }, el("h3", {}, one.name, el("button", { onclick: () => {
+    return el("section", { class: "card" }, el("h2", {}, one.name, el("button", { onclick: () => {
       frame.apply(one.kfl);
       frame.open("traffic");
     } }, "Show what it matches")),

@@ -15,9 +15,9 @@ export function scriptsView(frame) {
   const none = el("div", { class: "empty", hidden: true }, el("h2", {}, "No script runs"), "Put a .js file into the folder of scripting.source; to begin: tapedeck scripts new NAME");
   const head = (names) => el("thead", {}, el("tr", {}, names.map((name) => el("th", {}, name))));
   const node = el("div", { class: "page scripts" }, none,
-    el("section", { class: "card" }, el("h3", {}, "Scripts"), el("table", { class: "grid" }, head(["Script", "State", "Told", "Lost", "Restarts", "Calls", "Time a call"]), scripts)),
-    el("section", { class: "card" }, el("h3", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", ""]), jobs)),
-    el("section", { class: "card grow" }, el("h3", {}, "Console", search, el("button", { onclick: () => {
+    el("section", { class: "card" }, el("h2", {}, "Scripts"), el("table", { class: "grid" }, head(["Script", "State", "Told", "Lost", "Restarts", "Calls", "Time a call"]), scripts)),
+    el("section", { class: "card" }, el("h2", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", "Action"]), jobs)),
+    el("section", { class: "card grow" }, el("h2", {}, "Console", search, el("button", { onclick: () => {
       held = [];
       drawLines();
     } }, "Clear")), lines));
