@@ -183,14 +183,14 @@ fn link_bytes(linktype: LinkType) -> usize {
 
 /// Link-layer addresses tell the same hosts.
 fn hide_link(linktype: LinkType, bytes: &mut [u8]) {
-    let parts: &[Range<usize>] = match linktype {
-        LinkType::ETHERNET => &[3..6, 9..12],
-        LinkType::LINUX_SLL => &[6..14],
-        LinkType::LINUX_SLL2 => &[12..20],
-        _ => &[],
+    let parts: [Range<usize>; 2] = match linktype {
+        LinkType::ETHERNET => [3..6, 9..12],
+        LinkType::LINUX_SLL => [6..14, 0..0],
+        LinkType::LINUX_SLL2 => [12..20, 0..0],
+        _ => [0..0, 0..0],
     };
     for part in parts {
-        if let Some(part) = bytes.get_mut(part.clone()) {
+        if let Some(part) = bytes.get_mut(part) {
             part.fill(0);
         }
     }

@@ -173,7 +173,7 @@ impl Half {
             }
             at = self.frames(redactor, side, at);
         }
-        for (_, stream) in &mut self.streams {
+        for stream in self.streams.values_mut() {
             // What is not whole by the end of the reel cannot be decoded.
             if stream.kind.goes_undecoded(redactor) {
                 stream

@@ -467,7 +467,7 @@ fn trailer(redactor: &Redactor, side: &mut Side, from: usize) -> Option<usize> {
                     .map(|span| at + begin + span.start..at + begin + span.end)
                     .collect()
             }
-            None => vec![at..at + text.len()],
+            None => std::iter::once(at..at + text.len()).collect(),
         };
         at += end + 1;
         found.into_iter().for_each(|part| side.hide(part));

@@ -105,12 +105,10 @@ impl Redactor {
     /// JSON in any text below.
     fn in_texts(&self, value: &mut Json) {
         match value {
-            Json::String(text) => {
-                if !self.json.is_empty() && text.contains(['{', '[']) {
-                    let mut bytes = std::mem::take(text).into_bytes();
-                    self.in_json(&mut bytes);
-                    *text = String::from_utf8_lossy(&bytes).into_owned();
-                }
+            Json::String(text) if !self.json.is_empty() && text.contains(['{', '[']) => {
+                let mut bytes = std::mem::take(text).into_bytes();
+                self.in_json(&mut bytes);
+                *text = String::from_utf8_lossy(&bytes).into_owned();
             }
             Json::Array(list) => list.iter_mut().for_each(|one| self.in_texts(one)),
             Json::Object(members) => members.values_mut().for_each(|one| self.in_texts(one)),
