@@ -456,7 +456,7 @@ fn trailer(redactor: &Redactor, side: &mut Side, from: usize) -> Option<usize> {
         if text.is_empty() {
             return Some(at + end + 1);
         }
-        let found = match text.iter().position(|byte| *byte == b':') {
+        let found: Vec<Range<usize>> = match text.iter().position(|byte| *byte == b':') {
             Some(colon) => {
                 let raw = text.get(colon + 1..).unwrap_or_default();
                 let begin = colon + 1 + raw.len() - raw.trim_ascii_start().len();
