@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
+use super::printing::{self, Lines, Taker};
 use super::worker::Found;
-use super::{Consumer, Counters, Step};
+use super::{Consumer, Counters, Spent, Step};
 use crate::item::{Item, flat};
 use crate::record::States;
 
@@ -41,14 +42,25 @@ impl<'a> Encoded<'a> {
 /// Owns the consumers and the run-wide item number.
 pub(super) struct Collector {
     consumers: Vec<Box<dyn Consumer>>,
+    /// Takes the lines of a run that prints.
+    taker: Option<Box<dyn Taker>>,
+    /// Takes memory back to where it is filled.
+    to_spent: Sender<Spent>,
     counters: Arc<Counters>,
     next: u64,
 }
 
 impl Collector {
-    pub(super) fn new(consumers: Vec<Box<dyn Consumer>>, counters: Arc<Counters>) -> Collector {
+    pub(super) fn new(
+        consumers: Vec<Box<dyn Consumer>>,
+        taker: Option<Box<dyn Taker>>,
+        to_spent: Sender<Spent>,
+        counters: Arc<Counters>,
+    ) -> Collector {
         Collector {
             consumers,
+            taker,
+            to_spent,
             counters,
             next: 0,
         }
@@ -59,6 +71,7 @@ impl Collector {
         for step in steps {
             let mut items = Vec::new();
             let mut states = States::default();
+            let mut lines: Vec<Lines> = Vec::new();
             for worker in workers {
                 let Ok(found) = worker.recv() else { break };
                 debug_assert_eq!(
@@ -67,6 +80,7 @@ impl Collector {
                 );
                 items.extend(found.items);
                 states.states.extend(found.states);
+                lines.push(found.lines);
             }
             if let Some(wanted) = &step.wanted {
                 states.asked.extend(wanted.iter());
@@ -74,10 +88,21 @@ impl Collector {
                     consumer.on_states(&step, &states);
                 }
             }
+            if let Some(taker) = &mut self.taker {
+                printing::merge(&lines, &mut **taker);
+                taker.on_step();
+            }
             self.step(&step, items);
+            if let Some(spent) = Spent::of(step) {
+                // Nobody waits for it.
+                let _ = self.to_spent.try_send(spent);
+            }
         }
         for consumer in &mut self.consumers {
             consumer.on_end();
+        }
+        if let Some(taker) = &mut self.taker {
+            taker.on_end();
         }
     }
 
@@ -88,7 +113,6 @@ impl Collector {
             item.number = self.next;
             self.next += 1;
         }
-        self.counters.count_items(&items);
         for consumer in &mut self.consumers {
             consumer.mark(step, &mut items);
         }
