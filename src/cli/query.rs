@@ -1,21 +1,23 @@
 //! `tapedeck query`: the items of a recorded source on stdout.
 
+mod lines;
+
 use std::io::{BufWriter, ErrorKind, Stdout, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use self::lines::{Format, Lines};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
-use crate::item::json::AsJson;
-use crate::item::{Item, Node, lookup, shown};
+use crate::item::Item;
 use crate::kfl;
-use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
-use crate::server::columns_of;
+use crate::pipeline::{self, Printed, Printer, Printing, Stop, Taker};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Print the items of a recorded source
@@ -48,17 +50,6 @@ pub struct QueryArgs {
     format: Format,
 }
 
-/// Output formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns for people
-    Table,
-    /// One JSON object a line
-    Json,
-    /// Comma-separated values with a header line
-    Csv,
-}
-
 /// Runs the command.
 pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let schema = super::schema();
@@ -76,30 +67,38 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
     let outcome = Arc::new(Outcome::default());
-    let printer = Printer {
-        query,
-        format: args.format,
-        left: args.limit.unwrap_or(u64::MAX),
-        out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
-        style: Style::stdout(),
-        stop: stop.clone(),
-        outcome: outcome.clone(),
-        now: SystemClock.now(),
+    let lines = Lines::new(args.format, Style::stdout());
+    // When the query was asked: what `now` in it means.
+    let now = SystemClock.now();
+    let printing = Printing {
+        printer: Box::new(move || -> Box<dyn Printer> {
+            Box::new(Chosen {
+                query: query.clone(),
+                lines: lines.clone(),
+                now,
+            })
+        }),
+        taker: Box::new(Output {
+            header: args.format.header(),
+            left: args.limit.unwrap_or(u64::MAX),
+            out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
+            stop: stop.clone(),
+            outcome: outcome.clone(),
+        }),
     };
+    let options = super::offline_options(
+        &config,
+        Some(super::source::names_of(opened.names)),
+        stop,
+        Vec::new(),
+    )?;
     let progress = super::progress::Bar::for_reading();
-    let consumers: Vec<Box<dyn Consumer>> = vec![
-        Box::new(super::progress::Follow::new(progress)),
-        Box::new(printer),
-    ];
-    let running = pipeline::start(
-        opened.source,
-        super::offline_options(
-            &config,
-            Some(super::source::names_of(opened.names)),
-            stop,
-            consumers,
-        )?,
-    );
+    let follow = super::progress::Follow::new(progress).counting(options.counters.clone());
+    let options = pipeline::Options {
+        consumers: vec![Box::new(follow)],
+        ..options
+    };
+    let running = pipeline::print(opened.source, options, printing);
     let counters = running.counters.clone();
     let result = running.join();
     for warning in counters.now().warnings {
@@ -135,24 +134,41 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
 struct Outcome {
     /// Why stdout takes nothing more.
     failed: Mutex<Option<std::io::Error>>,
-    printed: AtomicU64,
     /// Items about which the query could not be decided in its bound of steps.
     undecided: AtomicU64,
 }
 
-struct Printer {
+/// Prints the items that a query chooses.
+struct Chosen {
     query: kfl::Query,
-    format: Format,
-    left: u64,
-    out: BufWriter<Stdout>,
-    style: Style,
-    stop: Stop,
-    outcome: Arc<Outcome>,
-    /// When the query was asked: what `now` in it means.
+    lines: Lines,
     now: Timestamp,
 }
 
-impl Printer {
+impl Printer for Chosen {
+    fn print(&mut self, item: &Item, out: &mut Vec<u8>) -> Printed {
+        match self.query.matches(item.node(), self.now) {
+            kfl::Verdict::Match => {
+                self.lines.append(item, out);
+                Printed::Line
+            }
+            kfl::Verdict::NoMatch => Printed::Nothing,
+            kfl::Verdict::Undecided => Printed::Undecided,
+        }
+    }
+}
+
+/// The way to stdout, up to the limit.
+struct Output {
+    /// What comes before the first line.
+    header: &'static [u8],
+    left: u64,
+    out: BufWriter<Stdout>,
+    stop: Stop,
+    outcome: Arc<Outcome>,
+}
+
+impl Output {
     fn give_up(&mut self, error: std::io::Error) {
         self.left = 0;
         let mut failed = self
@@ -163,124 +179,30 @@ impl Printer {
         failed.get_or_insert(error);
     }
 
-    fn print(&mut self, item: &Item) -> std::io::Result<()> {
-        let first = self.outcome.printed.fetch_add(1, Ordering::Relaxed) == 0;
-        match self.format {
-            Format::Json => {
-                serde_json::to_writer(&mut self.out, &AsJson(item.node()))
-                    .map_err(std::io::Error::from)?;
-                self.out.write_all(b"\n")
-            }
-            Format::Csv => {
-                if first {
-                    writeln!(
-                        self.out,
-                        "time,protocol,status,method,summary,src,dst,elapsed_ms,stream,index"
-                    )?;
-                }
-                self.csv(item)
-            }
-            Format::Table => self.table(item),
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        if !self.header.is_empty() {
+            self.out.write_all(std::mem::take(&mut self.header))?;
+        }
+        self.out.write_all(line)
+    }
+}
+
+impl Taker for Output {
+    fn take(&mut self, line: &[u8]) {
+        if self.left == 0 {
+            return;
+        }
+        if line.is_empty() {
+            self.outcome.undecided.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.left -= 1;
+        if let Err(error) = self.write(line) {
+            self.give_up(error);
         }
     }
 
-    fn csv(&mut self, item: &Item) -> std::io::Result<()> {
-        let columns = columns_of(item.protocol.abbr);
-        let node = item.node();
-        let cells = [
-            item.start.to_string(),
-            item.protocol.abbr.to_owned(),
-            shown(node, columns.status).into_owned(),
-            shown(node, columns.method).into_owned(),
-            shown(node, columns.summary).into_owned(),
-            item.src.endpoint.to_string(),
-            item.dst.endpoint.to_string(),
-            item.elapsed_ms().to_string(),
-            item.stream.to_string(),
-            item.index.to_string(),
-        ];
-        let quoted: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
-        writeln!(self.out, "{}", quoted.join(","))
-    }
-
-    fn table(&mut self, item: &Item) -> std::io::Result<()> {
-        let columns = columns_of(item.protocol.abbr);
-        let node = item.node();
-        let status = shown(node, columns.status);
-        let failed = item.error.is_some() || status.starts_with('5') || status.starts_with('4');
-        let status = format!("{status:>4}");
-        let status = if failed {
-            self.style.red(&status)
-        } else {
-            self.style.green(&status)
-        };
-        writeln!(
-            self.out,
-            "{} {:<6} {status} {:<7} {:<48} {} -> {} {}",
-            self.style
-                .dim(&item.start.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
-            item.protocol.abbr,
-            plain(&shown(node, columns.method)),
-            plain(&shown(node, columns.summary)),
-            side(node, "src"),
-            side(node, "dst"),
-            self.style.dim(&format!("{}ms", item.elapsed_ms())),
-        )
-    }
-}
-
-fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
-    let text = |name: &str| {
-        lookup(node, &format!("{side}.{name}"))
-            .and_then(Node::text)
-            .unwrap_or_default()
-    };
-    let name = text("name");
-    let host = if name.is_empty() { text("ip") } else { name };
-    format!("{}:{}", plain(&host), text("port"))
-}
-
-/// Control characters of the traffic must not reach the terminal.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
-fn csv_cell(text: &str) -> String {
-    let text = plain(text);
-    // A spreadsheet takes a cell that begins so for a formula.
-    let text = if text.starts_with(['=', '+', '-', '@']) {
-        format!("'{text}")
-    } else {
-        text
-    };
-    if text.contains([',', '"']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
-}
-
-impl Consumer for Printer {
-    fn on_step(&mut self, _step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
-        for item in items {
-            if self.left == 0 {
-                break;
-            }
-            match self.query.matches(item.node(), self.now) {
-                kfl::Verdict::Match => {}
-                kfl::Verdict::NoMatch => continue,
-                kfl::Verdict::Undecided => {
-                    self.outcome.undecided.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-            }
-            self.left -= 1;
-            if let Err(error) = self.print(item) {
-                self.give_up(error);
-            }
-        }
+    fn on_step(&mut self) {
         if self.left == 0 {
             self.stop.stop();
         }
@@ -290,16 +212,5 @@ impl Consumer for Printer {
         if let Err(error) = self.out.flush() {
             self.give_up(error);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_cannot_become_formulas_or_break_the_line() {
-        assert_eq!(csv_cell("=cmd()"), "'=cmd()");
-        assert_eq!(csv_cell("a,b\"c\n"), "\"a,b\"\"c\u{fffd}\"");
     }
 }
