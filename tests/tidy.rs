@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each room with the rooms it may use; `cli` and `main.rs` may use all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("bytes", &[]),
+    ("units", &[]),
     ("time", &[]),
     ("packet", &["bytes", "time"]),
     // `item` here is `Origin` alone: a source knows the node its packets come from.
@@ -16,12 +17,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dissect", &["item", "flow", "packet", "bytes", "time"]),
     ("resolve", &["item", "packet", "time"]),
     ("kfl", &["item", "packet", "time"]),
+    (
+        "redact",
+        &["item", "dissect", "flow", "packet", "bytes", "time"],
+    ),
     ("script", &["packet", "item", "kfl", "time"]),
     ("store", &["time"]),
     ("spool", &["packet", "flow", "time"]),
     (
         "record",
-        &["spool", "store", "packet", "item", "kfl", "resolve", "time"],
+        &[
+            "spool", "store", "packet", "item", "kfl", "redact", "resolve", "time",
+        ],
     ),
 ];
 

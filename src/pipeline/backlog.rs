@@ -260,7 +260,9 @@ mod tests {
             stop: Stop::default(),
             counters: counters.clone(),
             secrets: Arc::default(),
+            spent: None,
             way,
+            cuts: crate::pipeline::Cuts::default(),
         };
         ingest.run(Limits::default()).unwrap();
         let behind = counters.now().behind;
