@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::printing::{self, Lines, Taker};
 use super::worker::Found;
-use super::{Consumer, Counters, Spent, Step};
+use super::{Consumer, Spent, Step};
 use crate::item::{Item, flat};
 
 /// The items of a step in their flat encoding, made when the first consumer asks.
@@ -45,7 +45,6 @@ pub(super) struct Collector {
     taker: Option<Box<dyn Taker>>,
     /// Takes memory back to where it is filled.
     to_spent: Sender<Spent>,
-    counters: Arc<Counters>,
     next: u64,
 }
 
@@ -54,13 +53,11 @@ impl Collector {
         consumers: Vec<Box<dyn Consumer>>,
         taker: Option<Box<dyn Taker>>,
         to_spent: Sender<Spent>,
-        counters: Arc<Counters>,
     ) -> Collector {
         Collector {
             consumers,
             taker,
             to_spent,
-            counters,
             next: 0,
         }
     }

@@ -238,7 +238,7 @@ fn begin(source: Box<dyn Source>, options: Options, printing: Option<Printing>) 
     }
     let taker = printing.map(|printing| printing.taker);
     let (to_spent, spent) = bounded(2 * QUEUED_STEPS);
-    let collector = collect::Collector::new(options.consumers, taker, to_spent, counters.clone());
+    let collector = collect::Collector::new(options.consumers, taker, to_spent);
     others.push(spawn("collect", move || {
         collector.run(&steps, &from_workers)
     }));
