@@ -33,4 +33,3 @@ mod signin;
 mod site;
 mod tamper;
 mod tidy;
-mod truth_http;

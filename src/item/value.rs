@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -39,15 +39,27 @@ impl From<Bytes> for Key {
 
 /// A value that is made when somebody first reads it.
 pub struct Lazy {
-    make: fn(&Bytes) -> Value,
+    make: Make,
     from: Bytes,
     made: OnceLock<Value>,
 }
 
+#[derive(Clone)]
+enum Make {
+    Alone(fn(&Bytes) -> Value),
+    Knowing(Arc<Maker>),
+}
+
+/// Makes a value with what it knows beside the bytes.
+type Maker = dyn Fn(&Bytes) -> Value + Send + Sync;
+
 impl Lazy {
     /// The value, made now if it was not yet.
     pub fn get(&self) -> &Value {
-        self.made.get_or_init(|| (self.make)(&self.from))
+        self.made.get_or_init(|| match &self.make {
+            Make::Alone(make) => make(&self.from),
+            Make::Knowing(make) => make(&self.from),
+        })
     }
 }
 
@@ -60,7 +72,7 @@ impl fmt::Debug for Lazy {
 impl Clone for Lazy {
     fn clone(&self) -> Lazy {
         Lazy {
-            make: self.make,
+            make: self.make.clone(),
             from: self.from.clone(),
             made: self.made.clone(),
         }
@@ -143,6 +155,18 @@ impl Value {
 
     /// A value made from `from` when somebody reads it; `make` must not answer `Lazy`.
     pub fn lazy(from: Bytes, make: fn(&Bytes) -> Value) -> Value {
+        Value::made_by(Make::Alone(make), from)
+    }
+
+    /// The same, made by something that knows more than the bytes.
+    pub fn lazy_knowing(
+        from: Bytes,
+        make: impl Fn(&Bytes) -> Value + Send + Sync + 'static,
+    ) -> Value {
+        Value::made_by(Make::Knowing(Arc::new(make)), from)
+    }
+
+    fn made_by(make: Make, from: Bytes) -> Value {
         Value::Lazy(Box::new(Lazy {
             make,
             from,

@@ -18,7 +18,7 @@ pub mod fragments;
 pub mod headers;
 pub(crate) mod link;
 pub mod savefile;
-mod tunnel;
+pub(crate) mod tunnel;
 
 /// Largest `caplen` that is believed, libpcap's own bound for most link types (262,144 octets).
 pub const MAX_SNAPLEN: u32 = 262_144;
@@ -182,6 +182,9 @@ pub struct Layers {
     pub udp_checksum: u16,
     /// VLAN identifier of the innermost tag; `None` without a tag.
     pub vlan: Option<u16>,
+    /// Network identifier of the innermost VXLAN or Geneve around the packet. The same addresses
+    /// in another network are another host's.
+    pub vni: Option<u32>,
     /// Index into [`Batch::tunnels`] of the innermost tunnel around the packet; all other fields
     /// are of what it carries.
     pub tunnel: Option<u32>,
@@ -203,10 +206,28 @@ pub enum TunnelKind {
     GtpU,
     /// IP directly within IP (RFC 2003, RFC 2473, RFC 4213).
     IpInIp,
-    /// MPLS over IP or UDP (RFC 4023, RFC 7510).
+    /// RFC 3032, also over IP and UDP (RFC 4023, RFC 7510).
     Mpls,
+    /// RFC 2516.
+    Pppoe,
     /// RFC 7348.
     Vxlan,
+}
+
+impl TunnelKind {
+    /// Its name in items.
+    pub fn name(self) -> &'static str {
+        match self {
+            TunnelKind::Erspan => "erspan",
+            TunnelKind::Geneve => "geneve",
+            TunnelKind::Gre => "gre",
+            TunnelKind::GtpU => "gtp-u",
+            TunnelKind::IpInIp => "ip-in-ip",
+            TunnelKind::Mpls => "mpls",
+            TunnelKind::Pppoe => "pppoe",
+            TunnelKind::Vxlan => "vxlan",
+        }
+    }
 }
 
 /// One tunnel around a packet.
@@ -214,9 +235,11 @@ pub enum TunnelKind {
 pub struct Tunnel {
     /// What it is.
     pub kind: TunnelKind,
-    /// Its ends: the five-tuple of the outer packet, ports 0 where there are none.
-    pub tuple: FiveTuple,
-    /// VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint.
+    /// Its ends: the five-tuple of the outer packet, ports 0 where there are none. `None` where no
+    /// IP header stands around it: MPLS and PPPoE on a link.
+    pub tuple: Option<FiveTuple>,
+    /// VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint, bottom
+    /// label of MPLS, PPPoE session.
     pub id: Option<u32>,
     /// Index into [`Batch::tunnels`] of the tunnel around this one.
     pub around: Option<u32>,

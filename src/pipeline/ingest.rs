@@ -280,17 +280,16 @@ mod tests {
     use super::*;
     use crate::capture::file;
     use crate::dissect::Protocols;
+    use crate::item::Item;
+    use crate::pipeline::Counts;
     use crate::pipeline::worker::Worker;
 
-    #[test]
-    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../shared/captures/k8s/node-any-sll2.pcap"
-        );
-        let Ok(source) = file::open(Path::new(path)) else {
+    /// Items of a capture of the cluster, and what was counted.
+    fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures/k8s");
+        let Ok(source) = file::open(&Path::new(folder).join(name)) else {
             println!("skipped: the sample captures are not beside the repository");
-            return;
+            return None;
         };
         let counters: Arc<Counters> = Arc::default();
         let (to_worker, steps) = bounded(1000);
@@ -315,10 +314,40 @@ mod tests {
         Worker::new(0, 1, Protocols::all(), counters.clone()).run(&steps, &found);
         drop(found);
         let items: Vec<_> = items.iter().flat_map(|found| found.items).collect();
+        Some((items, counters.now()))
+    }
+
+    #[test]
+    fn each_call_of_a_node_is_shown_once() {
+        // As many as the pod and the bridge saw (`constructed.json`). The node's recording begins with one
+        // more, and has nothing of another one.
+        for (name, calls) in [
+            ("pod-client-eth0.pcap", 46),
+            ("bridge-cni0.pcap", 49),
+            ("node-any-sll2.pcap", 49),
+        ] {
+            let Some((items, _)) = items_of(name) else {
+                return;
+            };
+            let http: Vec<_> = items
+                .iter()
+                .filter(|item| item.protocol.name == "http")
+                .collect();
+            let mut clients: Vec<u16> = http.iter().map(|item| item.src.endpoint.port).collect();
+            clients.sort_unstable();
+            clients.dedup();
+            assert_eq!((http.len(), clients.len()), (calls, calls), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
+        let Some((items, counts)) = items_of("node-any-sll2.pcap") else {
+            return;
+        };
         // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
         let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
         assert_eq!(icmp.count(), 3);
-        let counts = counters.now();
         assert!(counts.duplicates > 264, "{}", counts.duplicates);
         assert!(counts.translated > 30, "{}", counts.translated);
         assert_eq!(counts.packets, 1444);

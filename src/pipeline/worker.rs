@@ -10,8 +10,8 @@ use super::printing::{Lines, Printer};
 use super::{Counters, Step};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
-use crate::item::{Item, Origin, Peer};
-use crate::packet::StreamId;
+use crate::item::{Item, Origin, Peer, Tunnels};
+use crate::packet::{Batch, Decoded, Direction, Packet, StreamId};
 
 /// Out-of-order segments that all workers together hold at most.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
@@ -30,6 +30,8 @@ struct Stream {
     info: StreamInfo,
     conversation: Conversation,
     items: u32,
+    /// The tunnels around its packets, as its client sees them.
+    tunnel: Option<Tunnels>,
     /// Whether a packet of the step was its own.
     touched: bool,
 }
@@ -39,7 +41,7 @@ enum Place {
     /// All that reading it needs.
     Read(Box<Stream>),
     /// What it came to: nobody reads it, and it gave no item.
-    Counted(Box<(StreamInfo, Tally)>),
+    Counted(Box<(StreamInfo, Option<Tunnels>, Tally)>),
     /// That it is there.
     Alone,
 }
@@ -154,6 +156,7 @@ impl Worker {
                     info: *info,
                     conversation,
                     items: 0,
+                    tunnel: None,
                     touched: false,
                 })),
             );
@@ -169,7 +172,7 @@ impl Worker {
             while let Some(end) = ends.next_if(|end| end.ordinal < packet.ordinal) {
                 self.end(step, &own, *end, found);
             }
-            let Some((stream, _)) = packet.stream else {
+            let Some((stream, direction)) = packet.stream else {
                 continue;
             };
             if !share.has(stream) {
@@ -182,16 +185,20 @@ impl Worker {
                 Place::Read(state) => state,
                 Place::Counted(counted) => {
                     counted
-                        .1
+                        .2
                         .packet(packet, &batch.payload_in(&own.bytes, packet));
                     continue;
                 }
                 Place::Alone => continue,
             };
+            if state.tunnel.is_none() && is_in_tunnel(packet) {
+                state.tunnel = tunnels_of(batch, packet, direction);
+            }
             let mut out = Sink {
                 step,
                 own: &own,
                 info: &state.info,
+                tunnel: state.tunnel.as_ref(),
                 count: &mut state.items,
                 printer: &mut self.printer,
                 kinds: &mut self.kinds,
@@ -204,7 +211,10 @@ impl Worker {
             state.conversation.packet(packet, payload, &mut out);
             if state.conversation.is_left_alone() {
                 *place = match state.conversation.take_tally() {
-                    Some(tally) => Place::Counted(Box::new((state.info, *tally))),
+                    Some(tally) => {
+                        let tunnel = state.tunnel.take();
+                        Place::Counted(Box::new((state.info, tunnel, *tally)))
+                    }
                     None => Place::Alone,
                 };
             }
@@ -234,6 +244,7 @@ impl Worker {
                     step,
                     own,
                     info: &state.info,
+                    tunnel: state.tunnel.as_ref(),
                     count: &mut state.items,
                     printer,
                     kinds,
@@ -242,11 +253,12 @@ impl Worker {
                 state.conversation.end(end.reason, &mut out);
             }
             Some(Place::Counted(counted)) => {
-                let (info, tally) = *counted;
+                let (info, tunnel, tally) = *counted;
                 let mut out = Sink {
                     step,
                     own,
                     info: &info,
+                    tunnel: tunnel.as_ref(),
                     count: &mut 0,
                     printer,
                     kinds,
@@ -259,11 +271,25 @@ impl Worker {
     }
 }
 
+fn is_in_tunnel(packet: &Packet) -> bool {
+    matches!(&packet.decoded, Decoded::Flow(layers) if layers.tunnel.is_some())
+}
+
+/// The tunnels around a packet as the stream's client sees them.
+fn tunnels_of(batch: &Batch, packet: &Packet, direction: Direction) -> Option<Tunnels> {
+    let tunnels = Tunnels::new(batch.tunnels_of(packet))?;
+    Some(match direction {
+        Direction::ToServer => tunnels,
+        Direction::ToClient => tunnels.reversed(),
+    })
+}
+
 /// Makes items of drafts.
 struct Sink<'a> {
     step: &'a Step,
     own: &'a Own,
     info: &'a StreamInfo,
+    tunnel: Option<&'a Tunnels>,
     count: &'a mut u32,
     printer: &'a mut Option<Box<dyn Printer>>,
     kinds: &'a mut Vec<(&'static str, u64)>,
@@ -307,6 +333,10 @@ impl Sink<'_> {
     fn push(&mut self, draft: Draft, tls: bool) {
         let src = self.peer(draft.from_client, &draft);
         let dst = self.peer(!draft.from_client, &draft);
+        let tunnel = self.tunnel.cloned().map(|tunnel| match draft.from_client {
+            true => tunnel,
+            false => tunnel.reversed(),
+        });
         let name = draft.kind.abbr;
         match self.kinds.iter_mut().find(|(known, _)| *known == name) {
             Some((_, count)) => *count += 1,
@@ -331,6 +361,7 @@ impl Sink<'_> {
             ordinal: draft.ordinal,
             origin: self.own.origin.clone(),
             record: self.own.record.clone(),
+            tunnel,
         };
         match &mut *self.printer {
             Some(printer) => self.found.lines.print(&item, &mut **printer),
@@ -345,13 +376,13 @@ mod tests {
     use super::*;
     use crate::flow::{Limits, Table};
     use crate::item::Origin;
-    use crate::packet::headers::{Decoder, Found as Decoded};
-    use crate::packet::{Batch, Ended, Packet, StreamName};
+    use crate::packet::headers::{Decoder, Found as Headers};
+    use crate::packet::{Ended, StreamName};
     use crate::synth::{self, Frame};
 
     fn step(frames: &[Frame], ended: impl Fn(StreamName) -> Vec<Ended>) -> Step {
         let (bytes, records) = synth::records(frames);
-        let (mut decoder, mut found) = (Decoder::new(), Decoded::default());
+        let (mut decoder, mut found) = (Decoder::new(), Headers::default());
         let mut table = Table::new(Limits::default());
         let mut batch = Batch::default();
         let mut opened = Vec::new();
@@ -359,7 +390,7 @@ mod tests {
             let start = record.start as usize;
             let packet = &bytes[start..start + record.caplen as usize];
             let decoded = decoder.decode(ordinal, record, packet, &mut found);
-            let crate::packet::Decoded::Flow(layers) = &decoded else {
+            let Decoded::Flow(layers) = &decoded else {
                 panic!("a frame without a flow");
             };
             let assigned = table.assign(ordinal, record.ts, layers);
@@ -376,6 +407,7 @@ mod tests {
             });
         }
         batch.bytes = bytes.into();
+        batch.tunnels = found.tunnels;
         Step {
             batch: Arc::new(batch),
             opened,
@@ -404,6 +436,45 @@ mod tests {
             .to_server(b"SSH-2.0-OpenSSH_9.6\r\n")
             .to_client(b"SSH-2.0-OpenSSH_9.6\r\n")
             .end()
+    }
+
+    #[test]
+    fn an_item_knows_its_outer_flow_and_overlays_keep_apart() {
+        let call = |path: &str| {
+            synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+                .to_server(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+                .to_client("HTTP/1.1 204 No Content\r\n\r\n")
+                .fin()
+        };
+        let hosts = |last| [192, 168, 0, last];
+        let frames = synth::merge([
+            synth::vxlan(&call("/one"), 107, hosts(1), hosts(2)),
+            synth::vxlan(&call("/two"), 108, hosts(3), hosts(4)),
+        ]);
+        let mut items = Vec::new();
+        worker().step(&step(&frames, |_| Vec::new()), &mut items);
+        let told: Vec<String> = items
+            .iter()
+            .map(|item| {
+                let text = |path| crate::item::shown(item.node(), path).into_owned();
+                [
+                    "request.path",
+                    "tunnel.type",
+                    "tunnel.id",
+                    "tunnel.src.ip",
+                    "tunnel.dst.ip",
+                ]
+                .map(text)
+                .join(" ")
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "/one vxlan 107 192.168.0.1 192.168.0.2",
+                "/two vxlan 108 192.168.0.3 192.168.0.4",
+            ]
+        );
     }
 
     #[test]

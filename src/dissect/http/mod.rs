@@ -5,6 +5,8 @@
 //! which is handed over or goes back to detection. Standards: RFC 9110, RFC 9112, RFC 6265.
 
 mod body;
+#[cfg(test)]
+mod captures;
 mod decode;
 mod dissector;
 mod exchange;

@@ -49,6 +49,9 @@ const MAX_TIMER_STEPS: u32 = 3600;
 /// ran: a job that triggers itself must not hold up a run for ever.
 const MAX_RERUNS: u32 = 100;
 
+/// How long the end waits for threads that are still in a helper.
+const LET_GO_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long a dashboard waits for `onItemQueried` of all scripts.
 pub const QUERIED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -389,6 +392,12 @@ impl Drop for Scripts {
         let _ = self.orders.send(Order::Stop);
         if let Some(manager) = self.manager.take() {
             let _ = manager.join();
+        }
+        // The threads of a child let go a moment after its end was told: the host must be free for
+        // whoever drops it next, since it writes its last points then.
+        let until = Instant::now() + LET_GO_WITHIN;
+        while Arc::strong_count(&self.shared) > 1 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
