@@ -15,6 +15,8 @@ mod double;
 mod faults;
 mod hostile;
 mod kill;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod live_protocols;
 mod loopback;
 mod matrix;
 mod outside;
