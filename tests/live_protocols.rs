@@ -229,6 +229,7 @@ fn capture(port: u16) -> Option<Capture> {
         clock: Arc::new(SystemClock),
         stop: Stop::default(),
         counters: Arc::default(),
+        cuts: Default::default(),
         consumers: vec![Box::new(Keep(Arc::clone(&kept)))],
     };
     Some(Capture {
