@@ -451,8 +451,9 @@ mod tests {
             synth::vxlan(&call("/one"), 107, hosts(1), hosts(2)),
             synth::vxlan(&call("/two"), 108, hosts(3), hosts(4)),
         ]);
-        let mut items = Vec::new();
-        worker().step(&step(&frames, |_| Vec::new()), &mut items);
+        let mut found = found();
+        worker().step(&step(&frames, |_| Vec::new()), &mut found);
+        let items = &found.items;
         let told: Vec<String> = items
             .iter()
             .map(|item| {
