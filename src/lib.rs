@@ -21,6 +21,7 @@
 
 pub mod bytes;
 pub mod time;
+pub mod units;
 
 pub mod packet;
 
@@ -33,6 +34,8 @@ pub mod item;
 pub mod dissect;
 pub mod kfl;
 pub mod resolve;
+
+pub mod redact;
 
 pub mod script;
 

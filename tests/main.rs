@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod archive_tools;
 #[cfg(feature = "live")]
 mod bpf;
 mod bucket;
@@ -14,11 +15,14 @@ mod double;
 mod faults;
 mod hostile;
 mod kill;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod live_protocols;
 mod loopback;
 mod matrix;
 mod outside;
 mod pipeline;
 mod recording;
+mod redaction;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -66,6 +66,8 @@ pub fn open_all(paths: &[PathBuf]) -> Result<Box<dyn Source>, CaptureError> {
         counts: SourceCounts::default(),
         warnings,
         key_logs: Vec::new(),
+        front: None,
+        back: Vec::new(),
     }))
 }
 
@@ -173,6 +175,9 @@ struct Files {
     warnings: Vec<String>,
     /// Key logs of files that are read, until somebody takes them.
     key_logs: Vec<Vec<u8>>,
+    /// Custom blocks of files that are read, until somebody takes them.
+    front: Option<Vec<Vec<u8>>>,
+    back: Vec<Vec<u8>>,
 }
 
 impl Files {
@@ -204,6 +209,8 @@ impl Files {
             self.done_bytes += done.bytes_read();
             self.warnings.extend(done.warnings());
             self.key_logs.extend(done.key_logs());
+            self.front = done.front_blocks().or(self.front.take());
+            self.back.extend(done.back_blocks());
             let counts = done.counts();
             self.counts.received += counts.received;
             self.counts.damaged += counts.damaged;
@@ -227,7 +234,13 @@ impl Source for Files {
                 self.latest = Some(self.latest.map_or(read, |latest| latest.max(read)));
             }
             match filled {
-                Filled::End => self.close(),
+                Filled::End => {
+                    self.close();
+                    // What stands at the front of the next file is said before its packets come.
+                    if !batch.records.is_empty() {
+                        return Ok(Filled::More);
+                    }
+                }
                 other => return Ok(other),
             }
         }
@@ -266,6 +279,19 @@ impl Source for Files {
             logs.extend(current.key_logs());
         }
         logs
+    }
+
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        let current = self.current.as_mut().and_then(FileSource::front_blocks);
+        self.front.take().or(current)
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        let mut blocks = std::mem::take(&mut self.back);
+        if let Some(current) = &mut self.current {
+            blocks.extend(current.back_blocks());
+        }
+        blocks
     }
 
     fn warnings(&mut self) -> Vec<String> {

@@ -12,6 +12,8 @@ use self::lines::{Format, Lines};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::grep::{self, Needle};
+use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
@@ -29,13 +31,34 @@ use crate::time::{Clock, SystemClock, Timestamp};
 Examples:
   tapedeck query s3://my-bucket/ --kfl 'http and response.status == 500'
   tapedeck query capture.pcapng --format json | jq .request.path
-  tapedeck query ./recordings --kfl dns --limit 20")]
+  tapedeck query ./recordings --kfl dns --limit 20
+  tapedeck query ./recordings --grep 'card=4111' --from 2023-11-14T22:00 --to 2023-11-14T23:00")]
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
 
     #[command(flatten)]
     secrets: SecretsArgs,
+
+    #[command(flatten)]
+    range: RangeArgs,
+
+    #[command(flatten)]
+    max_read: MaxReadArgs,
+
+    /// Search payloads for a text instead; wants --from and --to
+    #[arg(long, value_name = "TEXT", requires = "from", requires = "to", conflicts_with_all = ["kfl", "hex"])]
+    grep: Option<String>,
+
+    /// Search payloads for bytes in hexadecimal instead; wants --from and --to
+    #[arg(
+        long,
+        value_name = "BYTES",
+        requires = "from",
+        requires = "to",
+        conflicts_with = "kfl"
+    )]
+    hex: Option<String>,
 
     /// Print only items that match this KFL query
     #[arg(long, default_value = "", value_name = "KFL")]
@@ -48,6 +71,14 @@ pub struct QueryArgs {
     /// How to print them; json is one object a line
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+}
+
+impl QueryArgs {
+    fn needle(&self) -> Result<Option<Needle>, Failure> {
+        let text = self.grep.as_deref().map(Needle::text);
+        text.or_else(|| self.hex.as_deref().map(Needle::hex))
+            .transpose()
+    }
 }
 
 /// Runs the command.
@@ -66,6 +97,17 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
+    let range = args.range.range()?;
+    if let Some(needle) = args.needle()? {
+        args.max_read.announce(&opened, 1)?;
+        let shape = match args.format {
+            Format::Json => grep::Shape::Json,
+            Format::Table | Format::Csv => grep::Shape::Lines,
+        };
+        let limit = args.limit.unwrap_or(u64::MAX);
+        let limits = super::limits(&config);
+        return grep::run(opened.source, limits, &needle, range, limit, shape, &stop);
+    }
     let outcome = Arc::new(Outcome::default());
     let lines = Lines::new(args.format, Style::stdout());
     // When the query was asked: what `now` in it means.
@@ -74,6 +116,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         printer: Box::new(move || -> Box<dyn Printer> {
             Box::new(Chosen {
                 query: query.clone(),
+                range,
                 lines: lines.clone(),
                 now,
             })
@@ -141,12 +184,16 @@ struct Outcome {
 /// Prints the items that a query chooses.
 struct Chosen {
     query: kfl::Query,
+    range: Range,
     lines: Lines,
     now: Timestamp,
 }
 
 impl Printer for Chosen {
     fn print(&mut self, item: &Item, out: &mut Vec<u8>) -> Printed {
+        if !self.range.has(item.start) {
+            return Printed::Nothing;
+        }
         match self.query.matches(item.node(), self.now) {
             kfl::Verdict::Match => {
                 self.lines.append(item, out);

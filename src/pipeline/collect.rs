@@ -9,6 +9,7 @@ use super::printing::{self, Lines, Taker};
 use super::worker::Found;
 use super::{Consumer, Spent, Step};
 use crate::item::{Item, flat};
+use crate::record::States;
 
 /// The items of a step in their flat encoding, made when the first consumer asks.
 pub struct Encoded<'a> {
@@ -66,6 +67,7 @@ impl Collector {
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, workers: &[Receiver<Found>]) {
         for step in steps {
             let mut items = Vec::new();
+            let mut states = States::default();
             let mut lines: Vec<Lines> = Vec::new();
             for worker in workers {
                 let Ok(found) = worker.recv() else { break };
@@ -74,7 +76,14 @@ impl Collector {
                     "every worker answers every step"
                 );
                 items.extend(found.items);
+                states.states.extend(found.states);
                 lines.push(found.lines);
+            }
+            if let Some(wanted) = &step.wanted {
+                states.asked.extend(wanted.iter());
+                for consumer in &mut self.consumers {
+                    consumer.on_states(&step, &states);
+                }
             }
             if let Some(taker) = &mut self.taker {
                 printing::merge(&lines, &mut **taker);
@@ -100,6 +109,9 @@ impl Collector {
         for item in &mut items {
             item.number = self.next;
             self.next += 1;
+        }
+        for consumer in &mut self.consumers {
+            consumer.mark(step, &mut items);
         }
         let encoded = Encoded::new(&items);
         for consumer in &mut self.consumers {

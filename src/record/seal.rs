@@ -6,9 +6,10 @@
 //! The packets are pcapng in independent zstd frames: each begins at a block, so that any frame can
 //! be decompressed and read with the first one's head, and tools that read `.zst` see one file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -17,11 +18,14 @@ use super::journal::Head;
 use super::keys;
 use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
 use super::parcel::Parcel;
+use super::redaction::{self, Redactors};
 use super::reel::Closed;
+use super::states;
 use super::wish::Format;
+use crate::packet::headers::peek;
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::write;
-use crate::packet::{LinkType, MAX_SNAPLEN};
+use crate::packet::{FiveTuple, LinkType, MAX_SNAPLEN, StreamId};
 use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
 use crate::store::Digest;
 use crate::time::Timestamp;
@@ -48,11 +52,17 @@ pub(crate) struct Occasion {
     pub(crate) remarks: Vec<String>,
 }
 
-/// Writes the parts of a closed reel into `folder` and says what the parcel is.
+/// Writes the parts of a closed reel into `folder` and says what the parcel is. Of a recording with a
+/// rule the packets are those that `redactors` has overwritten.
 ///
 /// # Errors
 /// What the system says, a full disk among it; `folder` may then hold half-written files.
-pub(crate) fn seal(closed: &Closed, occasion: &Occasion, folder: &Path) -> io::Result<Parcel> {
+pub(crate) fn seal(
+    closed: &Closed,
+    occasion: &Occasion,
+    redactors: &mut Redactors,
+    folder: &Path,
+) -> io::Result<Parcel> {
     let takes = closed.takes()?;
     let (order, mut counts) = in_order(&mut closed.pair().read_side()?)?;
     counts.items = closed.items;
@@ -68,10 +78,12 @@ pub(crate) fn seal(closed: &Closed, occasion: &Occasion, folder: &Path) -> io::R
         head.run,
         head.sequence,
     );
-    let data = File::open(closed.pair().data())?;
+    let (data, may_name) = redactors.prepare(closed)?;
+    let data = File::open(data)?;
     let source = Source {
         data: &data,
         order: &order,
+        names: Redactors::names(&closed.names, may_name),
         closed,
         occasion,
     };
@@ -148,14 +160,19 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
         heads: Vec::new(),
         elsewhere: BTreeMap::new(),
         tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
-        remarks: occasion.remarks.clone(),
+        remarks: occasion
+            .remarks
+            .iter()
+            .cloned()
+            .chain(redaction::remark(&head.redact))
+            .collect(),
         signature: None,
     }
 }
 
 /// All entries by ordinal, each ordinal once: a look-back comes in after later packets, and what
 /// it fetched may come again with the batch.
-fn in_order(side: &mut SideReader) -> io::Result<(Vec<Entry>, Counts)> {
+pub(crate) fn in_order(side: &mut SideReader) -> io::Result<(Vec<Entry>, Counts)> {
     let mut order = Vec::new();
     while let Some(entry) = side.next_entry(order.len() as u64)? {
         order.push(entry);
@@ -182,6 +199,7 @@ struct Source<'s> {
     data: &'s File,
     order: &'s [Entry],
     closed: &'s Closed,
+    names: BTreeMap<IpAddr, String>,
     occasion: &'s Occasion,
 }
 
@@ -211,7 +229,7 @@ impl Source<'_> {
                 spool::describe(&mut frames.plain, entry.linktype, name, &head.node);
             }
         }
-        let names = &self.closed.names;
+        let names = &self.names;
         if !names.is_empty() {
             let names = names.iter().map(|(ip, name)| (*ip, name.as_str()));
             write::names(&mut frames.plain, names);
@@ -224,6 +242,12 @@ impl Source<'_> {
                 &state,
             );
         }
+        let mut linked: HashMap<StreamId, Option<FiveTuple>> = self
+            .closed
+            .linked
+            .iter()
+            .map(|stream| (*stream, None))
+            .collect();
         let mut received = vec![0u64; interfaces.list().len()];
         let mut bytes = Vec::new();
         for entry in self.order {
@@ -233,7 +257,21 @@ impl Source<'_> {
             if let Some(count) = received.get_mut(id as usize) {
                 *count += 1;
             }
+            if let Some(tuple @ None) = entry.stream_id().and_then(|stream| linked.get_mut(&stream))
+            {
+                *tuple = peek(entry.linktype, &bytes).map(|(layers, _)| layers.tuple);
+            }
             frames.packet(entry.ts)?;
+        }
+        let linked: Vec<FiveTuple> = linked.into_values().flatten().collect();
+        if !linked.is_empty() {
+            let mark = states::goes_on_record(&linked);
+            write::custom(
+                &mut frames.plain,
+                ENTERPRISE,
+                write::Copying::Allowed,
+                &mark,
+            );
         }
         for (id, received) in (0u32..).zip(received) {
             let counts = write::Statistics {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::journal::Head;
 use super::manifest::Kind;
 use super::outbox::Outbox;
+use super::redaction::Redactors;
 use super::reel::Closed;
 use super::seal::{self, Occasion};
 use crate::time::Timestamp;
@@ -83,7 +84,7 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn start(outbox: Arc<Outbox>) -> io::Result<Sealer> {
+    pub(crate) fn start(outbox: Arc<Outbox>, redactors: Redactors) -> io::Result<Sealer> {
         let shared = Arc::new(Shared {
             outbox,
             state: Mutex::new(State::default()),
@@ -92,7 +93,7 @@ impl Sealer {
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("seal".into())
-            .spawn(move || worker.work())?;
+            .spawn(move || worker.work(redactors))?;
         Ok(Sealer {
             shared,
             thread: Some(thread),
@@ -150,13 +151,15 @@ impl Job {
         }
     }
 
-    fn run(&self, outbox: &Arc<Outbox>) -> io::Result<()> {
+    fn run(&self, outbox: &Arc<Outbox>, redactors: &mut Redactors) -> io::Result<()> {
         match self {
             Job::Reel {
                 closed, occasion, ..
             } => {
                 let id = closed.head.id();
-                outbox.deliver(&id, |folder| seal::seal(closed, occasion, folder))?;
+                outbox.deliver(&id, |folder| {
+                    seal::seal(closed, occasion, redactors, folder)
+                })?;
                 // From here on the outbox has it; a restart finds the parcel and skips the folder.
                 let _ = fs::remove_dir_all(&closed.folder);
                 Ok(())
@@ -178,10 +181,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    fn work(&self, mut redactors: Redactors) {
         let mut failures = 0;
         while let Some(job) = self.next() {
-            match job.run(&self.outbox) {
+            match job.run(&self.outbox, &mut redactors) {
                 Ok(()) => {
                     failures = 0;
                     self.done(&job);
