@@ -175,7 +175,8 @@ impl Archive {
                 recorder.seal(None, "asked");
             }
             recorder.finish();
-            assert_eq!(outbox.drain(PATIENCE).waiting, 0);
+            let status = outbox.drain(PATIENCE);
+            assert_eq!(status.waiting, 0, "{status:?}");
             outbox.stop();
         };
         run("node-a", now - DAY - HOUR, 0, 2);
