@@ -266,10 +266,19 @@ fn reels_of_long_connections_give_the_same_items_each_alone() {
     assert!(most >= 10, "{most}");
 }
 
-/// What a sealed reel may tell otherwise: where an item was captured, and its stream's number.
+/// What a sealed reel may tell otherwise: where an item was captured, its stream's number, and its
+/// number within the stream.
 fn without_origin(text: &str) -> serde_json::Value {
     let mut item: serde_json::Value = serde_json::from_str(text).unwrap();
-    for name in ["id", "stream", "entryFile", "worker", "node", "record"] {
+    for name in [
+        "id",
+        "index",
+        "stream",
+        "entryFile",
+        "worker",
+        "node",
+        "record",
+    ] {
         item.as_object_mut().unwrap().remove(name);
     }
     item
