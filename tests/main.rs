@@ -9,6 +9,7 @@ mod clouds;
 mod commands;
 mod dashboard;
 mod double;
+mod lake;
 mod loopback;
 mod matrix;
 mod outside;

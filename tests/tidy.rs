@@ -16,12 +16,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dissect", &["item", "flow", "packet", "bytes", "time"]),
     ("resolve", &["item", "packet", "time"]),
     ("kfl", &["item", "packet", "time"]),
+    ("index", &["packet", "item", "kfl", "time"]),
     ("script", &["packet", "item", "kfl", "time"]),
     ("store", &["time"]),
     ("spool", &["packet", "flow", "time"]),
     (
         "record",
-        &["spool", "store", "packet", "item", "kfl", "resolve", "time"],
+        &[
+            "spool", "index", "store", "packet", "item", "kfl", "resolve", "time",
+        ],
     ),
 ];
 

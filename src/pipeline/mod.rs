@@ -21,6 +21,7 @@ mod collect;
 mod desk;
 pub mod extract;
 pub mod host;
+mod indexing;
 mod ingest;
 pub mod key_log;
 mod rows;
@@ -45,6 +46,7 @@ use crate::time::Clock;
 
 pub use collect::Encoded;
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
+pub use indexing::Indexing;
 pub use rows::{Row, Rows, RowsConsumer};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};

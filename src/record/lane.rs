@@ -135,12 +135,7 @@ impl Lane {
         if let Some(reel) = &mut self.reel {
             reel.items += 1;
             for peer in [&item.src, &item.dst] {
-                let name = match peer.namespace.is_empty() {
-                    true => peer.name.to_string(),
-                    false if peer.name.is_empty() => String::new(),
-                    false => format!("{}.{}", peer.name, peer.namespace),
-                };
-                reel.name(peer.endpoint.ip, &name);
+                reel.name(peer, item.start);
             }
         }
     }

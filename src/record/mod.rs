@@ -1,7 +1,7 @@
 //! Recordings: which streams are kept, reels, manifests, and the outbox.
 //!
 //! In: batches with their items, wishes, look-backs from the spool. Out: sealed reels in a store:
-//! packets, then a manifest that says what they are and what is missing. Never: judgement by
+//! packets, index, names, then a manifest that says what they are and what is missing. Never: judgement by
 //! scripts, payload in messages, objects written twice.
 //!
 //! ```text
@@ -13,10 +13,12 @@
 //! Every arrow to the right of the open reel survives kill -9: what is on its left of it is read
 //! back at the next start and goes on from there.
 
+mod indexer;
 pub mod journal;
 mod keys;
 mod lane;
 pub mod manifest;
+pub mod names;
 pub mod outbox;
 mod recorder;
 mod reel;
@@ -28,6 +30,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
+pub use indexer::{Indexer, SealedReel};
 pub use keys::PREFIX;
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;

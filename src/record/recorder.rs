@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use super::indexer::Indexer;
 use super::lane::{Around, Lane, Stats};
 use super::manifest::{Coverage, Covered};
 use super::outbox::Outbox;
@@ -53,6 +54,8 @@ pub struct Options {
     pub coverage: Option<Arc<ReadCoverage>>,
     /// Dissector states for streams that go on in a new reel.
     pub save_state: Option<Arc<SaveState>>,
+    /// Makes the indexes of reels; without one they have none.
+    pub indexer: Option<Arc<dyn Indexer>>,
     /// Sentences that each manifest of the run carries.
     pub remarks: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl Options {
             heartbeat: Duration::from_secs(3600),
             coverage: None,
             save_state: None,
+            indexer: None,
             remarks: Vec::new(),
         }
     }
@@ -213,7 +217,7 @@ impl Recorder {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();
         left.sort();
-        let sealer = Sealer::start(outbox.clone()).map_err(failed)?;
+        let sealer = Sealer::start(outbox.clone(), options.indexer.clone()).map_err(failed)?;
         let run = options.run;
         let mut recorder = Recorder {
             options,

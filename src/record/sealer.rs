@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::indexer::Indexer;
 use super::journal::Head;
 use super::outbox::Outbox;
 use super::reel::Closed;
@@ -24,6 +25,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Attempts for a job while the process wants to end; then the next start seals it.
 const LAST_ATTEMPTS: u32 = 2;
+
+/// Bytes of reels that wait for sealing beyond which indexes are left out: packets come first.
+const MAX_INDEX_BACKLOG: u64 = 256 << 20;
 
 /// What is to be sealed.
 #[derive(Debug)]
@@ -69,6 +73,7 @@ struct State {
 
 struct Shared {
     outbox: Arc<Outbox>,
+    indexer: Option<Arc<dyn Indexer>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -80,9 +85,13 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn start(outbox: Arc<Outbox>) -> io::Result<Sealer> {
+    pub(crate) fn start(
+        outbox: Arc<Outbox>,
+        indexer: Option<Arc<dyn Indexer>>,
+    ) -> io::Result<Sealer> {
         let shared = Arc::new(Shared {
             outbox,
+            indexer,
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
         });
@@ -147,13 +156,13 @@ impl Job {
         }
     }
 
-    fn run(&self, outbox: &Arc<Outbox>) -> io::Result<()> {
+    fn run(&self, outbox: &Arc<Outbox>, indexer: &seal::Index<'_>) -> io::Result<()> {
         match self {
             Job::Reel {
                 closed, occasion, ..
             } => {
                 let id = closed.head.id();
-                outbox.deliver(&id, |folder| seal::seal(closed, occasion, folder))?;
+                outbox.deliver(&id, |folder| seal::seal(closed, occasion, indexer, folder))?;
                 // From here on the outbox has it; a restart finds the parcel and skips the folder.
                 let _ = fs::remove_dir_all(&closed.folder);
                 Ok(())
@@ -175,7 +184,14 @@ impl Shared {
     fn work(&self) {
         let mut failures = 0;
         while let Some(job) = self.next() {
-            match job.run(&self.outbox) {
+            let index = match &self.indexer {
+                None => seal::Index::Off,
+                Some(indexer) if self.lock().progress.waiting_bytes > MAX_INDEX_BACKLOG => {
+                    seal::Index::Late(&**indexer)
+                }
+                Some(indexer) => seal::Index::By(&**indexer),
+            };
+            match job.run(&self.outbox, &index) {
                 Ok(()) => {
                     failures = 0;
                     self.done(&job);

@@ -7,6 +7,7 @@
 //! GET  /api/query/complete?q=&cursor=   what may stand at the cursor
 //! GET  /api/query/explain?q=            what a query does
 //! GET  /api/items?q=&before=&limit=     rows, newest first, with a cursor
+//! GET  /api/groups?q=&by=&every=         counts, rates and percentiles (module `groups`)
 //! GET  /api/item/{number}               one item
 //! GET  /item/{worker}/{stream-index}    the same by its id
 //! GET  /api/pcaps/download/{stream}     a stream as a savefile
@@ -30,7 +31,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::{View, feed, row_json};
+use super::{View, feed, groups, row_json};
 use crate::dissect;
 use crate::item::json::AsJson as NodeJson;
 use crate::item::{Node, lookup};
@@ -43,10 +44,10 @@ use crate::time::Timestamp;
 const MAX_LIMIT: usize = 1000;
 
 /// Rows that one request looks at before it answers with what it has and a cursor to go on from.
-const MAX_SCAN: usize = 200_000;
+pub(super) const MAX_SCAN: usize = 200_000;
 
 /// Rows that are looked at under one lock.
-const SCAN_STEP: u64 = 2048;
+pub(super) const SCAN_STEP: u64 = 2048;
 
 /// What every route has.
 #[derive(Clone)]
@@ -70,6 +71,7 @@ pub(super) fn routes() -> Router<State> {
         .route("/query/complete", get(complete))
         .route("/query/explain", get(explain))
         .route("/items", get(items))
+        .route("/groups", get(groups::groups))
         .route("/item/{number}", get(item_by_number))
         .route("/item/{worker}/{id}", get(item_by_id))
         .route("/pcaps/total-tcp-streams", get(total_streams))
@@ -115,7 +117,7 @@ pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Respons
 }
 
 /// Runs work that reads many rows or a disk off the threads that serve.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Response> {
     tokio::task::spawn_blocking(work)

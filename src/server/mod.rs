@@ -7,6 +7,7 @@
 mod api;
 mod assets;
 mod feed;
+mod groups;
 mod guard;
 mod rows;
 

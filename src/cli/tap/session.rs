@@ -26,7 +26,7 @@ use crate::pipeline::host::{
     SpoolStreams, VendorOptions,
 };
 use crate::pipeline::{
-    self, Consumer, Counters, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
+    self, Consumer, Counters, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer, Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
@@ -412,6 +412,10 @@ fn open_recorder(
         let counters = counters.clone();
         move || coverage(&counters)
     }));
+    options.indexer = Some(Arc::new(Indexing::new(
+        super::super::protocols(config),
+        super::super::limits(config),
+    )));
     options.interfaces = vec![config.text("tap.interface").to_owned()];
     Recorder::open(
         options,

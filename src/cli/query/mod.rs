@@ -1,8 +1,13 @@
 //! `tapedeck query`: the items of a recorded source on stdout.
 
-use std::io::{BufWriter, ErrorKind, Stdout, Write};
+mod archive;
+mod group;
+mod print;
+
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -11,12 +16,13 @@ use super::exit::{Exit, Failure};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
-use crate::item::json::AsJson;
-use crate::item::{Item, Node, lookup, shown};
+use crate::investigate::aggregate::{Aggregate, MAX_GROUPS, Wanted};
+use crate::investigate::{Cursor, Span};
+use crate::item::Item;
 use crate::kfl;
 use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
-use crate::server::columns_of;
 use crate::time::{Clock, SystemClock, Timestamp};
+use print::Output;
 
 /// Print the items of a recorded source
 ///
@@ -27,7 +33,11 @@ use crate::time::{Clock, SystemClock, Timestamp};
 Examples:
   tapedeck query s3://my-bucket/ --kfl 'http and response.status == 500'
   tapedeck query capture.pcapng --format json | jq .request.path
-  tapedeck query ./recordings --kfl dns --limit 20")]
+  tapedeck query ./recordings --kfl dns --limit 20
+  tapedeck query s3://my-bucket/ --newest --limit 50 --stats
+  tapedeck query s3://my-bucket/ --from 2026-11-24T10:00:00Z --to 2026-11-24T11:00:00Z \
+      --kfl 'response.status == 500' --count-by dst.name,request.path --top 10
+  tapedeck query s3://my-bucket/ --every 1m --percentiles elapsedTime --format csv")]
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -46,6 +56,76 @@ pub struct QueryArgs {
     /// How to print them; json is one object a line
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+
+    /// The newest items of an archive first, by the indexes of its reels
+    #[arg(long)]
+    newest: bool,
+
+    /// Go on behind the page that said this; implies --newest
+    #[arg(long, value_name = "CURSOR", value_parser = archive::cursor)]
+    after: Option<Cursor>,
+
+    /// Only items from this moment on: RFC 3339, Unix seconds, or how long ago, as 1h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    from: Option<Moment>,
+
+    /// Only items up to this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    to: Option<Moment>,
+
+    /// Say at the end how much was read of an archive, and how long it took
+    #[arg(long)]
+    stats: bool,
+
+    #[command(flatten)]
+    group: group::GroupArgs,
+}
+
+/// A moment of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// As it is.
+    At(Timestamp),
+    /// So long ago.
+    Ago(Duration),
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Ok(Moment::At(Timestamp::from_secs(
+            at.timestamp(),
+            at.timestamp_subsec_nanos(),
+        )));
+    }
+    if let Ok(second) = text.parse::<u32>() {
+        return Ok(Moment::At(Timestamp::from_secs(second.into(), 0)));
+    }
+    let ago = super::config::units::duration(text);
+    ago.map(Moment::Ago)
+        .ok_or_else(|| "write 2026-11-24T10:00:00Z, Unix seconds, or a time such as 1h".to_owned())
+}
+
+impl QueryArgs {
+    fn span(&self, now: Timestamp) -> Span {
+        let at = |moment: Moment| match moment {
+            Moment::At(at) => at,
+            Moment::Ago(ago) => now - ago,
+        };
+        Span {
+            from: self.from.map(at),
+            to: self.to.map(at),
+        }
+    }
+
+    /// Whether what is asked for is better answered by indexes.
+    fn asks_index(&self) -> bool {
+        self.newest
+            || self.after.is_some()
+            || self.from.is_some()
+            || self.to.is_some()
+            || self.stats
+            || self.group.wanted().is_some()
+    }
 }
 
 /// Output formats.
@@ -69,6 +149,17 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
+    let wanted = args.group.wanted();
+    if args.asks_index()
+        && let Some(found) = args.source.archive(&config)?
+    {
+        return archive::run(args, &config, &found, query, wanted);
+    }
+    if args.newest || args.after.is_some() {
+        return Err(Failure::usage(
+            "--newest needs one archive with reels, as a recording writes it",
+        ));
+    }
     let opened = args.source.open(&config)?;
     for remark in &opened.remarks {
         eprintln!("{}", Style::stderr().yellow(remark));
@@ -80,8 +171,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         query,
         format: args.format,
         left: args.limit.unwrap_or(u64::MAX),
-        out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
-        style: Style::stdout(),
+        out: Output::new(args.format),
+        span: args.span(SystemClock.now()),
+        groups: wanted.map(|wanted| (Aggregate::new(wanted.clone()), wanted)),
         stop: stop.clone(),
         outcome: outcome.clone(),
         now: SystemClock.now(),
@@ -130,12 +222,22 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
 }
 
+/// Says how many items are in no group.
+fn tell_others(groups: &Aggregate) {
+    if groups.others() > 0 {
+        let sentence = format!(
+            "{} items are in none of the groups: there are more than {MAX_GROUPS}",
+            groups.others()
+        );
+        eprintln!("{}", Style::stderr().yellow(&sentence));
+    }
+}
+
 /// What the printer met, for the exit code.
 #[derive(Debug, Default)]
 struct Outcome {
     /// Why stdout takes nothing more.
     failed: Mutex<Option<std::io::Error>>,
-    printed: AtomicU64,
     /// Items about which the query could not be decided in its bound of steps.
     undecided: AtomicU64,
 }
@@ -144,8 +246,10 @@ struct Printer {
     query: kfl::Query,
     format: Format,
     left: u64,
-    out: BufWriter<Stdout>,
-    style: Style,
+    out: Output,
+    span: Span,
+    /// What is counted instead of printed.
+    groups: Option<(Aggregate, Wanted)>,
     stop: Stop,
     outcome: Arc<Outcome>,
     /// When the query was asked: what `now` in it means.
@@ -162,82 +266,6 @@ impl Printer {
             .unwrap_or_else(PoisonError::into_inner);
         failed.get_or_insert(error);
     }
-
-    fn print(&mut self, item: &Item) -> std::io::Result<()> {
-        let first = self.outcome.printed.fetch_add(1, Ordering::Relaxed) == 0;
-        match self.format {
-            Format::Json => {
-                serde_json::to_writer(&mut self.out, &AsJson(item.node()))
-                    .map_err(std::io::Error::from)?;
-                self.out.write_all(b"\n")
-            }
-            Format::Csv => {
-                if first {
-                    writeln!(
-                        self.out,
-                        "time,protocol,status,method,summary,src,dst,elapsed_ms,stream,index"
-                    )?;
-                }
-                self.csv(item)
-            }
-            Format::Table => self.table(item),
-        }
-    }
-
-    fn csv(&mut self, item: &Item) -> std::io::Result<()> {
-        let columns = columns_of(item.protocol.abbr);
-        let node = item.node();
-        let cells = [
-            item.start.to_string(),
-            item.protocol.abbr.to_owned(),
-            shown(node, columns.status).into_owned(),
-            shown(node, columns.method).into_owned(),
-            shown(node, columns.summary).into_owned(),
-            item.src.endpoint.to_string(),
-            item.dst.endpoint.to_string(),
-            item.elapsed_ms().to_string(),
-            item.stream.to_string(),
-            item.index.to_string(),
-        ];
-        let quoted: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
-        writeln!(self.out, "{}", quoted.join(","))
-    }
-
-    fn table(&mut self, item: &Item) -> std::io::Result<()> {
-        let columns = columns_of(item.protocol.abbr);
-        let node = item.node();
-        let status = shown(node, columns.status);
-        let failed = item.error.is_some() || status.starts_with('5') || status.starts_with('4');
-        let status = format!("{status:>4}");
-        let status = if failed {
-            self.style.red(&status)
-        } else {
-            self.style.green(&status)
-        };
-        writeln!(
-            self.out,
-            "{} {:<6} {status} {:<7} {:<48} {} -> {} {}",
-            self.style
-                .dim(&item.start.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
-            item.protocol.abbr,
-            plain(&shown(node, columns.method)),
-            plain(&shown(node, columns.summary)),
-            side(node, "src"),
-            side(node, "dst"),
-            self.style.dim(&format!("{}ms", item.elapsed_ms())),
-        )
-    }
-}
-
-fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
-    let text = |name: &str| {
-        lookup(node, &format!("{side}.{name}"))
-            .and_then(Node::text)
-            .unwrap_or_default()
-    };
-    let name = text("name");
-    let host = if name.is_empty() { text("ip") } else { name };
-    format!("{}:{}", plain(&host), text("port"))
 }
 
 /// Control characters of the traffic must not reach the terminal.
@@ -268,6 +296,9 @@ impl Consumer for Printer {
             if self.left == 0 {
                 break;
             }
+            if !self.span.contains(item.start) {
+                continue;
+            }
             match self.query.matches(item.node(), self.now) {
                 kfl::Verdict::Match => {}
                 kfl::Verdict::NoMatch => continue,
@@ -276,8 +307,12 @@ impl Consumer for Printer {
                     continue;
                 }
             }
+            if let Some((groups, _)) = &mut self.groups {
+                groups.add(item.node());
+                continue;
+            }
             self.left -= 1;
-            if let Err(error) = self.print(item) {
+            if let Err(error) = self.out.print(item) {
                 self.give_up(error);
             }
         }
@@ -287,7 +322,14 @@ impl Consumer for Printer {
     }
 
     fn on_end(&mut self) {
-        if let Err(error) = self.out.flush() {
+        let done = match &self.groups {
+            Some((groups, wanted)) => {
+                tell_others(groups);
+                group::print(groups, wanted, self.format, self.out.raw())
+            }
+            None => self.out.raw().flush(),
+        };
+        if let Err(error) = done {
             self.give_up(error);
         }
     }
