@@ -2,13 +2,16 @@
 //!
 //! `cargo bench --bench archive -- make DESTINATION [--reels 10000] [--nodes 20]` records made HTTP
 //! traffic through the pipeline, the recorder and the outbox, one node after the other, with the time
-//! of the packets; `tools/bench-archive.sh` does that against a local S3 server and measures. Without
-//! arguments, as `cargo bench` runs it, it does nothing.
+//! of the packets; `tools/bench-archive.sh` does that against a local S3 server and measures.
+//! `-- record DESTINATION CAPTURE` records a capture as one reel. Without arguments, as `cargo bench`
+//! runs it, it does nothing.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tapedeck::capture::file;
 use tapedeck::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use tapedeck::dissect::Protocols;
 use tapedeck::flow::Limits;
@@ -37,10 +40,20 @@ const REEL_SECONDS: u64 = 120;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let ["make", destination, rest @ ..] = &args.iter().map(String::as_str).collect::<Vec<_>>()[..]
-    else {
-        println!("usage: make DESTINATION [--reels N] [--nodes N]");
-        return;
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (destination, rest) = match args.as_slice() {
+        ["record", destination, capture] => {
+            let source = file::open(Path::new(capture)).expect("the capture can be read");
+            record(destination, "node", source, Arc::default(), false);
+            return;
+        }
+        ["make", destination, rest @ ..] => (*destination, rest),
+        _ => {
+            println!(
+                "usage: make DESTINATION [--reels N] [--nodes N], or record DESTINATION CAPTURE"
+            );
+            return;
+        }
     };
     let number = |flag: &str, default: u64| {
         let at = rest.iter().position(|arg| *arg == flag);
@@ -50,7 +63,15 @@ fn main() {
     let (reels, nodes) = (number("--reels", 10_000), number("--nodes", 20));
     let began = Instant::now();
     for node in 0..nodes {
-        record_node(destination, node, nodes, reels / nodes);
+        let week = Week {
+            node,
+            nodes,
+            reels: reels / nodes,
+            next: 0,
+        };
+        let names = Arc::new(Names::of(Arc::new(history(node))));
+        let name = format!("node-{node:02}");
+        record(destination, &name, Box::new(week), names, true);
         println!(
             "node {} of {nodes} after {:.0} s",
             node + 1,
@@ -59,8 +80,14 @@ fn main() {
     }
 }
 
-/// Records the reels of one node.
-fn record_node(destination: &str, node: u64, nodes: u64, reels: u64) {
+/// Records a source, a batch a reel or all in one.
+fn record(
+    destination: &str,
+    name: &str,
+    source: Box<dyn Source>,
+    names: Arc<Names>,
+    is_reel_a_batch: bool,
+) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let start = END - WEEK;
     let clock = Arc::new(SetClock::at(Timestamp::from_secs(start, 0)));
@@ -74,9 +101,8 @@ fn record_node(destination: &str, node: u64, nodes: u64, reels: u64) {
         Arc::new(move |_| Ok(store.clone())),
     )
     .expect("an outbox starts in an empty folder");
-    let name = format!("node-{node:02}");
     let run = u64::try_from(start).expect("the week is after 1970");
-    let mut options = Options::new(folder.path().join("record"), run, &name, "bench");
+    let mut options = Options::new(folder.path().join("record"), run, name, "bench");
     options.heartbeat = Duration::from_secs(u64::MAX / 4);
     options.indexer = Some(Arc::new(Indexing::new(Protocols::all(), Limits::default())));
     let mut recorder = Recorder::open(options, None, clock.clone(), outbox.clone())
@@ -84,22 +110,16 @@ fn record_node(destination: &str, node: u64, nodes: u64, reels: u64) {
     let everything = kfl::compile("true", &kfl::Schema::empty()).expect("true is a query");
     recorder.set(vec![Wish::new("all", everything, destination.to_owned())]);
     let recorder = Arc::new(Mutex::new(recorder));
-    let names = Arc::new(Names::of(Arc::new(history(node))));
     let running = pipeline::start(
-        Box::new(Week {
-            node,
-            nodes,
-            reels,
-            next: 0,
-        }),
+        source,
         pipeline::Options {
             workers: 1,
             protocols: Protocols::all(),
             limits: Limits::default(),
             origin: Arc::new(Origin {
-                node_name: name.clone(),
+                node_name: name.to_owned(),
                 node_ip: String::new(),
-                worker: name,
+                worker: name.to_owned(),
             }),
             names: Some(Box::new(move |_| Some(names.clone()))),
             spool: None,
@@ -110,6 +130,7 @@ fn record_node(destination: &str, node: u64, nodes: u64, reels: u64) {
             consumers: vec![Box::new(Keeper {
                 recorder: recorder.clone(),
                 clock,
+                is_reel_a_batch,
             })],
         },
     );
@@ -143,6 +164,7 @@ fn open(destination: &str) -> Arc<dyn Store> {
 struct Keeper {
     recorder: Arc<Mutex<Recorder>>,
     clock: Arc<SetClock>,
+    is_reel_a_batch: bool,
 }
 
 impl Consumer for Keeper {
@@ -153,7 +175,9 @@ impl Consumer for Keeper {
         self.clock.advance(step.batch.now);
         let mut recorder = self.recorder.lock().expect("nobody panicked");
         recorder.on_batch(&step.batch, items);
-        recorder.seal(None, "age");
+        if self.is_reel_a_batch {
+            recorder.seal(None, "age");
+        }
     }
 }
 
