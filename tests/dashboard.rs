@@ -86,6 +86,20 @@ impl Tap {
         (status, answer)
     }
 
+    /// Status of a request whose answer may be any bytes.
+    fn ask_bytes(&self, path: &str, headers: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let line = String::from_utf8_lossy(answer.get(..12).unwrap()).into_owned();
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     fn host(&self) -> String {
         format!("Host: {}\r\n", self.address)
     }
@@ -275,8 +289,35 @@ fn a_browser_finds_filters_and_opens_items() {
     assert_eq!(text(&seen, "paused"), "paused");
     assert_eq!(
         seen["roles"],
-        serde_json::json!({"grid": 1, "filter": 1, "tabs": 3})
+        serde_json::json!({"grid": 1, "filter": 1, "tabs": 6, "views": 7})
     );
+    assert_eq!(seen["packets"], wanted);
+    assert!(text(&seen, "hex").contains("50 4f 53 54") || text(&seen, "hex").contains("47 45 54"));
+    let turns = seen["turns"].as_array().unwrap();
+    assert!(
+        turns[0].as_str().unwrap().starts_with("client"),
+        "{turns:?}"
+    );
+    assert!(
+        turns[1].as_str().unwrap().starts_with("server"),
+        "{turns:?}"
+    );
+    assert!(text(&seen, "timeline").contains("3 items"));
+    assert!(text(&seen, "timeline").contains("1 failed (33 %)"));
+    let endpoints = seen["endpoints"].as_array().unwrap();
+    assert_eq!(endpoints.len(), 3, "{endpoints:?}");
+    let led = &seen["ofEndpoint"];
+    assert_eq!(led["rows"].as_array().unwrap().len(), 1, "{led:#}");
+    let map = &seen["map"];
+    assert_eq!(map["nodes"].as_array().unwrap().len(), 3, "{map:#}");
+    assert_eq!(map["edges"], 2);
+    assert!(text(&seen, "compared").contains("items before"));
+    assert!(
+        text(&seen, "health").contains("3 in all"),
+        "{}",
+        text(&seen, "health")
+    );
+    assert!(text(&seen, "recordings").contains("A recorded source is open"));
     assert!(text(&seen, "state").contains("streams 2"));
 }
 
@@ -330,6 +371,93 @@ fn a_get_changes_nothing() {
     assert_eq!(tap.ask("GET /api/jobs/run?tag=a", &headers).0, 405);
     let post = format!("{headers}Content-Length: 0\r\n");
     assert_eq!(tap.ask("POST /api/jobs/run?tag=a", &post).0, 404);
+}
+
+/// Whether a value is of a type in the words of JSON Schema.
+fn is_of(value: &Json, kind: &str) -> bool {
+    match kind {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => panic!("{kind} is no type"),
+    }
+}
+
+#[test]
+fn every_route_answers_as_its_document_says() {
+    let tap = Tap::open(&shop(), 0);
+    let headers = format!("{}{}", tap.host(), tap.bearer());
+    let answer = |path: &str| {
+        let (status, whole) = tap.ask(&format!("GET {path}"), &headers);
+        let body = whole.split_once("\r\n\r\n").unwrap().1.to_owned();
+        (status, body)
+    };
+    let json = |path: &str| -> Json {
+        let (status, body) = answer(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    };
+    // The file is read in the background.
+    let first = loop {
+        let page = json("/api/v1/items?limit=1");
+        if let Some(row) = page["rows"].as_array().unwrap().first() {
+            break row.clone();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let document = json("/api/v1/openapi.json");
+    assert_eq!(document["openapi"], "3.1.0");
+    let id = first["id"].as_str().unwrap();
+    let (worker, rest) = id.split_once('/').unwrap();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let Some(operation) = methods.get("get") else {
+            continue;
+        };
+        let Some(good) = operation["responses"].get("200") else {
+            continue;
+        };
+        let filled = path
+            .replace("{number}", &first["n"].to_string())
+            .replace("{worker}", worker)
+            .replace("{id}", rest)
+            .replace("{stream}", first["stream"].as_str().unwrap());
+        let filled = match path.ends_with("/groups") {
+            true => format!("{filled}?by=endpoint"),
+            false => filled,
+        };
+        asked += 1;
+        let schema = &good["content"]["application/json"]["schema"];
+        if schema.is_null() {
+            assert_eq!(tap.ask_bytes(&filled, &headers), 200, "{filled}");
+            continue;
+        }
+        let found = json(&filled);
+        assert!(is_of(&found, schema["type"].as_str().unwrap()), "{path}");
+        for name in schema["required"].as_array().into_iter().flatten() {
+            let name = name.as_str().unwrap();
+            let kind = schema["properties"][name]["type"].as_str().unwrap();
+            assert!(is_of(&found[name], kind), "{path}: {name}: {found}");
+        }
+        // Older clients ask without the version.
+        assert_eq!(answer(&filled.replace("/v1", "")).0, 200, "{filled}");
+    }
+    assert!(asked > 15, "{asked}");
+    for (path, sentence) in [
+        ("/api/v1/items?q=http%20and%20(", "expected"),
+        ("/api/v1/groups?by=moon", "by may be endpoint"),
+        ("/api/v1/packets/x", "no name of a stream"),
+    ] {
+        let (status, body) = answer(path);
+        assert_eq!(status, 400, "{path}");
+        let answer: Json = serde_json::from_str(&body).unwrap();
+        assert!(
+            answer["error"].as_str().unwrap().contains(sentence),
+            "{body}"
+        );
+    }
 }
 
 #[test]

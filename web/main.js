@@ -1,5 +1,5 @@
 // Opens the page.
 
-import { trafficPage } from "./views/traffic.js";
+import { app } from "./app.js";
 
-trafficPage();
+app();

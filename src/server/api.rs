@@ -1,37 +1,21 @@
-//! The routes: what the page, commands and drop-in clients may ask.
-//!
-//! ```text
-//! GET  /api/echo                        alive
-//! GET  /api/status                      counters and state
-//! GET  /api/query/validate?q=           {"valid", "dialect", "message", "span", "caret", "warnings"}
-//! GET  /api/query/complete?q=&cursor=   what may stand at the cursor
-//! GET  /api/query/explain?q=            what a query does
-//! GET  /api/items?q=&before=&limit=     rows, newest first, with a cursor
-//! GET  /api/groups?q=&by=&every=         counts, rates and percentiles (module `groups`)
-//! GET  /api/item/{number}               one item
-//! GET  /item/{worker}/{stream-index}    the same by its id
-//! GET  /api/pcaps/download/{stream}     a stream as a savefile
-//! GET  /api/fields                      fields for filters
-//! GET  /api/scripts, /api/jobs, /api/console?after=
-//! POST /api/jobs/run?tag=               runs a job now
-//! WS   /api/ws?q=&from=                 live rows (module `feed`)
-//! ```
+//! What the page, commands and drop-in clients may ask; `routes` lists it.
 //!
 //! Places in a query are counted in UTF-16 units, as pages count them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use axum::Json as AsJson;
 use axum::Router;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::{View, feed, groups, row_json};
+use super::summary::{GROUPINGS, Summaries, Summary};
+use super::{View, packets, row_json};
 use crate::dissect;
 use crate::item::json::AsJson as NodeJson;
 use crate::item::{Node, lookup};
@@ -44,10 +28,10 @@ use crate::time::Timestamp;
 const MAX_LIMIT: usize = 1000;
 
 /// Rows that one request looks at before it answers with what it has and a cursor to go on from.
-pub(super) const MAX_SCAN: usize = 200_000;
+const MAX_SCAN: usize = 200_000;
 
 /// Rows that are looked at under one lock.
-pub(super) const SCAN_STEP: u64 = 2048;
+const SCAN_STEP: u64 = 2048;
 
 /// What every route has.
 #[derive(Clone)]
@@ -56,39 +40,7 @@ pub(super) struct State {
     pub(super) stopped: tokio::sync::watch::Receiver<bool>,
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
-}
-
-/// Routes below `/api`.
-pub(super) fn routes() -> Router<State> {
-    Router::new()
-        .route("/echo", get(async || "It works!"))
-        .route("/status", get(status))
-        .route(
-            "/metadata/version",
-            get(async || AsJson(json!({"ver": env!("CARGO_PKG_VERSION")}))),
-        )
-        .route("/query/validate", get(validate))
-        .route("/query/complete", get(complete))
-        .route("/query/explain", get(explain))
-        .route("/items", get(items))
-        .route("/groups", get(groups::groups))
-        .route("/item/{number}", get(item_by_number))
-        .route("/item/{worker}/{id}", get(item_by_id))
-        .route("/pcaps/total-tcp-streams", get(total_streams))
-        .route("/pcaps/download/{stream}", get(download))
-        .route("/pcaps/download/{worker}/{stream}", get(download_of_worker))
-        .route("/fields", get(fields))
-        .route(
-            "/scripts",
-            get(async |Extract(s): Extract<State>| AsJson(s.view.run.scripts())),
-        )
-        .route(
-            "/jobs",
-            get(async |Extract(s): Extract<State>| AsJson(s.view.run.jobs())),
-        )
-        .route("/jobs/run", post(run_job))
-        .route("/console", get(console))
-        .route("/ws", get(feed::open))
+    pub(super) summaries: Arc<Summaries>,
 }
 
 /// Routes that older clients use without `/api`.
@@ -109,6 +61,8 @@ pub(super) struct Ask {
     cursor: Option<usize>,
     #[serde(default)]
     tag: String,
+    #[serde(default)]
+    by: String,
 }
 
 /// An answer that says what is wrong.
@@ -117,7 +71,7 @@ pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Respons
 }
 
 /// Runs work that reads many rows or a disk off the threads that serve.
-pub(super) async fn aside<T: Send + 'static>(
+async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Response> {
     tokio::task::spawn_blocking(work)
@@ -125,7 +79,7 @@ pub(super) async fn aside<T: Send + 'static>(
         .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
-async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
+pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     let view = &state.view;
     let held = view.rows.held();
     AsJson(json!({
@@ -138,7 +92,10 @@ async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     }))
 }
 
-async fn validate(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
+pub(super) async fn validate(
+    Extract(state): Extract<State>,
+    Query(ask): Query<Ask>,
+) -> AsJson<Json> {
     let report = kfl::check(&ask.q, &state.view.schema);
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     let mut answer = match &report.error {
@@ -195,7 +152,10 @@ pub(super) fn refuse_query(query: &str, error: &kfl::Error) -> Response {
     (StatusCode::BAD_REQUEST, AsJson(answer)).into_response()
 }
 
-async fn complete(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
+pub(super) async fn complete(
+    Extract(state): Extract<State>,
+    Query(ask): Query<Ask>,
+) -> AsJson<Json> {
     let cursor = ask
         .cursor
         .map_or(ask.q.len(), |units| offset_of(&ask.q, units));
@@ -203,14 +163,14 @@ async fn complete(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJ
     AsJson(json!({"from": units(&ask.q, found.from), "proposals": found.proposals}))
 }
 
-async fn explain(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn explain(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
     match kfl::explain(&ask.q, &state.view.schema, state.view.clock.now()) {
         Ok(explained) => AsJson(explained).into_response(),
         Err(error) => refuse_query(&ask.q, &error),
     }
 }
 
-async fn items(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn items(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
     let view = state.view.clone();
     let query = match kfl::compile(&ask.q, &view.schema) {
         Ok(query) => query,
@@ -282,12 +242,15 @@ pub(super) fn show(
     Some((number, shown))
 }
 
-async fn item_by_number(Extract(state): Extract<State>, Path(number): Path<u64>) -> Response {
+pub(super) async fn item_by_number(
+    Extract(state): Extract<State>,
+    Path(number): Path<u64>,
+) -> Response {
     let view = state.view.clone();
     one_item(aside(move || view.rows.get(number).and_then(|row| detail(&row))).await)
 }
 
-async fn item_by_id(
+pub(super) async fn item_by_id(
     Extract(state): Extract<State>,
     Path((worker, id)): Path<(String, String)>,
 ) -> Response {
@@ -334,15 +297,18 @@ fn one_item(found: Result<Option<Json>, Response>) -> Response {
     }
 }
 
-async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
+pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(json!(state.view.counters.now().streams))
 }
 
-async fn download(Extract(state): Extract<State>, Path(stream): Path<String>) -> Response {
+pub(super) async fn download(
+    Extract(state): Extract<State>,
+    Path(stream): Path<String>,
+) -> Response {
     send_stream(state, stream).await
 }
 
-async fn download_of_worker(
+pub(super) async fn download_of_worker(
     Extract(state): Extract<State>,
     Path((_worker, stream)): Path<(String, String)>,
 ) -> Response {
@@ -376,21 +342,109 @@ async fn send_stream(state: State, stream: String) -> Response {
     }
 }
 
-async fn fields() -> AsJson<Json> {
+pub(super) async fn packets_of(
+    Extract(state): Extract<State>,
+    Path(stream): Path<String>,
+) -> Response {
+    let Some(name) = StreamName::parse(&stream) else {
+        return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
+    };
+    let made = aside(move || {
+        let mut front = packets::Front::default();
+        match state.view.run.stream_pcap(name, &mut front) {
+            Err(sentence) if !front.is_cut() => Err(sentence),
+            _ => Ok(packets::table(&front)),
+        }
+    });
+    match made.await {
+        Ok(Ok(table)) => AsJson(table).into_response(),
+        Ok(Err(sentence)) => refuse(StatusCode::NOT_FOUND, sentence),
+        Err(response) => response,
+    }
+}
+
+/// Slots of a timeline when none are asked for.
+const SLOTS: usize = 120;
+
+pub(super) async fn timeline(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    let slots = ask.limit.unwrap_or(SLOTS);
+    summed(state, &ask.q, move |summary| Ok(summary.timeline(slots))).await
+}
+
+pub(super) async fn groups(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    let limit = ask.limit.unwrap_or(200).min(MAX_LIMIT);
+    let by = ask.by;
+    summed(state, &ask.q, move |summary| {
+        summary.groups(&by, limit).ok_or_else(|| {
+            format!(
+                "items are not grouped by {by:?}; by may be {}",
+                GROUPINGS.join(", ")
+            )
+        })
+    })
+    .await
+}
+
+pub(super) async fn map(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+    let limit = ask.limit.unwrap_or(500).min(MAX_LIMIT);
+    let by = ask.by;
+    summed(state, &ask.q, move |summary| match by.as_str() {
+        "" | "name" => Ok(summary.map(false, limit)),
+        "namespace" => Ok(summary.map(true, limit)),
+        _ => Err(format!(
+            "the map is not drawn by {by:?}; by may be name, namespace"
+        )),
+    })
+    .await
+}
+
+/// Answers out of the summary of a filter.
+async fn summed(
+    state: State,
+    q: &str,
+    read: impl FnOnce(&Summary) -> Result<Json, String> + Send + 'static,
+) -> Response {
+    let query = match kfl::compile(q, &state.view.schema) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(q, &error),
+    };
+    let made = aside(move || {
+        let summary = state.summaries.of(&state.view, &query);
+        read(&summary.lock().unwrap_or_else(PoisonError::into_inner))
+    });
+    match made.await {
+        Ok(Ok(answer)) => AsJson(answer).into_response(),
+        Ok(Err(sentence)) => refuse(StatusCode::BAD_REQUEST, sentence),
+        Err(response) => response,
+    }
+}
+
+pub(super) async fn fields() -> AsJson<Json> {
     let all: Vec<Json> = dissect::fields()
         .map(|field| json!({"path": field.path, "type": format!("{:?}", field.kind), "doc": field.doc}))
         .collect();
     AsJson(json!(all))
 }
 
-async fn run_job(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn scripts(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(state.view.run.scripts())
+}
+
+pub(super) async fn jobs(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(state.view.run.jobs())
+}
+
+pub(super) async fn run_job(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
     match state.view.run.run_job(&ask.tag) {
         Ok(()) => AsJson(json!({"ok": true})).into_response(),
         Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
     }
 }
 
-async fn console(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> AsJson<Json> {
+pub(super) async fn console(
+    Extract(state): Extract<State>,
+    Query(ask): Query<Ask>,
+) -> AsJson<Json> {
     AsJson(state.view.run.console(ask.after.unwrap_or_default()))
 }
 

@@ -7,9 +7,12 @@
 mod api;
 mod assets;
 mod feed;
-mod groups;
 mod guard;
+mod latency;
+mod packets;
+mod routes;
 mod rows;
+mod summary;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -169,9 +172,11 @@ fn router(
         view,
         stopped,
         undecided: Arc::default(),
+        summaries: Arc::default(),
     };
     let pages = Router::new()
-        .nest("/api", api::routes())
+        .nest("/api/v1", routes::router())
+        .nest("/api", routes::router())
         .merge(api::routes_at_root())
         .fallback(assets::serve)
         .with_state(state);

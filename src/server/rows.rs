@@ -10,7 +10,7 @@ use crate::item::{Columns, Node, lookup, shown};
 /// ```text
 /// {"n": 7, "id": "...", "protocol": {"abbr","macro","background","foreground"}, "method", "status",
 ///  "summary", "src": {"ip","port","name","namespace"}, "dst": {...}, "timestamp": ms, "elapsed": ms,
-///  "stream", "index", "size", "error": text or null, "passed", "failed"}
+///  "stream", "index", "size", "error": text or null, "tone", "passed", "failed"}
 /// ```
 pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
     let text = |path: &str| {
@@ -31,6 +31,8 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
             "namespace": text(&format!("{side}.namespace")),
         })
     };
+    let status = shown(item, columns.status);
+    let error = lookup(item, "error.msg").and_then(Node::text);
     json!({
         "n": number,
         "id": text("id"),
@@ -41,7 +43,8 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
             "foreground": text("protocol.foregroundColor"),
         },
         "method": shown(item, columns.method),
-        "status": shown(item, columns.status),
+        "status": status,
+        "tone": tone_of(&status, error.is_some()).word(),
         "summary": shown(item, columns.summary),
         "src": side("src"),
         "dst": side("dst"),
@@ -50,7 +53,7 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
         "stream": text("stream"),
         "index": int("index"),
         "size": int("size"),
-        "error": lookup(item, "error.msg").and_then(Node::text),
+        "error": error,
         "passed": flag("passed"),
         "failed": flag("failed"),
     })
@@ -64,4 +67,100 @@ pub fn columns_of(abbr: &str) -> Columns {
     protocol
         .map(|protocol| protocol.columns())
         .unwrap_or_default()
+}
+
+/// How a status looks to somebody who searches for trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// It went well.
+    Good,
+    /// The asker's mistake, or something to look at.
+    Warn,
+    /// It went wrong.
+    Bad,
+    /// It says neither.
+    Plain,
+}
+
+impl Tone {
+    /// As pages call it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Tone::Good => "good",
+            Tone::Warn => "warn",
+            Tone::Bad => "bad",
+            Tone::Plain => "plain",
+        }
+    }
+}
+
+/// The tone of a status in any protocol's words.
+pub(super) fn tone_of(status: &str, failed: bool) -> Tone {
+    const WELL: [&str; 4] = ["noerror", "no error", "ok", "success"];
+    const TROUBLE: [&str; 11] = [
+        "error",
+        "fail",
+        "refus",
+        "reject",
+        "denied",
+        "invalid",
+        "non-existent",
+        "unreach",
+        "exceeded",
+        "aborted",
+        "reset",
+    ];
+    if failed {
+        return Tone::Bad;
+    }
+    let five = status.len() == 5
+        && status
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    match status.parse::<i64>() {
+        Ok(500..=999) => return Tone::Bad,
+        Ok(400..=499) => return Tone::Warn,
+        Ok(0 | 100..=399) if !five => return Tone::Good,
+        // SQLSTATE (SQL:2016) begins with a digit too.
+        Ok(code) if code > 0 && !five => return Tone::Warn,
+        _ => {}
+    }
+    let lower = status.to_ascii_lowercase();
+    if WELL.contains(&lower.as_str()) {
+        Tone::Good
+    } else if five && status.starts_with(|first: char| first.is_ascii_digit()) {
+        Tone::Bad
+    } else if TROUBLE.iter().any(|word| lower.contains(word)) {
+        Tone::Warn
+    } else {
+        Tone::Plain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_has_the_tone_that_people_expect() {
+        let cases = [
+            ("200", Tone::Good),
+            ("0", Tone::Good),
+            ("404", Tone::Warn),
+            ("503", Tone::Bad),
+            ("No Error", Tone::Good),
+            ("Non-Existent Domain", Tone::Warn),
+            ("OK", Tone::Good),
+            ("23505", Tone::Bad),
+            ("42P01", Tone::Bad),
+            ("", Tone::Plain),
+            ("17", Tone::Warn),
+            ("Access-Reject", Tone::Warn),
+            ("Access-Accept", Tone::Plain),
+        ];
+        for (status, tone) in cases {
+            assert_eq!(tone_of(status, false), tone, "{status}");
+        }
+        assert_eq!(tone_of("200", true), Tone::Bad);
+    }
 }

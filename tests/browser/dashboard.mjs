@@ -109,8 +109,48 @@ try {
   seen.roles = {
     grid: await page.getByRole("grid", { name: "Items" }).count(),
     filter: await page.getByRole("textbox", { name: "KFL filter" }).count(),
-    tabs: await page.getByRole("tab").count(),
+    tabs: await page.locator(".details").getByRole("tab").count(),
+    views: await page.locator(".views").getByRole("tab").count(),
   };
+  await page.locator(".details").getByRole("tab", { name: "Packets" }).click();
+  await page.waitForSelector(".packets tbody tr");
+  seen.packets = await page.locator(".packets tbody tr").count();
+  await page.locator(".packets tbody tr", { hasText: "PSH" }).first().click();
+  seen.hex = await page.textContent("pre.hex");
+  await page.locator(".details").getByRole("tab", { name: "Conversation" }).click();
+  await page.waitForSelector(".turn");
+  seen.turns = await page.$$eval(".turn", (turns) => turns.map((turn) => turn.textContent));
+
+  // The other views speak of the same filter, and lead back to the items.
+  const view = (name) => page.locator(".views").getByRole("tab", { name, exact: true }).click();
+  await area.fill("http");
+  await area.press("Enter");
+  await page.waitForURL((to) => to.searchParams.get("q") === "http");
+  await page.waitForSelector('.timeline[data-q="http"]');
+  seen.timeline = await page.textContent(".timeline .said");
+  await view("Endpoints");
+  await page.waitForSelector(".grid tbody tr");
+  seen.endpoints = await page.$$eval(".grid tbody tr", (rows) => rows.map((one) => one.textContent));
+  await page.locator(".grid tbody tr").first().click();
+  await page.waitForSelector('.main-area[data-q]:not([data-q="http"]) .list .row');
+  seen.ofEndpoint = { q: new URL(page.url()).searchParams.get("q"), rows: await rowTexts() };
+  await area.fill("http");
+  await area.press("Enter");
+  await view("Map");
+  await page.waitForSelector(".map .nodes circle");
+  seen.map = { nodes: await page.$$eval(".map .nodes text", (names) => names.map((name) => name.textContent)), edges: await page.locator(".map .edges path").count() };
+  await view("Compare");
+  await page.waitForSelector(".grid tbody tr");
+  seen.compared = await page.locator(".tools .said").textContent();
+  await view("Health");
+  await page.waitForSelector(".stage");
+  seen.health = await page.textContent(".road");
+  await view("Recordings");
+  seen.recordings = await page.textContent(".page");
+  await view("Scripts");
+  await page.waitForSelector(".page.scripts");
+  await view("Traffic");
+  await page.waitForSelector(".list .row");
   seen.cookie = (await page.context().cookies()).map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
   await page.locator(".top button", { hasText: "Theme" }).click();
   await page.screenshot({ path: path.join(folder, "dark.png") });

@@ -1,9 +1,9 @@
 // The only place that speaks to the server.
 
-async function ask(path) {
+async function ask(path, method = "GET") {
   let response;
   try {
-    response = await fetch(path, { credentials: "same-origin" });
+    response = await fetch(path, { method, credentials: "same-origin" });
   } catch {
     throw new Error("tapedeck does not answer; is it still running?");
   }
@@ -18,18 +18,24 @@ async function ask(path) {
   return answer;
 }
 
-export const status = () => ask("/api/status");
-export const validate = (q) => ask(`/api/query/validate?q=${encodeURIComponent(q)}`);
-export const complete = (q, cursor) => ask(`/api/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
-export const item = (number) => ask(`/api/item/${number}`);
-export const itemById = (id) => ask(`/item/${id.split("/").map(encodeURIComponent).join("/")}`);
-export const scripts = () => ask("/api/scripts");
-export const consoleLines = (after) => ask(`/api/console?after=${after}`);
-export const pcapLink = (stream) => `/api/pcaps/download/${encodeURIComponent(stream)}`;
+export const status = () => ask("/api/v1/status");
+export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
+export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
+export const item = (number) => ask(`/api/v1/item/${number}`);
+export const itemById = (id) => ask(`/api/v1/item/${id.split("/").map(encodeURIComponent).join("/")}`);
+export const timeline = (q, slots) => ask(`/api/v1/timeline?q=${encodeURIComponent(q)}&limit=${slots}`);
+export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
+export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
+export const scripts = () => ask("/api/v1/scripts");
+export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
+export const packets = (stream) => ask(`/api/v1/packets/${encodeURIComponent(stream)}`);
+export const jobs = () => ask("/api/v1/jobs");
+export const runJob = (tag) => ask(`/api/v1/jobs/run?tag=${encodeURIComponent(tag)}`, "POST");
+export const pcapLink = (stream) => `/api/v1/pcaps/download/${encodeURIComponent(stream)}`;
 
 export function items(q, before, limit) {
   const cursor = before === null ? "" : `&before=${before}`;
-  return ask(`/api/items?q=${encodeURIComponent(q)}&limit=${limit}${cursor}`);
+  return ask(`/api/v1/items?q=${encodeURIComponent(q)}&limit=${limit}${cursor}`);
 }
 
 // Follows matching rows from item `from` on; calls back until closed. Reconnects by itself.
@@ -40,7 +46,7 @@ export function follow(q, from, { onRows, onPosition, onState }) {
   let wait = 500;
   const open = () => {
     const host = location.host;
-    socket = new WebSocket(`ws://${host}/api/ws?q=${encodeURIComponent(q)}&from=${next}`);
+    socket = new WebSocket(`ws://${host}/api/v1/ws?q=${encodeURIComponent(q)}&from=${next}`);
     socket.onopen = () => {
       wait = 500;
       onState(true);

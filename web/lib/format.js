@@ -16,30 +16,59 @@ export function count(number) {
   return Number(number).toLocaleString("en-US");
 }
 
+// Whether times are shown as this computer keeps them, or in UTC.
+let local = false;
+
+export function useLocal(wanted) {
+  local = wanted;
+}
+
+export const isLocal = () => local;
+
+// ISO 8601 without a zone, in the chosen zone.
+function iso(millis) {
+  const shift = local ? new Date(millis).getTimezoneOffset() * 60000 : 0;
+  return new Date(millis - shift).toISOString().slice(0, 23);
+}
+
 export function time(millis) {
-  return new Date(millis).toISOString().slice(11, 23);
+  return iso(millis).slice(11);
 }
 
 export function dateTime(millis) {
-  return new Date(millis).toISOString().replace("T", " ").replace("Z", " UTC");
+  return `${iso(millis).replace("T", " ")}${local ? "" : " UTC"}`;
+}
+
+// A share of a whole, in percent.
+export function share(part, whole) {
+  if (!whole || !part) return "0 %";
+  const percent = (part / whole) * 100;
+  return percent < 0.1 ? "< 0.1 %" : `${percent < 10 ? percent.toFixed(1) : Math.round(percent)} %`;
+}
+
+// A moment as the query language's datetime() takes it.
+export function moment(millis) {
+  const date = new Date(millis);
+  const pad = (number, width = 2) => String(number).padStart(width, "0");
+  const hour = date.getUTCHours();
+  return `${date.getUTCMonth() + 1}/${date.getUTCDate()}/${date.getUTCFullYear()}, ${hour % 12 || 12}:${pad(date.getUTCMinutes())}:${pad(date.getUTCSeconds())}.${pad(date.getUTCMilliseconds(), 3)} ${hour < 12 ? "AM" : "PM"}`;
+}
+
+// The clauses of a time range, its end left out.
+export function between(from, to) {
+  return `timestamp >= datetime("${moment(from)}") and timestamp < datetime("${moment(to)}")`;
+}
+
+const TIME_CLAUSE = /(?:^|\s*\band\s+)timestamp\s*(?:>=|<=|>|<)\s*datetime\("[^"]*"\)/g;
+
+// A filter without its time range.
+export function withoutTime(filter) {
+  return filter.replace(TIME_CLAUSE, "").replace(/^\s*and\s+/, "").trim();
 }
 
 export function took(millis) {
   if (millis < 1) return "< 1 ms";
   return millis < 1000 ? `${millis} ms` : `${(millis / 1000).toFixed(2)} s`;
-}
-
-// good, warn, bad or nothing: how a status looks.
-export function statusClass(status, error) {
-  if (error) return "bad";
-  const code = Number(status);
-  if (code >= 500) return "bad";
-  if (code >= 400) return "warn";
-  if (code >= 100 || code === 0) return "good";
-  if (/^(no ?error|ok|success)$/i.test(status)) return "good";
-  // SQLSTATE (SQL:2016), and words that say that something went wrong.
-  if (/^[0-9][0-9A-Z]{4}$/.test(status)) return "bad";
-  return code > 0 || /error|fail|refus|reject|denied|invalid|non-existent|unreach|exceeded|aborted|reset/i.test(status) ? "warn" : "plain";
 }
 
 // Response codes of DNS (RFC 1035 section 4.1.1) in the words of dig.
@@ -88,4 +117,13 @@ export function pretty(text) {
   } catch {
     return text;
   }
+}
+
+// A count in few characters: 1.2k, 34M.
+export function short(number) {
+  if (number < 1000) return String(Math.round(number * 100) / 100);
+  const steps = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
+  const [size, letter] = steps.find(([least]) => number >= least);
+  const value = number / size;
+  return `${value < 10 ? Math.round(value * 10) / 10 : Math.round(value)}${letter}`;
 }

@@ -30,3 +30,15 @@ export function narrow(filter, added) {
   // and and or group to the right in this language, so what is there is taken as one.
   return /\bor\b/.test(kept) ? `(${kept}) and ${added}` : `${kept} and ${added}`;
 }
+
+// The clause that leads to the items of a group that the server made.
+export function groupClause({ protocol, clauses }) {
+  const parts = clauses.map(({ path: where, value, pattern }) => {
+    const names = where.split(".").map((name) => (/^\d+$/.test(name) ? Number(name) : name));
+    const number = !pattern && /^\d{1,15}$/.test(value) && !/^(src|dst)\./.test(where);
+    // A regular expression stands as it is, but for the quote that would end it.
+    const right = pattern ? `r"${value.replaceAll('"', '\\"')}"` : number ? value : quote(value);
+    return `${path(names)} == ${right}`;
+  });
+  return [protocol, ...parts].filter(Boolean).join(" and ");
+}

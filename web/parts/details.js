@@ -3,7 +3,9 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { curl } from "../lib/curl.js";
 import { clause } from "../lib/kfl.js";
+import { showPackets } from "./packets.js";
 
 export function details({ onClause, onTab }) {
   const node = el("aside", { class: "details", "aria-label": "Details", tabindex: -1 });
@@ -13,19 +15,20 @@ export function details({ onClause, onTab }) {
   const draw = () => {
     if (!shown) return;
     const { row, item } = shown;
-    const tabs = ["request", "response", "raw"].concat(item.data ? ["data"] : []);
+    const tabs = ["request", "response", "both", "packets", "conversation", "raw"].concat(item.data ? ["data"] : []);
     if (!tabs.includes(tab)) tab = "request";
     node.replaceChildren(head(row, item), tabBar(tabs), panel(item));
   };
   const head = (row, item) => el("header", {},
     el("h2", {}, `${row.method} ${row.summary}`.trim() || item.protocol.longName),
     badge(item.protocol.abbr, item.protocol.macro, { background: row.protocol.background, color: row.protocol.foreground }),
-    row.status && el("span", { class: `badge status ${format.statusClass(row.status, row.error)}` }, row.status),
+    row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
     el("span", { class: "badge" }, `${format.bytes(item.requestSize)} \u2191 ${format.bytes(item.responseSize)} \u2193`),
     el("span", { class: "badge" }, format.took(item.elapsedTime)),
-    value(["startTime"], item.startTime, `timestamp >= datetime("${goTime(item.timestamp)}")`),
+    value(["startTime"], item.startTime, `timestamp >= datetime("${format.moment(item.timestamp)}")`),
     badge(`stream ${item.stream}`, clause(["stream"], item.stream)),
     el("a", { href: api.pcapLink(item.stream), download: item.stream, class: "badge" }, "PCAP"),
+    curl(item) && el("button", { class: "badge", title: "Copy as a curl command", onclick: () => navigator.clipboard?.writeText(curl(item)) }, "curl"),
     el("table", {}, side("src", item.src), side("dst", item.dst)),
     item.error && el("div", { class: "error" }, `${item.error.type}: ${item.error.msg}`));
   const side = (name, peer) => el("tr", {}, el("td", {}, name === "src" ? "from" : "to"), el("td", {},
@@ -63,6 +66,15 @@ export function details({ onClause, onTab }) {
   };
   const panel = (item) => {
     if (tab === "raw") return el("section", { role: "tabpanel" }, el("h3", {}, "Item"), el("pre", {}, colour(JSON.stringify(item, null, 2))));
+    if (tab === "packets" || tab === "conversation") {
+      const holder = el("div", { role: "tabpanel" });
+      showPackets(holder, item.stream, tab);
+      return holder;
+    }
+    if (tab === "both") {
+      const side = (name) => el("div", {}, el("h3", {}, name), Object.keys(item[name] ?? {}).length ? sections(name, item[name], value) : el("div", { class: "empty" }, `No ${name} was seen.`));
+      return el("div", { role: "tabpanel", class: "both" }, side("request"), side("response"));
+    }
     const part = item[tab];
     if (!part || Object.keys(part).length === 0) return el("div", { class: "empty" }, `No ${tab} was seen.`);
     return el("div", { role: "tabpanel" }, sections(tab, part, value));
@@ -171,11 +183,4 @@ function colour(text) {
   }
   out.append(text.slice(at));
   return out;
-}
-
-function goTime(millis) {
-  const date = new Date(millis);
-  const pad = (number, width = 2) => String(number).padStart(width, "0");
-  const hour = date.getUTCHours();
-  return `${date.getUTCMonth() + 1}/${date.getUTCDate()}/${date.getUTCFullYear()}, ${hour % 12 || 12}:${pad(date.getUTCMinutes())}:${pad(date.getUTCSeconds())}.${pad(date.getUTCMilliseconds(), 3)} ${hour < 12 ? "AM" : "PM"}`;
 }

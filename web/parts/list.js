@@ -52,7 +52,7 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
         onClause(row.protocol.macro);
       },
     }, row.protocol.abbr),
-    el("span", { class: `status ${format.statusClass(row.status, row.error)}`, role: "gridcell", title: row.error || row.status },
+    el("span", { class: `status ${row.tone}`, role: "gridcell", title: row.error || row.status },
       row.error ? "\u26a0" : format.shortStatus(row.status)),
     el("span", { class: "method", role: "gridcell" }, row.method),
     el("span", { class: "summary", role: "gridcell", title: row.summary }, row.summary),

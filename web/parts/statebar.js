@@ -13,7 +13,7 @@ export function stateBar() {
       const dropped = counts.kernelDropped + counts.interfaceDropped;
       const items = Object.values(counts.items).reduce((sum, some) => sum + some, 0);
       const parts = [
-        fact("shown", `${format.count(shown)} of ${format.count(items)}`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
+        fact("items", shown === null ? format.count(items) : `${format.count(shown)} of ${format.count(items)} shown`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
         fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`),
         fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
         fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"),

@@ -20,18 +20,20 @@ test("JSON is indented and other text left alone", () => {
   assert.equal(format.pretty("{broken"), "{broken");
 });
 
-test("a status looks as it is", () => {
-  assert.equal(format.statusClass("500", null), "bad");
-  assert.equal(format.statusClass("404", null), "warn");
-  assert.equal(format.statusClass("200", null), "good");
-  assert.equal(format.statusClass("No Error", null), "good");
-  assert.equal(format.statusClass("Non-Existent Domain", null), "warn");
-  assert.equal(format.statusClass("0", null), "good");
-  assert.equal(format.statusClass("35", null), "warn");
-  assert.equal(format.statusClass("42P01", null), "bad");
-  assert.equal(format.statusClass("TLS 1.3", null), "plain");
-  assert.equal(format.statusClass("Access-Reject", null), "warn");
-  assert.equal(format.statusClass("200", "cut off"), "bad");
+test("a time range goes into the filter and out again", () => {
+  const range = format.between(Date.UTC(2026, 10, 3, 9, 5, 7, 8), Date.UTC(2026, 10, 3, 13, 0));
+  assert.equal(range, 'timestamp >= datetime("11/3/2026, 9:05:07.008 AM") and timestamp < datetime("11/3/2026, 1:00:00.000 PM")');
+  assert.equal(format.withoutTime(`http and ${range}`), "http");
+  assert.equal(format.withoutTime(range), "");
+  assert.equal(format.withoutTime(`${range} and dns`), "dns");
+  assert.equal(format.withoutTime("http or dns"), "http or dns");
+});
+
+test("shares are short", () => {
+  assert.equal(format.share(0, 5), "0 %");
+  assert.equal(format.share(1, 3), "33 %");
+  assert.equal(format.share(1, 40), "2.5 %");
+  assert.equal(format.share(1, 40000), "< 0.1 %");
 });
 
 test("long status texts have short ones", () => {

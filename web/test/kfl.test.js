@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clause, narrow } from "../lib/kfl.js";
+import { clause, groupClause, narrow } from "../lib/kfl.js";
 
 test("names that are no words stand in brackets", () => {
   assert.equal(clause(["request", "headers", "Content-Type"], "text/plain"), 'request.headers["Content-Type"] == "text/plain"');
@@ -17,4 +17,10 @@ test("a clause narrows what is there", () => {
   assert.equal(narrow("", "dns"), "dns");
   assert.equal(narrow("http", "src.ip == \"1\""), 'http and src.ip == "1"');
   assert.equal(narrow("http or dns", "tls"), "(http or dns) and tls");
+});
+
+test("a group leads back to its items", () => {
+  const clauses = [{ path: "request.method", value: "GET", pattern: false }, { path: "request.path", value: '^/a\\.b/[^/?]+($|\\?)"', pattern: true }, { path: "response.answers.0.ip", value: "7", pattern: false }];
+  assert.equal(groupClause({ protocol: "http", clauses }), 'http and request.method == "GET" and request.path == r"^/a\\.b/[^/?]+($|\\?)\\"" and response.answers[0].ip == 7');
+  assert.equal(groupClause({ protocol: null, clauses: [{ path: "dst.name", value: "80", pattern: false }] }), 'dst.name == "80"');
 });

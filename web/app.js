@@ -1,0 +1,172 @@
+// The frame around all views: head, tabs, filter, timeline, state bar; what is applied and where it leads.
+
+import * as api from "./lib/api.js";
+import { el } from "./lib/dom.js";
+import * as format from "./lib/format.js";
+import { narrow } from "./lib/kfl.js";
+import * as url from "./lib/url.js";
+import { filterBar } from "./parts/filter.js";
+import { stateBar } from "./parts/statebar.js";
+import { timeline } from "./parts/timeline.js";
+import { compareView } from "./views/compare.js";
+import { endpointsView } from "./views/endpoints.js";
+import { healthView } from "./views/health.js";
+import { mapView } from "./views/map.js";
+import { recordingsView } from "./views/recordings.js";
+import { scriptsView } from "./views/scripts.js";
+import { trafficView } from "./views/traffic.js";
+
+const STATUS_MS = 1000;
+const TIMELINE_MS = 3000;
+
+// Every view: its name in links and on its tab, what makes it, and whether the filter is its business.
+const VIEWS = [
+  { name: "traffic", title: "Traffic", make: trafficView, filtered: true },
+  { name: "endpoints", title: "Endpoints", make: endpointsView, filtered: true },
+  { name: "map", title: "Map", make: mapView, filtered: true },
+  { name: "compare", title: "Compare", make: compareView, filtered: true },
+  { name: "recordings", title: "Recordings", make: recordingsView },
+  { name: "scripts", title: "Scripts", make: scriptsView },
+  { name: "health", title: "Health", make: healthView },
+];
+
+export async function app() {
+  const state = { q: "", view: "traffic", item: null, tab: null, by: null, tz: null, paused: false, status: null };
+  const bar = stateBar();
+  const dot = el("span", { class: "dot" });
+  const word = el("span", {}, "connecting");
+  const source = el("span", { class: "source" });
+  const pause = el("button", { onclick: togglePause, title: "p" }, "Pause");
+  const clock = el("button", { onclick: switchClock, title: "Times in UTC or as this computer shows them" }, "UTC");
+  const hold = el("main", { class: "hold" });
+  const filter = filterBar({ text: "", onApply: apply });
+  const line = timeline({ onRange: (from, to) => addClause(format.between(from, to)), onWhole: wholeTime });
+  const tabs = el("nav", { class: "views", role: "tablist", "aria-label": "Views" });
+
+  // What views may use of the frame.
+  const frame = {
+    state, addClause, remember, fail: bar.fail,
+    apply: (q) => filter.set(q),
+    open: (view) => show(view),
+    feed: (on) => {
+      dot.className = `dot ${on ? "on" : "off"}`;
+      word.textContent = state.paused ? "paused" : on ? "streaming" : "not connected";
+    },
+  };
+  const views = new Map();
+
+  function remember(change) {
+    Object.assign(state, change);
+    url.write({ q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz });
+  }
+  function view() {
+    const known = VIEWS.find((one) => one.name === state.view) ?? VIEWS[0];
+    if (!views.has(known.name)) views.set(known.name, known.make(frame));
+    return { ...known, ...views.get(known.name) };
+  }
+  function show(name) {
+    if (state.view !== name) view().hide?.();
+    remember({ view: name });
+    const now = view();
+    filter.node.hidden = !now.filtered;
+    line.node.hidden = !now.filtered;
+    tabs.replaceChildren(...VIEWS.map((one) => el("button", {
+      role: "tab", "aria-selected": one.name === now.name ? "true" : "false", tabindex: one.name === now.name ? 0 : -1,
+      onclick: () => show(one.name), onkeydown: (event) => turn(event, one.name),
+    }, one.title)));
+    hold.replaceChildren(now.node);
+    now.show(state.q);
+    if (state.status) now.status?.(state.status);
+  }
+  function turn(event, name) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const at = VIEWS.findIndex((one) => one.name === name);
+    show(VIEWS[(at + by + VIEWS.length) % VIEWS.length].name);
+    tabs.querySelector('[aria-selected="true"]').focus();
+  }
+  function addClause(added) {
+    return filter.set(narrow(filter.get(), added));
+  }
+  function wholeTime() {
+    return filter.set(format.withoutTime(filter.get()));
+  }
+  async function apply(q) {
+    remember({ q });
+    view().show(q);
+    drawTimeline();
+  }
+  async function drawTimeline() {
+    if (line.node.hidden) return;
+    const q = state.q;
+    try {
+      const found = await api.timeline(q, line.slots());
+      if (q === state.q) line.draw(found, q);
+    } catch (error) {
+      line.fail(error.message);
+    }
+  }
+  function togglePause() {
+    state.paused = !state.paused;
+    pause.textContent = state.paused ? "Resume" : "Pause";
+    view().pause?.(state.paused);
+    frame.feed(!state.paused);
+  }
+  function switchClock() {
+    format.useLocal(!format.isLocal());
+    clock.textContent = format.isLocal() ? "Local" : "UTC";
+    remember({ tz: format.isLocal() ? "local" : null });
+    view().show(state.q);
+    drawTimeline();
+  }
+  function theme() {
+    const dark = document.documentElement.dataset.theme === "dark" || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    drawTimeline();
+    view().show(state.q);
+  }
+  async function refresh() {
+    try {
+      const status = await api.status();
+      state.status = status;
+      source.textContent = status.run.source ?? "";
+      source.title = source.textContent;
+      bar.show(status, view().count?.() ?? null);
+      view().status?.(status);
+      return status;
+    } catch (error) {
+      bar.fail(error.message);
+      return null;
+    }
+  }
+
+  document.body.append(
+    el("header", { class: "top" },
+      el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source,
+      el("span", { role: "status" }, dot, word), pause, clock,
+      el("button", { onclick: theme, title: "Light or dark" }, "Theme")),
+    filter.node, line.node, hold, bar.node);
+
+  document.addEventListener("keydown", (event) => {
+    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.key === "/" && !filter.node.hidden) {
+      event.preventDefault();
+      filter.focus();
+    }
+    if (event.key === "p") togglePause();
+    const at = Number(event.key) - 1;
+    if (VIEWS[at]) show(VIEWS[at].name);
+    view().key?.(event);
+  });
+
+  const wanted = url.read();
+  const status = await refresh();
+  Object.assign(state, { view: wanted.view ?? "traffic", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "" });
+  format.useLocal(wanted.tz === "local");
+  clock.textContent = format.isLocal() ? "Local" : "UTC";
+  show(view().name);
+  await filter.set(state.q);
+  setInterval(refresh, STATUS_MS);
+  setInterval(drawTimeline, TIMELINE_MS);
+}

@@ -1,0 +1,40 @@
+// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number}].
+
+import { el } from "../lib/dom.js";
+
+export function sortable({ columns, sorted, onRow, label }) {
+  const node = el("table", { class: "grid", "aria-label": label });
+  let by = sorted;
+  let down = true;
+  let rows = [];
+
+  const draw = () => {
+    const column = columns.find((one) => one.name === by);
+    const order = [...rows].sort((a, b) => compare(column.value(a), column.value(b)) * (down ? -1 : 1));
+    node.replaceChildren(
+      el("thead", {}, el("tr", {}, columns.map((one) => el("th", {
+        class: one.number ? "number" : "", "aria-sort": one.name === by ? (down ? "descending" : "ascending") : "none",
+      }, el("button", { onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
+      el("tbody", {}, order.map((row) => el("tr", onRow ? {
+        tabindex: 0, class: "leads", onclick: () => onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
+      } : {}, columns.map((one) => el("td", { class: one.number ? "number" : "" }, one.cell ? one.cell(row) : one.value(row)))))));
+  };
+  const sort = (column) => {
+    down = column.name === by ? !down : Boolean(column.number);
+    by = column.name;
+    draw();
+    node.querySelector(`th[aria-sort]:not([aria-sort="none"]) button`)?.focus();
+  };
+  return {
+    node,
+    set(all) {
+      rows = all;
+      draw();
+    },
+  };
+}
+
+function compare(a, b) {
+  if (typeof a === "number" || typeof b === "number") return (a ?? -1) - (b ?? -1);
+  return String(a ?? "").localeCompare(String(b ?? ""));
+}

@@ -1,0 +1,106 @@
+// The timeline: how many items, how they went, how long they took. Drag over it to narrow the time.
+
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import uPlot from "../vendor/uplot.js";
+
+const HEIGHT = 96;
+const SLOT_PX = 8;
+
+export function timeline({ onRange, onWhole }) {
+  const holder = el("div", { class: "plot" });
+  const said = el("span", { class: "said", role: "status" });
+  const whole = el("button", { hidden: true, onclick: onWhole, title: "Take the time range out of the filter" }, "Whole time");
+  const node = el("section", { class: "timeline", "aria-label": "Timeline" }, el("div", { class: "line-head" }, said, whole), holder);
+  let plot = null;
+  let look = "";
+  let drawn = null;
+
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const bars = uPlot.paths.bars({ size: [0.9, 40], align: 1 });
+
+  // Each tone is drawn from the bottom up, the largest sum first, so that they look stacked.
+  const options = () => ({
+    width: Math.max(200, holder.clientWidth), height: HEIGHT, legend: { show: false }, padding: [6, 4, 0, 0],
+    cursor: { y: false, drag: { x: true, y: false, setScale: false } },
+    scales: { x: { time: true }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
+    axes: [
+      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000)) },
+      { scale: "n", stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { show: false }, size: 50, space: 30, values: (_, ticks) => ticks.map((tick) => format.short(tick)) },
+      { scale: "ms", side: 1, stroke: colour("--key"), grid: { show: false }, ticks: { show: false }, size: 56, space: 30, values: (_, ticks) => ticks.map((tick) => format.took(Math.round(tick))) },
+    ],
+    series: [
+      {},
+      { scale: "n", paths: bars, fill: colour("--bar-good"), stroke: colour("--bar-good"), points: { show: false } },
+      { scale: "n", paths: bars, fill: colour("--bar-warn"), stroke: colour("--bar-warn"), points: { show: false } },
+      { scale: "n", paths: bars, fill: colour("--bar-bad"), stroke: colour("--bar-bad"), points: { show: false } },
+      { scale: "ms", stroke: colour("--key"), width: 1.5, dash: [4, 3], points: { show: false }, spanGaps: true },
+    ],
+    hooks: {
+      setSelect: [(self) => {
+        if (self.select.width < 3) return;
+        const from = self.posToVal(self.select.left, "x") * 1000;
+        const to = self.posToVal(self.select.left + self.select.width, "x") * 1000;
+        self.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+        const width = drawn.width;
+        onRange(Math.floor(from / width) * width, Math.ceil(to / width) * width);
+      }],
+      setCursor: [(self) => {
+        const slot = drawn?.slots[self.cursor.idx];
+        say(self.cursor.left >= 0 && slot ? slot : null);
+      }],
+    },
+  });
+  const label = (millis) => (drawn && drawn.to - drawn.from > 36 * 3600 * 1000 ? format.dateTime(millis).slice(5, 16) : format.time(millis).slice(0, drawn && drawn.width < 1000 ? 12 : 8));
+  const sums = (sum) => [
+    `${format.count(sum.count)} items`, `${format.count(sum.bad)} failed (${format.share(sum.bad, sum.count)})`,
+    sum.p50 === null ? "" : `p50 ${format.took(sum.p50)}, p99 ${format.took(sum.p99)}`,
+  ].filter(Boolean).join(" \u00b7 ");
+  const say = (slot) => {
+    if (!drawn) return;
+    const where = slot ? format.dateTime(slot.at) : `${format.dateTime(drawn.from)} \u2013 ${format.dateTime(drawn.to)}`;
+    const wait = drawn.behind ? ` \u00b7 ${format.count(drawn.behind)} items still to be counted` : "";
+    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? "" : ` \u00b7 dashed: p99`}${wait}`;
+  };
+
+  new ResizeObserver(() => plot?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT })).observe(holder);
+
+  return {
+    node,
+    slots: () => Math.min(400, Math.max(20, Math.floor(holder.clientWidth / SLOT_PX))),
+    draw(found, q) {
+      drawn = fill(found);
+      node.dataset.q = q;
+      whole.hidden = format.withoutTime(q) === q.trim();
+      const xs = drawn.slots.map((slot) => slot.at / 1000);
+      const data = [xs, drawn.slots.map((slot) => slot.count || null), drawn.slots.map((slot) => slot.warn + slot.bad || null), drawn.slots.map((slot) => slot.bad || null), drawn.slots.map((slot) => slot.p99)];
+      const wanted = `${colour("--soft")} ${format.isLocal()}`;
+      if (!plot || look !== wanted) {
+        plot?.destroy();
+        look = wanted;
+        plot = new uPlot(options(), data, holder);
+      } else {
+        plot.setData(data);
+      }
+      say(null);
+    },
+    fail(sentence) {
+      said.textContent = sentence;
+    },
+  };
+}
+
+const MAX_FILL = 2000;
+
+// The timeline with the slots in which nothing happened.
+function fill(found) {
+  const { slots, width } = found;
+  if (slots.length < 2) return found;
+  const first = slots[0].at;
+  const count = (slots.at(-1).at - first) / width + 1;
+  if (count > MAX_FILL) return found;
+  const at = new Map(slots.map((slot) => [slot.at, slot]));
+  const filled = Array.from({ length: count }, (_, index) => at.get(first + index * width)
+    ?? { at: first + index * width, count: 0, good: 0, warn: 0, bad: 0, bytes: 0, p50: null, p99: null, protocols: {} });
+  return { ...found, slots: filled };
+}

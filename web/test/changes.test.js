@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { changes } from "../lib/changes.js";
+
+const group = (name, count, bad = 0, p99 = 10) => ({ labels: [name], clauses: [], count, bad, p50: 5, p99 });
+
+test("what appeared, vanished, broke and slowed is told apart", () => {
+  const before = [group("a", 100), group("b", 100), group("c", 100), group("gone", 9), group("twice", 100)];
+  const after = [group("a", 100), group("b", 100, 20), group("c", 100, 0, 50), group("new", 9), group("twice", 200)];
+  const rows = changes(before, after, 60000, 60000);
+  const verdict = Object.fromEntries(rows.map((row) => [row.labels[0], row.verdict]));
+  assert.deepEqual(verdict, { a: "same", b: "worse", c: "slower", gone: "vanished", new: "appeared", twice: "more" });
+  const heaviest = rows.reduce((a, b) => (a.weight >= b.weight ? a : b));
+  assert.equal(heaviest.labels[0], "b");
+});
+
+test("spans of different length are compared by rate", () => {
+  const [row] = changes([group("a", 100)], [group("a", 50)], 120000, 60000);
+  assert.equal(row.verdict, "same");
+  assert.equal(row.rate, 0);
+});

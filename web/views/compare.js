@@ -1,0 +1,91 @@
+// The comparison: what changed between two spans of time.
+
+import * as api from "../lib/api.js";
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { groupClause, narrow } from "../lib/kfl.js";
+import { changes } from "../lib/changes.js";
+import { sortable } from "../parts/table.js";
+
+const LIMIT = 1000;
+
+export function compareView(frame) {
+  const field = (label) => el("input", { type: "datetime-local", step: "0.001", "aria-label": label });
+  const spans = { before: [field("Before, from"), field("Before, to")], after: [field("After, from"), field("After, to")] };
+  const by = el("select", { "aria-label": "Compare" }, ["endpoint", "destination", "source", "status", "protocol", "namespace"].map((name) => el("option", { value: name }, name)));
+  const said = el("span", { class: "said", role: "status" });
+  const number = (name, title, value, shown) => ({ name, title, number: true, value, cell: shown });
+  const pair = (row, read, shown) => `${row.before ? shown(read(row.before)) : "\u2013"} \u2192 ${row.after ? shown(read(row.after)) : "\u2013"}`;
+  const table = sortable({
+    label: "What changed", sorted: "weight", onRow: (row) => {
+      frame.apply(narrow(format.withoutTime(frame.state.q), `${groupClause(row)} and ${between(row.after ? "after" : "before")}`));
+      frame.open("traffic");
+    },
+    columns: [
+      { name: "what", title: "What", value: (row) => row.labels.join(" ") },
+      { name: "verdict", title: "Change", value: (row) => row.verdict, cell: (row) => el("span", { class: { vanished: "warn", worse: "bad", slower: "warn", better: "good", faster: "good" }[row.verdict] ?? "" }, row.verdict) },
+      number("count", "Rate per minute", (row) => row.rate, (row) => pair(row, (one) => one.rate, (rate) => rate.toFixed(rate < 10 ? 1 : 0))),
+      number("failed", "Failed", (row) => row.failed, (row) => pair(row, (one) => one, (one) => format.share(one.bad, one.count))),
+      number("p50", "p50", (row) => row.p50, (row) => pair(row, (one) => one.p50, tookOrNone)),
+      number("p99", "p99", (row) => row.p99, (row) => pair(row, (one) => one.p99, tookOrNone)),
+      number("weight", "Weight", (row) => row.weight, (row) => row.weight.toFixed(1)),
+    ],
+  });
+  const node = el("div", { class: "page" },
+    el("div", { class: "tools" }, el("label", {}, "Compare ", by), el("span", {}, "before"), spans.before, el("span", {}, "after"), spans.after,
+      el("button", { class: "main", onclick: load }, "Compare"), el("button", { onclick: halves }, "First half, second half")),
+    el("div", { class: "tools" }, said), table.node);
+
+  function tookOrNone(millis) {
+    return millis === null ? "\u2013" : format.took(millis);
+  }
+  const read = (input) => (input.value ? new Date(format.isLocal() ? input.value : `${input.value}Z`).getTime() : NaN);
+  const write = (input, millis) => {
+    input.value = format.dateTime(millis).slice(0, 23).replace(" ", "T");
+  };
+  function between(which) {
+    const [from, to] = spans[which].map(read);
+    return format.between(from, to);
+  }
+  async function halves() {
+    const whole = await api.timeline(format.withoutTime(frame.state.q), 2);
+    // Ends are left out, and no span is empty.
+    const middle = Math.max(whole.from + 1, Math.round((whole.from + whole.to) / 2));
+    write(spans.before[0], whole.from);
+    write(spans.before[1], middle);
+    write(spans.after[0], middle);
+    write(spans.after[1], Math.max(whole.to, middle) + 1);
+    await load();
+  }
+  async function load() {
+    const limits = Object.values(spans).flat().map(read);
+    if (limits.some(Number.isNaN) || limits[0] >= limits[1] || limits[2] >= limits[3]) {
+      said.textContent = "Give both spans a start and a later end.";
+      return;
+    }
+    const base = format.withoutTime(frame.state.q);
+    try {
+      const [before, after] = await Promise.all(["before", "after"].map((which) => whole(narrow(base, between(which)))));
+      const found = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
+      table.set(found);
+      said.textContent = `${format.count(before.all.count)} items before, ${format.count(after.all.count)} after; ${found.filter((row) => row.verdict !== "same").length} of ${found.length} groups changed.`;
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+  // Asks until all items are counted.
+  async function whole(q) {
+    for (;;) {
+      const found = await api.groups(q, by.value, LIMIT);
+      if (!found.behind) return found;
+      said.textContent = `${format.count(found.behind)} items still to be counted`;
+    }
+  }
+  return {
+    node,
+    show() {
+      if (!spans.before[0].value) halves().catch((error) => { said.textContent = error.message; });
+      else load();
+    },
+  };
+}

@@ -1,0 +1,204 @@
+// The service map: who speaks to whom, how much, and how it goes.
+
+import * as api from "../lib/api.js";
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { clause } from "../lib/kfl.js";
+import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
+
+const AGAIN_MS = 3000;
+const LIMIT = 800;
+const SVG = "http://www.w3.org/2000/svg";
+const LABELLED = 60;
+
+export function mapView(frame) {
+  const by = el("select", { "aria-label": "Nodes are", onchange: load }, el("option", { value: "name" }, "pods and services"), el("option", { value: "namespace" }, "namespaces"));
+  const said = el("span", { class: "said", role: "status" });
+  const legend = el("span", { class: "legend" });
+  const world = svg("g");
+  const edgesNode = svg("g", { class: "edges" });
+  const nodesNode = svg("g", { class: "nodes" });
+  world.append(edgesNode, nodesNode);
+  const picture = svg("svg", { role: "img", "aria-label": "Service map", tabindex: 0 }, arrowHead(), world);
+  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("button", { onclick: () => fit() }, "Fit"), legend, said), picture);
+  const places = new Map();
+  const view = { x: 0, y: 0, k: 1, moved: false };
+  let simulation = null;
+  let timer = null;
+  let drawn = { nodes: [], edges: [] };
+
+  async function load() {
+    clearTimeout(timer);
+    const q = frame.state.q;
+    try {
+      const found = await api.map(q, by.value, LIMIT);
+      if (q === frame.state.q && node.isConnected) draw(found);
+    } catch (error) {
+      said.textContent = error.message;
+    }
+    timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
+  }
+
+  function draw(found) {
+    const most = Math.max(1, ...found.edges.map((edge) => edge.count));
+    const nodes = found.nodes.map((one) => {
+      const known = places.get(one.id) ?? {};
+      return Object.assign(known, one, { count: 0, bad: 0 });
+    });
+    for (const one of nodes) places.set(one.id, one);
+    const edges = found.edges.map((edge) => {
+      for (const side of ["src", "dst"]) {
+        const end = places.get(edge[side]);
+        end.count += edge.count;
+        end.bad += edge.bad;
+      }
+      return { ...edge, source: places.get(edge.src), target: places.get(edge.dst), width: 1 + 6 * (Math.log1p(edge.count) / Math.log1p(most)) };
+    });
+    const changed = nodes.length !== drawn.nodes.length || edges.length !== drawn.edges.length || nodes.some((one) => one.x === undefined);
+    drawn = { nodes, edges };
+    for (const one of nodes) one.r = 6 + 3 * Math.log2(1 + one.count / Math.max(1, most) * 50);
+    edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols)));
+    nodesNode.replaceChildren(...nodes.map((one) => nodeNode(one, nodes.length)));
+    legend.replaceChildren(...Object.entries(found.protocols).map(([abbr, colour]) => el("span", {}, el("i", { style: { background: colour } }), abbr)));
+    said.textContent = nodes.length === 0 ? "No item matches yet: nothing to draw."
+      : `${nodes.length} nodes, ${edges.length} pairs${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
+    if (changed) settle();
+    else place();
+  }
+
+  function settle() {
+    simulation?.stop();
+    const { nodes, edges } = drawn;
+    const far = nodes.length > 120 ? 40 : 110;
+    simulation = forceSimulation(nodes)
+      .force("link", forceLink(edges).distance(far).strength(0.4))
+      .force("charge", forceManyBody().strength(nodes.length > 120 ? -90 : -420).distanceMax(600))
+      .force("x", forceX().strength(0.05)).force("y", forceY().strength(0.08))
+      .force("collide", forceCollide((one) => one.r + 10))
+      .stop();
+    // Settled before it is shown: nothing jumps about, also for those who ask for less motion.
+    simulation.tick(nodes.length > 300 ? 120 : 300);
+    place();
+    if (!view.moved) fit();
+  }
+
+  function place() {
+    drawn.edges.forEach((edge, index) => {
+      const { source, target } = edge;
+      const parts = edgesNode.children[index];
+      if (source === target) {
+        parts.firstChild.setAttribute("d", `M${source.x},${source.y - source.r} c30,-34 44,10 ${source.r},${source.r}`);
+        parts.lastChild.setAttribute("x", source.x + 28);
+        parts.lastChild.setAttribute("y", source.y - source.r - 12);
+        return;
+      }
+      const dx = target.x - source.x;
+      const dy = target.y - source.y;
+      const far = Math.hypot(dx, dy) || 1;
+      const to = [target.x - (dx / far) * (target.r + 7), target.y - (dy / far) * (target.r + 7)];
+      const bend = [(source.x + to[0]) / 2 - dy * 0.12, (source.y + to[1]) / 2 + dx * 0.12];
+      parts.firstChild.setAttribute("d", `M${source.x},${source.y} Q${bend[0]},${bend[1]} ${to[0]},${to[1]}`);
+      parts.lastChild.setAttribute("x", (bend[0] + (source.x + to[0]) / 2) / 2);
+      parts.lastChild.setAttribute("y", (bend[1] + (source.y + to[1]) / 2) / 2);
+    });
+    drawn.nodes.forEach((one, index) => nodesNode.children[index].setAttribute("transform", `translate(${one.x},${one.y})`));
+  }
+
+  function edgeNode(edge, protocols) {
+    const [abbr] = Object.entries(edge.protocols).sort((a, b) => b[1] - a[1])[0] ?? [""];
+    const failing = edge.bad > 0;
+    const title = `${edge.src} \u2192 ${edge.dst}\n${format.count(edge.count)} items, ${format.share(edge.bad, edge.count)} failed, ${format.bytes(edge.bytes)}${edge.p50 === null ? "" : `\np50 ${format.took(edge.p50)}, p99 ${format.took(edge.p99)}`}\n${Object.entries(edge.protocols).map(([name, count]) => `${name} ${format.count(count)}`).join(", ")}`;
+    const line = svg("path", { class: failing ? "failing" : "", "stroke-width": edge.width, "marker-end": "url(#arrow)" }, text("title", title));
+    line.style.stroke = failing ? "" : protocols[abbr] ?? "";
+    const label = text("text", drawn.edges.length <= LABELLED ? `${format.short(edge.count)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
+    const group = svg("g", { tabindex: 0, role: "button", "aria-label": title.replaceAll("\n", ", ") }, line, label);
+    const narrow = () => frame.addClause(`${side("src", edge.source)} and ${side("dst", edge.target)}`);
+    return leads(group, narrow);
+  }
+  function nodeNode(one, count) {
+    const title = `${one.id}\n${format.count(one.count)} items, ${format.share(one.bad, one.count)} failed`;
+    const circle = svg("circle", { r: one.r, class: one.bad ? "failing" : "" }, text("title", title));
+    const label = text("text", count <= 150 || one.r > 12 ? shorten(one.name) : "");
+    label.setAttribute("y", one.r + 13);
+    const group = svg("g", { tabindex: 0, role: "button", "aria-label": title.replaceAll("\n", ", ") }, circle, label);
+    return leads(group, () => frame.addClause(`(${side("src", one)} or ${side("dst", one)})`));
+  }
+  function side(which, one) {
+    if (by.value === "namespace") return clause([which, "namespace"], one.name === "(no namespace)" ? "" : one.name);
+    return clause([which, /^[0-9.]+$|:/.test(one.name) ? "ip" : "name"], one.name);
+  }
+  function leads(group, act) {
+    group.addEventListener("click", () => !dragged && act());
+    group.addEventListener("keydown", (event) => event.key === "Enter" && act());
+    return group;
+  }
+
+  function move() {
+    world.setAttribute("transform", `translate(${view.x},${view.y}) scale(${view.k})`);
+  }
+  function fit() {
+    const { nodes } = drawn;
+    if (nodes.length === 0) return;
+    const { clientWidth: width, clientHeight: height } = picture;
+    const xs = nodes.map((one) => one.x);
+    const ys = nodes.map((one) => one.y);
+    const box = [Math.min(...xs) - 80, Math.min(...ys) - 50, Math.max(...xs) + 80, Math.max(...ys) + 60];
+    view.k = Math.min(1.6, width / (box[2] - box[0]), height / (box[3] - box[1]));
+    view.x = width / 2 - (view.k * (box[0] + box[2])) / 2;
+    view.y = height / 2 - (view.k * (box[1] + box[3])) / 2;
+    view.moved = false;
+    move();
+  }
+  let dragged = false;
+  picture.addEventListener("pointerdown", (down) => {
+    dragged = false;
+    const start = { x: down.clientX - view.x, y: down.clientY - view.y };
+    const drag = (event) => {
+      if (Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < 4) return;
+      dragged = true;
+      Object.assign(view, { x: event.clientX - start.x, y: event.clientY - start.y, moved: true });
+      move();
+    };
+    const end = () => {
+      window.removeEventListener("pointermove", drag);
+      window.removeEventListener("pointerup", end);
+    };
+    window.addEventListener("pointermove", drag);
+    window.addEventListener("pointerup", end);
+  });
+  const zoom = (factor, x, y) => {
+    const k = Math.min(8, Math.max(0.05, view.k * factor));
+    Object.assign(view, { x: x - ((x - view.x) * k) / view.k, y: y - ((y - view.y) * k) / view.k, k, moved: true });
+    move();
+  };
+  picture.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const box = picture.getBoundingClientRect();
+    zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
+  }, { passive: false });
+  picture.addEventListener("keydown", (event) => {
+    if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 1.25 : 0.8, picture.clientWidth / 2, picture.clientHeight / 2);
+  });
+  new ResizeObserver(() => !view.moved && fit()).observe(picture);
+
+  return { node, show: load, hide: () => clearTimeout(timer) };
+}
+
+function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function text(name, content) {
+  const made = svg(name);
+  made.textContent = content;
+  return made;
+}
+
+function arrowHead() {
+  return svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 10 10", refX: 6, refY: 5, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" }, svg("path", { d: "M0,0 L10,5 L0,10 z" })));
+}
+
+const shorten = (name) => (name.length > 28 ? `${name.slice(0, 27)}\u2026` : name);
