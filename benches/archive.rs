@@ -32,7 +32,7 @@ const END: i64 = 1_795_564_799;
 const WEEK: i64 = 7 * 86_400;
 
 /// Connections of a reel, and exchanges of a connection.
-const CONNECTIONS: u64 = 40;
+const CONNECTIONS: u64 = 20;
 const EXCHANGES: u64 = 5;
 
 /// Seconds that a reel spans.

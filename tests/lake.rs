@@ -388,7 +388,7 @@ reel = f\"read_parquet('{root}/**/*.items.parquet', hive_partitioning=true)\"
 rows = duckdb.sql(f'select status, count(*) from {reel} group by all').fetchall()
 more = duckdb.sql(f\"\"\"select count(*) filter (where recording = 'all' and node = 'node-a' and src_namespace = 'shop'),
   min(timestamp)::varchar, max(elapsed_nanos), count(*) filter (where json_extract_string(request, '$.headers.Host') = 'cart.shop')
-  from {reel}\"\"\").fetchone()
+  X
 print(json.dumps({'arrow': arrow, 'duckdb': {str(status): count for status, count in rows}, 'more': more}))
 ";
     let run = python.map(|python| {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Measures what the first look into a large archive takes: an archive of a week with 10,000 reels of
 # 20 nodes in a local S3 server, straight and through a proxy with 80 ms and 20 Mbit/s.
-# Usage: tools/bench-archive.sh [REELS]; needs what tools/test-deps.sh installs.
+# Usage: tools/bench-archive.sh [REELS]; needs what tools/test-deps.sh installs. PROFILE=dev measures
+# the unoptimised build.
 set -eu
 reels="${1:-10000}"
 cd "$(dirname "$0")/.."
@@ -14,21 +15,29 @@ end() { [ -z "$weed" ] || kill "$weed"; [ -z "$proxy" ] || kill "$proxy"; wait; 
 trap end EXIT
 free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-cargo build --release --locked --bin tapedeck --bench archive
-make="$(ls -t "$target"/release/deps/archive-* | grep -v '\.d$' | head -1)"
-tapedeck="$target/release/tapedeck"
+profile="${PROFILE:-release}"
+built="$target/$profile"
+[ "$profile" != dev ] || built="$target/debug"
+cargo build --profile "$profile" --locked --bin tapedeck --bench archive
+make="$(ls -t "$built"/deps/archive-* | grep -v '\.d$' | head -1)"
+tapedeck="$built/tapedeck"
 
-port="$(free)"; master="$(free)"; volume="$(free)"; filer="$(free)"
-mkdir "$work/weed"
-"$tools/venv/bin/weed" server -dir "$work/weed" -ip 127.0.0.1 -master.port "$master" -master.port.grpc "$(free)" \
-  -volume.port "$volume" -volume.port.grpc "$(free)" -volume.max 0 -filer.port "$filer" -filer.port.grpc "$(free)" \
-  -s3 -s3.port "$port" -s3.port.grpc "$(free)" -s3.iam=false >"$work/weed.log" 2>&1 &
+port="$(free)"
+mkdir "$work/data"
+cat >"$work/s3.json" <<'END'
+{"identities":[{"name":"admin","credentials":[{"accessKey":"benchaccess","secretKey":"benchsecret"}],"actions":["Admin","Read","Write","List","Tagging"]}]}
+END
+export S3_ENDPOINT="http://127.0.0.1:$port" AWS_REGION=us-east-1
+export AWS_ACCESS_KEY_ID=benchaccess AWS_SECRET_ACCESS_KEY=benchsecret XDG_CACHE_HOME="$work/cache"
+(cd "$work" && exec "$tools/venv/bin/weed" mini -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir="$work/data" \
+  -s3.config="$work/s3.json" -webdav=false -admin.ui=false -master.telemetry=false \
+  -s3.port.iceberg=0 -s3.port.lance=0 -s3.port="$port" -master.port="$(free)" -volume.port="$(free)" \
+  -filer.port="$(free)" -admin.port="$(free)" >"$work/weed.log" 2>&1) &
 weed=$!
-export S3_ENDPOINT="http://127.0.0.1:$port" AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
-export XDG_CACHE_HOME="$work/cache"
 tries=0
-until curl -s -o /dev/null -X PUT "$S3_ENDPOINT/bench"; do
-  tries=$((tries + 1)); [ "$tries" -lt 120 ] || { cat "$work/weed.log" >&2; exit 1; }
+until curl -sf -o /dev/null -X PUT --aws-sigv4 "aws:amz:$AWS_REGION:s3" \
+    --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" "$S3_ENDPOINT/bench"; do
+  tries=$((tries + 1)); [ "$tries" -lt 240 ] || { tail "$work/weed.log" >&2; exit 1; }
   sleep 0.5
 done
 

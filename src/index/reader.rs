@@ -212,7 +212,7 @@ impl Reader {
                 continue;
             }
             match column_of(path) {
-                Some(index) if self.has(index) => {
+                Some(index) if self.has(index) && (path != root || root_of(root).is_empty()) => {
                     wanted.insert(index);
                     continue;
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use super::latency::Latencies;
 use crate::index::COLUMNS;
 use crate::item::{Kind, Node, Path, json};
 use crate::time::Timestamp;
@@ -95,8 +96,8 @@ pub struct Row {
     pub percentiles: Option<Percentiles>,
 }
 
-/// How numbers are spread; those from 128 on are exact to less than one part in 64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+/// How numbers are spread; a percentile is at most one part in 32 too high.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percentiles {
     /// The least.
     pub min: i64,
@@ -211,50 +212,32 @@ fn value<'a, N: Node<'a>>(node: Option<N>) -> String {
     }
 }
 
-/// Numbers counted in buckets whose width grows with their value.
+/// Numbers and their bounds; what is below zero counts as zero.
 #[derive(Debug, Default)]
 struct Numbers {
-    buckets: BTreeMap<i64, u64>,
-    count: u64,
+    counts: Latencies,
     bounds: Option<(i64, i64)>,
 }
 
-/// Numbers below stand in a bucket of their own.
-const EXACT: i64 = 128;
-
 impl Numbers {
     fn add(&mut self, number: i64) {
-        // The least number of its bucket: all but the seven leading bits are zero.
-        let bucket = match number {
-            ..EXACT => number,
-            _ => {
-                let shift = (i64::BITS - number.leading_zeros()).saturating_sub(7);
-                number >> shift << shift
-            }
-        };
-        *self.buckets.entry(bucket).or_default() += 1;
-        self.count += 1;
+        self.counts.add(u64::try_from(number).unwrap_or_default());
         let (min, max) = self.bounds.unwrap_or((number, number));
         self.bounds = Some((min.min(number), max.max(number)));
     }
 
     fn percentiles(&self) -> Option<Percentiles> {
         let (min, max) = self.bounds?;
-        let at = |percent: u64| {
-            let wanted = (self.count * percent).div_ceil(100).max(1);
-            let mut seen = 0;
-            let found = self.buckets.iter().find(|(_, count)| {
-                seen += **count;
-                seen >= wanted
-            });
-            found.map_or(max, |(bucket, _)| (*bucket).clamp(min, max))
+        let at = |percent| {
+            let found = self.counts.percentile(percent)?;
+            Some(i64::try_from(found).unwrap_or(i64::MAX).clamp(min, max))
         };
         Some(Percentiles {
             min,
-            p50: at(50),
-            p90: at(90),
-            p95: at(95),
-            p99: at(99),
+            p50: at(50)?,
+            p90: at(90)?,
+            p95: at(95)?,
+            p99: at(99)?,
             max,
         })
     }
@@ -335,7 +318,7 @@ mod tests {
             (found.p99, 990),
         ] {
             assert!(
-                found <= exact && exact - found <= exact / 64,
+                (exact..=exact + exact / 32).contains(&found),
                 "{found} {exact}"
             );
         }

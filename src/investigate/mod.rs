@@ -25,6 +25,7 @@ mod archive;
 mod feed;
 mod fetch;
 mod group;
+pub(crate) mod latency;
 mod packets;
 mod plan;
 mod ranges;
