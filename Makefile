@@ -1,8 +1,15 @@
 # make demo: install what is missing, build, record a real conversation, open the dashboard on it.
 # make test: install what the tests need and run them all.
+# make bench: run tapedeck beside other programs on the same traffic, into docs/performance.md
+#   (SIZE=small for a quick look); make bench-parts: the parts on their own, with criterion.
+# make fuzz: each fuzz target for a while (TARGET=headers SECONDS=60 for one).
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/tapedeck/target
 
-.PHONY: demo test deps lint
+SIZE ?= full
+TARGET ?= all
+SECONDS ?= 600
+
+.PHONY: demo test bench bench-parts fuzz deps lint
 
 demo: deps
 	cargo build --release --locked
@@ -12,6 +19,17 @@ test: deps
 	tools/test-deps.sh
 	node --test web/test/
 	cargo test --locked -- --show-output
+
+bench: deps
+	tools/bench-deps.sh
+	cargo build --release --locked
+	benches/side_by_side/run.py --tapedeck $(CARGO_TARGET_DIR)/release/tapedeck --size $(SIZE) $(if $(filter small,$(SIZE)),--rounds 1 --live-seconds 4 --dry)
+
+bench-parts: deps
+	cargo bench --locked --bench '*'
+
+fuzz: deps
+	tools/fuzz.sh $(TARGET) $(SECONDS)
 
 deps:
 	tools/deps.sh

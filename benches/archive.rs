@@ -156,6 +156,7 @@ fn open(destination: &str) -> Arc<dyn Store> {
             }),
             ..S3Options::default()
         },
+        ..OpenOptions::default()
     };
     tapedeck::store::open(destination, &options).expect("the destination is a store")
 }

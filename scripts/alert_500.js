@@ -8,8 +8,6 @@ var MAX_PATHS = 1000;
 var told = {};
 
 function onItemCaptured(data) {
-  if (!kfl.match("http and response.status >= 500", data)) return;
-
   var path = data.request.path;
   var now = Date.now();
   if (told[path] && now - told[path] < QUIET_MS) return;
@@ -24,3 +22,5 @@ function onItemCaptured(data) {
     "in stream " + data.stream
   );
 }
+// Other items never reach this script.
+onItemCaptured.kfl = "http and response.status >= 500";

@@ -56,6 +56,13 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
     }
 
+    /// From RFC 3339, as [`Timestamp`] shows itself; `None` for other text and years that do not
+    /// fit.
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        let at = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+        at.timestamp_nanos_opt().map(Timestamp)
+    }
+
     /// The date and time of day as chrono holds it.
     pub fn utc(self) -> chrono::DateTime<chrono::Utc> {
         chrono::DateTime::from_timestamp_nanos(self.0)
@@ -145,6 +152,9 @@ mod tests {
         let at = Timestamp::from_secs(1_706_933_106, 700_800);
         assert_eq!(at.to_string(), "2024-02-03T04:05:06.000700800Z");
         assert_eq!(at.millis(), 1_706_933_106_000);
+        assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
+        assert_eq!(Timestamp::parse("yesterday"), None);
+        assert_eq!(Timestamp::parse("9999-01-01T00:00:00Z"), None);
     }
 
     #[test]

@@ -52,7 +52,10 @@ fn story(source: &mut dyn Source) -> String {
 
 fn opened(spec: &str, s3: &S3Options) -> Result<Opened, OpenError> {
     let options = Options {
-        store: OpenOptions { s3: s3.clone() },
+        store: OpenOptions {
+            s3: s3.clone(),
+            ..OpenOptions::default()
+        },
         ..Options::default()
     };
     open(&[spec.to_owned()], &options)

@@ -1,5 +1,6 @@
-//! Uploads of scripts to Azure Blob Storage and Kinesis, each against its emulator
-//! (`tools/test-deps.sh` installs them), and to a double of Google Cloud Storage.
+//! What scripts send to Azure Blob Storage, Google Cloud Storage, Kinesis and InfluxDB, each against
+//! its emulator or the server itself (`tools/test-deps.sh` installs them), and to a double of Google
+//! Cloud Storage for what its emulator does not do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -19,14 +20,14 @@ use crate::double::{Double, Told};
 use crate::outside::rig;
 
 /// Account and key that every emulator of Azure knows.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str =
+pub const ACCOUNT: &str = "devstoreaccount1";
+pub const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// A server that a test started; it ends with the test.
-struct Emulator {
+pub struct Emulator {
     child: Child,
-    port: u16,
+    pub port: u16,
     _dir: tempfile::TempDir,
 }
 
@@ -39,7 +40,7 @@ impl Drop for Emulator {
 
 impl Emulator {
     /// Starts `program` with arguments, in which PORT and DIR are replaced, and waits for its port.
-    fn start(program: &PathBuf, arguments: &[&str]) -> Emulator {
+    pub fn start(program: &PathBuf, arguments: &[&str]) -> Emulator {
         let dir = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -72,7 +73,7 @@ impl Emulator {
     }
 
     /// One request by hand; answers status and body.
-    fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> (u16, String) {
+    pub fn ask(&self, method: &str, target: &str, headers: &[&str], body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         write!(
@@ -92,24 +93,76 @@ impl Emulator {
     }
 }
 
-/// A program that npm installed among the tools of the tests.
+/// Where tools/test-deps.sh puts what it installs.
 #[expect(
     clippy::disallowed_methods,
     reason = "tests find their tools by the environment"
 )]
+pub fn tools() -> Option<PathBuf> {
+    match std::env::var("TAPEDECK_TOOLS") {
+        Ok(tools) => Some(PathBuf::from(tools)),
+        Err(_) => Some(PathBuf::from(std::env::var("HOME").ok()?).join(".cache/tapedeck/tools")),
+    }
+}
+
+/// A program among the tools of the tests.
+fn installed(path: &str) -> Option<PathBuf> {
+    Some(tools()?.join(path)).filter(|program| program.is_file())
+}
+
+/// A program that npm installed among the tools of the tests.
 fn tool(name: &str) -> Option<PathBuf> {
-    let tools = match std::env::var("TAPEDECK_TOOLS") {
-        Ok(tools) => PathBuf::from(tools),
-        Err(_) => PathBuf::from(std::env::var("HOME").ok()?).join(".cache/tapedeck/tools"),
+    installed(&format!("node_modules/.bin/{name}"))
+}
+
+/// The emulator of Google Cloud Storage, when it is installed.
+pub fn fake_gcs() -> Option<Emulator> {
+    let Some(program) = installed("venv/bin/fake-gcs-server") else {
+        println!("skipped: fake-gcs-server is not installed; run tools/test-deps.sh");
+        return None;
     };
-    Some(tools.join("node_modules/.bin").join(name)).filter(|program| program.is_file())
+    let arguments = [
+        "-backend",
+        "memory",
+        "-scheme",
+        "http",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        "PORT",
+        "-public-host",
+        "127.0.0.1:PORT",
+        "-log-level",
+        "error",
+    ];
+    Some(Emulator::start(&program, &arguments))
+}
+
+/// Azurite, when it is installed.
+pub fn azurite() -> Option<Emulator> {
+    let Some(program) = tool("azurite-blob") else {
+        println!("skipped: Azurite is not installed; run tools/test-deps.sh");
+        return None;
+    };
+    let arguments = [
+        "--blobHost",
+        "127.0.0.1",
+        "--blobPort",
+        "PORT",
+        "-l",
+        "DIR",
+        "--silent",
+        "--disableTelemetry",
+        "--skipApiVersionCheck",
+    ];
+    Some(Emulator::start(&program, &arguments))
 }
 
 /// Objects with their types.
 type Objects = Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>;
 
-/// Google Cloud Storage as its XML API is documented: put, list, delete, uploads in parts. Mainline
-/// fake-gcs-server knows only the JSON API.
+/// Google Cloud Storage as its XML API is documented: put, list, delete, uploads in parts, of which
+/// the emulator does not know the last.
 fn google(objects: &Objects) -> Double {
     let objects = objects.clone();
     Double::start(move |asked, number| {
@@ -269,24 +322,142 @@ fn files_go_to_google_cloud_storage_and_are_cleared() {
     assert_eq!(left, others, "those of other nodes stay");
 }
 
+/// In front of the emulator of Google Cloud Storage: it takes a PUT of the XML API only when it looks
+/// like one by a signed address, and then answers as the JSON API does, where the service gives the
+/// tag of the object in a header. All else passes as it is.
+fn in_front_of(server: Arc<Emulator>) -> Double {
+    Double::start(move |asked, _| {
+        let content = format!("Content-Type: {}", asked.header("content-type"));
+        let is_put = asked.method == "PUT";
+        let mark = match asked.target.contains('?') {
+            _ if !is_put => "",
+            true => "&X-Goog-Algorithm=GOOG4-RSA-SHA256",
+            false => "?X-Goog-Algorithm=GOOG4-RSA-SHA256",
+        };
+        let target = format!("{}{mark}", asked.target);
+        let (status, body) = server.ask(&asked.method, &target, &[&content], &asked.text());
+        let tag = serde_json::from_str::<Json>(&body).unwrap_or_default()["etag"].clone();
+        let told = Told::status(status, body);
+        match tag.as_str() {
+            Some(tag) => told.header(format!("ETag: \"{tag}\"")),
+            None => told,
+        }
+    })
+}
+
 #[test]
-fn files_go_to_azure_by_connection_string() {
-    let Some(program) = tool("azurite-blob") else {
-        println!("skipped: Azurite is not installed; run tools/test-deps.sh");
+fn files_go_to_the_emulator_of_google_cloud_storage() {
+    let Some(server) = fake_gcs() else {
         return;
     };
+    let server = Arc::new(server);
+    let json_type = ["Content-Type: application/json"];
+    let buckets = "/storage/v1/b?project=p";
+    let made = server.ask("POST", buckets, &json_type, "{\"name\":\"bucket\"}");
+    assert_eq!(made.0, 200, "{}", made.1);
+    let front = in_front_of(server.clone());
+    // As Google's own clients are led to an emulator.
+    let rig = rig(|outside| outside.vendor.gcs = Some(front.url()));
+    rig.write("report.json", "{\"a\":1}");
+    let put = |bucket: &str| {
+        rig.call(HostCall::GcsPut {
+            bucket: bucket.into(),
+            path: "report.json".into(),
+            key: None,
+        })
+    };
+    let key = "node-a_10.0.0.1_17/report.json";
+    let url = format!("https://storage.googleapis.com/bucket/{key}");
+    assert_eq!(put("bucket"), Ok(url.into()));
+    let line = format!("[node-a-4] Uploaded {key} file to Google Cloud Storage bucket: bucket");
+    assert_eq!(rig.lines()[0], line);
+    let object = |key: &str| server.ask("GET", &format!("/bucket/{key}"), &[], "");
+    assert_eq!(object(key), (200, "{\"a\":1}".to_owned()));
+    let said = put("not-there").unwrap_err();
+    assert!(said.contains("404"), "{said}");
+
+    let other = "node-a_10.0.0.12_1/x";
+    let place = format!("/bucket/{other}?X-Goog-Algorithm=GOOG4-RSA-SHA256");
+    assert_eq!(server.ask("PUT", &place, &json_type, "{}").0, 200);
+    let clear = HostCall::GcsClear {
+        bucket: "bucket".into(),
+        key: None,
+    };
+    rig.call(clear).unwrap();
+    assert_eq!(object(key).0, 404, "the node's own is gone");
+    assert_eq!(object(other).0, 200, "that of another node stays");
+}
+
+/// InfluxDB 1.6, which knows `/write` and no `/api/v2/write`.
+#[test]
+fn points_lie_in_a_server_of_influxdb() {
+    let program = PathBuf::from("/usr/bin/influxd");
+    if !program.is_file() {
+        println!("skipped: InfluxDB is not installed; run tools/test-deps.sh");
+        return;
+    }
     let arguments = [
-        "--blobHost",
-        "127.0.0.1",
-        "--blobPort",
-        "PORT",
-        "-l",
-        "DIR",
-        "--silent",
-        "--disableTelemetry",
-        "--skipApiVersionCheck",
+        "INFLUXDB_HTTP_BIND_ADDRESS=127.0.0.1:PORT",
+        "INFLUXDB_BIND_ADDRESS=127.0.0.1:0",
+        "INFLUXDB_META_DIR=DIR/meta",
+        "INFLUXDB_DATA_DIR=DIR/data",
+        "INFLUXDB_DATA_WAL_DIR=DIR/wal",
+        "INFLUXDB_MONITOR_STORE_ENABLED=false",
+        "INFLUXDB_REPORTING_DISABLED=true",
+        "/usr/bin/influxd",
+        "run",
     ];
-    let server = Emulator::start(&program, &arguments);
+    let server = Emulator::start(&PathBuf::from("/usr/bin/env"), &arguments);
+    let ask = |query: &str| {
+        let query =
+            percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC);
+        let target = format!("/query?db=Kubeshark&epoch=ns&q={query}");
+        let (status, text) = server.ask("POST", &target, &[], "");
+        assert_eq!(status, 200, "{text}");
+        // The answer comes in chunks.
+        let start = text.find('{').unwrap();
+        let end = text.rfind('}').unwrap();
+        serde_json::from_str::<Json>(&text[start..=end]).unwrap()
+    };
+    ask("CREATE DATABASE Kubeshark");
+    let rig = rig(|_| {});
+    for latency in [12, 7] {
+        let fields = json!({"latency": latency, "status": "200 \"fine\"", "ok": true});
+        rig.call(HostCall::Influxdb {
+            url: format!("http://127.0.0.1:{}", server.port),
+            token: "token".into(),
+            org: "org".into(),
+            bucket: "Kubeshark".into(),
+            measurement: "call KPIs".into(),
+            fields: fields.as_object().unwrap().clone(),
+            tags: vec![("path".into(), "/a b,c=d".into())],
+        })
+        .unwrap();
+    }
+    let until = Instant::now() + Duration::from_secs(60);
+    let rows = loop {
+        let found = ask("SELECT * FROM \"call KPIs\"");
+        let rows = found["results"][0]["series"][0]["values"].clone();
+        if rows.as_array().is_some_and(|rows| rows.len() == 2) {
+            break rows;
+        }
+        let lines = rig.lines();
+        assert!(
+            Instant::now() < until && lines.is_empty(),
+            "{found} {lines:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let second = 1_706_933_106_000_000_000_i64;
+    let row = |at: i64, latency: i64| json!([at, latency, true, "/a b,c=d", "200 \"fine\""]);
+    assert_eq!(rows, json!([row(second, 12), row(second + 1, 7)]));
+}
+
+#[test]
+fn files_go_to_azure_by_connection_string() {
+    let Some(server) = azurite() else {
+        return;
+    };
     let place = format!("http://127.0.0.1:{}/{ACCOUNT}", server.port);
     let rig = rig(|_| {});
     rig.write("report.json", "{\"a\":1}");
@@ -321,7 +492,7 @@ fn files_go_to_azure_by_connection_string() {
 }
 
 /// Makes a container, signed as the service wants it (Shared Key).
-fn make_container(server: &Emulator, name: &str) {
+pub fn make_container(server: &Emulator, name: &str) {
     let headers = "x-ms-date:Sat, 03 Feb 2024 04:05:06 GMT\nx-ms-version:2021-08-06";
     let text = format!(
         "PUT{}{headers}\n/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container",

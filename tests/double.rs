@@ -57,15 +57,24 @@ impl Asked {
 }
 
 /// An answer: status, further header lines, body.
-pub struct Told(pub u16, pub Vec<String>, pub String);
+pub struct Told(pub u16, pub Vec<String>, pub Vec<u8>);
 
 impl Told {
     pub fn ok(body: impl ToString) -> Told {
-        Told(200, Vec::new(), body.to_string())
+        Told::status(200, body)
     }
 
     pub fn status(status: u16, body: impl ToString) -> Told {
-        Told(status, Vec::new(), body.to_string())
+        Told(status, Vec::new(), body.to_string().into_bytes())
+    }
+
+    pub fn bytes(status: u16, body: Vec<u8>) -> Told {
+        Told(status, Vec::new(), body)
+    }
+
+    /// No answer: the connection is closed.
+    pub fn reset() -> Told {
+        Told::status(0, "")
     }
 
     pub fn header(mut self, line: impl ToString) -> Told {
@@ -159,12 +168,15 @@ fn serve(
         noted.len() - 1
     };
     let Told(status, more, body) = answer(&asked, number);
+    if status == 0 {
+        return None;
+    }
     let more: String = more.iter().map(|line| format!("{line}\r\n")).collect();
-    let body = if asked.method == "HEAD" { "" } else { &body };
-    write!(
-        stream,
-        "HTTP/1.1 {status} Told\r\nContent-Length: {}\r\n{more}\r\n{body}",
-        body.len()
-    )
-    .ok()
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\n{more}\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    if asked.method == "HEAD" {
+        return Some(());
+    }
+    stream.write_all(&body).ok()
 }

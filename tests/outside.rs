@@ -48,6 +48,7 @@ pub fn rig(change: impl FnOnce(&mut Outside)) -> Rig {
             name: "node-a".into(),
             ip: "10.0.0.1".into(),
             run: 17,
+            run_in_keys: true,
         },
         allow_clear: true,
         console: console.clone(),
@@ -430,8 +431,9 @@ fn points_reach_a_server_of_1_6_and_failures_are_told() {
 fn elasticsearch_gets_a_document_under_an_id() {
     let double =
         Double::start(
-            |asked, number| match (asked.path().starts_with("/closed"), number) {
-                (true, _) => Told::status(400, "{\"error\":\"closed\"}"),
+            |asked, number| match (asked.path().split('/').nth(1).unwrap(), number) {
+                ("closed", _) => Told::status(400, "{\"error\":\"closed\"}"),
+                ("broken", _) => Told::status(500, "{\"error\":\"no shard\"}"),
                 (_, 0) => Told::status(429, "busy").header("Retry-After: 0"),
                 _ => Told::status(201, json!({"result": "created"})),
             },
@@ -459,6 +461,9 @@ fn elasticsearch_gets_a_document_under_an_id() {
     assert_eq!(asked[1].header("authorization"), "ApiKey aWQ6a2V5");
     assert_eq!(asked[1].json(), json!({"200": 17}));
     assert!(index("closed").unwrap_err().contains("400"));
+    let said = index("broken").unwrap_err();
+    assert!(said.contains("500") && said.contains("no shard"), "{said}");
+    assert_eq!(double.asked().len(), 4, "what is broken is not asked again");
 }
 
 #[test]

@@ -18,7 +18,8 @@ use tapedeck::store::folder::FolderStore;
 use tapedeck::synth::{self, Frame};
 use tapedeck::time::{SystemClock, Timestamp};
 
-fn batch(frames: &[Frame]) -> (Batch, Vec<StreamName>) {
+/// A batch of `frames`, whose first packet has the ordinal `first`, and the streams in it.
+pub fn batch(first: u64, frames: &[Frame]) -> (Batch, Vec<StreamName>) {
     let (bytes, records) = synth::records(frames);
     let mut batch = Batch {
         bytes: bytes.into(),
@@ -28,7 +29,7 @@ fn batch(frames: &[Frame]) -> (Batch, Vec<StreamName>) {
     let mut found = Found::default();
     let mut table = Table::new(Limits::default());
     let mut names = Vec::new();
-    for (ordinal, record) in (0u64..).zip(records) {
+    for (ordinal, record) in (first..).zip(records) {
         let start = record.start as usize;
         let bytes = batch.bytes.slice(start..start + record.caplen as usize);
         let decoded = decoder.decode(ordinal, &record, &bytes, &mut found);
@@ -95,7 +96,7 @@ fn what_was_taken_opens_in_wireshark_from_segment_reel_and_export() {
             .fin()
     };
     let frames = synth::merge([talk(4000), talk(4001), talk(4002)]);
-    let (mut batch, names) = batch(&frames);
+    let (mut batch, names) = batch(0, &frames);
     assert_eq!(names.len(), 3);
     let of_stream = |name: &StreamName| {
         let ours = |packet: &&Packet| packet.stream.is_some_and(|(id, _)| id == name.stream);
@@ -110,10 +111,7 @@ fn what_was_taken_opens_in_wireshark_from_segment_reel_and_export() {
     let archive = dir.path().join("archive");
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: dir.path().join("outbox"),
-            max_bytes: 1 << 30,
-        },
+        outbox::Options::new(dir.path().join("outbox"), 1 << 30),
         clock.clone(),
         Arc::new(move |_| Ok(store.clone())),
     )

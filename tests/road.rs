@@ -144,6 +144,24 @@ impl Home {
         found
     }
 
+    /// What `tapedeck verify --deep` says; everything must be as it was sealed.
+    fn verified(&self) -> Json {
+        let url = format!("s3://{}/{}", self.s3.bucket, self.s3.prefix);
+        let mut command = self.program();
+        command.args(["verify", &url, "--deep", "--yes", "--format", "json"]);
+        command.args(["--s3-endpoint", self.s3.endpoint.as_ref().unwrap()]);
+        command.args(["--s3-region", "us-east-1", "--s3-path-style"]);
+        command.env("AWS_ACCESS_KEY_ID", "ciaccess");
+        command.env("AWS_SECRET_ACCESS_KEY", "cisecret");
+        let output = command.output().unwrap();
+        let (report, said) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(output.status.code(), Some(0), "{said}: {report}");
+        serde_json::from_str(&report).unwrap()
+    }
+
     fn objects(&self) -> Vec<Entry> {
         let store = S3Store::new(S3Options {
             keys: Some(crate::seaweed::keys("ciaccess", "cisecret")),
@@ -534,6 +552,10 @@ fn a_killed_recorder_loses_and_doubles_nothing_that_it_had() {
     assert_doubles_nothing(&found);
     found.retain(|number, _| !(10_000..20_000).contains(number));
     assert_once(&found, (0..2_200).chain(30_000..31_000));
+    let report = home.verified();
+    assert_eq!(report["counts"]["locked"], report["counts"]["objects"]);
+    assert_eq!(report["counts"]["read"], report["counts"]["reels"]);
+    assert_eq!(report["chains"][0]["runs"], 2);
 }
 
 #[test]

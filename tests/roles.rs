@@ -110,6 +110,40 @@ fn the_hub_keeps_files_of_its_own() {
     assert_eq!(calls.iter().filter(|call| deleted(call)).count(), 2);
 }
 
+/// The program itself over a recorded exchange, with nobody who looks at items.
+#[test]
+fn every_item_is_queried_when_the_configuration_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let talk = tapedeck::synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+        .to_server("GET /a HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client("HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno")
+        .to_server("GET /b HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let at = |name: &str| home.path().join(name);
+    std::fs::write(at("in.pcap"), tapedeck::synth::savefile(&talk.fin())).unwrap();
+    let rule = "function onItemQueried(data, query) {
+        console.log(data.request.path, data.response.status, '(' + query + ')');
+        return data.response.status === 500 ? test.fail(data) : test.pass(data);
+    }";
+    std::fs::write(at("rule.js"), rule).unwrap();
+    let lines = |setting: &str| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_tapedeck"));
+        program.current_dir(home.path()).env("HOME", home.path());
+        program.args(["run", "rule.js", "--pcap", "in.pcap", "--set", setting]);
+        let ran = program.output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    assert!(!lines("scripting.queryEveryItem=false").contains("/a"));
+    let said = lines("scripting.queryEveryItem=true");
+    let asked: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.split_once("] "))
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(asked, ["/a 500 ()", "/b 200 ()"], "{said}");
+}
+
 #[test]
 fn a_secret_is_seen_by_the_script_it_is_for() {
     let code = "console.log(env.TOKEN_A === undefined, env.REGION, typeof TOKEN_A)";

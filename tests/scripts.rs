@@ -324,6 +324,138 @@ fn a_reload_misses_no_item_and_tells_none_twice() {
     }
 }
 
+/// Saves of the script in the test under load.
+const SAVES: u32 = 100;
+
+#[test]
+fn a_hundred_saves_under_load_lose_no_item_and_tell_none_twice() {
+    let version = |number: u32| {
+        format!(
+            "function onItemCaptured(data) {{ console.log('{number} ' + data.index) }}
+            jobs.schedule('tick', '* * * * * *', function () {{ console.log('job {number}') }})"
+        )
+    };
+    let rig = Rig::new(&[("a.js", &version(0))]);
+    let scripts = rig.live();
+    let (_, lines) = rig.console.follow().unwrap();
+    let start = Instant::now();
+    let (mut number, mut saved, mut newest) = (0_u32, 0, 0);
+    let mut told: Vec<(u32, u32)> = Vec::new();
+    let mut jobs = 0;
+    let mut hear = |told: &mut Vec<(u32, u32)>| {
+        for line in lines.try_iter() {
+            let text = line.text.strip_prefix("[n-0] ");
+            let text = text.unwrap_or_else(|| panic!("{}", line.text));
+            let Some((first, second)) = text.split_once(' ') else {
+                continue;
+            };
+            if let Ok(version) = first.parse() {
+                told.push((second.parse().unwrap(), version));
+            }
+            jobs += u64::from(first == "job");
+        }
+    };
+    while newest < SAVES {
+        let at = SystemClock.now();
+        let mut next = item(number.into(), 200, at);
+        next.index = number;
+        tell(&scripts, &[next], at);
+        number += 1;
+        hear(&mut told);
+        newest = told.iter().map(|(_, version)| *version).max().unwrap_or(0);
+        // A save comes while the one before is still being loaded, and after it was.
+        if number % 20 == 0 && saved < SAVES {
+            saved += 1;
+            rig.put("a.js.tmp", &version(saved));
+            let at = |name: &str| rig.dir.path().join(name);
+            fs::rename(at("a.js.tmp"), at("a.js")).unwrap();
+        }
+        let waited = start.elapsed();
+        assert!(waited < PATIENCE, "{newest} of {SAVES} versions came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    scripts.drain();
+    hear(&mut told);
+    told.sort_unstable();
+    let numbers: Vec<u32> = told.iter().map(|(index, _)| *index).collect();
+    assert_eq!(numbers, (0..number).collect::<Vec<_>>(), "each item once");
+    let in_order = |pair: &[(u32, u32)]| pair[0].1 <= pair[1].1;
+    assert!(
+        told.windows(2).all(in_order),
+        "no item goes back to an older version"
+    );
+    let versions: BTreeSet<u32> = told.iter().map(|(_, version)| *version).collect();
+    assert!(
+        versions.len() > 3,
+        "several versions took over: {versions:?}"
+    );
+    // The job of the old version ends in the step in which that of the new one begins.
+    assert_eq!(scripts.jobs().len(), 1);
+    assert!(
+        jobs <= start.elapsed().as_secs() + 1,
+        "{jobs} runs of one job"
+    );
+    let status = scripts.status().remove(0);
+    assert_eq!((status.told, status.dropped), (number.into(), 0));
+}
+
+#[test]
+fn items_that_a_query_leaves_out_never_reach_the_script() {
+    let counts = "var seen = 0; jobs.schedule('say', '@every 1h', function () { console.log('saw', seen) });
+        function onItemCaptured(data) { seen++; if (data.response.status === 500) console.log('500 ' + data.index) }";
+    let filtered = format!("{counts}\nonItemCaptured.kfl = 'http and response.status == 500'");
+    let rig = Rig::new(&[("a.js", &filtered), ("b.js", counts)]);
+    let scripts = rig.live();
+    let at = SystemClock.now();
+    let mut items = Vec::new();
+    for number in 0..200_u32 {
+        let status = if number % 10 == 9 { 500 } else { 200 };
+        let mut next = item(number.into(), status, at);
+        next.index = number;
+        items.push(next);
+    }
+    for step in items.chunks(25) {
+        tell(&scripts, step, at);
+    }
+    // A step without any match reaches nobody who asked for matches.
+    tell(&scripts, &items[..9], at);
+    scripts.drain();
+    let status = scripts.status();
+    let counted = |script: usize| {
+        let script = &status[script];
+        let hook = script
+            .calls
+            .iter()
+            .find(|count| count.name == "onItemCaptured");
+        (
+            script.told,
+            script.filtered,
+            script.dropped,
+            hook.map_or(0, |hook| hook.calls),
+        )
+    };
+    assert_eq!(counted(0), (20, 189, 0, 20));
+    assert_eq!(counted(1), (209, 0, 0, 209));
+    assert_eq!(
+        status[0].kfl.as_deref(),
+        Some("http and response.status == 500")
+    );
+    assert_eq!(status[1].kfl, None);
+    let of = |script: usize| {
+        let start = format!("[n-{script}] 500 ");
+        let lines = rig.lines();
+        let lines = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix(&start).map(str::to_owned));
+        lines.collect::<Vec<_>>()
+    };
+    let wanted: Vec<String> = (9..200)
+        .step_by(10)
+        .map(|number| number.to_string())
+        .collect();
+    assert_eq!((of(0), of(1)), (wanted.clone(), wanted));
+}
+
 #[test]
 fn a_broken_version_is_reported_while_the_good_one_goes_on() {
     let good = "function onItemCaptured(data) { console.log('good ' + data.index) }";
@@ -527,7 +659,7 @@ impl Recordings for NoRecordings {
     fn status(&self, _: Option<&str>) -> Result<Json, String> {
         Ok(Json::Null)
     }
-    fn capture(&self, _: &Json) -> Result<Json, String> {
+    fn capture(&self, _: &ScriptId, _: &Json) -> Result<Json, String> {
         Ok(Json::Null)
     }
 }
@@ -579,6 +711,7 @@ fn a_recorder_of_2023_uploads_every_hour_and_each_stream_once() {
             name: "n".into(),
             ip: "10.9.8.7".into(),
             run: 17,
+            run_in_keys: true,
         },
         allow_clear: false,
         console: Arc::clone(&rig.console),

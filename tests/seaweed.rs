@@ -23,9 +23,10 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::types::{
-    DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode,
-    ObjectLockRule,
+    DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold,
+    ObjectLockLegalHoldStatus, ObjectLockRetention, ObjectLockRetentionMode, ObjectLockRule,
 };
+use aws_smithy_types::DateTime;
 use tapedeck::store::s3::{Keys, S3Options};
 use tokio::runtime::Runtime;
 
@@ -279,6 +280,57 @@ impl Seaweed {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{:?}", error.as_service_error())),
         }
+    }
+
+    /// Versions of exactly this key, newest first.
+    pub fn versions(&self, options: &S3Options, key: &str) -> Vec<String> {
+        let list = self.client.list_object_versions().bucket(&options.bucket);
+        let found = self
+            .runtime
+            .block_on(list.prefix(key).send())
+            .expect("versions are listed");
+        let versions = found.versions().iter();
+        versions
+            .filter(|version| version.key() == Some(key))
+            .filter_map(|version| version.version_id().map(str::to_owned))
+            .collect()
+    }
+
+    /// Deletes all versions of a key for good, as one who may lift a GOVERNANCE lock and a hold.
+    pub fn purge(&self, options: &S3Options, key: &str) {
+        for version in self.versions(options, key) {
+            self.release(options, key, &version);
+            let delete = self.client.delete_object().bucket(&options.bucket);
+            let delete = delete.key(key).version_id(version);
+            self.runtime
+                .block_on(delete.bypass_governance_retention(true).send())
+                .expect("a GOVERNANCE lock is lifted");
+        }
+    }
+
+    /// Makes the GOVERNANCE lock of a version end at this second.
+    pub fn shorten(&self, options: &S3Options, key: &str, version: &str, until: i64) {
+        let retention = ObjectLockRetention::builder()
+            .mode(ObjectLockRetentionMode::Governance)
+            .retain_until_date(DateTime::from_secs(until))
+            .build();
+        let put = self.client.put_object_retention().bucket(&options.bucket);
+        let put = put.key(key).version_id(version).retention(retention);
+        self.runtime
+            .block_on(put.bypass_governance_retention(true).send())
+            .expect("a GOVERNANCE lock is shortened");
+    }
+
+    /// Takes the legal hold off a version.
+    pub fn release(&self, options: &S3Options, key: &str, version: &str) {
+        let hold = ObjectLockLegalHold::builder()
+            .status(ObjectLockLegalHoldStatus::Off)
+            .build();
+        let put = self.client.put_object_legal_hold().bucket(&options.bucket);
+        let put = put.key(key).version_id(version).legal_hold(hold);
+        self.runtime
+            .block_on(put.send())
+            .expect("a legal hold is taken off");
     }
 
     /// Uploads in parts that were begun and neither finished nor given up.

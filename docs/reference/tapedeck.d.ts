@@ -149,8 +149,8 @@ declare const recording: {
   seal(name?: string): void;
   /** What a recording, or each of them, has kept so far. */
   status(name?: string): any;
-  /** Changes settings of the capture itself. */
-  capture(options: { [name: string]: any }): any;
+  /** Records for a window of time from now on, everything unless a query says what, and answers its status; it ends by itself after 60 seconds or what is given, and begins anew when it is called again under its name; `lookBack: false` leaves out packets from before the match. */
+  capture(options: { name?: any; kfl?: any; seconds?: any; minutes?: any; lookBack?: any; destination?: any; format?: any }): any;
 };
 
 /** Marks an item as passed or failed, to be returned from `onItemQueried`. */
@@ -246,8 +246,8 @@ interface PacketInfo {
 interface Hooks {
   /** Called for every packet that was captured, fragments too. */
   onPacketCaptured(info: PacketInfo): void;
-  /** Called once for every item: a request with its response, or a single message. */
-  onItemCaptured(data: Item): void;
+  /** Called once for every item: a request with its response, or a single message; of those only that `onItemCaptured.kfl` matches, when the script states a query there. */
+  onItemCaptured: { (data: Item): void; kfl?: string };
   /** Called for an item that is about to be shown to somebody who asked with this query; an object that is returned takes its place, the last script's wins. */
   onItemQueried(data: Item, query: string): object | void;
   /** Called in every script when a job of any script has ended well. */

@@ -1,4 +1,4 @@
-//! Headers and fragments of any bytes: `cargo +nightly fuzz run headers`.
+//! Headers and fragments of any bytes.
 //!
 //! The first byte chooses the link type, the rest is cut into packets by two-byte lengths, so that
 //! fragments of one datagram can meet.

@@ -25,7 +25,11 @@ fuzz_target!(|input: &[u8]| {
     };
     let json: Option<serde_json::Value> = serde_json::from_slice(item).ok();
     let now = Timestamp::from_secs(1_790_000_000, 0);
-    for schema in [Schema::new(ENVELOPE, []), Schema::empty(), Schema::variables()] {
+    for schema in [
+        Schema::new(ENVELOPE, []),
+        Schema::empty(),
+        Schema::variables(),
+    ] {
         let _ = kfl::explain(text, &schema, now);
         let _ = kfl::convert(text, &schema);
         let _ = kfl::complete(text, text.len(), None, &schema);
@@ -33,6 +37,8 @@ fuzz_target!(|input: &[u8]| {
             let Ok(query) = kfl::compile_as(text, dialect, &schema) else {
                 continue;
             };
+            query.packet_condition();
+            query.column_condition(now);
             match (&json, Flat::new(item)) {
                 (Some(json), _) => drop(query.view(JsonNode(json), now)),
                 (None, Some(flat)) => drop(query.view(flat, now)),

@@ -1,4 +1,4 @@
-//! Savefiles of any bytes, pcap and pcapng: `cargo +nightly fuzz run savefile`.
+//! Savefiles of any bytes, pcap and pcapng.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -24,6 +24,7 @@ mod store;
 mod style;
 mod tap;
 mod testing;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -90,6 +91,7 @@ enum Command {
     Scripts(scripts::ScriptsArgs),
     Console(console::ConsoleArgs),
     Store(store::StoreArgs),
+    Verify(verify::VerifyArgs),
     Kfl(kfl_command::KflArgs),
     Config(config_command::ConfigArgs),
     Demo(demo::DemoArgs),
@@ -180,6 +182,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Scripts(args) => scripts::run(args, &config),
         Command::Console(args) => console::run(args, &config),
         Command::Store(args) => store::run(args, &config),
+        Command::Verify(args) => verify::run(args, &config),
         Command::Kfl(args) => kfl_command::run(args),
         Command::Config(args) => config_command::run(args, &cli.global, &config),
         Command::Demo(args) => demo::run(args, &cli.global, config),

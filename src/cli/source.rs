@@ -1,17 +1,22 @@
 //! Flags that name a recorded source and how to reach it.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use crate::investigate;
+use crate::record::sign::MAX_PEM;
+use crate::store::cloud::CloudOptions;
+use crate::store::cloud::azure::Account;
 use crate::store::s3::S3Options;
 use crate::store::{OpenOptions, StoreError};
 
 /// Where to read from.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// Savefile, folder, archive, `-` for stdin, or s3://bucket/prefix; several are read one after the other
+    /// Savefile, folder, archive, `-` for stdin, or s3://bucket/prefix, gs:// or az://; several are read one after the other
     #[arg(required = true, value_name = "SRC")]
     sources: Vec<String>,
 
@@ -57,6 +62,7 @@ impl S3Args {
                 profile: first(&self.profile, "s3.profile"),
                 ..S3Options::default()
             },
+            cloud: cloud_options(),
         }
     }
 }
@@ -94,6 +100,32 @@ pub fn open(
         ..Default::default()
     };
     investigate::open(sources, &options).map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// What the environment says of clouds, for readers and recorders alike.
+pub fn cloud_options() -> CloudOptions {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    CloudOptions {
+        google_server: variable("STORAGE_EMULATOR_HOST")
+            .and_then(|server| server.into_string().ok()),
+        azure: variable("AZURE_STORAGE_CONNECTION_STRING")
+            .and_then(|text| Account::of_connection(text.to_str()?).ok()),
+        ca_bundle: variable("AWS_CA_BUNDLE").map(PathBuf::from),
+        ..CloudOptions::default()
+    }
+}
+
+/// The text of a PEM file.
+pub fn read_pem(path: &std::path::Path) -> Result<String, Failure> {
+    use std::io::Read as _;
+    let failed = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .map_err(failed)?
+        .take(MAX_PEM)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Ok(text)
 }
 
 impl From<StoreError> for Failure {

@@ -514,6 +514,15 @@ impl Conversation {
         }
     }
 
+    /// What the dissector that reads the stream would save.
+    #[cfg(test)]
+    pub(super) fn dissector_state(&self) -> Option<Vec<u8>> {
+        match &self.phase {
+            Phase::Reading(_, dissector) => Some(dissector.save()),
+            _ => None,
+        }
+    }
+
     /// Goes on with a given dissector, past detection.
     #[cfg(test)]
     pub(super) fn read_with(

@@ -26,6 +26,8 @@ mod redis;
 pub mod robustness;
 mod saved;
 mod sctp;
+#[cfg(test)]
+mod seeds;
 mod tls;
 #[cfg(test)]
 mod truth;

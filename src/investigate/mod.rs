@@ -34,6 +34,7 @@ mod search;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 pub use packets::Reading;
 pub use ranges::{Cache, DEFAULT_CACHE_BYTES, Used};
@@ -150,7 +151,9 @@ pub enum OpenError {
         hint: String,
     },
     /// A scheme that is not known.
-    #[error("{0} cannot be read; use a path, - for standard input, or s3://BUCKET/PREFIX")]
+    #[error(
+        "{0} cannot be read; use a path, - for standard input, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
+    )]
     Scheme(String),
     /// Standard input is gone once it was read.
     #[error("standard input cannot be read again; save it to a file and open that")]

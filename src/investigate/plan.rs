@@ -15,6 +15,7 @@ use super::{OpenError, Options};
 use crate::capture::CaptureError;
 use crate::capture::file::first_packet;
 use crate::index::ENDING;
+use crate::store::cloud;
 use crate::store::folder::FolderStore;
 use crate::store::s3::S3Store;
 use crate::store::{Entry, Oddity, Store, StoreError, s3_parts};
@@ -137,6 +138,10 @@ fn section(spec: &str, options: &Options, remarks: &mut Vec<String>) -> Result<S
         s3.prefix = String::new();
         let store: Arc<dyn Store> = Arc::new(S3Store::new(s3)?);
         return of_bucket(spec, store, rest, remarks);
+    }
+    if let Some((scheme, bucket, rest)) = cloud::parts(spec) {
+        let store = cloud::CloudStore::new(scheme, bucket, "", &options.store.cloud)?;
+        return of_bucket(spec, Arc::new(store), rest, remarks);
     }
     let path = spec.strip_prefix("file://").unwrap_or(spec);
     if let Some((scheme, _)) = path.split_once("://") {

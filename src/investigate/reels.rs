@@ -8,6 +8,7 @@
 //! what lies in them and ends before the range is ruled out by the span in its index's key.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::ranges::Used;
 use super::{OpenError, Options};
 use crate::index;
 use crate::record::PREFIX;
+use crate::store::cloud;
 use crate::store::folder::FolderStore;
 use crate::store::s3::S3Store;
 use crate::store::{Entry, Store, StoreError, s3_parts};
@@ -111,20 +113,21 @@ impl Archive {
     /// # Errors
     /// What the store says.
     pub fn open(spec: &str, options: &Options) -> Result<Option<Archive>, OpenError> {
-        let path = spec.strip_prefix("file://").unwrap_or(spec);
-        let (store, rest): (Arc<dyn Store>, &str) = match s3_parts(spec) {
-            Some((bucket, rest)) => {
-                let mut s3 = options.store.s3.clone();
-                s3.bucket = bucket.to_owned();
-                s3.prefix = String::new();
-                (Arc::new(S3Store::new(s3)?), rest)
-            }
-            None if std::path::Path::new(path).is_dir() => {
-                (Arc::new(FolderStore::open(std::path::Path::new(path))?), "")
-            }
-            None => return Ok(None),
-        };
-        Ok(Archive::of(store, rest)?)
+        if let Some((bucket, rest)) = s3_parts(spec) {
+            let mut s3 = options.store.s3.clone();
+            s3.bucket = bucket.to_owned();
+            s3.prefix = String::new();
+            return Ok(Archive::of(Arc::new(S3Store::new(s3)?), rest)?);
+        }
+        if let Some((scheme, bucket, rest)) = cloud::parts(spec) {
+            let store = cloud::CloudStore::new(scheme, bucket, "", &options.store.cloud)?;
+            return Ok(Archive::of(Arc::new(store), rest)?);
+        }
+        let path = Path::new(spec.strip_prefix("file://").unwrap_or(spec));
+        if !path.is_dir() {
+            return Ok(None);
+        }
+        Ok(Archive::of(Arc::new(FolderStore::open(path)?), "")?)
     }
 
     pub(super) fn of(store: Arc<dyn Store>, rest: &str) -> Result<Option<Archive>, StoreError> {

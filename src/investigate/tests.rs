@@ -456,6 +456,13 @@ impl Store for Gated {
     fn head(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         self.inner.head(key)
     }
+    fn state(
+        &self,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Option<crate::store::State>, StoreError> {
+        self.inner.state(key, version)
+    }
     fn clear(&self, _: &str) -> Result<u64, StoreError> {
         unreachable!("readers do not clear")
     }

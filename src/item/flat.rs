@@ -216,6 +216,12 @@ impl<'a> Flat<'a> {
             .unwrap_or_default()
     }
 
+    /// Whether the object's member `index` is called `name`.
+    pub(crate) fn is_named(self, index: usize, name: &str) -> bool {
+        let slot = self.slot(index, 8);
+        slot.is_some_and(|slot| self.sized(self.u32(slot)) == name.as_bytes())
+    }
+
     fn slot(self, index: usize, width: usize) -> Option<usize> {
         (index < self.len()).then(|| self.at + 5 + index * width)
     }

@@ -15,6 +15,9 @@ pub struct ScriptsConsumer {
     pub scripts: Arc<Scripts>,
     /// Shows packet time; what scripts see as the time in offline runs.
     pub clock: Arc<SetClock>,
+    /// Whether `onItemQueried` is asked about every item, and not only about those that somebody
+    /// looks at (`scripting.queryEveryItem`).
+    pub query_all: bool,
 }
 
 impl Consumer for ScriptsConsumer {
@@ -40,6 +43,9 @@ impl Consumer for ScriptsConsumer {
                     .tell_items(encoded.records(), count, last.number, batch.now);
             }
             _ => self.scripts.advance(batch.now),
+        }
+        if self.query_all && !items.is_empty() && self.scripts.wants_queried() {
+            self.scripts.query_all(encoded.records());
         }
     }
 }

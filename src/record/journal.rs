@@ -71,13 +71,9 @@ impl Head {
             kfl: wish.query.text().to_owned(),
             destination: wish.destination.clone(),
             format: wish.format,
-            lock: wish.retention.map(|retention| {
-                match retention.mode {
-                    LockMode::Governance => "GOVERNANCE",
-                    LockMode::Compliance => "COMPLIANCE",
-                }
-                .to_owned()
-            }),
+            lock: wish
+                .retention
+                .map(|retention| retention.mode.name().to_owned()),
             lock_seconds: wish.retention.map_or(0, |lock| lock.period.as_secs()),
             legal_hold: wish.legal_hold,
             cluster: cluster.to_owned(),
@@ -96,10 +92,7 @@ impl Head {
 
 /// The lock that a mode's name and a number of seconds stand for.
 pub(crate) fn retention(mode: Option<&str>, seconds: u64) -> Option<Retention> {
-    let mode = match mode? {
-        "COMPLIANCE" => LockMode::Compliance,
-        _ => LockMode::Governance,
-    };
+    let mode = LockMode::named(mode?).unwrap_or(LockMode::Governance);
     Some(Retention {
         mode,
         period: std::time::Duration::from_secs(seconds),

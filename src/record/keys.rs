@@ -10,11 +10,15 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::manifest::{Kind, Manifest};
 use crate::store::Digest;
 use crate::time::Timestamp;
 
 /// Where the reels of a destination are.
 pub const PREFIX: &str = "reels/";
+
+/// Ending of a manifest's key.
+pub const MANIFEST: &str = "manifest.json";
 
 /// Hex digits of the hash in a key: enough that two parts never share a name.
 const HASH_DIGITS: usize = 16;
@@ -53,7 +57,24 @@ pub(crate) fn key(stem: &str, sha256: &Digest, ending: &str) -> String {
     format!("{stem}-{hash}.{ending}")
 }
 
-fn plain(name: &str) -> String {
+/// The key under which a manifest with this hash was put; `None` when its times cannot be read.
+pub fn of_manifest(manifest: &Manifest, sha256: &Digest) -> Option<String> {
+    let start = match manifest.kind {
+        Kind::Reel => manifest.from.as_deref().unwrap_or(&manifest.sealed),
+        Kind::Heartbeat | Kind::Rollup => &manifest.sealed,
+    };
+    let stem = stem(
+        &manifest.cluster,
+        &manifest.node,
+        &manifest.recording,
+        Timestamp::parse(start)?,
+        manifest.run,
+        manifest.sequence,
+    );
+    Some(key(&stem, sha256, MANIFEST))
+}
+
+pub(crate) fn plain(name: &str) -> String {
     let name = if name.is_empty() { "none" } else { name };
     let mut encoded = utf8_percent_encode(name, PLAIN).to_string();
     encoded.truncate(MAX_NAME);

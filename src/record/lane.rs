@@ -15,6 +15,7 @@ use std::time::Duration;
 use ahash::RandomState;
 
 use super::journal::{Head, Take};
+use super::manifest::Kind;
 use super::recorder::Options;
 use super::reel::OpenReel;
 use super::sealer::Job;
@@ -45,6 +46,8 @@ pub(crate) struct Stats {
     pub(crate) undecided: u64,
     pub(crate) refused: u64,
     pub(crate) not_written: u64,
+    /// Those among them that came while the outbox was full.
+    pub(crate) stopped: u64,
     /// Streams whose first packets were no longer to be had when they were taken.
     pub(crate) beheaded: u64,
     pub(crate) last_match: Option<Timestamp>,
@@ -62,7 +65,13 @@ pub(crate) struct Around<'a> {
     pub(crate) next: u64,
     /// Bytes that open reels may still grow by.
     pub(crate) room: u64,
+    /// Whether that is none because the outbox is full.
+    pub(crate) is_stopped: bool,
 }
+
+/// What a recording says while the outbox takes nothing more.
+pub(crate) const STOPPED: &str = "recording has stopped: the outbox is full and its policy is to \
+    keep what waits; make the store reachable, or raise tap.storageLimit";
 
 pub(crate) struct Lane {
     pub(crate) wish: Wish,
@@ -247,6 +256,10 @@ impl Lane {
     fn push(&mut self, entry: Entry, bytes: &[u8], around: &mut Around<'_>) {
         let size = bytes.len() as u64;
         let refused = match around.room.checked_sub(size) {
+            None if around.is_stopped => {
+                self.stats.stopped += 1;
+                Some(STOPPED.to_owned())
+            }
             None => Some("the share of the disk for open reels is used up".to_owned()),
             Some(room) => {
                 around.room = room;
@@ -341,8 +354,18 @@ impl Lane {
 
     /// A sign of life for the time since the last one.
     pub(crate) fn heartbeat(&mut self, why: &'static str, around: &mut Around<'_>) -> Job {
+        self.sign_of_life(Kind::Heartbeat, why, around)
+    }
+
+    /// The roll-up of its destination, which is a sign of life too.
+    pub(crate) fn rollup(&mut self, around: &mut Around<'_>) -> Job {
+        self.sign_of_life(Kind::Rollup, "daily", around)
+    }
+
+    fn sign_of_life(&mut self, kind: Kind, why: &'static str, around: &mut Around<'_>) -> Job {
         let from = std::mem::replace(&mut self.alive_at, around.now);
         Job::Heartbeat {
+            kind,
             head: Box::new(next_head(&self.wish, around)),
             from,
             occasion: around

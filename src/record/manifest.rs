@@ -14,10 +14,11 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{LockMode, LockState};
+use crate::store::LockState;
 use crate::time::Timestamp;
 
 /// Version of the format; a reader refuses a later one.
@@ -32,7 +33,7 @@ pub const MAX_MANIFEST_BYTES: u64 = 16 << 20;
 pub struct Manifest {
     /// [`FORMAT`].
     pub format: u32,
-    /// Reel or heartbeat.
+    /// Reel, heartbeat or roll-up.
     pub kind: Kind,
     /// The recording.
     pub recording: String,
@@ -56,17 +57,35 @@ pub struct Manifest {
     pub to: Option<String>,
     /// What it holds.
     pub counts: Counts,
-    /// The objects it consists of; none for a heartbeat.
+    /// The objects it consists of; none but for a reel.
     pub parts: Vec<Part>,
     /// Packets that were captured or on the wire and are in no reel, by reason, since the run
     /// began: two manifests of a run differ by what happened between them.
     pub coverage: Coverage,
     /// The manifest before it on this node and destination.
     pub previous: Option<Previous>,
+    /// How its objects, itself among them, were asked to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// When the next manifest of this recording is due at the latest; none behind the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// Settings of the store as it gave them, with a heartbeat.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub store: BTreeMap<String, String>,
+    /// With a roll-up: the newest manifest of every chain of the destination that could be seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<ChainHead>,
+    /// With a roll-up: the newest manifest of this node at its other destinations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<String, Previous>,
     /// Version of the writer.
     pub tapedeck: String,
     /// Sentences about what is not as it should be.
     pub remarks: Vec<String>,
+    /// Who vouches for all of the above; the last field (see [`sign`](super::sign)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 impl Manifest {
@@ -109,6 +128,49 @@ pub enum Kind {
     Reel,
     /// A sign of life: nothing need have matched.
     Heartbeat,
+    /// The heads of all chains, once a day.
+    Rollup,
+}
+
+/// How objects were asked to be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keep {
+    /// `GOVERNANCE` or `COMPLIANCE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// For how many seconds from the upload.
+    #[serde(default)]
+    pub seconds: u64,
+    /// Whether under legal hold.
+    #[serde(default)]
+    pub legal_hold: bool,
+}
+
+/// The newest manifest of a chain, as a roll-up or an anchor names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChainHead {
+    /// The cluster.
+    pub cluster: String,
+    /// The node.
+    pub node: String,
+    /// The run that wrote it.
+    pub run: u64,
+    /// Its key.
+    pub key: String,
+    /// Its SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// An Ed25519 signature (RFC 8032).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Signature {
+    /// First 16 hex digits of the SHA-256 of the public key's DER.
+    pub key_id: String,
+    /// The 64 bytes, hexadecimal.
+    pub ed25519: String,
 }
 
 /// Counts of a reel.
@@ -182,6 +244,30 @@ pub struct LockNote {
     /// Until when, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// Whether it is under legal hold; none when nobody asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_hold: Option<bool>,
+}
+
+/// As a sentence goes on with it.
+impl fmt::Display for LockNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.state, &self.mode, &self.until) {
+            (Lockedness::Locked, Some(mode), Some(until)) => {
+                write!(f, "locked with {mode} until {until}")?;
+            }
+            (Lockedness::Locked, ..) => write!(f, "locked")?,
+            (Lockedness::NotLocked, ..) => write!(f, "without a lock: not immutable")?,
+            (Lockedness::NotVerified, ..) => {
+                write!(f, "with a lock that could not be verified")?;
+            }
+        }
+        match self.legal_hold {
+            Some(true) => write!(f, ", under legal hold"),
+            Some(false) => write!(f, ", without the legal hold asked for"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whether an object is locked.
@@ -202,14 +288,9 @@ impl From<LockState> for LockNote {
         match state {
             LockState::Locked(lock) => LockNote {
                 state: Lockedness::Locked,
-                mode: Some(
-                    match lock.mode {
-                        LockMode::Governance => "GOVERNANCE",
-                        LockMode::Compliance => "COMPLIANCE",
-                    }
-                    .to_owned(),
-                ),
+                mode: Some(lock.mode.name().to_owned()),
                 until: Some(lock.until.to_string()),
+                legal_hold: None,
             },
             LockState::NotLocked => LockNote {
                 state: Lockedness::NotLocked,
@@ -282,8 +363,14 @@ pub(crate) fn sample() -> Manifest {
         parts: Vec::new(),
         coverage: Coverage::new(),
         previous: None,
+        keep: None,
+        due: None,
+        store: BTreeMap::new(),
+        heads: Vec::new(),
+        elsewhere: BTreeMap::new(),
         tapedeck: "0.1.0".into(),
         remarks: Vec::new(),
+        signature: None,
     }
 }
 
@@ -304,7 +391,7 @@ mod tests {
             content_type: "x".into(),
             version: Some("v".into()),
             lock: LockState::Locked(crate::store::Lock {
-                mode: LockMode::Governance,
+                mode: crate::store::LockMode::Governance,
                 until: Timestamp::from_secs(99, 0),
             })
             .into(),

@@ -20,10 +20,15 @@ mod lane;
 pub mod manifest;
 pub mod names;
 pub mod outbox;
+mod parcel;
+mod rate;
 mod recorder;
 mod reel;
+mod rollup;
 mod seal;
 mod sealer;
+mod settings;
+pub mod sign;
 mod upload;
 mod wish;
 
@@ -31,7 +36,7 @@ mod wish;
 mod tests;
 
 pub use indexer::{Indexer, SealedReel};
-pub use keys::PREFIX;
+pub use keys::{MANIFEST, PREFIX, of_manifest as manifest_key};
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;
 pub use recorder::{
@@ -39,4 +44,5 @@ pub use recorder::{
 };
 pub use reel::{STATE_MAGIC, parse_state};
 pub use seal::{ENTERPRISE, FRAME_BYTES};
+pub use upload::digest_of;
 pub use wish::{Format, MAX_RECORDINGS, Retention, Sealing, Wish};

@@ -3,7 +3,7 @@
 //! In: parcels from sealing, whole and synced. Out: objects in a store, packets first, the manifest
 //! last. Never: a parcel given up, or uploaded under a second name: keys are fixed by sealing. A
 //! parcel leaves only when the store confirmed all of it, or, counted and said, when the outbox's
-//! share of the disk is exceeded. Uploads are retried with back-off for ever.
+//! share of the disk is exceeded and the policy is to drop. Uploads are retried with back-off for ever.
 //!
 //! ```text
 //! <dir>/<run>-<sequence>/parcel.json     what it is and where it goes
@@ -11,6 +11,7 @@
 //!                        manifest.json   once its parts are uploaded: final from then on
 //!       half-<run>-<sequence>/           being written or being deleted; worth nothing
 //!       heads/<destination>.json         the last manifest of each destination's chain
+//!             <destination>-rolled.day   the day of its last roll-up
 //! ```
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -21,22 +22,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::journal::Head;
-use super::manifest::{Coverage, Covered, Kind, MAX_MANIFEST_BYTES, Manifest};
+use super::manifest::{Coverage, Covered, Kind, LockNote};
+use super::parcel::Parcel;
+use super::rate::Rate;
 use super::seal::sync_folder;
-use super::upload;
-use super::wish::Retention;
+pub use super::settings::{OnFull, Options, Status};
+use super::sign::Signer;
+use super::upload::{self, Upload};
 use crate::store::{Digest, Store, StoreError, hex};
 use crate::time::{Clock, Timestamp};
 
 /// Gives the store of a destination's URL; called again after every failure.
 pub type Resolve = dyn Fn(&str) -> Result<Arc<dyn Store>, StoreError> + Send + Sync;
-
-/// First pause after a failed upload; doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest pause when trying again may help.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -50,75 +49,13 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(500);
 /// Sentences kept for whoever asks next.
 const MAX_WARNINGS: usize = 32;
 
-/// A sealed reel on disk: what it is and where it goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Parcel {
-    pub(crate) id: String,
-    pub(crate) destination: String,
-    pub(crate) lock: Option<String>,
-    pub(crate) lock_seconds: u64,
-    pub(crate) legal_hold: bool,
-    pub(crate) stem: String,
-    pub(crate) sealed_nanos: i64,
-    /// Names of the parts' files, in the order of the manifest's parts.
-    pub(crate) files: Vec<String>,
-    pub(crate) manifest: Manifest,
-}
-
-impl Parcel {
-    pub(crate) fn new(head: &Head, stem: String, manifest: Manifest, files: Vec<String>) -> Parcel {
-        Parcel {
-            id: head.id(),
-            destination: head.destination.clone(),
-            lock: head.lock.clone(),
-            lock_seconds: head.lock_seconds,
-            legal_hold: head.legal_hold,
-            stem,
-            sealed_nanos: 0,
-            files,
-            manifest,
-        }
-    }
-
-    pub(crate) fn retention(&self) -> Option<Retention> {
-        super::journal::retention(self.lock.as_deref(), self.lock_seconds)
-    }
-}
-
-/// How the outbox is set up.
-pub struct Options {
-    /// Its folder; made when missing.
-    pub dir: PathBuf,
-    /// Bytes that may wait; beyond them the oldest parcel is dropped.
-    pub max_bytes: u64,
-}
-
-/// What the outbox holds and did.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// Parcels that wait, heartbeats included.
-    pub waiting: usize,
-    /// Their bytes.
-    pub waiting_bytes: u64,
-    /// When the oldest of them was sealed.
-    pub oldest: Option<Timestamp>,
-    /// Reels uploaded since the start.
-    pub uploaded: u64,
-    /// Their bytes.
-    pub uploaded_bytes: u64,
-    /// Heartbeats uploaded since the start.
-    pub heartbeats: u64,
-    /// Reels dropped because the share of the disk was exceeded.
-    pub dropped: u64,
-    /// The last failure that was not overcome yet, one sentence.
-    pub last_error: Option<String>,
-}
-
 /// Sealed reels waiting for upload; shared by sealing, status and shutdown.
 pub struct Outbox {
     pub(crate) dir: PathBuf,
     max_bytes: u64,
+    on_full: OnFull,
+    signer: Option<Arc<Signer>>,
+    first_pause: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     resolve: Arc<Resolve>,
     state: Mutex<State>,
@@ -132,6 +69,7 @@ struct State {
     known: HashSet<String, RandomState>,
     done: Status,
     dropped: Covered,
+    rate: Rate,
     warnings: Vec<String>,
     is_stopping: bool,
     drains: usize,
@@ -147,12 +85,21 @@ struct Queue {
     retry_at: Option<Instant>,
 }
 
+/// What an upload led to.
+struct Done {
+    kind: Kind,
+    /// Lock of the reel as read back; none of a heartbeat.
+    lock: Option<LockNote>,
+}
+
 #[derive(Debug, Clone)]
 struct Waiting {
     id: String,
     bytes: u64,
     packets: u64,
     sealed: Timestamp,
+    /// Whether its manifest is made, and so may be in the store.
+    is_final: bool,
 }
 
 impl Outbox {
@@ -182,13 +129,16 @@ impl Outbox {
         let outbox = Arc::new(Outbox {
             dir: options.dir,
             max_bytes: options.max_bytes,
+            on_full: options.on_full,
+            signer: options.signer,
+            first_pause: options.first_pause,
             clock,
             resolve,
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
         });
         for (name, path) in found {
-            match read_parcel(&path) {
+            match Parcel::read(&path) {
                 Ok(parcel) if parcel.id == name => outbox.enqueue(&parcel),
                 _ => outbox.lock().warn(format!(
                     "{} is no parcel that can be read; it stays where it is and is not uploaded",
@@ -259,7 +209,7 @@ impl Outbox {
     }
 
     fn enqueue(self: &Arc<Self>, parcel: &Parcel) {
-        let bytes = folder_bytes(&self.dir.join(&parcel.id));
+        let bytes = super::parcel::bytes(&self.dir.join(&parcel.id));
         let mut state = self.lock();
         state.known.insert(parcel.id.clone());
         let queue = state.queues.entry(parcel.destination.clone()).or_default();
@@ -268,6 +218,7 @@ impl Outbox {
             bytes,
             packets: parcel.manifest.counts.packets,
             sealed: Timestamp::from_nanos(parcel.sealed_nanos),
+            is_final: self.is_final(&parcel.id),
         });
         if !queue.has_worker {
             let outbox = self.clone();
@@ -283,8 +234,16 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Drops the oldest parcels that are not being uploaded while too many bytes wait.
+    fn is_final(&self, id: &str) -> bool {
+        self.dir.join(id).join(upload::FINAL).exists()
+    }
+
+    /// Drops the oldest parcels while too many bytes wait, but none that is being uploaded or whose
+    /// manifest may be in the store already: what comes after it would not name it.
     fn keep_share(&self) {
+        if self.on_full == OnFull::Stop {
+            return;
+        }
         let mut state = self.lock();
         while state.bytes() > self.max_bytes {
             let oldest = state
@@ -297,6 +256,7 @@ impl Outbox {
                         .iter()
                         .filter(move |waiting| Some(&waiting.id) != busy.as_ref())
                 })
+                .filter(|waiting| !waiting.is_final)
                 .min_by_key(|waiting| waiting.sealed)
                 .cloned();
             let Some(oldest) = oldest else { break };
@@ -327,8 +287,29 @@ impl Outbox {
         }
     }
 
+    /// Whether recording is to stand still: too much waits, and nothing of it may be dropped.
+    pub fn is_full(&self) -> bool {
+        self.on_full == OnFull::Stop && self.lock().bytes() > self.max_bytes
+    }
+
+    /// What happens when too much waits.
+    pub fn on_full(&self) -> OnFull {
+        self.on_full
+    }
+
+    /// The day of a destination's last roll-up.
+    pub(crate) fn rolled(&self, destination: &str) -> Option<String> {
+        fs::read_to_string(self.day_path(destination)).ok()
+    }
+
+    /// Notes the day of a destination's last roll-up.
+    pub(crate) fn set_rolled(&self, destination: &str, day: &str) -> io::Result<()> {
+        super::seal::write_whole(&self.day_path(destination), day.as_bytes())
+    }
+
     /// What waits, what was done, and what is wrong.
     pub fn status(&self) -> Status {
+        let is_full = self.is_full();
         let state = self.lock();
         let waiting = || state.queues.values().flat_map(|queue| &queue.waiting);
         Status {
@@ -336,6 +317,8 @@ impl Outbox {
             waiting_bytes: state.bytes(),
             oldest: waiting().map(|waiting| waiting.sealed).min(),
             last_error: state.queues.values().find_map(|queue| queue.error.clone()),
+            bytes_per_second: state.rate.per_second(Instant::now()),
+            is_full,
             ..state.done.clone()
         }
     }
@@ -435,44 +418,62 @@ impl Outbox {
         destination: &str,
         id: &str,
         store: &mut Option<Arc<dyn Store>>,
-    ) -> Result<Kind, StoreError> {
+    ) -> Result<Done, StoreError> {
         let store = match store {
             Some(store) => store.clone(),
             None => store.insert((self.resolve)(destination)?).clone(),
         };
         let folder = self.dir.join(id);
-        let parcel = read_parcel(&folder).map_err(|error| local(&folder, &error))?;
+        let parcel = Parcel::read(&folder).map_err(|error| local(&folder, &error))?;
         let dropped = self.lock().dropped.clone();
         let mut extra = Coverage::new();
         if dropped != Covered::default() {
             extra.insert("outbox_dropped".to_owned(), dropped);
         }
-        let head = self.head_path(destination);
-        upload::parcel(&*store, &parcel, &folder, &head, &extra, self.clock.now())?;
+        let upload = Upload {
+            store: &*store,
+            heads: &self.dir.join("heads"),
+            head: &self.head_path(destination),
+            extra: &extra,
+            signer: self.signer.as_deref(),
+            now: self.clock.now(),
+        };
+        let lock = upload.parcel(&parcel, &folder)?;
         self.discard(id);
-        Ok(parcel.manifest.kind)
+        Ok(Done {
+            kind: parcel.manifest.kind,
+            lock,
+        })
     }
 
-    fn settle(&self, destination: &str, id: &str, result: Result<Kind, StoreError>) {
+    fn settle(&self, destination: &str, id: &str, result: Result<Done, StoreError>) {
+        let is_final = self.is_final(id);
         let mut state = self.lock();
         let Some(queue) = state.queues.get_mut(destination) else {
             return;
         };
         queue.uploading = None;
+        if let Some(this) = queue.waiting.iter_mut().find(|waiting| waiting.id == id) {
+            this.is_final = is_final;
+        }
         match result {
-            Ok(kind) => {
+            Ok(Done { kind, lock }) => {
                 let this = queue.waiting.iter().find(|waiting| waiting.id == id);
                 let bytes = this.map_or(0, |waiting| waiting.bytes);
                 queue.waiting.retain(|waiting| waiting.id != id);
                 queue.failures = 0;
                 queue.retry_at = None;
                 let recovered = queue.error.take();
+                state.rate.add(Instant::now(), bytes);
                 match kind {
                     Kind::Reel => {
                         state.done.uploaded += 1;
                         state.done.uploaded_bytes += bytes;
                     }
-                    Kind::Heartbeat => state.done.heartbeats += 1,
+                    Kind::Heartbeat | Kind::Rollup => state.done.heartbeats += 1,
+                }
+                if let Some(lock) = lock {
+                    state.kept(destination, &lock);
                 }
                 if recovered.is_some() {
                     state.warn(format!("uploads to {destination} work again"));
@@ -484,7 +485,8 @@ impl Outbox {
                 } else {
                     MAX_REFUSED_PAUSE
                 };
-                let pause = FIRST_PAUSE
+                let pause = self
+                    .first_pause
                     .saturating_mul(1 << queue.failures.min(10))
                     .min(longest);
                 queue.failures = queue.failures.saturating_add(1);
@@ -505,10 +507,16 @@ impl Outbox {
     }
 
     fn head_path(&self, destination: &str) -> PathBuf {
-        let name: Digest = Sha256::digest(destination.as_bytes()).into();
-        let name = hex(&name);
-        let short = name.get(..16).unwrap_or(&name);
-        self.dir.join("heads").join(format!("{short}.json"))
+        self.dir
+            .join("heads")
+            .join(format!("{}.json", short(destination)))
+    }
+
+    /// Another stem than the head's: both are written by way of a file that ends otherwise.
+    fn day_path(&self, destination: &str) -> PathBuf {
+        self.dir
+            .join("heads")
+            .join(format!("{}-rolled.day", short(destination)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -517,6 +525,18 @@ impl Outbox {
 }
 
 impl State {
+    /// Notes how a destination keeps reels, and says it when that is news.
+    fn kept(&mut self, destination: &str, lock: &LockNote) {
+        let before = self.done.kept.insert(destination.to_owned(), lock.clone());
+        let is_news = before.is_none_or(|before| {
+            (before.state, &before.mode, before.legal_hold)
+                != (lock.state, &lock.mode, lock.legal_hold)
+        });
+        if is_news {
+            self.warn(format!("{destination} keeps reels {lock}"));
+        }
+    }
+
     fn bytes(&self) -> u64 {
         self.queues
             .values()
@@ -530,6 +550,14 @@ impl State {
             self.warnings.push(sentence);
         }
     }
+}
+
+/// A destination's name in the folder of heads.
+fn short(destination: &str) -> String {
+    let name: Digest = Sha256::digest(destination.as_bytes()).into();
+    let mut name = hex(&name);
+    name.truncate(16);
+    name
 }
 
 /// Why an outbox cannot be opened.
@@ -552,22 +580,4 @@ impl OutboxError {
 
 pub(crate) fn local(path: &Path, error: &io::Error) -> StoreError {
     StoreError::Io(format!("{}: {error}", path.display()))
-}
-
-fn read_parcel(folder: &Path) -> io::Result<Parcel> {
-    let path = folder.join("parcel.json");
-    if fs::metadata(&path)?.len() > MAX_MANIFEST_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
-}
-
-fn folder_bytes(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.metadata().ok())
-        .map(|about| about.len())
-        .sum()
 }

@@ -3,7 +3,7 @@
 //! In: wishes, and from one thread batches with their items in order. Out: sealed reels in the
 //! outbox. Never: a script's judgement (design D15), packets of streams that nobody asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use ahash::RandomState;
 
 use super::indexer::Indexer;
-use super::lane::{Around, Lane, Stats};
+use super::lane::{Around, Lane, STOPPED, Stats};
 use super::manifest::{Coverage, Covered};
 use super::outbox::Outbox;
 use super::reel::Closed;
@@ -102,9 +102,13 @@ impl Options {
                 }
             }
         }
-        if stats.not_written > 0 {
-            let lost = Covered::new(stats.not_written, 0, None);
-            coverage.insert("recording_not_written".to_owned(), lost);
+        for (reason, packets) in [
+            ("recording_not_written", stats.not_written - stats.stopped),
+            ("outbox_full", stats.stopped),
+        ] {
+            if packets > 0 {
+                coverage.insert(reason.to_owned(), Covered::new(packets, 0, None));
+            }
         }
         let mut remarks = self.remarks.clone();
         if stats.undecided > 0 {
@@ -128,6 +132,7 @@ impl Options {
         Occasion {
             why,
             now,
+            due: (why != "stop").then(|| now + self.heartbeat),
             coverage,
             remarks,
         }
@@ -181,6 +186,11 @@ pub struct Recorder {
     spool: Option<spool::Reader>,
     clock: Arc<dyn Clock>,
     sealer: Sealer,
+    outbox: Arc<Outbox>,
+    /// Day of the last roll-up by destination.
+    rolled: BTreeMap<String, String>,
+    /// Whether the outbox was full at the last look.
+    was_stopped: bool,
     lanes: Vec<Lane>,
     sequence: u64,
     next: u64,
@@ -225,6 +235,9 @@ impl Recorder {
             spool,
             clock,
             sealer,
+            outbox: outbox.clone(),
+            rolled: BTreeMap::new(),
+            was_stopped: false,
             lanes: Vec::new(),
             // A run that goes on after a restart within its second never uses a number twice.
             sequence: outbox.next_sequence(run),
@@ -264,6 +277,7 @@ impl Recorder {
             .options
             .occasion("restart", now, spool, &Stats::default());
         occasion.coverage.clear();
+        occasion.due = None;
         occasion
             .remarks
             .push("sealed after the recording process ended without notice".to_owned());
@@ -375,6 +389,7 @@ impl Recorder {
         if let Some(first) = batch.packets.first() {
             self.next = first.ordinal;
         }
+        self.look_at_outbox();
         let mut lanes = std::mem::take(&mut self.lanes);
         let adopted: HashMap<u64, StreamId, RandomState> = batch.adopted.iter().copied().collect();
         let mut room = self.room(&lanes);
@@ -404,6 +419,7 @@ impl Recorder {
     /// time that the recorder's clock shows.
     pub fn tick(&mut self, now: Timestamp) {
         let mut lanes = std::mem::take(&mut self.lanes);
+        self.roll_up(&mut lanes, now);
         for lane in &mut lanes {
             if let Some(why) = lane.is_due(now) {
                 self.close(lane, why);
@@ -416,6 +432,27 @@ impl Recorder {
             }
         }
         self.lanes = lanes;
+    }
+
+    /// Gives each destination its roll-up when a day is over.
+    fn roll_up(&mut self, lanes: &mut [Lane], now: Timestamp) {
+        let day = now.utc().format("%Y-%m-%d").to_string();
+        for lane in lanes {
+            let destination = lane.wish.destination.clone();
+            if self.rolled.get(&destination) == Some(&day) {
+                continue;
+            }
+            let outbox = &self.outbox;
+            // A chain that begins today has no day to sum up.
+            let before = self.rolled.insert(destination.clone(), day.clone());
+            let before = before.or_else(|| outbox.rolled(&destination));
+            if let Err(error) = outbox.set_rolled(&destination, &day) {
+                tracing::warn!(%error, "the day of the last roll-up is not noted");
+            }
+            if before.is_some_and(|before| before != day) {
+                self.with(|around| lane.rollup(around));
+            }
+        }
     }
 
     /// Seals the open reel of a recording, or of all; answers how many reels had packets.
@@ -491,8 +528,23 @@ impl Recorder {
         std::mem::take(&mut self.warnings)
     }
 
+    /// Says when recording stops and goes on again because of the outbox.
+    fn look_at_outbox(&mut self) {
+        let is_full = self.outbox.is_full();
+        if is_full != self.was_stopped {
+            self.was_stopped = is_full;
+            self.warn(match is_full {
+                true => STOPPED.to_owned(),
+                false => "recording goes on: the outbox has room again".to_owned(),
+            });
+        }
+    }
+
     /// Bytes that the open reels of `lanes` may still grow by.
     fn room(&self, lanes: &[Lane]) -> u64 {
+        if self.outbox.is_full() {
+            return 0;
+        }
         let reels = lanes.iter().filter_map(|lane| lane.reel.as_ref());
         let open: u64 = reels.map(|reel| reel.bytes()).sum();
         let used = open + self.sealer.waiting_bytes();
@@ -508,6 +560,7 @@ impl Recorder {
             now: self.clock.now(),
             next: self.next,
             room,
+            is_stopped: self.was_stopped,
         }
     }
 

@@ -18,9 +18,9 @@ use sha2::{Digest as _, Sha256};
 use super::indexer::{Indexer, SealedReel};
 use super::journal::Head;
 use super::keys;
-use super::manifest::{Counts, Coverage, FORMAT, Frame, Kind, LockNote, Manifest, Part};
+use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
 use super::names;
-use super::outbox::Parcel;
+use super::parcel::Parcel;
 use super::reel::Closed;
 use super::upload::content_type_of;
 use super::wish::Format;
@@ -54,6 +54,8 @@ pub(crate) struct Occasion {
     /// See [`Manifest::why`].
     pub(crate) why: &'static str,
     pub(crate) now: Timestamp,
+    /// See [`Manifest::due`].
+    pub(crate) due: Option<Timestamp>,
     pub(crate) coverage: Coverage,
     pub(crate) remarks: Vec<String>,
 }
@@ -147,8 +149,8 @@ pub(crate) fn seal(
     Ok(Parcel::new(head, stem, manifest, files))
 }
 
-/// A sign of life for the time from `from` on.
-pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Parcel {
+/// A sign of life, or a roll-up, for the time from `from` on.
+pub(crate) fn heartbeat(head: &Head, kind: Kind, occasion: &Occasion, from: Timestamp) -> Parcel {
     let stem = keys::stem(
         &head.cluster,
         &head.node,
@@ -157,7 +159,7 @@ pub(crate) fn heartbeat(head: &Head, occasion: &Occasion, from: Timestamp) -> Pa
         head.run,
         head.sequence,
     );
-    let mut manifest = draft(head, Kind::Heartbeat, occasion);
+    let mut manifest = draft(head, kind, occasion);
     manifest.from = Some(from.to_string());
     manifest.to = Some(occasion.now.to_string());
     Parcel::new(head, stem, manifest, Vec::new())
@@ -181,8 +183,18 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
         parts: Vec::new(),
         coverage: occasion.coverage.clone(),
         previous: None,
+        keep: (head.lock.is_some() || head.legal_hold).then(|| Keep {
+            mode: head.lock.clone(),
+            seconds: head.lock_seconds,
+            legal_hold: head.legal_hold,
+        }),
+        due: occasion.due.map(|due| due.to_string()),
+        store: BTreeMap::new(),
+        heads: Vec::new(),
+        elsewhere: BTreeMap::new(),
         tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
         remarks: occasion.remarks.clone(),
+        signature: None,
     }
 }
 

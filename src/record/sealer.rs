@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::indexer::Indexer;
 use super::journal::Head;
+use super::manifest::Kind;
 use super::outbox::Outbox;
 use super::reel::Closed;
 use super::seal::{self, Occasion};
@@ -41,8 +42,10 @@ pub(crate) enum Job {
         /// Why and when.
         occasion: Occasion,
     },
-    /// A sign of life.
+    /// A sign of life, or a roll-up.
     Heartbeat {
+        /// Which of them.
+        kind: Kind,
         /// Recording, node, run and sequence.
         head: Box<Head>,
         /// Start of the time it covers.
@@ -168,10 +171,13 @@ impl Job {
                 Ok(())
             }
             Job::Heartbeat {
+                kind,
                 head,
                 from,
                 occasion,
-            } => outbox.deliver(&head.id(), |_| Ok(seal::heartbeat(head, occasion, *from))),
+            } => outbox.deliver(&head.id(), |_| {
+                Ok(seal::heartbeat(head, *kind, occasion, *from))
+            }),
         }
     }
 }

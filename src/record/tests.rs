@@ -79,6 +79,14 @@ impl Store for Gate {
         self.store.head(key)
     }
 
+    fn state(
+        &self,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Option<crate::store::State>, StoreError> {
+        self.store.state(key, version)
+    }
+
     fn clear(&self, _prefix: &str) -> Result<u64, StoreError> {
         panic!("a recorder never clears")
     }
@@ -119,10 +127,7 @@ impl Life {
         .unwrap();
         let resolved = gate.clone();
         let outbox = Outbox::start(
-            outbox::Options {
-                dir: dir.join("outbox"),
-                max_bytes: 1 << 30,
-            },
+            outbox::Options::new(dir.join("outbox"), 1 << 30),
             clock.clone(),
             Arc::new(move |_| Ok(resolved.clone())),
         )
@@ -688,7 +693,15 @@ fn uploads_wait_for_a_store_that_is_away_and_go_up_once() {
         (status.waiting, status.uploaded, status.last_error),
         (0, 3, None)
     );
-    assert_eq!(life.outbox.warnings(), ["uploads to memory work again"]);
+    let mut said = life.outbox.warnings();
+    said.sort();
+    assert_eq!(
+        said,
+        [
+            "memory keeps reels without a lock: not immutable",
+            "uploads to memory work again",
+        ]
+    );
     life.feed(feed.batch("a", 100), &[item(a, 200)]);
     life.finish();
     assert_eq!(recorded(&store, 1000), [0, 1, 2, 3]);
@@ -736,10 +749,7 @@ fn an_outbox_over_its_share_drops_the_oldest_and_says_so() {
     gate.allow(Some(0));
     let resolved = gate.clone();
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: dir.path().join("outbox"),
-            max_bytes: 20_000,
-        },
+        outbox::Options::new(dir.path().join("outbox"), 20_000),
         clock.clone(),
         Arc::new(move |_| Ok(resolved.clone())),
     )
@@ -771,6 +781,108 @@ fn an_outbox_over_its_share_drops_the_oldest_and_says_so() {
     let last = reels(&store).pop().unwrap();
     assert_eq!(packets(&plain(&store, &last)), [19]);
     assert!(last.manifest.coverage["outbox_dropped"].packets > 0);
+}
+
+#[test]
+fn a_full_outbox_stops_recording_when_it_is_to_keep_what_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let clock = Arc::new(SetClock::at(time_of(0)));
+    let gate = Gate::new(&store);
+    gate.allow(Some(0));
+    let resolved = gate.clone();
+    let mut options = outbox::Options::new(dir.path().join("outbox"), 20_000);
+    options.on_full = outbox::OnFull::Stop;
+    let outbox = Outbox::start(
+        options,
+        clock.clone(),
+        Arc::new(move |_| Ok(resolved.clone())),
+    )
+    .unwrap();
+    let options = Options::new(dir.path(), 1000, "n", "c");
+    let mut recorder = Recorder::open(options, None, clock.clone(), outbox.clone()).unwrap();
+    recorder.set(vec![wish("true")]);
+    let mut feed = Feed::default();
+    let mut round = |recorder: &mut Recorder| {
+        let batch = feed.batch("a", 2000);
+        let items = [item(feed.id('a'), 200)];
+        recorder.on_batch(&Arc::new(batch), &items);
+        recorder.seal(None, "asked");
+        recorder.settle();
+    };
+    for _ in 0..30 {
+        round(&mut recorder);
+    }
+    let status = outbox.status();
+    assert!(status.is_full && status.waiting_bytes > 20_000);
+    assert_eq!(status.dropped, 0);
+    let stopped = recorder.status().remove(0);
+    assert!(stopped.not_written > 0 && stopped.packets + stopped.not_written == 30);
+    assert!(stopped.error.unwrap().contains("recording has stopped"));
+    let said = recorder.warnings();
+    assert!(
+        said.iter()
+            .any(|said| said.contains("recording has stopped"))
+    );
+    gate.allow(None);
+    assert_eq!(outbox.drain(LONG).waiting, 0);
+    round(&mut recorder);
+    assert!(recorder.warnings()[0].contains("recording goes on"));
+    recorder.finish();
+    assert_eq!(outbox.drain(LONG).waiting, 0);
+    let kept = recorded(&store, 1000);
+    assert_eq!(kept.len() as u64, stopped.packets + 1);
+    assert_eq!(kept.last(), Some(&30));
+    let last = reels(&store).pop().unwrap().manifest;
+    assert_eq!(last.coverage["outbox_full"].packets, stopped.not_written);
+    chain_holds(&store);
+}
+
+#[test]
+fn a_day_ends_with_a_roll_up_of_all_heads() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut other = Life::with(dir.path().join("b").as_path(), 1000, &store, |options| {
+        options.node = "node-b".into();
+    });
+    other.recorder.set(vec![wish("true")]);
+    other.finish();
+    let of_b = manifests(&store).pop().unwrap();
+    let day = Duration::from_secs(86_400);
+    let mut life = Life::start(&dir.path().join("a"), 1000, &store);
+    life.recorder.set(vec![wish("true")]);
+    life.wait(Duration::from_secs(60));
+    life.wait(day);
+    life.wait(Duration::from_secs(60));
+    life.finish();
+    // Another process on the same day knows that the day was summed up.
+    let mut life = Life::start(&dir.path().join("a"), 2000, &store);
+    life.clock.advance(time_of(0) + day);
+    life.recorder.set(vec![wish("true")]);
+    life.wait(Duration::from_secs(120));
+    life.wait(day);
+    life.finish();
+    let mut rollups = manifests(&store);
+    rollups.retain(|found| found.manifest.kind == Kind::Rollup);
+    let runs: Vec<u64> = rollups.iter().map(|found| found.manifest.run).collect();
+    assert_eq!(runs, [1000, 2000]);
+    let heads = &rollups[0].manifest.heads;
+    let previous = rollups[0].manifest.previous.clone().unwrap();
+    assert_eq!(
+        (&heads[0].key, &heads[0].sha256),
+        (&previous.key, &previous.sha256)
+    );
+    let sha256: crate::store::Digest = Sha256::digest(&of_b.bytes).into();
+    assert_eq!(heads[1].node, "node-b");
+    assert_eq!(
+        (&heads[1].key, &heads[1].sha256),
+        (&of_b.key, &crate::store::hex(&sha256))
+    );
+    assert_eq!(
+        rollups[1].manifest.heads.len(),
+        1,
+        "that node is silent for two days"
+    );
 }
 
 #[test]
@@ -847,10 +959,7 @@ fn a_full_disk_delays_sealing_and_is_named() {
         let gate = Gate::new(&store);
         let resolved = gate.clone();
         let outbox = Outbox::start(
-            outbox::Options {
-                dir: dir.path().join("outbox"),
-                max_bytes: 1 << 30,
-            },
+            outbox::Options::new(dir.path().join("outbox"), 1 << 30),
             clock.clone(),
             Arc::new(move |_| Ok(resolved.clone())),
         )

@@ -10,42 +10,111 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::keys;
-use super::manifest::{Coverage, LockNote, Lockedness, MAX_MANIFEST_BYTES, Manifest, Previous};
-use super::outbox::{Parcel, local};
+use super::manifest::{
+    Coverage, Kind, LockNote, Lockedness, MAX_MANIFEST_BYTES, Manifest, Previous,
+};
+use super::outbox::local;
+use super::parcel::Parcel;
+use super::rollup;
 use super::seal::write_whole;
+use super::sign::Signer;
 use crate::store::{Body, Digest, Lock, PutOptions, Store, StoreError, hex};
 use crate::time::Timestamp;
 
-/// Uploads a parcel; what an earlier attempt confirmed is confirmed again, not written again.
-///
-/// # Errors
-/// What the store says; the parcel is then as it was, or its manifest is final.
-pub(crate) fn parcel(
-    store: &dyn Store,
-    parcel: &Parcel,
-    folder: &Path,
-    head: &Path,
-    extra: &Coverage,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let path = folder.join("manifest.json");
-    if !path.exists() {
-        let manifest = parts(store, parcel, folder, now)?;
-        let manifest = complete(manifest, head, extra);
-        write_whole(&path, &manifest.to_bytes()).map_err(|error| local(&path, &error))?;
+/// What an upload needs beside the parcel.
+pub(crate) struct Upload<'a> {
+    pub(crate) store: &'a dyn Store,
+    /// Folder of the heads of all destinations.
+    pub(crate) heads: &'a Path,
+    /// File of this destination's head among them.
+    pub(crate) head: &'a Path,
+    /// Losses of the outbox itself.
+    pub(crate) extra: &'a Coverage,
+    pub(crate) signer: Option<&'a Signer>,
+    pub(crate) now: Timestamp,
+}
+
+impl Upload<'_> {
+    /// Uploads a parcel; what an earlier attempt confirmed is confirmed again, not written again.
+    /// Answers the lock of its first part as read back.
+    ///
+    /// # Errors
+    /// What the store says; the parcel is then as it was, or its manifest is final.
+    pub(crate) fn parcel(
+        &self,
+        parcel: &Parcel,
+        folder: &Path,
+    ) -> Result<Option<LockNote>, StoreError> {
+        let path = folder.join(FINAL);
+        if !path.exists() {
+            let manifest = self.complete(parts(self.store, parcel, folder, self.now)?);
+            write_whole(&path, &manifest.to_bytes()).map_err(|error| local(&path, &error))?;
+        }
+        let bytes = read_capped(&path).map_err(|error| local(&path, &error))?;
+        let sha256: Digest = Sha256::digest(&bytes).into();
+        let key = keys::key(&parcel.stem, &sha256, keys::MANIFEST);
+        let options = put_options(parcel, sha256, "application/json", self.now);
+        match self.store.put(&key, Body::Bytes(&bytes), &options) {
+            // Ours was not written: made anew, it may follow another manifest than before.
+            Err(error @ StoreError::Exists(_)) => {
+                fs::remove_file(&path).map_err(|error| local(&path, &error))?;
+                return Err(error);
+            }
+            put => put?,
+        };
+        let new_head = Previous {
+            sha256: hex(&sha256),
+            key,
+            run: parcel.manifest.run,
+        };
+        let new_head = serde_json::to_vec(&new_head).expect("three plain values have a JSON");
+        write_whole(self.head, &new_head).map_err(|error| local(self.head, &error))?;
+        let manifest = Manifest::parse(&bytes).ok();
+        Ok(manifest.and_then(|manifest| Some(manifest.parts.into_iter().next()?.lock)))
     }
-    let bytes = read_capped(&path).map_err(|error| local(&path, &error))?;
-    let sha256: Digest = Sha256::digest(&bytes).into();
-    let key = keys::key(&parcel.stem, &sha256, "manifest.json");
-    let options = put_options(parcel, sha256, "application/json", now);
-    store.put(&key, Body::Bytes(&bytes), &options)?;
-    let new_head = Previous {
-        sha256: hex(&sha256),
-        key,
-        run: parcel.manifest.run,
-    };
-    let new_head = serde_json::to_vec(&new_head).expect("three plain values have a JSON");
-    write_whole(head, &new_head).map_err(|error| local(head, &error))
+
+    /// Adds what is known only now: losses, the chain, and who vouches for it.
+    fn complete(&self, mut manifest: Manifest) -> Manifest {
+        manifest.coverage.extend(self.extra.clone());
+        manifest.previous = read_capped(self.head)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        match manifest.kind {
+            Kind::Reel => {}
+            Kind::Heartbeat => {
+                let facts = self.store.facts();
+                manifest.store = facts
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect();
+                manifest.remarks.extend(not_immutable(&manifest));
+            }
+            Kind::Rollup => {
+                let own = manifest.previous.clone();
+                rollup::fill(
+                    self.store,
+                    &mut manifest,
+                    own.as_ref(),
+                    self.heads,
+                    self.head,
+                );
+            }
+        }
+        if let Some(signer) = self.signer {
+            signer.sign(&mut manifest);
+        }
+        manifest
+    }
+}
+
+/// The manifest's file in a parcel: there once it is final.
+pub(crate) const FINAL: &str = "manifest.json";
+
+/// A sentence when the store cannot lock what it keeps, as its settings say.
+fn not_immutable(manifest: &Manifest) -> Option<String> {
+    let lock = manifest.store.get("object lock")?;
+    let none = lock == "off" || lock.starts_with("none");
+    none.then(|| "not immutable: the store has no object lock".to_owned())
 }
 
 /// Uploads the parts; answers the manifest with what the store said of them.
@@ -64,7 +133,10 @@ fn parts(
         let options = put_options(parcel, sha256, content_type_of(&part.key), now);
         let receipt = store.put(&part.key, Body::File(&path), &options)?;
         part.version = receipt.version;
-        part.lock = LockNote::from(receipt.lock);
+        part.lock = LockNote {
+            legal_hold: receipt.legal_hold,
+            ..LockNote::from(receipt.lock)
+        };
         remarks.extend(receipt.remarks);
         remarks.extend(match part.lock.state {
             Lockedness::Locked => None,
@@ -96,14 +168,6 @@ pub(crate) fn content_type_of(key: &str) -> &'static str {
     }
 }
 
-fn complete(mut manifest: Manifest, head: &Path, extra: &Coverage) -> Manifest {
-    manifest.coverage.extend(extra.clone());
-    manifest.previous = read_capped(head)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    manifest
-}
-
 fn put_options(
     parcel: &Parcel,
     sha256: Digest,
@@ -129,7 +193,8 @@ fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn digest_of(text: &str) -> Option<Digest> {
+/// A SHA-256 in hexadecimal, read.
+pub fn digest_of(text: &str) -> Option<Digest> {
     let mut digest = Digest::default();
     if text.len() != 64 {
         return None;

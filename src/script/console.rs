@@ -2,9 +2,9 @@
 //!
 //! In: what scripts print and what the host says about them. Out: lines in the known form,
 //! `[<node>-<index>] text` and `[<node>-<index>:ERROR] text`. Never: waiting for a viewer, the
-//! values of secrets.
+//! values of secrets; a script's lines pushed out by the flood of another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -67,9 +67,18 @@ pub struct Console {
 struct State {
     lines: VecDeque<Line>,
     bytes: usize,
+    /// What is kept of each script.
+    kept: BTreeMap<u32, Kept>,
     printed: u64,
     viewers: Vec<Sender<Line>>,
     secrets: Vec<String>,
+}
+
+/// Lines and bytes that are kept of one script.
+#[derive(Debug, Default, Clone, Copy)]
+struct Kept {
+    lines: usize,
+    bytes: usize,
 }
 
 impl Console {
@@ -93,7 +102,7 @@ impl Console {
 
     fn print(&self, at: Timestamp, script: u32, error: bool, text: &str) {
         let mut state = self.lock();
-        let mut text = cut(text);
+        let mut text = cut(text, MAX_LINE_BYTES);
         for secret in &state.secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), "***");
@@ -117,21 +126,21 @@ impl Console {
                 Err(TrySendError::Disconnected(_))
             )
         });
-        state.bytes += line.text.len();
-        state.lines.push_back(line);
-        while state.lines.len() > MAX_LINES || state.bytes > MAX_BYTES {
-            let Some(oldest) = state.lines.pop_front() else {
-                break;
-            };
-            state.bytes -= oldest.text.len();
-        }
+        state.keep(line);
+        state.make_room();
     }
 
-    /// `console.clear`: viewers who come later see nothing of what was before.
-    pub fn clear(&self) {
+    /// `console.clear`: viewers who come later see nothing of what the script printed before. Error
+    /// lines stay, and so does what other scripts printed: no script hides what was said about it.
+    pub fn clear(&self, script: u32) {
         let mut state = self.lock();
-        state.lines.clear();
+        let lines = std::mem::take(&mut state.lines);
         state.bytes = 0;
+        state.kept.clear();
+        lines
+            .into_iter()
+            .filter(|line| line.error || line.script != script)
+            .for_each(|line| state.keep(line));
     }
 
     /// The lines that are kept, oldest first.
@@ -162,6 +171,35 @@ impl Console {
     }
 }
 
+impl State {
+    fn keep(&mut self, line: Line) {
+        let kept = self.kept.entry(line.script).or_default();
+        kept.lines += 1;
+        kept.bytes += line.text.len();
+        self.bytes += line.text.len();
+        self.lines.push_back(line);
+    }
+
+    /// Lets go of the oldest lines of whichever script holds most.
+    fn make_room(&mut self) {
+        while self.lines.len() > MAX_LINES || self.bytes > MAX_BYTES {
+            let too_many = self.lines.len() > MAX_LINES;
+            let held = |kept: &Kept| if too_many { kept.lines } else { kept.bytes };
+            let most = self.kept.iter().max_by_key(|(_, kept)| held(kept));
+            let most = most.map(|(script, _)| *script);
+            let position = self.lines.iter().position(|line| Some(line.script) == most);
+            let Some(oldest) = position.and_then(|at| self.lines.remove(at)) else {
+                break;
+            };
+            self.bytes -= oldest.text.len();
+            if let Some(kept) = self.kept.get_mut(&oldest.script) {
+                kept.lines -= 1;
+                kept.bytes -= oldest.text.len();
+            }
+        }
+    }
+}
+
 /// Values of an environment that nobody should read, longest first.
 fn secrets<'a>(env: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> Vec<String> {
     let mut values: Vec<String> = env
@@ -177,11 +215,12 @@ fn secrets<'a>(env: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -
     values
 }
 
-fn cut(text: &str) -> String {
-    if text.len() <= MAX_LINE_BYTES {
+/// The first `most` bytes of a text, about, and how many were cut.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(MAX_LINE_BYTES);
+    let end = text.floor_char_boundary(most);
     let kept = text.get(..end).unwrap_or_default();
     format!("{kept} ... ({} bytes cut)", text.len() - end)
 }
@@ -211,6 +250,46 @@ mod tests {
         console.log(AT, 0, &"é".repeat(MAX_LINE_BYTES));
         let last = console.recent().pop().unwrap();
         assert!(last.text.len() < MAX_LINE_BYTES + 60 && last.text.ends_with("bytes cut)"));
+    }
+
+    #[test]
+    fn a_flood_pushes_out_its_own_lines_only() {
+        let console = Console::new("n");
+        for number in 0..10 {
+            console.log(AT, 1, &format!("quiet {number}"));
+        }
+        for _ in 0..3 * MAX_LINES {
+            console.log(AT, 0, "flood");
+        }
+        let long = "x".repeat(MAX_LINE_BYTES);
+        for _ in 0..2 * MAX_BYTES / MAX_LINE_BYTES {
+            console.log(AT, 0, &long);
+        }
+        let lines = console.recent();
+        let quiet = lines.iter().filter(|line| line.script == 1).count();
+        assert_eq!(quiet, 10);
+        let bytes: usize = lines.iter().map(|line| line.text.len()).sum();
+        assert!(bytes <= MAX_BYTES && bytes == console.lock().bytes);
+        assert!(lines.is_sorted_by_key(|line| line.number));
+    }
+
+    #[test]
+    fn a_script_clears_its_own_lines_and_no_error() {
+        let console = Console::new("n");
+        console.log(AT, 0, "mine");
+        console.error(AT, 0, "was stopped");
+        console.log(AT, 1, "yours");
+        console.clear(0);
+        console.log(AT, 0, "new");
+        let lines: Vec<String> = console.recent().into_iter().map(|line| line.text).collect();
+        assert_eq!(
+            lines,
+            ["[n-0:ERROR] was stopped", "[n-1] yours", "[n-0] new"]
+        );
+        let state = console.lock();
+        assert_eq!(state.bytes, lines.iter().map(String::len).sum::<usize>());
+        let held: usize = state.kept.values().map(|kept| kept.lines).sum();
+        assert_eq!(held, 3);
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Environment {
     }
 }
 
-fn is_named(file: &ScriptFile, name: &str) -> bool {
+/// Whether `name` is the script's title, file name or file stem, letter case aside.
+pub(crate) fn is_named(file: &ScriptFile, name: &str) -> bool {
     let path = file.path.as_path();
     let of_file = [path.file_name(), path.file_stem()];
     let mut names = of_file

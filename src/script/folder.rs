@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -133,6 +134,8 @@ pub(crate) struct Folder {
     active: Vec<String>,
     indices: BTreeMap<PathBuf, u32>,
     loaded: BTreeMap<PathBuf, ScriptFile>,
+    /// Those that are there and not active.
+    inactive: Vec<Arc<ScriptFile>>,
     missing: BTreeSet<PathBuf>,
     unreadable: BTreeMap<PathBuf, String>,
     /// Whether it was said that there are too many.
@@ -148,6 +151,7 @@ impl Folder {
             active,
             indices: BTreeMap::new(),
             loaded: BTreeMap::new(),
+            inactive: Vec::new(),
             missing: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             too_many: false,
@@ -191,12 +195,15 @@ impl Folder {
         self.too_many = found.len() > MAX_SCRIPTS;
         found.truncate(MAX_SCRIPTS);
         let mut files = Vec::new();
+        self.inactive.clear();
         for path in &found {
             match self.read(path) {
                 Ok(file) => {
                     self.unreadable.remove(path);
                     if self.is_active(&file) {
                         files.push(file);
+                    } else {
+                        self.inactive.push(Arc::new(file));
                     }
                 }
                 Err(error) => {
@@ -235,6 +242,11 @@ impl Folder {
         self.loaded = now;
         changes.extend(later);
         changes
+    }
+
+    /// Scripts that the last look found and that are switched off.
+    pub(crate) fn inactive(&self) -> &[Arc<ScriptFile>] {
+        &self.inactive
     }
 
     fn read(&mut self, path: &Path) -> Result<ScriptFile, String> {
@@ -493,7 +505,16 @@ mod tests {
         put("a.js", "1");
         put(".hidden.js", "1");
         put("notjs", "1");
-        put("x.js1", "1");
+        for no_script in [
+            "x.js1",
+            "x.js-old",
+            "x.js-ignore",
+            "x.md",
+            "x.yaml",
+            ".DS_Store",
+        ] {
+            put(no_script, "1");
+        }
         put("a.test.js", "1");
         fs::create_dir(dir.path().join("folder.js")).unwrap();
         let mut folder = Folder::new(vec![dir.path().to_owned()], Vec::new());

@@ -353,9 +353,9 @@ pub enum HostCall {
         /// The recording; `None` means all.
         name: Option<String>,
     },
-    /// `recording.capture({...})`: settings of the capture itself.
+    /// `recording.capture({...})`: records for a window of time from now on. Answers its status.
     RecordingCapture {
-        /// The settings as the script gave them.
+        /// Name, query and length of the window, as the script gave them.
         settings: Json,
     },
 }

@@ -14,6 +14,9 @@ use super::cron::{Schedule, ScheduleError};
 /// Jobs that one script may have.
 pub const MAX_JOBS_PER_SCRIPT: usize = 1000;
 
+/// Bytes of a tag, and of a cron text: they are kept, printed and told to other scripts.
+const MAX_TEXT: usize = 1024;
+
 /// Runs that one step of packet time may make up for, per job; a capture with a gap of years must
 /// not mean millions of runs.
 const MAX_CATCH_UP: u32 = 3600;
@@ -79,6 +82,9 @@ pub(crate) enum JobError {
     /// The tag is empty.
     #[error("a job needs a tag")]
     NoTag,
+    /// Tag or cron text are too long.
+    #[error("a job's tag and its schedule have at most {MAX_TEXT} bytes each")]
+    TooLong,
     /// [`MAX_JOBS_PER_SCRIPT`] is reached.
     #[error("a script can have at most {MAX_JOBS_PER_SCRIPT} jobs")]
     TooMany,
@@ -200,6 +206,9 @@ impl Jobs {
         limit: u64,
         task: u64,
     ) -> Result<String, JobError> {
+        if tag.len().max(cron.len()) > MAX_TEXT {
+            return Err(JobError::TooLong);
+        }
         let schedule = Schedule::parse(cron)?;
         let tag = normal_tag(tag);
         if tag.is_empty() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::behind::Behind;
 use super::environment::Environment;
 use super::folder::{Change, Folder, LOOK_EVERY, ScriptFile, Watch, hub_index, role_of};
 use super::jobs::Owner;
@@ -23,8 +24,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// Shortest time between two looks: what is due but cannot be taken must not keep a processor busy.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// How often it is said that a script loses items.
-const SAY_DROPS_EVERY: Duration = Duration::from_secs(10);
+/// Events that are taken between two looks.
+const MAX_AT_ONCE: usize = 1024;
 
 /// How long children may take to end when everything stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
@@ -52,8 +53,7 @@ struct Slot {
     broken: Option<String>,
     restarts: u64,
     counts: Arc<Counts>,
-    /// Drops that were said, and when.
-    said: (u64, Instant),
+    behind: Behind,
 }
 
 impl Slot {
@@ -69,8 +69,14 @@ impl Slot {
             broken: None,
             restarts: 0,
             counts: Arc::default(),
-            said: (0, Instant::now()),
+            behind: Behind::default(),
         }
+    }
+
+    /// The query that the version that runs states for its item hook.
+    fn stated(&self) -> Option<String> {
+        let query = self.current.as_ref()?.filter()?;
+        Some(query.text().to_owned())
     }
 
     fn state(&self) -> ScriptState {
@@ -134,7 +140,8 @@ impl Manager {
                 recv(changed) -> _ => self.look(),
                 default(self.pause()) => {}
             }
-            while let Ok(event) = events.try_recv() {
+            // Not without end: a script that never stops asking must not keep the watchdog waiting.
+            for event in events.try_iter().take(MAX_AT_ONCE) {
                 self.happened(event);
             }
             self.tick();
@@ -209,13 +216,9 @@ impl Manager {
         let now = self.shared.clock.now();
         for (index, slot) in &mut self.slots {
             let dropped = slot.counts.dropped.load(Ordering::Relaxed);
-            let (said, at) = slot.said;
-            // The first time at once, then every so often.
-            if dropped > said && (said == 0 || at.elapsed() >= SAY_DROPS_EVERY) {
-                slot.said = (dropped, Instant::now());
+            if let Some(lost) = slot.behind.due(dropped, Instant::now()) {
                 let line = format!(
-                    "{} items were not told to this script because it was behind or not running, {dropped} in all",
-                    dropped - said
+                    "{lost} items were not told to this script because it was behind or not running, {dropped} in all"
                 );
                 self.shared.options.console.error(now, *index, &line);
             }
@@ -315,6 +318,7 @@ impl Manager {
             child: self.shared.children.fetch_add(1, Ordering::Relaxed),
         };
         let options = &self.shared.options;
+        let allowed = options.allowed(&file);
         let start = Start {
             path: file.path.display().to_string(),
             title: file.title.clone(),
@@ -326,7 +330,7 @@ impl Manager {
             role: role_of(index),
             clock: options.clock_mode,
             now: self.shared.clock.now(),
-            limits: options.limits,
+            limits: allowed.limits,
         };
         let started = Runner::start(
             &options.program,
@@ -334,7 +338,7 @@ impl Manager {
             owner,
             file,
             Arc::clone(&slot.counts),
-            options.budgets,
+            allowed.budgets,
             Arc::clone(&self.shared) as Arc<dyn Desk>,
         );
         match started {
@@ -470,8 +474,23 @@ impl Manager {
 
     /// Shows the states, and says whether all is settled.
     fn post(&self) {
+        let options = &self.shared.options;
+        let off = self.folder.inactive();
         let mut board = lock(&self.shared.board);
         board.retain(|index, _| self.slots.contains_key(index));
+        for file in off {
+            let posted = Posted {
+                file: Arc::clone(file),
+                state: ScriptState::Off,
+                broken: None,
+                kfl: None,
+                restarts: 0,
+                counts: Arc::default(),
+                runner: None,
+                allowed: options.allowed(file),
+            };
+            board.insert(file.index, posted);
+        }
         let mut open = Unsettled {
             loading: 0,
             restarting: 0,
@@ -488,8 +507,11 @@ impl Manager {
                     file: Arc::clone(&slot.file),
                     state,
                     broken: slot.broken.clone(),
+                    kfl: slot.stated(),
                     restarts: slot.restarts,
                     counts: Arc::clone(&slot.counts),
+                    runner: slot.current.as_ref().or(slot.loading.as_ref()).cloned(),
+                    allowed: options.allowed(&slot.file),
                 },
             );
         }

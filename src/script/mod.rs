@@ -4,6 +4,7 @@
 //! effects. Never: files, sockets and clocks of its own inside a child.
 
 pub mod api;
+mod behind;
 pub mod check;
 pub mod child;
 pub mod console;
@@ -16,5 +17,7 @@ mod manager;
 mod process;
 pub mod restart;
 pub mod runner;
+mod selection;
 pub mod supervisor;
+pub mod times;
 pub mod wire;

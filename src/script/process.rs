@@ -67,6 +67,11 @@ impl Process {
         cpu_of(self.pid)
     }
 
+    /// Bytes of memory that it holds now; `None` when the system does not tell.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        memory_of(self.pid)
+    }
+
     /// Kills it.
     pub(crate) fn kill(&self) {
         // An error means that it is gone already.
@@ -173,6 +178,16 @@ fn cpu_of(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1000 / USER_HZ))
 }
 
+/// `VmRSS` of `/proc/<pid>/status`, which is in kibibytes.
+fn memory_of(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let held = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = held.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +201,12 @@ mod tests {
             turns += 1;
             assert!(Instant::now() < until, "no CPU time after {turns} turns");
         }
+    }
+
+    #[test]
+    fn own_memory_can_be_read() {
+        let held = memory_of(std::process::id()).unwrap();
+        assert!(held > 1 << 20, "{held}");
     }
 
     #[test]

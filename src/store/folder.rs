@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Body, Digest, Entry, LockState, PutOptions, Receipt, Store, StoreError, clear_prefix, hex,
+    Body, Digest, Entry, LockState, PutOptions, Receipt, State, Store, StoreError, clear_prefix,
+    digest_of, hex,
 };
 use crate::time::Timestamp;
 
@@ -131,6 +132,7 @@ impl Store for FolderStore {
         let mut receipt = Receipt {
             version: None,
             lock: LockState::NotLocked,
+            legal_hold: options.legal_hold.then_some(false),
             existed: false,
             remarks: Vec::new(),
         };
@@ -144,7 +146,9 @@ impl Store for FolderStore {
             match unfinished.persist_noclobber(&path) {
                 Ok(_) => {}
                 Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
-                    let existing = digest_of(&path).map_err(|error| io_error(&path, &error))?;
+                    let existing = File::open(&path)
+                        .and_then(|mut file| digest_of(&mut file))
+                        .map_err(|error| io_error(&path, &error))?;
                     if existing != digest {
                         return Err(StoreError::Exists(format!(
                             "{} exists with other content",
@@ -216,6 +220,16 @@ impl Store for FolderStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error(&path, &error)),
         }
+    }
+
+    fn state(&self, key: &str, _version: Option<&str>) -> Result<Option<State>, StoreError> {
+        Ok(self.head(key)?.map(|entry| State {
+            size: entry.size,
+            version: None,
+            sha256: None,
+            lock: LockState::NotLocked,
+            legal_hold: Some(false),
+        }))
     }
 
     fn clear(&self, prefix: &str) -> Result<u64, StoreError> {
@@ -333,19 +347,6 @@ fn entry(key: String, metadata: &fs::Metadata) -> Entry {
         version: None,
         modified,
         oddity: None,
-    }
-}
-
-fn digest_of(path: &Path) -> io::Result<Digest> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; COPY_BYTES];
-    loop {
-        let taken = file.read(&mut buffer)?;
-        match buffer.get(..taken) {
-            Some(bytes) if !bytes.is_empty() => hash.update(bytes),
-            _ => return Ok(hash.finalize().into()),
-        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Body, Digest, Entry, LockState, PutOptions, Receipt, Store, StoreError, clear_prefix, hex,
+    Body, Digest, Entry, LockState, PutOptions, Receipt, State, Store, StoreError, clear_prefix,
+    hex,
 };
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -26,6 +27,7 @@ pub struct MemoryStore {
 struct Object {
     bytes: Arc<[u8]>,
     lock: LockState,
+    legal_hold: bool,
     modified: Timestamp,
 }
 
@@ -97,6 +99,7 @@ impl Store for MemoryStore {
             return Ok(Receipt {
                 version: None,
                 lock: existing.lock,
+                legal_hold: options.legal_hold.then_some(existing.legal_hold),
                 existed: true,
                 remarks: Vec::new(),
             });
@@ -105,12 +108,14 @@ impl Store for MemoryStore {
         let object = Object {
             bytes,
             lock,
+            legal_hold: options.legal_hold,
             modified: SystemClock.now(),
         };
         objects.insert(key.to_owned(), object);
         Ok(Receipt {
             version: None,
             lock,
+            legal_hold: options.legal_hold.then_some(true),
             existed: false,
             remarks: Vec::new(),
         })
@@ -155,6 +160,17 @@ impl Store for MemoryStore {
     fn head(&self, key: &str) -> Result<Option<Entry>, StoreError> {
         self.reach()?;
         Ok(self.objects().get(key).map(|object| entry(key, object)))
+    }
+
+    fn state(&self, key: &str, _version: Option<&str>) -> Result<Option<State>, StoreError> {
+        self.reach()?;
+        Ok(self.objects().get(key).map(|object| State {
+            size: object.bytes.len() as u64,
+            version: None,
+            sha256: Some(Sha256::digest(&object.bytes).into()),
+            lock: object.lock,
+            legal_hold: Some(object.legal_hold),
+        }))
     }
 
     fn clear(&self, prefix: &str) -> Result<u64, StoreError> {

@@ -1,4 +1,4 @@
-//! Write-once objects: a folder, S3, and a store in memory for tests.
+//! Write-once objects: a folder, S3, the clouds of Google and Microsoft, and memory for tests.
 //!
 //! In: keys and bytes. Out: receipts that say what the store really keeps. Never: packets, items,
 //! overwriting. One conformance suite (`conformance.rs`) holds every store to this contract:
@@ -8,12 +8,15 @@
 //! Calls block; they come from upload and download threads, never from the packet path.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::time::Timestamp;
 
+pub mod cloud;
 pub mod conformance;
 pub mod folder;
 pub mod memory;
@@ -57,13 +60,30 @@ pub struct Lock {
     pub until: Timestamp,
 }
 
-/// Object Lock modes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Object Lock modes, the weaker first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockMode {
     /// Can be lifted with `s3:BypassGovernanceRetention`.
     Governance,
     /// Nobody can lift it.
     Compliance,
+}
+
+impl LockMode {
+    /// Its name in the API of S3.
+    pub fn name(self) -> &'static str {
+        match self {
+            LockMode::Governance => "GOVERNANCE",
+            LockMode::Compliance => "COMPLIANCE",
+        }
+    }
+
+    /// The mode of a name.
+    pub fn named(name: &str) -> Option<LockMode> {
+        [LockMode::Governance, LockMode::Compliance]
+            .into_iter()
+            .find(|mode| mode.name() == name)
+    }
 }
 
 /// What is known of the lock of an object after it was written.
@@ -84,6 +104,8 @@ pub struct Receipt {
     pub version: Option<String>,
     /// Lock as read back.
     pub lock: LockState,
+    /// Legal hold as read back; `None` when none was asked for or it may not be asked.
+    pub legal_hold: Option<bool>,
     /// Whether an equal object was there already.
     pub existed: bool,
     /// Sentences about what the store did not keep (a condition ignored, a checksum not kept).
@@ -103,6 +125,21 @@ pub struct Entry {
     pub modified: Timestamp,
     /// What hides or doubles it.
     pub oddity: Option<Oddity>,
+}
+
+/// What a store says of an object without giving its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Size in bytes.
+    pub size: u64,
+    /// Version that was asked; `None` where the store keeps none.
+    pub version: Option<String>,
+    /// SHA-256 that the store checked at the upload and keeps; `None` where it keeps none.
+    pub sha256: Option<Digest>,
+    /// Lock as it is now.
+    pub lock: LockState,
+    /// Legal hold as it is now; `None` when it may not be asked.
+    pub legal_hold: Option<bool>,
 }
 
 /// Why a listing entry is not simply there.
@@ -172,6 +209,10 @@ pub trait Store: Send + Sync {
     /// Whether exactly this key exists; its entry.
     fn head(&self, key: &str) -> Result<Option<Entry>, StoreError>;
 
+    /// What the store keeps of an object: of `version`, or, without one, of the first that was
+    /// written; `None` when there is none.
+    fn state(&self, key: &str, version: Option<&str>) -> Result<Option<State>, StoreError>;
+
     /// Deletes every object below the folder `prefix` (`a` means `a/…`, not `ab/…`), for
     /// `vendor.s3.clear` alone; recorders never call it. Refuses the empty prefix and `reels`.
     /// Answers how many objects went.
@@ -226,10 +267,12 @@ impl StoreError {
 pub struct OpenOptions {
     /// For `s3://`; bucket and prefix come from the URL.
     pub s3: s3::S3Options,
+    /// For `gs://` and `az://`.
+    pub cloud: cloud::CloudOptions,
 }
 
-/// Opens `s3://bucket[/prefix]`, `file:///path`, or a folder by its path, which is made when it is
-/// missing. S3 is connected to when it is first used.
+/// Opens `s3://bucket[/prefix]`, `gs://bucket[/prefix]`, `az://container[/prefix]`, `file:///path`, or a folder by its path, which is made when it is
+/// missing. Buckets are connected to when they are first used.
 ///
 /// # Errors
 /// `Refused` for a URL of another kind or a bad bucket name, else as the store says.
@@ -240,10 +283,14 @@ pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreErr
         s3.prefix = prefix.to_owned();
         return Ok(Arc::new(s3::S3Store::new(s3)?));
     }
+    if let Some((scheme, bucket, prefix)) = cloud::parts(url) {
+        let store = cloud::CloudStore::new(scheme, bucket, prefix, &options.cloud)?;
+        return Ok(Arc::new(store));
+    }
     let path = url.strip_prefix("file://").unwrap_or(url);
     if let Some((scheme, _)) = path.split_once("://") {
         return Err(StoreError::Refused(format!(
-            "{scheme}:// is not a store; use s3://BUCKET/PREFIX or the path of a folder"
+            "{scheme}:// is not a store; use s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or the path of a folder"
         )));
     }
     if path.is_empty() {
@@ -277,6 +324,19 @@ fn clear_prefix(prefix: &str) -> Result<String, StoreError> {
         )));
     }
     Ok(format!("{folder}/"))
+}
+
+/// The SHA-256 of all that a reader gives.
+fn digest_of(reader: &mut dyn Read) -> io::Result<Digest> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let taken = reader.read(&mut buffer)?;
+        match buffer.get(..taken) {
+            Some(bytes) if !bytes.is_empty() => hash.update(bytes),
+            _ => return Ok(hash.finalize().into()),
+        }
+    }
 }
 
 /// A digest in hexadecimal.

@@ -28,10 +28,17 @@ export function stateBar() {
       }
       if (run.outbox) {
         parts.push(fact("uploaded", `${format.count(run.outbox.uploaded)} reels`));
-        parts.push(fact("waiting", format.count(run.outbox.waiting), run.outbox.lastError ? "bad" : "", run.outbox.lastError ?? ""));
+        const { waiting, waitingBytes, oldest, bytesPerSecond, full, dropped, lastError } = run.outbox;
+        const said = [lastError, oldest && `the oldest since ${oldest}`, `${format.bytes(bytesPerSecond ?? 0)} a second`].filter(Boolean).join("; ");
+        parts.push(fact("waiting", waiting ? `${format.count(waiting)}, ${format.bytes(waitingBytes ?? 0)}` : "0", lastError || full ? "bad" : "", said));
+        if (full) parts.push(fact("recording", "stopped", "bad", "the outbox is full; make the store reachable or raise tap.storageLimit"));
+        if (dropped) parts.push(fact("not uploaded", `${format.count(dropped)} reels`, "bad", "dropped because the outbox was full"));
       }
       for (const [store, lock] of Object.entries(run.locks ?? {})) {
         if (lock) parts.push(fact("lock", lock, /^on/.test(lock) ? "" : "warn", store));
+      }
+      for (const [store, kept] of Object.entries(run.kept ?? {})) {
+        parts.push(fact("reels", kept, /^locked/.test(kept) ? "" : "warn", store));
       }
       for (const sentence of (run.remarks ?? []).concat(counts.warnings).slice(0, 3)) parts.push(el("span", { class: "warn" }, sentence));
       if (counts.progress && !counts.ended) {

@@ -25,7 +25,7 @@ static HOOKS: &[HookDoc] = &[
         name: "onItemCaptured",
         parameters: "data: Item",
         returns: "void",
-        doc: "Called once for every item: a request with its response, or a single message",
+        doc: "Called once for every item: a request with its response, or a single message; of those only that `onItemCaptured.kfl` matches, when the script states a query there",
     },
     HookDoc {
         name: "onItemQueried",

@@ -15,6 +15,7 @@ use super::signature;
 use crate::dissect::{PROTOCOLS, Protocol};
 use crate::item::{ENVELOPE, Field, FieldType};
 use crate::script::api::{GLOBALS, Global, GlobalKind, Helper};
+use crate::script::wire::{FILTER, Hook};
 
 /// Members of an item that differ from protocol to protocol.
 const PARTS: &[&str] = &["request", "response", "data"];
@@ -105,10 +106,13 @@ pub fn render() -> String {
     for (hook, doc) in hooks::documented() {
         if let Some(doc) = doc {
             comment(doc.doc, 1, &mut out);
-            put(
-                &mut out,
-                format_args!("  {}({}): {};\n", hook.name(), doc.parameters, doc.returns),
-            );
+            let (name, parameters, returns) = (hook.name(), doc.parameters, doc.returns);
+            let typed = if hook == Hook::OnItemCaptured {
+                format!("{name}: {{ ({parameters}): {returns}; {FILTER}?: string }};\n")
+            } else {
+                format!("{name}({parameters}): {returns};\n")
+            };
+            put(&mut out, format_args!("  {typed}"));
         }
     }
     out.push_str("}\n\n");

@@ -4,7 +4,10 @@
 pub mod check;
 mod new;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
+use serde_json::Value as Json;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
@@ -86,16 +89,19 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
             Some("hub") => format!("{title} (hub)"),
             _ => title.to_owned(),
         };
-        let painted = if state == "running" {
-            style.green(state)
-        } else {
-            style.red(state)
+        let painted = match state {
+            "running" => style.green(state),
+            "off" => style.dim(state),
+            _ => style.red(state),
+        };
+        let left_out = match script["kfl"].as_str() {
+            Some(_) => format!(", {} left out by its KFL", script["filtered"]),
+            None => String::new(),
         };
         super::print(format_args!(
-            "{:>3} {painted:<12} {title:<32} {} items, {} dropped  {}",
+            "{:>3} {painted:<12} {title:<32} {}{left_out}  {}",
             script["index"],
-            script["told"],
-            script["dropped"],
+            taken(script),
             style.dim(
                 script["reason"]
                     .as_str()
@@ -103,6 +109,17 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
                     .unwrap_or_default()
             ),
         ));
+        for call in script["calls"].as_array().into_iter().flatten() {
+            super::print(format_args!(
+                "    {:<12} {:<32} {} calls, {} errors, p50 {}, p99 {}",
+                "",
+                call["name"].as_str().unwrap_or_default(),
+                call["calls"],
+                call["errors"],
+                time(&call["p50"]),
+                time(&call["p99"]),
+            ));
+        }
     }
     for job in jobs
         .as_ref()
@@ -119,4 +136,49 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Items, restarts and memory of a script.
+fn taken(script: &Json) -> String {
+    let mut text = format!(
+        "{} items, {} lost, {} restarts",
+        script["told"], script["dropped"], script["restarts"]
+    );
+    let mib = |value: &Json| value.as_u64().map(|bytes| bytes >> 20);
+    if let Some((held, most)) = mib(&script["memory"]).zip(mib(&script["allowed"]["memory"])) {
+        text.push_str(&format!(", {held} of {most} MiB"));
+    }
+    text
+}
+
+/// Nanoseconds for people.
+fn time(nanos: &Json) -> String {
+    match nanos.as_u64() {
+        None => "-".to_owned(),
+        Some(nanos) if nanos < 1_000_000 => format!("{} us", nanos.div_ceil(1000)),
+        Some(nanos) if nanos < 1_000_000_000 => format!("{} ms", nanos.div_ceil(1_000_000)),
+        Some(nanos) => format!("{:.1} s", Duration::from_nanos(nanos).as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!(time(&Json::Null), "-");
+        assert_eq!(time(&json!(34_500)), "35 us");
+        assert_eq!(time(&json!(12_000_000)), "12 ms");
+        assert_eq!(time(&json!(2_340_000_000_u64)), "2.3 s");
+        let script = json!({
+            "told": 7, "dropped": 1, "restarts": 2, "memory": 40 << 20,
+            "allowed": {"memory": 1 << 30},
+        });
+        assert_eq!(
+            taken(&script),
+            "7 items, 1 lost, 2 restarts, 40 of 1024 MiB"
+        );
+    }
 }

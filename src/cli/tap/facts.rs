@@ -44,11 +44,9 @@ impl Facts {
             .into_iter()
             // A script that has no use for the hub throws there, as those of other makers do.
             .filter(|script| script.role == Role::Worker)
-            .filter_map(|script| match script.state {
-                ScriptState::Broken(why)
-                | ScriptState::Quarantined(why)
-                | ScriptState::Restarting(why) => Some(format!("{}: {why}", script.path.display())),
-                ScriptState::Loading | ScriptState::Running => None,
+            .filter_map(|script| {
+                let why = script.state.reason()?;
+                Some(format!("{}: {why}", script.path.display()))
             });
         states.collect()
     }
@@ -82,6 +80,7 @@ impl Facts {
             .scripts
             .status()
             .into_iter()
+            .filter(|script| script.state != ScriptState::Off)
             .map(|script| script.path)
             .collect();
         self.desk.keep_scripts(&|path| present.contains(path));
@@ -98,12 +97,22 @@ impl Run for Facts {
             "outbox": {
                 "waiting": outbox.waiting,
                 "waitingBytes": outbox.waiting_bytes,
+                "oldest": outbox.oldest.map(|at| at.to_string()),
+                "bytesPerSecond": outbox.bytes_per_second,
+                "onFull": self.outbox.on_full().name(),
+                "full": outbox.is_full,
                 "uploaded": outbox.uploaded,
                 "uploadedBytes": outbox.uploaded_bytes,
                 "dropped": outbox.dropped,
                 "lastError": outbox.last_error,
             },
+            "kept": outbox
+                .kept
+                .iter()
+                .map(|(destination, lock)| (destination.clone(), Json::from(lock.to_string())))
+                .collect::<serde_json::Map<_, _>>(),
             "locks": self.locks.json(),
+            "scripts": self.scripts.summary(),
             "remarks": [],
         })
     }

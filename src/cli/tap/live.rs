@@ -83,7 +83,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         port: server.address.port(),
     });
     if !script_sources(config).is_empty() {
-        super::metrics::serve(config, session.script_metrics(), &own, runtime.handle())?;
+        super::metrics::serve(config, session.metrics(), &own, runtime.handle())?;
     }
     let data = super::super::data_dir(config)?;
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));

@@ -1,4 +1,4 @@
-//! The port on which Prometheus reads what scripts keep.
+//! The port on which Prometheus reads the outbox and what scripts keep.
 //!
 //! In: a function that gives the text. Out: `GET /metrics` beside the dashboard, without its token:
 //! whoever scrapes has none. Never: a run that fails because the port is taken.
@@ -14,6 +14,86 @@ use super::super::config::Config;
 use super::super::exit::Failure;
 use crate::capture::own::OwnSockets;
 use crate::packet::Endpoint;
+use crate::record::outbox::Status;
+use crate::time::Timestamp;
+
+/// One figure of the outbox.
+type Figure = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&Status, Timestamp) -> u64,
+);
+
+/// The figures of the outbox: name, type, help, value.
+const OUTBOX: &[Figure] = &[
+    (
+        "tapedeck_outbox_waiting",
+        "gauge",
+        "Sealed reels and heartbeats that wait for upload.",
+        |status, _| status.waiting as u64,
+    ),
+    (
+        "tapedeck_outbox_waiting_bytes",
+        "gauge",
+        "Their bytes.",
+        |status, _| status.waiting_bytes,
+    ),
+    (
+        "tapedeck_outbox_oldest_seconds",
+        "gauge",
+        "Age of the oldest of them.",
+        |status, now| {
+            status
+                .oldest
+                .map_or(0, |oldest| now.since(oldest).as_secs())
+        },
+    ),
+    (
+        "tapedeck_outbox_uploaded_total",
+        "counter",
+        "Reels uploaded.",
+        |status, _| status.uploaded,
+    ),
+    (
+        "tapedeck_outbox_uploaded_bytes_total",
+        "counter",
+        "Their bytes.",
+        |status, _| status.uploaded_bytes,
+    ),
+    (
+        "tapedeck_outbox_bytes_per_second",
+        "gauge",
+        "Bytes uploaded a second, over the last minute.",
+        |status, _| status.bytes_per_second,
+    ),
+    (
+        "tapedeck_outbox_dropped_total",
+        "counter",
+        "Reels dropped because too much waited.",
+        |status, _| status.dropped,
+    ),
+    (
+        "tapedeck_outbox_full",
+        "gauge",
+        "1 while recording stands still because too much waits.",
+        |status, _| u64::from(status.is_full),
+    ),
+];
+
+/// The figures of the outbox as text.
+pub(super) fn of_outbox(status: &Status, now: Timestamp) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for (name, kind, help, value) in OUTBOX {
+        let value = value(status, now);
+        let _ = write!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+        );
+    }
+    text
+}
 
 /// Content type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,7 +120,7 @@ pub(super) fn serve(
     let listener = match bound {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::warn!(%error, port, "the metrics of scripts are not served");
+            tracing::warn!(%error, port, "the metrics are not served");
             return Ok(());
         }
     };
@@ -50,8 +130,32 @@ pub(super) fn serve(
     let app = Router::new().route("/metrics", get(answer));
     runtime.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
-            tracing::warn!(%error, "the metrics of scripts are no longer served");
+            tracing::warn!(%error, "the metrics are no longer served");
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outbox_is_told_with_the_age_of_what_waits() {
+        let status = Status {
+            waiting: 3,
+            oldest: Some(Timestamp::from_secs(10, 0)),
+            is_full: true,
+            ..Status::default()
+        };
+        let text = of_outbox(&status, Timestamp::from_secs(75, 0));
+        for line in [
+            "tapedeck_outbox_waiting 3",
+            "tapedeck_outbox_oldest_seconds 65",
+            "tapedeck_outbox_full 1",
+            "# TYPE tapedeck_outbox_uploaded_total counter",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{text}");
+        }
+    }
 }

@@ -1,12 +1,17 @@
 //! What the configuration says about recording: destination, format, lock, credentials.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::config::Config;
 use super::super::exit::Failure;
 use crate::kfl;
+use crate::record::outbox::OnFull;
+use crate::record::sign::Signer;
 use crate::record::{Format, Retention, Sealing, Wish};
+use crate::store::cloud::CloudOptions;
+use crate::store::cloud::azure::Account;
 use crate::store::s3::{Keys, S3Options};
 use crate::store::{LockMode, OpenOptions};
 
@@ -94,6 +99,37 @@ fn retention(config: &Config) -> Result<Option<Retention>, Failure> {
     }
 }
 
+/// What gives when too much waits for the store.
+pub fn on_full(config: &Config) -> Result<OnFull, Failure> {
+    let name = config.text("recording.outbox.onFull");
+    OnFull::named(name).ok_or_else(|| {
+        Failure::usage(format!(
+            "recording.outbox.onFull must be dropOldest or stop, not {name}"
+        ))
+    })
+}
+
+/// The key that signs manifests, of the environment or a file; none when neither is set.
+pub fn signer(config: &Config) -> Result<Option<Arc<Signer>>, Failure> {
+    let (what, pem) = match std::env::var_os(SIGNING_KEY).filter(|pem| !pem.is_empty()) {
+        Some(pem) => (SIGNING_KEY.to_owned(), pem.to_string_lossy().into_owned()),
+        None => match config.text_if_set("recording.signing.key") {
+            Some(path) => {
+                let pem = super::super::source::read_pem(Path::new(path))?;
+                (format!("recording.signing.key: {path}"), pem)
+            }
+            None => return Ok(None),
+        },
+    };
+    match Signer::from_pem(&pem) {
+        Ok(signer) => Ok(Some(Arc::new(signer))),
+        Err(error) => Err(Failure::usage(format!("{what}: {error}"))),
+    }
+}
+
+/// Variable that holds the signing key itself.
+const SIGNING_KEY: &str = "TAPEDECK_SIGNING_KEY";
+
 /// How the recorder reaches its stores: credentials of `scripting.env` first, else the default chain.
 pub fn open_options(config: &Config) -> OpenOptions {
     let env = |name: &str| config.env_text(name);
@@ -115,7 +151,27 @@ pub fn open_options(config: &Config) -> OpenOptions {
             kms_key_id: env("S3_KMS_KEY_ID"),
             ..S3Options::default()
         },
+        cloud: cloud_options(config),
     }
+}
+
+/// Credentials of clouds under `scripting.env`, by the names of the helpers, before those of the
+/// environment.
+fn cloud_options(config: &Config) -> CloudOptions {
+    let env = |name: &str| config.env_text(name);
+    let mut options = super::super::source::cloud_options();
+    options.google_key = env("GCS_SA_KEY_JSON");
+    let of_text =
+        env("AZURE_CONNECTION_STRING").and_then(|text| Account::of_connection(&text).ok());
+    let by_name = || {
+        Some(Account {
+            name: env("AZURE_ACCOUNT_NAME")?,
+            key: env("AZURE_ACCOUNT_KEY"),
+            ..Account::default()
+        })
+    };
+    options.azure = of_text.or_else(by_name).or(options.azure);
+    options
 }
 
 fn path_style(config: &Config) -> Option<bool> {

@@ -17,13 +17,13 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{recording, view};
+use super::{budgets, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
     DryHost, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
-    SpoolStreams, VendorOptions,
+    SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer, Stop,
@@ -194,6 +194,7 @@ impl Session {
             Box::new(ScriptsConsumer {
                 scripts: scripts.clone(),
                 clock: packet_clock,
+                query_all: config.bool("scripting.queryEveryItem"),
             }),
             Box::new(RowsConsumer(rows.clone())),
         ];
@@ -230,13 +231,18 @@ impl Session {
         })
     }
 
-    /// Reads the metrics that scripts keep, as text for Prometheus.
-    pub fn script_metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
+    /// Reads the metrics of the outbox, those of the scripts and those that scripts keep, as text for
+    /// Prometheus.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
+        let facts = Arc::downgrade(&self.facts);
+        let outbox = self.facts.outbox.clone();
         move || {
-            host.upgrade()
-                .map(|host| host.metrics())
-                .unwrap_or_default()
+            let sent = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
+            let facts = facts.upgrade();
+            let health = facts.map(|facts| health(&facts.scripts.status()));
+            let kept = host.upgrade().map(|host| host.metrics());
+            std::iter::once(sent).chain(health).chain(kept).collect()
         }
     }
 
@@ -388,10 +394,9 @@ fn open_outbox(
         None => stores.open(destination),
         Some(folder) => stores.open(folder),
     };
-    let options = outbox::Options {
-        dir: data.join("outbox"),
-        max_bytes: share(config, 3),
-    };
+    let mut options = outbox::Options::new(data.join("outbox"), share(config, 3));
+    options.on_full = recording::on_full(config)?;
+    options.signer = recording::signer(config)?;
     Outbox::start(options, clock.clone(), Arc::new(resolve))
         .map_err(|error| Failure::failed(error.to_string()))
 }
@@ -437,6 +442,7 @@ fn script_options(
     } else {
         supervisor::Options::offline(&node.name, node.run, console)?
     };
+    options.schema = super::super::schema().as_ref().clone();
     options.active = config.list("scripting.active");
     options.watch = is_live && config.bool("scripting.watchScripts");
     options.hub = match config.text("scripting.hub") {
@@ -444,8 +450,7 @@ fn script_options(
         "none" => HubInstances::None,
         _ => HubInstances::Aware,
     };
-    options.limits.memory = config.bytes("scripting.memoryLimit");
-    options.budgets.hook = config.duration("scripting.hookTimeout");
+    budgets::apply(config, &mut options)?;
     Ok(options)
 }
 
@@ -516,6 +521,7 @@ fn node_name(config: &Config, run: u64) -> NodeName {
         name,
         ip: local_ip().to_string(),
         run,
+        run_in_keys: config.bool("scripting.runInKeys"),
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::capture::own::{Expected, OwnSockets};
 use crate::packet::Endpoint;
 use crate::pipeline::host::S3Target;
-use crate::store::{self, Body, Entry, OpenOptions, PutOptions, Receipt, Store, StoreError};
+use crate::store::{self, Body, Entry, OpenOptions, PutOptions, Receipt, State, Store, StoreError};
 
 /// Stores by their URL, opened once.
 pub(super) struct Stores {
@@ -183,6 +183,11 @@ impl Store for Announced {
         self.store.head(key)
     }
 
+    fn state(&self, key: &str, version: Option<&str>) -> Result<Option<State>, StoreError> {
+        let _expected = self.expect();
+        self.store.state(key, version)
+    }
+
     fn clear(&self, prefix: &str) -> Result<u64, StoreError> {
         let _expected = self.expect();
         self.store.clear(prefix)
@@ -239,6 +244,7 @@ mod tests {
                 anonymous: true,
                 ..S3Options::default()
             },
+            ..OpenOptions::default()
         };
         let stores = Stores::new(options, own.clone());
         let store = stores.open("s3://bucket/").unwrap();

@@ -13,7 +13,7 @@ use super::super::exit::Failure;
 use crate::script::console::Console;
 use crate::script::environment::Environment;
 use crate::script::host::{Host, HostCall, ScriptId};
-use crate::script::supervisor::{Options, ScriptState, Scripts};
+use crate::script::supervisor::{Options, Scripts};
 use crate::time::SystemClock;
 
 /// `it` and `expect`.
@@ -101,10 +101,7 @@ pub(super) fn of_test(file: &Path, code: &str, result: Json) -> Result<Vec<Outco
         }
     }
     for script in scripts.status() {
-        if let ScriptState::Broken(why)
-        | ScriptState::Quarantined(why)
-        | ScriptState::Restarting(why) = script.state
-        {
+        if let Some(why) = script.state.reason() {
             let folder = format!("{}/", dir.path().display());
             outcomes.push(Outcome::failed("", why.replace(&folder, "")));
         }

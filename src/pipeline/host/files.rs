@@ -58,6 +58,9 @@ pub enum FileError {
     /// The path cannot be one.
     #[error("{0}: not a path that can be used")]
     Path(String),
+    /// Folders would lie too deep in each other.
+    #[error("{0}: a data folder is at most {MAX_DEPTH} folders deep")]
+    Deep(String),
     /// The root itself would go.
     #[error("the data folder itself cannot be moved or deleted")]
     Root,
@@ -93,16 +96,29 @@ pub(crate) struct Share {
     /// Bytes used at most; deletions are only seen when it is counted again.
     used: AtomicU64,
     counted: Mutex<Option<Instant>>,
+    /// What this is a part of.
+    whole: Option<Arc<Share>>,
 }
 
 impl Share {
     /// `limit` bytes for all that lies below `root`.
     pub(crate) fn new(root: &Path, limit: u64) -> Arc<Share> {
+        Share::part(root, limit, None)
+    }
+
+    /// The share of one folder: three quarters of the whole, so that a script that fills its folder
+    /// leaves room for others.
+    pub(crate) fn of_folder(root: &Path, whole: &Arc<Share>) -> Arc<Share> {
+        Share::part(root, whole.limit / 4 * 3, Some(Arc::clone(whole)))
+    }
+
+    fn part(root: &Path, limit: u64, whole: Option<Arc<Share>>) -> Arc<Share> {
         let share = Share {
             root: root.to_owned(),
             limit,
             used: AtomicU64::new(0),
             counted: Mutex::new(None),
+            whole,
         };
         share.count();
         Arc::new(share)
@@ -117,8 +133,19 @@ impl Share {
                 return Err(FileError::Full(self.limit));
             }
         }
+        if let Some(whole) = &self.whole {
+            whole.charge(bytes)?;
+        }
         self.used.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Counts `bytes` that are there already.
+    fn add(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(bytes);
+        }
     }
 
     /// Bytes that are left.
@@ -127,7 +154,8 @@ impl Share {
         if left(self.used.load(Ordering::Relaxed)) < self.limit / 2 {
             self.count();
         }
-        left(self.used.load(Ordering::Relaxed))
+        let of_whole = self.whole.as_ref().map_or(u64::MAX, |whole| whole.free());
+        left(self.used.load(Ordering::Relaxed)).min(of_whole)
     }
 
     fn count(&self) {
@@ -215,7 +243,12 @@ impl Files {
     /// `file.append`; creates the file when missing.
     pub(crate) fn append(&self, path: &str, content: &[u8]) -> Result<(), FileError> {
         let path = clean(path)?;
-        self.charge(content.len() as u64)?;
+        let entry = if self.root.exists(&path) {
+            0
+        } else {
+            ENTRY_BYTES
+        };
+        self.charge(content.len() as u64 + entry)?;
         if let Some(stream) = self.link_at(&path) {
             // What is appended to needs bytes of its own.
             let mut bytes = self.materialise(stream)?;
@@ -254,12 +287,34 @@ impl Files {
         if !self.root.try_exists(&from).unwrap_or(false) && self.stream_at(&from).is_some() {
             return self.copy(old, &to.to_string_lossy());
         }
+        // Folders that are moved into each other would become deeper than anything can walk.
+        let depth = to.components().count() + self.height(&from, 0);
+        if depth > MAX_DEPTH {
+            return Err(FileError::Deep(to.display().to_string()));
+        }
         if self.root.exists(&from) {
             self.unlink(&to);
         }
         self.root
             .rename(&from, &self.root, &to)
             .map_err(|error| self.system("rename", &from, &error))
+    }
+
+    /// Folders and files that lie below each other in `path`, itself not counted.
+    fn height(&self, path: &Path, depth: usize) -> usize {
+        let is_folder = self
+            .root
+            .symlink_metadata(path)
+            .is_ok_and(|found| found.is_dir());
+        if !is_folder || depth > MAX_DEPTH {
+            return 0;
+        }
+        let listing = self.root.read_dir(path);
+        let heights = listing.into_iter().flatten().flatten().map(|entry| {
+            let inner = joined(path, Path::new(&entry.file_name()));
+            1 + self.height(&inner, depth + 1)
+        });
+        heights.max().unwrap_or(0)
     }
 
     /// `file.copy`: a stream becomes a link, a link another link, a file a copy.
@@ -542,9 +597,7 @@ impl Files {
     /// Counts a file that was written without [`Files::charge`].
     pub(crate) fn made(&self, name: &str) {
         let size = self.root.metadata(name).map_or(0, |found| found.len());
-        self.share
-            .used
-            .fetch_add(size + ENTRY_BYTES, Ordering::Relaxed);
+        self.share.add(size + ENTRY_BYTES);
     }
 
     /// Bytes of the share that are left.

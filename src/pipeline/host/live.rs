@@ -54,8 +54,8 @@ pub trait Recordings: Send + Sync {
     fn seal(&self, name: Option<&str>) -> Result<Json, String>;
     /// `recording.status(name?)`: what is recorded, waiting and uploaded.
     fn status(&self, name: Option<&str>) -> Result<Json, String>;
-    /// `recording.capture({...})`: changes what is captured.
-    fn capture(&self, wanted: &Json) -> Result<Json, String>;
+    /// `recording.capture({...})`: records for a window of time that begins now. Answers its status.
+    fn capture(&self, script: &ScriptId, wanted: &Json) -> Result<Json, String>;
 }
 
 /// All that the live host stands on.
@@ -415,7 +415,7 @@ impl Host for LiveHost {
                 .map(|()| Json::Null),
             Call::RecordingSeal { name } => recordings.seal(name.as_deref()),
             Call::RecordingStatus { name } => recordings.status(name.as_deref()),
-            Call::RecordingCapture { settings } => recordings.capture(&settings),
+            Call::RecordingCapture { settings } => recordings.capture(script, &settings),
             // The supervisor answers what crosses scripts itself.
             Call::HubAction { .. }
             | Call::JobsSchedule { .. }
@@ -459,8 +459,8 @@ impl Shared {
         let path = self.options.data.join(name);
         let pins = Pins::new(Arc::clone(&self.options.reader));
         let run = self.options.node.run;
-        let files = Files::open(&path, pins, run, Arc::clone(&self.share))
-            .map_err(|error| error.to_string())?;
+        let share = Share::of_folder(&path, &self.share);
+        let files = Files::open(&path, pins, run, share).map_err(|error| error.to_string())?;
         private(&path);
         let files = Arc::new(files);
         self.write_history(&files);

@@ -13,8 +13,23 @@ const MAX_FAMILIES: usize = 1000;
 /// Samples of all families: a script that makes a label of each path must not eat the memory.
 const MAX_SAMPLES: usize = 100_000;
 
+/// Samples that one script may make, so that others still find room.
+const MAX_SAMPLES_OF_SCRIPT: usize = 20_000;
+
+/// Families that one script may make.
+const MAX_FAMILIES_OF_SCRIPT: usize = 250;
+
+/// Bytes of names, help texts and labels that one script may make.
+const MAX_BYTES_OF_SCRIPT: usize = 8 << 20;
+
+/// What a sample costs beside its texts.
+const SAMPLE_BYTES: usize = 64;
+
 /// Labels of a family.
 const MAX_LABELS: usize = 64;
+
+/// How the names of metrics begin that tapedeck itself keeps.
+pub(super) const OURS: &str = "tapedeck_";
 
 /// Bytes of a name, a help text or the value of a label; longer ones are cut, or refused as names.
 const MAX_TEXT: usize = 1024;
@@ -27,6 +42,42 @@ pub(crate) struct ScriptMetrics(Mutex<Families>);
 struct Families {
     by_name: BTreeMap<String, Family>,
     samples: usize,
+    /// What each script made, by its index.
+    made: BTreeMap<u32, Made>,
+}
+
+/// What one script made.
+#[derive(Debug, Default, Clone, Copy)]
+struct Made {
+    families: usize,
+    samples: usize,
+    bytes: usize,
+}
+
+impl Made {
+    /// With one more family, or one more sample.
+    ///
+    /// # Errors
+    /// When that is too much.
+    fn more(self, families: usize, samples: usize, bytes: usize) -> Result<Made, String> {
+        let made = Made {
+            families: self.families + families,
+            samples: self.samples + samples,
+            bytes: self.bytes + bytes,
+        };
+        let too_much = if made.families > MAX_FAMILIES_OF_SCRIPT {
+            format!("{MAX_FAMILIES_OF_SCRIPT} metrics")
+        } else if made.samples > MAX_SAMPLES_OF_SCRIPT {
+            format!("{MAX_SAMPLES_OF_SCRIPT} samples of metrics")
+        } else if made.bytes > MAX_BYTES_OF_SCRIPT {
+            format!("{MAX_BYTES_OF_SCRIPT} bytes of names and labels of metrics")
+        } else {
+            return Ok(made);
+        };
+        Err(format!(
+            "this script has {too_much} already, use fewer labels"
+        ))
+    }
 }
 
 #[derive(Debug)]
@@ -41,6 +92,8 @@ struct Family {
 /// A sample as a script gives it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
+    /// Index of the script.
+    pub(crate) script: u32,
     /// Name of the metric.
     pub(crate) name: &'a str,
     /// Its help text.
@@ -66,6 +119,11 @@ impl ScriptMetrics {
         if !is_name(name, ":") {
             return Err(format!("{name} is no name of a metric"));
         }
+        if name.starts_with(OURS) {
+            return Err(format!(
+                "names that begin with {OURS} are those of tapedeck itself"
+            ));
+        }
         let mut labels: Vec<&(String, String)> = sample.labels.iter().collect();
         labels.sort();
         if labels.len() > MAX_LABELS {
@@ -81,45 +139,55 @@ impl ScriptMetrics {
         if sample.adds && sample.kind == 1 && sample.value < 0.0 {
             return Err(format!("{name} is a counter and cannot fall"));
         }
-        let mut families = self.lock();
-        let count = families.by_name.len();
-        let all = families.samples;
-        let family = match families.by_name.get_mut(name) {
-            Some(family) => family,
-            None if count >= MAX_FAMILIES => {
-                return Err(format!("there are {MAX_FAMILIES} metrics already"));
-            }
-            None => families.by_name.entry(name.to_owned()).or_insert(Family {
-                help: cut(sample.help),
-                kind: sample.kind,
-                labels: names.clone(),
-                samples: BTreeMap::new(),
-            }),
-        };
-        if family.kind != sample.kind {
-            return Err(format!("{name} was of another type before"));
-        }
-        if family.labels != names {
-            let before = family.labels.join(", ");
-            return Err(format!("{name} had other labels before: {before}"));
-        }
         let values: Vec<String> = labels.iter().map(|(_, value)| cut(value)).collect();
-        let adds = sample.adds && sample.kind == 1;
-        let is_new = !family.samples.contains_key(&values);
-        if is_new && all >= MAX_SAMPLES {
-            return Err(format!(
-                "the metrics of scripts have {MAX_SAMPLES} samples already"
-            ));
+        let mut families = self.lock();
+        let Families {
+            by_name,
+            samples: all,
+            made,
+        } = &mut *families;
+        let mut after = made.get(&sample.script).copied().unwrap_or_default();
+        let known = by_name.get(name);
+        if let Some(family) = known {
+            if family.kind != sample.kind {
+                return Err(format!("{name} was of another type before"));
+            }
+            if family.labels != names {
+                let before = family.labels.join(", ");
+                return Err(format!("{name} had other labels before: {before}"));
+            }
+        } else {
+            let texts = names.iter().map(String::len).sum::<usize>();
+            after = after.more(1, 0, name.len() + cut(sample.help).len() + texts)?;
         }
+        let is_new = known.is_none_or(|family| !family.samples.contains_key(&values));
+        if is_new {
+            let texts = values.iter().map(String::len).sum::<usize>();
+            after = after.more(0, 1, SAMPLE_BYTES + texts)?;
+            if *all >= MAX_SAMPLES {
+                return Err(format!(
+                    "the metrics of scripts have {MAX_SAMPLES} samples already"
+                ));
+            }
+        }
+        if known.is_none() && by_name.len() >= MAX_FAMILIES {
+            return Err(format!("there are {MAX_FAMILIES} metrics already"));
+        }
+        made.insert(sample.script, after);
+        *all += usize::from(is_new);
+        let family = by_name.entry(name.to_owned()).or_insert_with(|| Family {
+            help: cut(sample.help),
+            kind: sample.kind,
+            labels: names,
+            samples: BTreeMap::new(),
+        });
         let kept = family.samples.entry(values).or_default();
-        *kept = if adds {
+        *kept = if sample.adds && sample.kind == 1 {
             *kept + sample.value
         } else {
             sample.value
         };
-        let status = format!("{name} is {}", shown(*kept));
-        families.samples += usize::from(is_new);
-        Ok(status)
+        Ok(format!("{name} is {}", shown(*kept)))
     }
 
     /// All samples in the text format.
@@ -164,7 +232,7 @@ fn shown(value: f64) -> String {
     value.to_string()
 }
 
-fn escaped(value: &str) -> String {
+pub(super) fn escaped(value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"");
     value.replace('\n', "\\n")
 }
@@ -183,6 +251,7 @@ mod tests {
 
     fn sample<'a>(name: &'a str, kind: u8, labels: &'a [(String, String)]) -> Sample<'a> {
         Sample {
+            script: 0,
             name,
             help: "help",
             kind,
@@ -212,6 +281,36 @@ mod tests {
                       # HELP open help\n# TYPE open gauge\nopen 2\n\
                       # HELP total help\n# TYPE total counter\ntotal 2\n";
         assert_eq!(metrics.text(), wanted);
+    }
+
+    #[test]
+    fn a_script_that_makes_a_label_of_everything_leaves_room_for_others() {
+        let metrics = ScriptMetrics::default();
+        let told = |script, name: &str, value: String| {
+            let labels = [("path".to_owned(), value)];
+            metrics.keep(&Sample {
+                script,
+                ..sample(name, 2, &labels)
+            })
+        };
+        let made = (0..).take_while(|number| told(0, "paths", format!("/{number}")).is_ok());
+        assert_eq!(made.count(), MAX_SAMPLES_OF_SCRIPT);
+        let said = told(0, "paths", "/new".into()).unwrap_err();
+        assert!(said.contains("20000 samples"), "{said}");
+        // What is known is still kept up to date, and others are not touched.
+        told(0, "paths", "/7".into()).unwrap();
+        told(1, "paths", "/new".into()).unwrap();
+
+        let long = |number: usize| format!("{number:01$}", MAX_TEXT);
+        let made = (0..).take_while(|number| told(2, "long", long(*number)).is_ok());
+        let made = made.count();
+        assert!(made * MAX_TEXT <= MAX_BYTES_OF_SCRIPT, "{made}");
+        assert!(
+            told(2, "another", String::new()).is_ok(),
+            "a small one fits"
+        );
+        let made = (0..).take_while(|number| told(3, &format!("m{number}"), "x".into()).is_ok());
+        assert_eq!(made.count(), MAX_FAMILIES_OF_SCRIPT);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod dry;
 pub(crate) mod files;
+mod health;
 mod live;
 mod metrics;
 pub(crate) mod objects;
@@ -16,6 +17,7 @@ mod vendor;
 mod web;
 
 pub use dry::{DryHost, Sent, SentLog, Upload};
+pub use health::health;
 pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
 pub use objects::{NodeName, S3Target, StoreFactory};
 pub use outside::Outside;

@@ -34,12 +34,17 @@ pub struct NodeName {
     pub ip: String,
     /// The run: its Unix start second.
     pub run: u64,
+    /// Whether keys name the run (`scripting.runInKeys`).
+    pub run_in_keys: bool,
 }
 
 impl NodeName {
-    /// Key of an object: `<node>_<ip>_<run>/<basename>`.
+    /// Key of an object: `<node>_<ip>_<run>/<basename>`, or without the run.
     pub(crate) fn key(&self, basename: &str) -> String {
-        format!("{}_{}_{}/{basename}", self.name, self.ip, self.run)
+        match self.run_in_keys {
+            true => format!("{}_{}_{}/{basename}", self.name, self.ip, self.run),
+            false => self.key_of_node(basename),
+        }
     }
 
     /// Key of an object without the run, as Azure's has it: `<node>_<ip>/<basename>`.
@@ -250,8 +255,14 @@ mod tests {
             name: name.into(),
             ip: ip.into(),
             run: 17,
+            run_in_keys: true,
         };
         assert_eq!(node("a", "10.0.0.1").key("x.pcap"), "a_10.0.0.1_17/x.pcap");
+        let without_run = NodeName {
+            run_in_keys: false,
+            ..node("a", "10.0.0.1")
+        };
+        assert_eq!(without_run.key("x.pcap"), "a_10.0.0.1/x.pcap");
         let prefixes = node("a", "10.0.0.1").prefixes().unwrap();
         assert!(
             prefixes

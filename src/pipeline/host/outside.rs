@@ -145,6 +145,7 @@ impl LiveHost {
                 adds,
             } => {
                 let status = self.metrics.keep(&Sample {
+                    script: script.index,
                     name: &name,
                     help: &description,
                     kind,

@@ -353,6 +353,44 @@ fn a_folder_does_not_grow_beyond_its_share() {
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
+#[test]
+fn a_full_folder_leaves_room_for_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = Share::new(dir.path(), 100 << 10);
+    let open = |name: &str| {
+        let path = dir.path().join(name);
+        let pins = Pins::new(FakeReader::with(&[]));
+        let share = Share::of_folder(&path, &whole);
+        Files::open(&path, pins, RUN, share).unwrap()
+    };
+    let (greedy, other) = (open("greedy"), open("other"));
+    let made = (0..).take_while(|number| greedy.append(&format!("{number}"), b"x").is_ok());
+    let made = made.count();
+    assert!((10..20).contains(&made), "empty files cost a block: {made}");
+    other.write("note", b"still fits").unwrap();
+    let full = other.write("large", &[0; 30 << 10]);
+    assert!(matches!(full, Err(FileError::Full(_))), "{full:?}");
+    greedy.delete("0").unwrap();
+}
+
+#[test]
+fn folders_cannot_be_moved_into_each_other_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path(), &FakeReader::with(&[]));
+    let deep = vec!["d"; 30].join("/");
+    files.mkdir(&deep).unwrap();
+    files.mkdir("e").unwrap();
+    // 1 + 30 fit, twice that does not.
+    files.rename("d", "e").unwrap();
+    files.mkdir(&deep).unwrap();
+    let refused = files.rename("e", &deep);
+    assert!(matches!(refused, Err(FileError::Deep(_))), "{refused:?}");
+    files.write("small", b"x").unwrap();
+    files.rename("small", &deep).unwrap();
+    files.delete("e").unwrap();
+    files.delete("d").unwrap();
+}
+
 struct NoRecordings;
 
 impl Recordings for NoRecordings {
@@ -368,7 +406,7 @@ impl Recordings for NoRecordings {
     fn status(&self, _: Option<&str>) -> Result<Json, String> {
         Ok(json!({}))
     }
-    fn capture(&self, _: &Json) -> Result<Json, String> {
+    fn capture(&self, _: &ScriptId, _: &Json) -> Result<Json, String> {
         Ok(Json::Null)
     }
 }
@@ -401,6 +439,7 @@ fn fixture_in(dir: tempfile::TempDir, reader: Arc<FakeReader>, allow_clear: bool
             name: "node-a".into(),
             ip: "10.0.0.1".into(),
             run: RUN,
+            run_in_keys: true,
         },
         allow_clear,
         console: Arc::clone(&console),

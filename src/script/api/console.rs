@@ -62,7 +62,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "clear",
         signature: "console.clear()",
-        doc: "Clears the console for everyone who looks at it later",
+        doc: "Clears what this script printed for everyone who looks later; error lines stay",
         effect: Effect::Console,
         example: "console.clear()",
         length: 0,

@@ -38,8 +38,8 @@ const HELPERS: &[Helper] = &[
 ];
 
 fn query(value: &JsValue, context: &mut Context) -> JsResult<Result<Query, String>> {
-    let text = value.to_string(context)?.to_std_string_lossy();
-    Ok(Shared::of(context)?.query(&text))
+    let text = value.to_string(context)?;
+    Ok(Shared::of(context)?.query_of(&text))
 }
 
 fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {

@@ -66,13 +66,13 @@ const HELPERS: &[Helper] = &[
     },
     Helper {
         name: "capture",
-        signature: "recording.capture({...}) -> object",
-        doc: "Changes settings of the capture itself",
+        signature: "recording.capture({name?, kfl?, seconds?, minutes?, lookBack?, destination?, format?}) -> object",
+        doc: "Records for a window of time from now on, everything unless a query says what, and answers its status; it ends by itself after 60 seconds or what is given, and begins anew when it is called again under its name; `lookBack: false` leaves out packets from before the match",
         effect: Effect::Recording,
-        example: "recording.capture({})",
+        example: "recording.capture({name: 'incident', kfl: 'http', minutes: 5})",
         length: 1,
         run: |_, args, context| {
-            let settings = settings(args, "the capture needs an object", context)?;
+            let settings = settings(args, "a capture needs an object", context)?;
             asked(HostCall::RecordingCapture { settings }, context)
         },
     },

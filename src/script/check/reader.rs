@@ -47,6 +47,8 @@ pub(super) struct Script {
     pub(super) uses: Vec<Use>,
     /// Members that the script itself assigns.
     pub(super) written: BTreeSet<String>,
+    /// Members of a name that are assigned, each with what is known of the value.
+    pub(super) members: Vec<Assigned>,
     /// Functions declared at the top level, with their place.
     pub(super) functions: Vec<(String, Place)>,
     /// Names that hold one literal text and nothing else, ever.
@@ -70,6 +72,17 @@ impl Use {
         let names: Vec<&str> = self.path.iter().map(|(name, _)| name.as_str()).collect();
         names.join(".")
     }
+}
+
+/// `name.member = value`
+#[derive(Debug)]
+pub(super) struct Assigned {
+    /// The name.
+    pub(super) name: String,
+    /// Its member, with its place.
+    pub(super) member: (String, Place),
+    /// The value.
+    pub(super) value: Argument,
 }
 
 /// What is known of an argument.
@@ -371,11 +384,23 @@ impl<'ast> Visitor<'ast> for Reader<'_> {
         match node.lhs() {
             AssignTarget::Identifier(identifier) => self.declare(*identifier),
             AssignTarget::Access(PropertyAccess::Simple(access)) => {
-                let name = match access.field() {
-                    PropertyAccessField::Const(field) => Some(self.name(field.sym())),
-                    PropertyAccessField::Expr(field) => self.text(field).map(|(text, _)| text),
+                let member = match access.field() {
+                    PropertyAccessField::Const(field) => {
+                        Some((self.name(field.sym()), place(field)))
+                    }
+                    PropertyAccessField::Expr(field) => self.text(field),
                 };
-                match (self.path(access.target()), access.target(), name) {
+                let target = self.path(access.target());
+                if let (Some([(name, _)]), Some(member)) = (target.as_deref(), &member) {
+                    let (name, member) = (name.clone(), member.clone());
+                    let value = self.argument(node.rhs());
+                    self.script.members.push(Assigned {
+                        name,
+                        member,
+                        value,
+                    });
+                }
+                match (target, access.target(), member.map(|(name, _)| name)) {
                     // A global of its own, made by way of the global object.
                     (_, Expression::This(_), Some(name)) => {
                         self.script.declared.insert(name);

@@ -11,7 +11,7 @@ use super::{Finding, Rule, Severity};
 use crate::kfl::{self, Schema};
 use crate::script::api::{Effect, GLOBALS, Global, GlobalKind, Helper};
 use crate::script::cron::Schedule;
-use crate::script::wire::Hook;
+use crate::script::wire::{FILTER, Hook};
 
 /// Finds the candidate that a misspelt name means; `None` when none is near.
 pub type Nearest = for<'a> fn(&str, &[&'a str]) -> Option<&'a str>;
@@ -25,6 +25,9 @@ const QUERIES: &[(&str, Severity)] = &[
     // Asking whether a query is valid is no fault, but with a literal the answer is known.
     ("kfl.validate", Severity::Warning),
 ];
+
+/// Helpers that take an object with a query under `kfl`.
+const DECLARING: &[&str] = &["recording.set", "recording.capture"];
 
 /// What rules know beside the script.
 pub(super) struct Known<'a> {
@@ -43,6 +46,7 @@ pub(super) fn apply(script: &Script, known: &Known<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     names(script, known, &mut found);
     hooks(script, known, &mut found);
+    stated(script, known, &mut found);
     for used in &script.uses {
         member(script, used, known, &mut found);
     }
@@ -133,6 +137,44 @@ fn hooks(script: &Script, known: &Known<'_>, found: &mut Vec<Finding>) {
             let message = format!("{name} is no hook and nothing calls it, did you mean {near}?");
             found.push(finding(Severity::Warning, Rule::Hook, *place, message));
         }
+    }
+}
+
+/// Queries that the script states for its hooks, as `onItemCaptured.kfl = 'http'`.
+fn stated(script: &Script, known: &Known<'_>, found: &mut Vec<Finding>) {
+    for assigned in &script.members {
+        let of = |hook: &&Hook| assigned.name == hook.name() || assigned.name == hook.old_name();
+        let Some(hook) = Hook::ALL.iter().find(of) else {
+            continue;
+        };
+        let (member, place) = &assigned.member;
+        if member != FILTER {
+            if let Some(near) = (known.nearest)(member, &[FILTER]) {
+                let name = &assigned.name;
+                let message = format!("nobody reads {name}.{member}, did you mean {name}.{near}?");
+                found.push(finding(Severity::Warning, Rule::Hook, *place, message));
+            }
+        } else if *hook != Hook::OnItemCaptured {
+            let message = format!(
+                "{} is told everything, only onItemCaptured has a query",
+                assigned.name
+            );
+            found.push(finding(Severity::Warning, Rule::Hook, *place, message));
+        } else if let Some((query, place)) = text_of(&assigned.value, script) {
+            queried(query, place, Severity::Error, known, found);
+        }
+    }
+}
+
+/// The text that an argument is, where the script tells.
+fn text_of<'a>(argument: &'a Argument, script: &'a Script) -> Option<(&'a str, Place)> {
+    match argument {
+        Argument::Text(text, place) => Some((text.as_str(), *place)),
+        Argument::Name(name) => {
+            let (text, place) = script.constants.get(name)?;
+            Some((text.as_str(), *place))
+        }
+        _ => None,
     }
 }
 
@@ -349,20 +391,13 @@ fn values(
     known: &Known<'_>,
     found: &mut Vec<Finding>,
 ) {
-    let text = |index: usize| match call.get(index) {
-        Some(Argument::Text(text, place)) => Some((text.as_str(), *place)),
-        Some(Argument::Name(name)) => {
-            let (text, place) = script.constants.get(name)?;
-            Some((text.as_str(), *place))
-        }
-        _ => None,
-    };
+    let text = |index: usize| text_of(call.get(index)?, script);
     if let Some((_, severity)) = QUERIES.iter().find(|(helper, _)| *helper == name)
         && let Some((query, place)) = text(0)
     {
         queried(query, place, *severity, known, found);
     }
-    if name == "recording.set"
+    if DECLARING.contains(&name)
         && let Some(Argument::Members(members)) = call.first()
     {
         for (_, query, place) in members.iter().filter(|(member, ..)| member == "kfl") {

@@ -10,6 +10,12 @@ use crate::script::api::{GLOBALS, GlobalKind};
 
 /// The first candidate with the same letters at both ends, for tests alone.
 fn near<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    if name.len() < 4 {
+        return candidates
+            .iter()
+            .copied()
+            .find(|one| one.get(..2) == name.get(..2));
+    }
     let ends = |text: &str| (text.get(..4).map(str::to_owned), text.chars().last());
     let alike = |one: &&str| ends(one) == ends(name) && one.len().abs_diff(name.len()) < 2;
     candidates.iter().copied().find(|one| alike(one))
@@ -65,6 +71,7 @@ fn what_is_right_is_left_alone() {
         "jobs.schedule('a', '@every 5s', function () {}); jobs.schedule('a', '*/60 * * * * *', f); function f() {}",
         "kfl.match('', {}); kfl.match('http and response.status == 500', {}); kfl.match(`dns`, {});",
         "function onItemCaptured(data) { console.log(data.id) }",
+        "function onItemCaptured() {} onItemCaptured.kfl = 'http'; onItemCaptured.seen = 0;",
         "var x = \"\\033[34m\"; console.log(x.substr(1), escape(x), setTimeout(function () {}, 5));",
     ];
     for code in right {
@@ -208,6 +215,18 @@ fn queries_and_schedules_are_read() {
             "1:32 error the query is invalid, 1:",
         ),
         (
+            "function onItemCaptured() {} onItemCaptured.kfl = 'http and';",
+            "1:51 error the query is invalid, 1:",
+        ),
+        (
+            "function onItemCaptured() {} onItemCaptured.kf1 = 'http';",
+            "1:45 warning nobody reads onItemCaptured.kf1, did you mean onItemCaptured.kfl?",
+        ),
+        (
+            "function onItemQueried() {} onItemQueried.kfl = 'http';",
+            "1:43 warning onItemQueried is told everything, only onItemCaptured has a query",
+        ),
+        (
             "jobs.schedule('a', '* * *', f); function f() {}",
             "1:20 error the cron \"* * *\" has 3 fields",
         ),
@@ -228,6 +247,8 @@ fn queries_and_schedules_are_read() {
         );
     }
     // What may be another text by then is not judged.
+    let later = "function onItemCaptured() {} var Q = 'a and'; Q = 'http'; onItemCaptured.kfl = Q;";
+    assert_eq!(said(later), [""; 0]);
     let changed = "var Q = 'http and'; Q = 'http'; kfl.match(Q, {})";
     assert_eq!(said(changed), [""; 0]);
 }

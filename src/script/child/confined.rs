@@ -17,6 +17,9 @@ use crate::script::wire::{
 };
 use crate::time::Timestamp;
 
+/// Exit code of a child whose kernel has no Landlock.
+const MISSING: i32 = 43;
+
 /// Exit code of a child that could neither read a file nor reach the network.
 const CONFINED: i32 = 42;
 
@@ -43,11 +46,39 @@ fn entry() {
     });
 }
 
-/// Runs a script whose top level ends the test, and answers what it said first and how it ended.
-fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
+#[test]
+fn entry_behind_landlock() {
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
+        return;
+    };
+    if UnixStream::from(socket).peer_addr().is_err() {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nothing else is taken away, so that what is refused is refused by Landlock.
+    let Ok(abi) = limits::linux::without_files() else {
+        exit(MISSING);
+    };
+    let refused = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let no_file = std::fs::File::open("/etc/hostname").is_err_and(refused);
+    let no_list = std::fs::read_dir("/").is_err_and(refused);
+    let no_program = Command::new("/bin/true").status().is_err_and(refused);
+    // Linux 6.7 brought ports to Landlock.
+    let no_network =
+        abi < landlock::ABI::V4 || std::net::TcpStream::connect(address).is_err_and(refused);
+    exit(if no_file && no_list && no_program && no_network {
+        CONFINED
+    } else {
+        2
+    });
+}
+
+/// This test program as a child whose standard input is a socket, with that test alone.
+fn child(test: &str) -> (UnixStream, std::process::Child) {
     let (socket, theirs) = UnixStream::pair().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "script::child::confined::entry", "--nocapture"])
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
         .arg("--test-threads=1")
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -55,6 +86,12 @@ fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    (socket, child)
+}
+
+/// Runs a script whose top level ends the test, and answers what it said first and how it ended.
+fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
+    let (socket, mut child) = child("script::child::confined::entry");
     let start = Start {
         path: "s.js".into(),
         title: "s".into(),
@@ -78,10 +115,24 @@ fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
 #[test]
 fn a_child_has_no_files_no_network_and_no_processes() {
     let (said, status) = run("function onItemCaptured() {}");
-    let Some(ToParent::Ready { hooks, missing }) = said else {
+    let Some(ToParent::Ready { hooks, missing, .. }) = said else {
         panic!("{said:?}, {status}")
     };
-    assert_eq!((hooks.len(), missing), (1, Vec::new()));
+    assert_eq!(hooks.len(), 1);
+    // Kernels without Landlock lack this wall and no other.
+    let without = |sentence: &String| sentence.contains("Landlock");
+    assert!(missing.iter().all(without), "{missing:?}");
+    assert_eq!(status.code(), Some(CONFINED));
+}
+
+#[test]
+fn landlock_alone_keeps_files_and_network_away() {
+    let (_socket, mut child) = child("script::child::confined::entry_behind_landlock");
+    let status = child.wait().unwrap();
+    if status.code() == Some(MISSING) {
+        println!("skipped: this kernel has no Landlock");
+        return;
+    }
     assert_eq!(status.code(), Some(CONFINED));
 }
 

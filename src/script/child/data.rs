@@ -24,6 +24,7 @@ use boa_engine::{
 };
 
 use super::aliases::{Aliases, Part};
+use super::layouts::Layouts;
 use crate::item::flat::Flat;
 use crate::item::{Kind, Node};
 
@@ -64,6 +65,7 @@ pub(crate) struct Makers {
     accessors: RefCell<Vec<(JsFunction, JsFunction)>>,
     keys: RefCell<HashMap<Box<str>, PropertyKey, ahash::RandomState>>,
     aliases: Aliases,
+    layouts: Layouts,
     /// A proxy was used to redefine something: it may have been a lazy object behind it.
     doubtful: Cell<bool>,
 }
@@ -75,6 +77,7 @@ impl Makers {
             accessors: RefCell::default(),
             keys: RefCell::default(),
             aliases: Aliases::new(context),
+            layouts: Layouts::default(),
             doubtful: Cell::new(false),
         }
     }
@@ -175,7 +178,15 @@ fn object(
         indexed: 0,
     };
     let object = JsObject::new(context.root_shape(), prototype, lazy).upcast();
+    if let Some(layout) = makers.layouts.find(part, node) {
+        for (key, accessor) in &layout.keys {
+            object.insert_property(key.clone(), accessor.clone());
+        }
+        made_as(&object, layout.shape.clone(), layout.indexed);
+        return Ok(object);
+    }
     let mut indexed = 0;
+    let mut keys = Vec::with_capacity(node.len());
     for index in 0..node.len() {
         let Some((name, _)) = node.entry(index) else {
             continue;
@@ -188,15 +199,25 @@ fn object(
             .get(get)
             .set(set)
             .enumerable(true)
-            .configurable(true);
-        object.insert_property(key, accessor.build());
+            .configurable(true)
+            .build();
+        object.insert_property(key.clone(), accessor.clone());
+        keys.push((Box::from(name.as_ref()), key, accessor));
     }
     let shape = object.borrow().shape().clone();
+    if keys.len() == node.len() {
+        makers.layouts.keep(part, keys, &shape, indexed);
+    }
+    made_as(&object, shape, indexed);
+    Ok(object)
+}
+
+/// Notes what the object looks like as long as no script changes its keys.
+fn made_as(object: &JsObject, shape: Shape, indexed: usize) {
     if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
         lazy.shape = Some(shape);
         lazy.indexed = indexed;
     }
-    Ok(object)
 }
 
 /// The lazy object that `this` is or inherits from.

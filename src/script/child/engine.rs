@@ -14,6 +14,7 @@ use boa_engine::context::{ContextBuilder, HostHooks};
 use boa_engine::job::{GenericJob, Job, JobExecutor, PromiseJob};
 use boa_engine::module::IdleModuleLoader;
 use boa_engine::object::builtins::{JsFunction, JsPromise};
+use boa_engine::property::PropertyKey;
 use boa_engine::{
     Context, JsError, JsNativeError, JsObject, JsResult, JsString, JsValue, Script, Source,
     js_string,
@@ -40,8 +41,14 @@ use crate::time::Timestamp;
 /// Compiled queries that are kept: a script has a handful, one that builds them anew a handful each.
 const MAX_QUERIES: usize = 256;
 
+/// Queries that are looked through before all others.
+const MAX_RECENT: usize = 8;
+
 /// Jobs that a script may have at once, counting those it replaced and the host still knows.
 const MAX_TASKS: usize = 4096;
+
+/// Where a script states which items its hook is told.
+const FILTERED: &str = "onItemCaptured.kfl";
 
 /// Bytes of one console line that are sent; the console keeps less.
 const MAX_LINE: usize = 256 << 10;
@@ -60,6 +67,8 @@ pub(crate) struct Shared {
     last_task: Cell<u64>,
     schema: Schema,
     queries: RefCell<HashMap<String, Result<Query, String>>>,
+    /// Those asked for last, by the texts as scripts hold them.
+    recent: RefCell<VecDeque<(JsString, Result<Query, String>)>>,
     rejected: RefCell<Vec<JsObject<Promise>>>,
 }
 
@@ -100,6 +109,18 @@ impl Shared {
         self.tasks.borrow_mut().remove(&task);
     }
 
+    /// As [`Shared::query`], of a text that a script holds: a literal is found without being copied.
+    pub(crate) fn query_of(&self, text: &JsString) -> Result<Query, String> {
+        let mut recent = self.recent.borrow_mut();
+        if let Some((_, query)) = recent.iter().find(|(known, _)| known == text) {
+            return query.clone();
+        }
+        let query = self.query(&text.to_std_string_lossy());
+        recent.truncate(MAX_RECENT - 1);
+        recent.push_front((text.clone(), query.clone()));
+        query
+    }
+
     /// The compiled query, made once; the error says what is wrong with it.
     pub(crate) fn query(&self, text: &str) -> Result<Query, String> {
         let mut queries = self.queries.borrow_mut();
@@ -122,12 +143,41 @@ pub(crate) fn ask(context: &Context, call: HostCall) -> JsResult<Json> {
     result.map_err(|message| JsNativeError::error().with_message(message).into())
 }
 
+/// What a script states: the hooks that it defines, and the query of its item hook.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Stated {
+    hooks: Vec<Hook>,
+    kfl: Option<String>,
+}
+
+/// The names of a hook as the global object has them.
+struct Names {
+    hook: Hook,
+    name: PropertyKey,
+    old: Option<PropertyKey>,
+}
+
+impl Names {
+    fn of(hook: Hook) -> Names {
+        let key = |name: &str| PropertyKey::from(JsString::from(name));
+        let old = hook.old_name();
+        Names {
+            hook,
+            name: key(hook.name()),
+            old: (old != hook.name()).then(|| key(old)),
+        }
+    }
+}
+
 /// A script that is loaded.
 pub(crate) struct Engine {
     context: Context,
     shared: Rc<Shared>,
     code: String,
-    told: Vec<Hook>,
+    names: Vec<Names>,
+    told: Stated,
+    /// A query that is none and was said to be none.
+    refused: Option<String>,
     timer_at: Option<Timestamp>,
 }
 
@@ -145,6 +195,7 @@ impl Engine {
             last_task: Cell::new(0),
             schema: schema.clone(),
             queries: RefCell::default(),
+            recent: RefCell::default(),
             rejected: RefCell::default(),
         });
         let jobs = Rc::new(Jobs::default());
@@ -167,14 +218,20 @@ impl Engine {
             context,
             shared,
             code,
-            told: Vec::new(),
+            names: Hook::ALL.map(Names::of).into(),
+            told: Stated::default(),
+            refused: None,
             timer_at: None,
         };
         match engine.run_top_level() {
-            Ok(()) => {
-                engine.told = engine.hooks();
-                Ok(engine)
-            }
+            Ok(()) => match engine.filter() {
+                Ok(kfl) => {
+                    let hooks = engine.hooks();
+                    engine.told = Stated { hooks, kfl };
+                    Ok(engine)
+                }
+                Err((_, message)) => Err(Fault::at(message, FILTERED, &engine.code)),
+            },
             Err(error) => Err(fault_of(error, &engine.code, &mut engine.context)),
         }
     }
@@ -195,7 +252,7 @@ impl Engine {
     }
 
     /// The hooks that the script defines now.
-    pub(crate) fn hooks(&mut self) -> Vec<Hook> {
+    fn hooks(&mut self) -> Vec<Hook> {
         let mut hooks = Hook::ALL.to_vec();
         hooks.retain(|hook| self.function(*hook).is_some());
         hooks
@@ -204,10 +261,36 @@ impl Engine {
     /// Looks a hook up on the global, under its old name when the present one is absent.
     fn function(&mut self, hook: Hook) -> Option<JsFunction> {
         let global = self.context.global_object();
-        [hook.name(), hook.old_name()].into_iter().find_map(|name| {
-            let value = global.get(JsString::from(name), &mut self.context).ok()?;
+        let names = self.names.iter().find(|names| names.hook == hook)?;
+        let names = [Some(&names.name), names.old.as_ref()];
+        names.into_iter().flatten().find_map(|name| {
+            let value = global.get(name.clone(), &mut self.context).ok()?;
             value.as_function()
         })
+    }
+
+    /// The query that the script states for its item hook; the error is the query and what is wrong
+    /// with it.
+    fn filter(&mut self) -> Result<Option<String>, (String, String)> {
+        let Some(function) = self.function(Hook::OnItemCaptured) else {
+            return Ok(None);
+        };
+        let stated = function.get(js_string!("kfl"), &mut self.context);
+        let Some(stated) = stated.ok().filter(|value| !value.is_null_or_undefined()) else {
+            return Ok(None);
+        };
+        let Some(text) = stated.as_string() else {
+            let message = format!("{FILTERED} is a KFL query, a text");
+            return Err((stated.display().to_string(), message));
+        };
+        let text = text.to_std_string_lossy();
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        match self.shared.query(&text) {
+            Ok(_) => Ok(Some(text)),
+            Err(error) => Err((text, format!("{FILTERED} is invalid, {error}"))),
+        }
     }
 
     /// Does what the parent says; false means that it is time to end.
@@ -223,7 +306,6 @@ impl Engine {
             } => self.queried(call, &query, &record),
             ToChild::Small(small) => return self.small(small),
         }
-        self.say_changes();
         true
     }
 
@@ -277,7 +359,6 @@ impl Engine {
             // An answer that nobody waits for any more.
             Small::Answer { .. } => {}
         }
-        self.say_changes();
         true
     }
 
@@ -421,7 +502,9 @@ impl Engine {
         let nanos = began.elapsed().saturating_sub(host).as_nanos();
         spent.calls += 1;
         spent.errors += u64::from(result.is_err());
-        spent.nanos += u64::try_from(nanos).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        spent.nanos = spent.nanos.saturating_add(nanos);
+        spent.times.add(nanos);
         result
     }
 
@@ -458,11 +541,14 @@ impl Engine {
         }
     }
 
-    fn done(&self, last: u64, spent: Spent) {
+    fn done(&mut self, last: u64, spent: Spent) {
+        // Looking for hooks may run a script's getters: it belongs to the call that is open.
+        self.say_changes();
         self.say(&ToParent::Done { last, spent });
     }
 
-    fn answer(&self, call: u64, result: Result<Json, String>, spent: Spent) {
+    fn answer(&mut self, call: u64, result: Result<Json, String>, spent: Spent) {
+        self.say_changes();
         self.say(&ToParent::Answered {
             call,
             result,
@@ -472,17 +558,33 @@ impl Engine {
 
     /// Tells the parent that the script is ready.
     pub(crate) fn say_ready(&mut self, missing: Vec<String>) {
-        let hooks = self.told.clone();
-        self.say(&ToParent::Ready { hooks, missing });
+        let Stated { hooks, kfl } = self.told.clone();
+        self.say(&ToParent::Ready {
+            hooks,
+            kfl,
+            missing,
+        });
         self.say_changes();
     }
 
     /// Tells the parent about hooks and timers that changed.
     fn say_changes(&mut self) {
         let hooks = self.hooks();
-        if hooks != self.told {
-            self.told.clone_from(&hooks);
-            self.say(&ToParent::Hooks { hooks });
+        let kfl = match self.filter() {
+            Ok(kfl) => kfl,
+            Err((query, message)) => {
+                if self.refused.as_ref() != Some(&query) {
+                    self.shared.print(Level::Error, &message);
+                    self.refused = Some(query);
+                }
+                self.told.kfl.clone()
+            }
+        };
+        let stated = Stated { hooks, kfl };
+        if stated != self.told {
+            self.told.clone_from(&stated);
+            let Stated { hooks, kfl } = stated;
+            self.say(&ToParent::Hooks { hooks, kfl });
         }
         let at = self.shared.timers.borrow().first();
         if at != self.timer_at {

@@ -7,8 +7,13 @@ use std::fmt;
 
 use boa_engine::{Context, JsError};
 
+use crate::script::console::cut;
+
 /// Characters of a source line that are quoted.
 const MAX_QUOTE: usize = 120;
+
+/// Bytes of an error's text: a script may throw anything.
+const MAX_TEXT: usize = 4 << 10;
 
 /// An error of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,24 @@ impl Fault {
         Fault {
             text: text.into(),
             place: None,
+        }
+    }
+
+    /// An error at the first place in the script that reads `what`.
+    pub(crate) fn at(text: impl Into<String>, what: &str, code: &str) -> Fault {
+        let found = code.lines().zip(1..).find_map(|(line, number)| {
+            let before = line.get(..line.find(what)?)?;
+            Some((number, before.chars().count()))
+        });
+        let place = found.map(|(line, before)| Place {
+            file: String::new(),
+            line,
+            column: u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1),
+            quote: quote(code, line),
+        });
+        Fault {
+            text: text.into(),
+            place,
         }
     }
 
@@ -94,6 +117,7 @@ pub(crate) fn fault_of(error: JsError, code: &str, context: &mut Context) -> Fau
             .unwrap_or_default()
             .to_owned(),
     };
+    let text = cut(&text, MAX_TEXT);
     let place = traced.or_else(|| spoken(&text));
     let place = place.map(|(file, line, column)| Place {
         file,

@@ -21,7 +21,8 @@ pub(crate) struct Link {
     reader: FromParent,
     waiting: VecDeque<ToChild>,
     calls: u64,
-    last_said: Instant,
+    /// When the parent was last told that a call is over.
+    last_beat: Instant,
     /// Time spent waiting for answers of the host.
     pub(crate) host_time: Duration,
 }
@@ -34,7 +35,7 @@ impl Link {
             reader,
             waiting: VecDeque::new(),
             calls: 0,
-            last_said: Instant::now(),
+            last_beat: Instant::now(),
             host_time: Duration::ZERO,
         }
     }
@@ -50,12 +51,15 @@ impl Link {
     /// Says something; a parent that went away is noticed when the next message is read.
     pub(crate) fn say(&mut self, message: &ToParent) {
         let _ = wire::send_to_parent(&self.socket, message);
-        self.last_said = Instant::now();
+        // Only this says that one call is over: what a script prints or asks says nothing of that.
+        if matches!(message, ToParent::Beat { .. }) {
+            self.last_beat = Instant::now();
+        }
     }
 
-    /// How long nothing was said.
+    /// How long the parent was not told that a call is over.
     pub(crate) fn silence(&self) -> Duration {
-        self.last_said.elapsed()
+        self.last_beat.elapsed()
     }
 
     /// Has the parent do something and waits until it is done.
@@ -70,7 +74,6 @@ impl Link {
             Ok(()) => self.answer(call),
         };
         self.host_time += began.elapsed();
-        self.last_said = Instant::now();
         result
     }
 

@@ -12,14 +12,17 @@ mod data;
 pub(crate) mod engine;
 mod faults;
 pub(crate) mod json;
+mod layouts;
 mod limits;
 mod link;
+mod lists;
 mod pod;
 mod shims;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -29,7 +32,7 @@ use boa_engine::property::PropertyKey;
 
 use self::engine::Engine;
 use self::link::Link;
-use super::wire::{FromParent, ToParent, WireError};
+use super::wire::{FromParent, Start, ToChild, ToParent, WireError};
 use crate::kfl::Schema;
 
 pub(crate) use self::clock::Timer;
@@ -78,6 +81,37 @@ pub(crate) fn builtins() -> BTreeSet<String> {
 /// When the parent says something that cannot be read.
 pub fn serve(socket: UnixStream, schema: &Schema) -> Result<(), WireError> {
     serve_confined(socket, schema, |_| Vec::new())
+}
+
+/// One script in this very thread, without a process and a socket's other end in between: for
+/// measurements of what those cost.
+pub struct Alone {
+    engine: Engine,
+    parent: UnixStream,
+}
+
+impl Alone {
+    /// Runs the script's top level.
+    ///
+    /// # Errors
+    /// The sentence that says why it cannot be run.
+    pub fn load(start: Start, schema: &Schema) -> Result<Alone, String> {
+        let made = |error: std::io::Error| error.to_string();
+        let (parent, socket) = UnixStream::pair().map_err(made)?;
+        parent.set_nonblocking(true).map_err(made)?;
+        let reader = FromParent::new(socket.try_clone().map_err(made)?);
+        let path = start.path.clone();
+        let loaded = Engine::load(start, Link::new(socket, reader), schema);
+        let engine = loaded.map_err(|fault| fault.in_file(&path))?;
+        Ok(Alone { engine, parent })
+    }
+
+    /// Has the script do what a parent would tell it; what it answers is read and forgotten.
+    pub fn tell(&mut self, message: ToChild) {
+        self.engine.handle(message);
+        let mut answer = [0; 4096];
+        while matches!((&self.parent).read(&mut answer), Ok(count) if count > 0) {}
+    }
 }
 
 /// Serves one script; `confine` is called before any of it is read.

@@ -1,7 +1,7 @@
 //! What scripts need and boa lacks or does slowly, and what they must not have.
 //!
-//! In: a fresh context. Out: `Date` that reads nanoseconds, `JSON` with fast ways for items, keys of
-//! items watched for redefinition. Never: a helper with an effect; those are in `api`.
+//! In: a fresh context. Out: `Date` that reads nanoseconds, `JSON` with fast ways for items, lists that
+//! find a text fast, keys of items watched for redefinition. Never: a helper with an effect; those are in `api`.
 
 use std::rc::Rc;
 
@@ -14,6 +14,7 @@ use boa_engine::{
 
 use super::data::redefined;
 use super::json::{self, Stringify};
+use super::lists;
 
 /// Globals that make no sense in a process of one thread.
 const REMOVED: &[&str] = &["SharedArrayBuffer", "Atomics"];
@@ -58,6 +59,7 @@ pub(crate) fn install(context: &mut Context) -> JsResult<()> {
     let date = context.eval(Source::from_bytes(DATE))?;
     define(&global, "Date", date, context)?;
     install_json(&global, context)?;
+    install_lists(context)?;
     for (owner, name) in REDEFINERS {
         let owner = member(&global, owner, context)?;
         watch(
@@ -101,6 +103,32 @@ fn install_json(global: &JsObject, context: &mut Context) -> JsResult<()> {
     );
     let fast = function(fast, "parse", 2, context);
     define(&json, "parse", fast.into(), context)
+}
+
+fn install_lists(context: &mut Context) -> JsResult<()> {
+    /// What a search answers.
+    type Answer = fn(Option<usize>) -> JsValue;
+    const SEARCHES: &[(&str, Answer)] = &[
+        ("indexOf", |place| {
+            JsValue::from(place.map_or(-1.0, |place| place as f64))
+        }),
+        ("includes", |place| JsValue::from(place.is_some())),
+    ];
+    let prototype = context.intrinsics().constructors().array().prototype();
+    for (name, answer) in SEARCHES {
+        let slow = member(&prototype, name, context)?;
+        let fast = NativeFunction::from_copy_closure_with_captures(
+            move |this, args, slow: &JsObject, context| match lists::position(this, args, context)?
+            {
+                Ok(place) => Ok(answer(place)),
+                Err(()) => slow.call(this, args, context),
+            },
+            slow,
+        );
+        let fast = function(fast, name, 1, context);
+        define(&prototype, name, fast.into(), context)?;
+    }
+    Ok(())
 }
 
 /// Replaces a function by one that first notes whose keys it redefines.

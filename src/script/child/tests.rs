@@ -28,6 +28,7 @@ struct Rig {
     calls: Vec<HostCall>,
     lines: Vec<String>,
     hooks: Vec<Hook>,
+    kfl: Option<String>,
     failed: Option<(String, Option<u32>, Option<u32>)>,
     timer: Option<Timestamp>,
     child: Option<JoinHandle<()>>,
@@ -79,6 +80,7 @@ impl Rig {
             calls: Vec::new(),
             lines: Vec::new(),
             hooks: Vec::new(),
+            kfl: None,
             failed: None,
             timer: None,
             child: Some(child),
@@ -96,9 +98,13 @@ impl Rig {
         loop {
             let message = self.reader.next().unwrap().expect("the child lives");
             match &message {
-                ToParent::Ready { hooks, .. } => self.hooks.clone_from(hooks),
-                ToParent::Hooks { hooks } => {
+                ToParent::Ready { hooks, kfl, .. } => {
                     self.hooks.clone_from(hooks);
+                    self.kfl.clone_from(kfl);
+                }
+                ToParent::Hooks { hooks, kfl } => {
+                    self.hooks.clone_from(hooks);
+                    self.kfl.clone_from(kfl);
                     continue;
                 }
                 ToParent::TimerAt { at } => {
@@ -392,6 +398,34 @@ fn dates_read_nanoseconds_and_follow_packet_time() {
 }
 
 #[test]
+fn lists_find_texts_as_the_engine_does() {
+    let lines = printed(
+        "var names = [];
+        for (var i = 0; i < 300; i++) names.push(('00000000000' + i).slice(-12) + '.pcap');
+        console.log(names.indexOf('000000000299.pcap'), names.indexOf('000000000300.pcap'), names.includes('000000000007.pcap'));
+        console.log(['a', 1, null, 'é', 'snow☃', 'a'].indexOf('a'), ['x', 'é'].indexOf('é'), ['snow☃'].includes('snow☃'));
+        console.log(['1', 1].indexOf(1), [1, 2].indexOf('1'), [].indexOf('a'), ['a', 'b'].indexOf('a', 1), [NaN].includes(NaN), ['a'].indexOf());
+        Array.prototype[2] = 'inherited';
+        var holes = ['a', 'b']; holes.length = 4;
+        console.log(holes.indexOf('inherited'), ['a', , 'c'].indexOf('c'));
+        delete Array.prototype[2];
+        console.log(Array.prototype.indexOf.call({length: 2, 0: 'a', 1: 'b'}, 'b'), Array.prototype.indexOf.call('abc', 'b'));
+        var cut = ['a', 'b', 'c']; cut.length = 1; console.log(cut.indexOf('c'), [].indexOf.length, [].includes.name);",
+    );
+    assert_eq!(
+        lines,
+        [
+            "299 -1 true",
+            "0 1 true",
+            "1 -1 -1 -1 true -1",
+            "2 2",
+            "1 1",
+            "-1 1 includes",
+        ]
+    );
+}
+
+#[test]
 fn sloppy_scripts_run_as_ever() {
     let lines = printed(
         "colour = '\\033[34m'; raw = '\u{1b}[0m';
@@ -534,6 +568,50 @@ fn only_hooks_that_exist_are_told_and_old_names_count() {
             "late"
         ]
     );
+}
+
+#[test]
+fn a_query_at_the_item_hook_is_told_to_the_parent() {
+    let mut rig = Rig::new(
+        "function onItemCaptured(data) { onItemCaptured.kfl = 'dns' }
+        onItemCaptured.kfl = 'http and response.status == 500';
+        function onJobPassed() { onItemCaptured.kfl = 'http and' }
+        function onJobFailed() { onItemCaptured.kfl = ' ' }",
+    );
+    assert_eq!(rig.kfl.as_deref(), Some("http and response.status == 500"));
+    rig.items(1);
+    assert_eq!(rig.kfl.as_deref(), Some("dns"));
+    let ended = |err: Option<&str>| {
+        ToChild::Small(Small::JobEnded {
+            tag: "t".into(),
+            cron: "* * * * * *".into(),
+            limit: 2,
+            err: err.map(str::to_owned),
+        })
+    };
+    rig.ask(ended(None));
+    rig.ask(ended(None));
+    assert_eq!(rig.kfl.as_deref(), Some("dns"), "the last good one stays");
+    let [line] = rig.lines.as_slice() else {
+        panic!("said once: {:?}", rig.lines)
+    };
+    assert!(
+        line.starts_with("E onItemCaptured.kfl is invalid, 1:"),
+        "{line}"
+    );
+    rig.ask(ended(Some("no")));
+    assert_eq!(rig.kfl, None);
+
+    let rig = Rig::new("function onItemCaptured() {}\n  onItemCaptured.kfl = 'http and';");
+    let (message, line, column) = rig.failed.clone().unwrap();
+    assert_eq!((line, column), (Some(2), Some(3)));
+    assert!(
+        message.contains("onItemCaptured.kfl is invalid, 1:")
+            && message.ends_with("in: onItemCaptured.kfl = 'http and';"),
+        "{message}"
+    );
+    let rig = Rig::new("function onItemCaptured() {} onItemCaptured.kfl = 5;");
+    assert!(rig.failed.clone().unwrap().0.contains("a text"));
 }
 
 #[test]

@@ -33,10 +33,10 @@ const RUNTIME_THREADS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for one try of one request: 100 MiB over a line of 4 Mbit/s.
-const TRY_TIMEOUT: Duration = Duration::from_secs(210);
+pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(210);
 
 /// Tries of one request; whoever must not give up tries again outside.
-const MAX_TRIES: u32 = 4;
+pub(super) const MAX_TRIES: u32 = 4;
 
 /// Time to learn who we are; it is only for a better sentence.
 const IDENTITY_TIMEOUT: Duration = Duration::from_secs(3);
@@ -189,11 +189,11 @@ async fn sdk_config(options: &S3Options) -> Result<SdkConfig, StoreError> {
         .or_else(Region::new(FIRST_REGION));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES))
+        .retry_config(RetryConfig::standard().with_max_attempts(options.tries.unwrap_or(MAX_TRIES)))
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(TRY_TIMEOUT)
+                .operation_attempt_timeout(options.try_timeout.unwrap_or(TRY_TIMEOUT))
                 .build(),
         );
     if let Some(profile) = &options.profile {

@@ -90,10 +90,7 @@ pub(super) async fn lock_afterwards(
 }
 
 pub(super) fn lock_remark(asked: Lock, found: LockState) -> Option<String> {
-    let named = |mode| match mode {
-        LockMode::Governance => "GOVERNANCE",
-        LockMode::Compliance => "COMPLIANCE",
-    };
+    let named = LockMode::name;
     match found {
         LockState::NotVerified => None,
         LockState::NotLocked => Some(format!(
@@ -115,24 +112,32 @@ pub(super) fn lock_remark(asked: Lock, found: LockState) -> Option<String> {
     }
 }
 
-pub(super) async fn hold_remark(
+/// Whether an object is under legal hold; `None` when that may not be asked.
+pub(super) async fn legal_hold(
     connection: &Connection,
     key: &str,
     version: Option<&str>,
-) -> Option<String> {
-    let found = connection
+) -> Option<bool> {
+    let answer = connection
         .client
         .get_object_legal_hold()
         .bucket(&connection.options.bucket)
         .key(key)
         .set_version_id(version.map(str::to_owned))
         .send()
-        .await
-        .ok()?;
-    let status = found.legal_hold().and_then(|hold| hold.status());
-    match status {
-        Some(ObjectLockLegalHoldStatus::On) => None,
-        _ => Some("the store did not put the object under legal hold".to_owned()),
+        .await;
+    match answer {
+        Ok(found) => {
+            let status = found.legal_hold().and_then(|hold| hold.status());
+            Some(status == Some(&ObjectLockLegalHoldStatus::On))
+        }
+        Err(error) => match Failure::of(&error).code() {
+            // Neither the object nor the bucket has one.
+            "NoSuchObjectLockConfiguration"
+            | "ObjectLockConfigurationNotFoundError"
+            | "InvalidRequest" => Some(false),
+            _ => None,
+        },
     }
 }
 

@@ -13,11 +13,12 @@ use std::future::Future;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-use super::{Body, Entry, PutOptions, Receipt, Store, StoreError, clear_prefix};
+use super::{Body, Entry, PutOptions, Receipt, State, Store, StoreError, clear_prefix};
 use connection::Connection;
 
 pub mod check;
@@ -57,6 +58,10 @@ pub struct S3Options {
     pub ca_bundle: Option<PathBuf>,
     /// Bodies above this many bytes are sent in parts; `None` is [`put::MULTIPART_ABOVE`].
     pub multipart_above: Option<u64>,
+    /// Tries of one request; `None` is [`connection::MAX_TRIES`].
+    pub tries: Option<u32>,
+    /// Time for one try; `None` is [`connection::TRY_TIMEOUT`].
+    pub try_timeout: Option<Duration>,
     /// Runtime to use; `None` is a small one shared by all S3 stores of the process.
     pub runtime: Option<Handle>,
 }
@@ -77,6 +82,11 @@ impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keys({}, …)", self.access_key_id)
     }
+}
+
+/// The small runtime that all buckets of the process share.
+pub(super) fn shared_runtime() -> Result<Handle, StoreError> {
+    connection::shared_runtime()
 }
 
 /// Keys that the default chain of credentials finds (environment, shared files, web identity,
@@ -251,6 +261,19 @@ impl Store for S3Store {
             key: key.to_owned(),
             ..entry
         }))
+    }
+
+    fn state(&self, key: &str, version: Option<&str>) -> Result<Option<State>, StoreError> {
+        let key = self.full_key(key);
+        self.run(|connection| async move {
+            let version = match version {
+                Some(version) => Some(version.to_owned()),
+                None => list::first_version(&connection, &key)
+                    .await?
+                    .and_then(|entry| entry.version),
+            };
+            read::state(&connection, &key, version.as_deref()).await
+        })
     }
 
     fn clear(&self, prefix: &str) -> Result<u64, StoreError> {

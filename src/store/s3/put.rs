@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::content::Content;
 use super::error::{Asked, Failure};
 use super::list;
-use super::lock::{Locks, hold_remark, lock_afterwards, lock_remark, read_lock};
+use super::lock::{Locks, legal_hold, lock_afterwards, lock_remark, read_lock};
 use super::{PutOptions, Receipt, StoreError};
 use crate::store::{Digest, LockState, Oddity, hex};
 
@@ -101,12 +101,17 @@ pub(super) async fn put(
         }
         remarks.extend(lock_remark(asked, lock));
     }
+    let mut held = None;
     if options.legal_hold {
-        remarks.extend(hold_remark(connection, key, version.as_deref()).await);
+        held = legal_hold(connection, key, version.as_deref()).await;
+        if held == Some(false) {
+            remarks.push("the store did not put the object under legal hold".to_owned());
+        }
     }
     Ok(Receipt {
         version,
         lock,
+        legal_hold: held,
         existed,
         remarks,
     })

@@ -6,14 +6,19 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_s3::types::{ChecksumMode, ObjectLockLegalHoldStatus, ObjectLockMode};
 use aws_smithy_types::byte_stream::ByteStream;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Buf, Bytes};
 use tokio::runtime::Handle;
 
 use super::connection::Connection;
 use super::error::{Asked, Failure};
 use super::list::timestamp;
-use super::{Entry, StoreError};
+use super::lock::{legal_hold, read_lock};
+use super::{Entry, State, StoreError};
+use crate::store::{Digest, Lock, LockMode, LockState};
 use crate::time::Timestamp;
 
 /// Times in a row that a broken body is asked for again from where it broke.
@@ -54,6 +59,75 @@ pub(super) async fn head(connection: &Connection, key: &str) -> Result<Option<En
                 .await)
         }
     }
+}
+
+/// What the store keeps of a version; `None` when there is none of that name.
+///
+/// HEAD tells lock and hold only to those who may read them, and some stores never do there; what
+/// it leaves out is asked for by itself.
+pub(super) async fn state(
+    connection: &Connection,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Option<State>, StoreError> {
+    let answer = connection
+        .client
+        .head_object()
+        .bucket(&connection.options.bucket)
+        .key(key)
+        .set_version_id(version.map(str::to_owned))
+        .checksum_mode(ChecksumMode::Enabled)
+        .send()
+        .await;
+    let found = match answer {
+        Ok(found) => found,
+        Err(error) => {
+            let failure = Failure::of(&error);
+            // A version id of another store or form is "no such version" too.
+            if failure.is_missing() || (version.is_some() && failure.status() == Some(400)) {
+                return bucket_is_there(connection).await.map(|()| None);
+            }
+            // A delete marker in place of the object.
+            if failure.status() == Some(405) {
+                return Ok(None);
+            }
+            return Err(Asked::object(connection, "s3:GetObject", key)
+                .failed(error)
+                .await);
+        }
+    };
+    let mode = match found.object_lock_mode() {
+        Some(ObjectLockMode::Governance) => Some(LockMode::Governance),
+        Some(ObjectLockMode::Compliance) => Some(LockMode::Compliance),
+        _ => None,
+    };
+    let lock = match mode.zip(found.object_lock_retain_until_date()) {
+        Some((mode, until)) => LockState::Locked(Lock {
+            mode,
+            until: timestamp(until),
+        }),
+        None => read_lock(connection, key, version).await,
+    };
+    let legal_hold = match found.object_lock_legal_hold_status() {
+        Some(status) => Some(*status == ObjectLockLegalHoldStatus::On),
+        None => legal_hold(connection, key, version).await,
+    };
+    let checksum = found
+        .checksum_sha256()
+        // A checksum of checksums (`…-3`) is none of the object.
+        .filter(|sum| !sum.contains('-'))
+        .and_then(|sum| BASE64.decode(sum).ok())
+        .and_then(|sum| Digest::try_from(sum).ok());
+    Ok(Some(State {
+        size: u64::try_from(found.content_length().unwrap_or(0)).unwrap_or(0),
+        version: found
+            .version_id()
+            .filter(|id| *id != "null")
+            .map(str::to_owned),
+        sha256: checksum,
+        lock,
+        legal_hold,
+    }))
 }
 
 /// Fails when the bucket is missing; a denied answer does not count as missing.

@@ -1,6 +1,6 @@
 /*
 {
- "row": "apisec/apicalls.js, apisec_s3/apicalls.js",
+ "row": "apisec/apisec_s3/apicalls.js",
  "env": {
   "AWS_REGION": "eu-west-1",
   "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",

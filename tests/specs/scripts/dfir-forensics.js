@@ -1,6 +1,6 @@
 /*
 {
- "row": "dfir/forensics.js, forensics_s3.js",
+ "row": "dfir/forensics.js",
  "env": {
   "AWS_REGION": "eu-west-1",
   "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",

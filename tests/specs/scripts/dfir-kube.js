@@ -1,6 +1,6 @@
 /*
 {
- "row": "dfir/forensics_kube.js, kube2.js",
+ "row": "dfir/forensics_kube.js",
  "items": [
   {
    "repeat": 5

@@ -1,6 +1,6 @@
 /*
 {
- "row": "scripts/pcap_snapshot_short.js, first dfir/forensics.js",
+ "row": "scripts/pcap_snapshot_short.js",
  "env": {
   "AWS_REGION": "eu-west-1",
   "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
@@ -14,8 +14,7 @@
  ],
  "members": [".pcap", "name_resolution_history.json"],
  "lines": [
-  "https://b.s3.eu-west-1.amazonaws.com/n_10.9.8.7_17/kubeshark_",
-  "merged 1706"
+  "https://b.s3.eu-west-1.amazonaws.com/n_10.9.8.7_17/kubeshark_"
  ],
  "never": [
   "ERROR"
@@ -30,8 +29,4 @@
 */
 function onItemCaptured(data) {
   console.log(wrapper.pcapSnapshot(env.AWS_REGION, env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY, env.S3_BUCKET));
-  if (!kfl.validate("(http) and (timestamp > 1687170000000)")) return;
-  file.mkdir("kept");
-  file.copy(pcap.path(data.stream), "kept/" + data.stream);
-  console.log("merged", pcap.snapshot("kept"));
 }

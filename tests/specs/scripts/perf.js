@@ -1,6 +1,6 @@
 /*
 {
- "row": "perf/perf2.js, perf.js-old",
+ "row": "perf/perf2.js",
  "items": [
   {
    "elapsed": 10

@@ -1,6 +1,6 @@
 /*
 {
- "row": "utilities/logs.js, specs/hooks.js",
+ "row": "utilities/logs.js",
  "pod": {
   "event": "ADDED",
   "pod": {

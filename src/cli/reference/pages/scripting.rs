@@ -23,6 +23,23 @@ What hooks are told is described in [item.md](item.md), what each protocol adds 
 
 ";
 
+const FILTER: &str = "
+### Only some items
+
+A query at the item hook keeps other items out of the script altogether: they are left out before
+anything is sent to its process, and cost it nothing.
+
+```js
+function onItemCaptured(data) { console.log(data.request.path) }
+onItemCaptured.kfl = 'http and response.status >= 500'
+```
+
+Without it, or with `undefined` or an empty text, the hook is told every item. A query that is invalid
+when the script is loaded makes the load fail; one that is set later is told on the console, and the
+last good one stays. `tapedeck scripts` shows how many items the query left out.
+`onItemQueried` and `onPacketCaptured` have no such query.
+";
+
 /// The page.
 pub(super) fn render() -> String {
     let mut out = GENERATED.to_owned() + INTRODUCTION;
@@ -43,6 +60,7 @@ pub(super) fn render() -> String {
             out.push_str(&row(&[&call, doc.doc, &old]));
         }
     }
+    out.push_str(FILTER);
     out.push_str("\n## Globals\n");
     for global in GLOBALS {
         out.push_str(&section(global));

@@ -6,8 +6,9 @@
 //!
 //! Addresses at which clouds hand out credentials are refused unless they are allowed by name or
 //! address: RFC 3927 and RFC 4291 section 2.5.6 (link-local), `fd00:ec2::254` and
-//! `100.100.100.200`, also inside IPv4-mapped (RFC 4291 section 2.5.5.2) and NAT64 addresses
-//! (RFC 6052).
+//! `100.100.100.200`, also inside IPv4-mapped and IPv4-compatible (RFC 4291 section 2.5.5), NAT64
+//! (RFC 6052, RFC 8215) and 6to4 addresses (RFC 3056). A proxy resolves names itself, so the names
+//! that clouds give these addresses are refused too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,8 +18,22 @@ const AMAZON_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 /// The instance metadata service of Alibaba Cloud.
 const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 
-/// The well-known prefix of NAT64, `64:ff9b::/96`.
-const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+/// The prefixes of NAT64: the well-known one, `64:ff9b::/96`, and `64:ff9b:1::/48` for local use.
+const NAT64: [u16; 2] = [0x64, 0xff9b];
+
+/// The prefix of 6to4, `2002::/16`; the IPv4 address follows it.
+const SIX_TO_FOUR: u16 = 0x2002;
+
+/// Names that clouds give their metadata services.
+const METADATA_NAMES: &[&str] = &[
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata",
+    "metadata.azure.internal",
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata.tencentyun.com",
+];
 
 /// Which hosts helpers may reach.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -79,6 +94,11 @@ impl NetworkPolicy {
 
     /// Whether `host` may be reached on `port`, by what is known before its name is resolved.
     pub(crate) fn judge_name(&self, host: &str, port: u16) -> Result<(), String> {
+        if !self.metadata && is_metadata_name(host) && !self.allows_name(host, port) {
+            return Err(format!(
+                "machines get their credentials from {host}; scripts may not go there unless scripting.network.allow names it"
+            ));
+        }
         let address = bare(host).parse::<IpAddr>().ok();
         // A network may hold what the name stands for; that is seen later.
         let later = address.is_none()
@@ -202,16 +222,29 @@ fn contains(net: IpAddr, prefix: u8, address: IpAddr) -> bool {
     }
 }
 
+/// Whether a host is the name of a metadata service.
+fn is_metadata_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    METADATA_NAMES
+        .iter()
+        .any(|name| host.eq_ignore_ascii_case(name))
+}
+
 /// Whether machines get credentials or settings at an address.
 fn is_metadata(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => address.is_link_local() || address == ALIBABA,
         IpAddr::V6(address) => {
             let [a, b, c, d, e, f, high, low] = address.segments();
-            let inner = u32::from(high) << 16 | u32::from(low);
+            let v4 = |high, low| {
+                let inner = u32::from(high) << 16 | u32::from(low);
+                is_metadata(Ipv4Addr::from(inner).into())
+            };
+            let is_compatible = [a, b, c, d, e, f] == [0; 6];
             address.is_unicast_link_local()
                 || address == AMAZON_V6
-                || ([a, b, c, d, e, f] == NAT64 && is_metadata(Ipv4Addr::from(inner).into()))
+                || (([a, b] == NAT64 || is_compatible) && v4(high, low))
+                || (a == SIX_TO_FOUR && v4(b, c))
         }
     }
 }
@@ -239,6 +272,9 @@ mod tests {
             "fd00:ec2::254",
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "::169.254.169.254",
+            "2002:a9fe:a9fe::1",
             "100.100.100.200",
         ] {
             assert!(!judged(&policy, "host.example", address), "{address}");
@@ -292,6 +328,12 @@ mod tests {
         let all = NetworkPolicy::default();
         assert!(all.judge_name("169.254.169.254", 80).is_err());
         assert!(all.judge_name("[fe80::1]", 80).is_err());
+        for name in ["metadata.google.internal", "Metadata.", "instance-data"] {
+            assert!(all.judge_name(name, 80).is_err(), "{name}");
+            assert!(all.with_metadata().judge_name(name, 80).is_ok(), "{name}");
+            let named = NetworkPolicy::parse(&[name.trim_end_matches('.')]).unwrap();
+            assert!(named.judge_name(name, 80).is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -1,0 +1,260 @@
+//! The reading side of both ends.
+//!
+//! In: frames from the socket, and the descriptors that come with them. Out: messages. Never: memory
+//! for what a length promises and nobody sends, in the parent; trust in a child.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use super::batch::{Batch, MAX_BATCH, Records};
+use super::{
+    BATCH_HEAD, ITEMS, JSON, MAX_FRAME, PACKET, PACKETS, PacketSummary, QUERIED, SEALED, Start,
+    ToChild, ToParent, WireError,
+};
+use crate::time::Timestamp;
+
+/// File descriptors that one read may bring.
+const FDS: usize = 8;
+
+/// The parent's reading side of one child.
+pub struct FromChild<R>(R);
+
+impl<R: Read> FromChild<R> {
+    /// Reads from `input`; a buffered reader saves system calls.
+    pub fn new(input: R) -> FromChild<R> {
+        FromChild(input)
+    }
+
+    /// The next message; `None` when the child closed its end.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot say why it ended"
+    )]
+    pub fn next(&mut self) -> Result<Option<ToParent>, WireError> {
+        let mut head = [0; 5];
+        if !read_or_end(&mut self.0, &mut head)? {
+            return Ok(None);
+        }
+        let [a, b, c, d, kind] = head;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length == 0 || length > MAX_FRAME {
+            return Err(WireError::Size(length));
+        }
+        // Grows with what arrives, not with what the length promises.
+        let mut body = Vec::new();
+        let wanted = length - 1;
+        if (&mut self.0).take(wanted as u64).read_to_end(&mut body)? != wanted {
+            return Err(WireError::Cut);
+        }
+        if kind != JSON {
+            return Err(WireError::Malformed(kind));
+        }
+        serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| WireError::Malformed(kind))
+    }
+}
+
+/// Fills `into`; false when the input ended before its first byte.
+fn read_or_end(input: &mut impl Read, into: &mut [u8]) -> Result<bool, WireError> {
+    let mut read = 0;
+    while let Some(rest) = into.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) if read == 0 => return Ok(false),
+            Ok(0) => return Err(WireError::Cut),
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(true)
+}
+
+/// The child's reading side: frames and the descriptors that come with them.
+pub struct FromParent {
+    socket: UnixStream,
+    /// What was read and not yet asked for lies from `start` to `end`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    fds: VecDeque<OwnedFd>,
+}
+
+/// Bytes asked of the socket at once for small messages.
+const READ: usize = 16 << 10;
+
+impl FromParent {
+    /// Reads from `socket`.
+    pub fn new(socket: UnixStream) -> FromParent {
+        FromParent {
+            socket,
+            buffer: vec![0; READ],
+            start: 0,
+            end: 0,
+            fds: VecDeque::new(),
+        }
+    }
+
+    /// The first message; `None` when the parent closed its end.
+    pub fn start(&mut self) -> Result<Option<Start>, WireError> {
+        let Some((JSON, body)) = self.frame()? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| WireError::Malformed(JSON))
+    }
+
+    /// The next message after the first; `None` when the parent closed its end.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator cannot say why it ended"
+    )]
+    pub fn next(&mut self) -> Result<Option<ToChild>, WireError> {
+        let Some((kind, body)) = self.frame()? else {
+            return Ok(None);
+        };
+        self.message(kind, Bytes::from(body))
+            .ok_or(WireError::Malformed(kind))
+            .map(Some)
+    }
+
+    fn message(&mut self, kind: u8, body: Bytes) -> Option<ToChild> {
+        Some(match kind {
+            JSON => ToChild::Small(serde_json::from_slice(&body).ok()?),
+            ITEMS | SEALED => {
+                let (head, rest) = body.split_at_checked(BATCH_HEAD)?;
+                let records = if kind == ITEMS {
+                    Records::Inline(body.slice(BATCH_HEAD..))
+                } else {
+                    let size = usize::try_from(u64_at(rest, 0)?).ok()?;
+                    let fd = self.fds.pop_front()?;
+                    (size <= MAX_BATCH).then(|| Records::Sealed(Arc::new(fd), size))?
+                };
+                ToChild::Items(Batch {
+                    first: u64_at(head, 0)?,
+                    last: u64_at(head, 8)?,
+                    now: Timestamp::from_nanos(u64_at(head, 16)?.cast_signed()),
+                    records,
+                })
+            }
+            PACKETS => {
+                let (last, rest) = body.split_at_checked(8)?;
+                let packets = rest
+                    .chunks_exact(PACKET)
+                    .map(packet)
+                    .collect::<Option<_>>()?;
+                ToChild::Packets {
+                    last: u64_at(last, 0)?,
+                    packets,
+                }
+            }
+            QUERIED => {
+                let length = u32_at(&body, 8)? as usize;
+                let (query, record) = body.get(12..)?.split_at_checked(length)?;
+                ToChild::Queried {
+                    call: u64_at(&body, 0)?,
+                    query: String::from_utf8(query.to_vec()).ok()?,
+                    record: record.to_vec(),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    fn frame(&mut self) -> Result<Option<(u8, Vec<u8>)>, WireError> {
+        let mut head = [0; 5];
+        match self.fill(&mut head)? {
+            0 => return Ok(None),
+            5 => {}
+            _ => return Err(WireError::Cut),
+        }
+        let [a, b, c, d, kind] = head;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if length == 0 || length > MAX_FRAME {
+            return Err(WireError::Size(length));
+        }
+        let mut body = vec![0; length - 1];
+        if self.fill(&mut body)? != body.len() {
+            return Err(WireError::Cut);
+        }
+        Ok(Some((kind, body)))
+    }
+
+    /// Fills `into` with what waits, then from the socket; less only when the other end closes.
+    fn fill(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
+            let count = if !waiting.is_empty() {
+                let count = waiting.len().min(rest.len());
+                let (to, _) = rest.split_at_mut(count);
+                to.copy_from_slice(waiting.get(..count).unwrap_or_default());
+                self.start += count;
+                count
+            } else if rest.len() >= READ {
+                // Large bodies go straight to their place.
+                receive(&self.socket, rest, &mut self.fds)?
+            } else {
+                self.start = 0;
+                self.end = receive(&self.socket, &mut self.buffer, &mut self.fds)?;
+                if self.end == 0 {
+                    break;
+                }
+                continue;
+            };
+            if count == 0 {
+                break;
+            }
+            filled += count;
+        }
+        Ok(filled)
+    }
+}
+
+fn receive(socket: &UnixStream, into: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(into)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        match rustix::net::recvmsg(socket, &mut slices, &mut control, flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(message) => {
+                for message in control.drain() {
+                    if let RecvAncillaryMessage::ScmRights(received) = message {
+                        fds.extend(received);
+                    }
+                }
+                return Ok(message.bytes);
+            }
+        }
+    }
+}
+
+fn packet(bytes: &[u8]) -> Option<PacketSummary> {
+    Some(PacketSummary {
+        at: Timestamp::from_nanos(u64_at(bytes, 0)?.cast_signed()),
+        caplen: u32_at(bytes, 8)?,
+        len: u32_at(bytes, 12)?,
+        fragmented: *bytes.get(16)? & 1 == 1,
+    })
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(8)?)?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+}
