@@ -94,6 +94,7 @@ fn item(protocol: &'static ProtocolInfo, request: Value, response: Value) -> Ite
         ordinal: 1,
         origin: Arc::new(Origin::default()),
         record: Arc::from(""),
+        tunnel: None,
     }
 }
 

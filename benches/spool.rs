@@ -38,6 +38,7 @@ fn batch(first: u64, packet_bytes: usize) -> Batch {
         identification: 0,
         udp_checksum: 0,
         vlan: None,
+        vni: None,
         tunnel: None,
         datagram: None,
     };

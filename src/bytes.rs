@@ -113,9 +113,42 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends the decimal digits of a number: lists have several a line, and the general formatter
+/// costs more than the rest of the line.
+pub fn append_number(out: &mut Vec<u8>, number: u64) {
+    append_padded(out, number, 1);
+}
+
+/// The same with zeroes in front, up to `width` digits; a longer number has all its own.
+pub fn append_padded(out: &mut Vec<u8>, mut number: u64, width: usize) {
+    // u64::MAX has twenty digits.
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        if number == 0 && used >= width {
+            break;
+        }
+        *digit += (number % 10) as u8;
+        number /= 10;
+        used += 1;
+    }
+    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_formatter_does() {
+        for number in [0, 7, 10, 99, 100, 65_535, 123_456_789_012, u64::MAX] {
+            let (mut plain, mut padded) = (Vec::new(), Vec::new());
+            append_number(&mut plain, number);
+            append_padded(&mut padded, number, 12);
+            assert_eq!(plain, number.to_string().into_bytes());
+            assert_eq!(padded, format!("{number:012}").into_bytes());
+        }
+    }
 
     #[test]
     fn a_field_that_does_not_fit_says_where() {

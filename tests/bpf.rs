@@ -290,6 +290,10 @@ fn what_cannot_belong_is_left_out() {
         protocol: "http",
         transport,
     };
+    // What a tunnel carries is not seen by the filter.
+    let talk = tapedeck::synth::tcp(([10, 1, 0, 7], 40_000), ([10, 1, 2, 3], 80)).fin();
+    let overlay = tapedeck::synth::vxlan(&talk, 7, [192, 168, 0, 1], [192, 168, 0, 2]);
+    assert!(overlay.iter().all(|frame| program.filter(&frame.bytes)));
     for (transport, port, passes) in [("tcp", 80, true), ("tcp", 443, false), ("udp", 80, false)] {
         let stream = stream(transport, port);
         let frame = stream.frame(stream.dst, stream.src);

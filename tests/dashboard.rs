@@ -132,6 +132,7 @@ fn browse(tap: &Tap, folder: &Path, row: &str) -> Option<Json> {
             tools.join("node_modules/playwright-core").exists(),
             "playwright-core",
         ),
+        (tools.join("node_modules/axe-core").exists(), "axe-core"),
     ] {
         if !there {
             println!("skipped: the dashboard in a browser needs {what}; run tools/test-deps.sh");
@@ -225,6 +226,7 @@ fn text<'a>(seen: &'a Json, name: &str) -> &'a str {
 fn assert_quiet(seen: &Json, tap: &Tap) {
     assert_eq!(seen["errors"], serde_json::json!([]));
     assert_eq!(seen["dialogs"], 0);
+    assert_eq!(seen["axe"], serde_json::json!([]));
     assert_eq!(seen["foreign"], serde_json::json!([]));
     assert_eq!(
         seen["cookie"],

@@ -75,7 +75,8 @@ fn live(dir: &Path, run: u64, is_last: bool) {
     wish.sealing.bytes = 5000;
     recorder.set(vec![wish]);
     let mut first = 0;
-    for number in 0..if is_last { 10 } else { MOST } {
+    let most = if is_last { 10 } else { MOST };
+    for number in 0..most {
         let frames = conversation(run, number);
         let (mut batch, names) = batch(first, &frames);
         first += frames.len() as u64;

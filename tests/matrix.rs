@@ -184,6 +184,7 @@ fn item(number: u64, case: &Json, at: Timestamp) -> Item {
             worker: "10.9.8.7:30001".into(),
         }),
         record: Arc::from(""),
+        tunnel: None,
     }
 }
 

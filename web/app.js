@@ -39,7 +39,7 @@ export async function app() {
   const pause = el("button", { onclick: togglePause, title: "p" }, "Pause");
   const clock = el("button", { onclick: switchClock, title: "Times in UTC or as this computer shows them" }, "UTC");
   const hold = el("main", { class: "hold" });
-  const filter = filterBar({ text: "", onApply: apply });
+  const filter = filterBar({ text: "", onApply: apply, onClause: addClause });
   const line = timeline({ onRange: (from, to) => addClause(format.between(from, to)), onWhole: wholeTime });
   const tabs = el("nav", { class: "views", role: "tablist", "aria-label": "Views" });
 
@@ -132,6 +132,7 @@ export async function app() {
       source.textContent = status.run.source ?? "";
       source.title = source.textContent;
       bar.show(status, view().count?.() ?? null);
+      filter.seen(status.counts.items);
       view().status?.(status);
       return status;
     } catch (error) {

@@ -147,6 +147,7 @@ fn item(number: u64) -> Item {
             worker: "10.9.8.7:30001".into(),
         }),
         record: Arc::from(""),
+        tunnel: None,
     }
 }
 

@@ -76,7 +76,9 @@ def run(command, home):
         user, system, peak, clock = times.read().split()[-4:]
         output.seek(0)
         lines = sum(piece.count(b"\n") for piece in iter(lambda: output.read(1 << 20), b""))
-    return {"cpu": round(float(user) + float(system), 2), "peak_kib": int(peak), "clock": float(clock), "lines": lines}
+    # Its grain is 10 ms.
+    cpu = max(0.01, round(float(user) + float(system), 2))
+    return {"cpu": cpu, "peak_kib": int(peak), "clock": float(clock), "lines": lines}
 
 
 def run_program(program, file, name):

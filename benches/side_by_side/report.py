@@ -49,36 +49,34 @@ def side_by_side(capture):
             continue
         cpu = median(runs, "cpu")
         spread = f"{min(run['cpu'] for run in runs):.2f} to {max(run['cpu'] for run in runs):.2f}"
-        named = f"{program['name']} {program['version']}".strip()
+        named = f"{program['name']} ({program['version']})" if program["version"] else program["name"]
         rows.append([f"{named}: {program['does']}", seconds(cpu), spread, f"{cpu / per * 1e6:.2f}", mib(median(runs, "peak_kib")),
                      count(runs[0]["lines"]) if program["prints"] else ""])
-    size = f"{facts['size'] / 1e6:.0f} MB, {count(facts['packets'])} packets; {len(capture['programs'][0]['runs'])} rounds, the median of each.\n\n"
+    size = f"{facts['size'] / 1e6:.0f} MB, {count(facts['packets'])} packets; rounds: {len(capture['programs'][0]['runs'])}, the median of each.\n\n"
     return size + table(["program", "CPU s", "lowest to highest", "µs a packet", "peak MiB", "lines"], rows)
 
 
-def machine(results):
-    return (f"Measured on {results['cores']} cores with a load of {results['load']:.1f} from other work when it began, captures of size "
-            f"`{results['size']}`, seed {results['seed']}; `make bench` fills in the tables and the picture.")
+def machine(about):
+    return (f"Measured on {about['cores']} cores with a load of {about['load']:.1f} from other work when it began, captures of size "
+            f"`{about['size']}`, seed {about['seed']}.")
 
 
-def memory(results):
-    once, ten = (results["memory"][name] for name in ("base", "ten"))
+def memory(measured):
+    once, ten = measured["base"], measured["ten"]
     ratio = ten["peak_kib"] / once["peak_kib"]
     rows = [[label, count(found["packets"]), count(found["lines"] - 1), mib(found["peak_kib"])]
             for label, found in [("once", once), ("ten times in a row", ten)]]
     return table(["the same traffic", "packets", "items", "peak MiB"], rows) + f"\n\nTen times longer takes {ratio:.2f} times the memory."
 
 
-def live(results):
-    if not results["live"]:
-        return "The live part was left out of this run (`--no-live`)."
+def live(measured):
     rows = []
     for name, label in [("tcpdump", "tcpdump -w"), ("tapedeck", "tapedeck tap")]:
-        for number, run in enumerate(results["live"][name], 1):
+        for number, run in enumerate(measured[name], 1):
             lost = run["offered"] - run["captured"]
             rows.append([f"{label}, round {number}", count(run["requests_s"]), count(run["offered"] / run["seconds"]), count(run["captured"]),
                          count(run["dropped"]), f"{max(0, lost) / run['offered'] * 100:.2f} %", f"{run['cpu'] / run['captured'] * 1e6:.2f}"])
-    ours = results["live"]["tapedeck"]
+    ours = measured["tapedeck"]
     ratio = statistics.median(run["spool_bytes"] / run["pcap_bytes"] for run in ours)
     alone = statistics.median(run["spool_packet_bytes"] / run["pcap_bytes"] for run in ours)
     head = ["recorder", "requests/s", "packets/s", "captured", "dropped", "lost", "µs a packet"]
@@ -86,10 +84,9 @@ def live(results):
             f"({alone:.2f} without its side files).")
 
 
-def costs(results):
+def costs(cost):
     """What a packet, a stream and an item cost, one after the other: each is told by a capture that
     differs from the one before in it."""
-    cost = results["costs"]
     cpu = lambda name: cost[name]["cpu"]
     packets = lambda name: cost[name]["packets"]
     packet = cpu("acks") / packets("acks")
@@ -106,27 +103,26 @@ def costs(results):
     return table(["what", "cost"], rows)
 
 
-def capacity(results):
+def capacity(costs_of):
     rows = []
     for name, label in [("http", "small JSON calls over HTTP/1.1"), ("dns", "DNS"), ("redis", "Redis"), ("grpc", "gRPC")]:
-        cost = results["costs"][name]
+        cost = costs_of[name]
         rows.append([label, count(cost["packets"] / cost["cpu"]), count((cost["lines"] - 1) / cost["cpu"]), count(cost["bytes"] * 8 / cost["cpu"] / 1e6)])
     return table(["traffic", "packets/s", "requests/s", "Mbit/s"], rows)
 
 
-def sections(results):
-    found = {
-        "machine": machine(results),
-        "memory": memory(results),
-        "live": live(results),
-        "costs": costs(results),
-        "capacity": capacity(results),
-    }
-    return found | {capture["name"]: side_by_side(capture) for capture in results["captures"]}
+# How each part is shown.
+PARTS = {
+    "machine": machine,
+    "memory": memory,
+    "live": live,
+    "costs": lambda measured: f"{costs(measured)}\n\n{capacity(measured)}",
+    "http": lambda measured: f"![CPU seconds of each program]({PICTURE.name})\n\n{side_by_side(measured)}",
+    "all": side_by_side,
+}
 
 
-def picture(results):
-    capture = results["captures"][0]
+def picture(capture):
     rows = []
     for program in capture["programs"]:
         if program["runs"]:
@@ -136,14 +132,19 @@ def picture(results):
     return chart.bars(f"CPU seconds for {facts['size'] / 1e6:.0f} MB of HTTP, {count(facts['packets'])} packets", rows)
 
 
-def write(results):
-    """Keeps the results and fills in the pages."""
+def keep(about, name, measured):
+    """Keeps what a part measured, and fills in the pages."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results |= {"machine": about, name: measured}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    texts = sections(results)
+    texts = {section: show(results[section]) for section, show in PARTS.items() if section in results}
+    if "costs" in results:
+        texts |= {"costs": costs(results["costs"]), "capacity": capacity(results["costs"])}
     for page in PAGES:
         text = page.read_text()
-        for name in re.findall(r"<!-- bench:([\w-]+) -->", text):
-            between = re.compile(rf"(<!-- bench:{name} -->\n).*?(<!-- /bench -->)", re.S)
-            text = between.sub(lambda found: f"{found[1]}{texts[name]}\n{found[2]}", text)
+        for section, shown in texts.items():
+            between = re.compile(rf"(<!-- bench:{section} -->\n).*?(<!-- /bench -->)", re.S)
+            text = between.sub(lambda found: f"{found[1]}{shown}\n{found[2]}", text)
         page.write_text(text)
-    PICTURE.write_text(picture(results))
+    if "http" in results:
+        PICTURE.write_text(picture(results["http"]))

@@ -31,7 +31,7 @@ declare const console: {
   error(...values: any[]): void;
   /** The same as `console.error`. */
   warn(...values: any[]): void;
-  /** Clears the console for everyone who looks at it later. */
+  /** Clears what this script printed for everyone who looks later; error lines stay. */
   clear(): void;
 };
 

@@ -177,6 +177,7 @@ impl Play {
         self.left[side].extend_from_slice(bytes);
         self.protocol.probe(&Probe {
             stream: &self.info,
+            ports: &[],
             to_server: &self.left[0],
             to_client: &self.left[1],
         });

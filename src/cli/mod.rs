@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::dissect::{self, Protocols};
-use crate::flow::Limits;
+use crate::flow::{Limits, OverlapPolicy};
 use crate::item::Origin;
 use crate::kfl::Schema;
 use crate::pipeline::{self, Consumer, NamesOf, Stop};
@@ -281,11 +281,59 @@ pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Protocols that the configuration switches on.
-pub fn protocols(config: &Config) -> Protocols {
+/// Protocols that the configuration switches on, with their ports, and how streams are read.
+pub fn protocols(config: &Config) -> Result<Protocols, Failure> {
     let names = config.list("tap.enabledDissectors");
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    dissect::enabled(&names).0
+    let (further, only) = (ports(config, FURTHER_PORTS)?, ports(config, ONLY_PORTS)?);
+    let policy = config.text("tap.misc.tcpOverlap");
+    let overlap = OverlapPolicy::named(policy).ok_or_else(|| {
+        let known: Vec<&str> = OverlapPolicy::ALL
+            .iter()
+            .map(|(_, name, _)| *name)
+            .collect();
+        Failure::usage(format!(
+            "tap.misc.tcpOverlap: {policy} is no policy; there are {}",
+            known.join(", ")
+        ))
+    })?;
+    let protocols = dissect::enabled(&names).0.with_overlap(overlap);
+    protocols.with_ports(&further, &only).map_err(|error| {
+        let key = match dissect::Protocols::all().with_ports(&further, &[]) {
+            Err(_) => FURTHER_PORTS,
+            Ok(_) => ONLY_PORTS,
+        };
+        Failure::usage(format!("{key}: {error}"))
+    })
+}
+
+const FURTHER_PORTS: &str = "tap.portMapping";
+const ONLY_PORTS: &str = "tap.portLimits";
+
+/// Ports by protocol: `{"redis": [6379, 6380]}`.
+fn ports(config: &Config, key: &str) -> Result<Vec<(String, Vec<u16>)>, Failure> {
+    let port_of = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64().and_then(|port| u16::try_from(port).ok()),
+    };
+    let mut lists = Vec::new();
+    for (name, value) in config.map(key) {
+        let values = match value {
+            serde_json::Value::Array(values) => values,
+            one => vec![one],
+        };
+        let ports: Option<Vec<u16>> = values
+            .iter()
+            .map(|value| port_of(value).filter(|port| *port > 0))
+            .collect();
+        let ports = ports.ok_or_else(|| {
+            Failure::usage(format!(
+                "{key}.{name}: write a list of ports from 1 to 65535, as [6379, 6380]"
+            ))
+        })?;
+        lists.push((name, ports));
+    }
+    Ok(lists)
 }
 
 /// Flow limits from the configuration.

@@ -1,9 +1,11 @@
 //! Progress bars on long reads, on terminals only.
 
+use std::sync::Arc;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::item::Item;
-use crate::pipeline::{Consumer, Encoded, Step};
+use crate::pipeline::{Consumer, Counters, Encoded, Step};
 
 /// A bar over bytes read.
 pub struct Bar(ProgressBar);
@@ -38,6 +40,8 @@ impl Drop for Bar {
 pub struct Follow {
     bar: Option<Bar>,
     items: u64,
+    /// Counters to ask in a run whose consumers are given no items.
+    counters: Option<Arc<Counters>>,
 }
 
 impl Follow {
@@ -46,6 +50,22 @@ impl Follow {
         Follow {
             bar: Some(bar),
             items: 0,
+            counters: None,
+        }
+    }
+
+    /// Takes the number of items from `counters`.
+    pub fn counting(self, counters: Arc<Counters>) -> Follow {
+        Follow {
+            counters: Some(counters),
+            ..self
+        }
+    }
+
+    fn items(&self) -> u64 {
+        match &self.counters {
+            Some(counters) => counters.items(),
+            None => self.items,
         }
     }
 }
@@ -55,7 +75,7 @@ impl Consumer for Follow {
         self.items += items.len() as u64;
         if let (Some(bar), Some((done, all))) = (&self.bar, step.progress) {
             bar.set(done, all);
-            bar.0.set_message(format!("{} items", self.items));
+            bar.0.set_message(format!("{} items", self.items()));
         }
     }
 

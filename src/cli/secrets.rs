@@ -1,5 +1,7 @@
-//! The flag that names a TLS key log, and the protocols with the secrets that come of it.
+//! Flags for what the bytes alone do not tell: a TLS key log, descriptors of protocol buffers; and the
+//! protocols with what comes of them.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use serde_json::json;
 
 use super::config::Config;
 use super::exit::Failure;
-use crate::dissect::{Protocols, Secrets};
+use crate::dissect::{Descriptors, Protocols, Secrets};
 use crate::pipeline::Stop;
 use crate::pipeline::key_log::KeyLog;
 
@@ -18,17 +20,27 @@ const FROM_ENVIRONMENT: &str = "env";
 /// The environment's variable, read only when the flag says so.
 const VARIABLE: &str = "SSLKEYLOGFILE";
 
-/// Secrets for decryption.
+/// What streams are read with.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SecretsArgs {
     /// Decrypt TLS with the secrets of this key log; `env` takes the file that SSLKEYLOGFILE names
     #[arg(long, value_name = "FILE")]
     tls_keylog: Option<String>,
+
+    /// Read the messages of gRPC by this FileDescriptorSet (protoc --include_imports
+    /// --descriptor_set_out=FILE); may be repeated
+    #[arg(long, value_name = "FILE")]
+    proto_descriptors: Vec<PathBuf>,
 }
 
 impl SecretsArgs {
     /// Writes the flag over the configuration.
     pub fn over(&self, config: &mut Config) -> Result<(), Failure> {
+        if !self.proto_descriptors.is_empty() {
+            let files = self.proto_descriptors.iter();
+            let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
+            config.flag(DESCRIPTORS, "proto-descriptors", json!(files));
+        }
         let path =
             match self.tls_keylog.as_deref() {
                 None => return Ok(()),
@@ -48,7 +60,12 @@ impl SecretsArgs {
     }
 }
 
-/// Protocols that the configuration switches on, with the secrets of its key log.
+/// Bytes of one file of descriptors; those of a large company's services take some ten.
+const MAX_DESCRIPTORS: u64 = 256 << 20;
+
+const DESCRIPTORS: &str = "tap.grpc.descriptors";
+
+/// Protocols that the configuration switches on, with the secrets of its key log and its descriptors.
 ///
 /// A live run gives the signal that ends it, and follows the file; a run over packets of the past
 /// reads it to its end.
@@ -62,5 +79,29 @@ pub fn protocols(config: &Config, live: Option<Stop>) -> Result<Protocols, Failu
         }
         .map_err(|error| Failure::failed(format!("the key log {path} cannot be read: {error}")))?;
     }
-    Ok(super::protocols(config).with_secrets(secrets))
+    let descriptors = Arc::new(descriptors(config)?);
+    let protocols = super::protocols(config)?.with_secrets(secrets);
+    Ok(protocols.with_descriptors(descriptors))
+}
+
+fn descriptors(config: &Config) -> Result<Descriptors, Failure> {
+    let paths = config.list(DESCRIPTORS);
+    let mut sets = Vec::new();
+    for path in &paths {
+        let fails =
+            |why: &dyn std::fmt::Display| Failure::usage(format!("{DESCRIPTORS}: {path}: {why}"));
+        let file = std::fs::File::open(path).map_err(|error| fails(&error))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_DESCRIPTORS + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| fails(&error))?;
+        if bytes.len() as u64 > MAX_DESCRIPTORS {
+            return Err(fails(&"is longer than descriptors are, 256 MiB"));
+        }
+        sets.push(bytes);
+    }
+    Descriptors::given(sets.iter().map(Vec::as_slice)).map_err(|(place, error)| {
+        let path = paths.get(place).map_or("", String::as_str);
+        Failure::usage(format!("{DESCRIPTORS}: {path} {error}"))
+    })
 }

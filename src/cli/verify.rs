@@ -164,7 +164,7 @@ fn open(source: &str, s3: &S3Args, config: &Config) -> Result<Arc<dyn Store>, Fa
     Ok(Arc::new(FolderStore::open(Path::new(path))?))
 }
 
-fn public_key(path: &PathBuf) -> Result<PublicKey, Failure> {
+fn public_key(path: &Path) -> Result<PublicKey, Failure> {
     PublicKey::from_pem(&read_pem(path)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

@@ -13,18 +13,21 @@
 //!
 //! SCTP needs no detection. The messages that it carries are a conversation of their own above it.
 
+mod saved;
+mod sink;
+
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
+use self::sink::Sink;
 use super::detect::{Detection, Found};
 use super::flows::Tally;
 use super::pending::Pending;
 use super::sctp::Sctp;
-use super::{Dissector, Draft, GiveUp, Handover, Outcome, Output, Protocol, Protocols};
-use crate::bytes::Reader;
+use super::{Dissector, GiveUp, Handover, Outcome, Output, Protocol, Protocols};
 use crate::flow::{
-    Budget, Chunk, Datagrams, Event, Gap, Opening, Reassembly, ReassemblyCounts, Segment, State,
+    Budget, Chunk, Datagrams, Event, Gap, Opening, Reassembly, ReassemblyCounts, Segment,
     StreamInfo,
 };
 use crate::packet::{Decoded, Direction, EndReason, Packet, Transport};
@@ -103,7 +106,10 @@ impl Conversation {
             .any(|protocol| protocol.transports().contains(&transport));
         let carrier = match transport {
             _ if !wanted => Carrier::None,
-            Transport::Tcp => Carrier::Tcp(Box::new(Reassembly::new(budget.clone()))),
+            Transport::Tcp => {
+                let reassembly = Reassembly::with_policy(budget.clone(), protocols.overlap);
+                Carrier::Tcp(Box::new(reassembly))
+            }
             _ => Carrier::Datagrams(Datagrams::default()),
         };
         let mut conversation = Conversation::over(carrier, info, protocols);
@@ -257,6 +263,16 @@ impl Conversation {
         self.drain(events, out);
     }
 
+    /// Lets go of the batch that the last packets came in; to be called when it is done.
+    pub fn settle(&mut self) {
+        if let Phase::Reading(_, dissector) = &mut self.phase {
+            dissector.settle();
+        }
+        if let Some(upper) = &mut self.upper {
+            upper.settle();
+        }
+    }
+
     /// Hands out what is open; the stream is over.
     ///
     /// What waited behind holes comes with gaps, whatever the reason.
@@ -307,7 +323,7 @@ impl Conversation {
                 }
                 match self.phase {
                     Phase::Detecting(_) => self.detect(&chunk, out),
-                    _ => self.read(&chunk, out),
+                    _ => self.read(chunk, out),
                 }
             }
             Event::Gap(gap) => self.gap(gap, out),
@@ -365,24 +381,31 @@ impl Conversation {
         let mut dissector = protocol.start(&self.info);
         dissector.equip(&self.protocols);
         self.phase = Phase::Reading(protocol, dissector);
-        for chunk in &chunks {
+        for chunk in chunks {
             match self.phase {
                 // It gave up at once: what follows is looked at anew.
-                Phase::Detecting(_) => self.detect(chunk, out),
+                Phase::Detecting(_) => self.detect(&chunk, out),
                 _ => self.read(chunk, out),
             }
         }
     }
 
-    fn read(&mut self, chunk: &Chunk, out: &mut dyn Output) {
+    fn read(&mut self, chunk: Chunk, out: &mut dyn Output) {
+        let (direction, ts, ordinal) = (chunk.direction, chunk.ts, chunk.ordinal);
+        let end = chunk.offset + chunk.bytes.len() as u64;
         let datagram = matches!(self.transport, Carrier::Datagrams(_));
         let Phase::Reading(_, dissector) = &mut self.phase else {
             return;
         };
-        let pending = side(&mut self.to_server, &mut self.to_client, chunk.direction);
-        pending.push(chunk);
-        while pending.is_due() {
-            let offered = pending.take(chunk.direction);
+        let pending = side(&mut self.to_server, &mut self.to_client, direction);
+        let mut next = match pending.begin(&chunk) {
+            true => Some(chunk),
+            false => {
+                pending.push(&chunk);
+                pending.is_due().then(|| pending.take(direction))
+            }
+        };
+        while let Some(offered) = next.take() {
             let len = offered.bytes.len();
             let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
             match dissector.on_chunk(&offered, &mut sink) {
@@ -394,22 +417,23 @@ impl Conversation {
                 Outcome::NeedMore(need) => pending.put_back(offered, 0, need.max(len + 1)),
                 Outcome::GiveUp(reason) => {
                     pending.put_back(offered, 0, 0);
-                    return self.give_up(reason, chunk.direction, out);
+                    return self.give_up(reason, direction, out);
                 }
             }
             if datagram {
                 // The next datagram does not go on from this one.
                 pending.clear();
             }
+            next = pending.is_due().then(|| pending.take(direction));
         }
         if pending.need() > MAX_PENDING || pending.len() > MAX_PENDING {
             self.counts.limited += 1;
             let gap = Gap {
-                direction: chunk.direction,
-                offset: chunk.offset + chunk.bytes.len() as u64,
+                direction,
+                offset: end,
                 len: 0,
-                ts: chunk.ts,
-                ordinal: chunk.ordinal,
+                ts,
+                ordinal,
             };
             self.gap(gap, out);
         }
@@ -474,9 +498,9 @@ impl Conversation {
                 left.sort_by_key(|chunk| (chunk.ts, chunk.direction == direction));
                 self.to_server.clear();
                 self.to_client.clear();
-                for chunk in &left {
+                for chunk in left {
                     match self.phase {
-                        Phase::Detecting(_) => self.detect(chunk, out),
+                        Phase::Detecting(_) => self.detect(&chunk, out),
                         _ => self.read(chunk, out),
                     }
                 }
@@ -498,7 +522,8 @@ impl Conversation {
         let protocol = self
             .protocols
             .iter()
-            .find(|protocol| protocol.name() == handover.protocol)?;
+            .find(|protocol| protocol.name() == handover.protocol)
+            .filter(|protocol| self.protocols.ports.allow(**protocol, &self.info))?;
         let mut dissector = protocol.take_over(&self.info, &handover.note);
         dissector.equip(&self.protocols);
         Some((*protocol, dissector))
@@ -544,54 +569,6 @@ impl Conversation {
     }
 }
 
-/// Where the stream's dissector puts what it finds.
-struct Sink<'a> {
-    tally: &'a mut Option<Box<Tally>>,
-    upper: &'a mut Option<Box<Conversation>>,
-    muted: bool,
-    out: &'a mut dyn Output,
-}
-
-impl<'a> Sink<'a> {
-    fn new(
-        tally: &'a mut Option<Box<Tally>>,
-        upper: &'a mut Option<Box<Conversation>>,
-        muted: bool,
-        out: &'a mut dyn Output,
-    ) -> Sink<'a> {
-        Sink {
-            tally,
-            upper,
-            muted,
-            out,
-        }
-    }
-}
-
-impl Output for Sink<'_> {
-    fn item(&mut self, draft: Draft) {
-        if !self.muted {
-            // The stream is known: what it came to says nothing more.
-            *self.tally = None;
-            self.out.item(draft);
-        }
-    }
-
-    fn decrypted(&mut self, draft: Draft) {
-        *self.tally = None;
-        self.out.decrypted(draft);
-    }
-
-    fn message(&mut self, message: &Chunk) -> bool {
-        let Some(upper) = self.upper else {
-            return false;
-        };
-        upper.took = false;
-        upper.event(Event::Chunk(message.clone()), self.out);
-        upper.took
-    }
-}
-
 fn side<'a>(
     to_server: &'a mut Pending,
     to_client: &'a mut Pending,
@@ -601,214 +578,6 @@ fn side<'a>(
         Direction::ToServer => to_server,
         Direction::ToClient => to_client,
     }
-}
-
-/// Saving and restoring, for a reel that begins in the middle of a stream.
-///
-/// ```text
-/// state    = version u8 (2), carrier, tally, upper, retries u32, detections u32,
-///            last direction u8 (0 none), needs 2 x u64, chunks, reader          big-endian
-/// carrier  = kind u8 (0 none, 1 TCP, 2 datagrams, 3 inside),
-///            state of the reassembly (30 bytes) or 2 x u64 offsets
-/// tally    = length u32 (0 none), state
-/// upper    = length u32 (0 none), state of the messages carried
-/// chunks   = count u32, count x (direction u8, offset u64, ts i64, ordinal u64, length u32, bytes)
-/// reader   = kind u8 (0 idle, 1 detecting, 2 reading), reading: name length u8, name, state
-/// ```
-impl Conversation {
-    /// What a later reel of the same stream needs in order to give the same items.
-    pub fn save(&self) -> Vec<u8> {
-        let mut out = vec![2];
-        match &self.transport {
-            Carrier::None => out.push(0),
-            Carrier::Inside => out.push(3),
-            Carrier::Tcp(reassembly) => {
-                out.push(1);
-                out.extend_from_slice(&reassembly.state().to_bytes());
-            }
-            Carrier::Datagrams(datagrams) => {
-                out.push(2);
-                for offset in datagrams.offsets() {
-                    out.put_u64(offset);
-                }
-            }
-        }
-        let tally = self.tally.as_ref().map(|tally| tally.save());
-        let upper = self.upper.as_ref().map(|upper| upper.save());
-        for part in [tally, upper] {
-            let part = part.unwrap_or_default();
-            out.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
-            out.extend_from_slice(&part);
-        }
-        out.put_u32(self.retries);
-        out.put_u32(self.detections);
-        out.push(match self.last_direction {
-            None => 0,
-            Some(direction) => direction_code(direction),
-        });
-        for pending in [&self.to_server, &self.to_client] {
-            out.put_u64(pending.need() as u64);
-        }
-        let chunks = match &self.phase {
-            Phase::Detecting(detection) => detection.chunks().to_vec(),
-            _ => {
-                let mut chunks = self.to_server.chunks(Direction::ToServer);
-                chunks.extend(self.to_client.chunks(Direction::ToClient));
-                chunks
-            }
-        };
-        out.put_u32(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
-        for chunk in &chunks {
-            out.push(direction_code(chunk.direction));
-            out.put_u64(chunk.offset);
-            out.put_i64(chunk.ts.nanos());
-            out.put_u64(chunk.ordinal);
-            out.put_u32(u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX));
-            out.extend_from_slice(&chunk.bytes);
-        }
-        match &self.phase {
-            Phase::Idle => out.push(0),
-            Phase::Detecting(_) => out.push(1),
-            Phase::Reading(protocol, dissector) => {
-                out.push(2);
-                let name = protocol.name().as_bytes();
-                out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-                out.extend_from_slice(name);
-                out.extend_from_slice(&dissector.save());
-            }
-        }
-        out
-    }
-
-    /// Goes on with a stream whose state was saved; `None` when `state` cannot be read or names a
-    /// protocol that is not enabled.
-    pub fn restore(
-        info: &StreamInfo,
-        protocols: &Protocols,
-        budget: &Arc<Budget>,
-        state: &[u8],
-    ) -> Option<Conversation> {
-        Conversation::new(info, protocols, budget).resume(state, budget)
-    }
-
-    fn resume(self, state: &[u8], budget: &Arc<Budget>) -> Option<Conversation> {
-        let mut restored = self;
-        let mut reader = Reader::new(state);
-        if reader.u8().ok()? != 2 {
-            return None;
-        }
-        let info = restored.info;
-        let protocols = restored.protocols.clone();
-        restored.transport = match reader.u8().ok()? {
-            0 => Carrier::None,
-            1 => {
-                let state = State::from_bytes(reader.take(State::LEN).ok()?)?;
-                Carrier::Tcp(Box::new(Reassembly::resume(&state, budget.clone())))
-            }
-            2 => Carrier::Datagrams(Datagrams::resume([reader.u64().ok()?, reader.u64().ok()?])?),
-            3 => Carrier::Inside,
-            _ => return None,
-        };
-        let length = usize::try_from(reader.u32().ok()?).ok()?;
-        let tally = reader.take(length).ok()?;
-        restored.tally = match (restored.tally.take(), length) {
-            (None, _) | (_, 0) => None,
-            (Some(_), _) => Some(Box::new(Tally::restore(&protocols, &info, tally)?)),
-        };
-        let length = usize::try_from(reader.u32().ok()?).ok()?;
-        let state = reader.take(length).ok()?;
-        restored.upper = match (restored.upper.take(), length) {
-            (None, _) | (_, 0) => None,
-            // One level only: what SCTP carries carries nothing itself.
-            (Some(upper), _) => Some(Box::new(upper.resume(state, budget)?)),
-        };
-        restored.retries = reader.u32().ok()?.min(RETRIES);
-        restored.detections = reader.u32().ok()?;
-        restored.last_direction = match reader.u8().ok()? {
-            0 => None,
-            code => Some(direction_of(code)?),
-        };
-        let needs = [reader.u64().ok()?, reader.u64().ok()?];
-        let chunks = read_chunks(&mut reader)?;
-        match reader.u8().ok()? {
-            0 => restored.phase = Phase::Idle,
-            1 => {
-                if let Phase::Detecting(detection) = &mut restored.phase {
-                    for chunk in &chunks {
-                        detection.chunk(&info, &protocols, chunk);
-                    }
-                }
-            }
-            2 => {
-                let length = usize::from(reader.u8().ok()?);
-                let name = reader.take(length).ok()?;
-                let protocol: &'static dyn Protocol = match &restored.phase {
-                    // SCTP is read even when its own items are not wanted.
-                    Phase::Reading(carrier, _) => *carrier,
-                    _ => *protocols
-                        .iter()
-                        .find(|protocol| protocol.name().as_bytes() == name)?,
-                };
-                if protocol.name().as_bytes() != name {
-                    return None;
-                }
-                let mut dissector = protocol.restore(&info, reader.rest())?;
-                dissector.equip(&protocols);
-                restored.phase = Phase::Reading(protocol, dissector);
-                for chunk in &chunks {
-                    let Conversation {
-                        to_server,
-                        to_client,
-                        ..
-                    } = &mut restored;
-                    side(to_server, to_client, chunk.direction).push(chunk);
-                }
-                for (pending, need) in [&mut restored.to_server, &mut restored.to_client]
-                    .into_iter()
-                    .zip(needs)
-                {
-                    pending.set_need(usize::try_from(need).ok()?);
-                }
-            }
-            _ => return None,
-        }
-        Some(restored)
-    }
-}
-
-fn direction_code(direction: Direction) -> u8 {
-    match direction {
-        Direction::ToServer => 1,
-        Direction::ToClient => 2,
-    }
-}
-
-fn direction_of(code: u8) -> Option<Direction> {
-    match code {
-        1 => Some(Direction::ToServer),
-        2 => Some(Direction::ToClient),
-        _ => None,
-    }
-}
-
-fn read_chunks(reader: &mut Reader<'_>) -> Option<Vec<Chunk>> {
-    let count = reader.u32().ok()?;
-    let mut chunks = Vec::new();
-    for _ in 0..count {
-        let direction = direction_of(reader.u8().ok()?)?;
-        let offset = reader.u64().ok().filter(|offset| *offset < 1 << 62)?;
-        let ts = Timestamp::from_nanos(reader.u64().ok()? as i64);
-        let ordinal = reader.u64().ok()?;
-        let length = usize::try_from(reader.u32().ok()?).ok()?;
-        chunks.push(Chunk {
-            direction,
-            offset,
-            bytes: Bytes::copy_from_slice(reader.take(length).ok()?),
-            ts,
-            ordinal,
-        });
-    }
-    Some(chunks)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! In: the first chunks of both sides. Out: a protocol, or that nobody knows it. The chunks are kept
 //! until then and handed on in their order. Never: more bytes than [`MAX_PROBE_BYTES`] a side.
 
-use super::{Probe, Protocol, Verdict};
+use super::{Probe, Protocol, Protocols, Verdict};
 use crate::flow::{Chunk, StreamInfo};
 use crate::packet::{Direction, Transport};
 
@@ -63,7 +63,7 @@ impl Detection {
     pub(super) fn chunk(
         &mut self,
         stream: &StreamInfo,
-        protocols: &[&'static dyn Protocol],
+        protocols: &Protocols,
         chunk: &Chunk,
     ) -> Found {
         let side = match chunk.direction {
@@ -86,41 +86,35 @@ impl Detection {
     }
 
     /// The stream is over: decides with what is there.
-    pub(super) fn end(
-        &mut self,
-        stream: &StreamInfo,
-        protocols: &[&'static dyn Protocol],
-    ) -> Found {
+    pub(super) fn end(&mut self, stream: &StreamInfo, protocols: &Protocols) -> Found {
         if self.chunks.is_empty() {
             return Found::Unknown;
         }
         self.decide(stream, protocols, true)
     }
 
-    fn decide(
-        &mut self,
-        stream: &StreamInfo,
-        protocols: &[&'static dyn Protocol],
-        last: bool,
-    ) -> Found {
-        let probe = Probe {
+    fn decide(&mut self, stream: &StreamInfo, protocols: &Protocols, last: bool) -> Found {
+        let mut probe = Probe {
             stream,
+            ports: &[],
             to_server: &self.to_server,
             to_client: &self.to_client,
         };
         let mut best: Option<(Verdict, bool, &'static dyn Protocol)> = None;
         let mut unsure = false;
-        for protocol in protocols {
+        for protocol in protocols.iter() {
             if !protocol.transports().contains(&stream.name.transport)
                 || self.ruled_out.contains(&protocol.name())
+                || !protocols.ports.allow(*protocol, stream)
             {
                 continue;
             }
+            probe.ports = protocols.ports.further(*protocol);
             match protocol.probe(&probe) {
                 Verdict::No => self.ruled_out.push(protocol.name()),
                 Verdict::Unsure => unsure = true,
                 verdict @ (Verdict::Likely | Verdict::Certain) => {
-                    let rank = (verdict, is_usual_port(*protocol, stream));
+                    let rank = (verdict, protocols.ports.suit(*protocol, stream));
                     if best.is_none_or(|(verdict, port, _)| rank > (verdict, port)) {
                         best = Some((rank.0, rank.1, *protocol));
                     }
@@ -134,13 +128,4 @@ impl Detection {
             _ => Found::Unsure,
         }
     }
-}
-
-fn is_usual_port(protocol: &dyn Protocol, stream: &StreamInfo) -> bool {
-    let port = stream.server.port;
-    protocol
-        .kinds()
-        .iter()
-        .flat_map(|kind| kind.ports)
-        .any(|usual| usual.parse() == Ok(port))
 }

@@ -19,7 +19,9 @@ mod ldap;
 mod mongodb;
 mod mysql;
 mod pending;
+mod ports;
 mod postgresql;
+mod protobuf;
 mod radius;
 mod redis;
 #[cfg(test)]
@@ -38,13 +40,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::flow::{Chunk, Gap, StreamInfo};
+use crate::flow::{Chunk, Gap, OverlapPolicy, StreamInfo};
 use crate::item::{Columns, ENVELOPE, Field, ItemError, ProtocolInfo, Value};
 use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
+use ports::Ports;
 
 pub use conversation::{Conversation, ConversationCounts, MAX_PENDING};
 pub use flows::Tally;
+pub use ports::{PortLists, PortsError};
+pub use protobuf::{Descriptors, NotDescriptors};
 pub use tls::{DecryptionCounts, KeyLogLines, Secrets};
 
 /// Every protocol, in the order in which detection asks them.
@@ -84,12 +89,16 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
 /// carries TLS needs two.
 const MAX_DEPTH: u8 = 2;
 
-/// The protocols that are looked for, in the order of [`PROTOCOLS`], and the secrets that open
-/// encrypted ones.
+/// The protocols that are looked for, in the order of [`PROTOCOLS`], their ports, and how streams are
+/// read: the secrets that open encrypted ones, what overlapping segments come to, and the descriptors
+/// that messages of gRPC are read by.
 #[derive(Clone)]
 pub struct Protocols {
     list: Arc<[&'static dyn Protocol]>,
     secrets: Arc<Secrets>,
+    descriptors: Arc<Descriptors>,
+    ports: Arc<Ports>,
+    overlap: OverlapPolicy,
     /// How many conversations are around.
     depth: u8,
 }
@@ -104,6 +113,9 @@ impl Protocols {
         Protocols {
             list,
             secrets: Arc::default(),
+            descriptors: Arc::default(),
+            ports: Arc::default(),
+            overlap: OverlapPolicy::default(),
             depth: 0,
         }
     }
@@ -111,6 +123,33 @@ impl Protocols {
     /// The same with secrets that others may add to while streams are read.
     pub fn with_secrets(self, secrets: Arc<Secrets>) -> Protocols {
         Protocols { secrets, ..self }
+    }
+
+    /// The same with ports: those that count as a protocol's beside its usual ones, and those that a
+    /// protocol is looked for on alone (one without an entry is looked for on all).
+    ///
+    /// # Errors
+    /// When a name is no protocol's, or that of one that is not told by ports.
+    pub fn with_ports(
+        self,
+        further: &PortLists,
+        only: &PortLists,
+    ) -> Result<Protocols, PortsError> {
+        let ports = Arc::new(Ports::new(further, only)?);
+        Ok(Protocols { ports, ..self })
+    }
+
+    /// The same with another way to put overlapping segments together.
+    pub fn with_overlap(self, overlap: OverlapPolicy) -> Protocols {
+        Protocols { overlap, ..self }
+    }
+
+    /// The same with descriptors of protocol buffers; what servers tell about themselves adds to them.
+    pub fn with_descriptors(self, descriptors: Arc<Descriptors>) -> Protocols {
+        Protocols {
+            descriptors,
+            ..self
+        }
     }
 
     /// The secrets.
@@ -153,18 +192,20 @@ impl Deref for Protocols {
 /// The protocols that the given entries of `tap.enabledDissectors` switch on; names that are none
 /// come back in the second part.
 pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
-    let is_called = |protocol: &&dyn Protocol, name: &str| {
-        let mut others = protocol.aliases().iter();
-        protocol.enabled_by().eq_ignore_ascii_case(name)
-            || others.any(|known| known.eq_ignore_ascii_case(name))
-    };
     let wanted = PROTOCOLS
         .iter()
         .copied()
-        .filter(|protocol| names.iter().any(|name| is_called(protocol, name)));
-    let known = |name: &str| PROTOCOLS.iter().any(|protocol| is_called(protocol, name));
+        .filter(|protocol| names.iter().any(|name| is_called(*protocol, name)));
+    let known = |name: &str| PROTOCOLS.iter().any(|protocol| is_called(*protocol, name));
     let unknown = names.iter().copied().filter(|name| !known(name)).collect();
     (Protocols::new(wanted.collect()), unknown)
+}
+
+/// Whether an entry of the configuration stands for the protocol.
+fn is_called(protocol: &dyn Protocol, name: &str) -> bool {
+    let mut others = protocol.aliases().iter();
+    protocol.enabled_by().eq_ignore_ascii_case(name)
+        || others.any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// One protocol: how to know it, what its items hold, and how to read a stream of it.
@@ -180,6 +221,11 @@ pub trait Protocol: Sync {
     /// Further entries that switch it on too.
     fn aliases(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether ports say anything about it.
+    fn has_ports(&self) -> bool {
+        true
     }
 
     /// Transports that may carry it.
@@ -224,10 +270,26 @@ pub trait Protocol: Sync {
 pub struct Probe<'a> {
     /// The stream.
     pub stream: &'a StreamInfo,
+    /// Ports that count as the protocol's beside its own.
+    pub ports: &'a [u16],
     /// Bytes from the client so far.
     pub to_server: &'a [u8],
     /// Bytes from the server so far.
     pub to_client: &'a [u8],
+}
+
+impl Probe<'_> {
+    /// Whether the server is on one of `usual` or of the further ports.
+    fn server_is_on(&self, usual: &[u16]) -> bool {
+        let port = self.stream.server.port;
+        usual.contains(&port) || self.ports.contains(&port)
+    }
+
+    /// Whether either side is.
+    fn is_on(&self, usual: &[u16]) -> bool {
+        let port = self.stream.client.port;
+        usual.contains(&port) || self.ports.contains(&port) || self.server_is_on(usual)
+    }
 }
 
 /// Whether a stream is of a protocol.
@@ -286,6 +348,10 @@ pub trait Dissector: Send {
 
     /// The sender of `direction` is done; bytes that were offered and not taken are in `rest`.
     fn on_fin(&mut self, direction: Direction, rest: &Bytes, out: &mut dyn Output);
+
+    /// The batch that the last chunks are slices of is done: what stays open lets go of them, so
+    /// that it does not keep the whole batch alive.
+    fn settle(&mut self) {}
 
     /// The stream is over: hand out what is open.
     fn on_end(&mut self, out: &mut dyn Output);

@@ -41,6 +41,17 @@ impl Pending {
         self.bytes.len()
     }
 
+    /// Whether the next chunk can be offered as it is; [`Pending::put_back`] must follow.
+    pub(super) fn begin(&mut self, chunk: &Chunk) -> bool {
+        if !self.bytes.is_empty() || chunk.bytes.len() < self.need.max(1) {
+            return false;
+        }
+        self.ordinal = chunk.ordinal;
+        self.own = false;
+        self.marks.clear();
+        true
+    }
+
     /// Joins the next chunk to what waits.
     pub(super) fn push(&mut self, chunk: &Chunk) {
         self.ordinal = chunk.ordinal;
@@ -87,6 +98,9 @@ impl Pending {
         if rest.is_empty() {
             self.marks.clear();
             return;
+        }
+        if self.marks.is_empty() {
+            self.marks.push_back((chunk.offset, chunk.ts));
         }
         while self
             .marks

@@ -1,14 +1,17 @@
 //! The sample captures, for the tests of all protocols: items of one, and of each against its truth.
 //!
 //! In come the name of a protocol and its counts; out come assertions over every capture that
-//! `truth.json` lists. Where the folder of captures is absent, they are skipped, and say so.
+//! `truth.json` lists, read with the TLS secrets in it or beside it. Each assertion prints a table of
+//! what was expected and found (`cargo test sample_captures -- --show-output`). Where the folder of
+//! captures is absent, they are skipped, and say so.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::conversation::tests::{dissect_capture, dissect_savefile};
-use super::{Draft, Protocols};
+use super::conversation::tests::{dissect_capture, dissect_records, read_savefile};
+use super::{Draft, Protocols, Secrets};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures");
 
@@ -26,6 +29,18 @@ pub fn only(protocol: &str, mut drafts: Vec<Draft>) -> Vec<Draft> {
     drafts
 }
 
+/// Items of a capture of all protocols, with the secrets in it and those beside it.
+pub fn decrypted(path: &Path) -> Vec<Draft> {
+    let file = read_savefile(path);
+    let secrets = Arc::new(Secrets::default());
+    secrets.insert(&file.secrets);
+    if let Ok(text) = std::fs::read(path.with_extension("keys")) {
+        secrets.insert(&text);
+    }
+    let protocols = Protocols::all().with_secrets(secrets);
+    dissect_records(&file.bytes, &file.records, &protocols)
+}
+
 /// Gives each sample capture's name, what `truth.json` says of it, and its items of all protocols.
 ///
 /// False when the captures are not there.
@@ -37,8 +52,7 @@ pub fn walk(mut each: impl FnMut(&str, &serde_json::Value, Vec<Draft>)) -> bool 
     };
     let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
     for (name, facts) in truth["files"].as_object().unwrap() {
-        let drafts = dissect_savefile(&folder.join(name), 0, &Protocols::all());
-        each(name, facts, drafts);
+        each(name, facts, decrypted(&folder.join(name)));
     }
     true
 }
@@ -46,7 +60,7 @@ pub fn walk(mut each: impl FnMut(&str, &serde_json::Value, Vec<Draft>)) -> bool 
 /// Asserts that items of a protocol in each sample capture count as is expected of it.
 ///
 /// `expected` gets the name of the capture and what `truth.json` says of it.
-pub fn assert_counts<T: PartialEq + Debug>(
+pub fn assert_counts<T: PartialEq + Default + Debug>(
     protocol: &str,
     count: impl Fn(&[Draft]) -> T,
     expected: impl Fn(&str, &serde_json::Value) -> T,
@@ -57,7 +71,7 @@ pub fn assert_counts<T: PartialEq + Debug>(
 /// The same with known differences, which `differ` puts into what was expected.
 ///
 /// A difference that changes nothing is asserted to be none.
-pub fn assert_counts_but<T: PartialEq + Debug, D>(
+pub fn assert_counts_but<T: PartialEq + Default + Debug, D>(
     protocol: &str,
     count: impl Fn(&[Draft]) -> T,
     expected: impl Fn(&str, &serde_json::Value) -> T,
@@ -67,14 +81,125 @@ pub fn assert_counts_but<T: PartialEq + Debug, D>(
     let mut wrong = BTreeMap::new();
     walk(|name, facts, drafts| {
         let mut wanted = expected(name, facts);
-        if let Some((_, difference, _)) = differences.iter().find(|(path, ..)| *path == name) {
+        let mut why = "";
+        if let Some((_, difference, reason)) = differences.iter().find(|(path, ..)| *path == name) {
             differ(&mut wanted, difference);
             assert_ne!(expected(name, facts), wanted, "{name} no longer differs");
+            why = reason;
         }
         let ours = count(&only(protocol, drafts));
+        row(protocol, name, &expected(name, facts), &ours, why);
         if ours != wanted {
             wrong.insert(name.to_owned(), (ours, wanted));
         }
     });
     assert!(wrong.is_empty(), "ours, expected: {wrong:#?}");
+}
+
+/// Prints a line of the table, unless nothing was expected and nothing found.
+pub fn row<T: PartialEq + Default + Debug>(
+    protocol: &str,
+    name: &str,
+    expected: &T,
+    found: &T,
+    why: &str,
+) {
+    if (expected, found) != (&T::default(), &T::default()) {
+        println!("{protocol} | {name} | {expected:?} | {found:?} | {why}");
+    }
+}
+
+/// Every capture of the folder, by its path below it.
+fn captures() -> Vec<String> {
+    fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match path.extension().and_then(|ending| ending.to_str()) {
+                None if path.is_dir() => walk(&path, into),
+                Some("pcap" | "pcapng" | "cap") => into.push(path),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new(FOLDER), &mut found);
+    let mut names: Vec<String> = found
+        .iter()
+        .filter_map(|path| Some(path.strip_prefix(FOLDER).ok()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// No capture of any folder is left out by the tests that walk.
+#[test]
+fn every_sample_capture_is_walked() {
+    let mut walked = Vec::new();
+    if walk(|name, _, _| walked.push(name.to_owned())) {
+        walked.sort();
+        assert_eq!(walked, captures());
+        assert!(walked.len() > 300, "{}", walked.len());
+    }
+}
+
+/// What is there of other protocols, and what it is taken for: item names with their counts.
+const OTHERS: &[(&str, &[(&str, usize)])] = &[
+    ("ndpi-memcached.cap", &[("tcp", 1)]),
+    ("ndpi-mqtt.pcap", &[("tcp", 2)]),
+    ("ndpi-pgsql.pcap", &[("postgresql", 15)]),
+    ("ndpi-stomp.pcapng", &[("tcp", 1)]),
+    // The hello of QUIC.
+    ("retina-quic_xargs.pcap", &[("tls", 1)]),
+    ("wireshark-ntp.pcap", &[("udp", 1)]),
+    // A browser asked an ssh server for a page.
+    ("zeek-get-to-ssh-server.pcap", &[("http", 1)]),
+    ("zeek-single-conn.pcap", &[("tcp", 1)]),
+    // Mail, one of it behind STARTTLS, and the names and errors around it.
+    (
+        "zeek-smtp.pcap",
+        &[("dns", 1), ("icmp", 4), ("tcp", 5), ("tls", 1), ("udp", 1)],
+    ),
+];
+
+#[test]
+fn nothing_is_taken_for_a_protocol_that_it_is_not() {
+    let folder = Path::new(FOLDER).join("other-protocols");
+    if !folder.is_dir() {
+        println!("skipped: no sample captures in {FOLDER}");
+        return;
+    }
+    let names = captures();
+    let others = names
+        .iter()
+        .filter_map(|name| name.strip_prefix("other-protocols/"));
+    assert!(others.eq(OTHERS.iter().map(|(name, _)| *name)));
+    let enabled = [
+        "amqp",
+        "dns",
+        "http",
+        "icmp",
+        "kafka",
+        "mongodb",
+        "mysql",
+        "postgresql",
+        "redis",
+        "ws",
+        "tlsx",
+        "ldap",
+        "radius",
+        "diameter",
+        "sctp",
+        "udp-flow",
+        "tcp-flow",
+    ];
+    for (name, expected) in OTHERS {
+        let file = read_savefile(&folder.join(name));
+        let drafts = dissect_records(&file.bytes, &file.records, &super::enabled(&enabled).0);
+        let mut found = BTreeMap::<&str, usize>::new();
+        for draft in &drafts {
+            *found.entry(draft.kind.name).or_default() += 1;
+        }
+        let found: Vec<_> = found.into_iter().collect();
+        assert_eq!(found, *expected, "{name}");
+    }
 }

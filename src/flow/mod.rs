@@ -16,7 +16,7 @@ use crate::packet::{Direction, Endpoint, StreamName};
 use crate::time::Timestamp;
 
 pub use datagrams::Datagrams;
-pub use reassembly::{Budget, Reassembly, ReassemblyCounts, Segment, State};
+pub use reassembly::{Budget, OverlapPolicy, Reassembly, ReassemblyCounts, Segment, State};
 pub use table::{Assigned, Limits, Table, TableCounts};
 
 /// Saved offsets from here on are not believed: real ones are far below, and sums of these could

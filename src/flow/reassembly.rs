@@ -1,8 +1,9 @@
 //! TCP bytes in order, each direction on its own 64-bit offsets.
 //!
 //! In: the segments of one stream, in capture order. Out: [`Event`]s: chunks, gaps, FIN, RST; within
-//! a direction offsets rise without a hole. Never: a second copy of a byte (the first one is kept),
-//! more memory than the [`Budget`], clocks. Standard: RFC 9293 sections 3.4, 3.8.4, 3.8.6.1 and 3.10.
+//! a direction offsets rise without a hole. Never: a second copy of a byte (which one counts says
+//! the [`OverlapPolicy`]), more memory than the [`Budget`], clocks.
+//! Standard: RFC 9293 sections 3.4, 3.8.4, 3.8.6.1 and 3.10.
 //!
 //! Sequence numbers become offsets where a segment enters; nothing behind that wraps. Segments in
 //! order pass as they are. What comes too early is copied, so that a few bytes do not hold a whole
@@ -16,6 +17,7 @@
 
 mod budget;
 mod half;
+mod overlap;
 mod state;
 
 use std::collections::VecDeque;
@@ -31,6 +33,7 @@ use crate::packet::{Direction, TcpFlags, TcpHeader};
 use crate::time::Timestamp;
 
 pub use budget::Budget;
+pub use overlap::OverlapPolicy;
 pub use state::State;
 
 /// Segments of a stream that may come after one that acknowledges bytes not seen yet, before those
@@ -118,11 +121,16 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// A stream of which nothing was seen yet.
+    /// A stream of which nothing was seen yet, each byte as it came first.
     pub fn new(budget: Arc<Budget>) -> Reassembly {
+        Reassembly::with_policy(budget, OverlapPolicy::default())
+    }
+
+    /// A stream of which nothing was seen yet.
+    pub fn with_policy(budget: Arc<Budget>, policy: OverlapPolicy) -> Reassembly {
         Reassembly {
-            to_server: Half::default(),
-            to_client: Half::default(),
+            to_server: Half::new(policy),
+            to_client: Half::new(policy),
             reset: false,
             early: VecDeque::new(),
             taken: 0,
@@ -132,8 +140,8 @@ impl Reassembly {
     }
 
     /// A stream that goes on where `state` was taken; bytes in between are a gap.
-    pub fn resume(state: &State, budget: Arc<Budget>) -> Reassembly {
-        let mut resumed = Reassembly::new(budget);
+    pub fn resume(state: &State, budget: Arc<Budget>, policy: OverlapPolicy) -> Reassembly {
+        let mut resumed = Reassembly::with_policy(budget, policy);
         resumed.to_server.resume(&state.to_server);
         resumed.to_client.resume(&state.to_client);
         resumed.reset = state.reset;

@@ -6,31 +6,26 @@
 //! shared out. Standards: RFC 9293 sections 3.4 and 3.5 (initial sequence numbers, connection
 //! establishment), RFC 6056 (reuse of ports).
 
+mod clock;
+mod key;
+mod tcp;
+
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use self::clock::TrafficClock;
+use self::key::Key;
+use self::tcp::TcpState;
 use super::translated::Translations;
 use super::{Opening, StreamInfo};
 use crate::packet::{
-    Direction, EndReason, Ended, Endpoint, FiveTuple, Layers, StreamId, StreamName, TcpFlags,
-    TcpHeader, Transport,
+    Direction, EndReason, Ended, FiveTuple, Layers, StreamId, StreamName, TcpFlags, TcpHeader,
+    Transport,
 };
 use crate::time::Timestamp;
 
 /// A flow moves within its list at most this often; timeouts are met up to this much late.
 const TOUCH: Duration = Duration::from_secs(1);
-
-/// A packet's time may lie this far behind the latest one before the clock counts as set back.
-const STEP_BACK: Duration = Duration::from_secs(10);
-
-/// So many packets in a row must lie behind before the clock is taken to have been set back: a
-/// few late ones, or two interleaved clocks, are no reason.
-const STEP_BACK_PACKETS: u32 = 256;
-
-/// A SYN seen after data of its own stream may lie this far before that data; further off it opens
-/// another connection.
-const LATE_SYN_WINDOW: u32 = 1 << 20;
 
 /// Bounds of a [`Table`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +99,8 @@ pub struct TableCounts {
     pub source_end: u64,
     /// Opened that are another stream behind address translation.
     pub translated: u64,
+    /// Streams that packets under other addresses are part of.
+    pub joined: u64,
 }
 
 /// All flows of a source.
@@ -162,7 +159,12 @@ impl Table {
         let now = self.clock.advance(ts);
         self.last_ordinal = ordinal;
         let (key, from_low) = Key::of(&layers.tuple);
-        if let Some(&slot) = self.keys.get(&key) {
+        let (key, found) = match (self.keys.get(&key), layers.vni) {
+            (found, None) => (key, found.copied()),
+            (found, Some(vni)) => self.in_network(key, found.copied(), vni, from_low, layers),
+        };
+        if let Some(slot) = found {
+            let from_low = self.as_opened(slot, key, from_low);
             match self.verdict(slot, now, from_low, layers.tcp.as_ref()) {
                 Fate::Goes => {
                     return self.existing(slot, now, from_low, layers);
@@ -170,10 +172,87 @@ impl Table {
                 Fate::Ends(reason) => self.end(slot, reason, ordinal.saturating_sub(1)),
             }
         }
+        if let Some(slot) = self.join(key, from_low, now, layers) {
+            return self.existing(slot, now, self.as_opened(slot, key, from_low), layers);
+        }
         if self.keys.len() >= self.limits.max_flows.max(1) {
             self.evict();
         }
         self.open(key, from_low, ordinal, ts, now, layers)
+    }
+
+    /// The flow that a packet of no known flow is part of, under other addresses; it then has both
+    /// keys. A flow has one more key at most.
+    fn join(&mut self, key: Key, from_low: bool, now: Timestamp, layers: &Layers) -> Option<u32> {
+        layers.tcp?;
+        let (_, from_client) = guess_opening(&layers.tuple, layers.tcp.as_ref());
+        let client = match from_client {
+            true => layers.tuple.src,
+            false => layers.tuple.dst,
+        };
+        let (slot, stream) = self.translations.part_of(now, layers, client)?;
+        let flow = self.flows.get_mut(slot as usize)?;
+        let alive = flow.info.name.stream == stream && self.keys.get(&flow.key) == Some(&slot);
+        if !alive || flow.joined.is_some() {
+            return None;
+        }
+        flow.joined = Some(Box::new((key, from_low == from_client)));
+        self.keys.insert(key, slot);
+        self.counts.joined += 1;
+        Some(slot)
+    }
+
+    /// Whether the sender of a packet with `key` is the smaller endpoint of the key that the flow was
+    /// opened with.
+    fn as_opened(&self, slot: u32, key: Key, from_low: bool) -> bool {
+        let flow = self.flow(slot);
+        match flow.joined.as_deref() {
+            Some((joined, client_is_low)) if *joined == key => {
+                (from_low == *client_is_low) == flow.client_is_low
+            }
+            _ => from_low,
+        }
+    }
+
+    /// The key that a packet of a virtual network goes by, and its flow.
+    ///
+    /// The first network to use a five-tuple has the plain key: a node sees the same packets on a
+    /// pod's interface without their tunnel, and both sights must meet. The way back may have a
+    /// network of its own, where the sender routes between the two.
+    fn in_network(
+        &self,
+        plain: Key,
+        found: Option<u32>,
+        vni: u32,
+        from_low: bool,
+        layers: &Layers,
+    ) -> (Key, Option<u32>) {
+        let Some(flow) = found.map(|slot| self.flow(slot)) else {
+            let own = plain.within(vni);
+            return match self.keys.get(&own) {
+                Some(&slot) => (own, Some(slot)),
+                None => (plain, None),
+            };
+        };
+        let [mine, other] = match from_low {
+            true => flow.networks,
+            false => [flow.networks[1], flow.networks[0]],
+        };
+        if mine == Some(vni) || mine.is_none() && other == Some(vni) {
+            return (plain, found);
+        }
+        let own = plain.within(vni);
+        if let Some(&slot) = self.keys.get(&own) {
+            return (own, Some(slot));
+        }
+        let answers = || match (&flow.tcp, layers.tcp) {
+            (Some(state), Some(tcp)) => state.is_answered(&tcp, from_low),
+            _ => true,
+        };
+        if mine.is_none() && (other.is_none() || answers()) {
+            return (plain, found);
+        }
+        (own, None)
     }
 
     /// Tells which streams ended: those that [`Table::assign`] ended, and those silent for too
@@ -259,6 +338,10 @@ impl Table {
     fn existing(&mut self, slot: u32, now: Timestamp, from_low: bool, layers: &Layers) -> Assigned {
         let flow = self.flow_mut(slot);
         flow.last = now;
+        if layers.vni.is_some() {
+            let network = &mut flow.networks[usize::from(!from_low)];
+            *network = network.or(layers.vni);
+        }
         let before = flow.class;
         if let (Some(tcp), Some(state)) = (&layers.tcp, &mut flow.tcp) {
             state.follow(tcp, from_low, layers.payload_wire_len);
@@ -276,7 +359,8 @@ impl Table {
         };
         let (class, moved_at) = (flow.class, flow.moved_at);
         if layers.tcp.is_some_and(|tcp| tcp.flags.has(TcpFlags::SYN)) {
-            self.translations.again(&assigned.info, now, layers);
+            let info = assigned.info;
+            self.translations.remember(&info, slot, now, layers);
         }
         if class != before || now.since(moved_at) > TOUCH {
             self.unlink(slot, before);
@@ -324,13 +408,21 @@ impl Table {
                 first: ts,
             },
             client_is_low: from_low == from_client,
+            networks: match from_low {
+                true => [layers.vni, None],
+                false => [None, layers.vni],
+            },
             class,
             last: now,
             moved_at: now,
             before: NONE,
             after: NONE,
+            joined: None,
             tcp,
         };
+        let translated = from_client
+            .then(|| self.translations.before(now, layers))
+            .flatten();
         let assigned = Assigned {
             info: flow.info,
             direction: if from_client {
@@ -339,9 +431,7 @@ impl Table {
                 Direction::ToClient
             },
             new: true,
-            translated: from_client
-                .then(|| self.translations.open(flow.info.name.stream, now, layers))
-                .flatten(),
+            translated,
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -355,6 +445,10 @@ impl Table {
             }
         };
         self.keys.insert(key, slot);
+        if translated.is_none() {
+            self.translations
+                .remember(&assigned.info, slot, now, layers);
+        }
         self.link(slot, class, now);
         self.counts.opened += 1;
         self.counts.translated += u64::from(assigned.translated.is_some());
@@ -373,10 +467,14 @@ impl Table {
     }
 
     fn end(&mut self, slot: u32, reason: EndReason, ordinal: u64) {
-        let flow = self.flow(slot);
+        let flow = self.flow_mut(slot);
         let (key, class, stream) = (flow.key, flow.class, flow.info.name.stream);
+        let joined = flow.joined.take();
         self.unlink(slot, class);
         self.keys.remove(&key);
+        if let Some((joined, _)) = joined.as_deref() {
+            self.keys.remove(joined);
+        }
         self.free.push(slot);
         let count = match reason {
             EndReason::Fin => &mut self.counts.fin,
@@ -455,52 +553,20 @@ fn guess_opening(tuple: &FiveTuple, tcp: Option<&TcpHeader>) -> (Opening, bool) 
     }
 }
 
-/// A flow key: the five-tuple without direction, the smaller endpoint first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    low: u128,
-    high: u128,
-    ports: u32,
-    /// Protocol number, with bit 8 for IPv6.
-    protocol: u16,
-}
-
-impl Key {
-    /// The key, and whether the sender is the smaller endpoint.
-    fn of(tuple: &FiveTuple) -> (Key, bool) {
-        let number = |endpoint: &Endpoint| match endpoint.ip {
-            IpAddr::V4(ip) => u128::from(u32::from(ip)),
-            IpAddr::V6(ip) => u128::from(ip),
-        };
-        let src = (number(&tuple.src), tuple.src.port);
-        let dst = (number(&tuple.dst), tuple.dst.port);
-        let from_low = src <= dst;
-        let (low, high) = if from_low { (src, dst) } else { (dst, src) };
-        let number = match tuple.transport {
-            Transport::Tcp => 6,
-            Transport::Udp => 17,
-            Transport::Other(number) => u16::from(number),
-        };
-        let key = Key {
-            low: low.0,
-            high: high.0,
-            ports: u32::from(low.1) << 16 | u32::from(high.1),
-            protocol: number | u16::from(tuple.src.ip.is_ipv6()) << 8,
-        };
-        (key, from_low)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Flow {
     key: Key,
     info: StreamInfo,
     client_is_low: bool,
+    /// The virtual networks that packets of its sides were seen in, the smaller endpoint's first.
+    networks: [Option<u32>; 2],
     class: Class,
     last: Timestamp,
     moved_at: Timestamp,
     before: u32,
     after: u32,
+    /// A further key of packets that are part of it, and whether its smaller endpoint is the client.
+    joined: Option<Box<(Key, bool)>>,
     tcp: Option<TcpState>,
 }
 
@@ -552,142 +618,6 @@ impl List {
         head: NONE,
         tail: NONE,
     };
-}
-
-/// What is known of one side of a TCP flow; `sides[0]` is the smaller endpoint's.
-#[derive(Debug, Default, Clone, Copy)]
-struct Side {
-    heard: bool,
-    isn: Option<u32>,
-    /// Sequence number behind the last segment, once one was seen.
-    next: Option<u32>,
-    fin: bool,
-}
-
-impl Side {
-    fn only_syn(&self) -> bool {
-        self.isn
-            .is_some_and(|isn| self.next == Some(isn.wrapping_add(1)))
-    }
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct TcpState {
-    sides: [Side; 2],
-    reset: bool,
-    /// Initial sequence number of a SYN in the middle of the stream; a SYN-ACK that answers it
-    /// proves a new connection.
-    strange_syn: Option<u32>,
-}
-
-impl TcpState {
-    fn class(&self) -> Class {
-        let [a, b] = &self.sides;
-        if self.reset || (a.fin && b.fin) {
-            Class::Closed
-        } else if a.fin || b.fin {
-            Class::HalfClosed
-        } else if [(a, b), (b, a)]
-            .iter()
-            .any(|(side, other)| !other.heard && side.only_syn())
-        {
-            Class::Embryonic
-        } else {
-            Class::Established
-        }
-    }
-
-    fn follow(&mut self, tcp: &TcpHeader, from_low: bool, payload: u32) {
-        let strange = tcp.flags.has(TcpFlags::SYN) && !self.knows_syn(tcp, from_low);
-        let side = &mut self.sides[usize::from(!from_low)];
-        side.heard = true;
-        if tcp.flags.has(TcpFlags::RST) {
-            self.reset = true;
-            return;
-        }
-        if strange && side.next.is_some() {
-            if !tcp.flags.has(TcpFlags::ACK) {
-                self.strange_syn = Some(tcp.seq);
-            }
-            return;
-        }
-        if tcp.flags.has(TcpFlags::SYN) {
-            side.isn = Some(tcp.seq);
-        }
-        side.fin |= tcp.flags.has(TcpFlags::FIN);
-        let counted = u32::from(tcp.flags.has(TcpFlags::SYN))
-            .wrapping_add(u32::from(tcp.flags.has(TcpFlags::FIN)));
-        let end = tcp.seq.wrapping_add(payload).wrapping_add(counted);
-        side.next = match side.next {
-            Some(next) if (end.wrapping_sub(next) as i32) < 0 => Some(next),
-            _ => Some(end),
-        };
-    }
-
-    /// Whether a SYN belongs to this stream: sent again, the first of its side, or late.
-    fn knows_syn(&self, tcp: &TcpHeader, from_low: bool) -> bool {
-        let side = &self.sides[usize::from(!from_low)];
-        match (side.isn, side.next) {
-            (Some(isn), _) => isn == tcp.seq,
-            (None, Some(next)) => next.wrapping_sub(tcp.seq.wrapping_add(1)) <= LATE_SYN_WINDOW,
-            (None, None) => true,
-        }
-    }
-
-    /// Whether a packet opens another connection over the same five-tuple.
-    fn is_taken_over(&self, tcp: &TcpHeader, from_low: bool, silent: bool) -> bool {
-        if !tcp.flags.has(TcpFlags::SYN) || tcp.flags.has(TcpFlags::RST) {
-            return false;
-        }
-        let [a, b] = &self.sides;
-        let closing = self.reset || a.fin || b.fin;
-        if tcp.flags.has(TcpFlags::ACK) {
-            let answers_strange = self
-                .strange_syn
-                .is_some_and(|isn| tcp.ack == isn.wrapping_add(1));
-            return !self.knows_syn(tcp, from_low) && (closing || answers_strange);
-        }
-        if self.knows_syn(tcp, from_low) {
-            // The first SYN of a side is a simultaneous open, unless the stream is over.
-            return closing && self.sides[usize::from(!from_low)].next.is_none();
-        }
-        // A client that nobody answered tries anew.
-        let unanswered = !self.sides[usize::from(from_low)].heard;
-        closing || silent || unanswered
-    }
-}
-
-/// Time as the packets tell it, never going back.
-///
-/// A clock that was set back goes on from where it stood, once enough packets agree on that.
-#[derive(Debug, Default)]
-struct TrafficClock {
-    latest: Option<Timestamp>,
-    added: Duration,
-    behind: u32,
-}
-
-impl TrafficClock {
-    fn advance(&mut self, ts: Timestamp) -> Timestamp {
-        let ts = ts + self.added;
-        let Some(latest) = self.latest else {
-            self.latest = Some(ts);
-            return ts;
-        };
-        if ts >= latest {
-            self.behind = 0;
-            self.latest = Some(ts);
-            return ts;
-        }
-        if latest.since(ts) > STEP_BACK {
-            self.behind += 1;
-            if self.behind >= STEP_BACK_PACKETS {
-                self.behind = 0;
-                self.added += latest.since(ts);
-            }
-        }
-        latest
-    }
 }
 
 #[cfg(test)]

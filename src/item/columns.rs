@@ -20,10 +20,13 @@ pub const MAX_SUMMARY: usize = 200;
 
 /// The text at `path` of any scalar; empty when there is none.
 pub fn shown<'a, N: Node<'a>>(node: N, path: &str) -> Cow<'a, str> {
-    let Some(node) = Some(path)
-        .filter(|path| !path.is_empty())
-        .and_then(|path| lookup(node, path))
-    else {
+    let path = Some(path).filter(|path| !path.is_empty());
+    listed(path.and_then(|path| lookup(node, path)))
+}
+
+/// The text of a place that holds a scalar; empty for any other, and for none.
+pub fn listed<'a, N: Node<'a>>(node: Option<N>) -> Cow<'a, str> {
+    let Some(node) = node else {
         return Cow::Borrowed("");
     };
     match node.kind() {
@@ -40,6 +43,9 @@ pub fn shown<'a, N: Node<'a>>(node: N, path: &str) -> Cow<'a, str> {
 }
 
 fn cut(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= MAX_SUMMARY {
+        return text;
+    }
     match text.char_indices().nth(MAX_SUMMARY) {
         None => text,
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),

@@ -216,6 +216,17 @@ impl<'a> Flat<'a> {
             .unwrap_or_default()
     }
 
+    /// Which of the object's members is called `name`.
+    pub(crate) fn position(self, name: &[u8]) -> Option<usize> {
+        if self.tag() != OBJECT {
+            return None;
+        }
+        (0..self.len()).find(|index| {
+            let slot = self.slot(*index, 8);
+            slot.is_some_and(|slot| self.sized(self.u32(slot)) == name)
+        })
+    }
+
     /// Whether the object's member `index` is called `name`.
     pub(crate) fn is_named(self, index: usize, name: &str) -> bool {
         let slot = self.slot(index, 8);

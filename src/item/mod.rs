@@ -12,19 +12,21 @@ mod node;
 mod path;
 #[cfg(test)]
 pub(crate) mod sample;
+mod tunnel;
 mod value;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
-pub use columns::{Columns, MAX_SUMMARY, shown};
+pub use columns::{Columns, MAX_SUMMARY, listed, shown};
 pub use node::{ItemNode, Kind, Node, ShortText, lookup};
 pub use path::Path;
-pub use value::{Key, Lazy, Value, text_of};
+pub use tunnel::Tunnels;
+pub use value::{Key, Lazy, Outline, Told, Value, text_of};
 
 /// Bytes of one body that an item carries at most; the whole body is made again from the packets.
 pub const MAX_ITEM_BODY: usize = 256 * 1024;
@@ -115,8 +117,11 @@ pub struct Peer {
 impl Peer {
     /// A side without a name.
     pub fn unresolved(endpoint: Endpoint) -> Peer {
-        static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
-        let none = NONE.clone();
+        // One a thread: threads that count references in one place wait for each other.
+        thread_local! {
+            static NONE: Arc<str> = Arc::from("");
+        }
+        let none = NONE.with(Arc::clone);
         Peer {
             endpoint,
             name: none.clone(),
@@ -177,6 +182,8 @@ pub struct Item {
     pub origin: Arc<Origin>,
     /// Name of the recording it was read back from; empty for live items.
     pub record: Arc<str>,
+    /// The tunnels that its packets came in.
+    pub tunnel: Option<Tunnels>,
 }
 
 impl Item {
@@ -360,6 +367,52 @@ pub const ENVELOPE: &[Field] = &[
         "name of the recording it was read back from",
     ),
     field("size", FieldType::Int, "bytes of request and response"),
+    field(
+        "tunnel",
+        FieldType::Object,
+        "the tunnel that its packets came in; missing when there was none",
+    ),
+    field(
+        "tunnel.type",
+        FieldType::Text,
+        "vxlan, geneve, gre, erspan, ip-in-ip, gtp-u, mpls or pppoe",
+    ),
+    field(
+        "tunnel.id",
+        FieldType::Int,
+        "VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint, bottom label of MPLS, PPPoE session; null when it has none",
+    ),
+    field(
+        "tunnel.src",
+        FieldType::Object,
+        "outer address on the side of src; null when no IP header stands around it",
+    ),
+    field("tunnel.src.ip", FieldType::Text, "outer source address"),
+    field(
+        "tunnel.src.port",
+        FieldType::Text,
+        "outer source port; 0 where the tunnel has none",
+    ),
+    field(
+        "tunnel.dst",
+        FieldType::Object,
+        "outer address on the side of dst; null when no IP header stands around it",
+    ),
+    field(
+        "tunnel.dst.ip",
+        FieldType::Text,
+        "outer destination address",
+    ),
+    field(
+        "tunnel.dst.port",
+        FieldType::Text,
+        "outer destination port; 0 where the tunnel has none",
+    ),
+    field(
+        "tunnel.outer",
+        FieldType::Object,
+        "the tunnel around that one, with the same members; missing when there was none",
+    ),
 ];
 
 /// An entry for a field list.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Item, Key, Path, Peer, Value, text_of};
+use super::{Item, Key, Outline, Path, Peer, Told, Tunnels, Value, text_of};
+use crate::packet::Endpoint;
 
 /// What a node holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,14 +114,19 @@ enum At<'a> {
     Protocol(&'a Item),
     Ports(&'a [&'static str]),
     Peer(&'a Peer),
-    Ip(&'a Peer),
-    Port(&'a Peer),
+    Ip(std::net::IpAddr),
+    Port(u16),
+    /// The tunnel at a depth, the innermost at 0.
+    Tunnel(&'a Tunnels, u8),
+    TunnelEnd(Endpoint),
     Error(&'a Item),
     Value(&'a Value),
+    Outline(&'a dyn Outline),
     Null,
     Bool(bool),
     Int(i64),
     Str(&'a str),
+    Text(&'a [u8]),
     Made(&'a Item, Made),
 }
 
@@ -229,7 +235,14 @@ const ROOT: &[&str] = &[
     "event",
     "data",
     "size",
+    TUNNEL,
 ];
+/// The member that items without a tunnel lack.
+const TUNNEL: &str = "tunnel";
+/// The member that the outermost tunnel lacks.
+const OUTER: &str = "outer";
+const TUNNELS: &[&str] = &["type", "id", "src", "dst", OUTER];
+const ENDPOINT: &[&str] = &["ip", "port"];
 const NODE: &[&str] = &["ip", "name"];
 const PROTOCOL: &[&str] = &[
     "name",
@@ -267,6 +280,24 @@ const PEER: &[&str] = &[
 ];
 const ERROR: &[&str] = &["type", "msg"];
 
+impl<'a> At<'a> {
+    /// The place that `value` is; made now if it is lazy, and not if it is outlined.
+    fn of(value: &'a Value) -> At<'a> {
+        match value {
+            Value::Outlined(outline) => At::Outline(&**outline),
+            value => At::Value(value.force()),
+        }
+    }
+
+    /// The same place with all its members made.
+    fn whole(self) -> At<'a> {
+        match self {
+            At::Outline(outline) => At::Value(outline.whole()),
+            other => other,
+        }
+    }
+}
+
 impl<'a> ItemNode<'a> {
     pub(crate) fn root(item: &'a Item) -> ItemNode<'a> {
         ItemNode(At::Root(item))
@@ -274,15 +305,15 @@ impl<'a> ItemNode<'a> {
 
     /// A node on a value that stands alone.
     pub fn of_value(value: &'a Value) -> ItemNode<'a> {
-        ItemNode(At::Value(value.force()))
+        ItemNode(At::of(value))
     }
 
     /// How to get from the root to a place that every item has.
     pub(super) fn reach(path: &[&str]) -> Option<for<'i> fn(&'i Item) -> ItemNode<'i>> {
         Some(match path {
-            ["request"] => |item| ItemNode(At::Value(item.request.force())),
-            ["response"] => |item| ItemNode(At::Value(item.response.force())),
-            ["data"] => |item| ItemNode(At::Value(item.data.force())),
+            ["request"] => |item| ItemNode(At::of(&item.request)),
+            ["response"] => |item| ItemNode(At::of(&item.response)),
+            ["data"] => |item| ItemNode(At::of(&item.data)),
             ["protocol", "name"] => |item| ItemNode(At::Str(item.protocol.name)),
             ["protocol", "abbr"] => |item| ItemNode(At::Str(item.protocol.abbr)),
             ["protocol", "version"] => |item| ItemNode(At::Str(item.protocol.version)),
@@ -294,10 +325,10 @@ impl<'a> ItemNode<'a> {
             ["src" | "dst", "pod" | "service"] => |_| ItemNode(At::Null),
             ["src", "resolutionMechanism"] => |item| ItemNode(At::Str(item.src.mechanism)),
             ["dst", "resolutionMechanism"] => |item| ItemNode(At::Str(item.dst.mechanism)),
-            ["src", "ip"] => |item| ItemNode(At::Ip(&item.src)),
-            ["dst", "ip"] => |item| ItemNode(At::Ip(&item.dst)),
-            ["src", "port"] => |item| ItemNode(At::Port(&item.src)),
-            ["dst", "port"] => |item| ItemNode(At::Port(&item.dst)),
+            ["src", "ip"] => |item| ItemNode(At::Ip(item.src.endpoint.ip)),
+            ["dst", "ip"] => |item| ItemNode(At::Ip(item.dst.endpoint.ip)),
+            ["src", "port"] => |item| ItemNode(At::Port(item.src.endpoint.port)),
+            ["dst", "port"] => |item| ItemNode(At::Port(item.dst.endpoint.port)),
             ["src", "name"] => |item| ItemNode(At::Str(&item.src.name)),
             ["dst", "name"] => |item| ItemNode(At::Str(&item.dst.name)),
             ["src", "namespace"] => |item| ItemNode(At::Str(&item.src.namespace)),
@@ -311,7 +342,13 @@ impl<'a> ItemNode<'a> {
 
     fn names(self) -> &'static [&'static str] {
         match self.0 {
+            At::Root(item) if item.tunnel.is_none() => without_last(ROOT),
             At::Root(_) => ROOT,
+            At::Tunnel(tunnels, depth) if tunnels.at(usize::from(depth) + 1).is_none() => {
+                without_last(TUNNELS)
+            }
+            At::Tunnel(..) => TUNNELS,
+            At::TunnelEnd(_) => ENDPOINT,
             At::NodeInfo(_) => NODE,
             At::Protocol(_) => PROTOCOL,
             At::Peer(_) => PEER,
@@ -330,12 +367,20 @@ impl<'a> ItemNode<'a> {
             },
             At::Protocol(item) => protocol_member(item, name)?,
             At::Peer(peer) => peer_member(peer, name)?,
+            At::Tunnel(tunnels, depth) => tunnel_member(tunnels, depth, name)?,
+            At::TunnelEnd(endpoint) => endpoint_member(endpoint, name)?,
             At::Error(item) => match (&item.error, name) {
                 (Some(error), "type") => At::Str(error.kind),
                 (Some(error), "msg") => At::Str(&error.msg),
                 _ => return None,
             },
-            At::Value(value) => At::Value(value.member(name)?.force()),
+            At::Value(value) => At::of(value.member(name)?),
+            At::Outline(outline) => match outline.told(name) {
+                Some(Told::Int(value)) => At::Int(value),
+                Some(Told::Static(text)) => At::Str(text),
+                Some(Told::Text(bytes)) => At::Text(bytes),
+                None => At::of(outline.whole().member(name)?),
+            },
             _ => return None,
         }))
     }
@@ -357,8 +402,8 @@ fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
         "outgoing" => At::Bool(false),
         "timestamp" => At::Int(item.start.millis()),
         "startTime" => At::Made(item, Made::StartTime),
-        "request" => At::Value(item.request.force()),
-        "response" => At::Value(item.response.force()),
+        "request" => At::of(&item.request),
+        "response" => At::of(&item.response),
         "requestSize" => int(item.request_size),
         "responseSize" => int(item.response_size),
         "elapsedTime" => At::Int(item.elapsed_ms()),
@@ -368,8 +413,9 @@ fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
         "entryFile" => At::Made(item, Made::EntryFile),
         "record" => At::Str(&item.record),
         "event" => At::Null,
-        "data" => At::Value(item.data.force()),
+        "data" => At::of(&item.data),
         "size" => int(item.request_size.saturating_add(item.response_size)),
+        TUNNEL => At::Tunnel(item.tunnel.as_ref()?, 0),
         _ => return None,
     })
 }
@@ -394,10 +440,40 @@ fn protocol_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
     })
 }
 
+fn tunnel_member<'a>(tunnels: &'a Tunnels, depth: u8, name: &str) -> Option<At<'a>> {
+    let tunnel = tunnels.at(depth.into())?;
+    let ends = tunnels.ends(depth.into());
+    let end = |end: Option<Endpoint>| end.map_or(At::Null, At::TunnelEnd);
+    Some(match name {
+        "type" => At::Str(tunnel.kind.name()),
+        "id" => tunnel.id.map_or(At::Null, |id| At::Int(id.into())),
+        "src" => end(ends.map(|(src, _)| src)),
+        "dst" => end(ends.map(|(_, dst)| dst)),
+        OUTER => {
+            let outer = depth.checked_add(1)?;
+            tunnels.at(outer.into())?;
+            At::Tunnel(tunnels, outer)
+        }
+        _ => return None,
+    })
+}
+
+fn endpoint_member<'a>(endpoint: Endpoint, name: &str) -> Option<At<'a>> {
+    Some(match name {
+        "ip" => At::Ip(endpoint.ip),
+        "port" => At::Port(endpoint.port),
+        _ => return None,
+    })
+}
+
+fn without_last(names: &'static [&'static str]) -> &'static [&'static str] {
+    names.split_last().map_or(&[], |(_, others)| others)
+}
+
 fn peer_member<'a>(peer: &'a Peer, name: &str) -> Option<At<'a>> {
     Some(match name {
-        "ip" => At::Ip(peer),
-        "port" => At::Port(peer),
+        "ip" => At::Ip(peer.endpoint.ip),
+        "port" => At::Port(peer.endpoint.port),
         "name" => At::Str(&peer.name),
         "namespace" => At::Str(&peer.namespace),
         "pod" | "endpointSlice" | "service" => At::Null,
@@ -420,16 +496,21 @@ fn int<'a>(value: u64) -> At<'a> {
 impl<'a> Node<'a> for ItemNode<'a> {
     fn kind(self) -> Kind {
         match self.0 {
-            At::Root(_) | At::NodeInfo(_) | At::Protocol(_) | At::Peer(_) | At::Error(_) => {
-                Kind::Object
-            }
+            At::Root(_)
+            | At::NodeInfo(_)
+            | At::Protocol(_)
+            | At::Peer(_)
+            | At::Tunnel(..)
+            | At::TunnelEnd(_)
+            | At::Outline(_)
+            | At::Error(_) => Kind::Object,
             At::Ports(_) => Kind::List,
             At::Null => Kind::Null,
             At::Bool(_) => Kind::Bool,
             At::Int(_) => Kind::Int,
-            At::Str(_) | At::Made(..) | At::Ip(_) | At::Port(_) => Kind::Text,
+            At::Str(_) | At::Text(_) | At::Made(..) | At::Ip(_) | At::Port(_) => Kind::Text,
             At::Value(value) => match value.force() {
-                Value::Null | Value::Lazy(_) => Kind::Null,
+                Value::Null | Value::Lazy(_) | Value::Outlined(_) => Kind::Null,
                 Value::Bool(_) => Kind::Bool,
                 Value::Int(_) => Kind::Int,
                 Value::Float(_) => Kind::Float,
@@ -466,8 +547,8 @@ impl<'a> Node<'a> for ItemNode<'a> {
     fn text(self) -> Option<Cow<'a, str>> {
         Some(match self.0 {
             At::Str(text) => Cow::Borrowed(text),
-            At::Ip(peer) => Cow::Owned(peer.endpoint.ip.to_string()),
-            At::Port(peer) => Cow::Owned(peer.endpoint.port.to_string()),
+            At::Ip(ip) => Cow::Owned(ip.to_string()),
+            At::Port(port) => Cow::Owned(port.to_string()),
             At::Made(item, made) => Cow::Owned(match made {
                 Made::Id => item.id(),
                 Made::Stream => item.stream.to_string(),
@@ -482,6 +563,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
             }),
             At::Value(Value::Static(text)) => Cow::Borrowed(text),
             At::Value(Value::Text(bytes)) => text_of(bytes),
+            At::Text(bytes) => text_of(bytes),
             At::Value(Value::Base64(bytes)) => Cow::Owned(STANDARD.encode(bytes)),
             _ => return None,
         })
@@ -495,7 +577,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
     }
 
     fn member_ignoring_case(self, name: &str) -> Option<Self> {
-        let At::Value(Value::Object(members)) = self.0 else {
+        let At::Value(Value::Object(members)) = self.0.whole() else {
             return self.member(name);
         };
         let is = |key: &Key| match key {
@@ -504,13 +586,14 @@ impl<'a> Node<'a> for ItemNode<'a> {
         };
         self.member(name).or_else(|| {
             let found = members.iter().find(|(key, _)| is(key));
-            found.map(|(_, value)| ItemNode(At::Value(value.force())))
+            found.map(|(_, value)| ItemNode(At::of(value)))
         })
     }
 
     fn text_bytes(self) -> Option<&'a [u8]> {
         match self.0 {
             At::Str(text) => Some(text.as_bytes()),
+            At::Text(bytes) => Some(bytes),
             At::Value(Value::Text(bytes)) => Some(bytes),
             At::Value(Value::Static(text)) => Some(text.as_bytes()),
             _ => None,
@@ -519,15 +602,15 @@ impl<'a> Node<'a> for ItemNode<'a> {
 
     fn with_text<R>(self, read: impl FnOnce(&str) -> R) -> Option<R> {
         match self.0 {
-            At::Ip(peer) => Some(ShortText::of_ip(peer.endpoint.ip).read(read)),
-            At::Port(peer) => Some(ShortText::of(peer.endpoint.port).read(read)),
+            At::Ip(ip) => Some(ShortText::of_ip(ip).read(read)),
+            At::Port(port) => Some(ShortText::of(port).read(read)),
             _ => self.text().map(|text| read(&text)),
         }
     }
 
     fn whole(self) -> Option<i64> {
         match self.0 {
-            At::Port(peer) => Some(peer.endpoint.port.into()),
+            At::Port(port) => Some(port.into()),
             At::Ip(_) => None,
             _ => self
                 .int()
@@ -544,7 +627,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
     }
 
     fn len(self) -> usize {
-        match self.0 {
+        match self.0.whole() {
             At::Ports(ports) => ports.len(),
             At::Value(Value::List(list)) => list.len(),
             At::Value(Value::Object(members)) => members.len(),
@@ -553,12 +636,12 @@ impl<'a> Node<'a> for ItemNode<'a> {
     }
 
     fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
-        if let At::Value(value) = self.0 {
+        if let At::Value(value) = self.0.whole() {
             let Value::Object(members) = value else {
                 return None;
             };
             let (key, value) = members.get(index)?;
-            return Some((key.text(), ItemNode(At::Value(value.force()))));
+            return Some((key.text(), ItemNode(At::of(value))));
         }
         let name = *self.names().get(index)?;
         Some((Cow::Borrowed(name), self.named(name)?))
@@ -567,9 +650,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
     fn element(self, index: usize) -> Option<Self> {
         match self.0 {
             At::Ports(ports) => ports.get(index).map(|port| ItemNode(At::Str(port))),
-            At::Value(Value::List(list)) => list
-                .get(index)
-                .map(|value| ItemNode(At::Value(value.force()))),
+            At::Value(Value::List(list)) => list.get(index).map(|value| ItemNode(At::of(value))),
             _ => None,
         }
     }
@@ -606,6 +687,65 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_tunnel_is_shown_with_the_one_around_it() {
+        use crate::packet::{FiveTuple, Transport, Tunnel, TunnelKind};
+        let tunnel = |kind, id, last: Option<u8>| Tunnel {
+            kind,
+            tuple: last.map(|last| FiveTuple {
+                src: Endpoint {
+                    ip: [192, 168, 0, last].into(),
+                    port: 50_000,
+                },
+                dst: Endpoint {
+                    ip: [192, 168, 0, last + 1].into(),
+                    port: 4789,
+                },
+                transport: Transport::Udp,
+            }),
+            id,
+            around: None,
+        };
+        let list = [
+            tunnel(TunnelKind::Vxlan, Some(107), Some(1)),
+            tunnel(TunnelKind::Mpls, Some(16), None),
+        ];
+        let mut item = sample::http();
+        assert_eq!(lookup(item.node(), "tunnel").map(Node::kind), None);
+        item.tunnel = Tunnels::new(list.iter());
+        let shown = |item: &Item| {
+            let node = item.node().member("tunnel").unwrap();
+            crate::item::json::to_string(node)
+        };
+        let outer = r#""outer":{"type":"mpls","id":16,"src":null,"dst":null}"#;
+        let ends = [
+            r#"{"ip":"192.168.0.1","port":"50000"}"#,
+            r#"{"ip":"192.168.0.2","port":"4789"}"#,
+        ];
+        assert_eq!(
+            shown(&item),
+            format!(
+                r#"{{"type":"vxlan","id":107,"src":{},"dst":{},{outer}}}"#,
+                ends[0], ends[1]
+            )
+        );
+        item.tunnel = item.tunnel.map(Tunnels::reversed);
+        assert_eq!(
+            shown(&item),
+            format!(
+                r#"{{"type":"vxlan","id":107,"src":{},"dst":{},{outer}}}"#,
+                ends[1], ends[0]
+            )
+        );
+        let mut flat = Vec::new();
+        crate::item::flat::encode(&item, &mut flat);
+        let read = crate::item::flat::records(&flat).next().unwrap();
+        assert_eq!(
+            crate::item::json::to_string(read),
+            crate::item::json::to_string(item.node())
+        );
     }
 
     #[test]

@@ -113,5 +113,6 @@ pub(crate) fn http() -> Item {
             worker: "10.9.8.7:30001".into(),
         }),
         record: Arc::from(""),
+        tunnel: None,
     }
 }

@@ -1,7 +1,8 @@
 //! Values of an item: a tree whose leaves are slices of the stream's bytes.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -38,20 +39,32 @@ impl From<Bytes> for Key {
 
 /// A value that is made when somebody first reads it.
 pub struct Lazy {
-    make: fn(&Bytes) -> Value,
+    make: Make,
     from: Bytes,
     made: OnceLock<Value>,
 }
 
+#[derive(Clone)]
+enum Make {
+    Alone(fn(&Bytes) -> Value),
+    Knowing(Arc<Maker>),
+}
+
+/// Makes a value with what it knows beside the bytes.
+type Maker = dyn Fn(&Bytes) -> Value + Send + Sync;
+
 impl Lazy {
     /// The value, made now if it was not yet.
     pub fn get(&self) -> &Value {
-        self.made.get_or_init(|| (self.make)(&self.from))
+        self.made.get_or_init(|| match &self.make {
+            Make::Alone(make) => make(&self.from),
+            Make::Knowing(make) => make(&self.from),
+        })
     }
 }
 
-impl std::fmt::Debug for Lazy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
 }
@@ -59,11 +72,42 @@ impl std::fmt::Debug for Lazy {
 impl Clone for Lazy {
     fn clone(&self) -> Lazy {
         Lazy {
-            make: self.make,
+            make: self.make.clone(),
             from: self.from.clone(),
             made: self.made.clone(),
         }
     }
+}
+
+/// An object that tells its usual members without being made: filters and lists read a few of
+/// them of each item, and all members are wanted of few items.
+pub trait Outline: fmt::Debug + Send + Sync {
+    /// The member called `name`, when it lies there as it is; `None` when it has to be made, or there
+    /// is none.
+    fn told(&self, name: &str) -> Option<Told<'_>>;
+
+    /// The whole object, made now if it was not yet; what [`Outline::told`] tells is in it too.
+    fn whole(&self) -> &Value;
+
+    /// Another one that tells the same.
+    fn copied(&self) -> Box<dyn Outline>;
+}
+
+impl Clone for Box<dyn Outline> {
+    fn clone(&self) -> Box<dyn Outline> {
+        (**self).copied()
+    }
+}
+
+/// A member that an [`Outline`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// A whole number.
+    Int(i64),
+    /// Text known beforehand.
+    Static(&'static str),
+    /// Text from the traffic.
+    Text(&'a [u8]),
 }
 
 /// One value.
@@ -93,6 +137,8 @@ pub enum Value {
     Object(Vec<(Key, Value)>),
     /// Made on demand; never another `Lazy`.
     Lazy(Box<Lazy>),
+    /// An object that is made when more of it is read than it tells.
+    Outlined(Box<dyn Outline>),
 }
 
 impl Value {
@@ -103,6 +149,18 @@ impl Value {
 
     /// A value made from `from` when somebody reads it; `make` must not answer `Lazy`.
     pub fn lazy(from: Bytes, make: fn(&Bytes) -> Value) -> Value {
+        Value::made_by(Make::Alone(make), from)
+    }
+
+    /// The same, made by something that knows more than the bytes.
+    pub fn lazy_knowing(
+        from: Bytes,
+        make: impl Fn(&Bytes) -> Value + Send + Sync + 'static,
+    ) -> Value {
+        Value::made_by(Make::Knowing(Arc::new(make)), from)
+    }
+
+    fn made_by(make: Make, from: Bytes) -> Value {
         Value::Lazy(Box::new(Lazy {
             make,
             from,
@@ -114,6 +172,7 @@ impl Value {
     pub fn force(&self) -> &Value {
         match self {
             Value::Lazy(lazy) => lazy.get(),
+            Value::Outlined(outline) => outline.whole(),
             value => value,
         }
     }

@@ -23,7 +23,9 @@ use crate::bytes::Short;
 use crate::packet::fragments::{Datagram, Fragment, FragmentCounts, Fragments, Key};
 use crate::packet::link::{self, IpVersion, Network};
 use crate::packet::tunnel::{self, MAX_TUNNELS};
-use crate::packet::{Decoded, Endpoint, FiveTuple, Layers, LinkType, Record, Transport, Tunnel};
+use crate::packet::{
+    Decoded, Endpoint, FiveTuple, Layers, LinkType, Record, Transport, Tunnel, TunnelKind,
+};
 
 /// What decoding hands out beside the headers.
 #[derive(Debug, Default)]
@@ -128,7 +130,7 @@ pub(crate) fn peek(linktype: LinkType, bytes: &[u8]) -> Option<(Layers, Network)
 #[inline]
 fn plain(network: &Network, bytes: &[u8], wire_len: usize) -> Option<Layers> {
     let ip = read_ip(network, bytes, wire_len)?;
-    if ip.fragment.is_some() || !matches!(ip.protocol, TCP | UDP) {
+    if network.carrier.is_some() || ip.fragment.is_some() || !matches!(ip.protocol, TCP | UDP) {
         return None;
     }
     let segment = bytes.get(ip.start..ip.end)?;
@@ -167,6 +169,7 @@ struct Cut {
 #[derive(Debug, Default, Clone, Copy)]
 struct Place {
     vlan: Option<u16>,
+    vni: Option<u32>,
     tunnel: Option<u32>,
     depth: usize,
 }
@@ -209,6 +212,7 @@ impl<'a> Walk<'a> {
             version,
             offset: 0,
             vlan: None,
+            carrier: None,
         };
         let ip = Ip {
             src,
@@ -233,6 +237,9 @@ impl<'a> Walk<'a> {
             return Step::Malformed;
         };
         self.place.vlan = network.vlan.or(self.place.vlan);
+        if let Some((kind, id)) = network.carrier {
+            self.enter(kind, None, Some(id));
+        }
         match ip.fragment.or(upper.fragment) {
             Some(piece) if !piece.is_atomic() => Step::Fragment(Cut {
                 key: Key {
@@ -291,16 +298,7 @@ impl<'a> Walk<'a> {
         let Some((opened, inner)) = inner else {
             return Step::Flow(outer, network);
         };
-        if let Some(tunnels) = &mut self.tunnels {
-            let index = u32::try_from(tunnels.len()).ok();
-            tunnels.push(Tunnel {
-                kind: opened.kind,
-                tuple: outer.tuple,
-                id: opened.id,
-                around: self.place.tunnel,
-            });
-            self.place.tunnel = index;
-        }
+        self.enter(opened.kind, Some(outer.tuple), opened.id);
         self.place.depth += 1;
         self.bytes = self
             .bytes
@@ -309,6 +307,23 @@ impl<'a> Walk<'a> {
         self.wire_end = wire_end;
         // As deep as MAX_TUNNELS at most.
         self.ip(opened.network, inner)
+    }
+
+    /// What is read next lies in a tunnel.
+    fn enter(&mut self, kind: TunnelKind, tuple: Option<FiveTuple>, id: Option<u32>) {
+        if matches!(kind, TunnelKind::Vxlan | TunnelKind::Geneve) {
+            self.place.vni = id;
+        }
+        if let Some(tunnels) = &mut self.tunnels {
+            let index = u32::try_from(tunnels.len()).ok();
+            tunnels.push(Tunnel {
+                kind,
+                tuple,
+                id,
+                around: self.place.tunnel,
+            });
+            self.place.tunnel = index;
+        }
     }
 }
 
@@ -335,6 +350,7 @@ fn layers(ip: &Ip, place: &Place, read: &TransportHeader, start: usize) -> Layer
         identification: ip.identification,
         udp_checksum: read.udp_checksum,
         vlan: place.vlan,
+        vni: place.vni,
         tunnel: place.tunnel,
         datagram: None,
     }

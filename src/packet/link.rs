@@ -1,14 +1,14 @@
 //! From the link-layer header to the network header.
 //!
 //! In: a link type and a packet's bytes, or what a tunnel carries. Out: where the IP header starts,
-//! its version, and the innermost VLAN tag. Tags, MPLS labels and PPPoE are passed over; tunnels
-//! (VXLAN, GRE, ...) are opened in `tunnel`. Never: allocation.
+//! its version, the innermost VLAN tag, and what MPLS or PPPoE it lies in. Tunnels (VXLAN, GRE, ...)
+//! are opened in `tunnel`. Never: allocation.
 //! Standards: IEEE 802.3, 802.1Q, 802.1ad, RFC 1042 (SNAP), RFC 2516 (PPPoE), RFC 1661 (PPP),
 //! RFC 3032 (MPLS), RFC 4448 (Ethernet over MPLS), <https://www.tcpdump.org/linktypes.html>
 //! (cooked capture, loopback, raw IP).
 
 use crate::bytes::{Reader, Short};
-use crate::packet::LinkType;
+use crate::packet::{LinkType, TunnelKind};
 
 /// VLAN tags that are passed over; 802.1ad stacks two, providers three or four.
 const MAX_TAGS: usize = 8;
@@ -43,6 +43,18 @@ pub(crate) struct Network {
     pub(crate) offset: usize,
     /// VLAN identifier of the innermost tag.
     pub(crate) vlan: Option<u16>,
+    /// What carries the packet without an IP header of its own: MPLS with the label at the bottom of
+    /// the stack, PPPoE with the session.
+    pub(crate) carrier: Option<(TunnelKind, u32)>,
+}
+
+impl Network {
+    fn carried_by(self, kind: TunnelKind, id: u32) -> Network {
+        Network {
+            carrier: Some((kind, id)),
+            ..self
+        }
+    }
 }
 
 /// Finds the IP header; `None` when the packet carries something else.
@@ -115,6 +127,7 @@ fn network(version: IpVersion, at: Reader<'_>, vlan: Option<u16>) -> Network {
         version,
         offset: at.offset(),
         vlan,
+        carrier: None,
     }
 }
 
@@ -152,8 +165,12 @@ fn protocol(mut reader: Reader<'_>, mut ethertype: u16) -> Result<Option<Network
                 ethertype = reader.u16()?;
             }
             ETHERTYPE_PPPOE_SESSION => {
-                reader.skip(6)?;
-                return ppp(reader, vlan);
+                // RFC 2516 section 4: version and type, code, session, length.
+                reader.skip(2)?;
+                let session = reader.u16()?.into();
+                reader.skip(2)?;
+                let found = ppp(reader, vlan)?;
+                return Ok(found.map(|found| found.carried_by(TunnelKind::Pppoe, session)));
             }
             ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => return labels(reader, vlan),
             _ => return Ok(None),
@@ -185,11 +202,13 @@ fn ppp(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Sho
 fn labels(mut reader: Reader<'_>, vlan: Option<u16>) -> Result<Option<Network>, Short> {
     for _ in 0..MAX_LABELS {
         // RFC 3032 section 2.1: bit 23 marks the bottom of the stack.
-        if reader.u32()? & 0x100 != 0 {
-            return Ok(match by_version(reader, vlan)? {
+        let entry = reader.u32()?;
+        if entry & 0x100 != 0 {
+            let found = match by_version(reader, vlan)? {
                 None => pseudowire(reader, vlan),
                 found => found,
-            });
+            };
+            return Ok(found.map(|found| found.carried_by(TunnelKind::Mpls, entry >> 12)));
         }
     }
     Ok(None)

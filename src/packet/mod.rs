@@ -5,18 +5,20 @@
 //! Names follow libpcap (`linktype`, `len`, `caplen`) and the RFCs of the headers.
 
 use std::fmt;
+use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::bytes::append_padded;
 use crate::time::Timestamp;
 
 pub mod fragments;
 pub mod headers;
 pub(crate) mod link;
 pub mod savefile;
-mod tunnel;
+pub(crate) mod tunnel;
 
 /// Largest `caplen` that is believed, libpcap's own bound for most link types (262,144 octets).
 pub const MAX_SNAPLEN: u32 = 262_144;
@@ -180,6 +182,9 @@ pub struct Layers {
     pub udp_checksum: u16,
     /// VLAN identifier of the innermost tag; `None` without a tag.
     pub vlan: Option<u16>,
+    /// Network identifier of the innermost VXLAN or Geneve around the packet. The same addresses
+    /// in another network are another host's.
+    pub vni: Option<u32>,
     /// Index into [`Batch::tunnels`] of the innermost tunnel around the packet; all other fields
     /// are of what it carries.
     pub tunnel: Option<u32>,
@@ -201,10 +206,28 @@ pub enum TunnelKind {
     GtpU,
     /// IP directly within IP (RFC 2003, RFC 2473, RFC 4213).
     IpInIp,
-    /// MPLS over IP or UDP (RFC 4023, RFC 7510).
+    /// RFC 3032, also over IP and UDP (RFC 4023, RFC 7510).
     Mpls,
+    /// RFC 2516.
+    Pppoe,
     /// RFC 7348.
     Vxlan,
+}
+
+impl TunnelKind {
+    /// Its name in items.
+    pub fn name(self) -> &'static str {
+        match self {
+            TunnelKind::Erspan => "erspan",
+            TunnelKind::Geneve => "geneve",
+            TunnelKind::Gre => "gre",
+            TunnelKind::GtpU => "gtp-u",
+            TunnelKind::IpInIp => "ip-in-ip",
+            TunnelKind::Mpls => "mpls",
+            TunnelKind::Pppoe => "pppoe",
+            TunnelKind::Vxlan => "vxlan",
+        }
+    }
 }
 
 /// One tunnel around a packet.
@@ -212,9 +235,11 @@ pub enum TunnelKind {
 pub struct Tunnel {
     /// What it is.
     pub kind: TunnelKind,
-    /// Its ends: the five-tuple of the outer packet, ports 0 where there are none.
-    pub tuple: FiveTuple,
-    /// VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint.
+    /// Its ends: the five-tuple of the outer packet, ports 0 where there are none. `None` where no
+    /// IP header stands around it: MPLS and PPPoE on a link.
+    pub tuple: Option<FiveTuple>,
+    /// VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint, bottom
+    /// label of MPLS, PPPoE session.
     pub id: Option<u32>,
     /// Index into [`Batch::tunnels`] of the tunnel around this one.
     pub around: Option<u32>,
@@ -356,12 +381,18 @@ impl Batch {
 
     /// Transport payload of `packet`, from the packet or from its reassembled datagram.
     pub fn payload_of(&self, packet: &Packet) -> Bytes {
+        self.payload_in(&self.bytes, packet)
+    }
+
+    /// The same, with `bytes` another handle of the batch's bytes; a slice counts as one more
+    /// reference to that handle.
+    pub fn payload_in(&self, bytes: &Bytes, packet: &Packet) -> Bytes {
         let Decoded::Flow(layers) = packet.decoded else {
             return Bytes::new();
         };
         let (whole, base) = match layers.datagram {
             Some(index) => (self.datagrams.get(index as usize), 0),
-            None => (Some(&self.bytes), packet.record.start as usize),
+            None => (Some(bytes), packet.record.start as usize),
         };
         let start = base + layers.payload_start as usize;
         let end = start + layers.payload_len as usize;
@@ -386,20 +417,40 @@ pub struct StreamName {
 
 impl fmt::Display for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:012}", self.stream.0)?;
-        f.write_str(match self.transport {
+        write!(f, "{:012}{}.pcap", self.stream.0, Suffix(self.transport))
+    }
+}
+
+/// What tells the transport in a stream's name.
+struct Suffix(Transport);
+
+impl fmt::Display for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
             Transport::Tcp => "",
             Transport::Udp => "_udp",
             Transport::ICMP => "_icmp",
             Transport::ICMPV6 => "_icmpv6",
             Transport::SCTP => "_sctp",
-            Transport::Other(number) => return write!(f, "_ip{number}.pcap"),
-        })?;
-        f.write_str(".pcap")
+            Transport::Other(number) => return write!(f, "_ip{number}"),
+        })
     }
 }
 
 impl StreamName {
+    /// Appends the text that [`fmt::Display`] gives.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        append_padded(out, self.stream.0, 12);
+        let _ = match self.transport {
+            Transport::Tcp => {
+                out.extend_from_slice(b".pcap");
+                Ok(())
+            }
+            // Writing into memory does not fail.
+            other => write!(out, "{}.pcap", Suffix(other)),
+        };
+    }
+
     /// Reads a name with or without folder and `.pcap`; `None` when it is none.
     pub fn parse(text: &str) -> Option<StreamName> {
         let base = text.rsplit('/').next().unwrap_or(text);
@@ -443,6 +494,9 @@ mod tests {
                 transport: Transport::Other(number),
             };
             assert_eq!(StreamName::parse(&name.to_string()), Some(name));
+            let mut appended = Vec::new();
+            name.append_to(&mut appended);
+            assert_eq!(appended, name.to_string().into_bytes());
         }
     }
 }

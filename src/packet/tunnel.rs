@@ -36,6 +36,20 @@ const ETHERTYPE_PPP: u16 = 0x880b;
 const ETHERTYPE_ERSPAN_2: u16 = 0x88be;
 const ETHERTYPE_ERSPAN_3: u16 = 0x22eb;
 
+/// Destination ports of UDP, and IP protocols, that may carry a tunnel.
+pub(crate) const CARRIERS: (&[u16], &[u8]) = (
+    &[
+        GTP_U_PORT,
+        GRE_PORT,
+        VXLAN_PORTS[0],
+        VXLAN_PORTS[1],
+        VXLAN_GPE_PORT,
+        GENEVE_PORT,
+        MPLS_PORT,
+    ],
+    &[IPV4, IPV6, GRE, MPLS],
+);
+
 /// A tunnel that was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opened {
@@ -218,10 +232,13 @@ fn gre(mut reader: Reader<'_>) -> Option<Opened> {
 }
 
 fn mpls(reader: Reader<'_>) -> Option<Opened> {
+    let mut network = link::inside(reader, Inside::Labels)?;
+    // The labels are those of this tunnel.
+    let id = network.carrier.take().map(|(_, label)| label);
     Some(Opened {
         kind: TunnelKind::Mpls,
-        id: None,
-        network: link::inside(reader, Inside::Labels)?,
+        id,
+        network,
     })
 }
 
@@ -347,8 +364,8 @@ mod tests {
             Some(4),
         );
         let labels = [0, 1, 0, 64, 0, 2, 1, 64];
-        holds(opened(over(MPLS), &labels), TunnelKind::Mpls, None);
-        holds(opened(udp(MPLS_PORT), &labels), TunnelKind::Mpls, None);
+        holds(opened(over(MPLS), &labels), TunnelKind::Mpls, Some(32));
+        holds(opened(udp(MPLS_PORT), &labels), TunnelKind::Mpls, Some(32));
         let plain = [0x30, 255, 0, 40, 0, 0, 0, 6];
         holds(opened(udp(GTP_U_PORT), &plain), TunnelKind::GtpU, Some(6));
         // The PDU session container of 5G (TS 38.415).

@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
+use super::printing::{self, Lines, Taker};
 use super::worker::Found;
-use super::{Consumer, Counters, Step};
+use super::{Consumer, Counters, Spent, Step};
 use crate::item::{Item, flat};
 
 /// The items of a step in their flat encoding, made when the first consumer asks.
@@ -40,14 +41,25 @@ impl<'a> Encoded<'a> {
 /// Owns the consumers and the run-wide item number.
 pub(super) struct Collector {
     consumers: Vec<Box<dyn Consumer>>,
+    /// Takes the lines of a run that prints.
+    taker: Option<Box<dyn Taker>>,
+    /// Takes memory back to where it is filled.
+    to_spent: Sender<Spent>,
     counters: Arc<Counters>,
     next: u64,
 }
 
 impl Collector {
-    pub(super) fn new(consumers: Vec<Box<dyn Consumer>>, counters: Arc<Counters>) -> Collector {
+    pub(super) fn new(
+        consumers: Vec<Box<dyn Consumer>>,
+        taker: Option<Box<dyn Taker>>,
+        to_spent: Sender<Spent>,
+        counters: Arc<Counters>,
+    ) -> Collector {
         Collector {
             consumers,
+            taker,
+            to_spent,
             counters,
             next: 0,
         }
@@ -57,6 +69,7 @@ impl Collector {
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, workers: &[Receiver<Found>]) {
         for step in steps {
             let mut items = Vec::new();
+            let mut lines: Vec<Lines> = Vec::new();
             for worker in workers {
                 let Ok(found) = worker.recv() else { break };
                 debug_assert_eq!(
@@ -64,11 +77,23 @@ impl Collector {
                     "every worker answers every step"
                 );
                 items.extend(found.items);
+                lines.push(found.lines);
+            }
+            if let Some(taker) = &mut self.taker {
+                printing::merge(&lines, &mut **taker);
+                taker.on_step();
             }
             self.step(&step, items);
+            if let Some(spent) = Spent::of(step) {
+                // Nobody waits for it.
+                let _ = self.to_spent.try_send(spent);
+            }
         }
         for consumer in &mut self.consumers {
             consumer.on_end();
+        }
+        if let Some(taker) = &mut self.taker {
+            taker.on_end();
         }
     }
 
@@ -79,7 +104,6 @@ impl Collector {
             item.number = self.next;
             self.next += 1;
         }
-        self.counters.count_items(&items);
         let encoded = Encoded::new(&items);
         for consumer in &mut self.consumers {
             consumer.on_step(step, &items, &encoded);

@@ -88,10 +88,10 @@ struct Wishes {
 
 impl Wishes {
     /// Whether a script may have one more recording, called so, or has it already.
-    fn has_room(&self, script: &PathBuf, name: &str) -> Result<(), String> {
+    fn has_room(&self, script: &std::path::Path, name: &str) -> Result<(), String> {
         let declared = self.scripts.get(script).into_iter().flatten();
         let windows = self.windows.iter();
-        let windows = windows.filter(|window| window.script == *script);
+        let windows = windows.filter(|window| window.script.as_path() == script);
         let others = declared
             .chain(windows.map(|window| &window.wish))
             .filter(|wish| wish.name != name);

@@ -5,16 +5,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_channel::Receiver;
 
 use super::backlog::Entrance;
-use super::{Counters, Exits, NamesOf, Step, Stop};
+use super::{Counters, Exits, NamesOf, Spent, Step, Stop};
 use crate::capture::duplicates::Duplicates;
-use crate::capture::{CaptureError, Filled, RawBatch, Source};
+use crate::capture::{BATCH_BYTES, BATCH_PACKETS, CaptureError, Filled, RawBatch, Source};
 use crate::dissect::Secrets;
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::{Batch, Decoded, Packet, Record};
+use crate::packet::{Batch, Decoded, MAX_SNAPLEN, Packet, Record};
 use crate::spool;
 use crate::time::{Clock, Timestamp};
 
@@ -33,6 +34,8 @@ pub(super) struct Ingest {
     pub(super) counters: Arc<Counters>,
     /// Where key logs of the source go; workers look there.
     pub(super) secrets: Arc<Secrets>,
+    /// Memory of batches that are done, in a run whose source waits for the workers.
+    pub(super) spent: Option<Receiver<Spent>>,
     pub(super) way: Way,
 }
 
@@ -51,6 +54,8 @@ struct State {
     table: Table,
     /// Second sights in files of several interfaces; a live source leaves them out itself.
     duplicates: Option<Duplicates>,
+    /// Room for the packets of the next batch.
+    packets: Vec<Packet>,
     ordinal: u64,
     number: u64,
     now: Timestamp,
@@ -64,6 +69,7 @@ impl Ingest {
             found: Found::default(),
             table: Table::new(limits),
             duplicates: None,
+            packets: Vec::new(),
             ordinal: 0,
             number: 0,
             now: Timestamp::default(),
@@ -76,7 +82,7 @@ impl Ingest {
                 asked = true;
                 self.source.finish();
             }
-            raw.clear();
+            self.make_room(&mut state, &mut raw);
             let filled = self.source.fill(&mut raw);
             self.note_source();
             let over = !matches!(filled, Ok(Filled::More | Filled::Idle))
@@ -102,6 +108,21 @@ impl Ingest {
         };
         self.counters.ended.store(true, Ordering::Relaxed);
         result
+    }
+
+    /// Empties the batch that is filled next; its memory is that of one that is done, or new.
+    fn make_room(&self, state: &mut State, raw: &mut RawBatch) {
+        raw.clear();
+        if let Some(spent) = &self.spent
+            && raw.bytes.capacity() == 0
+        {
+            let spent = spent.try_recv().unwrap_or_else(|_| Spent {
+                bytes: Vec::with_capacity(BATCH_BYTES + MAX_SNAPLEN as usize),
+                packets: Vec::with_capacity(BATCH_PACKETS),
+            });
+            raw.bytes = spent.bytes;
+            state.packets = spent.packets;
+        }
     }
 
     fn note_source(&mut self) {
@@ -132,9 +153,10 @@ impl Ingest {
         let mut batch = Batch {
             number: state.number,
             bytes: Bytes::from(std::mem::take(&mut raw.bytes)),
-            packets: Vec::with_capacity(raw.records.len()),
+            packets: std::mem::take(&mut state.packets),
             ..Batch::default()
         };
+        batch.packets.reserve(raw.records.len());
         let mut opened = Vec::new();
         state.number += 1;
         let mut malformed = 0;
@@ -258,17 +280,16 @@ mod tests {
     use super::*;
     use crate::capture::file;
     use crate::dissect::Protocols;
+    use crate::item::Item;
+    use crate::pipeline::Counts;
     use crate::pipeline::worker::Worker;
 
-    #[test]
-    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../shared/captures/k8s/node-any-sll2.pcap"
-        );
-        let Ok(source) = file::open(Path::new(path)) else {
+    /// Items of a capture of the cluster, and what was counted.
+    fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures/k8s");
+        let Ok(source) = file::open(&Path::new(folder).join(name)) else {
             println!("skipped: the sample captures are not beside the repository");
-            return;
+            return None;
         };
         let counters: Arc<Counters> = Arc::default();
         let (to_worker, steps) = bounded(1000);
@@ -282,6 +303,7 @@ mod tests {
             stop: Stop::default(),
             counters: counters.clone(),
             secrets: Arc::default(),
+            spent: None,
             way: Way::Straight(Exits {
                 to_workers: vec![to_worker],
                 to_collect,
@@ -292,10 +314,40 @@ mod tests {
         Worker::new(0, 1, Protocols::all(), counters.clone()).run(&steps, &found);
         drop(found);
         let items: Vec<_> = items.iter().flat_map(|found| found.items).collect();
+        Some((items, counters.now()))
+    }
+
+    #[test]
+    fn each_call_of_a_node_is_shown_once() {
+        // As many as the pod and the bridge saw (`constructed.json`). The node's recording begins with one
+        // more, and has nothing of another one.
+        for (name, calls) in [
+            ("pod-client-eth0.pcap", 46),
+            ("bridge-cni0.pcap", 49),
+            ("node-any-sll2.pcap", 49),
+        ] {
+            let Some((items, _)) = items_of(name) else {
+                return;
+            };
+            let http: Vec<_> = items
+                .iter()
+                .filter(|item| item.protocol.name == "http")
+                .collect();
+            let mut clients: Vec<u16> = http.iter().map(|item| item.src.endpoint.port).collect();
+            clients.sort_unstable();
+            clients.dedup();
+            assert_eq!((http.len(), clients.len()), (calls, calls), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
+        let Some((items, counts)) = items_of("node-any-sll2.pcap") else {
+            return;
+        };
         // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
         let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
         assert_eq!(icmp.count(), 3);
-        let counts = counters.now();
         assert!(counts.duplicates > 264, "{}", counts.duplicates);
         assert!(counts.translated > 30, "{}", counts.translated);
         assert_eq!(counts.packets, 1444);

@@ -14,7 +14,8 @@
 //!
 //! The ingest thread reads, decodes, gives ordinals and streams, and appends to the spool. Workers
 //! own their streams' reassembly and dissection. The collector puts the items of a step in packet
-//! order, numbers them and calls the consumers; it is the only caller they have.
+//! order, numbers them and calls the consumers; it is the only caller they have. A run that only
+//! prints has the workers write the lines, and the collector puts those in order.
 
 mod backlog;
 mod collect;
@@ -24,6 +25,7 @@ pub mod host;
 mod indexing;
 mod ingest;
 pub mod key_log;
+mod printing;
 mod rows;
 mod scripting;
 mod status;
@@ -39,7 +41,7 @@ use crate::capture::{CaptureError, Source};
 use crate::dissect::Protocols;
 use crate::flow::{Limits, StreamInfo};
 use crate::item::{Item, Origin};
-use crate::packet::SharedBatch;
+use crate::packet::{Packet, SharedBatch};
 use crate::resolve::Names;
 use crate::spool;
 use crate::time::Clock;
@@ -47,6 +49,7 @@ use crate::time::Clock;
 pub use collect::Encoded;
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use indexing::Indexing;
+pub use printing::{Printed, Printer, Printing, Taker};
 pub use rows::{Row, Rows, RowsConsumer};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};
@@ -70,6 +73,28 @@ pub struct Step {
     pub record: Arc<str>,
     /// Bytes read and bytes in all, where the source knows.
     pub progress: Option<(u64, u64)>,
+}
+
+/// The memory of a batch that nobody needs any more.
+#[derive(Default)]
+struct Spent {
+    bytes: Vec<u8>,
+    packets: Vec<Packet>,
+}
+
+impl Spent {
+    /// Takes the memory of a step; `None` when somebody still holds its packets, or a byte of them.
+    fn of(step: Arc<Step>) -> Option<Spent> {
+        let batch = Arc::into_inner(Arc::into_inner(step)?.batch)?;
+        let mut bytes = batch.bytes.try_into_mut().ok()?;
+        let mut packets = batch.packets;
+        bytes.clear();
+        packets.clear();
+        Some(Spent {
+            bytes: bytes.into(),
+            packets,
+        })
+    }
 }
 
 /// The queues of workers and collector.
@@ -176,6 +201,16 @@ impl Running {
 
 /// Starts a run over `source`.
 pub fn start(source: Box<dyn Source>, options: Options) -> Running {
+    begin(source, options, None)
+}
+
+/// Starts a run whose items become lines on the workers' threads; consumers are called at each step,
+/// and are given no items.
+pub fn print(source: Box<dyn Source>, options: Options, printing: Printing) -> Running {
+    begin(source, options, Some(printing))
+}
+
+fn begin(source: Box<dyn Source>, options: Options, printing: Option<Printing>) -> Running {
     let stop = options.stop;
     let counters = options.counters;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -194,13 +229,18 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         let (done, outputs) = bounded(QUEUED_STEPS);
         to_workers.push(send);
         from_workers.push(outputs);
-        let worker =
+        let mut worker =
             worker::Worker::new(index, workers, options.protocols.clone(), counters.clone());
+        if let Some(printing) = &printing {
+            worker.print_with((printing.printer)());
+        }
         others.push(spawn(&format!("worker-{index}"), move || {
             worker.run(&receive, &done)
         }));
     }
-    let collector = collect::Collector::new(options.consumers, counters.clone());
+    let taker = printing.map(|printing| printing.taker);
+    let (to_spent, spent) = bounded(2 * QUEUED_STEPS);
+    let collector = collect::Collector::new(options.consumers, taker, to_spent, counters.clone());
     others.push(spawn("collect", move || {
         collector.run(&steps, &from_workers)
     }));
@@ -228,6 +268,9 @@ pub fn start(source: Box<dyn Source>, options: Options) -> Running {
         stop: stop.clone(),
         counters: counters.clone(),
         secrets: options.protocols.secrets().clone(),
+        // A live run's steps may wait by the thousands: what they hold must not be more than their
+        // packets need.
+        spent: (!options.live).then_some(spent),
         way,
     };
     let limits = options.limits;

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::capture::SourceCounts;
 use crate::dissect::Secrets;
-use crate::item::Item;
 
 /// A figure that several workers hold a part of.
 #[derive(Debug, Default)]
@@ -120,14 +119,21 @@ impl Counters {
         let _ = self.secrets.set(secrets);
     }
 
-    pub(super) fn count_items(&self, items: &[Item]) {
-        if items.is_empty() {
+    /// Counts items by the short names of their protocols; takes the counts out.
+    pub(super) fn count_items(&self, found: &mut Vec<(&'static str, u64)>) {
+        if found.is_empty() {
             return;
         }
         let mut counts = self.items.lock().expect("counting does not panic");
-        for item in items {
-            *counts.entry(item.protocol.abbr).or_default() += 1;
+        for (name, count) in found.drain(..) {
+            *counts.entry(name).or_default() += count;
         }
+    }
+
+    /// Items found so far.
+    pub fn items(&self) -> u64 {
+        let counts = self.items.lock().expect("counting does not panic");
+        counts.values().sum()
     }
 
     pub(super) fn warn(&self, sentences: Vec<String>) {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
+use super::printing::{Lines, Printer};
 use super::{Counters, Step};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
-use crate::item::{Item, Peer};
-use crate::packet::StreamId;
+use crate::item::{Item, Origin, Peer, Tunnels};
+use crate::packet::{Batch, Decoded, Direction, Packet, StreamId};
 
 /// Out-of-order segments that all workers together hold at most.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
@@ -18,14 +20,20 @@ const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 pub(super) struct Found {
     /// The batch's number.
     pub(super) number: u64,
-    /// Items, in the order in which this worker found them.
+    /// Items, in the order in which this worker found them; none in a run that prints.
     pub(super) items: Vec<Item>,
+    /// The lines of a run that prints.
+    pub(super) lines: Lines,
 }
 
 struct Stream {
     info: StreamInfo,
     conversation: Conversation,
     items: u32,
+    /// The tunnels around its packets, as its client sees them.
+    tunnel: Option<Tunnels>,
+    /// Whether a packet of the step was its own.
+    touched: bool,
 }
 
 /// What is kept of an open stream.
@@ -33,7 +41,7 @@ enum Place {
     /// All that reading it needs.
     Read(Box<Stream>),
     /// What it came to: nobody reads it, and it gave no item.
-    Counted(Box<(StreamInfo, Tally)>),
+    Counted(Box<(StreamInfo, Option<Tunnels>, Tally)>),
     /// That it is there.
     Alone,
 }
@@ -47,7 +55,7 @@ struct Share {
 
 impl Share {
     fn has(self, stream: StreamId) -> bool {
-        stream.0 % self.of == self.index
+        self.of == 1 || stream.0 % self.of == self.index
     }
 }
 
@@ -59,6 +67,31 @@ pub(super) struct Worker {
     /// Open streams.
     streams: AHashMap<StreamId, Place>,
     counters: Arc<Counters>,
+    /// Writes the lines of a run that prints.
+    printer: Option<Box<dyn Printer>>,
+    /// Streams that the step had packets of.
+    touched: Vec<StreamId>,
+    /// Items of the step by the short names of their protocols.
+    kinds: Vec<(&'static str, u64)>,
+}
+
+/// What a worker counts references to of its own: threads that count them in one place wait for
+/// each other.
+struct Own {
+    /// The bytes of the batch.
+    bytes: Bytes,
+    origin: Arc<Origin>,
+    record: Arc<str>,
+}
+
+impl Own {
+    fn of(step: &Step) -> Own {
+        Own {
+            bytes: Bytes::from_owner(step.batch.bytes.clone()),
+            origin: Arc::new(Origin::clone(&step.origin)),
+            record: Arc::from(&*step.record),
+        }
+    }
 }
 
 impl Worker {
@@ -80,27 +113,36 @@ impl Worker {
             budget,
             streams,
             counters,
+            printer: None,
+            touched: Vec::new(),
+            kinds: Vec::new(),
         }
+    }
+
+    /// Makes lines of items from now on.
+    pub(super) fn print_with(&mut self, printer: Box<dyn Printer>) {
+        self.printer = Some(printer);
     }
 
     /// Works until the ingest thread hangs up.
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, found: &Sender<Found>) {
         for step in steps {
-            let mut items = Vec::new();
-            self.step(&step, &mut items);
-            if found
-                .send(Found {
-                    number: step.batch.number,
-                    items,
-                })
-                .is_err()
-            {
+            let mut out = Found {
+                number: step.batch.number,
+                items: Vec::new(),
+                lines: Lines::default(),
+            };
+            self.step(&step, &mut out);
+            // The collector is the last to hold the step.
+            drop(step);
+            if found.send(out).is_err() {
                 return;
             }
         }
     }
 
-    fn step(&mut self, step: &Step, items: &mut Vec<Item>) {
+    fn step(&mut self, step: &Step, found: &mut Found) {
+        let own = Own::of(step);
         let share = self.share;
         for info in step
             .opened
@@ -114,6 +156,8 @@ impl Worker {
                     info: *info,
                     conversation,
                     items: 0,
+                    tunnel: None,
+                    touched: false,
                 })),
             );
         }
@@ -126,9 +170,9 @@ impl Worker {
         for packet in &batch.packets {
             // A stream that ended by reuse of its five-tuple ends before the packet that reuses it.
             while let Some(end) = ends.next_if(|end| end.ordinal < packet.ordinal) {
-                self.end(step, *end, items);
+                self.end(step, &own, *end, found);
             }
-            let Some((stream, _)) = packet.stream else {
+            let Some((stream, direction)) = packet.stream else {
                 continue;
             };
             if !share.has(stream) {
@@ -140,53 +184,85 @@ impl Worker {
             let state = match place {
                 Place::Read(state) => state,
                 Place::Counted(counted) => {
-                    counted.1.packet(packet, &batch.payload_of(packet));
+                    counted
+                        .2
+                        .packet(packet, &batch.payload_in(&own.bytes, packet));
                     continue;
                 }
                 Place::Alone => continue,
             };
+            if state.tunnel.is_none() && is_in_tunnel(packet) {
+                state.tunnel = tunnels_of(batch, packet, direction);
+            }
             let mut out = Sink {
                 step,
+                own: &own,
                 info: &state.info,
+                tunnel: state.tunnel.as_ref(),
                 count: &mut state.items,
-                items,
+                printer: &mut self.printer,
+                kinds: &mut self.kinds,
+                found,
             };
-            state
-                .conversation
-                .packet(packet, batch.payload_of(packet), &mut out);
+            if !std::mem::replace(&mut state.touched, true) {
+                self.touched.push(stream);
+            }
+            let payload = batch.payload_in(&own.bytes, packet);
+            state.conversation.packet(packet, payload, &mut out);
             if state.conversation.is_left_alone() {
                 *place = match state.conversation.take_tally() {
-                    Some(tally) => Place::Counted(Box::new((state.info, *tally))),
+                    Some(tally) => {
+                        let tunnel = state.tunnel.take();
+                        Place::Counted(Box::new((state.info, tunnel, *tally)))
+                    }
                     None => Place::Alone,
                 };
             }
         }
         for end in ends {
-            self.end(step, *end, items);
+            self.end(step, &own, *end, found);
         }
+        for stream in self.touched.drain(..) {
+            if let Some(Place::Read(state)) = self.streams.get_mut(&stream) {
+                state.touched = false;
+                state.conversation.settle();
+            }
+        }
+        self.counters.count_items(&mut self.kinds);
         self.counters
             .streams_open
             .store_part(share.index as usize, self.streams.len() as u64);
     }
 
-    fn end(&mut self, step: &Step, end: crate::packet::Ended, items: &mut Vec<Item>) {
-        match self.streams.remove(&end.stream) {
+    fn end(&mut self, step: &Step, own: &Own, end: crate::packet::Ended, found: &mut Found) {
+        let ended = self.streams.remove(&end.stream);
+        let printer = &mut self.printer;
+        let kinds = &mut self.kinds;
+        match ended {
             Some(Place::Read(mut state)) => {
                 let mut out = Sink {
                     step,
+                    own,
                     info: &state.info,
+                    tunnel: state.tunnel.as_ref(),
                     count: &mut state.items,
-                    items,
+                    printer,
+                    kinds,
+                    found,
                 };
                 state.conversation.end(end.reason, &mut out);
             }
             Some(Place::Counted(counted)) => {
-                let (info, tally) = *counted;
+                let (info, tunnel, tally) = *counted;
                 let mut out = Sink {
                     step,
+                    own,
                     info: &info,
+                    tunnel: tunnel.as_ref(),
                     count: &mut 0,
-                    items,
+                    printer,
+                    kinds,
+                    found,
                 };
                 tally.end(&info, end.reason, &mut out);
             }
@@ -195,12 +271,29 @@ impl Worker {
     }
 }
 
+fn is_in_tunnel(packet: &Packet) -> bool {
+    matches!(&packet.decoded, Decoded::Flow(layers) if layers.tunnel.is_some())
+}
+
+/// The tunnels around a packet as the stream's client sees them.
+fn tunnels_of(batch: &Batch, packet: &Packet, direction: Direction) -> Option<Tunnels> {
+    let tunnels = Tunnels::new(batch.tunnels_of(packet))?;
+    Some(match direction {
+        Direction::ToServer => tunnels,
+        Direction::ToClient => tunnels.reversed(),
+    })
+}
+
 /// Makes items of drafts.
 struct Sink<'a> {
     step: &'a Step,
+    own: &'a Own,
     info: &'a StreamInfo,
+    tunnel: Option<&'a Tunnels>,
     count: &'a mut u32,
-    items: &'a mut Vec<Item>,
+    printer: &'a mut Option<Box<dyn Printer>>,
+    kinds: &'a mut Vec<(&'static str, u64)>,
+    found: &'a mut Found,
 }
 
 impl Sink<'_> {
@@ -240,7 +333,16 @@ impl Sink<'_> {
     fn push(&mut self, draft: Draft, tls: bool) {
         let src = self.peer(draft.from_client, &draft);
         let dst = self.peer(!draft.from_client, &draft);
-        self.items.push(Item {
+        let tunnel = self.tunnel.cloned().map(|tunnel| match draft.from_client {
+            true => tunnel,
+            false => tunnel.reversed(),
+        });
+        let name = draft.kind.abbr;
+        match self.kinds.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => self.kinds.push((name, 1)),
+        }
+        let item = Item {
             number: 0,
             index: *self.count,
             stream: self.info.name,
@@ -257,9 +359,14 @@ impl Sink<'_> {
             data: draft.data,
             error: draft.error,
             ordinal: draft.ordinal,
-            origin: self.step.origin.clone(),
-            record: self.step.record.clone(),
-        });
+            origin: self.own.origin.clone(),
+            record: self.own.record.clone(),
+            tunnel,
+        };
+        match &mut *self.printer {
+            Some(printer) => self.found.lines.print(&item, &mut **printer),
+            None => self.found.items.push(item),
+        }
         *self.count = self.count.saturating_add(1);
     }
 }
@@ -269,13 +376,13 @@ mod tests {
     use super::*;
     use crate::flow::{Limits, Table};
     use crate::item::Origin;
-    use crate::packet::headers::{Decoder, Found as Decoded};
-    use crate::packet::{Batch, Ended, Packet, StreamName};
+    use crate::packet::headers::{Decoder, Found as Headers};
+    use crate::packet::{Ended, StreamName};
     use crate::synth::{self, Frame};
 
     fn step(frames: &[Frame], ended: impl Fn(StreamName) -> Vec<Ended>) -> Step {
         let (bytes, records) = synth::records(frames);
-        let (mut decoder, mut found) = (Decoder::new(), Decoded::default());
+        let (mut decoder, mut found) = (Decoder::new(), Headers::default());
         let mut table = Table::new(Limits::default());
         let mut batch = Batch::default();
         let mut opened = Vec::new();
@@ -283,7 +390,7 @@ mod tests {
             let start = record.start as usize;
             let packet = &bytes[start..start + record.caplen as usize];
             let decoded = decoder.decode(ordinal, record, packet, &mut found);
-            let crate::packet::Decoded::Flow(layers) = &decoded else {
+            let Decoded::Flow(layers) = &decoded else {
                 panic!("a frame without a flow");
             };
             let assigned = table.assign(ordinal, record.ts, layers);
@@ -300,6 +407,7 @@ mod tests {
             });
         }
         batch.bytes = bytes.into();
+        batch.tunnels = found.tunnels;
         Step {
             batch: Arc::new(batch),
             opened,
@@ -307,6 +415,14 @@ mod tests {
             names: None,
             record: Arc::from(""),
             progress: None,
+        }
+    }
+
+    fn found() -> Found {
+        Found {
+            number: 0,
+            items: Vec::new(),
+            lines: Lines::default(),
         }
     }
 
@@ -323,9 +439,48 @@ mod tests {
     }
 
     #[test]
+    fn an_item_knows_its_outer_flow_and_overlays_keep_apart() {
+        let call = |path: &str| {
+            synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+                .to_server(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+                .to_client("HTTP/1.1 204 No Content\r\n\r\n")
+                .fin()
+        };
+        let hosts = |last| [192, 168, 0, last];
+        let frames = synth::merge([
+            synth::vxlan(&call("/one"), 107, hosts(1), hosts(2)),
+            synth::vxlan(&call("/two"), 108, hosts(3), hosts(4)),
+        ]);
+        let mut items = Vec::new();
+        worker().step(&step(&frames, |_| Vec::new()), &mut items);
+        let told: Vec<String> = items
+            .iter()
+            .map(|item| {
+                let text = |path| crate::item::shown(item.node(), path).into_owned();
+                [
+                    "request.path",
+                    "tunnel.type",
+                    "tunnel.id",
+                    "tunnel.src.ip",
+                    "tunnel.dst.ip",
+                ]
+                .map(text)
+                .join(" ")
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "/one vxlan 107 192.168.0.1 192.168.0.2",
+                "/two vxlan 108 192.168.0.3 192.168.0.4",
+            ]
+        );
+    }
+
+    #[test]
     fn nothing_is_kept_of_a_stream_that_is_left_alone() {
         let mut worker = worker();
-        worker.step(&step(&ssh(), |_| Vec::new()), &mut Vec::new());
+        worker.step(&step(&ssh(), |_| Vec::new()), &mut found());
         assert_eq!(worker.streams.len(), 1);
         assert!(
             worker
@@ -346,7 +501,7 @@ mod tests {
                 reason: crate::packet::EndReason::Idle,
             }]
         };
-        worker.step(&step(&ssh(), end), &mut Vec::new());
+        worker.step(&step(&ssh(), end), &mut found());
         assert!(worker.streams.is_empty());
     }
 
@@ -382,9 +537,9 @@ mod tests {
             let (protocols, _) = crate::dissect::enabled(&["tlsx", "http"]);
             let protocols = protocols.with_secrets(secrets);
             let mut worker = Worker::new(0, 1, protocols, Arc::default());
-            let mut items = Vec::new();
-            worker.step(&step(&frames, |_| Vec::new()), &mut items);
-            let marks: Vec<bool> = items.iter().map(|item| item.tls).collect();
+            let mut found = found();
+            worker.step(&step(&frames, |_| Vec::new()), &mut found);
+            let marks: Vec<bool> = found.items.iter().map(|item| item.tls).collect();
             assert_eq!(marks, expected);
         }
     }
@@ -393,8 +548,8 @@ mod tests {
     fn a_stream_that_nobody_reads_is_counted_to_its_end() {
         let (protocols, _) = crate::dissect::enabled(&["http", "tcp-flow"]);
         let mut worker = Worker::new(0, 1, protocols, Arc::default());
-        let mut items = Vec::new();
-        worker.step(&step(&ssh(), |_| Vec::new()), &mut items);
+        let mut found = found();
+        worker.step(&step(&ssh(), |_| Vec::new()), &mut found);
         assert!(
             worker
                 .streams
@@ -411,11 +566,11 @@ mod tests {
             }],
             ..Batch::default()
         });
-        worker.step(&last, &mut items);
+        worker.step(&last, &mut found);
         assert!(worker.streams.is_empty());
-        assert_eq!(items.len(), 1);
-        assert_eq!(items[0].protocol.name, "tcp");
-        assert_eq!(items[0].response_size, 21);
+        assert_eq!(found.items.len(), 1);
+        assert_eq!(found.items[0].protocol.name, "tcp");
+        assert_eq!(found.items[0].response_size, 21);
     }
 
     #[test]
@@ -425,9 +580,9 @@ mod tests {
             .to_server(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .to_client(b"HTTP/1.1 204 No Content\r\n\r\n")
             .end();
-        let mut items = Vec::new();
-        worker.step(&step(&frames, |_| Vec::new()), &mut items);
-        assert_eq!(items.len(), 1);
+        let mut found = found();
+        worker.step(&step(&frames, |_| Vec::new()), &mut found);
+        assert_eq!(found.items.len(), 1);
         assert!(
             worker
                 .streams

@@ -70,7 +70,7 @@ impl Times {
 fn bucket_of(nanos: u64) -> u8 {
     let bucket = match nanos.checked_ilog2() {
         Some(octave) if octave >= 2 => {
-            let quarter = nanos >> (octave - 2) & 3;
+            let quarter = (nanos >> (octave - 2)) & 3;
             (u64::from(octave) - 1) * 4 + quarter
         }
         // Too short to have two bits behind the highest.

@@ -105,6 +105,7 @@ fn layers() -> Layers {
         identification: 0,
         udp_checksum: 0,
         vlan: None,
+        vni: None,
         tunnel: None,
         datagram: None,
     }

@@ -16,6 +16,7 @@
 //! ```
 
 mod tcp;
+mod tunnel;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ use crate::packet::{Direction, LinkType, Position, Record};
 use crate::time::Timestamp;
 
 pub use tcp::{Tcp, tcp};
+pub use tunnel::vxlan;
 pub use udp::{Udp, udp};
 
 /// When made traffic begins unless [`Tcp::at`] or [`Udp::at`] says otherwise.

@@ -2,6 +2,7 @@
 // ROW is a text of the row that is opened; the downloaded capture and pictures go to FOLDER.
 // Prints one JSON object with what it saw; the test that started it judges.
 
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -155,6 +156,26 @@ try {
   await page.locator(".top button", { hasText: "Theme" }).click();
   await page.screenshot({ path: path.join(folder, "dark.png") });
   seen.state = await page.textContent(".state");
+
+  // Accessibility, by axe, in a page that lets it be put in.
+  const rules = readFileSync(path.join(tools, "node_modules/axe-core/axe.min.js"), "utf8");
+  seen.axe = [];
+  for (const colorScheme of ["light", "dark"]) {
+    const context = await browser.newContext({ viewport: { width: 1400, height: 860 }, colorScheme, bypassCSP: true });
+    const other = await context.newPage();
+    await other.goto(url);
+    await other.waitForSelector(".list .row");
+    for (const name of await other.locator(".views").getByRole("tab").allTextContents()) {
+      await other.locator(".views").getByRole("tab", { name, exact: true }).click();
+      if (name === "Traffic") await other.locator(".list .row").first().click();
+      await other.waitForTimeout(300);
+      await other.evaluate(rules);
+      const { violations } = await other.evaluate(() => axe.run());
+      const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+      seen.axe.push(...bad.map(({ id, nodes }) => `${colorScheme} ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`));
+    }
+    await context.close();
+  }
 } finally {
   await browser.close();
 }

@@ -123,6 +123,7 @@ impl Rig {
                     Box::new(ScriptsConsumer {
                         scripts: scripts.clone(),
                         clock: Arc::new(SetClock::at(Timestamp::default())),
+                        query_all: false,
                     }),
                 ],
             },
@@ -352,10 +353,7 @@ fn recording(dir: &Path, reader: &spool::Reader) -> (Arc<Outbox>, Arc<Desk>) {
     let clock = Arc::new(SystemClock);
     let archive = dir.join("archive");
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
-    let options = outbox::Options {
-        dir: dir.join("outbox"),
-        max_bytes: 1 << 30,
-    };
+    let options = outbox::Options::new(dir.join("outbox"), 1 << 30);
     let resolve = Arc::new(move |_: &str| Ok(store.clone()));
     let outbox = Outbox::start(options, clock.clone(), resolve).unwrap();
     let options = tapedeck::record::Options::new(dir.join("record"), RUN, "n", "test");
@@ -381,6 +379,7 @@ fn live_host(
             name: "n".into(),
             ip: "10.9.8.7".into(),
             run: RUN,
+            run_in_keys: true,
         },
         allow_clear: false,
         console: console.clone(),

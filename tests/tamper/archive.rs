@@ -59,7 +59,7 @@ pub fn public(key: usize) -> PublicKey {
 /// Where an archive lies, with the hands of somebody who may do everything there.
 pub enum Place {
     Folder(tempfile::TempDir),
-    Bucket(&'static Seaweed, S3Options),
+    Bucket(&'static Seaweed, Box<S3Options>),
 }
 
 impl Place {
@@ -68,13 +68,13 @@ impl Place {
     }
 
     pub fn bucket(server: &'static Seaweed) -> Place {
-        Place::Bucket(server, server.bucket("tamper", true))
+        Place::Bucket(server, Box::new(server.bucket("tamper", true)))
     }
 
     pub fn store(&self) -> Arc<dyn Store> {
         match self {
             Place::Folder(folder) => Arc::new(FolderStore::open(folder.path()).unwrap()),
-            Place::Bucket(_, options) => Arc::new(S3Store::new(options.clone()).unwrap()),
+            Place::Bucket(_, options) => Arc::new(S3Store::new(S3Options::clone(options)).unwrap()),
         }
     }
 

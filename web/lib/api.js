@@ -28,6 +28,7 @@ export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURICompone
 export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
+export const fields = () => ask("/api/v1/fields");
 export const packets = (stream) => ask(`/api/v1/packets/${encodeURIComponent(stream)}`);
 export const jobs = () => ask("/api/v1/jobs");
 export const runJob = (tag) => ask(`/api/v1/jobs/run?tag=${encodeURIComponent(tag)}`, "POST");

@@ -1,12 +1,4 @@
-// Editing KFL text: what to underline, where a proposal goes. Pure.
-
-// The text in three parts: before, the part to underline, after.
-export function marked(text, span) {
-  if (!span) return [text, "", ""];
-  const start = Math.max(0, Math.min(span.start, text.length));
-  const end = Math.max(start, Math.min(span.end, text.length));
-  return [text.slice(0, start), text.slice(start, end), text.slice(end)];
-}
+// Editing KFL text: where a proposal goes. Pure.
 
 // The text with a proposal in its place, and where the cursor stands then.
 export function applied(text, cursor, from, proposal) {

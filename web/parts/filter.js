@@ -2,7 +2,10 @@
 
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
-import { applied, marked } from "../lib/kfl-edit.js";
+import { split } from "../lib/highlight.js";
+import { filters } from "../lib/history.js";
+import { applied } from "../lib/kfl-edit.js";
+import { chips } from "./chips.js";
 import { proposalList } from "./complete.js";
 
 const PAUSE_MS = 500;
@@ -20,14 +23,16 @@ const CHEATS = [
   ["!(http or dns)", "everything else"],
 ];
 
-export function filterBar({ text, onApply }) {
+export function filterBar({ text, onApply, onClause }) {
+  const kept = filters(window.localStorage);
+  const quick = chips({ onClause });
   const say = el("div", { class: "say", role: "status", "aria-live": "polite" });
   const area = el("textarea", {
     rows: 1, spellcheck: "false", autocomplete: "off", "aria-label": "KFL filter",
     placeholder: "Filter, for example: http and response.status >= 500",
   });
   area.value = text;
-  // Behind the box, with the same text, lies what draws the underline.
+  // Behind the box, whose own text is not painted, lies the same text with colours and underline.
   const under = el("div", { class: "under", "aria-hidden": "true" });
   const list = proposalList({ onPick: insert });
   area.setAttribute("aria-autocomplete", "list");
@@ -39,8 +44,9 @@ export function filterBar({ text, onApply }) {
   let from = 0;
 
   function underline(span) {
-    const [before, wrong, after] = marked(area.value, span);
-    under.replaceChildren(before, el("mark", {}, wrong), after);
+    const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, part) : part));
+    const [before, wrong, after] = split(area.value, span).map(coloured);
+    under.replaceChildren(...before, ...(span ? [el("mark", {}, ...wrong)] : []), ...after);
     under.scrollTop = area.scrollTop;
   }
   function insert(proposal) {
@@ -93,7 +99,10 @@ export function filterBar({ text, onApply }) {
     list.hide();
     const q = area.value;
     const answer = await check();
-    if (answer.valid && area.value === q) onApply(q.trim());
+    if (answer.valid && area.value === q) {
+      kept.used(q.trim());
+      onApply(q.trim());
+    }
   };
 
   area.addEventListener("input", () => {
@@ -131,16 +140,23 @@ export function filterBar({ text, onApply }) {
     area.value = query;
     apply();
   });
-  const node = el("div", { class: "filter" },
-    el("div", { class: "box" }, el("div", { class: "edit" }, under, area, list.node), say),
+  const past = historyDialog(kept, () => area.value, (query) => {
+    area.value = query;
+    apply();
+  });
+  const node = el("div", { class: "filter", role: "search", "aria-label": "Filter" },
+    el("div", { class: "box" }, el("div", { class: "edit" }, under, area, list.node), say, quick.node),
     el("button", { class: "main", onclick: apply, title: "Enter or Ctrl+Enter" }, "Apply"),
     el("button", { onclick: () => help.showModal(), title: "Fields and examples" }, "Examples"),
-    help);
+    el("button", { onclick: () => past.open(), title: "Filters of before, and filters with a name" }, "Saved"),
+    help, past.node);
   return {
     node,
     focus: () => area.focus(),
+    seen: quick.seen,
     set: (query) => {
       area.value = query;
+      underline(null);
       return apply();
     },
     get: () => area.value,
@@ -161,4 +177,41 @@ function cheatSheet(onPick) {
     el("p", {}, "Keys: / filter, Ctrl+Space proposals, Tab takes one, arrows rows, Esc close, p pause, 1 to 7 views."),
     el("button", { onclick: () => dialog.close() }, "Close"));
   return dialog;
+}
+
+function historyDialog(kept, current, onPick) {
+  const node = el("dialog", { "aria-label": "Saved filters" });
+  const name = el("input", { "aria-label": "Name", placeholder: "Name for the filter in the box" });
+  const pick = (query) => {
+    node.close();
+    onPick(query);
+  };
+  const line = (query, title, more) => el("tr", {}, el("td", {}, title), el("td", {}, el("button", { onclick: () => pick(query) }, el("code", {}, query))), el("td", {}, more ?? ""));
+  const draw = () => {
+    const { before, named } = kept.all();
+    const saved = Object.entries(named);
+    node.replaceChildren(
+      el("h2", {}, "Saved filters"),
+      el("form", { onsubmit: (event) => {
+        event.preventDefault();
+        if (!name.value.trim() || !current().trim()) return;
+        kept.name(name.value.trim(), current().trim());
+        name.value = "";
+        draw();
+      } }, name, " ", el("button", { class: "main" }, "Save")),
+      el("table", {}, saved.map(([title, query]) => line(query, title, el("button", { "aria-label": `Forget ${title}`, onclick: () => {
+        kept.forget(title);
+        draw();
+      } }, "Forget")))),
+      el("h2", {}, "Used before"),
+      before.length ? el("table", {}, before.map((query) => line(query, ""))) : el("p", {}, "None yet."),
+      el("button", { onclick: () => node.close() }, "Close"));
+  };
+  return {
+    node,
+    open() {
+      draw();
+      node.showModal();
+    },
+  };
 }

@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { applied, marked, moved } from "../lib/kfl-edit.js";
-
-test("the underlined part lies within the text", () => {
-  assert.deepEqual(marked("a && b", { start: 2, end: 4 }), ["a ", "&&", " b"]);
-  assert.deepEqual(marked("a", { start: 1, end: 9 }), ["a", "", ""]);
-  assert.deepEqual(marked("a", null), ["a", "", ""]);
-});
+import { applied, moved } from "../lib/kfl-edit.js";
 
 test("a proposal replaces what is there of the word", () => {
   assert.deepEqual(applied("http && stat && dns", 12, 8, "status_code"), { text: "http && status_code && dns", cursor: 19 });

@@ -10,7 +10,7 @@ export function healthView() {
   const road = el("div", { class: "road" });
   const losses = el("section", { class: "card" });
   const more = el("section", { class: "card" });
-  const node = el("div", { class: "page" }, el("section", { class: "card" }, el("h3", {}, "The way of a packet"), road), losses, more);
+  const node = el("div", { class: "page" }, el("section", { class: "card" }, el("h2", {}, "The way of a packet"), road), losses, more);
   const seen = [];
 
   function rate(read) {
@@ -20,7 +20,7 @@ export function healthView() {
   }
   const items = (status) => Object.values(status.counts.items).reduce((sum, some) => sum + some, 0);
   function stage(title, rows, tone = "") {
-    return el("div", { class: `stage ${tone}` }, el("h4", {}, title), rows.map(([value, unit, mark]) => el("div", { class: mark ?? "" }, el("b", {}, value), ` ${unit}`)));
+    return el("div", { class: `stage ${tone}` }, el("h3", {}, title), rows.map(([value, unit, mark]) => el("div", { class: mark ?? "" }, el("b", {}, value), ` ${unit}`)));
   }
   function status(now) {
     seen.push({ at: performance.now(), status: now });
@@ -47,7 +47,7 @@ export function healthView() {
         [format.count(run.outbox.uploaded), "uploaded"], [format.count(run.outbox.dropped), "dropped", run.outbox.dropped ? "bad" : ""]], run.outbox.lastError ? "trouble" : ""));
     }
     road.replaceChildren(...stages.flatMap((one, index) => (index ? [el("span", { class: "arrow", "aria-hidden": "true" }, "\u2192"), one] : [one])));
-    losses.replaceChildren(el("h3", {}, "What is missing, and why"), facts([
+    losses.replaceChildren(el("h2", {}, "What is missing, and why"), facts([
       ["dropped by the kernel", counts.kernelDropped, "the buffer was full: raise tap.capture.buffer, or narrow with --bpf"],
       ["dropped by the interface", counts.interfaceDropped, "before the kernel saw them"],
       ["malformed", counts.malformed, "headers that do not add up"],
@@ -58,7 +58,7 @@ export function healthView() {
       ["seen twice", counts.duplicates, "counted once"],
       ["TLS handshakes not decrypted", counts.tls ? counts.tls.handshakes - counts.tls.decrypted : 0, "give --tls-keylog to read them"],
     ].map(([name, count, why]) => [name, `${format.count(count ?? 0)} \u2013 ${why}`, count && !/on purpose|once/.test(why) ? "warn" : ""])));
-    more.replaceChildren(el("h3", {}, "This run"), facts([
+    more.replaceChildren(el("h2", {}, "This run"), facts([
       ["version", now.version], ["source", run.source ?? ""],
       ...Object.entries(counts.items).map(([name, count]) => [`${name} items`, format.count(count)]),
       ...(counts.warnings ?? []).map((sentence) => ["warning", sentence, "warn"]), ...(run.remarks ?? []).map((sentence) => ["remark", sentence, "warn"]),

@@ -19,7 +19,7 @@ export function mapView(frame) {
   const edgesNode = svg("g", { class: "edges" });
   const nodesNode = svg("g", { class: "nodes" });
   world.append(edgesNode, nodesNode);
-  const picture = svg("svg", { role: "img", "aria-label": "Service map", tabindex: 0 }, arrowHead(), world);
+  const picture = svg("svg", { role: "group", "aria-label": "Service map", tabindex: 0 }, arrowHead(), world);
   const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("button", { onclick: () => fit() }, "Fit"), legend, said), picture);
   const places = new Map();
   const view = { x: 0, y: 0, k: 1, moved: false };
@@ -111,7 +111,7 @@ export function mapView(frame) {
     const line = svg("path", { class: failing ? "failing" : "", "stroke-width": edge.width, "marker-end": "url(#arrow)" }, text("title", title));
     line.style.stroke = failing ? "" : protocols[abbr] ?? "";
     const label = text("text", drawn.edges.length <= LABELLED ? `${format.short(edge.count)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
-    const group = svg("g", { tabindex: 0, role: "button", "aria-label": title.replaceAll("\n", ", ") }, line, label);
+    const group = svg("g", { tabindex: 0, role: "button", "aria-label": `${label.textContent} ${title.replaceAll("\n", ", ")}`.trim() }, line, label);
     const narrow = () => frame.addClause(`${side("src", edge.source)} and ${side("dst", edge.target)}`);
     return leads(group, narrow);
   }
@@ -191,8 +191,9 @@ function svg(name, attributes = {}, ...children) {
   return made;
 }
 
+// Labels are for the eye; what has one also has a name.
 function text(name, content) {
-  const made = svg(name);
+  const made = svg(name, name === "text" ? { "aria-hidden": "true" } : {});
   made.textContent = content;
   return made;
 }

@@ -17,19 +17,22 @@ export function recordingsView(frame) {
     for (const one of all) parts.push(card(one, run));
     if (run.outbox) {
       const { outbox } = run;
-      parts.push(el("section", { class: "card" }, el("h3", {}, "Outbox"), facts([
+      parts.push(el("section", { class: "card" }, el("h2", {}, "Outbox"), facts([
         ["waiting", `${format.count(outbox.waiting)} reels, ${format.bytes(outbox.waitingBytes)}`],
-        ["uploaded", `${format.count(outbox.uploaded)} reels, ${format.bytes(outbox.uploadedBytes)}`],
+        ["oldest of them", outbox.oldest ? `sealed at ${outbox.oldest}` : "none"],
+        ["uploaded", `${format.count(outbox.uploaded)} reels, ${format.bytes(outbox.uploadedBytes)}; ${format.bytes(outbox.bytesPerSecond ?? 0)} a second in the last minute`],
+        ["when it is full", outbox.onFull === "stop" ? "recording stops" : "the oldest reels are dropped", outbox.full ? "bad" : ""],
         ["dropped", format.count(outbox.dropped), outbox.dropped ? "bad" : ""],
         ["last error", outbox.lastError ?? "none", outbox.lastError ? "bad" : ""],
       ])));
     }
     const locks = Object.entries(run.locks ?? {});
-    if (locks.length) parts.push(el("section", { class: "card" }, el("h3", {}, "Immutability"), facts(locks.map(([store, lock]) => [store, lock ?? "not asked yet", /^on/.test(lock ?? "") ? "good" : "warn"]))));
+    const kept = Object.entries(run.kept ?? {}).map(([store, lock]) => [`reels in ${store}`, lock, /^locked/.test(lock) ? "good" : "warn"]);
+    if (locks.length || kept.length) parts.push(el("section", { class: "card" }, el("h2", {}, "Immutability"), facts(locks.map(([store, lock]) => [store, lock ?? "not asked yet", /^on/.test(lock ?? "") ? "good" : "warn"]).concat(kept))));
     node.replaceChildren(...parts);
   }
   function card(one) {
-    return el("section", { class: "card" }, el("h3", {}, one.name, el("button", { onclick: () => {
+    return el("section", { class: "card" }, el("h2", {}, one.name, el("button", { onclick: () => {
       frame.apply(one.kfl);
       frame.open("traffic");
     } }, "Show what it matches")),

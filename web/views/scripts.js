@@ -15,9 +15,9 @@ export function scriptsView(frame) {
   const none = el("div", { class: "empty", hidden: true }, el("h2", {}, "No script runs"), "Put a .js file into the folder of scripting.source; to begin: tapedeck scripts new NAME");
   const head = (names) => el("thead", {}, el("tr", {}, names.map((name) => el("th", {}, name))));
   const node = el("div", { class: "page scripts" }, none,
-    el("section", { class: "card" }, el("h3", {}, "Scripts"), el("table", { class: "grid" }, head(["Script", "State", "Told", "Lost", "Restarts", "Calls", "Time a call"]), scripts)),
-    el("section", { class: "card" }, el("h3", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", ""]), jobs)),
-    el("section", { class: "card grow" }, el("h3", {}, "Console", search, el("button", { onclick: () => {
+    el("section", { class: "card" }, el("h2", {}, "Scripts"), el("table", { class: "grid" }, head(["Script", "State", "Told", "Lost", "Restarts", "Memory", "Calls", "Time a call"]), scripts)),
+    el("section", { class: "card" }, el("h2", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", "Action"]), jobs)),
+    el("section", { class: "card grow" }, el("h2", {}, "Console", search, el("button", { onclick: () => {
       held = [];
       drawLines();
     } }, "Clear")), lines));
@@ -44,20 +44,21 @@ export function scriptsView(frame) {
   }
   function scriptRow(one) {
     const state = one.state ?? "";
-    const why = one.why ?? one.broken ?? "";
-    const tone = { running: "good", broken: "bad", quarantined: "bad", restarting: "warn" }[state] ?? "";
+    const why = one.reason ?? one.broken ?? "";
+    const tone = { running: "good", broken: "bad", quarantined: "bad", restarting: "warn", off: "soft" }[state] ?? "";
     const calls = (one.calls ?? []).filter((call) => call.calls > 0);
     return el("tr", {},
       el("td", {}, el("b", {}, one.title), el("div", { class: "soft" }, `${one.path}${one.role === "hub" ? " (hub)" : ""}`)),
       el("td", {}, el("span", { class: tone, title: why }, state), why && el("div", { class: "soft" }, why)),
       el("td", { class: "number" }, format.count(one.told)), el("td", { class: `number ${one.dropped ? "bad" : ""}` }, format.count(one.dropped)),
       el("td", { class: `number ${one.restarts ? "warn" : ""}` }, format.count(one.restarts)),
-      el("td", {}, calls.map((call) => el("div", {}, `${call.name ?? call.hook ?? call.kind} ${format.count(call.calls)}${call.errors ? `, ${format.count(call.errors)} failed` : ""}`))),
+      el("td", { class: "number", title: "held, and the most it may have" }, one.memory ? `${format.bytes(one.memory)} of ${format.bytes(one.allowed.memory)}` : ""),
+      el("td", {}, calls.map((call) => el("div", {}, `${call.name} ${format.count(call.calls)}${call.errors ? `, ${format.count(call.errors)} failed` : ""}`))),
       el("td", { class: "number" }, calls.map((call) => el("div", {}, timeOf(call)))));
   }
   function timeOf(call) {
     const micros = (nanos) => `${(nanos / 1000).toFixed(nanos < 10000 ? 1 : 0)} \u00b5s`;
-    if (call.p50Nanos !== undefined) return `p50 ${micros(call.p50Nanos)}, p99 ${micros(call.p99Nanos)}`;
+    if (call.p50Nanos) return `p50 ${micros(call.p50Nanos)}, p99 ${micros(call.p99Nanos)}`;
     return call.nanos === undefined ? "" : micros(call.nanos / call.calls);
   }
   function jobRow(job) {

@@ -1,6 +1,6 @@
 //! A query of an archive by its indexes.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,9 +9,9 @@ use std::time::Instant;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::style::Style;
+use super::QueryArgs;
 use super::group;
-use super::print::Output;
-use super::{Format, QueryArgs};
+use super::lines::{Format, Lines};
 use crate::investigate::aggregate::{Aggregate, Wanted};
 use crate::investigate::{Archive, Cache, Cursor, DEFAULT_CACHE_BYTES, Reading, Search};
 use crate::kfl::Query;
@@ -35,7 +35,7 @@ pub fn run(
     };
     let now = SystemClock.now();
     let search = Search::new(archive, query, args.span(now), now, reading, cache()?);
-    let mut out = Output::new(args.format);
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
     let done = match wanted {
         Some(wanted) => groups(&search, wanted, args.format, &mut out),
         None => items(args, &search, &mut out),
@@ -80,15 +80,18 @@ fn groups(
     search: &Search<'_>,
     wanted: Wanted,
     format: Format,
-    out: &mut Output,
+    out: &mut dyn Write,
 ) -> Result<(), Ended> {
     let mut aggregate = Aggregate::new(wanted.clone());
     search.scan(&wanted.paths(), &mut |item| aggregate.add(item.node()))?;
     super::tell_others(&aggregate);
-    Ok(group::print(&aggregate, &wanted, format, out.raw())?)
+    Ok(group::print(&aggregate, &wanted, format, out)?)
 }
 
-fn items(args: &QueryArgs, search: &Search<'_>, out: &mut Output) -> Result<(), Ended> {
+fn items(args: &QueryArgs, search: &Search<'_>, out: &mut dyn Write) -> Result<(), Ended> {
+    let mut lines = Lines::new(args.format, Style::stdout());
+    let mut line = Vec::new();
+    out.write_all(args.format.header())?;
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut cursor = args.after.clone();
     while left > 0 {
@@ -100,7 +103,9 @@ fn items(args: &QueryArgs, search: &Search<'_>, out: &mut Output) -> Result<(), 
                 Format::Json if found.is_cut() => search.whole(found),
                 _ => found.item.clone(),
             };
-            out.print(&item)?;
+            line.clear();
+            lines.append(&item, &mut line);
+            out.write_all(&line)?;
         }
         left -= page.len() as u64;
         cursor = page.last().map(|found| found.cursor.clone()).or(cursor);
@@ -109,7 +114,7 @@ fn items(args: &QueryArgs, search: &Search<'_>, out: &mut Output) -> Result<(), 
             break;
         }
     }
-    out.raw().flush()?;
+    out.flush()?;
     if let Some(cursor) = cursor {
         eprintln!("more: --after {cursor}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::config::units;
-use super::{Format, csv_cell, plain};
+use super::lines::{Format, csv_cell, plain};
 use crate::investigate::aggregate::{Aggregate, Percentiles, Row, Wanted};
 
 /// What to print instead of items.
@@ -49,6 +49,13 @@ impl GroupArgs {
     }
 }
 
+/// A cell of CSV.
+fn cell(text: &str) -> String {
+    let mut out = Vec::new();
+    csv_cell(&mut out, text);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Names and values of the numbers of a row.
 fn numbers(found: &Percentiles) -> [(&'static str, i64); 6] {
     [
@@ -79,7 +86,7 @@ pub fn print(
         Format::Csv => {
             writeln!(out, "{}", heads(wanted).join(","))?;
             for row in &rows {
-                let quoted: Vec<String> = cells(row, wanted).iter().map(|c| csv_cell(c)).collect();
+                let quoted: Vec<String> = cells(row, wanted).iter().map(|c| cell(c)).collect();
                 writeln!(out, "{}", quoted.join(","))?;
             }
         }

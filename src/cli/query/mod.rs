@@ -2,27 +2,28 @@
 
 mod archive;
 mod group;
-mod print;
+mod lines;
 
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Stdout, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use self::lines::{Format, Lines};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
-use crate::investigate::aggregate::{Aggregate, MAX_GROUPS, Wanted};
+use crate::investigate::aggregate::{Aggregate, MAX_GROUPS};
 use crate::investigate::{Cursor, Span};
 use crate::item::Item;
 use crate::kfl;
-use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
+use crate::pipeline::{self, Printed, Printer, Printing, Stop, Taker};
 use crate::time::{Clock, SystemClock, Timestamp};
-use print::Output;
 
 /// Print the items of a recorded source
 ///
@@ -128,17 +129,6 @@ impl QueryArgs {
     }
 }
 
-/// Output formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Columns for people
-    Table,
-    /// One JSON object a line
-    Json,
-    /// Comma-separated values with a header line
-    Csv,
-}
-
 /// Runs the command.
 pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let schema = super::schema();
@@ -167,35 +157,63 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
     let outcome = Arc::new(Outcome::default());
-    let printer = Printer {
-        query,
-        format: args.format,
-        left: args.limit.unwrap_or(u64::MAX),
-        out: Output::new(args.format),
-        span: args.span(SystemClock.now()),
-        groups: wanted.map(|wanted| (Aggregate::new(wanted.clone()), wanted)),
-        stop: stop.clone(),
-        outcome: outcome.clone(),
-        now: SystemClock.now(),
+    let lines = Lines::new(args.format, Style::stdout());
+    // When the query was asked: what `now` in it means.
+    let now = SystemClock.now();
+    let span = args.span(now);
+    let groups = wanted
+        .as_ref()
+        .map(|wanted| Arc::new(Mutex::new(Aggregate::new(wanted.clone()))));
+    let counted = groups.clone();
+    let printing = Printing {
+        printer: Box::new(move || -> Box<dyn Printer> {
+            Box::new(Chosen {
+                query: query.clone(),
+                lines: lines.clone(),
+                now,
+                span,
+                groups: counted.clone(),
+            })
+        }),
+        taker: Box::new(Output {
+            header: match &groups {
+                Some(_) => b"",
+                None => args.format.header(),
+            },
+            left: args.limit.unwrap_or(u64::MAX),
+            out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
+            stop: stop.clone(),
+            outcome: outcome.clone(),
+        }),
     };
+    let options = super::offline_options(
+        &config,
+        Some(super::source::names_of(opened.names)),
+        stop,
+        Vec::new(),
+    )?;
     let progress = super::progress::Bar::for_reading();
-    let consumers: Vec<Box<dyn Consumer>> = vec![
-        Box::new(super::progress::Follow::new(progress)),
-        Box::new(printer),
-    ];
-    let running = pipeline::start(
-        opened.source,
-        super::offline_options(
-            &config,
-            Some(super::source::names_of(opened.names)),
-            stop,
-            consumers,
-        )?,
-    );
+    let follow = super::progress::Follow::new(progress).counting(options.counters.clone());
+    let options = pipeline::Options {
+        consumers: vec![Box::new(follow)],
+        ..options
+    };
+    let running = pipeline::print(opened.source, options, printing);
     let counters = running.counters.clone();
     let result = running.join();
     for warning in counters.now().warnings {
         eprintln!("{}", Style::stderr().yellow(&warning));
+    }
+    if let (Some(groups), Some(wanted)) = (&groups, &wanted) {
+        let groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+        tell_others(&groups);
+        if let Err(error) = group::print(&groups, wanted, args.format, &mut std::io::stdout()) {
+            let mut failed = outcome
+                .failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(error);
+        }
     }
     let failed = outcome
         .failed
@@ -242,21 +260,48 @@ struct Outcome {
     undecided: AtomicU64,
 }
 
-struct Printer {
+/// Prints the items that a query chooses.
+struct Chosen {
     query: kfl::Query,
-    format: Format,
-    left: u64,
-    out: Output,
+    lines: Lines,
+    now: Timestamp,
     span: Span,
     /// What is counted instead of printed.
-    groups: Option<(Aggregate, Wanted)>,
-    stop: Stop,
-    outcome: Arc<Outcome>,
-    /// When the query was asked: what `now` in it means.
-    now: Timestamp,
+    groups: Option<Arc<Mutex<Aggregate>>>,
 }
 
-impl Printer {
+impl Printer for Chosen {
+    fn print(&mut self, item: &Item, out: &mut Vec<u8>) -> Printed {
+        if !self.span.contains(item.start) {
+            return Printed::Nothing;
+        }
+        match self.query.matches(item.node(), self.now) {
+            kfl::Verdict::Match => {
+                if let Some(groups) = &self.groups {
+                    let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+                    groups.add(item.node());
+                    return Printed::Nothing;
+                }
+                self.lines.append(item, out);
+                Printed::Line
+            }
+            kfl::Verdict::NoMatch => Printed::Nothing,
+            kfl::Verdict::Undecided => Printed::Undecided,
+        }
+    }
+}
+
+/// The way to stdout, up to the limit.
+struct Output {
+    /// What comes before the first line.
+    header: &'static [u8],
+    left: u64,
+    out: BufWriter<Stdout>,
+    stop: Stop,
+    outcome: Arc<Outcome>,
+}
+
+impl Output {
     fn give_up(&mut self, error: std::io::Error) {
         self.left = 0;
         let mut failed = self
@@ -266,82 +311,39 @@ impl Printer {
             .unwrap_or_else(PoisonError::into_inner);
         failed.get_or_insert(error);
     }
-}
 
-/// Control characters of the traffic must not reach the terminal.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
-fn csv_cell(text: &str) -> String {
-    let text = plain(text);
-    // A spreadsheet takes a cell that begins so for a formula.
-    let text = if text.starts_with(['=', '+', '-', '@']) {
-        format!("'{text}")
-    } else {
-        text
-    };
-    if text.contains([',', '"']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        if !self.header.is_empty() {
+            self.out.write_all(std::mem::take(&mut self.header))?;
+        }
+        self.out.write_all(line)
     }
 }
 
-impl Consumer for Printer {
-    fn on_step(&mut self, _step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
-        for item in items {
-            if self.left == 0 {
-                break;
-            }
-            if !self.span.contains(item.start) {
-                continue;
-            }
-            match self.query.matches(item.node(), self.now) {
-                kfl::Verdict::Match => {}
-                kfl::Verdict::NoMatch => continue,
-                kfl::Verdict::Undecided => {
-                    self.outcome.undecided.fetch_add(1, Ordering::Relaxed);
-                    continue;
-                }
-            }
-            if let Some((groups, _)) = &mut self.groups {
-                groups.add(item.node());
-                continue;
-            }
-            self.left -= 1;
-            if let Err(error) = self.out.print(item) {
-                self.give_up(error);
-            }
+impl Taker for Output {
+    fn take(&mut self, line: &[u8]) {
+        if self.left == 0 {
+            return;
         }
+        if line.is_empty() {
+            self.outcome.undecided.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.left -= 1;
+        if let Err(error) = self.write(line) {
+            self.give_up(error);
+        }
+    }
+
+    fn on_step(&mut self) {
         if self.left == 0 {
             self.stop.stop();
         }
     }
 
     fn on_end(&mut self) {
-        let done = match &self.groups {
-            Some((groups, wanted)) => {
-                tell_others(groups);
-                group::print(groups, wanted, self.format, self.out.raw())
-            }
-            None => self.out.raw().flush(),
-        };
-        if let Err(error) = done {
+        if let Err(error) = self.out.flush() {
             self.give_up(error);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_cannot_become_formulas_or_break_the_line() {
-        assert_eq!(csv_cell("=cmd()"), "'=cmd()");
-        assert_eq!(csv_cell("a,b\"c\n"), "\"a,b\"\"c\u{fffd}\"");
     }
 }

@@ -263,7 +263,12 @@ impl Member {
                 };
                 comment(&doc, depth, out);
             }
-            put(out, format_args!("{indent}{}: ", key(name)));
+            let mark = if member.doc.contains("missing when") {
+                "?"
+            } else {
+                ""
+            };
+            put(out, format_args!("{indent}{}{mark}: ", key(name)));
             member.render_type(depth, out);
             out.push_str(";\n");
         }

@@ -116,8 +116,8 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
                 call["name"].as_str().unwrap_or_default(),
                 call["calls"],
                 call["errors"],
-                time(&call["p50"]),
-                time(&call["p99"]),
+                time(&call["p50Nanos"]),
+                time(&call["p99Nanos"]),
             ));
         }
     }

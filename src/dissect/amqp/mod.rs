@@ -180,7 +180,7 @@ impl Protocol for Amqp {
     }
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
-        let usual = [probe.stream.client.port, probe.stream.server.port].contains(&PORT);
+        let usual = probe.is_on(&[PORT]);
         let late = matches!(probe.stream.opening, Opening::Port | Opening::FirstPacket);
         let sides = [probe.to_server, probe.to_client]
             .into_iter()

@@ -10,7 +10,7 @@ use crate::flow::{Limits, Table};
 use crate::item::{Field, Item, ProtocolInfo, Value, sample, text_of};
 use crate::kfl::{self, Dialect, Schema, compile_as};
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::savefile::{Entry, Records};
+use crate::packet::savefile::{Entry, Records, pcapng};
 use crate::packet::{Position, Record, StreamId};
 use crate::synth;
 
@@ -230,34 +230,57 @@ pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols)
     drafts.0
 }
 
-/// Runs the packets of a savefile in the same way, without its first `skip`.
-pub fn dissect_savefile(path: &Path, skip: usize, protocols: &Protocols) -> Vec<Draft> {
-    let mut records = Records::new(std::fs::File::open(path).unwrap());
+/// What a savefile holds.
+pub struct Savefile {
+    /// Bytes of all packets.
+    pub bytes: Bytes,
+    /// The packets.
+    pub records: Vec<Record>,
+    /// Key logs within it.
+    pub secrets: Vec<u8>,
+}
+
+/// Reads a savefile; one that is cut off gives what stands before the cut.
+pub fn read_savefile(path: &Path) -> Savefile {
+    let mut reader = Records::new(std::fs::File::open(path).unwrap());
     let mut bytes = Vec::new();
-    let mut found = Vec::new();
-    // A file that is cut off gives what stands before the cut.
-    while let Ok(Some(entry)) = records.advance() {
-        if let Entry::Packet {
-            head, bytes: data, ..
-        } = entry
-        {
-            found.push(Record {
-                ts: head.ts,
-                start: bytes.len() as u32,
-                caplen: head.caplen,
-                len: head.len,
-                linktype: head.linktype,
-                interface: head.interface,
-                position: Position::default(),
-            });
-            bytes.extend_from_slice(data);
+    let (mut records, mut secrets) = (Vec::new(), Vec::new());
+    while let Ok(Some(entry)) = reader.advance() {
+        match entry {
+            Entry::Packet {
+                head, bytes: data, ..
+            } => {
+                records.push(Record {
+                    ts: head.ts,
+                    start: bytes.len() as u32,
+                    caplen: head.caplen,
+                    len: head.len,
+                    linktype: head.linktype,
+                    interface: head.interface,
+                    position: Position::default(),
+                });
+                bytes.extend_from_slice(data);
+            }
+            Entry::Block { block, .. } if block.kind == pcapng::SECRETS => {
+                let (kind, text) = pcapng::secrets(&block).unwrap();
+                assert_eq!(kind, pcapng::SECRETS_TLS_KEY_LOG);
+                secrets.extend_from_slice(text);
+            }
+            Entry::Block { .. } => {}
         }
     }
-    dissect_records(
-        &Bytes::from(bytes),
-        found.get(skip..).unwrap_or_default(),
-        protocols,
-    )
+    Savefile {
+        bytes: bytes.into(),
+        records,
+        secrets,
+    }
+}
+
+/// Runs the packets of a savefile in the same way, without its first `skip`.
+pub fn dissect_savefile(path: &Path, skip: usize, protocols: &Protocols) -> Vec<Draft> {
+    let file = read_savefile(path);
+    let records = file.records.get(skip..).unwrap_or_default();
+    dissect_records(&file.bytes, records, protocols)
 }
 
 /// Items of a sample capture; `None` when the folder of captures is not there.

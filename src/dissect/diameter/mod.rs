@@ -158,11 +158,11 @@ impl Protocol for Diameter {
     }
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
-        let ports = [probe.stream.client.port, probe.stream.server.port];
+        let usual = probe.is_on(&[PORT]);
         [probe.to_server, probe.to_client]
             .into_iter()
             .filter(|bytes| !bytes.is_empty())
-            .map(|bytes| looks(bytes, ports.contains(&PORT)))
+            .map(|bytes| looks(bytes, usual))
             .min()
             .unwrap_or(Verdict::Unsure)
     }

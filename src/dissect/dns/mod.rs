@@ -208,9 +208,7 @@ impl Protocol for Dns {
         if client == NETBIOS_PORT || server == NETBIOS_PORT {
             return Verdict::No;
         }
-        let usual = [PORT, MULTICAST_PORT, LLMNR_PORT]
-            .iter()
-            .any(|port| client == *port || server == *port);
+        let usual = probe.is_on(&[PORT, MULTICAST_PORT, LLMNR_PORT]);
         let look = match probe.stream.name.transport {
             Transport::Udp => looks_like_datagram,
             _ => looks_like_stream,

@@ -43,6 +43,9 @@ macro_rules! switch {
             }
 
             /// None that detection would ask for.
+            fn has_ports(&self) -> bool {
+                false
+            }
             fn transports(&self) -> &'static [Transport] {
                 &[]
             }

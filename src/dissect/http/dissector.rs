@@ -307,6 +307,15 @@ impl Dissector for Http {
         self.drain(out);
     }
 
+    fn settle(&mut self) {
+        for exchange in &mut self.open {
+            let messages = [&mut exchange.request, &mut exchange.response];
+            for message in messages.into_iter().flatten() {
+                message.settle();
+            }
+        }
+    }
+
     fn on_end(&mut self, out: &mut dyn Output) {
         self.end_side(true, false);
         self.end_side(false, false);

@@ -3,9 +3,12 @@
 //! In: heads and what follows them. Out: a [`Draft`] once both are there, or once it is known that
 //! one will not come; and the bytes from which a later reel goes on. Never: framing, pairing.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use super::graphql;
+use super::outline;
 use super::parser::{self, Head, StartLine, Version};
 use super::shape::{self, Kept};
 use super::{HTTP_1_0, HTTP_1_1};
@@ -32,7 +35,7 @@ const MAX_ERROR: usize = 512;
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     /// Its head.
-    pub head: Box<Head>,
+    pub head: Head,
     /// What is kept of its body.
     pub kept: Kept,
     /// Bytes of its body without framing, those never seen included.
@@ -45,15 +48,19 @@ pub(super) struct Message {
     pub ts: Timestamp,
     /// Whether all of it is there.
     pub done: bool,
+    /// Whether no byte of it lies in a batch.
+    pub settled: bool,
+    /// Its whole value, once somebody has read more of it than it tells.
+    pub made: OnceLock<Value>,
 }
 
 /// A request and its response; at least one of them is there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Exchange {
     /// The request; `None` until it is known, perhaps for ever.
-    pub request: Option<Message>,
+    pub request: Option<Box<Message>>,
     /// The final response; `None` until it comes, perhaps for ever.
-    pub response: Option<Message>,
+    pub response: Option<Box<Message>>,
     /// Bytes of interim responses (1xx).
     pub interim_size: u64,
     /// Whether no response is awaited any more.
@@ -66,8 +73,8 @@ pub(super) struct Exchange {
 
 impl Message {
     /// A message of which the head was read.
-    pub(super) fn new(head: Box<Head>, size: usize, ts: Timestamp) -> Message {
-        Message {
+    pub(super) fn new(head: Head, size: usize, ts: Timestamp) -> Box<Message> {
+        Box::new(Message {
             head,
             kept: Kept::default(),
             body_size: 0,
@@ -75,6 +82,16 @@ impl Message {
             size: size as u64,
             ts,
             done: false,
+            settled: false,
+            made: OnceLock::new(),
+        })
+    }
+
+    /// Takes its bytes out of the batch that they lie in.
+    pub(super) fn settle(&mut self) {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.head.own();
+            self.kept.own();
         }
     }
 
@@ -120,7 +137,8 @@ impl Exchange {
 
     /// Bytes that it holds in memory, roughly.
     pub(super) fn weight(&self) -> usize {
-        let weight = |message: &Option<Message>| message.as_ref().map_or(0, Message::weight);
+        let weight =
+            |message: &Option<Box<Message>>| message.as_ref().map_or(0, |message| message.weight());
         weight(&self.request) + weight(&self.response)
     }
 
@@ -144,19 +162,13 @@ impl Exchange {
         let answered = self.response.as_ref().map(|message| message.ts);
         let first = self.request.as_ref().or(self.response.as_ref());
         let version = first.map(|message| message.head.version);
-        let graphql = self.request.as_ref().is_some_and(Message::is_graphql);
+        let graphql = self.request.as_deref().is_some_and(Message::is_graphql);
         let (request_size, request) = match self.request {
-            Some(message) => (
-                message.size,
-                shape::request(*message.head, message.body_size, message.kept),
-            ),
+            Some(message) => (message.size, outline::of(message)),
             None => (0, Value::Null),
         };
         let (response_size, response) = match self.response {
-            Some(message) => (
-                message.size,
-                shape::response(*message.head, message.body_size, message.kept),
-            ),
+            Some(message) => (message.size, outline::of(message)),
             None => (0, shape::no_response()),
         };
         let elapsed = match (asked, answered) {
@@ -206,7 +218,7 @@ impl Exchange {
         let ordinal = from.u64().ok()?;
         let error = load_error(from)?;
         let mut side = |asks| match flag(from)? {
-            true => Message::load(from, asks).map(Some),
+            true => Message::load(from, asks).map(|message| Some(Box::new(message))),
             false => Some(None),
         };
         let (request, response) = (side(true)?, side(false)?);
@@ -277,14 +289,16 @@ impl Message {
         kept.push(Bytes::copy_from_slice(load_bytes(from, MAX_ITEM_BODY)?));
         kept.cut = flag(from)?;
         Some(Message {
-            head: Box::new(Head {
+            head: Head {
                 start,
                 version,
                 bytes,
                 fields,
-            }),
+            },
             kept,
             done: flag(from)?,
+            settled: true,
+            made: OnceLock::new(),
             body_size: from.u64().ok()?,
             missing: from.u64().ok()?,
             size: from.u64().ok()?,

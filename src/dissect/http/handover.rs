@@ -19,7 +19,7 @@ pub(super) fn of(exchange: &Exchange, asks: Direction) -> Option<Handover> {
     }
     match token.to_ascii_lowercase().as_slice() {
         b"websocket" => Some(websocket::handover(
-            exchange.request.as_ref(),
+            exchange.request.as_deref(),
             response,
             asks,
         )),

@@ -5,13 +5,17 @@
 //! which is handed over or goes back to detection. Standards: RFC 9110, RFC 9112, RFC 6265.
 
 mod body;
+#[cfg(test)]
+mod captures;
 mod decode;
 mod dissector;
 mod exchange;
 mod graphql;
 pub(super) mod h2;
 mod handover;
+mod outline;
 mod parser;
+mod plain;
 mod recognise;
 mod shape;
 #[cfg(test)]

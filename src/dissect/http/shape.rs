@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -83,12 +84,22 @@ impl Kept {
 
     /// The bytes, which stay here too.
     pub(super) fn share(&mut self) -> Bytes {
-        let bytes = std::mem::take(self);
-        let cut = bytes.cut;
-        let shared = bytes.into_bytes();
-        self.bytes = Piece::One(shared.clone());
-        self.cut = cut;
-        shared
+        self.join();
+        self.clone().into_bytes()
+    }
+
+    /// Lets go of the captured bytes that these are a slice of.
+    pub(super) fn own(&mut self) {
+        if let Piece::One(one) = &mut self.bytes {
+            *one = Bytes::copy_from_slice(one);
+        }
+    }
+
+    /// Makes one shared piece of the bytes.
+    pub(super) fn join(&mut self) {
+        if let Piece::Many(many) = &mut self.bytes {
+            self.bytes = Piece::One(Bytes::from(std::mem::take(many)));
+        }
     }
 
     fn into_bytes(self) -> Bytes {
@@ -233,6 +244,7 @@ pub(super) fn request_object(request: Request) -> Value {
         content,
     } = request;
     let (path, query) = split_target(&target, method == "CONNECT");
+    let (path, query) = (target.slice(path), target.slice(query));
     let mut members = Vec::with_capacity(13);
     let mut put = |name, value| members.push((Key::Static(name), value));
     put("method", Value::Text(method));
@@ -345,10 +357,10 @@ fn version(version: Version) -> Value {
     }
 }
 
-/// Path and query of a request target, whatever its form (RFC 9112 section 3.2).
-fn split_target(target: &Bytes, authority: bool) -> (Bytes, Bytes) {
+/// Where path and query of a request target lie, whatever its form (RFC 9112 section 3.2).
+pub(super) fn split_target(target: &[u8], authority: bool) -> (Range<usize>, Range<usize>) {
     if authority {
-        return (Bytes::new(), Bytes::new());
+        return (0..0, 0..0);
     }
     let start = match target.first() {
         Some(b'/' | b'*' | b'?') | None => 0,
@@ -366,13 +378,9 @@ fn split_target(target: &Bytes, authority: bool) -> (Bytes, Bytes) {
     };
     let rest = target.get(start..).unwrap_or_default();
     let end = memchr::memchr(b'#', rest).unwrap_or(rest.len());
-    let path_end = memchr::memchr(b'?', rest).filter(|at| *at < end);
-    match path_end {
-        Some(at) => (
-            target.slice(start..start + at),
-            target.slice(start + at + 1..start + end),
-        ),
-        None => (target.slice(start..start + end), Bytes::new()),
+    match memchr::memchr(b'?', rest).filter(|at| *at < end) {
+        Some(at) => (start..start + at, start + at + 1..start + end),
+        None => (start..start + end, 0..0),
     }
 }
 

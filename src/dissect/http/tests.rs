@@ -1,13 +1,10 @@
 //! Traffic in, items out.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dissect::conversation::tests::dissect_savefile;
-use crate::dissect::{Draft, GiveUp, Outcome, Output, enabled};
+use crate::dissect::{Draft, GiveUp, Outcome, Output, truth};
 use crate::flow::{Chunk, Gap};
 use crate::item::{ItemNode, Value, json};
 use crate::packet::{Direction, Endpoint, StreamId, StreamName};
@@ -419,22 +416,15 @@ fn a_graphql_request_makes_another_kind_of_item() {
 
 #[test]
 fn graphql_of_the_sample_captures_is_all_found() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures"));
-    let Ok(truth) = std::fs::read_to_string(folder.join("truth.json")) else {
-        println!("skipped: no sample captures in {}", folder.display());
-        return;
+    let count = |drafts: &[Draft]| {
+        let found = drafts.iter().filter(|item| item.kind.macro_name == "gql");
+        found.count()
     };
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    for name in truth["files"].as_object().unwrap().keys() {
-        let items = dissect_savefile(&folder.join(name), 0, &enabled(&["http"]).0);
-        let found = items.iter().filter(|item| item.kind.macro_name == "gql");
+    truth::assert_counts("http", count, |name, _| match name {
         // `constructed.json`: 14 queries and a mutation.
-        let expected = match name.as_str() {
-            "graphql/own-graphql-http-ws.pcap" => 15,
-            _ => 0,
-        };
-        assert_eq!(found.count(), expected, "{name}");
-    }
+        "graphql/own-graphql-http-ws.pcap" => 15,
+        _ => 0,
+    });
 }
 
 #[test]
@@ -763,6 +753,7 @@ fn probing_goes_by_content() {
         let stream = info(opening);
         Http1.probe(&Probe {
             stream: &stream,
+            ports: &[],
             to_server: client,
             to_client: server,
         })
@@ -950,7 +941,7 @@ proptest! {
             }
             let client = &wire.left[0];
             let stream = info(opening);
-            Http1.probe(&Probe { stream: &stream, to_server: client, to_client: &noise });
+            Http1.probe(&Probe { stream: &stream, ports: &[], to_server: client, to_client: &noise });
         }
         wire.fin(ToClient);
         for item in wire.end() {

@@ -153,6 +153,10 @@ impl Protocol for Icmp {
         "icmp"
     }
 
+    fn has_ports(&self) -> bool {
+        false
+    }
+
     fn transports(&self) -> &'static [Transport] {
         &[Transport::ICMP, Transport::ICMPV6]
     }

@@ -184,7 +184,7 @@ impl Protocol for Kafka {
     }
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
-        let usual = probe.stream.server.port == PORT;
+        let usual = probe.server_is_on(&[PORT]);
         let one = verdict(probe.to_server, probe.to_client, usual);
         match probe.stream.opening {
             Opening::Syn | Opening::SynAck => one,

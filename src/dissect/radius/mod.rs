@@ -102,7 +102,7 @@ impl Protocol for Radius {
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
         // The client's port says nothing: resolvers ask from any.
-        let usual = PORTS.contains(&probe.stream.server.port);
+        let usual = probe.server_is_on(&PORTS);
         [probe.to_server, probe.to_client]
             .into_iter()
             .filter(|bytes| !bytes.is_empty())

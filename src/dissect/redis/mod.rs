@@ -133,7 +133,7 @@ impl Protocol for Redis {
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
         let stream = probe.stream;
-        let usual = stream.server.port == PORT || stream.client.port == PORT;
+        let usual = probe.is_on(&[PORT]);
         match stream.opening {
             Opening::Syn | Opening::SynAck => from_start(probe.to_server, probe.to_client, usual),
             Opening::Port | Opening::FirstPacket => {

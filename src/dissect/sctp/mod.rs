@@ -99,6 +99,10 @@ impl Protocol for Sctp {
         "sctp"
     }
 
+    fn has_ports(&self) -> bool {
+        false
+    }
+
     fn transports(&self) -> &'static [Transport] {
         &[Transport::SCTP]
     }

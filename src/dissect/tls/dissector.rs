@@ -497,6 +497,10 @@ impl Dissector for TlsDissector {
         self.inner.fin(direction, out);
     }
 
+    fn settle(&mut self) {
+        self.inner.settle();
+    }
+
     fn on_end(&mut self, out: &mut dyn Output) {
         self.look_for_secrets(out);
         let ordinal = self.last_ordinal();

@@ -102,6 +102,13 @@ impl Inner {
         self.event(Event::Fin(direction), out);
     }
 
+    /// What stays open lets go of the plaintext that it is a slice of.
+    pub(super) fn settle(&mut self) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.settle();
+        }
+    }
+
     /// Hands out what is open; what comes after is looked at anew.
     pub(super) fn end(&mut self, out: &mut dyn Output) {
         self.handover = None;

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::conversation::tests::dissect_records;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, Protocols, enabled};
+use super::super::{Draft, Protocols, enabled, truth};
 use super::*;
 use crate::item::{ItemNode, Node, Value, json, lookup};
-use crate::packet::savefile::{Entry, Records, pcapng};
-use crate::packet::{Direction, Position, Record as PacketRecord};
+use crate::packet::Direction;
 
 const UP: Direction = Direction::ToServer;
 const DOWN: Direction = Direction::ToClient;

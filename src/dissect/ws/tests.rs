@@ -7,7 +7,7 @@ use flate2::{Compress, Compression, FlushCompress};
 
 use super::super::conversation::tests::dissect_savefile;
 use super::super::robustness::{Feed, Sample};
-use super::super::{Draft, Protocols, enabled};
+use super::super::{Draft, Protocols, enabled, truth};
 use super::inflate::MAX_INFLATED;
 use super::parser::unmask;
 use crate::item::{ItemNode, MAX_ITEM_BODY, Value, json};
@@ -645,20 +645,9 @@ fn opcodes(drafts: &[Draft]) -> BTreeMap<String, i64> {
 /// tshark and we agree on all of them.
 #[test]
 fn frames_of_the_sample_captures_are_all_found() {
-    let Some(folder) = captures() else { return };
-    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    let mut differ = BTreeMap::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let expected: BTreeMap<String, i64> =
-            serde_json::from_value(facts["websocket"]["opcodes"].clone()).unwrap_or_default();
-        let drafts = items(&folder.join(name), 0);
-        let ours = opcodes(&drafts);
-        if ours != expected {
-            differ.insert(name.clone(), (ours, expected, lines(&drafts)));
-        }
-    }
-    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+    truth::assert_counts("ws", opcodes, |_, facts| {
+        serde_json::from_value(facts["websocket"]["opcodes"].clone()).unwrap_or_default()
+    });
 }
 
 /// The folder of sample captures, when it is there.

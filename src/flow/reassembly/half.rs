@@ -4,11 +4,13 @@
 //! into a [`Sink`]. Never: a byte twice. Standard: RFC 9293 sections 3.4 and 3.10.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::budget::{Budget, SEGMENT_OVERHEAD};
+use super::overlap::OverlapPolicy;
 use super::state::HalfState;
 use super::{ReassemblyCounts, Segment};
 use crate::flow::{Chunk, Event, Gap};
@@ -71,6 +73,7 @@ impl Sink<'_> {
 /// overlap.
 #[derive(Debug, Default)]
 pub(super) struct Half {
+    policy: OverlapPolicy,
     /// Sequence number of offset 0.
     base: Option<u32>,
     pub(super) next: u64,
@@ -87,6 +90,13 @@ pub(super) struct Half {
 }
 
 impl Half {
+    pub(super) fn new(policy: OverlapPolicy) -> Half {
+        Half {
+            policy,
+            ..Half::default()
+        }
+    }
+
     /// Sets where offset 0 lies, if that is not known yet.
     pub(super) fn begin(&mut self, seq: u32) {
         self.base.get_or_insert(seq);
@@ -201,7 +211,7 @@ impl Half {
         let start = match u64::try_from(start) {
             Ok(start) if start >= self.next => start,
             _ => {
-                // The front was handed out already; the first copy is kept.
+                // The front was handed out already, whatever the policy.
                 sink.counts.overlaps += 1;
                 let old = u64::try_from(next.saturating_sub(start)).unwrap_or(0);
                 bytes = bytes.slice(usize::try_from(old).unwrap_or(usize::MAX).min(bytes.len())..);
@@ -251,9 +261,13 @@ impl Half {
         }
     }
 
-    /// Keeps the parts of a segment that no held one has.
+    /// Keeps the parts of a segment that no held one has, and those that the policy prefers.
     fn hold(&mut self, start: u64, held: Held, sink: &mut Sink<'_>) {
         let end = start + held.len();
+        let mut replaced = 0;
+        if self.policy != OverlapPolicy::First {
+            replaced = self.make_room(start..end, sink.budget);
+        }
         if self
             .held
             .last_key_value()
@@ -283,6 +297,7 @@ impl Half {
             self.insert(at, part, sink.budget);
             at = upto;
         }
+        kept -= replaced;
         if kept == 0 {
             sink.counts.retransmissions += 1;
         } else if kept < held.len() {
@@ -291,6 +306,34 @@ impl Half {
         if start > self.next {
             self.hole_since.get_or_insert(held.ts);
         }
+    }
+
+    /// Takes away what is held where the policy prefers a new segment, and counts its bytes.
+    fn make_room(&mut self, new: Range<u64>, budget: &Budget) -> u64 {
+        let first = self.held.range(..=new.start).next_back();
+        let first = first.map_or(new.start, |(at, _)| *at);
+        let parts = self.held.range(first..new.end);
+        let yielding: Vec<Range<u64>> = parts
+            .map(|(at, part)| *at..at + part.len())
+            .filter(|old| old.end > new.start && self.policy.takes_new(&new, old))
+            .collect();
+        let mut replaced = 0;
+        for old in yielding {
+            let Some(part) = self.held.remove(&old.start) else {
+                continue;
+            };
+            self.held_bytes -= part.bytes.len();
+            budget.sub(part.bytes.len() + SEGMENT_OVERHEAD);
+            let (from, to) = (new.start.max(old.start), new.end.min(old.end));
+            replaced += to - from;
+            for rest in [old.start..from, to..old.end] {
+                if !rest.is_empty() {
+                    let left = part.part(rest.start - old.start, rest.end - rest.start);
+                    self.insert(rest.start, left, budget);
+                }
+            }
+        }
+        replaced
     }
 
     fn insert(&mut self, at: u64, part: Held, budget: &Budget) {

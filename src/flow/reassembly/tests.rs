@@ -17,8 +17,12 @@ struct Bench {
 
 impl Bench {
     fn unopened() -> Bench {
+        Bench::with(OverlapPolicy::First)
+    }
+
+    fn with(policy: OverlapPolicy) -> Bench {
         Bench {
-            stream: Reassembly::new(Budget::new(Budget::DEFAULT_BYTES)),
+            stream: Reassembly::with_policy(Budget::new(Budget::DEFAULT_BYTES), policy),
             events: Vec::new(),
             ordinal: 0,
             ts: Timestamp::from_secs(1000, 0),
@@ -146,6 +150,96 @@ fn a_reordered_segment_waits_for_the_one_before() {
     assert_eq!(bench.to_server(), "abcdef$");
     assert_eq!(bench.stream.counts().out_of_order, 1);
     assert_eq!(bench.stream.budget.used(), 0);
+}
+
+/// What a policy makes of segments behind a hole of one byte that is filled last.
+fn put_together(policy: OverlapPolicy, segments: &[(u32, &str)]) -> String {
+    let mut bench = Bench::with(policy);
+    bench.raw(Direction::ToServer, ISN, 0, TcpFlags::SYN, b"", 0);
+    for (offset, bytes) in segments {
+        bench.data(1 + offset, bytes);
+    }
+    bench.data(0, "_");
+    assert_eq!(bench.stream.held_bytes(), 0);
+    assert_eq!(bench.stream.budget.used(), 0);
+    let out = bench.to_server();
+    out.trim_start_matches('_').to_owned()
+}
+
+/// Shankar and Paxson, section 3.2: three segments, then three that overlap with them.
+#[test]
+fn overlaps_are_put_together_as_active_mapping_found_them() {
+    let segments = [
+        (0, "111"),
+        (4, "22"),
+        (6, "333"),
+        (1, "4444"),
+        (6, "555"),
+        (9, "666"),
+    ];
+    for (policy, expected) in [
+        (OverlapPolicy::Bsd, "111442333666"),
+        (OverlapPolicy::BsdRight, "144422555666"),
+        (OverlapPolicy::OldLinux, "111442555666"),
+        (OverlapPolicy::First, "111422333666"),
+        (OverlapPolicy::Last, "144442555666"),
+        // The second segment of a kind begins and ends with the first.
+        (OverlapPolicy::Linux, "111442333666"),
+        (OverlapPolicy::Windows, "111442333666"),
+        (OverlapPolicy::Solaris, "144422333666"),
+    ] {
+        assert_eq!(put_together(policy, &segments), expected, "{policy:?}");
+    }
+}
+
+/// Novak and Sturges: a segment and one that begins before, with or behind it, and ends so.
+#[test]
+fn overlaps_are_put_together_as_target_based_reassembly_found_them() {
+    use OverlapPolicy::*;
+    // The old segment is `oooo` at offset 2; the columns say which policies take the new bytes.
+    let cases: [(u32, &str, &[OverlapPolicy]); 9] = [
+        (1, "nnn", &[Last, Bsd, Linux, OldLinux, Windows]),
+        (1, "nnnnn", &[Last, Bsd, Linux, OldLinux, Windows, Solaris]),
+        (1, "nnnnnn", &[Last, Bsd, Linux, OldLinux, Windows, Solaris]),
+        (2, "nn", &[Last, BsdRight, OldLinux]),
+        (2, "nnnn", &[Last, BsdRight, OldLinux]),
+        (2, "nnnnn", &[Last, BsdRight, Linux, OldLinux, Solaris]),
+        (3, "nn", &[Last, BsdRight]),
+        (3, "nnn", &[Last, BsdRight]),
+        (3, "nnnn", &[Last, BsdRight, Solaris]),
+    ];
+    for (at, new, takers) in cases {
+        for (policy, name, _) in OverlapPolicy::ALL {
+            let out = put_together(*policy, &[(0, "aa"), (2, "oooo"), (6, "zz"), (at, new)]);
+            // Around the old segment stand neighbours that the new one may meet too.
+            let both = at.max(2) as usize..(at as usize + new.len()).min(6);
+            let expected = if takers.contains(policy) { "n" } else { "o" };
+            assert_eq!(
+                out[both.clone()],
+                *expected.repeat(both.len()),
+                "{name}: {at} {new}"
+            );
+            assert_eq!(out.len(), 8, "{name}: {at} {new}");
+        }
+    }
+}
+
+#[test]
+fn policies_are_found_by_name() {
+    for (policy, name, _) in OverlapPolicy::ALL {
+        assert_eq!(OverlapPolicy::named(name), Some(*policy));
+    }
+    assert_eq!(OverlapPolicy::named("irix"), None);
+}
+
+#[test]
+fn what_was_handed_on_stays_whatever_the_policy() {
+    for (policy, name, _) in OverlapPolicy::ALL {
+        let mut bench = Bench::with(*policy);
+        bench.raw(Direction::ToServer, ISN, 0, TcpFlags::SYN, b"", 0);
+        bench.data(0, "abc").data(0, "xyzd").data(2, "__e");
+        assert_eq!(bench.to_server(), "abcde", "{name}");
+    }
 }
 
 #[test]
@@ -369,7 +463,7 @@ fn a_saved_stream_goes_on_where_it_stood() {
     let state = State::from_bytes(&bench.stream.state().to_bytes()).unwrap();
     assert_eq!(state, bench.stream.state());
     let mut later = Bench::unopened();
-    later.stream = Reassembly::resume(&state, Budget::new(1000));
+    later.stream = Reassembly::resume(&state, Budget::new(1000), OverlapPolicy::First);
     later.data(1, "bcde");
     assert_eq!(later.to_server(), "de");
     let Event::Chunk(chunk) = &later.events[0] else {
@@ -392,9 +486,11 @@ fn cuts(len: usize) -> impl Strategy<Value = Vec<(usize, usize)>> {
 
 proptest! {
     #[test]
-    fn any_order_duplication_or_cut_gives_the_same_stream(pieces in cuts(200), isn in any::<u32>()) {
+    fn any_order_duplication_or_cut_gives_the_same_stream(
+        pieces in cuts(200), isn in any::<u32>(), policy in prop::sample::select(OverlapPolicy::ALL),
+    ) {
         let whole: Vec<u8> = (0..200).map(|at| b'a' + (at * 7 % 26) as u8).collect();
-        let mut bench = Bench::unopened();
+        let mut bench = Bench::with(policy.0);
         bench.raw(Direction::ToServer, isn, 0, TcpFlags::SYN, b"", 0);
         for (at, len) in pieces {
             let end = (at + len).min(whole.len());
@@ -414,9 +510,10 @@ proptest! {
             (any::<bool>(), prop_oneof![0..400u32, any::<u32>()], prop_oneof![0..400u32, any::<u32>()],
              any::<u8>(), 0..50usize, prop_oneof![Just(0), 0..2000u32]),
             1..60,
-        )
+        ),
+        policy in prop::sample::select(OverlapPolicy::ALL),
     ) {
-        let mut bench = Bench::unopened();
+        let mut bench = Bench::with(policy.0);
         for (up, seq, ack, flags, len, cut) in segments {
             let direction = if up { Direction::ToServer } else { Direction::ToClient };
             bench.raw(direction, seq, ack, flags, &vec![b'x'; len], cut);

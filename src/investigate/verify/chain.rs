@@ -187,8 +187,7 @@ impl Judge<'_> {
             Ok(None) => {
                 let before = heads
                     .iter()
-                    .filter(|head| head.sealed <= link.sealed && head.sha256 != link.sha256)
-                    .next_back();
+                    .rfind(|head| head.sealed <= link.sealed && head.sha256 != link.sha256);
                 let since = match before {
                     Some(before) => format!(
                         "what the node {} sealed between {} and {} is gone",

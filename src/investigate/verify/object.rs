@@ -191,8 +191,7 @@ fn read(
     });
     seen.counts.reels += u64::from(manifest.kind == Kind::Reel);
     if options.deep {
-        seen.parts
-            .extend(manifest.parts.iter().filter_map(|part| to_read(part)));
+        seen.parts.extend(manifest.parts.iter().filter_map(to_read));
     }
     Some((manifest, bytes))
 }

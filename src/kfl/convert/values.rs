@@ -12,6 +12,10 @@ use crate::kfl::v2::vars::{self, Keys, Type, Var};
 const NAMES: &[(&str, &str, &str)] = &[
     ("", "node.name", "node_name"),
     ("", "node.ip", "node_ip"),
+    ("", "tunnel.type", "tunnel_type"),
+    ("", "tunnel.id", "tunnel_id"),
+    ("", "tunnel.src.ip", "tunnel_src_ip"),
+    ("", "tunnel.dst.ip", "tunnel_dst_ip"),
     ("", "capture.source", "capture_source"),
     ("", "capture.backend", "capture_backend"),
     ("", "src.pod.metadata.name", "src.pod.name"),

@@ -11,6 +11,7 @@ use super::{Condition, path_of, sides};
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Func, Op, Step, Typed};
 use crate::kfl::v2::vars::{How, Var};
+use crate::packet::tunnel;
 
 /// Something that the headers of a packet tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +256,8 @@ pub fn shown(condition: &Condition<Fact>) -> String {
 /// The condition in libpcap's language, made to let pass whatever the condition cannot judge.
 ///
 /// That is: what is no IP right behind the link layer (PPPoE, MPLS, second VLAN tags), later
-/// fragments where ports count, and IPv6 with extension headers, which libpcap does not follow.
+/// fragments where ports count, IPv6 with extension headers, which libpcap does not follow, and
+/// packets of tunnels, whose inner addresses it does not see.
 pub fn bpf(condition: &Condition<Fact>, link: Link) -> String {
     let mut plain = format!("({})", shown(condition));
     if has_ports(condition) {
@@ -265,6 +267,13 @@ pub fn bpf(condition: &Condition<Fact>, link: Link) -> String {
         plain.push_str(
             " or (ip6 and ip6[6] != 6 and ip6[6] != 17 and ip6[6] != 132 and ip6[6] != 58)",
         );
+    }
+    let (ports, protocols) = tunnel::CARRIERS;
+    for port in ports {
+        let _ = write!(plain, " or udp dst port {port}");
+    }
+    for protocol in protocols {
+        let _ = write!(plain, " or ip proto {protocol} or ip6 proto {protocol}");
     }
     match link {
         Link::Other => format!("{plain} or not (ip or ip6)"),

@@ -174,6 +174,10 @@ pub static VARS: &[Var] = &[
     var("capture_source", Text, None, Path("capture.source"), "unspecified, af_packet, ebpf, ebpf_tls"),
     var("capture_backend", Text, None, Path("capture.backend"), "af_packet or ebpf"),
     var("capture_source_code", Int, None, Absent, "0 unspecified, 1 af_packet, 2 ebpf, 3 ebpf_tls"),
+    var("tunnel_type", Text, None, Path("tunnel.type"), "tunnel that the packets came in: vxlan, geneve, gre, erspan, ip-in-ip, gtp-u, mpls, pppoe"),
+    var("tunnel_id", Int, None, Path("tunnel.id"), "network identifier, key or label of that tunnel"),
+    var("tunnel_src_ip", Text, None, Path("tunnel.src.ip"), "outer address on the side of the source"),
+    var("tunnel_dst_ip", Text, None, Path("tunnel.dst.ip"), "outer address on the side of the destination"),
     // Protocol flags
     var("http", Bool, None, Named("http"), "HTTP/1.x or HTTP/2, also true on gRPC and GraphQL entries"),
     var("grpc", Bool, None, Abbr("gRPC", None), "gRPC (HTTP/2 sub-protocol)"),

@@ -196,7 +196,8 @@ fn a_fragmented_tunnel_gives_the_flow_inside() {
     assert_eq!(found.datagrams.len(), 1);
     let tunnel = found.tunnels[0];
     assert_eq!((tunnel.kind, tunnel.id), (TunnelKind::Vxlan, Some(7)));
-    assert_eq!(tunnel.tuple.dst.port, 4789);
+    assert_eq!(tunnel.tuple.unwrap().dst.port, 4789);
+    assert_eq!(layers.vni, Some(7));
     assert_eq!(layers.payload_start as usize, whole.len());
 }
 

@@ -15,10 +15,7 @@ fn desk(dir: &Path) -> Desk {
     let clock = Arc::new(SetClock::at(MIDNIGHT));
     let store = Arc::new(MemoryStore::new());
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: dir.join("outbox"),
-            max_bytes: 1 << 20,
-        },
+        outbox::Options::new(dir.join("outbox"), 1 << 20),
         clock.clone(),
         Arc::new(move |_| Ok(store.clone())),
     )

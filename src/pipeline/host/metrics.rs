@@ -301,7 +301,7 @@ mod tests {
         told(0, "paths", "/7".into()).unwrap();
         told(1, "paths", "/new".into()).unwrap();
 
-        let long = |number: usize| format!("{number:01$}", MAX_TEXT);
+        let long = |number: usize| format!("{number:0MAX_TEXT$}");
         let made = (0..).take_while(|number| told(2, "long", long(*number)).is_ok());
         let made = made.count();
         assert!(made * MAX_TEXT <= MAX_BYTES_OF_SCRIPT, "{made}");

@@ -12,6 +12,8 @@ use boa_engine::object::builtins::JsFunction;
 use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsObject, JsResult, JsString, JsValue, NativeFunction};
 
+use super::data;
+
 /// Aliases that the keys of requests and responses may make; dissectors have some hundred keys.
 const MAX_LEARNT: usize = 1024;
 
@@ -193,7 +195,10 @@ fn define(prototype: &JsObject, alias: &str, key: &str, context: &mut Context) {
 
 fn read(this: &JsValue, _: &[JsValue], key: &JsString, context: &mut Context) -> JsResult<JsValue> {
     match this.as_object() {
-        Some(object) => object.get(key.clone(), context),
+        Some(object) => match data::own(&object, key, context)? {
+            Some(value) => Ok(value),
+            None => object.get(key.clone(), context),
+        },
         None => Ok(JsValue::undefined()),
     }
 }

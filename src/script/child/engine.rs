@@ -238,7 +238,7 @@ impl Engine {
 
     fn run_top_level(&mut self) -> JsResult<()> {
         let context = &mut self.context;
-        let makers = Rc::new(Makers::new(context));
+        let makers = Rc::new(Makers::new(context)?);
         context.insert_data(makers);
         shims::install(context)?;
         api::install(&self.shared.start, context)?;

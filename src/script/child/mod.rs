@@ -20,6 +20,7 @@ mod pod;
 mod shims;
 #[cfg(test)]
 mod tests;
+mod traps;
 
 use std::collections::BTreeSet;
 use std::io::Read;

@@ -246,6 +246,46 @@ fn an_item_reads_like_a_plain_object() {
     }
 }
 
+/// What scripts may do with an item, one after another; each has the same outcome on a plain object.
+const PROBES: &str = r"[
+    d => d.request.method + d.nothing + d.request.headers.Host,
+    d => 'stream' in d, d => 'toString' in d, d => 'x' in d.src,
+    d => d.hasOwnProperty('id') + ' ' + d.hasOwnProperty('Id'),
+    d => Object.prototype.toString.call(d) + d + typeof d,
+    d => Object.getPrototypeOf(Object.getPrototypeOf(d.request.headers)) === null,
+    d => Object.keys(d.protocol), d => Object.entries(d.src), d => Object.values(d.protocol).length,
+    d => { var s = ''; for (var k in d.src) s += k; return s },
+    d => JSON.stringify({...d}), d => JSON.stringify(Object.assign({}, d.protocol)),
+    d => { d.passed = true; d.protocol.name = 'x'; return JSON.stringify(d) },
+    d => { d.added = 1; d['7'] = 2; return Object.keys(d).join() + d.added },
+    d => { delete d.id; delete d.added; return [d.id, 'id' in d, Object.keys(d).length] },
+    d => { var o = Object.create(d); o.stream = 1; o.fresh = 2; return [o.stream, d.stream, d.fresh, o.protocol === d.protocol] },
+    d => { var o = Object.create(d.src); return [o.ip, Object.keys(o).length, 'ip' in o] },
+    d => { Object.defineProperty(d, 'gone', {value: 5}); return [d.gone, Object.keys(d).indexOf('gone')] },
+    d => { Object.defineProperty(d.dst, 'name', {get() { return this.port + '!' }}); return d.dst.name },
+    d => { var seen = new Map([[d, 1], [d.src, 2]]); return [seen.get(d), seen.get(d.src), new WeakSet([d]).has(d)] },
+    d => Reflect.ownKeys(d.protocol).length + ' ' + Reflect.has(d, 'index') + Reflect.get(d, 'index'),
+    d => [Reflect.set(d, 'index', 9), d.index, Reflect.deleteProperty(d, 'index'), d.index],
+    d => { var p = new Proxy(d, {get: (t, k) => k === 'stream' ? 'mine' : t[k]}); return [p.stream, p.tls, JSON.stringify(p).indexOf('mine') > 0] },
+    d => { Object.setPrototypeOf(d, {inherited: 3}); return [d.inherited, d.stream, d.hasOwnProperty] },
+    d => { d.__proto__ = Object.prototype; return d.inherited },
+    d => { var {request, ...rest} = d; return [request.path, Object.keys(rest).length] },
+    d => JSON.stringify(d), d => JSON.stringify([d, d.response]),
+]";
+
+#[test]
+fn an_item_cannot_be_told_from_a_plain_object() {
+    let body = format!(
+        "var plain = JSON.parse(JSON.stringify(data));
+        ({PROBES}).forEach(function (probe, index) {{
+            var [one, other] = [data, plain].map(d => String(probe(d)));
+            if (one !== other) console.log(index, String(probe), one, other);
+        }});
+        console.log('compared');"
+    );
+    assert_eq!(in_hook(&body), ["compared"]);
+}
+
 #[test]
 fn changes_to_an_item_are_seen_everywhere() {
     let lines = in_hook(

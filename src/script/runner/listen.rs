@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 
 use super::drive::Back;
-use super::{Desk, Event, MAX_FAULT, Runner, bit};
+use super::{Desk, Event, MAX_FAULT, Runner, bit, lock};
 use crate::script::console::cut;
 use crate::script::host::HostCall;
 use crate::script::wire::{FromChild, Hook, Small, ToChild, ToParent, WireError};

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::Value as Json;
 
+use crate::item::flat;
 use crate::time::{Clock, Timestamp};
 
 use super::console::Console;
@@ -47,6 +48,9 @@ const MAX_TIMER_STEPS: u32 = 3600;
 /// Runs of one job that follow each other at once in packet time because it was triggered while it
 /// ran: a job that triggers itself must not hold up a run for ever.
 const MAX_RERUNS: u32 = 100;
+
+/// How long the end waits for threads that are still in a helper.
+const LET_GO_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a dashboard waits for `onItemQueried` of all scripts.
 pub const QUERIED_WITHIN: Duration = Duration::from_millis(500);
@@ -174,6 +178,26 @@ impl Scripts {
             }
         }
         best.map(|(_, value)| value)
+    }
+
+    /// Asks `onItemQueried` of all scripts about every item of `batch`, and forgets what they return:
+    /// for scripts that note what they see. Scripts that are behind lose items, as with
+    /// [`Scripts::tell_items`].
+    pub fn query_all(&self, batch: &[u8]) {
+        let readers = self.shared.readers(Hook::OnItemQueried);
+        // Nobody waits for an answer.
+        let (reply, _) = bounded(1);
+        let query: Arc<str> = Arc::from("");
+        for record in flat::records(batch) {
+            let record: Arc<[u8]> = Arc::from(record.record());
+            self.shared.give(Hook::OnItemQueried, &readers, &mut |_| {
+                Some(Work::Ask {
+                    record: Arc::clone(&record),
+                    query: Arc::clone(&query),
+                    reply: reply.clone(),
+                })
+            });
+        }
     }
 
     /// In packet mode, runs the jobs and timers that came due up to `now`, in order.
@@ -368,6 +392,12 @@ impl Drop for Scripts {
         let _ = self.orders.send(Order::Stop);
         if let Some(manager) = self.manager.take() {
             let _ = manager.join();
+        }
+        // The threads of a child let go a moment after its end was told: the host must be free for
+        // whoever drops it next, since it writes its last points then.
+        let until = Instant::now() + LET_GO_WITHIN;
+        while Arc::strong_count(&self.shared) > 1 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

@@ -69,8 +69,10 @@ pub struct CallStatus {
     /// Time within them, in nanoseconds, host calls left out.
     pub nanos: u64,
     /// Nanoseconds that half of the calls did not exceed, an eighth more or less.
+    #[serde(rename = "p50Nanos")]
     pub p50: Option<u64>,
     /// Nanoseconds that 99 of 100 calls did not exceed, an eighth more or less.
+    #[serde(rename = "p99Nanos")]
     pub p99: Option<u64>,
 }
 

@@ -41,6 +41,10 @@ const RUST: &[(&str, &str)] = &[
     ("entryFile", "Item::stream, Item::index"),
     ("record", "Item::record"),
     ("size", "Item::request_size + Item::response_size"),
+    ("tunnel.type", "TunnelKind::name()"),
+    ("tunnel.id", "Tunnel::id"),
+    ("tunnel.outer", "Tunnel::around"),
+    ("tunnel", "Item::tunnel"),
 ];
 
 const INTRODUCTION: &str = "\
@@ -98,6 +102,7 @@ fn rust(path: &str) -> String {
         (None, Some(("protocol", member))) => format!("ProtocolInfo::{member}"),
         (None, Some(("src" | "dst", member))) => format!("Peer::{member}"),
         (None, Some(("error", member))) => format!("ItemError::{member}"),
+        (None, Some(("tunnel", _))) => "Tunnel::tuple".to_owned(),
         // Nothing is kept for them: they are the same for all items until a script sets them.
         (None, _) => return String::new(),
     };

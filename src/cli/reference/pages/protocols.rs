@@ -3,6 +3,7 @@
 use super::item::kind;
 use super::{GENERATED, code, head, row};
 use crate::dissect::{PROTOCOLS, Protocol};
+use crate::flow::OverlapPolicy;
 use crate::packet::Transport;
 
 const INTRODUCTION: &str = "\
@@ -11,11 +12,35 @@ const INTRODUCTION: &str = "\
 In the order in which detection asks them. `macro` is what selects the items in KFL; a field's path is
 the same in KFL, in scripts (`data.request.path`) and in JSON. Items of every protocol have the members
 of [item.md](item.md) too.
+
+## How streams are read
+
+- Content decides first, of both sides. A port settles what content leaves in doubt: the usual ones of the
+  tables below, and those that `tap.portMapping` adds (`{\"redis\": [6380]}`). Where the opening of a stream
+  was not seen, the ports of both sides count.
+- `tap.enabledDissectors` names the protocols that are looked for. `tap.portLimits` limits one to ports
+  (`{\"redis\": [6379]}`); without an entry it is looked for on all.
+- Tunnels (VXLAN, Geneve, GRE, ERSPAN, IP in IP, GTP-U, MPLS, PPPoE) are opened, to eight within each other.
+  An item is about the inner conversation, and `tunnel` tells the outer one. The same addresses in two
+  VXLAN or Geneve networks are two conversations.
+- Messages of gRPC are read by the descriptors of `tap.grpc.descriptors` (`--proto-descriptors FILE`), and by
+  those that a server told by reflection earlier in the capture. They are then in `message`, with the names
+  of their fields in JSON; without descriptors they are in `fields`, by field numbers. Whole numbers of more
+  than 53 bits are text.
+- Where TCP segments overlap and differ, `tap.misc.tcpOverlap` says which bytes count, of those that were
+  not handed on yet. The rules are those of Shankar and Paxson (\"Active Mapping\", 2003) and of Novak and
+  Sturges (\"Target-Based TCP Stream Reassembly\", 2007). The default is `first`: a recording shows what
+  came first, and a retransmission changes nothing. Name the system of the servers to see what they saw.
+
 ";
 
 /// The page.
 pub(super) fn render() -> String {
     let mut out = GENERATED.to_owned() + INTRODUCTION;
+    out.push_str(&head(&["`tap.misc.tcpOverlap`", "which bytes count"]));
+    for (_, name, doc) in OverlapPolicy::ALL {
+        out.push_str(&row(&[&code(name), doc]));
+    }
     for protocol in PROTOCOLS {
         out.push_str(&section(*protocol));
     }

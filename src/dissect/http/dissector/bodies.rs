@@ -39,12 +39,13 @@ impl Http {
                 let mut added = 0;
                 if let Some(message) = self.message(is_request, serial) {
                     let before = message.kept.len();
-                    // What stays open longer than this call must not keep the chunk alive.
-                    if is_request || next != Body::Length(0) {
+                    // A part of a body is joined with the next one anyway.
+                    if next == Body::Length(0) {
+                        message.kept.push(chunk.bytes.slice(at..at + count));
+                        message.settled = false;
+                    } else {
                         let kept = rest.get(..count).unwrap_or_default();
                         message.kept.push_copied(kept);
-                    } else {
-                        message.kept.push(chunk.bytes.slice(at..at + count));
                     }
                     added = message.kept.len() - before;
                     message.body_size += count as u64;
@@ -75,7 +76,7 @@ impl Http {
         matches!(body, Body::Length(_) | Body::Chunked(Chunked::First))
             && self.exchange(serial).is_some_and(|exchange| {
                 let untouched = |message: &Message| message.body_size == 0;
-                exchange.request.is_none() && exchange.response.as_ref().is_some_and(untouched)
+                exchange.request.is_none() && exchange.response.as_deref().is_some_and(untouched)
             })
     }
 

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 
 use super::{Advance, Http, Pending, Reading};
-use crate::dissect::http::body::{self, Body};
-use crate::dissect::http::exchange::{DISSECTION, Message};
+use crate::dissect::http::body;
+use crate::dissect::http::exchange::{DISSECTION, Exchange, Message};
 use crate::dissect::http::handover;
 use crate::dissect::http::parser::{self, MAX_HEAD, Parsed, StartLine, Version};
 use crate::flow::Chunk;
@@ -44,10 +44,9 @@ impl Http {
         match parsed {
             Parsed::Head(head, size) => {
                 let message = Message::new(head, size, chunk.ts);
-                let behind = bytes.len() - size;
                 match is_request {
                     true => self.begin_request(message, chunk.ordinal),
-                    false => self.begin_response(message, behind, chunk.ordinal),
+                    false => self.begin_response(message, chunk.ordinal),
                 }
                 Advance::Took(size)
             }
@@ -80,7 +79,7 @@ impl Http {
     /// Takes a head whose end is not there for what it tells.
     pub(super) fn cut_head(&mut self, is_request: bool, pending: Pending, why: &str) {
         if let Some(head) = parser::cut_head(&pending.bytes, is_request) {
-            let mut message = Message::new(Box::new(head), pending.bytes.len(), pending.ts);
+            let mut message = Message::new(head, pending.bytes.len(), pending.ts);
             message.kept.cut = true;
             message.done = true;
             let serial = match is_request {
@@ -94,12 +93,11 @@ impl Http {
         }
     }
 
-    fn begin_request(&mut self, mut message: Message, ordinal: u64) {
+    fn begin_request(&mut self, mut message: Box<Message>, ordinal: u64) {
         let framing = body::of_request(&message.head.fields);
         let connect = message.method() == b"CONNECT";
         let malformed = message.head.version == Version::Missing;
         message.done = framing.body.is_none();
-        message.head.own();
         let serial = self.open_request(message, ordinal);
         let fault = match malformed {
             true => Some("the request line is malformed"),
@@ -115,8 +113,8 @@ impl Http {
         };
     }
 
-    /// Takes a response's head; `behind` bytes come behind it in the same chunk.
-    fn begin_response(&mut self, mut message: Message, behind: usize, ordinal: u64) {
+    /// Takes a response's head.
+    fn begin_response(&mut self, mut message: Box<Message>, ordinal: u64) {
         let StartLine::Response { status, .. } = message.head.start else {
             return;
         };
@@ -126,7 +124,6 @@ impl Http {
             }
             return;
         }
-        let fields = message.head.fields.clone();
         message.done = false;
         let serial = self.pair(message, ordinal);
         let Some(exchange) = self.exchange(serial) else {
@@ -136,18 +133,14 @@ impl Http {
             .request
             .as_ref()
             .is_some_and(|one| one.method() == b"CONNECT");
-        let method = exchange.request.as_ref().map_or(&b""[..], Message::method);
-        let framing = body::of_response(&fields, status, method);
+        let Exchange {
+            request, response, ..
+        } = &*exchange;
+        let method = request.as_deref().map_or(&b""[..], Message::method);
+        let Some(response) = response else { return };
+        let framing = body::of_response(&response.head.fields, status, method);
         if let Some(fault) = framing.fault {
             exchange.fail(DISSECTION, fault);
-        }
-        let fits = match framing.body {
-            None => true,
-            Some(Body::Length(length)) => length <= behind as u64,
-            Some(_) => false,
-        };
-        if let Some(response) = exchange.response.as_mut().filter(|_| !fits) {
-            response.head.own();
         }
         let accepted = connect && (200..300).contains(&status);
         match framing.body {

@@ -27,7 +27,7 @@ enum Answers {
 
 impl Http {
     /// Puts a request where it belongs: behind the others, or to a response that came before it.
-    pub(super) fn open_request(&mut self, message: Message, ordinal: u64) -> u64 {
+    pub(super) fn open_request(&mut self, message: Box<Message>, ordinal: u64) -> u64 {
         self.ripe = true;
         self.weight += message.weight();
         let loose = self.requests.loose;
@@ -44,7 +44,7 @@ impl Http {
             Some((at, exchange)) => {
                 let head = message.method() == b"HEAD";
                 let untouched = |response: &Message| !response.done && response.body_size == 0;
-                let waits = head && exchange.response.as_ref().is_some_and(untouched);
+                let waits = head && exchange.response.as_deref().is_some_and(untouched);
                 exchange.request = Some(message);
                 exchange.ordinal = ordinal;
                 self.requests.loose = false;
@@ -67,7 +67,7 @@ impl Http {
     }
 
     /// Puts a response to the request that it answers.
-    pub(super) fn pair(&mut self, message: Message, ordinal: u64) -> u64 {
+    pub(super) fn pair(&mut self, message: Box<Message>, ordinal: u64) -> u64 {
         self.ripe = true;
         self.weight += message.weight();
         let at = match self.answered_by(message.ts) {
@@ -147,8 +147,8 @@ impl Http {
     pub(super) fn message(&mut self, is_request: bool, serial: u64) -> Option<&mut Message> {
         let exchange = self.exchange(serial)?;
         match is_request {
-            true => exchange.request.as_mut(),
-            false => exchange.response.as_mut(),
+            true => exchange.request.as_deref_mut(),
+            false => exchange.response.as_deref_mut(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! where its first frames may have been missed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,13 +18,15 @@ use super::frame::{
     self, DEFAULT_MAX_FRAME, END_HEADERS, END_STREAM, HEADER_LEN, Header, Kind, PADDED, PREFACE,
     Settings,
 };
+use super::grpc::Schemas;
 use super::search::{self, Found};
 use super::side::{Block, Data, Flaw, Reading, Side};
 use super::streams::{MAX_CLOSED, MAX_OPEN};
+use super::tunnel::Tunnels;
 use crate::bytes::Reader;
 use crate::dissect::http::exchange::{DISSECTION, flag};
-use crate::dissect::{Dissector, GiveUp, Outcome, Output};
-use crate::flow::{Chunk, Gap};
+use crate::dissect::{Descriptors, Dissector, GiveUp, Outcome, Output, Protocols};
+use crate::flow::{Chunk, Gap, StreamInfo};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
@@ -34,7 +37,7 @@ const MAX_WHOLE: u32 = 256 * 1024;
 const MAX_LOST: u64 = 256 * 1024;
 
 /// First byte of a saved state.
-const SAVE_VERSION: u8 = 1;
+const SAVE_VERSION: u8 = 2;
 
 /// The state of one connection.
 pub(super) struct Connection {
@@ -56,6 +59,13 @@ pub(super) struct Connection {
     pub(super) goaway: Option<u32>,
     /// Whether the server is done.
     pub(super) finished: bool,
+    /// Whether a stream may tell descriptors.
+    pub(super) reflects: bool,
+    descriptors: Arc<Descriptors>,
+    /// The stream, as far as known.
+    info: Option<StreamInfo>,
+    /// The streams that carry conversations.
+    pub(super) tunnels: Tunnels,
 }
 
 /// What one step did.
@@ -92,6 +102,10 @@ impl Connection {
             closed: VecDeque::new(),
             goaway: None,
             finished: false,
+            reflects: false,
+            descriptors: Arc::default(),
+            info: None,
+            tunnels: Tunnels::default(),
         }
     }
 
@@ -120,6 +134,26 @@ impl Connection {
         };
         connection.open.insert(1, exchange);
         connection
+    }
+
+    /// The same, of this stream.
+    pub(super) fn of(self, stream: &StreamInfo) -> Connection {
+        Connection {
+            info: Some(*stream),
+            ..self
+        }
+    }
+
+    /// What messages of its calls are read by.
+    pub(super) fn schemas(&self) -> Schemas {
+        let server = self.info.map(|info| match self.asks {
+            Direction::ToServer => info.server,
+            Direction::ToClient => info.client,
+        });
+        Schemas {
+            descriptors: self.descriptors.clone(),
+            server,
+        }
     }
 
     /// One direction.
@@ -242,7 +276,9 @@ impl Connection {
             padding: padding.min(payload),
             end: header.has(END_STREAM),
         };
-        if padding > payload || !self.accepts_data(header.stream, ts, here.direction) {
+        let wanted =
+            self.tunnels.has(header.stream) || self.accepts_data(header.stream, ts, here.direction);
+        if padding > payload || !wanted {
             self.skip(here.direction, payload);
             return Advance::Took(taken);
         }
@@ -264,6 +300,7 @@ impl Connection {
         }
         self.side(here.direction).reading = Reading::Frame;
         if data.end {
+            self.tunnels.fin(data.stream, here.direction, here.out);
             self.finish(data.stream, here);
         }
     }
@@ -277,7 +314,16 @@ impl Connection {
         data.padding -= padding;
         if count > 0 {
             let end = at + usize::try_from(count).unwrap_or(usize::MAX);
-            self.keep(data.stream, sole, chunk, at..end);
+            match self.tunnels.has(data.stream) {
+                true => self.tunnels.data(data.stream, chunk, at..end, here.out),
+                false => self.keep(data.stream, sole, chunk, at..end),
+            }
+        }
+        if self.reflects && here.direction != self.asks {
+            let schemas = self.schemas();
+            if let Some(exchange) = self.open.get_mut(&data.stream) {
+                exchange.learn(&schemas, here.ordinal);
+            }
         }
         self.go_on(data, here);
         Advance::Took(usize::try_from(count + padding).unwrap_or(usize::MAX))
@@ -428,6 +474,13 @@ impl Connection {
         let padding = data.padding.min(gap.len - missing);
         data.left -= missing;
         data.padding -= padding;
+        if missing > 0 {
+            let part = Gap {
+                len: missing,
+                ..*gap
+            };
+            self.tunnels.gap(data.stream, &part, here.out);
+        }
         if let Some(message) = self.message(data.stream, here.direction) {
             message.missing += missing;
             message.body_size += missing;
@@ -443,6 +496,13 @@ impl Connection {
 }
 
 impl Dissector for Connection {
+    fn equip(&mut self, protocols: &Protocols) {
+        self.descriptors = protocols.descriptors.clone();
+        if let Some(info) = &self.info {
+            self.tunnels.equip(info, protocols);
+        }
+    }
+
     fn on_chunk(&mut self, chunk: &Chunk, out: &mut dyn Output) -> Outcome {
         let len = chunk.bytes.len();
         let waited = std::mem::take(&mut self.side(chunk.direction).waited);
@@ -540,6 +600,7 @@ impl Dissector for Connection {
             out.extend_from_slice(&stream.to_be_bytes());
             exchange.save(&mut out);
         }
+        self.tunnels.save(&mut out);
         out
     }
 }
@@ -578,8 +639,10 @@ impl Connection {
             let stream = from.u32().ok()?;
             let exchange = Exchange::load(from)?;
             connection.weight += exchange.weight();
+            connection.reflects |= exchange.learned.is_some();
             connection.open.insert(stream, exchange);
         }
+        connection.tunnels = Tunnels::load(from)?;
         from.is_empty().then_some(connection)
     }
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::grpc;
-use super::section::{FORM, Facts, Section};
+use super::section::{FORM, Facts, Section, Speaker};
 use super::{GRPC, HTTP_2};
 use crate::bytes::Reader;
 use crate::dissect::Draft;
@@ -59,6 +59,8 @@ pub(super) struct Exchange {
     pub error: Option<ItemError>,
     /// Ordinal of the last packet that added to it.
     pub ordinal: u64,
+    /// Of a call that asks a server about itself: bytes of the response that were learned from.
+    pub learned: Option<usize>,
 }
 
 impl Message {
@@ -96,6 +98,34 @@ impl Exchange {
         }
     }
 
+    /// Notes whether it asks a server about itself, now that its request is there.
+    pub(super) fn note_reflection(&mut self) {
+        let path = self.request.as_ref().map(|request| request.section.path());
+        if self.learned.is_none() && path.is_some_and(grpc::is_reflection) {
+            self.learned = Some(0);
+        }
+    }
+
+    /// Learns from what is there of the response of a call that asks a server about itself.
+    pub(super) fn learn(&mut self, schemas: &grpc::Schemas, ordinal: u64) {
+        if let (Some(at), Some(response)) = (&mut self.learned, &self.response) {
+            let facts = Facts::of(&response.section.lines());
+            schemas.learn(&facts, response.kept.as_slice(), at, ordinal);
+        }
+    }
+
+    /// Whether it is a CONNECT for a WebSocket that was granted (RFC 8441 section 5).
+    pub(super) fn opens_tunnel(&self) -> bool {
+        let (Some(request), Some(response)) = (&self.request, &self.response) else {
+            return false;
+        };
+        matches!(response.section.speaker, Speaker::Server(200..=299))
+            && request
+                .section
+                .value(b":protocol")
+                .eq_ignore_ascii_case(b"websocket")
+    }
+
     /// One side of it.
     pub(super) fn side(&mut self, is_request: bool) -> &mut Option<Message> {
         match is_request {
@@ -111,7 +141,7 @@ impl Exchange {
     }
 
     /// The item.
-    pub(super) fn into_draft(mut self, asks: Direction) -> Draft {
+    pub(super) fn into_draft(mut self, asks: Direction, schemas: &grpc::Schemas) -> Draft {
         for (side, message) in [("request", &self.request), ("response", &self.response)] {
             let fault = message.as_ref().and_then(|message| message.fault(side));
             if let (Some(msg), None) = (fault, &self.error) {
@@ -136,6 +166,16 @@ impl Exchange {
         let (request_size, response_size) = (size(&self.request), size(&self.response));
         let request = self.request.map(Told::new);
         let response = self.response.map(Told::new);
+        let path = match &request {
+            Some(told) => told.facts.target.clone(),
+            None => Bytes::new(),
+        };
+        let which = |is_request| grpc::Which {
+            schemas: schemas.clone(),
+            path: path.clone(),
+            is_request,
+            ordinal: self.ordinal,
+        };
         let call = [&request, &response]
             .into_iter()
             .flatten()
@@ -153,9 +193,11 @@ impl Exchange {
             request_size,
             response_size: response_size + self.interim_size,
             request: request.map_or(Value::Null, |told| {
-                told.request(call, self.pushed, self.upgraded)
+                told.request(call.then(|| which(true)), self.pushed, self.upgraded)
             }),
-            response: response.map_or_else(shape::no_response, |told| told.response(call)),
+            response: response.map_or_else(shape::no_response, |told| {
+                told.response(call.then(|| which(false)))
+            }),
             data: Value::Null,
             error: self.error,
             ordinal: self.ordinal,
@@ -212,16 +254,17 @@ impl Told {
         (fields, content)
     }
 
-    fn request(self, call: bool, pushed: bool, upgraded: bool) -> Value {
+    fn request(self, call: Option<grpc::Which>, pushed: bool, upgraded: bool) -> Value {
         let Told {
             lines,
             facts,
             mut kept,
             body_size,
         } = self;
-        let grpc = call.then(|| grpc::request(&facts, &kept.share()));
+        let binary = call.is_some();
+        let grpc = call.map(|which| grpc::request(&facts, &kept.share(), which));
         let (method, target) = (facts.method.clone(), facts.target.clone());
-        let (fields, content) = Told::parts(lines, facts, kept, body_size, call);
+        let (fields, content) = Told::parts(lines, facts, kept, body_size, binary);
         let shown = shape::request_object(shape::Request {
             method,
             target,
@@ -233,16 +276,17 @@ impl Told {
         with(shown, [("grpc", grpc), ("pushed", pushed)])
     }
 
-    fn response(self, call: bool) -> Value {
+    fn response(self, call: Option<grpc::Which>) -> Value {
         let Told {
             lines,
             facts,
             mut kept,
             body_size,
         } = self;
-        let grpc = call.then(|| grpc::response(&facts, &kept.share()));
+        let binary = call.is_some();
+        let grpc = call.map(|which| grpc::response(&facts, &kept.share(), which));
         let (status, location) = (facts.status, facts.location.clone());
-        let (fields, content) = Told::parts(lines, facts, kept, body_size, call);
+        let (fields, content) = Told::parts(lines, facts, kept, body_size, binary);
         let shown = shape::response_object(shape::Response {
             status,
             // "HTTP/2 does not define a way to carry the ... reason phrase" (RFC 9113 section 8.3.2).
@@ -301,7 +345,7 @@ impl Exchange {
             false => Some(None),
         };
         let (request, response) = (side()?, side()?);
-        (request.is_some() || response.is_some()).then_some(Exchange {
+        let mut loaded = Exchange {
             request,
             response,
             interim_size,
@@ -309,7 +353,10 @@ impl Exchange {
             upgraded,
             error,
             ordinal,
-        })
+            learned: None,
+        };
+        loaded.note_reflection();
+        (loaded.request.is_some() || loaded.response.is_some()).then_some(loaded)
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("request.grpc", Object, "the call; absent outside gRPC"),
     field("request.grpc.service", Text, "service with its package, such as shop.Cart"),
     field("request.grpc.method", Text, "method of the service"),
-    field("request.grpc.messages", List, "messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut"),
+    field("request.grpc.messages", List, "messages with compressed, size as sent, data in base64 and decompressed, message (by the names of their descriptor) or fields (by field numbers, when there is none), and truncated when cut"),
     field("response.status", Int, "status code; 0 when no response was seen"),
     field("response.statusText", Text, "reason phrase; HTTP/2 has none"),
     field("response.httpVersion", Text, "`HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`"),
@@ -45,5 +45,5 @@ pub(super) const FIELDS: &[Field] = &[
     field("response.grpc.status", Int, "status code of the call; absent when none was seen"),
     field("response.grpc.statusName", Text, "its name, such as NOT_FOUND; empty when it has none"),
     field("response.grpc.message", Text, "what went wrong, decoded"),
-    field("response.grpc.messages", List, "messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut"),
+    field("response.grpc.messages", List, "messages with compressed, size as sent, data in base64 and decompressed, message (by the names of their descriptor) or fields (by field numbers, when there is none), and truncated when cut"),
 ];

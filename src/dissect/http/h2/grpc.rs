@@ -1,9 +1,11 @@
 //! gRPC: calls, their messages and how they ended.
 //!
 //! In: field sections and bodies of an HTTP/2 stream. Out: the `grpc` object of request and response.
-//! Messages are taken apart, and decompressed, when somebody reads them. Never: what is inside a
-//! message, for which a schema is needed. Standards: gRPC over HTTP/2 (PROTOCOL-HTTP2.md) and gRPC-Web
+//! Messages are taken apart, decompressed and read by their descriptors when somebody reads them.
+//! Never: a schema of its own. Standards: gRPC over HTTP/2 (PROTOCOL-HTTP2.md) and gRPC-Web
 //! (PROTOCOL-WEB.md) of github.com/grpc/grpc.
+
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +14,9 @@ use bytes::Bytes;
 use super::section::Facts;
 use crate::bytes::Reader;
 use crate::dissect::http::decode::{self, Coding, Codings};
+use crate::dissect::protobuf::{Call, Descriptors, Read, Reading};
 use crate::item::{Key, MAX_ITEM_BODY, Value};
+use crate::packet::Endpoint;
 
 /// Messages of one body that are listed; a body of the longest kind can hold fifty thousand.
 const MAX_MESSAGES: usize = 1000;
@@ -59,8 +63,71 @@ pub(super) fn status(value: &[u8]) -> Option<u16> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
+/// What a connection knows for reading the messages of its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Schemas {
+    /// All descriptors.
+    pub(super) descriptors: Arc<Descriptors>,
+    /// Who is asked; `None` when that is not known.
+    pub(super) server: Option<Endpoint>,
+}
+
+/// Whose messages a body holds.
+pub(super) struct Which {
+    pub(super) schemas: Schemas,
+    /// Service and method.
+    pub(super) path: Bytes,
+    pub(super) is_request: bool,
+    /// The packet that completed the call.
+    pub(super) ordinal: u64,
+}
+
+/// Front and end of the method by which servers tell about themselves; versions stand in between.
+const REFLECTION: (&[u8], &[u8]) = (
+    b"/grpc.reflection.v1",
+    b".ServerReflection/ServerReflectionInfo",
+);
+
+/// Whether a call of this path asks a server about itself.
+pub(super) fn is_reflection(path: &[u8]) -> bool {
+    path.starts_with(REFLECTION.0) && path.ends_with(REFLECTION.1)
+}
+
+impl Schemas {
+    fn reflected(&self, ordinal: u64, response: &[u8]) {
+        if let Some(server) = self.server {
+            self.descriptors.reflected(server, ordinal, response);
+        }
+    }
+
+    /// Learns from the messages of a reflection's response, as far as they are there; `at` is the
+    /// place in `body` of the first that was not read yet.
+    pub(super) fn learn(&self, facts: &Facts, body: &[u8], at: &mut usize, ordinal: u64) {
+        loop {
+            let mut reader = Reader::new(body.get(*at..).unwrap_or_default());
+            let (Ok(flags), Ok(length)) = (reader.u8(), reader.u32()) else {
+                return;
+            };
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let Ok(sent) = reader.take(length) else {
+                return;
+            };
+            *at += reader.offset();
+            let coding = Coding::named(&facts.grpc_encoding);
+            match flags & COMPRESSED {
+                0 => self.reflected(ordinal, sent),
+                _ => {
+                    if let (Some(plain), true) = decompressed(coding, sent, MAX_ITEM_BODY) {
+                        self.reflected(ordinal, &plain);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The `grpc` object of a request.
-pub(super) fn request(facts: &Facts, body: &Bytes) -> Value {
+pub(super) fn request(facts: &Facts, body: &Bytes, which: Which) -> Value {
     // "Path → "/" Service-Name "/" {method name}"
     let path = &facts.target;
     let slash = memchr::memrchr(b'/', path).unwrap_or(path.len());
@@ -72,13 +139,13 @@ pub(super) fn request(facts: &Facts, body: &Bytes) -> Value {
         (Key::Static("method"), Value::Text(path.slice_ref(method))),
         (
             Key::Static("messages"),
-            messages(facts, &plain(facts, body)),
+            messages(facts, &plain(facts, body), which),
         ),
     ])
 }
 
 /// The `grpc` object of a response.
-pub(super) fn response(facts: &Facts, body: &Bytes) -> Value {
+pub(super) fn response(facts: &Facts, body: &Bytes, which: Which) -> Value {
     let body = plain(facts, body);
     let mut ended = (facts.grpc_status, facts.grpc_message.clone());
     if ended.0.is_none() && is_web(facts) {
@@ -91,7 +158,7 @@ pub(super) fn response(facts: &Facts, body: &Bytes) -> Value {
         members.push((Key::Static("statusName"), Value::Static(name)));
         members.push((Key::Static("message"), Value::lazy(ended.1, unescaped)));
     }
-    members.push((Key::Static("messages"), messages(facts, &body)));
+    members.push((Key::Static("messages"), messages(facts, &body, which)));
     Value::Object(members)
 }
 
@@ -152,23 +219,26 @@ fn web_trailers(body: &Bytes) -> (Option<u16>, Bytes) {
 }
 
 /// The messages of a body, made when somebody reads them.
-fn messages(facts: &Facts, body: &Bytes) -> Value {
+fn messages(facts: &Facts, body: &Bytes, which: Which) -> Value {
     if body.is_empty() {
         return Value::List(Vec::new());
     }
-    let make: fn(&Bytes) -> Value = match Coding::named(&facts.grpc_encoding) {
-        Coding::Gzip => |body| list(body, Coding::Gzip),
-        // "deflate" is zlib here as in HTTP.
-        Coding::Deflate => |body| list(body, Coding::Deflate),
-        Coding::Brotli => |body| list(body, Coding::Brotli),
-        Coding::Zstd => |body| list(body, Coding::Zstd),
-        Coding::Identity | Coding::Unknown => |body| list(body, Coding::Unknown),
-    };
-    Value::lazy(body.clone(), make)
+    // "deflate" is zlib here as in HTTP.
+    let coding = Coding::named(&facts.grpc_encoding);
+    Value::lazy_knowing(body.clone(), move |body| {
+        let call = Call {
+            server: which.schemas.server,
+            path: std::str::from_utf8(&which.path).unwrap_or_default(),
+            is_request: which.is_request,
+            ordinal: which.ordinal,
+        };
+        let descriptors = &which.schemas.descriptors;
+        descriptors.read(call, |reading| list(body, coding, reading))
+    })
 }
 
 /// "Length-Prefixed-Message → Compressed-Flag Message-Length Message"
-fn list(body: &Bytes, coding: Coding) -> Value {
+fn list(body: &Bytes, coding: Coding, reading: &mut Reading<'_, '_>) -> Value {
     let mut listed = Vec::new();
     let mut room = MAX_ITEM_BODY;
     let mut reader = Reader::new(body);
@@ -200,9 +270,24 @@ fn list(body: &Bytes, coding: Coding) -> Value {
                 Key::Static("size"),
                 Value::Int(i64::try_from(length).unwrap_or(i64::MAX)),
             ),
-            (Key::Static("data"), Value::Base64(data)),
+            (Key::Static("data"), Value::Base64(data.clone())),
         ];
-        if !whole || there < length {
+        let mut left_out = false;
+        // What is still compressed is no message.
+        if flags & COMPRESSED == 0 || undone {
+            match reading.message(&data) {
+                Some((Read::Named(value), cut)) => {
+                    members.push((Key::Static("message"), value));
+                    left_out = cut;
+                }
+                Some((Read::Numbered(value), cut)) => {
+                    members.push((Key::Static("fields"), value));
+                    left_out = cut;
+                }
+                None => {}
+            }
+        }
+        if !whole || there < length || left_out {
             members.push((Key::Static("truncated"), Value::Bool(true)));
         }
         listed.push(Value::Object(members));

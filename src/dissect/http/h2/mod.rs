@@ -1,8 +1,8 @@
 //! HTTP/2 with prior knowledge or after an upgrade, and gRPC over it, on any port.
 //!
 //! In: the two directions of a TCP stream. Out: one item for each stream of the connection; one-sided
-//! items say why. Never: what is inside TLS, or inside gRPC's messages. Standards: RFC 9113, RFC 7541,
-//! RFC 7540 section 3.2, gRPC over HTTP/2.
+//! items say why. Never: what is inside TLS. Standards: RFC 9113, RFC 7541,
+//! RFC 7540 section 3.2, RFC 8441, gRPC over HTTP/2.
 
 #[cfg(test)]
 mod captures;
@@ -18,6 +18,7 @@ mod side;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 pub(super) mod upgrade;
 
 use self::connection::Connection;
@@ -113,22 +114,23 @@ impl Protocol for Http2 {
 
     fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
         Box::new(match stream.opening {
-            Opening::Syn | Opening::SynAck => Connection::new(),
-            Opening::Port | Opening::FirstPacket => Connection::joined(),
+            Opening::Syn | Opening::SynAck => Connection::new().of(stream),
+            Opening::Port | Opening::FirstPacket => Connection::joined().of(stream),
         })
     }
 
     fn take_over(&self, stream: &StreamInfo, note: &[u8]) -> Box<dyn Dissector> {
         match upgrade::read(note) {
             Some((asks, request, settings)) => {
-                Box::new(Connection::upgraded(asks, request, settings))
+                Box::new(Connection::upgraded(asks, request, settings).of(stream))
             }
             None => self.start(stream),
         }
     }
 
-    fn restore(&self, _stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
-        Connection::load(state).map(|connection| Box::new(connection) as Box<dyn Dissector>)
+    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+        let connection = Connection::load(state)?.of(stream);
+        Some(Box::new(connection) as Box<dyn Dissector>)
     }
 
     #[cfg(test)]

@@ -138,6 +138,25 @@ impl Section {
         self.lines.len()
     }
 
+    /// The path of a request; empty when there is none.
+    pub(super) fn path(&self) -> &[u8] {
+        let mut lines = Lines::of(&self.lines);
+        let path = lines.find(|(name, _)| matches!(name, Name::Static(at::PATH)));
+        path.map_or(&[], |(_, value)| value)
+    }
+
+    /// The value of a field whose name (lower case) was written out; empty when there is none.
+    pub(super) fn value(&self, name: &[u8]) -> &[u8] {
+        let mut lines = Lines::of(&self.lines);
+        let line = lines.find(|(known, _)| matches!(known, Name::Written(known) if *known == name));
+        line.map_or(&[], |(_, value)| value)
+    }
+
+    /// A copy of the lines.
+    pub(super) fn lines(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.lines)
+    }
+
     /// The lines, for items.
     pub(super) fn into_lines(self) -> Bytes {
         Bytes::from(self.lines)

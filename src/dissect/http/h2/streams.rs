@@ -9,6 +9,7 @@ use super::exchange::Message;
 use super::frame;
 use super::section::Speaker;
 use super::side::Block;
+use super::tunnel;
 use crate::dissect::Output;
 use crate::dissect::http::exchange::{CONNECTION, DISSECTION, PAIR_NOT_FOUND};
 use crate::flow::Chunk;
@@ -74,10 +75,37 @@ impl Connection {
             }
         }
         self.weight += exchange.weight() - before;
+        if is_request {
+            exchange.note_reflection();
+            self.reflects |= exchange.learned.is_some();
+        } else if exchange.opens_tunnel() && !block.end {
+            return self.open_tunnel(block.stream, here);
+        }
         if block.end {
             self.finish(block.stream, here);
         }
         self.make_room(here);
+    }
+
+    /// The server has granted a tunnel: the exchange is over, and its stream carries something else.
+    fn open_tunnel(&mut self, stream: u32, here: &mut At<'_>) {
+        let Some(exchange) = self.open.get_mut(&stream) else {
+            return;
+        };
+        let sides = [&mut exchange.request, &mut exchange.response];
+        for message in sides.into_iter().flatten() {
+            message.done = true;
+        }
+        let handover = match (&exchange.request, &exchange.response) {
+            (Some(request), Some(response)) => {
+                tunnel::handover(&request.section, &response.section, self.asks)
+            }
+            _ => None,
+        };
+        if let Some(handover) = handover {
+            self.tunnels.open(stream, &handover);
+        }
+        self.close(stream, here.out);
     }
 
     /// A message has ended; so has its exchange, perhaps.
@@ -111,6 +139,7 @@ impl Connection {
             true => "client",
             false => "server",
         };
+        self.tunnels.close(stream, here.out);
         let Some(exchange) = self.open.get_mut(&stream) else {
             return;
         };
@@ -183,11 +212,12 @@ impl Connection {
         {
             message.kept.cut |= !message.done;
         }
-        out.item(exchange.into_draft(self.asks));
+        out.item(exchange.into_draft(self.asks, &self.schemas()));
     }
 
     /// Hands out all that is open; `closed` when the server said that nothing comes any more.
     pub(super) fn flush(&mut self, closed: bool, out: &mut dyn Output) {
+        self.tunnels.close_all(out);
         let why = match self.goaway.filter(|code| *code != 0) {
             Some(code) => format!(": {}", frame::error_name(code)),
             None => String::new(),

@@ -961,6 +961,7 @@ fn probing_goes_by_content() {
         let stream = info(opening);
         Http2.probe(&Probe {
             stream: &stream,
+            ports: &[],
             to_server: client,
             to_client: server,
         })

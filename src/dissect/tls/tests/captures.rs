@@ -12,58 +12,9 @@ fn folder() -> Option<PathBuf> {
     None
 }
 
-/// What a capture holds: packets, and the secrets in it.
-struct Capture {
-    bytes: Bytes,
-    records: Vec<PacketRecord>,
-    secrets: Vec<u8>,
-}
-
-fn read(path: &Path) -> Capture {
-    let mut reader = Records::new(std::fs::File::open(path).unwrap());
-    let mut bytes = Vec::new();
-    let (mut records, mut secrets) = (Vec::new(), Vec::new());
-    while let Ok(Some(entry)) = reader.advance() {
-        match entry {
-            Entry::Packet {
-                head, bytes: data, ..
-            } => {
-                records.push(PacketRecord {
-                    ts: head.ts,
-                    start: bytes.len() as u32,
-                    caplen: head.caplen,
-                    len: head.len,
-                    linktype: head.linktype,
-                    interface: head.interface,
-                    position: Position::default(),
-                });
-                bytes.extend_from_slice(data);
-            }
-            Entry::Block { block, .. } if block.kind == pcapng::SECRETS => {
-                let (kind, text) = pcapng::secrets(&block).unwrap();
-                assert_eq!(kind, pcapng::SECRETS_TLS_KEY_LOG);
-                secrets.extend_from_slice(text);
-            }
-            Entry::Block { .. } => {}
-        }
-    }
-    Capture {
-        bytes: bytes.into(),
-        records,
-        secrets,
-    }
-}
-
 /// Items of a capture, with the secrets in it and those beside it.
 fn items(path: &Path) -> Vec<Draft> {
-    let capture = read(path);
-    let secrets = Arc::new(Secrets::default());
-    secrets.insert(&capture.secrets);
-    if let Ok(text) = std::fs::read(path.with_extension("keys")) {
-        secrets.insert(&text);
-    }
-    let protocols = Protocols::all().with_secrets(secrets);
-    dissect_records(&capture.bytes, &capture.records, &protocols)
+    truth::decrypted(path)
 }
 
 /// The same for other test files; `None` when it is not there.
@@ -162,69 +113,33 @@ fn members_of_real_handshakes_are_right() {
 
 #[test]
 fn alerts_are_seen_where_there_are_some() {
-    let Some(folder) = folder() else { return };
-    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let drafts = items(&folder.join(name));
+    truth::walk(|name, facts, drafts| {
         let alone = |draft: &&Draft| text(&draft.data, "type") == "Alert";
         let alone = drafts.iter().filter(alone).count() as u64;
         // tshark counts those that say goodbye too.
         let alerts = facts["tls"]["alerts"].as_u64().unwrap_or(0);
         assert!(alone <= alerts, "{name}: {alone} of {alerts}");
-    }
-}
-
-#[test]
-fn http2_inside_is_counted_as_tshark_counts_it() {
-    let Some(folder) = folder() else { return };
-    let kinds = crate::dissect::PROTOCOLS
-        .iter()
-        .flat_map(|protocol| protocol.kinds());
-    if !kinds.into_iter().any(|kind| kind.abbr == "HTTP/2") {
-        println!("skipped: HTTP/2 is not dissected");
-        return;
-    }
-    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    for name in [
-        "http2/own-h2-tls.pcap",
-        "http2/wireshark-http2-data-reassembly.pcap",
-        "pcapng/own-h2-tls-dsb.pcapng",
-    ] {
-        let drafts = items(&folder.join(name));
-        let inside = drafts.iter().filter(|draft| draft.kind.abbr == "HTTP/2");
-        let expected = truth["files"][name]["http2"]["requests"].as_u64();
-        assert_eq!(Some(inside.count() as u64), expected, "{name}");
-    }
+    });
 }
 
 #[test]
 fn hellos_are_counted_as_tshark_counts_them() {
-    let Some(folder) = folder() else { return };
-    let truth = std::fs::read_to_string(folder.join("truth.json")).unwrap();
-    let truth: serde_json::Value = serde_json::from_str(&truth).unwrap();
-    let mut differ = Vec::new();
-    for (name, facts) in truth["files"].as_object().unwrap() {
-        let number = |kind: &str| facts["tls"]["handshake_types"][kind].as_u64().unwrap_or(0);
-        let expected = (number("1"), number("2"));
-        let drafts = items(&folder.join(name));
+    let count = |drafts: &[Draft]| {
         let seen = |value: &Value, kind| u64::from(text(value, "type") == kind);
-        let ours = drafts.iter().filter(|draft| draft.kind.name == "tls").fold(
-            (0, 0),
-            |(client, server), draft| {
-                (
-                    client + seen(&draft.request, "ClientHello"),
-                    server + seen(&draft.response, "ServerHello"),
-                )
-            },
-        );
-        let known = DIFFERENCES.iter().find(|(path, ..)| path == name);
-        if ours != known.map_or(expected, |(_, ours, _)| *ours) {
-            differ.push((name, ours, expected));
-        }
-    }
-    assert!(differ.is_empty(), "ours, expected: {differ:#?}");
+        drafts.iter().fold((0, 0), |(client, server), draft| {
+            (
+                client + seen(&draft.request, "ClientHello"),
+                server + seen(&draft.response, "ServerHello"),
+            )
+        })
+    };
+    let expected = |_: &str, facts: &serde_json::Value| {
+        let number = |kind: &str| facts["tls"]["handshake_types"][kind].as_u64().unwrap_or(0);
+        (number("1"), number("2"))
+    };
+    truth::assert_counts_but("tls", count, expected, DIFFERENCES, |wanted, counts| {
+        *wanted = *counts;
+    });
 }
 
 #[rustfmt::skip]
@@ -412,7 +327,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Captures in which we count other hellos than `truth.json`, with ours and the reason.
-const DIFFERENCES: &[(&str, (u64, u64), &str)] = &[(
+const DIFFERENCES: &[truth::Difference<(u64, u64)>] = &[(
     "malformed/ndpi-ossfuzz_seed_fake_traces_1.pcapng",
     (0, 0),
     "both are: the streams begin with another byte; tshark looks at each segment anew",

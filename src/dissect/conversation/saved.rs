@@ -1,0 +1,228 @@
+//! Saving a conversation and going on with it, for a reel that begins in the middle of a stream.
+//!
+//! In: a conversation. Out: bytes, and from them one that gives the same items. Never: trust in the
+//! bytes; what does not fit makes the whole state unreadable.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+
+use super::{Carrier, Conversation, Phase, RETRIES, side};
+use crate::bytes::Reader;
+use crate::dissect::flows::Tally;
+use crate::dissect::{Protocol, Protocols};
+use crate::flow::{Budget, Chunk, Datagrams, Reassembly, State, StreamInfo};
+use crate::packet::Direction;
+use crate::time::Timestamp;
+
+/// Saving and restoring, for a reel that begins in the middle of a stream.
+///
+/// ```text
+/// state    = version u8 (2), carrier, tally, upper, retries u32, detections u32,
+///            last direction u8 (0 none), needs 2 x u64, chunks, reader          big-endian
+/// carrier  = kind u8 (0 none, 1 TCP, 2 datagrams, 3 inside),
+///            state of the reassembly (30 bytes) or 2 x u64 offsets
+/// tally    = length u32 (0 none), state
+/// upper    = length u32 (0 none), state of the messages carried
+/// chunks   = count u32, count x (direction u8, offset u64, ts i64, ordinal u64, length u32, bytes)
+/// reader   = kind u8 (0 idle, 1 detecting, 2 reading), reading: name length u8, name, state
+/// ```
+impl Conversation {
+    /// What a later reel of the same stream needs in order to give the same items.
+    pub fn save(&self) -> Vec<u8> {
+        let mut out = vec![2];
+        match &self.transport {
+            Carrier::None => out.push(0),
+            Carrier::Inside => out.push(3),
+            Carrier::Tcp(reassembly) => {
+                out.push(1);
+                out.extend_from_slice(&reassembly.state().to_bytes());
+            }
+            Carrier::Datagrams(datagrams) => {
+                out.push(2);
+                for offset in datagrams.offsets() {
+                    out.put_u64(offset);
+                }
+            }
+        }
+        let tally = self.tally.as_ref().map(|tally| tally.save());
+        let upper = self.upper.as_ref().map(|upper| upper.save());
+        for part in [tally, upper] {
+            let part = part.unwrap_or_default();
+            out.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
+            out.extend_from_slice(&part);
+        }
+        out.put_u32(self.retries);
+        out.put_u32(self.detections);
+        out.push(match self.last_direction {
+            None => 0,
+            Some(direction) => direction_code(direction),
+        });
+        for pending in [&self.to_server, &self.to_client] {
+            out.put_u64(pending.need() as u64);
+        }
+        let chunks = match &self.phase {
+            Phase::Detecting(detection) => detection.chunks().to_vec(),
+            _ => {
+                let mut chunks = self.to_server.chunks(Direction::ToServer);
+                chunks.extend(self.to_client.chunks(Direction::ToClient));
+                chunks
+            }
+        };
+        out.put_u32(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
+        for chunk in &chunks {
+            out.push(direction_code(chunk.direction));
+            out.put_u64(chunk.offset);
+            out.put_i64(chunk.ts.nanos());
+            out.put_u64(chunk.ordinal);
+            out.put_u32(u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX));
+            out.extend_from_slice(&chunk.bytes);
+        }
+        match &self.phase {
+            Phase::Idle => out.push(0),
+            Phase::Detecting(_) => out.push(1),
+            Phase::Reading(protocol, dissector) => {
+                out.push(2);
+                let name = protocol.name().as_bytes();
+                out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+                out.extend_from_slice(name);
+                out.extend_from_slice(&dissector.save());
+            }
+        }
+        out
+    }
+
+    /// Goes on with a stream whose state was saved; `None` when `state` cannot be read or names a
+    /// protocol that is not enabled.
+    pub fn restore(
+        info: &StreamInfo,
+        protocols: &Protocols,
+        budget: &Arc<Budget>,
+        state: &[u8],
+    ) -> Option<Conversation> {
+        Conversation::new(info, protocols, budget).resume(state, budget)
+    }
+
+    pub(super) fn resume(self, state: &[u8], budget: &Arc<Budget>) -> Option<Conversation> {
+        let mut restored = self;
+        let mut reader = Reader::new(state);
+        if reader.u8().ok()? != 2 {
+            return None;
+        }
+        let info = restored.info;
+        let protocols = restored.protocols.clone();
+        restored.transport = match reader.u8().ok()? {
+            0 => Carrier::None,
+            1 => {
+                let state = State::from_bytes(reader.take(State::LEN).ok()?)?;
+                Carrier::Tcp(Box::new(Reassembly::resume(
+                    &state,
+                    budget.clone(),
+                    protocols.overlap,
+                )))
+            }
+            2 => Carrier::Datagrams(Datagrams::resume([reader.u64().ok()?, reader.u64().ok()?])?),
+            3 => Carrier::Inside,
+            _ => return None,
+        };
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        let tally = reader.take(length).ok()?;
+        restored.tally = match (restored.tally.take(), length) {
+            (None, _) | (_, 0) => None,
+            (Some(_), _) => Some(Box::new(Tally::restore(&protocols, &info, tally)?)),
+        };
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        let state = reader.take(length).ok()?;
+        restored.upper = match (restored.upper.take(), length) {
+            (None, _) | (_, 0) => None,
+            // One level only: what SCTP carries carries nothing itself.
+            (Some(upper), _) => Some(Box::new(upper.resume(state, budget)?)),
+        };
+        restored.retries = reader.u32().ok()?.min(RETRIES);
+        restored.detections = reader.u32().ok()?;
+        restored.last_direction = match reader.u8().ok()? {
+            0 => None,
+            code => Some(direction_of(code)?),
+        };
+        let needs = [reader.u64().ok()?, reader.u64().ok()?];
+        let chunks = read_chunks(&mut reader)?;
+        match reader.u8().ok()? {
+            0 => restored.phase = Phase::Idle,
+            1 => {
+                if let Phase::Detecting(detection) = &mut restored.phase {
+                    for chunk in &chunks {
+                        detection.chunk(&info, &protocols, chunk);
+                    }
+                }
+            }
+            2 => {
+                let length = usize::from(reader.u8().ok()?);
+                let name = reader.take(length).ok()?;
+                let protocol: &'static dyn Protocol = match &restored.phase {
+                    // SCTP is read even when its own items are not wanted.
+                    Phase::Reading(carrier, _) => *carrier,
+                    _ => *protocols
+                        .iter()
+                        .find(|protocol| protocol.name().as_bytes() == name)?,
+                };
+                if protocol.name().as_bytes() != name {
+                    return None;
+                }
+                let mut dissector = protocol.restore(&info, reader.rest())?;
+                dissector.equip(&protocols);
+                restored.phase = Phase::Reading(protocol, dissector);
+                for chunk in &chunks {
+                    let Conversation {
+                        to_server,
+                        to_client,
+                        ..
+                    } = &mut restored;
+                    side(to_server, to_client, chunk.direction).push(chunk);
+                }
+                for (pending, need) in [&mut restored.to_server, &mut restored.to_client]
+                    .into_iter()
+                    .zip(needs)
+                {
+                    pending.set_need(usize::try_from(need).ok()?);
+                }
+            }
+            _ => return None,
+        }
+        Some(restored)
+    }
+}
+
+fn direction_code(direction: Direction) -> u8 {
+    match direction {
+        Direction::ToServer => 1,
+        Direction::ToClient => 2,
+    }
+}
+
+fn direction_of(code: u8) -> Option<Direction> {
+    match code {
+        1 => Some(Direction::ToServer),
+        2 => Some(Direction::ToClient),
+        _ => None,
+    }
+}
+
+fn read_chunks(reader: &mut Reader<'_>) -> Option<Vec<Chunk>> {
+    let count = reader.u32().ok()?;
+    let mut chunks = Vec::new();
+    for _ in 0..count {
+        let direction = direction_of(reader.u8().ok()?)?;
+        let offset = reader.u64().ok().filter(|offset| *offset < 1 << 62)?;
+        let ts = Timestamp::from_nanos(reader.u64().ok()? as i64);
+        let ordinal = reader.u64().ok()?;
+        let length = usize::try_from(reader.u32().ok()?).ok()?;
+        chunks.push(Chunk {
+            direction,
+            offset,
+            bytes: Bytes::copy_from_slice(reader.take(length).ok()?),
+            ts,
+            ordinal,
+        });
+    }
+    Some(chunks)
+}

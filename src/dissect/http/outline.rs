@@ -1,0 +1,112 @@
+//! A message that tells what filters and lists read, and is put in the item's shape only for more.
+//!
+//! In: a message that is over. Out: a value that equals the one of [`shape`]. Never: a copy of bytes.
+
+use super::exchange::Message;
+use super::parser::{StartLine, Version};
+use super::shape;
+use crate::item::{Outline, Told, Value};
+
+/// The value of a message.
+pub(super) fn of(mut message: Box<Message>) -> Value {
+    // What is made later takes the bytes along without copying them.
+    message.kept.join();
+    Value::Outlined(message)
+}
+
+impl Outline for Message {
+    fn told(&self, name: &str) -> Option<Told<'_>> {
+        match (&self.head.start, name) {
+            (StartLine::Request { method, .. }, "method") => Some(Told::Text(method)),
+            (StartLine::Request { target, .. }, "url" | "targetUri") => Some(Told::Text(target)),
+            (StartLine::Request { method, target }, "path") => {
+                let (path, _) = shape::split_target(target, **method == *b"CONNECT");
+                target.get(path).map(Told::Text)
+            }
+            (StartLine::Response { status, .. }, "status") => Some(Told::Int((*status).into())),
+            (StartLine::Response { reason, .. }, "statusText") => Some(Told::Text(reason)),
+            (StartLine::Response { .. }, "redirectURL") => {
+                Some(Told::Text(&self.head.fields.location))
+            }
+            (_, "httpVersion") => match self.head.version {
+                Version::Named(1, 1) => Some(Told::Static("HTTP/1.1")),
+                _ => None,
+            },
+            (_, "bodySize") => i64::try_from(self.body_size).ok().map(Told::Int),
+            _ => None,
+        }
+    }
+
+    fn copied(&self) -> Box<dyn Outline> {
+        Box::new(self.clone())
+    }
+
+    fn whole(&self) -> &Value {
+        self.made.get_or_init(|| {
+            let (head, kept) = (self.head.clone(), self.kept.clone());
+            match head.start {
+                StartLine::Request { .. } => shape::request(head, self.body_size, kept),
+                StartLine::Response { .. } => shape::response(head, self.body_size, kept),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::dissect::http::parser::{self, Parsed};
+    use crate::time::Timestamp;
+
+    fn outlined(head: &'static str, asks: bool, body: &'static str) -> Value {
+        let bytes = Bytes::from_static(head.as_bytes());
+        let parsed = match asks {
+            true => parser::request(&bytes, 0),
+            false => parser::response(&bytes, 0),
+        };
+        let Parsed::Head(head, size) = parsed else {
+            panic!("no head");
+        };
+        let mut message = Message::new(head, size, Timestamp::default());
+        message.body_size = body.len() as u64;
+        message.kept.push(Bytes::from_static(body.as_bytes()));
+        of(message)
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_made() {
+        let samples = [
+            ("GET /a/b?c=d#e HTTP/1.1\r\nHost: a\r\n\r\n", true, ""),
+            ("POST http://shop/x?y HTTP/1.0\r\n\r\n", true, "body"),
+            ("CONNECT shop:443 HTTP/1.1\r\n\r\n", true, ""),
+            ("OPTIONS * HTTP/1.1\r\n\r\n", true, ""),
+            ("HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n", false, ""),
+            ("HTTP/1.0 500 \r\n\r\n", false, "failed"),
+        ];
+        for (head, asks, body) in samples {
+            let value = outlined(head, asks, body);
+            let Value::Outlined(outline) = &value else {
+                panic!("no outline");
+            };
+            let Value::Object(members) = outline.whole() else {
+                panic!("no object");
+            };
+            let mut told = 0;
+            for (key, member) in members {
+                let expected = match (outline.told(&key.text()), member) {
+                    (None, _) => continue,
+                    (Some(Told::Int(told)), Value::Int(made)) => told == *made,
+                    (Some(Told::Text(told)), Value::Text(made)) => told == &made[..],
+                    (Some(Told::Static(told)), Value::Static(made)) => told == *made,
+                    _ => false,
+                };
+                assert!(expected, "{head}: {}", key.text());
+                told += 1;
+            }
+            assert!(told >= 4, "{head}: {told}");
+            assert!(outline.told("headers").is_none() && outline.told("absent").is_none());
+        }
+    }
+}

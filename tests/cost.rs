@@ -1,0 +1,193 @@
+//! What packets may cost: no allocation for each, and memory for the open streams only.
+
+use std::io::Cursor;
+
+use bytes::Bytes;
+use tapedeck::capture::file::FileSource;
+use tapedeck::capture::{Filled, RawBatch, Source};
+use tapedeck::dissect::{Conversation, Draft, Output, Protocols};
+use tapedeck::flow::{Budget, Limits, Table};
+use tapedeck::packet::headers::{Decoder, Found};
+use tapedeck::packet::{Batch, Decoded, Packet};
+use tapedeck::synth;
+
+struct Count(u64);
+
+impl Output for Count {
+    fn item(&mut self, _: Draft) {
+        self.0 += 1;
+    }
+}
+
+/// Counts of one reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    packets: u64,
+    batches: u64,
+    items: u64,
+    allocations: u64,
+}
+
+/// Reads a savefile with one connection the way the pipeline does, in one thread.
+fn read(file: Vec<u8>) -> Reading {
+    let mut source = FileSource::new("made.pcap", Box::new(Cursor::new(file)), 0).unwrap();
+    let (mut decoder, mut found) = (Decoder::new(), Found::default());
+    let mut table = Table::new(Limits::default());
+    let mut stream: Option<Conversation> = None;
+    let (mut raw, mut out, mut packets) = (RawBatch::default(), Count(0), Vec::new());
+    let (mut ordinal, mut batches) = (0, 0);
+    let info = allocation_counter::measure(|| {
+        loop {
+            raw.clear();
+            let filled = source.fill(&mut raw).unwrap();
+            let bytes = Bytes::from(std::mem::take(&mut raw.bytes));
+            packets.clear();
+            for record in &raw.records {
+                let start = record.start as usize;
+                let captured = &bytes[start..start + record.caplen as usize];
+                let decoded = decoder.decode(ordinal, record, captured, &mut found);
+                let Decoded::Flow(layers) = &decoded else {
+                    panic!("a frame without a flow");
+                };
+                let assigned = table.assign(ordinal, record.ts, layers);
+                stream.get_or_insert_with(|| {
+                    let budget = Budget::new(Budget::DEFAULT_BYTES);
+                    Conversation::new(&assigned.info, &Protocols::all(), &budget)
+                });
+                packets.push(Packet {
+                    ordinal,
+                    record: *record,
+                    decoded,
+                    stream: Some((assigned.info.name.stream, assigned.direction)),
+                });
+                ordinal += 1;
+            }
+            let batch = Batch {
+                bytes,
+                packets: std::mem::take(&mut packets),
+                ..Batch::default()
+            };
+            if let Some(stream) = &mut stream {
+                for packet in &batch.packets {
+                    stream.packet(packet, batch.payload_of(packet), &mut out);
+                }
+                stream.settle();
+            }
+            batches += 1;
+            raw.bytes = batch.bytes.try_into_mut().unwrap().into();
+            packets = batch.packets;
+            if filled == Filled::End {
+                break;
+            }
+        }
+    });
+    Reading {
+        packets: ordinal,
+        batches,
+        items: out.0,
+        allocations: info.count_total,
+    }
+}
+
+/// One connection with a response of so many megabytes, each segment acknowledged.
+fn download(megabytes: usize) -> Vec<u8> {
+    let size = megabytes << 20;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+    let frames = synth::tcp(([10, 1, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+        .to_server("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .to_client(head)
+        .to_client(vec![b'x'; size])
+        .fin();
+    synth::savefile(&frames)
+}
+
+#[test]
+fn a_packet_costs_no_allocation() {
+    let (short, long) = (read(download(2)), read(download(6)));
+    assert_eq!((short.items, long.items), (1, 1));
+    let packets = long.packets - short.packets;
+    let batches = long.batches - short.batches;
+    let allocations = long.allocations.saturating_sub(short.allocations);
+    assert!(
+        packets > 100 * batches,
+        "{packets} packets, {batches} batches"
+    );
+    // A batch is shared, which costs one for itself and few for what is shared of it.
+    assert!(
+        allocations <= 4 * batches,
+        "{allocations} allocations for {packets} packets in {batches} batches"
+    );
+}
+
+#[cfg(target_os = "linux")]
+mod memory {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use tapedeck::synth;
+
+    /// Keep-alive connections one after the other, a second between them.
+    fn traffic(connections: u16) -> Vec<u8> {
+        let body = vec![b'j'; 16 << 10];
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let made = (0..connections).map(|index| {
+            let start = synth::START + Duration::from_secs(index.into());
+            let mut stream =
+                synth::tcp(([10, 1, 0, 1], 20_000 + index), ([10, 0, 0, 2], 80)).at(start);
+            for _ in 0..16 {
+                stream = stream
+                    .to_server("GET /orders?page=7 HTTP/1.1\r\nHost: shop\r\n\r\n")
+                    .to_client(&head)
+                    .to_client(&body);
+            }
+            stream.fin()
+        });
+        synth::savefile(&synth::merge(made))
+    }
+
+    /// Peak memory of `tapedeck query` over a capture, in KiB, and the items it printed.
+    fn peak(capture: &[u8]) -> (u64, usize) {
+        let file = tempfile::NamedTempFile::with_suffix(".pcap").unwrap();
+        std::fs::write(file.path(), capture).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+            .arg("query")
+            .arg(file.path())
+            .args([
+                "--format",
+                "csv",
+                "--kfl",
+                "http and response.status == 200",
+            ])
+            .args(["--set", "tap.workers=1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut stdout = child.stdout.take().unwrap();
+        let (mut text, mut most) = (Vec::new(), 0);
+        let mut part = [0; 4096];
+        // The peak never falls, so the last look before the end is nearly the whole truth.
+        while let Ok(count @ 1..) = stdout.read(&mut part) {
+            text.extend_from_slice(&part[..count]);
+            let now = std::fs::read_to_string(&status).unwrap_or_default();
+            let peak = now.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let peak = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
+            most = most.max(peak.unwrap_or(0));
+        }
+        assert!(child.wait().unwrap().success());
+        (most, text.split(|byte| *byte == b'\n').count() - 2)
+    }
+
+    #[test]
+    fn ten_times_the_traffic_takes_the_same_memory() {
+        let (short, long) = (peak(&traffic(30)), peak(&traffic(300)));
+        assert_eq!((short.1, long.1), (30 * 16, 300 * 16));
+        assert!(
+            long.0 * 10 <= short.0 * 12,
+            "{} KiB for ten times the traffic, {} KiB for once",
+            long.0,
+            short.0
+        );
+    }
+}

@@ -1,0 +1,54 @@
+// Clauses to click, for those who do not know the query language: what there is, and a small form.
+
+import * as api from "../lib/api.js";
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { clause, literal, path } from "../lib/kfl.js";
+
+const USUAL = [
+  ["failures", "response.status >= 400", "answers with a status of 400 or more"],
+  ["slow", "elapsedTime > 1000", "answers that took more than a second"],
+];
+const OPERATORS = ["==", "!=", ">", ">=", "<", "<="];
+let lists = 0;
+
+export function chips({ onClause }) {
+  const kinds = el("span", {});
+  const fields = el("datalist", { id: `fields-${lists += 1}` });
+  const field = el("input", { list: fields.id, placeholder: "field", "aria-label": "Field", size: 22 });
+  const operator = el("select", { "aria-label": "Operator" }, OPERATORS.map((one) => el("option", {}, one)));
+  const value = el("input", { placeholder: "value", "aria-label": "Value", size: 16 });
+  const form = el("form", { hidden: true, onsubmit: (event) => {
+    event.preventDefault();
+    const names = field.value.trim().split(".").filter(Boolean);
+    if (names.length === 0 || value.value === "") return;
+    const given = /^-?\d+(\.\d+)?$/.test(value.value) && !/\.(port|version)$/.test(field.value) ? Number(value.value) : value.value;
+    onClause(operator.value === "==" ? clause(names, given) : `${path(names)} ${operator.value} ${literal(given)}`);
+    value.value = "";
+  } }, field, operator, value, el("button", {}, "Add"), fields);
+  const more = el("button", { class: "chip", "aria-expanded": "false", onclick: open }, "+ clause");
+  const chip = (text, query, title, style) => el("button", { class: "chip", title: `${title ?? ""}\n${query}`.trim(), style, onclick: () => onClause(query) }, text);
+  const node = el("div", { class: "chips" }, kinds, USUAL.map(([text, query, title]) => chip(text, query, title)), more, form);
+  let known = "";
+
+  async function open() {
+    form.hidden = !form.hidden;
+    more.setAttribute("aria-expanded", String(!form.hidden));
+    if (form.hidden) return;
+    field.focus();
+    if (fields.childElementCount) return;
+    const all = await api.fields().catch(() => []);
+    fields.replaceChildren(...all.filter((one) => !/Object|List/.test(one.type)).map((one) => el("option", { value: one.path }, one.doc)));
+  }
+  return {
+    node,
+    // Protocols that were seen, by the counts of the run.
+    async seen(counts) {
+      const now = Object.keys(counts).join();
+      if (now === known) return;
+      known = now;
+      const found = await api.groups("", "protocol", 20).catch(() => ({ groups: [] }));
+      kinds.replaceChildren(...found.groups.map((group) => chip(group.labels[0], group.protocol, `${format.count(group.count)} items`)));
+    },
+  };
+}
