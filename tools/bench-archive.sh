@@ -66,5 +66,5 @@ for round in straight slow; do
   query "$endpoint" "$round: 500s of one pod in one hour" $hour --kfl "$pod"
   query "$endpoint" "$round: statuses of one hour" $hour --count-by response.status
 done
-kill "$proxy"; proxy=""
+kill "$proxy"; wait "$proxy" || true; proxy=""
 cat "$work/proxy.log"

@@ -20,12 +20,14 @@ pub enum Kind {
 pub(super) enum Content {
     /// A path of the item.
     Path(&'static str),
-    /// Nanoseconds since 1970 of the request.
-    Start,
+    /// Nanoseconds of the request within its microsecond.
+    Nanos,
     /// Nanoseconds from request to response.
     Elapsed,
-    /// The time of the request, for engines.
+    /// Microseconds since 1970 of the request.
     Time,
+    /// What follows the question mark of the request's URL.
+    Query,
     /// Name of the stream in the run that recorded it.
     Stream,
     /// W3C or B3 trace identifier in the request's headers.
@@ -67,7 +69,7 @@ impl Column {
         match self.from {
             Content::Path(path) | Content::Json(path) => Some(path),
             Content::Stream => Some("stream"),
-            Content::Start => Some("timestamp"),
+            Content::Time => Some("timestamp"),
             Content::Elapsed => Some("elapsedTime"),
             _ => None,
         }
@@ -98,7 +100,7 @@ use Kind::{Bool, Int, Text, Time};
 #[rustfmt::skip]
 pub static COLUMNS: &[Column] = &[
     column("timestamp", Time, Content::Time, "time of the request"),
-    column("start_nanos", Int, Content::Start, "time of the request, nanoseconds since 1970"),
+    column("timestamp_nanos", Int, Content::Nanos, "nanoseconds of it within the microsecond"),
     column("elapsed_nanos", Int, Content::Elapsed, "nanoseconds from request to response"),
     column("protocol", Text, Path("protocol.name"), "protocol name, shared by related kinds"),
     column("protocol_abbr", Text, Path("protocol.abbr"), "short protocol name"),
@@ -107,6 +109,7 @@ pub static COLUMNS: &[Column] = &[
     column("tls", Bool, Path("tls"), "whether it was decrypted from TLS"),
     column("method", Text, Path("request.method"), "what was asked"),
     bloom("path", Text, Path("request.path"), "path of the request target, without query"),
+    column("query", Text, Content::Query, "what follows the question mark of the URL"),
     column("status", Int, Path("response.status"), "status code"),
     column("error_type", Text, Path("error.type"), "dissection, connection, timeout or pair-not-found; null when nothing went wrong"),
     column("error_msg", Text, Path("error.msg"), "what went wrong, one sentence"),
@@ -129,8 +132,8 @@ pub static COLUMNS: &[Column] = &[
     column("frame_first", Int, Content::Frame(End::First), "first zstd frame of the packets that holds packets of the stream"),
     column("frame_last", Int, Content::Frame(End::Last), "last such frame"),
     column("is_cut", Bool, Content::Cut, "whether the JSON lacks bodies or long texts, which the packets hold"),
-    column("request", Text, Json("request"), "the request as JSON, without bodies; null when unseen"),
-    column("response", Text, Json("response"), "the response as JSON, without bodies; null when unseen"),
+    column("request", Text, Json("request"), "the request as JSON, without bodies and what follows from other members or columns; null when unseen"),
+    column("response", Text, Json("response"), "the response as JSON, likewise; null when unseen"),
     column("data", Text, Json("data"), "payload of items without request and response, as JSON"),
 ];
 

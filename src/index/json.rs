@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fold::{self, Held};
 use crate::item::{Kind, Node, Value};
 
 /// Members that hold bodies however short they are.
@@ -31,7 +32,7 @@ const ANY: &str = "*";
 pub(super) struct Cuts(pub(super) BTreeSet<String>);
 
 impl Cuts {
-    fn note(&mut self, path: &str) {
+    pub(super) fn note(&mut self, path: &str) {
         if self.0.contains(ANY) || self.0.contains(path) {
             return;
         }
@@ -55,10 +56,11 @@ impl Cuts {
     }
 }
 
-/// Writes the part of an item that `path` names; answers whether something was left out.
+/// Writes the part of an item that `path` names, folded; answers whether something was left out.
 pub(super) fn write<'a, N: Node<'a>>(
     node: N,
     path: &str,
+    held: &Held<'_>,
     out: &mut Vec<u8>,
     cuts: &mut Cuts,
 ) -> bool {
@@ -76,7 +78,19 @@ pub(super) fn write<'a, N: Node<'a>>(
         cuts.note(path);
         return true;
     }
-    was_cut
+    let whole = serde_json::from_slice(out).unwrap_or_default();
+    match fold::fold(path, &whole, held) {
+        Some(folded) => {
+            out.clear();
+            // A value has a JSON form, and a vector takes it.
+            let _ = serde_json::to_writer(&mut *out, &folded);
+            was_cut
+        }
+        None => {
+            cuts.note(path);
+            true
+        }
+    }
 }
 
 struct Writer<'w> {
@@ -156,10 +170,13 @@ impl Writer<'_> {
     }
 }
 
-/// The part that a JSON text holds; null when it is none.
-pub(super) fn read(text: &[u8]) -> Value {
+/// The part called `name` that a JSON text holds, unfolded; null when it is none.
+pub(super) fn read(name: &str, text: &[u8], held: &Held<'_>) -> Value {
     match serde_json::from_slice(text) {
-        Ok(json) => value(json),
+        Ok(mut json) => {
+            fold::unfold(name, &mut json, held);
+            value(json)
+        }
         Err(_) => Value::Null,
     }
 }

@@ -17,6 +17,7 @@
 //! alone tells which files a time range needs.
 
 mod column;
+mod fold;
 mod json;
 mod reader;
 mod writer;

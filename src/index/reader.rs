@@ -22,6 +22,7 @@ use parquet::file::serialized_reader::SerializedRowGroupReader;
 use parquet::file::statistics::Statistics;
 
 use super::column::{COLUMNS, Content, End, Kind, column_of, place};
+use super::fold::Held;
 use super::json::{self, Cuts};
 use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, Place, RECORD_KEY};
 use super::{FORMAT, IndexError};
@@ -189,15 +190,20 @@ impl Reader {
 
     /// Nanoseconds of the first and the last request in a row group.
     pub fn span(&self, group: usize) -> Option<(i64, i64)> {
-        match self.statistics(group, place(Content::Start))? {
-            Statistics::Int64(found) => Some((*found.min_opt()?, *found.max_opt()?)),
+        match self.statistics(group, place(Content::Time))? {
+            Statistics::Int64(found) => Some((
+                found.min_opt()?.saturating_mul(1000),
+                found.max_opt()?.saturating_mul(1000).saturating_add(999),
+            )),
             _ => None,
         }
     }
 
     /// What answering a question about these paths takes ([`crate::kfl::Query::paths`]).
     pub fn need<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> Need {
-        let mut wanted: BTreeSet<usize> = [Content::Start, Content::Elapsed].map(place).into();
+        let mut wanted: BTreeSet<usize> = [Content::Time, Content::Nanos, Content::Elapsed]
+            .map(place)
+            .into();
         for (index, column) in COLUMNS.iter().enumerate() {
             if column
                 .path()
@@ -210,6 +216,12 @@ impl Reader {
             let root = path.split('.').next().unwrap_or(path);
             if root == "protocol" {
                 continue;
+            }
+            if root == "tunnel" {
+                match self.cuts.touch(path) {
+                    true => return Need::Packets,
+                    false => continue,
+                }
             }
             match column_of(path) {
                 Some(index) if self.has(index) && (path != root || root_of(root).is_empty()) => {
@@ -226,6 +238,7 @@ impl Reader {
                     return Need::Packets;
                 }
                 wanted.insert(part);
+                wanted.extend(held());
             } else {
                 wanted.extend(envelope(root));
             }
@@ -273,7 +286,8 @@ impl Reader {
         }
         let scale = match COLUMNS.get(index)?.from {
             // Fields are in milliseconds.
-            Content::Start | Content::Elapsed => 1_000_000,
+            Content::Time => 1000,
+            Content::Elapsed => 1_000_000,
             _ => 1,
         };
         let text = |bytes: &ByteArray| Some(Scalar::Text(bytes.as_utf8().ok()?.into()));
@@ -431,12 +445,24 @@ fn envelope(root: &str) -> impl Iterator<Item = usize> {
         .map(|(index, _)| index)
 }
 
+/// The columns whose values the JSON does not repeat.
+fn held() -> impl Iterator<Item = usize> {
+    [
+        Content::Path("request.method"),
+        Content::Path("request.path"),
+        Content::Query,
+        Content::Path("response.status"),
+    ]
+    .into_iter()
+    .map(place)
+}
+
 /// Every column that an item is made of.
 pub fn whole() -> Vec<usize> {
     (0..COLUMNS.len())
         .filter(|index| {
             let column = COLUMNS.get(*index);
-            column.is_some_and(|column| !matches!(column.from, Content::Time | Content::Trace))
+            column.is_some_and(|column| column.from != Content::Trace)
         })
         .collect()
 }
@@ -516,7 +542,9 @@ impl Block {
 
     /// Nanoseconds of a row's request.
     pub fn start(&self, row: usize) -> i64 {
-        self.int(Content::Start, row).unwrap_or_default()
+        let micros = self.int(Content::Time, row).unwrap_or_default();
+        let nanos = self.int(Content::Nanos, row).unwrap_or_default();
+        micros.saturating_mul(1000).saturating_add(nanos)
     }
 
     /// Whether the JSON of a row lacks something.
@@ -593,6 +621,7 @@ impl Block {
                 .unwrap_or_default(),
             origin: origin.clone(),
             record: self.record.clone(),
+            tunnel: None,
         })
     }
 
@@ -617,7 +646,13 @@ impl Block {
     fn part(&self, name: &'static str, row: usize) -> Value {
         if self.values(Content::Json(name)).is_some() {
             let text = self.bytes(Content::Json(name), row);
-            return text.map_or(Value::Null, json::read);
+            let held = Held {
+                method: self.text(Content::Path("request.method"), row),
+                path: self.text(Content::Path("request.path"), row),
+                query: self.text(Content::Query, row),
+                status: self.int(Content::Path("response.status"), row),
+            };
+            return text.map_or(Value::Null, |text| json::read(name, text, &held));
         }
         let mut members = Vec::new();
         for column in COLUMNS {

@@ -82,15 +82,15 @@ fn questions_are_answered_by_as_little_as_holds_the_answer() {
     };
     assert_eq!(
         names(&["response.status"]),
-        "start_nanos elapsed_nanos status"
+        "timestamp timestamp_nanos elapsed_nanos status"
     );
     assert_eq!(
         names(&["request.headers"]),
-        "start_nanos elapsed_nanos request"
+        "timestamp timestamp_nanos elapsed_nanos method path query status request"
     );
     assert_eq!(
         names(&["response.content.size"]),
-        "start_nanos elapsed_nanos response"
+        "timestamp timestamp_nanos elapsed_nanos method path query status response"
     );
     assert_eq!(names(&["response.content.text"]), "packets");
     assert_eq!(names(&["response"]), "packets");

@@ -17,9 +17,10 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
 use super::column::{COLUMNS, Column, Content, End, Kind, schema};
+use super::fold::Held;
 use super::json::{self, Cuts};
 use super::{FORMAT, IndexError};
-use crate::item::{Item, Kind as NodeKind, Node, Path, Value};
+use crate::item::{Item, Kind as NodeKind, Node, Path, Value, lookup};
 use crate::packet::StreamName;
 
 /// Items of one row group: what is read at least to see one item.
@@ -32,7 +33,7 @@ const GROUP_BYTES: usize = 16 << 20;
 const BLOOM_FALSE_HITS: f64 = 0.02;
 
 /// Stronger than the packets' level: an index is small, written once and read often.
-const LEVEL: i32 = 9;
+const LEVEL: i32 = 12;
 
 /// Names of what the footer tells readers of ours.
 pub(super) const FORMAT_KEY: &str = "tapedeck.format";
@@ -133,16 +134,35 @@ impl<W: Write + Send> Writer<W> {
     /// What the output says.
     pub fn push(&mut self, item: &Item, place: &Place) -> Result<(), IndexError> {
         let mut is_cut = false;
+        let text = |path: &str| lookup(item.node(), path).and_then(Node::text);
+        let (method, path, url) = (
+            text("request.method"),
+            text("request.path"),
+            text("request.url"),
+        );
+        let query = url.as_deref().and_then(|url| url.split_once('?'));
+        let query = query.map(|(_, query)| query);
+        let held = Held {
+            method: method.as_deref(),
+            path: path.as_deref(),
+            query,
+            status: lookup(item.node(), "response.status").and_then(Node::int),
+        };
         let parts = [
             ("request", &item.request),
             ("response", &item.response),
             ("data", &item.data),
         ]
         .map(|(name, value)| {
-            let part = part_of(name, value, &mut self.cuts);
+            let part = part_of(name, value, &held, &mut self.cuts);
             is_cut |= part.as_ref().is_some_and(|(_, was_cut)| *was_cut);
             (name, part.map(|(text, _)| text))
         });
+        if item.tunnel.is_some() {
+            // Few items have one, and their packets tell it.
+            self.cuts.note("tunnel");
+            is_cut = true;
+        }
         for ((column, buffer), path) in COLUMNS.iter().zip(&mut self.buffers).zip(&self.paths) {
             match column.from {
                 Content::Path(_) => {
@@ -151,7 +171,8 @@ impl<W: Write + Send> Writer<W> {
                         self.mixed.insert(column.name);
                     }
                 }
-                Content::Start => buffer.int(Some(item.start.nanos())),
+                Content::Nanos => buffer.int(Some(item.start.nanos().rem_euclid(1000))),
+                Content::Query => buffer.text(query.map(str::to_owned)),
                 Content::Time => buffer.int(Some(item.start.nanos().div_euclid(1000))),
                 Content::Elapsed => buffer.int(i64::try_from(item.elapsed_nanos).ok()),
                 Content::Stream => buffer.text(Some(place.stream.to_string())),
@@ -230,16 +251,18 @@ fn properties() -> Result<WriterProperties, IndexError> {
         .set_max_row_group_row_count(None);
     for column in COLUMNS {
         let path = ColumnPath::from(column.name);
-        // Numbers that mostly rise take a fraction of their size as differences.
-        if matches!(column.kind, Kind::Int | Kind::Time) {
-            properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+        let is_rising = matches!(
+            column.from,
+            Content::Time | Content::Packet | Content::Path("index")
+        );
+        // Numbers that mostly rise take a fraction of their size as differences, and those that
+        // hardly repeat need no dictionary.
+        if is_rising || column.from == Content::Elapsed {
+            properties = properties.set_column_dictionary_enabled(path.clone(), false);
         }
-        if matches!(column.from, Content::Stream) {
-            properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path.clone(), Encoding::DELTA_BYTE_ARRAY);
+        if is_rising {
+            properties =
+                properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
         }
         if matches!(column.from, Content::Json(_)) {
             // No question is answered by the bounds of a JSON text.
@@ -258,13 +281,13 @@ fn properties() -> Result<WriterProperties, IndexError> {
 }
 
 /// A part as JSON, and whether something was left out; `None` when it was not seen.
-fn part_of(name: &str, value: &Value, cuts: &mut Cuts) -> Option<(Vec<u8>, bool)> {
+fn part_of(name: &str, value: &Value, held: &Held<'_>, cuts: &mut Cuts) -> Option<(Vec<u8>, bool)> {
     if matches!(value.force(), Value::Null) {
         return None;
     }
     let mut text = Vec::new();
     let node = crate::item::ItemNode::of_value(value);
-    let was_cut = json::write(node, name, &mut text, cuts);
+    let was_cut = json::write(node, name, held, &mut text, cuts);
     Some((text, was_cut))
 }
 

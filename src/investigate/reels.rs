@@ -26,6 +26,9 @@ use crate::time::Timestamp;
 /// How long before its matches a reel may begin and still be found by a time range.
 const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
 
+/// How long after its request an exchange may end and still be found by a time range.
+const LONGEST_EXCHANGE: Duration = Duration::from_secs(3600);
+
 /// Reels that are listed at most, some 600 bytes each: a month of a large cluster.
 const MAX_REELS: usize = 1_000_000;
 
@@ -224,7 +227,7 @@ impl Archive {
                 return true;
             };
             let end = start + Duration::from_secs(24 * 3600);
-            let late = span.to.is_some_and(|to| start > to);
+            let late = span.to.is_some_and(|to| start > to + LONGEST_EXCHANGE);
             let early = span.from.is_some_and(|from| end + LOOK_BACK < from);
             !(late || early)
         });
@@ -237,6 +240,9 @@ impl Archive {
         let mut keys = 0u64;
         self.store.list(partition, &mut |entry| {
             keys += 1;
+            if is_late(&entry.key, span) {
+                return false;
+            }
             let Some(stem) = reel_stem(&entry.key) else {
                 return true;
             };
@@ -263,6 +269,19 @@ impl Archive {
             reel.has_items() && span.touches(first, last)
         });
         Ok(reels)
+    }
+}
+
+/// Whether the hour of a key begins so long after the range that neither it nor a later one can hold
+/// what was asked in the range.
+fn is_late(key: &str, span: &Span) -> bool {
+    let hour = key.split('/').find_map(|part| part.strip_prefix("hour="));
+    let hour = hour.and_then(|hour| hour.parse::<u64>().ok());
+    match (day_of(key), hour, span.to) {
+        (Some(day), Some(hour), Some(to)) => {
+            day + Duration::from_secs(hour * 3600) > to + LONGEST_EXCHANGE
+        }
+        _ => false,
     }
 }
 
@@ -311,4 +330,92 @@ fn day_of(folder: &str) -> Option<Timestamp> {
     let day = chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?;
     let start = day.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
     Some(Timestamp::from_secs(start, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::store::conformance;
+    use crate::store::memory::MemoryStore;
+
+    const HOUR: i64 = 3600;
+
+    /// A reel of a day and hour whose items lie between two seconds.
+    fn put(store: &MemoryStore, date: &str, hour: u32, first: i64, last: i64) {
+        let folder = format!(
+            "x/reels/cluster=c/date={date}/hour={hour:02}/node=n/recording=r/{}T{hour:02}0000Z-5-000001",
+            date.replace('-', "")
+        );
+        for ending in [
+            "pcapng.zst".to_owned(),
+            index::ending(Some((first, last))),
+            "manifest.json".to_owned(),
+        ] {
+            conformance::put(store, &format!("{folder}-0123456789abcdef.{ending}"), b"x").unwrap();
+        }
+    }
+
+    fn second(text: &str) -> i64 {
+        Timestamp::parse(text).unwrap().secs()
+    }
+
+    #[test]
+    fn keys_alone_tell_which_reels_a_range_needs() {
+        let store = Arc::new(MemoryStore::new());
+        let noon = second("2026-11-24T12:00:00Z");
+        put(
+            &store,
+            "2026-11-20",
+            3,
+            noon - 105 * HOUR,
+            noon - 104 * HOUR,
+        );
+        // A look-back over midnight, into the range.
+        put(&store, "2026-11-23", 23, noon - 13 * HOUR, noon + 60);
+        put(&store, "2026-11-24", 11, noon - HOUR, noon - 60);
+        put(&store, "2026-11-24", 12, noon, noon + 600);
+        put(&store, "2026-11-25", 1, noon + 13 * HOUR, noon + 14 * HOUR);
+        let archive = Archive::of(store, "x").unwrap().unwrap();
+        let span = Span {
+            from: Some(Timestamp::from_secs(noon, 0)),
+            to: Some(Timestamp::from_secs(noon + HOUR, 0)),
+        };
+        let reels = archive.reels(&span).unwrap();
+        let firsts: Vec<i64> = reels
+            .iter()
+            .map(|reel| reel.span().0 / 1_000_000_000)
+            .collect();
+        assert_eq!(firsts, [noon - 13 * HOUR, noon]);
+        // Folders of clusters (twice) and of dates, and two days.
+        assert_eq!(archive.used.lists.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn days_come_the_newest_first_with_what_the_rest_can_hold() {
+        let store = Arc::new(MemoryStore::new());
+        for (date, at) in [
+            ("2026-11-23", "2026-11-23T05:00:00Z"),
+            ("2026-11-24", "2026-11-24T05:00:00Z"),
+        ] {
+            put(&store, date, 5, second(at), second(at));
+        }
+        let archive = Archive::of(store, "x/").unwrap().unwrap();
+        let mut days = archive.by_day(&Span::default()).unwrap();
+        let first = days.next().unwrap().unwrap();
+        assert!(first[0].stem.contains("date=2026-11-24"));
+        let bound = second("2026-11-25T00:00:00Z");
+        assert_eq!(days.bound(), bound * 1_000_000_000);
+        assert_eq!(days.next().unwrap().unwrap().len(), 1);
+        assert!(days.next().unwrap().is_none());
+        assert_eq!(days.bound(), i64::MIN);
+    }
+
+    #[test]
+    fn a_place_without_reels_is_no_archive() {
+        let store = Arc::new(MemoryStore::new());
+        conformance::put(&*store, "x/a.pcap", b"x").unwrap();
+        assert!(Archive::of(store, "x").unwrap().is_none());
+    }
 }

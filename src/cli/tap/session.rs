@@ -418,7 +418,7 @@ fn open_recorder(
         move || coverage(&counters)
     }));
     options.indexer = Some(Arc::new(Indexing::new(
-        super::super::protocols(config),
+        super::super::protocols(config)?,
         super::super::limits(config),
     )));
     options.interfaces = vec![config.text("tap.interface").to_owned()];
