@@ -260,6 +260,7 @@ mod tests {
             stop: Stop::default(),
             counters: counters.clone(),
             secrets: Arc::default(),
+            spent: None,
             way,
         };
         ingest.run(Limits::default()).unwrap();

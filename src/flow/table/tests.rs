@@ -7,7 +7,7 @@ use super::clock::STEP_BACK_PACKETS;
 use super::*;
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Decoded, Position, Record};
+use crate::packet::{Decoded, Endpoint, Position, Record};
 
 const SYN: u8 = TcpFlags::SYN;
 const ACK: u8 = TcpFlags::ACK;

@@ -182,10 +182,10 @@ pub(crate) fn item(record: Rc<[u8]>, context: &mut Context) -> JsResult<JsValue>
         return Ok(JsValue::null());
     };
     let made = value(&record, offset, Part::Root, false, context)?;
-    if let (Some(object), Some(lazy)) = (made.value.as_object(), made.lazy) {
+    if let (Some(object), Some(lazy)) = (made.value.as_object(), made.lazy.clone()) {
         *makers(context)?.last.borrow_mut() = Some((object, lazy));
     }
-    Ok(made.value)
+    Ok(made.value.clone())
 }
 
 /// The value at a place; `whole` objects have their keys at once.
@@ -206,7 +206,8 @@ fn value(
         Kind::List => {
             let mut elements = Vec::with_capacity(node.len());
             for element in (0..node.len()).filter_map(|index| node.element(index)) {
-                elements.push(value(record, element.offset(), part, true, context)?.value);
+                let element = value(record, element.offset(), part, true, context)?;
+                elements.push(element.value.clone());
             }
             JsArray::from_iter(elements, context).into()
         }
