@@ -103,7 +103,8 @@ impl Reader {
             whole if whole <= 2 * TAIL_BYTES => 0,
             long => long - TAIL_BYTES,
         };
-        chunks.fetch(&[tail..length])?;
+        let tail = tail..length;
+        chunks.fetch(std::slice::from_ref(&tail))?;
         let meta = guarded(|| Ok(ParquetMetaDataReader::new().parse_and_finish(&*chunks)?))?;
         let told: HashMap<&str, &str> = meta
             .file_metadata()

@@ -102,7 +102,7 @@ pub struct Found {
     pub item: Item,
     /// Where it stands.
     pub cursor: Cursor,
-    source: Option<(Arc<OpenReel>, index::Place)>,
+    source: Option<Source>,
 }
 
 impl Found {
@@ -111,6 +111,9 @@ impl Found {
         self.source.is_some()
     }
 }
+
+/// Where the packets of an item are.
+type Source = (Arc<OpenReel>, index::Place);
 
 struct OpenReel {
     reel: Reel,
@@ -447,7 +450,7 @@ impl<'a> Search<'a> {
         group: usize,
         row: usize,
         blocks: &mut VecDeque<(String, usize, Arc<Block>)>,
-    ) -> Result<Option<(Item, Option<(Arc<OpenReel>, index::Place)>)>, IndexError> {
+    ) -> Result<Option<(Item, Option<Source>)>, IndexError> {
         let kept = blocks
             .iter()
             .find(|(id, kept, _)| *kept == group && *id == open.id);
