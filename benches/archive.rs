@@ -18,7 +18,7 @@ use tapedeck::flow::Limits;
 use tapedeck::item::{Item, Origin};
 use tapedeck::kfl;
 use tapedeck::packet::Endpoint;
-use tapedeck::pipeline::{self, Consumer, Encoded, Indexing, Step, Stop};
+use tapedeck::pipeline::{self, Consumer, Cuts, Encoded, Indexing, Step, Stop};
 use tapedeck::record::{Options, Outbox, Recorder, Wish, outbox};
 use tapedeck::resolve::{Address, History, Names};
 use tapedeck::store::s3::{Keys, S3Options};
@@ -93,10 +93,7 @@ fn record(
     let clock = Arc::new(SetClock::at(Timestamp::from_secs(start, 0)));
     let store = open(destination);
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: folder.path().join("outbox"),
-            max_bytes: 1 << 34,
-        },
+        outbox::Options::new(folder.path().join("outbox"), 1 << 34),
         clock.clone(),
         Arc::new(move |_| Ok(store.clone())),
     )
@@ -127,6 +124,7 @@ fn record(
             clock: clock.clone(),
             stop: Stop::default(),
             counters: Arc::default(),
+            cuts: Cuts::default(),
             consumers: vec![Box::new(Keeper {
                 recorder: recorder.clone(),
                 clock,

@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         clock: Arc::new(SystemClock),
         stop: Stop::default(),
         counters: Arc::default(),
+        cuts: Default::default(),
         consumers: vec![Box::new(Print)],
     };
     pipeline::start(source, options).join()?;

@@ -21,6 +21,7 @@
 
 pub mod bytes;
 pub mod time;
+pub mod units;
 
 pub mod packet;
 
@@ -35,6 +36,7 @@ pub mod kfl;
 pub mod resolve;
 
 pub mod index;
+pub mod redact;
 
 pub mod script;
 

@@ -1,4 +1,4 @@
-//! A recording process that is killed at a hundred random moments.
+//! A recording process that is killed at random moments, over and over.
 //!
 //! The process is this test binary itself, started again with the environment of a life: it opens
 //! spool, recorder and outbox as `tap` does, records conversations as fast as it can into a folder
@@ -29,8 +29,18 @@ use crate::recording::batch;
 /// Names the folder of a life, and its number behind a colon.
 const LIFE: &str = "TAPEDECK_TEST_LIFE";
 
-/// Kills.
-const KILLS: u64 = 100;
+/// Kills: a hundred with `TAPEDECK_SLOW=1`, since each leaves the next life something to seal, and
+/// every seal waits for the disk.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "slow tests are asked for by the environment"
+)]
+fn kills() -> u64 {
+    match std::env::var("TAPEDECK_SLOW") {
+        Ok(value) if value == "1" => 100,
+        _ => 25,
+    }
+}
 
 /// Longest life, in milliseconds, counted from its start or from its first conversation.
 const LONGEST: u64 = 100;
@@ -116,7 +126,7 @@ fn a_life() {
     };
     let (dir, run) = life.rsplit_once(':').unwrap();
     let run: u64 = run.parse().unwrap();
-    live(Path::new(dir), run, run == KILLS + 1);
+    live(Path::new(dir), run, run == kills() + 1);
 }
 
 /// When a life is killed.
@@ -199,14 +209,15 @@ fn packets(store: &dyn Store) -> BTreeMap<(u64, u16), usize> {
 }
 
 #[test]
-fn a_hundred_kills_lose_nothing_and_double_nothing() {
+fn kills_lose_nothing_and_double_nothing() {
+    let kills = kills();
     let begun = Instant::now();
     let home = tempfile::tempdir().unwrap();
     let dir: PathBuf = home.path().into();
     // Numerical Recipes' generator: the same moments in every run of the test.
     let mut seed: u64 = 7;
     let mut said: BTreeMap<u64, u16> = BTreeMap::new();
-    for run in 1..=KILLS {
+    for run in 1..=kills {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) % (1 << 32);
         let time = Duration::from_millis((seed >> 8) % LONGEST);
         let end = match run % STARTING {
@@ -215,7 +226,7 @@ fn a_hundred_kills_lose_nothing_and_double_nothing() {
         };
         said.insert(run, start(&dir, run, end));
     }
-    said.insert(KILLS + 1, start(&dir, KILLS + 1, End::ByItself));
+    said.insert(kills + 1, start(&dir, kills + 1, End::ByItself));
     let store = FolderStore::open(&dir.join("archive")).unwrap();
     let found = packets(&store);
     let whole = conversation(1, 0).len();
@@ -249,10 +260,10 @@ fn a_hundred_kills_lose_nothing_and_double_nothing() {
     assert_eq!(findings, []);
     let recorded: u64 = said.values().map(|count| u64::from(*count)).sum();
     let busy = said.values().filter(|count| **count > 0).count();
-    assert!(busy > 70, "only {busy} lives recorded anything");
+    assert!(busy > 15, "only {busy} lives recorded anything");
     let _ = writeln!(
         std::io::stdout(),
-        "{KILLS} kills, {busy} while recording: {recorded} conversations, {read} reels, {} manifests in {:?}",
+        "{kills} kills, {busy} while recording: {recorded} conversations, {read} reels, {} manifests in {:?}",
         report.counts.manifests,
         begun.elapsed()
     );

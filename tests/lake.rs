@@ -16,7 +16,7 @@ use tapedeck::dissect::Protocols;
 use tapedeck::flow::Limits;
 use tapedeck::item::{Item, Origin};
 use tapedeck::kfl::{self, Schema};
-use tapedeck::pipeline::{self, Consumer, Encoded, Indexing, Step, Stop};
+use tapedeck::pipeline::{self, Consumer, Cuts, Encoded, Indexing, Step, Stop};
 use tapedeck::record::{Options, Outbox, Recorder, Wish, outbox};
 use tapedeck::resolve::{Address, History, Names};
 use tapedeck::store::Store;
@@ -71,10 +71,7 @@ fn recorded(dir: &Path, batches: Vec<Vec<Frame>>) -> PathBuf {
     let clock = Arc::new(SetClock::at(Timestamp::from_secs(START, 0)));
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
     let outbox = Outbox::start(
-        outbox::Options {
-            dir: dir.join("outbox"),
-            max_bytes: 1 << 30,
-        },
+        outbox::Options::new(dir.join("outbox"), 1 << 30),
         clock.clone(),
         Arc::new(move |_| Ok(store.clone())),
     )
@@ -104,6 +101,7 @@ fn recorded(dir: &Path, batches: Vec<Vec<Frame>>) -> PathBuf {
             clock: clock.clone(),
             stop: Stop::default(),
             counters: Arc::default(),
+            cuts: Cuts::default(),
             consumers: vec![Box::new(Keeper(recorder.clone(), clock))],
         },
     );

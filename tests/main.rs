@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod archive_tools;
 #[cfg(feature = "live")]
 mod bpf;
 mod bucket;
@@ -20,6 +21,7 @@ mod matrix;
 mod outside;
 mod pipeline;
 mod recording;
+mod redaction;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -3,12 +3,21 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tapedeck::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use tapedeck::dissect::Protocols;
 use tapedeck::flow::Limits;
 use tapedeck::item::{Item, Origin, json};
-use tapedeck::pipeline::{self, Consumer, Encoded, Step, Stop};
+use tapedeck::kfl;
+use tapedeck::packet::Record;
+use tapedeck::pipeline::{self, Consumer, Cuts, Encoded, Step, Stop};
+use tapedeck::record::{self, Outbox, Recorder, States, outbox};
+use tapedeck::spool::{self, Writer};
+use tapedeck::store::Store;
+use tapedeck::store::folder::FolderStore;
 use tapedeck::time::SystemClock;
 
 /// Keeps the JSON of every item.
@@ -51,6 +60,7 @@ fn items(path: &Path, workers: usize) -> Vec<String> {
         clock: Arc::new(SystemClock),
         stop: Stop::default(),
         counters: Arc::default(),
+        cuts: Default::default(),
         consumers: vec![Box::new(Keep(kept.clone()))],
     };
     pipeline::start(source, options).join().unwrap();
@@ -67,6 +77,193 @@ fn items_do_not_depend_on_the_number_of_workers() {
     assert_eq!(one.len(), 320, "200 HTTP exchanges and 120 DNS exchanges");
     assert_eq!(items(&demo(), 2), one);
     assert_eq!(items(&demo(), 5), one);
+}
+
+/// Gives one packet a step, so that a recording can be cut anywhere.
+struct OneByOne {
+    inner: Box<dyn Source>,
+    waiting: RawBatch,
+    next: usize,
+    last: Filled,
+}
+
+impl Source for OneByOne {
+    fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
+        if self.next >= self.waiting.records.len() {
+            if self.last == Filled::End {
+                return Ok(Filled::End);
+            }
+            self.waiting.clear();
+            self.next = 0;
+            self.last = self.inner.fill(&mut self.waiting)?;
+        }
+        if let Some(record) = self.waiting.records.get(self.next) {
+            self.next += 1;
+            let start = record.start as usize;
+            batch
+                .bytes
+                .extend_from_slice(&self.waiting.bytes[start..start + record.caplen as usize]);
+            batch.records.push(Record {
+                start: 0,
+                ..*record
+            });
+        }
+        Ok(Filled::More)
+    }
+
+    fn counts(&mut self) -> SourceCounts {
+        self.inner.counts()
+    }
+}
+
+/// Records everything, and cuts as often as states come.
+struct Cutter {
+    recorder: Recorder,
+    is_cutting: bool,
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Consumer for Cutter {
+    fn on_states(&mut self, step: &Step, states: &States) {
+        let first = step.batch.packets.first().map(|packet| packet.ordinal);
+        self.recorder.on_states(states, first);
+        self.is_cutting = false;
+        self.cuts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn mark(&mut self, step: &Step, items: &mut [Item]) {
+        self.recorder.on_batch(&step.batch, items);
+        if !self.is_cutting && !self.recorder.is_idle() {
+            self.is_cutting = self.recorder.seal(None, "asked") > 0;
+        }
+    }
+
+    fn on_step(&mut self, _step: &Step, _items: &[Item], _encoded: &Encoded<'_>) {}
+
+    fn on_end(&mut self) {
+        self.recorder.finish();
+    }
+}
+
+/// Reels of a capture, cut again and again; answers their files and how often states were asked for.
+fn cut(capture: &Path, dir: &Path) -> (Vec<PathBuf>, usize) {
+    let clock = Arc::new(SystemClock);
+    let archive = dir.join("archive");
+    let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
+    let outbox = Outbox::start(
+        outbox::Options::new(dir.join("outbox"), 1 << 30),
+        clock.clone(),
+        Arc::new(move |_| Ok(store.clone())),
+    )
+    .unwrap();
+    let (writer, reader) = Writer::open(spool::Options::new(dir.join("spool"), 1000)).unwrap();
+    let cuts = Cuts::default();
+    let mut settings = record::Options::new(dir, 1000, "node-a", "test");
+    let wanted = cuts.clone();
+    settings.want_states = Some(Arc::new(move |streams| wanted.want(streams)));
+    let mut recorder = Recorder::open(
+        settings,
+        Some(reader.clone()),
+        clock.clone(),
+        outbox.clone(),
+    )
+    .unwrap();
+    let query = kfl::compile("true", &kfl::Schema::empty()).unwrap();
+    recorder.set(vec![record::Wish::new("all", query, "folder")]);
+    let count = Arc::new(AtomicUsize::new(0));
+    let source = OneByOne {
+        inner: tapedeck::capture::folder::open_all(&[capture.to_owned()]).unwrap(),
+        waiting: RawBatch::default(),
+        next: 0,
+        last: Filled::More,
+    };
+    let options = pipeline::Options {
+        workers: 2,
+        protocols: Protocols::all(),
+        limits: Limits::default(),
+        origin: Arc::new(Origin::default()),
+        names: None,
+        spool: Some((writer, reader)),
+        live: false,
+        clock,
+        stop: Stop::default(),
+        counters: Arc::default(),
+        cuts,
+        consumers: vec![Box::new(Cutter {
+            recorder,
+            is_cutting: false,
+            cuts: count.clone(),
+        })],
+    };
+    pipeline::start(Box::new(source), options).join().unwrap();
+    assert_eq!(outbox.drain(Duration::from_secs(30)).waiting, 0);
+    outbox.stop();
+    let count = count.load(Ordering::Relaxed);
+    (crate::recording::files(&archive, ".pcapng.zst"), count)
+}
+
+#[test]
+fn reels_of_long_connections_give_the_same_items_each_alone() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures");
+    if !shared.exists() {
+        println!("skipped: the sample captures are not beside the repository");
+        return;
+    }
+    let sort = |items: Vec<String>| {
+        let mut all: Vec<String> = items
+            .iter()
+            .map(|text| without_origin(text).to_string())
+            .collect();
+        all.sort();
+        all
+    };
+    let captures = [
+        "grpc/own-grpc-all-call-types.pcap",
+        "grpc/wireshark-grpc_stream_reassembly_sample.pcapng",
+        "http2",
+        "redis/own-redis-mixed.pcap",
+    ];
+    let mut most = 0;
+    for name in captures {
+        let path = shared.join(name);
+        let files = match path.is_dir() {
+            true => crate::recording::files(&path, ""),
+            false => vec![path],
+        };
+        for file in files
+            .iter()
+            .filter(|file| file.to_string_lossy().contains(".pcap"))
+        {
+            let whole = items(file, 1);
+            if whole.iter().any(|text| text.contains("\"tls\":true")) {
+                // What was decrypted is in no reel, since no secret is.
+                continue;
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let (reels, cuts) = cut(file, dir.path());
+            let alone: Vec<String> = reels.iter().flat_map(|reel| items(reel, 1)).collect();
+            most = most.max(reels.len());
+            // Streams that nobody reads are told with their last packet, reel by reel.
+            let is_read = |text: &String| {
+                !["\"name\":\"tcp\"", "\"name\":\"udp\""]
+                    .iter()
+                    .any(|other| text.contains(other))
+            };
+            let (whole, alone) = (
+                sort(whole.into_iter().filter(is_read).collect()),
+                sort(alone.into_iter().filter(is_read).collect()),
+            );
+            assert_eq!(
+                alone.len(),
+                whole.len(),
+                "{} in {} reels, {cuts} cuts",
+                file.display(),
+                reels.len()
+            );
+            assert_eq!(alone, whole, "{}", file.display());
+        }
+    }
+    assert!(most >= 10, "{most}");
 }
 
 /// What a sealed reel may tell otherwise: where an item was captured, and its stream's number.

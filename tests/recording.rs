@@ -70,7 +70,8 @@ fn tshark(path: &Path, filter: &str) -> Option<Vec<String>> {
     Some(text.lines().map(str::to_owned).collect())
 }
 
-fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+/// Files below a folder whose names end so.
+pub(crate) fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each room with the rooms it may use; `cli` and `main.rs` may use all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("bytes", &[]),
+    ("units", &[]),
     ("time", &[]),
     ("packet", &["bytes", "time"]),
     // `item` here is `Origin` alone: a source knows the node its packets come from.
@@ -17,13 +18,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("resolve", &["item", "packet", "time"]),
     ("kfl", &["item", "packet", "time"]),
     ("index", &["packet", "item", "kfl", "time"]),
+    (
+        "redact",
+        &["item", "dissect", "flow", "packet", "bytes", "time"],
+    ),
     ("script", &["packet", "item", "kfl", "time"]),
     ("store", &["time"]),
     ("spool", &["packet", "flow", "time"]),
     (
         "record",
         &[
-            "spool", "index", "store", "packet", "item", "kfl", "resolve", "time",
+            "spool", "index", "store", "packet", "item", "kfl", "redact", "resolve", "time",
         ],
     ),
 ];

@@ -31,6 +31,12 @@ const MAX_NAMES: usize = 65_536;
 /// Bytes of key logs taken from one file; a connection has some 700 of them.
 const MAX_KEY_LOG_BYTES: usize = 16 * 1024 * 1024;
 
+/// Bytes of custom blocks taken from one file; a recording writes a quarter of that at most.
+const MAX_CUSTOM_BYTES: usize = 256 * 1024 * 1024;
+
+/// How the data of custom blocks begins that are our own.
+const CUSTOM_MARK: &[u8] = b"tapedeck ";
+
 /// Bytes kept of a name: a full domain name, twice over.
 const MAX_NAME_BYTES: usize = 512;
 
@@ -136,6 +142,40 @@ pub struct FileSource {
     /// Key logs that nobody took yet, and the bytes of all so far.
     key_logs: Vec<Vec<u8>>,
     key_log_bytes: usize,
+    /// Custom blocks before the first packet, until somebody takes them, and those behind packets.
+    front: Option<Vec<Vec<u8>>>,
+    back: Vec<Vec<u8>>,
+    custom_bytes: usize,
+}
+
+/// Custom blocks of files that are read to their end, until somebody takes them.
+#[derive(Debug, Default)]
+pub struct LeftBlocks {
+    front: Option<Vec<Vec<u8>>>,
+    back: Vec<Vec<u8>>,
+}
+
+impl LeftBlocks {
+    /// Keeps what nobody took of a file that is done.
+    pub fn keep(&mut self, done: &mut FileSource) {
+        self.front = done.front_blocks().or(self.front.take());
+        self.back.extend(done.back_blocks());
+    }
+
+    /// See [`Source::front_blocks`]; `current` is the file that is read.
+    pub fn front(&mut self, current: Option<&mut FileSource>) -> Option<Vec<Vec<u8>>> {
+        let current = current.and_then(FileSource::front_blocks);
+        self.front.take().or(current)
+    }
+
+    /// See [`Source::back_blocks`]; `current` is the file that is read.
+    pub fn back(&mut self, current: Option<&mut FileSource>) -> Vec<Vec<u8>> {
+        let mut blocks = std::mem::take(&mut self.back);
+        if let Some(current) = current {
+            blocks.extend(current.back_blocks());
+        }
+        blocks
+    }
 }
 
 impl FileSource {
@@ -176,6 +216,9 @@ impl FileSource {
             names_are_new: false,
             key_logs: Vec::new(),
             key_log_bytes: 0,
+            front: Some(Vec::new()),
+            back: Vec::new(),
+            custom_bytes: 0,
         })
     }
 
@@ -231,6 +274,16 @@ impl Source for FileSource {
                             .extend(named.map(|(ip, name)| (ip, clipped(name).into())));
                         self.names_are_new |= self.names.len() > before;
                     }
+                    if let Some((_, data)) = pcapng::custom(&block)
+                        && data.starts_with(CUSTOM_MARK)
+                        && self.custom_bytes + data.len() <= MAX_CUSTOM_BYTES
+                    {
+                        self.custom_bytes += data.len();
+                        match (&mut self.front, self.counts.received) {
+                            (Some(front), 0) => front.push(data.to_vec()),
+                            _ => self.back.push(data.to_vec()),
+                        }
+                    }
                     if block.kind == pcapng::SECRETS
                         && let Some((pcapng::SECRETS_TLS_KEY_LOG, text)) = pcapng::secrets(&block)
                         && self.key_log_bytes + text.len() <= MAX_KEY_LOG_BYTES
@@ -285,6 +338,17 @@ impl Source for FileSource {
 
     fn key_logs(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.key_logs)
+    }
+
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        match self.counts.received {
+            0 => None,
+            _ => self.front.take(),
+        }
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.back)
     }
 
     fn warnings(&mut self) -> Vec<String> {

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::file::{self, FileSource};
+use crate::capture::file::{self, FileSource, LeftBlocks};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::time::Timestamp;
 
@@ -66,6 +66,7 @@ pub fn open_all(paths: &[PathBuf]) -> Result<Box<dyn Source>, CaptureError> {
         counts: SourceCounts::default(),
         warnings,
         key_logs: Vec::new(),
+        left: LeftBlocks::default(),
     }))
 }
 
@@ -173,6 +174,7 @@ struct Files {
     warnings: Vec<String>,
     /// Key logs of files that are read, until somebody takes them.
     key_logs: Vec<Vec<u8>>,
+    left: LeftBlocks,
 }
 
 impl Files {
@@ -204,6 +206,7 @@ impl Files {
             self.done_bytes += done.bytes_read();
             self.warnings.extend(done.warnings());
             self.key_logs.extend(done.key_logs());
+            self.left.keep(&mut done);
             let counts = done.counts();
             self.counts.received += counts.received;
             self.counts.damaged += counts.damaged;
@@ -227,7 +230,13 @@ impl Source for Files {
                 self.latest = Some(self.latest.map_or(read, |latest| latest.max(read)));
             }
             match filled {
-                Filled::End => self.close(),
+                Filled::End => {
+                    self.close();
+                    // What stands at the front of the next file is said before its packets come.
+                    if !batch.records.is_empty() {
+                        return Ok(Filled::More);
+                    }
+                }
                 other => return Ok(other),
             }
         }
@@ -266,6 +275,14 @@ impl Source for Files {
             logs.extend(current.key_logs());
         }
         logs
+    }
+
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.left.front(self.current.as_mut())
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        self.left.back(self.current.as_mut())
     }
 
     fn warnings(&mut self) -> Vec<String> {

@@ -142,6 +142,17 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Data of custom blocks at the front of a file, before its first packet, each file's once; with
+    /// them begins a reel whose streams go on from an earlier one.
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        None
+    }
+
+    /// Data of custom blocks behind packets, each once.
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// Sentences about damage met so far, each with file and offset; taken out as they are read.
     fn warnings(&mut self) -> Vec<String> {
         Vec::new()

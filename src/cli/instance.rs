@@ -103,42 +103,49 @@ impl Instance {
 
     /// Asks the instance for JSON.
     pub fn get(&self, path: &str) -> Result<Json, Failure> {
-        self.ask("GET", path)
+        self.ask("GET", path, "")
     }
 
     /// Lets the instance do something.
     pub fn post(&self, path: &str) -> Result<Json, Failure> {
-        self.ask("POST", path)
+        self.ask("POST", path, "")
+    }
+
+    /// Hands the instance JSON.
+    pub fn post_json(&self, path: &str, body: &Json) -> Result<Json, Failure> {
+        self.ask("POST", path, &body.to_string())
     }
 
     /// One request over a connection of its own: loopback only, so no client library is needed.
-    fn ask(&self, method: &str, path: &str) -> Result<Json, Failure> {
-        let answer = self.exchange(method, path).map_err(|error| {
+    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Json, Failure> {
+        let answer = self.exchange(method, path, body).map_err(|error| {
             Failure::failed(format!(
                 "the tapedeck at {} does not answer: {error}",
                 self.address
             ))
         })?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let json: Json = serde_json::from_str(body).unwrap_or(Json::Null);
+        let (head, said) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let json: Json = serde_json::from_str(said).unwrap_or(Json::Null);
         if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") {
             return Ok(json);
         }
         let sentence = json
             .get("error")
             .and_then(Json::as_str)
-            .unwrap_or(body.trim());
+            .unwrap_or(said.trim());
         Err(Failure::failed(sentence.to_owned()))
     }
 
-    fn exchange(&self, method: &str, path: &str) -> std::io::Result<String> {
+    fn exchange(&self, method: &str, path: &str, body: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         // HTTP/1.0: the answer is not chunked and ends with the connection.
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-            self.address, self.token
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            self.token,
+            body.len()
         )?;
         let mut answer = Vec::new();
         stream.take(MAX_ANSWER).read_to_end(&mut answer)?;

@@ -3,18 +3,24 @@
 //!
 //! Data goes to stdout, everything else to stderr. Messages to people are one sentence.
 
+mod backtest;
 mod browser;
 pub mod config;
 mod config_command;
 mod console;
 mod demo;
+mod diff;
 mod exit;
+mod export;
+mod grep;
 mod heard;
 mod instance;
 mod kfl_command;
 mod kfl_reference;
 mod progress;
 mod query;
+mod reading;
+mod recordings;
 mod reference;
 mod run;
 mod scripts;
@@ -86,6 +92,10 @@ pub struct Global {
 enum Command {
     Tap(Box<tap::TapArgs>),
     Query(query::QueryArgs),
+    Recordings(recordings::RecordingsArgs),
+    Export(export::ExportArgs),
+    Backtest(backtest::BacktestArgs),
+    Diff(diff::DiffArgs),
     Run(run::RunArgs),
     Test(testing::TestArgs),
     Scripts(scripts::ScriptsArgs),
@@ -177,6 +187,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Tap(args) => tap::run(args, &cli.global, config),
         Command::Query(args) => query::run(args, &config),
+        Command::Export(args) => export::run(args, &config),
+        Command::Backtest(args) => backtest::run(args, &config),
+        Command::Diff(args) => diff::run(args, &config),
+        Command::Recordings(args) => recordings::run(args, &config),
         Command::Run(args) => run::run(args, &config),
         Command::Test(args) => testing::run(args, &config),
         Command::Scripts(args) => scripts::run(args, &config),
@@ -202,6 +216,13 @@ pub fn print(line: impl std::fmt::Display) {
         eprintln!("{}", Style::stderr().red(&no_output(&error)));
         std::process::exit(1);
     }
+}
+
+/// Control characters of the traffic must not reach the terminal.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// The sentence for output that could not be written.
@@ -367,6 +388,7 @@ pub fn offline_options(
         clock: Arc::new(SystemClock),
         stop,
         counters: Arc::default(),
+        cuts: pipeline::Cuts::default(),
         consumers,
     })
 }

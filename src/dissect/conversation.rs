@@ -196,6 +196,12 @@ impl Conversation {
         }
     }
 
+    /// Whether the stream is read as an encrypted one, whose state may hold what was decrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.protocol()
+            .is_some_and(|protocol| protocol.name() == "tls")
+    }
+
     /// Whether nothing more is read of the stream: its owner may forget it before its end, and keep
     /// the tally alone ([`Conversation::take_tally`]).
     pub fn is_left_alone(&self) -> bool {

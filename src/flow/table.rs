@@ -153,6 +153,41 @@ impl Table {
         self.counts
     }
 
+    /// Finds or opens the stream of a packet as [`Table::assign`] does; a stream that it opens has
+    /// the sides, the opening and the first packet's time of `resumed`, whose state goes on with it.
+    pub fn resume(
+        &mut self,
+        ordinal: u64,
+        ts: Timestamp,
+        layers: &Layers,
+        resumed: &StreamInfo,
+    ) -> Assigned {
+        let mut assigned = self.assign(ordinal, ts, layers);
+        let (key, from_low) = Key::of(&layers.tuple);
+        let Some(&slot) = self.keys.get(&key).filter(|_| assigned.new) else {
+            return assigned;
+        };
+        let from_client = layers.tuple.src == resumed.client;
+        let flow = self.flow_mut(slot);
+        flow.info = StreamInfo {
+            name: flow.info.name,
+            ..*resumed
+        };
+        flow.client_is_low = from_low == from_client;
+        assigned.info = flow.info;
+        assigned.translated = None;
+        assigned.direction = match from_client {
+            true => Direction::ToServer,
+            false => Direction::ToClient,
+        };
+        assigned
+    }
+
+    /// Whether a packet of this five-tuple would go to a stream that is open.
+    pub fn has(&self, tuple: &FiveTuple) -> bool {
+        self.keys.contains_key(&Key::of(tuple).0)
+    }
+
     /// Finds or opens the stream of a packet; streams that ended by it are told by the next
     /// [`Table::sweep`].
     pub fn assign(&mut self, ordinal: u64, ts: Timestamp, layers: &Layers) -> Assigned {

@@ -12,12 +12,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::group::Place;
 use super::ranges::Used;
 use super::reels::{Archive, Reel};
-use crate::capture::file::FileSource;
+use crate::capture::file::{FileSource, LeftBlocks};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::dissect::Protocols;
 use crate::flow::Limits;
 use crate::item::{Item, Origin};
-use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
+use crate::pipeline::{self, Consumer, Cuts, Encoded, Step, Stop};
 use crate::record::manifest::{Frame, MAX_MANIFEST_BYTES, Manifest};
 use crate::record::names;
 use crate::resolve::Names;
@@ -85,6 +85,7 @@ pub(super) fn items(
     let running = pipeline::start(
         Box::new(Parts {
             parts,
+            left: LeftBlocks::default(),
             origin: origin.clone(),
             record: record.map(Arc::from),
         }),
@@ -99,6 +100,7 @@ pub(super) fn items(
             clock: Arc::new(SystemClock),
             stop: Stop::default(),
             counters: Arc::default(),
+            cuts: Cuts::default(),
             consumers: vec![Box::new(Forward(to_here))],
         },
     );
@@ -190,6 +192,7 @@ fn some(
 /// Packets parts one after the other, with where they are from.
 struct Parts {
     parts: VecDeque<FileSource>,
+    left: LeftBlocks,
     origin: Option<Arc<Origin>>,
     record: Option<Arc<str>>,
 }
@@ -200,6 +203,7 @@ impl Source for Parts {
             return Ok(Filled::End);
         };
         if part.fill(batch)? == Filled::End {
+            self.left.keep(part);
             self.parts.pop_front();
         }
         Ok(Filled::More)
@@ -228,6 +232,14 @@ impl Source for Parts {
     fn key_logs(&mut self) -> Vec<Vec<u8>> {
         let part = self.parts.front_mut();
         part.map_or_else(Vec::new, |part| part.key_logs())
+    }
+
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.left.front(self.parts.front_mut())
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        self.left.back(self.parts.front_mut())
     }
 }
 

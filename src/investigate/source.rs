@@ -48,6 +48,8 @@ pub(super) struct Inputs {
     warnings: Vec<String>,
     /// Key logs of files that are read, until somebody takes them.
     key_logs: Vec<Vec<u8>>,
+    /// Custom blocks behind the packets of files that are read, until somebody takes them.
+    back_blocks: Vec<Vec<u8>>,
     /// The last file that could not be read, while none could.
     failed: Option<CaptureError>,
 }
@@ -80,6 +82,7 @@ impl Inputs {
             counts: SourceCounts::default(),
             warnings: Vec::new(),
             key_logs: Vec::new(),
+            back_blocks: Vec::new(),
             failed: None,
         }
     }
@@ -196,6 +199,7 @@ impl Inputs {
     fn close(&mut self, mut file: FileSource) {
         self.warnings.extend(file.warnings());
         self.key_logs.extend(file.key_logs());
+        self.back_blocks.extend(file.back_blocks());
         let counts = file.counts();
         self.counts.received += counts.received;
         self.counts.damaged += counts.damaged;
@@ -280,6 +284,18 @@ impl Source for Inputs {
             logs.extend(current.key_logs());
         }
         logs
+    }
+
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.current.as_mut()?.front_blocks()
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        let mut blocks = std::mem::take(&mut self.back_blocks);
+        if let Some(current) = &mut self.current {
+            blocks.extend(current.back_blocks());
+        }
+        blocks
     }
 
     fn warnings(&mut self) -> Vec<String> {

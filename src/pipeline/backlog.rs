@@ -262,6 +262,7 @@ mod tests {
             secrets: Arc::default(),
             spent: None,
             way,
+            cuts: crate::pipeline::Cuts::default(),
         };
         ingest.run(Limits::default()).unwrap();
         let behind = counters.now().behind;

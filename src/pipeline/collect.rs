@@ -7,8 +7,9 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::printing::{self, Lines, Taker};
 use super::worker::Found;
-use super::{Consumer, Counters, Spent, Step};
+use super::{Consumer, Spent, Step};
 use crate::item::{Item, flat};
+use crate::record::States;
 
 /// The items of a step in their flat encoding, made when the first consumer asks.
 pub struct Encoded<'a> {
@@ -45,7 +46,6 @@ pub(super) struct Collector {
     taker: Option<Box<dyn Taker>>,
     /// Takes memory back to where it is filled.
     to_spent: Sender<Spent>,
-    counters: Arc<Counters>,
     next: u64,
 }
 
@@ -54,13 +54,11 @@ impl Collector {
         consumers: Vec<Box<dyn Consumer>>,
         taker: Option<Box<dyn Taker>>,
         to_spent: Sender<Spent>,
-        counters: Arc<Counters>,
     ) -> Collector {
         Collector {
             consumers,
             taker,
             to_spent,
-            counters,
             next: 0,
         }
     }
@@ -69,6 +67,7 @@ impl Collector {
     pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, workers: &[Receiver<Found>]) {
         for step in steps {
             let mut items = Vec::new();
+            let mut states = States::default();
             let mut lines: Vec<Lines> = Vec::new();
             for worker in workers {
                 let Ok(found) = worker.recv() else { break };
@@ -77,7 +76,14 @@ impl Collector {
                     "every worker answers every step"
                 );
                 items.extend(found.items);
+                states.states.extend(found.states);
                 lines.push(found.lines);
+            }
+            if let Some(wanted) = &step.wanted {
+                states.asked.extend(wanted.iter());
+                for consumer in &mut self.consumers {
+                    consumer.on_states(&step, &states);
+                }
             }
             if let Some(taker) = &mut self.taker {
                 printing::merge(&lines, &mut **taker);
@@ -103,6 +109,9 @@ impl Collector {
         for item in &mut items {
             item.number = self.next;
             self.next += 1;
+        }
+        for consumer in &mut self.consumers {
+            consumer.mark(step, &mut items);
         }
         let encoded = Encoded::new(&items);
         for consumer in &mut self.consumers {

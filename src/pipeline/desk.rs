@@ -1,8 +1,9 @@
 //! The recording desk: who wants what recorded, brought together for the one recorder.
 //!
-//! Wishes come from the configuration (`RECORDING_KFL`) and from scripts: `recording.set` for as long
-//! as the script is there, `recording.capture` for a window of time. A name stands once, and the
-//! configuration's goes first: no script changes or crowds out what was configured.
+//! Wishes come from the configuration (`recordings:` and `RECORDING_KFL`), from commands and the API,
+//! and from scripts: `recording.set` for as long as the script is there, `recording.capture` for a
+//! window of time. A name stands once, and the configuration's goes first: no script changes or
+//! crowds out what was configured. Schedules decide which recordings are on.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,23 +13,29 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
+use super::declared::{Basis, is_name};
 use super::host::Recordings;
+use super::planned::{Memory, Plan, plan_json};
+use super::schedule::Phase;
 use super::{Consumer, Encoded, Step};
 use crate::item::Item;
-use crate::kfl::{self, Query};
+use crate::kfl;
 use crate::packet::StreamName;
-use crate::record::{Format, Recorder, Status, Wish};
+use crate::record::{Format, Recorder, States, Status, Wish};
 use crate::script::host::ScriptId;
-use crate::time::Timestamp;
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Name of the recording that `RECORDING_KFL` stands for.
 pub const DEFAULT_NAME: &str = "recording";
 
+/// Recordings that commands and the API may add.
+const MAX_ADDED: usize = 256;
+
+/// Seconds between two looks at the schedules.
+const LOOK: u64 = 1;
+
 /// Name of a capture window that has none.
 const CAPTURE_NAME: &str = "capture";
-
-/// Names become folders of object keys.
-const MAX_NAME: usize = 63;
 
 /// Recordings that one script may declare: each is evaluated on every item.
 const MAX_OF_SCRIPT: usize = 16;
@@ -56,8 +63,8 @@ const WINDOW_KEYS: [&str; 7] = [
 pub struct Desk {
     recorder: Mutex<Recorder>,
     wishes: Mutex<Wishes>,
-    template: Wish,
-    schema: Arc<kfl::Schema>,
+    basis: Basis,
+    clock: Arc<dyn Clock>,
     said: Box<dyn Fn(&str) + Send + Sync>,
     /// When a script last had something sealed.
     sealed: Mutex<Option<Instant>>,
@@ -78,7 +85,17 @@ struct Window {
 
 #[derive(Default)]
 struct Wishes {
-    configured: Option<Wish>,
+    /// `RECORDING_KFL`.
+    line: Option<Wish>,
+    /// `recordings:`.
+    listed: Vec<Plan>,
+    /// Added by commands and the API.
+    added: Vec<Plan>,
+    /// What outlives the process.
+    memory: Memory,
+    /// When the schedules were looked at, and which plans were on then.
+    looked: Timestamp,
+    on: Vec<String>,
     /// By script, in the order of their files.
     scripts: BTreeMap<PathBuf, Vec<Wish>>,
     windows: Vec<Window>,
@@ -101,19 +118,40 @@ impl Wishes {
         }
     }
 
-    fn all(&self) -> Vec<Wish> {
+    /// What is to be recorded at `now`.
+    fn all(&self, now: Timestamp) -> Vec<Wish> {
         let mut all: Vec<Wish> = Vec::new();
-        let configured = self.configured.iter().filter(|_| self.foreign.is_none());
+        let line = self.line.iter().filter(|_| self.foreign.is_none());
+        let planned = self
+            .plans()
+            .filter(|plan| matches!(plan.phase(now), Phase::On(_)))
+            .map(|plan| &plan.wish);
         let windows = self.windows.iter().map(|window| &window.wish);
-        for wish in configured
-            .chain(self.scripts.values().flatten())
-            .chain(windows)
-        {
+        let scripts = self.scripts.values().flatten();
+        for wish in line.chain(planned).chain(scripts).chain(windows) {
             if all.iter().all(|known| known.name != wish.name) {
                 all.push(wish.clone());
             }
         }
         all
+    }
+
+    fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.listed.iter().chain(&self.added)
+    }
+
+    /// The configuration's recording of this name.
+    fn configured(&self, name: &str) -> Option<&Wish> {
+        let line = self.line.iter().filter(|_| self.foreign.is_none());
+        let listed = self.plans().map(|plan| &plan.wish);
+        line.chain(listed).find(|wish| wish.name == name)
+    }
+
+    fn on(&self, now: Timestamp) -> Vec<String> {
+        let on = self
+            .plans()
+            .filter(|plan| matches!(plan.phase(now), Phase::On(_)));
+        on.map(|plan| plan.wish.name.clone()).collect()
     }
 }
 
@@ -126,17 +164,50 @@ impl Desk {
         schema: Arc<kfl::Schema>,
         said: Box<dyn Fn(&str) + Send + Sync>,
     ) -> Desk {
-        let wishes = Mutex::default();
+        Desk::on(recorder, Basis::new(template, schema), said)
+    }
+
+    /// The same on a whole basis.
+    pub fn on(recorder: Recorder, basis: Basis, said: Box<dyn Fn(&str) + Send + Sync>) -> Desk {
         Desk {
             recorder: Mutex::new(recorder),
-            wishes,
-            template,
-            schema,
+            wishes: Mutex::default(),
+            basis,
+            clock: Arc::new(SystemClock),
             said,
             sealed: Mutex::new(None),
             now: AtomicI64::new(0),
             next_end: AtomicI64::new(i64::MAX),
         }
+    }
+
+    /// Goes on with the recordings that were added in earlier runs, kept in the file `path`.
+    pub fn remember(&self, path: PathBuf) {
+        let (memory, said) = Memory::open(path);
+        for sentence in said {
+            (self.said)(&sentence);
+        }
+        let mut wishes = self.wishes();
+        for declared in memory.added() {
+            match self.basis.read(&declared) {
+                Ok((wish, schedule)) => {
+                    let made = memory
+                        .made(&wish.name, &declared)
+                        .unwrap_or_else(|| self.clock.now());
+                    wishes.added.push(Plan {
+                        wish,
+                        schedule,
+                        made,
+                        declared,
+                    });
+                }
+                Err(sentence) => (self.said)(&format!(
+                    "a recording that was added is left out: {sentence}"
+                )),
+            }
+        }
+        wishes.memory = memory;
+        self.apply(&mut wishes);
     }
 
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
@@ -147,11 +218,220 @@ impl Desk {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, wishes: &Wishes) {
-        let said = self.recorder().set(wishes.all());
+    fn apply(&self, wishes: &mut Wishes) {
+        let now = self.clock.now();
+        (wishes.looked, wishes.on) = (now, wishes.on(now));
+        let said = self.recorder().set(wishes.all(now));
         for sentence in said {
             (self.said)(&sentence);
         }
+    }
+
+    /// Begins and ends what the schedules say.
+    fn look(&self) {
+        let mut wishes = self.wishes();
+        let now = self.clock.now();
+        if now.since(wishes.looked).as_secs() < LOOK || wishes.plans().next().is_none() {
+            return;
+        }
+        wishes.looked = now;
+        if wishes.on(now) != wishes.on {
+            self.apply(&mut wishes);
+        }
+    }
+
+    /// Takes `recordings:` as it is now; with an invalid one the last good list stays.
+    ///
+    /// # Errors
+    /// One sentence that names the recording and what is wrong with it.
+    pub fn configure_list(&self, list: &Json) -> Result<(), String> {
+        let list = list.as_array().map_or(&[][..], Vec::as_slice);
+        let mut wishes = self.wishes();
+        let mut plans: Vec<Plan> = Vec::new();
+        for declared in list {
+            let (wish, schedule) = self.basis.read(declared)?;
+            self.warn(&wish);
+            if plans.iter().any(|plan| plan.wish.name == wish.name) {
+                return Err(format!(
+                    "there are two recordings called {}; give one another name",
+                    wish.name
+                ));
+            }
+            let made = wishes
+                .memory
+                .made(&wish.name, declared)
+                .unwrap_or_else(|| self.clock.now());
+            let declared = declared.clone();
+            plans.push(Plan {
+                wish,
+                schedule,
+                made,
+                declared,
+            });
+        }
+        if plans
+            .iter()
+            .map(|plan| &plan.declared)
+            .eq(wishes.listed.iter().map(|plan| &plan.declared))
+        {
+            return Ok(());
+        }
+        wishes.listed = plans;
+        self.keep(&mut wishes);
+        self.apply(&mut wishes);
+        Ok(())
+    }
+
+    /// Adds a recording, or changes one that was added.
+    ///
+    /// # Errors
+    /// One sentence, when the declaration is wrong or the name is the configuration's.
+    pub fn add(&self, declared: &Json) -> Result<Json, String> {
+        let (wish, schedule) = self.basis.read(declared)?;
+        self.warn(&wish);
+        let name = wish.name.clone();
+        let mut wishes = self.wishes();
+        self.refuse_configured(&wishes, &name)?;
+        wishes.added.retain(|plan| plan.wish.name != name);
+        if wishes.added.len() >= MAX_ADDED {
+            return Err(format!(
+                "there can be {MAX_ADDED} added recordings; remove one first"
+            ));
+        }
+        let declared = declared.clone();
+        let made = self.clock.now();
+        wishes.added.push(Plan {
+            wish,
+            schedule,
+            made,
+            declared,
+        });
+        self.keep(&mut wishes);
+        self.apply(&mut wishes);
+        drop(wishes);
+        Ok(self.one(&name))
+    }
+
+    /// Ends a recording that was added and seals what is open of it.
+    ///
+    /// # Errors
+    /// One sentence, when there is none, or it is the configuration's.
+    pub fn remove(&self, name: &str) -> Result<Json, String> {
+        let mut wishes = self.wishes();
+        let before = wishes.added.len();
+        wishes.added.retain(|plan| plan.wish.name != name);
+        if wishes.added.len() == before {
+            self.refuse_configured(&wishes, name)?;
+            return Err(format!(
+                "there is no recording {name} that was added; see: tapedeck recordings list"
+            ));
+        }
+        self.keep(&mut wishes);
+        self.apply(&mut wishes);
+        Ok(json!({"removed": name}))
+    }
+
+    fn refuse_configured(&self, wishes: &Wishes, name: &str) -> Result<(), String> {
+        if wishes.line.as_ref().is_some_and(|line| line.name == name) {
+            return Err(format!(
+                "the recording {name} is RECORDING_KFL; change it in the configuration"
+            ));
+        }
+        if wishes.listed.iter().any(|plan| plan.wish.name == name) {
+            return Err(format!(
+                "the recording {name} stands in the configuration; change it there"
+            ));
+        }
+        if wishes
+            .scripts
+            .values()
+            .flatten()
+            .any(|wish| wish.name == name)
+        {
+            return Err(format!(
+                "the recording {name} is a script's; change it there"
+            ));
+        }
+        Ok(())
+    }
+
+    fn keep(&self, wishes: &mut Wishes) {
+        let plans: Vec<(Plan, bool)> = {
+            let added = wishes.added.iter().map(|plan| (plan.clone(), true));
+            added
+                .chain(wishes.listed.iter().map(|plan| (plan.clone(), false)))
+                .collect()
+        };
+        if let Err(error) = wishes.memory.keep(&plans) {
+            (self.said)(&format!(
+                "recordings that were added are forgotten at the end of this run: {error}"
+            ));
+        }
+    }
+
+    fn warn(&self, wish: &Wish) {
+        for warning in wish.query.warnings() {
+            (self.said)(&format!(
+                "the query of the recording {}: {warning}",
+                wish.name
+            ));
+        }
+    }
+
+    /// All recordings with what they are and did, also those that wait for their time.
+    pub fn list(&self) -> Json {
+        let status = self.status();
+        let wishes = self.wishes();
+        let now = self.clock.now();
+        let mut list: Vec<Json> = status
+            .iter()
+            .map(|status| {
+                let mut json = status_json(status);
+                let mut plans = wishes.plans();
+                match plans.find(|plan| plan.wish.name == status.name) {
+                    Some(plan) => plan_json(&mut json, plan, now),
+                    None => json["state"] = "on".into(),
+                }
+                json
+            })
+            .collect();
+        for plan in wishes.plans() {
+            if status.iter().all(|status| status.name != plan.wish.name) {
+                let mut json = json!({
+                    "name": plan.wish.name,
+                    "kfl": plan.wish.query.text(),
+                    "destination": plan.wish.destination,
+                });
+                plan_json(&mut json, plan, now);
+                list.push(json);
+            }
+        }
+        for json in &mut list {
+            let name = json["name"].as_str().unwrap_or_default();
+            let source = match name {
+                name if wishes.added.iter().any(|plan| plan.wish.name == name) => "added",
+                name if wishes
+                    .scripts
+                    .values()
+                    .flatten()
+                    .any(|wish| wish.name == name) =>
+                {
+                    "script"
+                }
+                _ => "configuration",
+            };
+            json["source"] = source.into();
+        }
+        Json::Array(list)
+    }
+
+    fn one(&self, name: &str) -> Json {
+        let list = self.list();
+        let mut found = list.as_array().into_iter().flatten();
+        found
+            .find(|one| one["name"] == name)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Takes `RECORDING_KFL` as it is now: absent or blank is off, an invalid one keeps the last
@@ -166,8 +446,8 @@ impl Desk {
             Some(text) => Some(self.wish(DEFAULT_NAME, text)?),
         };
         let mut wishes = self.wishes();
-        wishes.configured = wish;
-        self.apply(&wishes);
+        wishes.line = wish;
+        self.apply(&mut wishes);
         Ok(())
     }
 
@@ -183,7 +463,7 @@ impl Desk {
             ));
         }
         wishes.foreign = script;
-        self.apply(&wishes);
+        self.apply(&mut wishes);
     }
 
     /// Forgets the wishes of scripts that are no longer there.
@@ -194,21 +474,18 @@ impl Desk {
         wishes.windows.retain(|window| present(&window.script));
         if (wishes.scripts.len(), wishes.windows.len()) != before {
             self.follow_windows(&wishes);
-            self.apply(&wishes);
+            self.apply(&mut wishes);
         }
     }
 
     fn wish(&self, name: &str, text: &str) -> Result<Wish, String> {
-        let query: Query = kfl::compile(text, &self.schema)
-            .map_err(|error| format!("the query of the recording {name} is invalid, {error}"))?;
-        for warning in query.warnings() {
-            (self.said)(&format!("the query of the recording {name}: {warning}"));
-        }
-        Ok(Wish {
+        let wish = Wish {
             name: name.to_owned(),
-            query,
-            ..self.template.clone()
-        })
+            query: self.basis.query(name, text)?,
+            ..self.basis.template.clone()
+        };
+        self.warn(&wish);
+        Ok(wish)
     }
 
     /// What a script says of a recording beside its name and query.
@@ -245,7 +522,7 @@ impl Desk {
         });
         self.follow_windows(&wishes);
         if wishes.windows.len() != before {
-            self.apply(&wishes);
+            self.apply(&mut wishes);
         }
     }
 
@@ -308,15 +585,14 @@ fn status_json(status: &Status) -> Json {
         "undecided": status.undecided,
         "refused": status.refused,
         "notWritten": status.not_written,
+        "limited": status.limited,
+        "bytesToday": status.bytes_today,
+        "bytesPerDay": status.bytes_per_day,
+        "rate": status.rate,
+        "forecast": status.rate.saturating_mul(86_400),
+        "redacted": status.redacted,
         "error": status.error,
     })
-}
-
-fn is_name(name: &str) -> bool {
-    let fits = (1..=MAX_NAME).contains(&name.len());
-    fits && name
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn no_name(name: &str) -> String {
@@ -350,9 +626,7 @@ impl Recordings for Desk {
         }
         let query = text("kfl").filter(|text| !text.trim().is_empty());
         let mut wishes = self.wishes();
-        if let Some(configured) = &wishes.configured
-            && wishes.foreign.is_none()
-            && configured.name == name
+        if let Some(configured) = wishes.configured(name)
             && query.is_some_and(|query| query.trim() != configured.query.text().trim())
         {
             return Err(format!(
@@ -372,7 +646,7 @@ impl Recordings for Desk {
                 declared.push(wish);
             }
         }
-        self.apply(&wishes);
+        self.apply(&mut wishes);
         drop(wishes);
         Recordings::status(self, Some(name))
     }
@@ -445,7 +719,11 @@ impl Recordings for Desk {
         wishes
             .windows
             .retain(|window| window.wish.name != name || window.script != script.path);
-        if wishes.all().iter().any(|known| known.name == name) {
+        if wishes
+            .all(self.clock.now())
+            .iter()
+            .any(|known| known.name == name)
+        {
             self.follow_windows(&wishes);
             return Err(format!(
                 "there is a recording {name} already; give the capture another name"
@@ -458,7 +736,7 @@ impl Recordings for Desk {
             until: now.map(|now| now + length),
         });
         self.follow_windows(&wishes);
-        self.apply(&wishes);
+        self.apply(&mut wishes);
         drop(wishes);
         Recordings::status(self, Some(name))
     }
@@ -468,12 +746,25 @@ impl Recordings for Desk {
 pub struct DeskConsumer(pub Arc<Desk>);
 
 impl Consumer for DeskConsumer {
-    fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+    fn on_states(&mut self, step: &Step, states: &States) {
+        let first = step.batch.packets.first().map(|packet| packet.ordinal);
+        self.0.recorder().on_states(states, first);
+    }
+
+    fn mark(&mut self, step: &Step, items: &mut [Item]) {
+        self.0.look();
         self.0.step(step.batch.now);
         let mut recorder = self.0.recorder();
         recorder.on_batch(&step.batch, items);
         recorder.tick(step.batch.now);
+        for item in items {
+            if let Some(names) = recorder.recordings_of(item.stream.stream) {
+                item.record = names;
+            }
+        }
     }
+
+    fn on_step(&mut self, _step: &Step, _items: &[Item], _encoded: &Encoded<'_>) {}
 }
 
 #[cfg(test)]

@@ -9,8 +9,60 @@ use crate::capture::{Filled, RawBatch, Source};
 use crate::flow::{Limits, Table};
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::pcap;
-use crate::packet::{Decoded, LinkType, MAX_SNAPLEN, Record, StreamId};
+use crate::packet::{Decoded, Direction, MAX_SNAPLEN, Record, StreamId, StreamName};
 use crate::time::Timestamp;
+
+/// A packet of a source that is read again.
+pub struct Again<'a> {
+    /// Its ordinal, as in the first reading.
+    pub ordinal: u64,
+    /// Its record.
+    pub record: &'a Record,
+    /// Its captured bytes.
+    pub bytes: &'a [u8],
+    /// Its headers.
+    pub decoded: &'a Decoded,
+    /// Stream and direction; `None` for packets of no flow.
+    pub stream: Option<(StreamName, Direction)>,
+    /// Ordinals of earlier fragments that turned out to be of its stream.
+    pub earlier: &'a [u64],
+}
+
+/// What reading again meets.
+pub enum Met<'a> {
+    /// The next packet.
+    Packet(Again<'a>),
+    /// A stream that is over.
+    Ended(StreamId),
+}
+
+/// Reads a source once more, headers only, and hands each packet to `each`, which answers whether to
+/// go on.
+///
+/// # Errors
+/// One sentence, when the source cannot be read, or as `each` says.
+pub fn packets(
+    source: &mut dyn Source,
+    limits: Limits,
+    each: &mut dyn FnMut(Met<'_>) -> Result<bool, String>,
+) -> Result<(), String> {
+    let mut reading = Reading {
+        decoder: Decoder::new(),
+        found: Found::default(),
+        table: Table::new(limits),
+        ended: Vec::new(),
+        ordinal: 0,
+        now: Timestamp::default(),
+    };
+    let mut raw = RawBatch::default();
+    loop {
+        raw.clear();
+        let filled = source.fill(&mut raw).map_err(|error| error.to_string())?;
+        if !reading.batch(&raw, filled, each)? || filled == Filled::End {
+            return Ok(());
+        }
+    }
+}
 
 /// Writes the packets of `stream` as a classic savefile and answers how many they are.
 ///
@@ -22,31 +74,34 @@ pub fn stream_pcap(
     stream: StreamId,
     out: &mut dyn Write,
 ) -> Result<u64, String> {
-    let mut reading = Reading {
-        decoder: Decoder::new(),
-        found: Found::default(),
-        table: Table::new(limits),
-        ended: Vec::new(),
-        ordinal: 0,
-        now: Timestamp::default(),
-        stream,
-        linktype: None,
-        written: 0,
-        buffer: Vec::new(),
-    };
-    let mut raw = RawBatch::default();
-    loop {
-        raw.clear();
-        let filled = source.fill(&mut raw).map_err(|error| error.to_string())?;
-        let over = reading.batch(&raw, filled);
-        out.write_all(&reading.buffer)
-            .map_err(|error| error.to_string())?;
-        reading.buffer.clear();
-        if over || filled == Filled::End {
-            break;
+    let mut linktype = None;
+    let mut written = 0;
+    let mut buffer = Vec::new();
+    packets(&mut *source, limits, &mut |met| {
+        let packet = match met {
+            Met::Ended(ended) => return Ok(ended != stream),
+            Met::Packet(packet) => packet,
+        };
+        if packet.stream.is_none_or(|(name, _)| name.stream != stream) {
+            return Ok(true);
         }
-    }
-    match reading.written {
+        let record = packet.record;
+        if linktype.is_none() {
+            linktype = Some(record.linktype);
+            let precision = pcap::Precision::Micros;
+            pcap::write_header(&mut buffer, record.linktype, MAX_SNAPLEN, precision);
+        }
+        // A savefile has one link type; a stream is seen on one interface.
+        if linktype == Some(record.linktype) {
+            let precision = pcap::Precision::Micros;
+            pcap::write_packet(&mut buffer, precision, record.ts, record.len, packet.bytes);
+            written += 1;
+        }
+        out.write_all(&buffer).map_err(|error| error.to_string())?;
+        buffer.clear();
+        Ok(true)
+    })?;
+    match written {
         0 => Err(format!("stream {} is not in this source", stream.0)),
         written => Ok(written),
     }
@@ -59,72 +114,65 @@ struct Reading {
     ended: Vec<crate::packet::Ended>,
     ordinal: u64,
     now: Timestamp,
-    stream: StreamId,
-    linktype: Option<LinkType>,
-    written: u64,
-    buffer: Vec<u8>,
 }
 
 impl Reading {
-    /// Takes one batch as the ingest thread does; says whether the stream is over.
-    fn batch(&mut self, raw: &RawBatch, filled: Filled) -> bool {
+    /// Takes one batch as the ingest thread does; says whether to go on.
+    fn batch(
+        &mut self,
+        raw: &RawBatch,
+        filled: Filled,
+        each: &mut dyn FnMut(Met<'_>) -> Result<bool, String>,
+    ) -> Result<bool, String> {
         for record in &raw.records {
             let start = record.start as usize;
             let bytes = raw
                 .bytes
                 .get(start..start + record.caplen as usize)
                 .unwrap_or_default();
-            self.packet(record, bytes);
+            if !self.packet(record, bytes, each)? {
+                return Ok(false);
+            }
         }
         self.found.datagrams.clear();
+        self.found.tunnels.clear();
         self.table.sweep(self.now, &mut self.ended);
         if filled == Filled::Boundary {
             self.table.end_all(&mut self.ended);
             self.decoder = Decoder::new();
         }
-        self.ended
-            .drain(..)
-            .any(|ended| ended.stream == self.stream)
+        for ended in self.ended.drain(..) {
+            if !each(Met::Ended(ended.stream))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    fn packet(&mut self, record: &Record, bytes: &[u8]) {
+    fn packet(
+        &mut self,
+        record: &Record,
+        bytes: &[u8],
+        each: &mut dyn FnMut(Met<'_>) -> Result<bool, String>,
+    ) -> Result<bool, String> {
         let ordinal = self.ordinal;
         self.ordinal += 1;
         self.now = self.now.max(record.ts);
         let decoded = self.decoder.decode(ordinal, record, bytes, &mut self.found);
-        self.found.earlier.clear();
-        let Decoded::Flow(layers) = decoded else {
-            return;
+        let stream = match &decoded {
+            Decoded::Flow(layers) => {
+                let assigned = self.table.assign(ordinal, record.ts, layers);
+                Some((assigned.info.name, assigned.direction))
+            }
+            _ => None,
         };
-        if self
-            .table
-            .assign(ordinal, record.ts, &layers)
-            .info
-            .name
-            .stream
-            != self.stream
-        {
-            return;
-        }
-        if self.linktype.is_none() {
-            self.linktype = Some(record.linktype);
-            pcap::write_header(
-                &mut self.buffer,
-                record.linktype,
-                MAX_SNAPLEN,
-                pcap::Precision::Micros,
-            );
-        }
-        // A savefile has one link type; a stream is seen on one interface.
-        if self.linktype == Some(record.linktype) {
-            pcap::write_packet(
-                &mut self.buffer,
-                pcap::Precision::Micros,
-                record.ts,
-                record.len,
-                bytes,
-            );
-            self.written += 1;
-        }
+        each(Met::Packet(Again {
+            ordinal,
+            record,
+            bytes,
+            decoded: &decoded,
+            stream,
+            earlier: &self.found.earlier,
+        }))
     }
 }

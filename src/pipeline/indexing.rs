@@ -3,7 +3,7 @@
 //! In: sealed reels in their order. Out: an index a reel, with the items that whoever reads the
 //! archive from its beginning gets: those of the look-back, and those whose request lies in the reel
 //! before. Never: what the running capture knows and the sealed packets do not, such as TLS secrets,
-//! and payload that was masked before sealing.
+//! and what was overwritten before sealing.
 //!
 //! ```text
 //! sealer ──path──▶ Relay (a Source that waits for the next reel) ──▶ pipeline ──▶ Found ──▶ index
@@ -22,8 +22,8 @@ use std::time::Duration;
 use ahash::RandomState;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Consumer, Encoded, Options, Running, Step, Stop};
-use crate::capture::file::{FileSource, open_numbered};
+use super::{Consumer, Cuts, Encoded, Options, Running, Step, Stop};
+use crate::capture::file::{FileSource, LeftBlocks, open_numbered};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::dissect::Protocols;
 use crate::flow::Limits;
@@ -33,6 +33,7 @@ use crate::packet::{StreamId, StreamName};
 use crate::record::journal::Head;
 use crate::record::manifest::Frame;
 use crate::record::{Indexer, SealedReel};
+use crate::redact::Rule;
 use crate::resolve::Names;
 use crate::time::SystemClock;
 
@@ -65,6 +66,8 @@ impl Indexing {
 
     fn lane(&self, head: &Head) -> Lane {
         let kept = self.lock().remove(&key(head));
+        // What an earlier rule did not overwrite is in no index of a later one.
+        let kept = kept.filter(|lane| lane.rule == head.redact);
         kept.unwrap_or_else(|| Lane::start(head, self.protocols.clone(), self.limits))
     }
 }
@@ -95,6 +98,8 @@ struct Lane {
     found: Receiver<Found>,
     shared: Arc<Shared>,
     running: Option<Running>,
+    /// What was overwritten of its packets.
+    rule: Rule,
     /// Packets of the reels before.
     base: u64,
     /// Names in the recorded run of streams that are open, by their number here.
@@ -131,6 +136,7 @@ impl Lane {
                 paths,
                 number: 0,
                 current: None,
+                left: LeftBlocks::default(),
                 packets: 0,
                 shared: shared.clone(),
             }),
@@ -152,6 +158,7 @@ impl Lane {
                 clock: Arc::new(SystemClock),
                 stop: Stop::default(),
                 counters: Arc::default(),
+                cuts: Cuts::default(),
                 consumers: vec![Box::new(Forward(to_index))],
             },
         );
@@ -160,6 +167,7 @@ impl Lane {
             found,
             shared,
             running: Some(running),
+            rule: head.redact.clone(),
             base: 0,
             names: HashMap::default(),
         }
@@ -281,6 +289,7 @@ struct Relay {
     paths: Receiver<PathBuf>,
     number: u32,
     current: Option<FileSource>,
+    left: LeftBlocks,
     packets: u64,
     shared: Arc<Shared>,
 }
@@ -298,6 +307,7 @@ impl Source for Relay {
         let filled = current.fill(batch)?;
         self.packets += batch.records.len() as u64;
         if filled == Filled::End {
+            self.left.keep(current);
             self.current = None;
             self.shared.given.store(self.packets, Ordering::Release);
             self.shared.ended.fetch_add(1, Ordering::Release);
@@ -315,6 +325,14 @@ impl Source for Relay {
 
     fn interface_name(&self, interface: u32) -> Option<String> {
         self.current.as_ref()?.interface_name(interface)
+    }
+
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.left.front(self.current.as_mut())
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        self.left.back(self.current.as_mut())
     }
 }
 

@@ -8,14 +8,16 @@ use bytes::Bytes;
 use crossbeam_channel::Receiver;
 
 use super::backlog::Entrance;
-use super::{Counters, Exits, NamesOf, Spent, Step, Stop};
+use super::cuts::{Cuts, Resumed, Waiting};
+use super::{Counters, Exits, Links, NamesOf, Spent, Step, Stop};
 use crate::capture::duplicates::Duplicates;
 use crate::capture::{BATCH_BYTES, BATCH_PACKETS, CaptureError, Filled, RawBatch, Source};
 use crate::dissect::Secrets;
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::{Batch, Decoded, MAX_SNAPLEN, Packet, Record};
+use crate::packet::{Batch, Decoded, MAX_SNAPLEN, Packet, Record, StreamId, TcpFlags};
+use crate::record::parse_goes_on;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
 
@@ -37,6 +39,8 @@ pub(super) struct Ingest {
     /// Memory of batches that are done, in a run whose source waits for the workers.
     pub(super) spent: Option<Receiver<Spent>>,
     pub(super) way: Way,
+    /// States that recordings ask for.
+    pub(super) cuts: Cuts,
 }
 
 /// Where steps go.
@@ -59,6 +63,10 @@ struct State {
     ordinal: u64,
     number: u64,
     now: Timestamp,
+    /// States of streams that go on from an earlier reel, and who goes on in a later one.
+    waiting: Waiting,
+    /// Streams of the batch that go on with a saved state.
+    resumed: Vec<(StreamId, Resumed)>,
 }
 
 impl Ingest {
@@ -73,6 +81,8 @@ impl Ingest {
             ordinal: 0,
             number: 0,
             now: Timestamp::default(),
+            waiting: Waiting::default(),
+            resumed: Vec::new(),
         };
         let mut raw = RawBatch::default();
         let mut asked = false;
@@ -85,6 +95,7 @@ impl Ingest {
             self.make_room(&mut state, &mut raw);
             let filled = self.source.fill(&mut raw);
             self.note_source();
+            self.note_blocks(&mut state);
             let over = !matches!(filled, Ok(Filled::More | Filled::Idle))
                 || (asked && self.live.is_none());
             if let Some(clock) = &self.live {
@@ -94,7 +105,11 @@ impl Ingest {
             if !raw.records.is_empty() || over || due {
                 last_step = state.now;
                 let (batch, opened) = self.batch(&mut state, &mut raw, over);
-                if !self.send(batch, opened) {
+                let links = Links {
+                    resumed: std::mem::take(&mut state.resumed),
+                    going_on: over.then(|| std::mem::take(&mut state.waiting)),
+                };
+                if !self.send(batch, opened, links) {
                     break Ok(());
                 }
             }
@@ -140,6 +155,20 @@ impl Ingest {
         // Before the batch is sent, so that its streams find them.
         for log in self.source.key_logs() {
             self.secrets.insert(&log);
+        }
+    }
+
+    fn note_blocks(&mut self, state: &mut State) {
+        // Before the packets that came with them are looked at; the marks of the reel before say
+        // nothing about this one's end.
+        let back = self.source.back_blocks();
+        if let Some(front) = self.source.front_blocks() {
+            state.waiting.begin(&front);
+        }
+        for data in back {
+            if let Some(tuples) = parse_goes_on(&data) {
+                state.waiting.go_on(&tuples);
+            }
         }
     }
 
@@ -222,7 +251,20 @@ impl Ingest {
             return packet;
         }
         if let Decoded::Flow(layers) = &packet.decoded {
-            let assigned = state.table.assign(ordinal, record.ts, layers);
+            let opens = layers.tcp.is_some_and(|tcp| tcp.flags.has(TcpFlags::SYN));
+            let resumed = match opens || state.table.has(&layers.tuple) {
+                true => None,
+                false => state.waiting.take(&layers.tuple),
+            };
+            let assigned = match &resumed {
+                None => state.table.assign(ordinal, record.ts, layers),
+                Some(resumed) => state
+                    .table
+                    .resume(ordinal, record.ts, layers, &resumed.info),
+            };
+            if let Some(resumed) = resumed {
+                state.resumed.push((assigned.info.name.stream, resumed));
+            }
             let stream = assigned.info.name.stream;
             packet.stream = Some((stream, assigned.direction));
             batch.adopted.extend(
@@ -244,7 +286,7 @@ impl Ingest {
         packet
     }
 
-    fn send(&mut self, batch: Batch, opened: Vec<StreamInfo>) -> bool {
+    fn send(&mut self, batch: Batch, opened: Vec<StreamInfo>, links: Links) -> bool {
         let origin = self.source.origin().unwrap_or_else(|| self.origin.clone());
         let names = self.names.as_ref().and_then(|names| names(&origin));
         let record = self.source.record().unwrap_or_else(|| Arc::from(""));
@@ -255,6 +297,8 @@ impl Ingest {
             names,
             record,
             progress: self.source.progress(),
+            wanted: self.cuts.take(),
+            links,
         };
         match &self.way {
             Way::Straight(exits) => exits.send(Arc::new(step)),
@@ -308,6 +352,7 @@ mod tests {
                 to_workers: vec![to_worker],
                 to_collect,
             }),
+            cuts: Cuts::default(),
         };
         ingest.run(Limits::default()).unwrap();
         let (found, items) = bounded(1000);

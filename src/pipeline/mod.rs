@@ -19,14 +19,18 @@
 
 mod backlog;
 mod collect;
+mod cuts;
+mod declared;
 mod desk;
 pub mod extract;
 pub mod host;
 mod indexing;
 mod ingest;
 pub mod key_log;
+mod planned;
 mod printing;
 mod rows;
+mod schedule;
 mod scripting;
 mod status;
 mod worker;
@@ -41,16 +45,21 @@ use crate::capture::{CaptureError, Source};
 use crate::dissect::Protocols;
 use crate::flow::{Limits, StreamInfo};
 use crate::item::{Item, Origin};
-use crate::packet::{Packet, SharedBatch};
+use crate::packet::{Packet, SharedBatch, StreamId};
+use crate::record::States;
 use crate::resolve::Names;
 use crate::spool;
 use crate::time::Clock;
 
 pub use collect::Encoded;
+pub use cuts::{Cuts, Wanted};
+use cuts::{Resumed, Waiting};
+pub use declared::{Basis, payload};
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use indexing::Indexing;
 pub use printing::{Printed, Printer, Printing, Taker};
 pub use rows::{Row, Rows, RowsConsumer};
+pub use schedule::{Phase, Schedule};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};
 
@@ -73,6 +82,19 @@ pub struct Step {
     pub record: Arc<str>,
     /// Bytes read and bytes in all, where the source knows.
     pub progress: Option<(u64, u64)>,
+    /// Streams whose states at the start of the step are asked for.
+    pub wanted: Option<Wanted>,
+    /// What links its streams to other reels.
+    links: Links,
+}
+
+/// What links the streams of a step to those of other reels.
+#[derive(Default)]
+struct Links {
+    /// Streams that begin in the step with a saved state.
+    resumed: Vec<(StreamId, Resumed)>,
+    /// At the end of a source: which streams go on elsewhere.
+    going_on: Option<Waiting>,
 }
 
 /// The memory of a batch that nobody needs any more.
@@ -115,6 +137,16 @@ impl Exits {
 
 /// Takes what the pipeline yields, step by step, on the collector's thread.
 pub trait Consumer: Send {
+    /// Marks the items of a step before anybody takes them.
+    fn mark(&mut self, step: &Step, items: &mut [Item]) {
+        let _ = (step, items);
+    }
+
+    /// Takes the states that [`Step::wanted`] asked for, before anything else of the step.
+    fn on_states(&mut self, step: &Step, states: &States) {
+        let _ = (step, states);
+    }
+
     /// Takes the items that the packets of `step` completed, in order.
     fn on_step(&mut self, step: &Step, items: &[Item], encoded: &Encoded<'_>);
 
@@ -147,6 +179,8 @@ pub struct Options {
     pub stop: Stop,
     /// Counters to count with.
     pub counters: Arc<Counters>,
+    /// Where recordings ask for states of streams that they go on with in a new reel.
+    pub cuts: Cuts,
     /// Who takes what comes out, in this order.
     pub consumers: Vec<Box<dyn Consumer>>,
 }
@@ -240,7 +274,7 @@ fn begin(source: Box<dyn Source>, options: Options, printing: Option<Printing>) 
     }
     let taker = printing.map(|printing| printing.taker);
     let (to_spent, spent) = bounded(2 * QUEUED_STEPS);
-    let collector = collect::Collector::new(options.consumers, taker, to_spent, counters.clone());
+    let collector = collect::Collector::new(options.consumers, taker, to_spent);
     others.push(spawn("collect", move || {
         collector.run(&steps, &from_workers)
     }));
@@ -272,6 +306,7 @@ fn begin(source: Box<dyn Source>, options: Options, printing: Option<Printing>) 
         // packets need.
         spent: (!options.live).then_some(spent),
         way,
+        cuts: options.cuts,
     };
     let limits = options.limits;
     let ingest = spawn("ingest", move || ingest.run(limits));

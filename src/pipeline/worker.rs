@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::printing::{Lines, Printer};
-use super::{Counters, Step};
+use super::{Counters, Step, cuts};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
 use crate::item::{Item, Origin, Peer, Tunnels};
@@ -22,6 +22,8 @@ pub(super) struct Found {
     pub(super) number: u64,
     /// Items, in the order in which this worker found them; none in a run that prints.
     pub(super) items: Vec<Item>,
+    /// States that the step asked for, as of its start.
+    pub(super) states: Vec<(StreamId, Vec<u8>)>,
     /// The lines of a run that prints.
     pub(super) lines: Lines,
 }
@@ -131,6 +133,7 @@ impl Worker {
                 number: step.batch.number,
                 items: Vec::new(),
                 lines: Lines::default(),
+                states: self.saved(&step),
             };
             self.step(&step, &mut out);
             // The collector is the last to hold the step.
@@ -141,6 +144,35 @@ impl Worker {
         }
     }
 
+    /// The states that a step asks for, before its packets are read.
+    fn saved(&self, step: &Step) -> Vec<(StreamId, Vec<u8>)> {
+        let wanted = step.wanted.iter().flat_map(|wanted| wanted.iter());
+        let ours = wanted.filter(|stream| self.share.has(**stream));
+        // The state of a stream that is decrypted holds plain text, which no reel has.
+        let decrypts = self.protocols.secrets().counts().secrets > 0;
+        ours.filter_map(|stream| match self.streams.get(stream)? {
+            Place::Read(state) if decrypts && state.conversation.is_encrypted() => None,
+            Place::Read(state) => {
+                let saved = state.conversation.save();
+                Some((*stream, cuts::save(&state.info, state.items, &saved)))
+            }
+            Place::Counted(_) | Place::Alone => None,
+        })
+        .collect()
+    }
+
+    /// A conversation from its start, or as an earlier reel left it.
+    fn opened(&self, step: &Step, info: &StreamInfo) -> (Conversation, u32) {
+        let mut resumed = step.links.resumed.iter();
+        let resumed = resumed.find(|(stream, _)| *stream == info.name.stream);
+        let restored = resumed.and_then(|(_, resumed)| {
+            let state = &resumed.state;
+            let restored = Conversation::restore(info, &self.protocols, &self.budget, state)?;
+            Some((restored, resumed.items))
+        });
+        restored.unwrap_or_else(|| (Conversation::new(info, &self.protocols, &self.budget), 0))
+    }
+
     fn step(&mut self, step: &Step, found: &mut Found) {
         let own = Own::of(step);
         let share = self.share;
@@ -149,13 +181,13 @@ impl Worker {
             .iter()
             .filter(|info| share.has(info.name.stream))
         {
-            let conversation = Conversation::new(info, &self.protocols, &self.budget);
+            let (conversation, count) = self.opened(step, info);
             self.streams.insert(
                 info.name.stream,
                 Place::Read(Box::new(Stream {
                     info: *info,
                     conversation,
-                    items: 0,
+                    items: count,
                     tunnel: None,
                     touched: false,
                 })),
@@ -239,6 +271,13 @@ impl Worker {
         let printer = &mut self.printer;
         let kinds = &mut self.kinds;
         match ended {
+            // Another reel goes on with it, and with what is open.
+            Some(Place::Read(state))
+                if step
+                    .links
+                    .going_on
+                    .as_ref()
+                    .is_some_and(|going_on| going_on.goes_on(&state.info)) => {}
             Some(Place::Read(mut state)) => {
                 let mut out = Sink {
                     step,
@@ -415,6 +454,8 @@ mod tests {
             names: None,
             record: Arc::from(""),
             progress: None,
+            wanted: None,
+            links: Default::default(),
         }
     }
 
@@ -423,6 +464,7 @@ mod tests {
             number: 0,
             items: Vec::new(),
             lines: Lines::default(),
+            states: Vec::new(),
         }
     }
 
@@ -451,9 +493,10 @@ mod tests {
             synth::vxlan(&call("/one"), 107, hosts(1), hosts(2)),
             synth::vxlan(&call("/two"), 108, hosts(3), hosts(4)),
         ]);
-        let mut items = Vec::new();
-        worker().step(&step(&frames, |_| Vec::new()), &mut items);
-        let told: Vec<String> = items
+        let mut found = found();
+        worker().step(&step(&frames, |_| Vec::new()), &mut found);
+        let told: Vec<String> = found
+            .items
             .iter()
             .map(|item| {
                 let text = |path| crate::item::shown(item.node(), path).into_owned();

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wish::{Format, Retention, Wish};
 use crate::packet::{Position, StreamName};
+use crate::redact::Rule;
 use crate::store::LockMode;
 
 /// Longest line that is read: a head with the longest query.
@@ -54,6 +55,12 @@ pub struct Head {
     pub sequence: u64,
     /// Names of the source's interfaces, by number.
     pub interfaces: Vec<String>,
+    /// What is overwritten before sealing.
+    #[serde(default)]
+    pub redact: Rule,
+    /// Storage class asked for each object.
+    #[serde(default)]
+    pub storage_class: String,
 }
 
 impl Head {
@@ -81,6 +88,8 @@ impl Head {
             run,
             sequence,
             interfaces,
+            redact: wish.redact.clone(),
+            storage_class: wish.storage_class.clone(),
         }
     }
 
@@ -207,6 +216,8 @@ pub(crate) fn sample_head() -> Head {
         run: 1000,
         sequence: 1,
         interfaces: Vec::new(),
+        redact: Rule::default(),
+        storage_class: String::new(),
     }
 }
 

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use super::budget::Budget;
 use super::journal::{Head, Take};
-use super::manifest::Kind;
+use super::manifest::{Covered, Kind};
 use super::recorder::Options;
 use super::reel::OpenReel;
 use super::sealer::Job;
-use super::wish::Wish;
+use super::states::States;
+use super::wish::{Format, Wish};
 use crate::item::Item;
 use crate::kfl::Verdict;
 use crate::packet::{Batch, Direction, Packet, Position, StreamId, StreamName};
@@ -52,6 +54,17 @@ pub(crate) struct Stats {
     pub(crate) beheaded: u64,
     pub(crate) last_match: Option<Timestamp>,
     pub(crate) error: Option<String>,
+    /// Streams not taken because the day's limit was met, and what was seen of them.
+    pub(crate) limited: u64,
+    pub(crate) left_out: Option<Covered>,
+}
+
+/// A reel that is due, until the states come with which its streams go on in the next one: their
+/// packets go here until then, those of streams taken since to the next reel.
+struct Closing {
+    reel: OpenReel,
+    streams: HashMap<StreamId, StreamName, RandomState>,
+    why: &'static str,
 }
 
 /// What a lane needs to know of the world around it.
@@ -76,7 +89,13 @@ pub(crate) const STOPPED: &str = "recording has stopped: the outbox is full and 
 pub(crate) struct Lane {
     pub(crate) wish: Wish,
     pub(crate) reel: Option<OpenReel>,
+    closing: Option<Closing>,
     pub(crate) stats: Stats,
+    pub(crate) budget: Budget,
+    /// When it began.
+    pub(crate) began: Timestamp,
+    /// What people must be told.
+    pub(crate) warning: Option<String>,
     /// When its query was asked: what `now` in it means.
     since: Timestamp,
     taken: HashMap<StreamId, StreamName, RandomState>,
@@ -93,7 +112,11 @@ impl Lane {
         Lane {
             wish,
             reel: None,
+            closing: None,
             stats: Stats::default(),
+            budget: Budget::default(),
+            began: now,
+            warning: None,
             since: now,
             taken: HashMap::default(),
             done: Done::default(),
@@ -110,6 +133,18 @@ impl Lane {
             self.since = now;
         }
         self.wish = wish;
+    }
+
+    /// Whether it has this stream, also one that ended lately.
+    pub(crate) fn has(&self, stream: StreamId) -> bool {
+        self.taken.contains_key(&stream) || self.done.contains(stream)
+    }
+
+    /// Bytes of its open reels.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        let closing = self.closing.as_ref().map(|closing| &closing.reel);
+        let reels = self.reel.iter().chain(closing);
+        reels.map(OpenReel::bytes).sum()
     }
 
     /// Streams it follows now.
@@ -141,7 +176,14 @@ impl Lane {
             self.quiet_items = 0;
             self.take(item.stream, around);
         }
-        if let Some(reel) = &mut self.reel {
+        let closing = self
+            .closing
+            .as_mut()
+            .filter(|closing| closing.streams.contains_key(&stream));
+        let reel = closing
+            .map(|closing| &mut closing.reel)
+            .or(self.reel.as_mut());
+        if let Some(reel) = reel {
             reel.items += 1;
             for peer in [&item.src, &item.dst] {
                 reel.name(peer, item.start);
@@ -158,6 +200,10 @@ impl Lane {
             self.stats.refused += 1;
             return false;
         }
+        if self.budget.is_spent(self.wish.bytes_per_day, around.now) {
+            self.leave_out(name.stream);
+            return false;
+        }
         match self.copy_earlier(name, around) {
             Ok(()) => {}
             Err(error) => self.stats.error = Some(error.to_string()),
@@ -169,6 +215,19 @@ impl Lane {
             self.taken.insert(name.stream, name);
         }
         true
+    }
+
+    /// Leaves a stream out because the day's limit is met.
+    fn leave_out(&mut self, stream: StreamId) {
+        if self.budget.leave_out(stream) {
+            self.warning = Some(format!(
+                "the recording {} has recorded its limit of {} bytes today and takes no further stream until \
+                 midnight UTC; raise limits.bytesPerDay or narrow its KFL",
+                self.wish.name, self.wish.bytes_per_day
+            ));
+        }
+        self.stats.limited = self.budget.streams;
+        self.stats.left_out = self.budget.covered();
     }
 
     /// Copies the packets of a stream that were there before the batch at hand.
@@ -207,6 +266,10 @@ impl Lane {
         adopted: &HashMap<u64, StreamId, RandomState>,
         around: &mut Around<'_>,
     ) {
+        if self.stats.limited > 0 {
+            self.budget.count(batch);
+            self.stats.left_out = self.budget.covered();
+        }
         if self.taken.is_empty() {
             return;
         }
@@ -244,7 +307,8 @@ impl Lane {
 
     /// Hands what was added to the system.
     pub(crate) fn commit(&mut self) {
-        if let Some(reel) = &mut self.reel {
+        let closing = self.closing.as_mut().map(|closing| &mut closing.reel);
+        for reel in self.reel.iter_mut().chain(closing) {
             let before = reel.packets();
             if let Err(error) = reel.commit() {
                 self.stats.not_written += before - reel.packets();
@@ -264,9 +328,16 @@ impl Lane {
             Some(room) => {
                 around.room = room;
                 let now = around.now;
-                let added = self
-                    .open_reel(around)
-                    .and_then(|reel| reel.push(entry, bytes, now));
+                let is_of = |closing: &&mut Closing| {
+                    let stream = entry.stream_id();
+                    stream.is_some_and(|stream| closing.streams.contains_key(&stream))
+                };
+                let added = match self.closing.as_mut().filter(is_of) {
+                    Some(closing) => closing.reel.push(entry, bytes, now),
+                    None => self
+                        .open_reel(around)
+                        .and_then(|reel| reel.push(entry, bytes, now)),
+                };
                 added.err().map(|error| not_written(&error))
             }
         };
@@ -274,6 +345,7 @@ impl Lane {
             None => {
                 self.stats.packets += 1;
                 self.stats.bytes += size;
+                self.budget.add(size, around.now);
             }
             Some(error) => {
                 self.stats.not_written += 1;
@@ -287,19 +359,17 @@ impl Lane {
         if self.reel.is_none() {
             let head = next_head(&self.wish, around);
             let mut reel = OpenReel::create(around.open_dir, head)?;
+            let closing = self.closing.as_ref().map(|closing| &closing.streams);
+            let goes_on = |name: &&StreamName| {
+                closing.is_none_or(|streams| !streams.contains_key(&name.stream))
+            };
             let carried: Vec<Take> = self
                 .taken
                 .values()
+                .filter(goes_on)
                 .map(|name| Take::new(*name, around.next, Position::default(), true))
                 .collect();
             reel.take(&carried)?;
-            if let Some(save) = &around.options.save_state {
-                for name in self.taken.values() {
-                    if let Some(state) = save(*name) {
-                        reel.state(*name, &state)?;
-                    }
-                }
-            }
             self.reel = Some(reel);
         }
         self.reel
@@ -310,6 +380,10 @@ impl Lane {
     /// Whether the open reel is due, and why.
     pub(crate) fn is_due(&self, now: Timestamp) -> Option<&'static str> {
         let reel = self.reel.as_ref()?;
+        if self.closing.is_some() {
+            // One cut at a time; the states for it are on their way.
+            return None;
+        }
         let sealing = self.wish.sealing;
         if reel.captured >= sealing.bytes {
             return Some("size");
@@ -325,18 +399,72 @@ impl Lane {
         (now.since(reel.since?) >= age).then_some("age")
     }
 
-    /// Closes the open reel; the next one is opened at once while streams are followed, so that
-    /// after a kill their packets are found through its journal. `None` when it holds no packet.
-    pub(crate) fn close(&mut self, why: &'static str, around: &mut Around<'_>) -> Option<Job> {
-        let reel = self.reel.take()?;
-        let bytes = reel.bytes();
-        let closed = reel.close();
+    /// Ends the open reel, and says whether it held packets.
+    ///
+    /// Where states of streams can be had, it goes on for those that are followed until the states
+    /// come. Else the next one is opened at once while streams are followed, so that after a kill
+    /// their packets are found through its journal.
+    pub(crate) fn close(&mut self, why: &'static str, around: &mut Around<'_>) -> (Vec<Job>, bool) {
+        let mut jobs: Vec<Job> = Vec::new();
+        let earlier = self.closing.take();
+        let had_earlier = earlier.is_some();
+        jobs.extend(
+            earlier.and_then(|closing| self.job(closing.reel, closing.why, Vec::new(), around)),
+        );
+        let Some(reel) = self.reel.take() else {
+            if had_earlier {
+                self.go_on(around);
+            }
+            return (jobs, had_earlier);
+        };
+        // A state holds what the packets before it said, so it is not for a recording that overwrites
+        // some of that; nor is there room for one in a classic savefile.
+        let with_states = self.wish.redact.is_empty() && self.wish.format == Format::Pcapng;
+        if let Some(want) = around.options.want_states.as_ref().filter(|_| with_states)
+            && !self.taken.is_empty()
+            && reel.packets() > 0
+            && !had_earlier
+        {
+            let streams: Vec<StreamId> = self.taken.keys().copied().collect();
+            self.closing = Some(Closing {
+                reel,
+                streams: self.taken.clone(),
+                why,
+            });
+            self.last_sealed = Some(around.now);
+            want(&streams);
+            return (jobs, true);
+        }
+        let job = self.job(reel, why, Vec::new(), around);
+        let had_packets = job.is_some() || had_earlier;
+        jobs.extend(job);
+        self.go_on(around);
+        (jobs, had_packets)
+    }
+
+    /// Opens the next reel for the streams that are followed.
+    fn go_on(&mut self, around: &mut Around<'_>) {
         if !self.taken.is_empty()
             && let Err(error) = self.open_reel(around)
         {
             self.stats.error = Some(not_written(&error));
         }
-        let closed = closed?;
+    }
+
+    /// What seals a reel; `None` when it holds no packet.
+    fn job(
+        &mut self,
+        reel: OpenReel,
+        why: &'static str,
+        linked: Vec<StreamId>,
+        around: &mut Around<'_>,
+    ) -> Option<Job> {
+        let bytes = reel.bytes();
+        let mut closed = reel.close()?;
+        closed.linked = linked;
+        if !self.wish.redact.is_empty() {
+            closed.going_on = self.taken.keys().copied().collect();
+        }
         self.last_sealed = Some(around.now);
         Some(Job::Reel {
             closed: Box::new(closed),
@@ -345,6 +473,59 @@ impl Lane {
                 .options
                 .occasion(why, around.now, around.spool, &self.stats),
         })
+    }
+
+    /// Goes on in the next reel with the states that were asked for, and ends the one that waited.
+    pub(crate) fn switch(&mut self, states: &States, around: &mut Around<'_>) -> Option<Job> {
+        let waits = self.closing.as_ref()?;
+        let is_there =
+            |stream: &StreamId| states.asked.contains(stream) || !self.taken.contains_key(stream);
+        if !waits.streams.keys().all(is_there) {
+            return None;
+        }
+        let closing = self.closing.take()?;
+        let going_on: Vec<StreamName> = closing
+            .streams
+            .into_values()
+            .filter(|name| self.taken.contains_key(&name.stream))
+            .collect();
+        let linked: Vec<StreamId> = going_on
+            .iter()
+            .map(|name| name.stream)
+            .filter(|stream| states.states.contains_key(stream))
+            .collect();
+        if !going_on.is_empty()
+            && let Err(error) = self.carry(&going_on, states, around)
+        {
+            self.stats.error = Some(not_written(&error));
+        }
+        self.job(closing.reel, closing.why, linked, around)
+    }
+
+    /// Writes into the next reel which streams go on in it, and how they stand.
+    fn carry(
+        &mut self,
+        going_on: &[StreamName],
+        states: &States,
+        around: &mut Around<'_>,
+    ) -> io::Result<()> {
+        let is_open = self.reel.is_some();
+        let next = around.next;
+        // A new reel names all that are followed by itself.
+        let reel = self.open_reel(around)?;
+        if is_open {
+            let takes: Vec<Take> = going_on
+                .iter()
+                .map(|name| Take::new(*name, next, Position::default(), true))
+                .collect();
+            reel.take(&takes)?;
+        }
+        for name in going_on {
+            if let Some(state) = states.states.get(&name.stream) {
+                reel.state(*name, state)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends following streams, when the recording is switched off.

@@ -13,6 +13,7 @@
 //! Every arrow to the right of the open reel survives kill -9: what is on its left of it is read
 //! back at the next start and goes on from there.
 
+mod budget;
 mod indexer;
 pub mod journal;
 mod keys;
@@ -23,12 +24,14 @@ pub mod outbox;
 mod parcel;
 mod rate;
 mod recorder;
+mod redaction;
 mod reel;
 mod rollup;
 mod seal;
 mod sealer;
 mod settings;
 pub mod sign;
+mod states;
 mod upload;
 mod wish;
 
@@ -40,9 +43,12 @@ pub use keys::{MANIFEST, PREFIX, of_manifest as manifest_key};
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;
 pub use recorder::{
-    DEFAULT_OPEN_BYTES, Options, ReadCoverage, Recorder, RecorderError, SaveState, Status,
+    DEFAULT_OPEN_BYTES, Options, ReadCoverage, Recorder, RecorderError, Status, WantStates,
 };
-pub use reel::{STATE_MAGIC, parse_state};
+pub use redaction::rewrite;
 pub use seal::{ENTERPRISE, FRAME_BYTES};
+pub use states::{
+    GOES_ON_MAGIC, STATE_MAGIC, States, parse_goes_on, parse_state, put_endpoint, take_endpoint,
+};
 pub use upload::digest_of;
-pub use wish::{Format, MAX_RECORDINGS, Retention, Sealing, Wish};
+pub use wish::{DEFAULT_BYTES_PER_DAY, Format, MAX_RECORDINGS, Retention, Sealing, Wish};

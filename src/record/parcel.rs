@@ -22,6 +22,8 @@ pub(crate) struct Parcel {
     pub(crate) lock: Option<String>,
     pub(crate) lock_seconds: u64,
     pub(crate) legal_hold: bool,
+    #[serde(default)]
+    pub(crate) storage_class: String,
     pub(crate) stem: String,
     pub(crate) sealed_nanos: i64,
     /// Names of the parts' files, in the order of the manifest's parts.
@@ -37,6 +39,7 @@ impl Parcel {
             lock: head.lock.clone(),
             lock_seconds: head.lock_seconds,
             legal_hold: head.legal_hold,
+            storage_class: head.storage_class.clone(),
             stem,
             sealed_nanos: 0,
             files,

@@ -16,9 +16,11 @@ use super::indexer::Indexer;
 use super::lane::{Around, Lane, STOPPED, Stats};
 use super::manifest::{Coverage, Covered};
 use super::outbox::Outbox;
+use super::redaction::{self, Redactors};
 use super::reel::Closed;
 use super::seal::Occasion;
 use super::sealer::{Job, Sealer};
+use super::states::States;
 use super::wish::{MAX_RECORDINGS, Wish};
 use crate::item::Item;
 use crate::packet::{SharedBatch, StreamId, StreamName};
@@ -28,8 +30,9 @@ use crate::time::{Clock, Timestamp};
 /// Sentences kept for whoever asks next.
 const MAX_WARNINGS: usize = 32;
 
-/// Saves the state of a stream's dissector; `None` when it has none to go on with.
-pub type SaveState = dyn Fn(StreamName) -> Option<Vec<u8>> + Send + Sync;
+/// Asks for the states of streams as of the start of a later batch; they come through
+/// [`Recorder::on_states`].
+pub type WantStates = dyn Fn(&[StreamId]) + Send + Sync;
 
 /// Says what was lost so far, by reason, outside spool and recorder.
 pub type ReadCoverage = dyn Fn() -> Coverage + Send + Sync;
@@ -52,8 +55,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// Losses of capture and dissection, for the manifests.
     pub coverage: Option<Arc<ReadCoverage>>,
-    /// Dissector states for streams that go on in a new reel.
-    pub save_state: Option<Arc<SaveState>>,
+    /// How to ask for states of streams that go on in a new reel; without it they go on without one.
+    pub want_states: Option<Arc<WantStates>>,
     /// Makes the indexes of reels; without one they have none.
     pub indexer: Option<Arc<dyn Indexer>>,
     /// Sentences that each manifest of the run carries.
@@ -72,7 +75,7 @@ impl Options {
             max_open_bytes: DEFAULT_OPEN_BYTES,
             heartbeat: Duration::from_secs(3600),
             coverage: None,
-            save_state: None,
+            want_states: None,
             indexer: None,
             remarks: Vec::new(),
         }
@@ -102,6 +105,9 @@ impl Options {
                 }
             }
         }
+        if let Some(left_out) = &stats.left_out {
+            coverage.insert("recording_limit".to_owned(), left_out.clone());
+        }
         for (reason, packets) in [
             ("recording_not_written", stats.not_written - stats.stopped),
             ("outbox_full", stats.stopped),
@@ -121,6 +127,12 @@ impl Options {
             remarks.push(format!(
                 "{} streams lack their first packets, which were no longer in the spool at the match",
                 stats.beheaded
+            ));
+        }
+        if stats.limited > 0 {
+            remarks.push(format!(
+                "{} streams were not taken because the recording had met its limit of bytes a day",
+                stats.limited
             ));
         }
         if stats.refused > 0 {
@@ -175,6 +187,16 @@ pub struct Status {
     pub beheaded: u64,
     /// Packets of taken streams that could not be written.
     pub not_written: u64,
+    /// Streams not taken because the day's limit was met.
+    pub limited: u64,
+    /// Captured bytes recorded today, by UTC.
+    pub bytes_today: u64,
+    /// The limit; 0 is none.
+    pub bytes_per_day: u64,
+    /// Captured bytes a second over the last hour.
+    pub rate: u64,
+    /// Whether something is overwritten before sealing.
+    pub redacted: bool,
     /// What went wrong last, one sentence.
     pub error: Option<String>,
 }
@@ -227,7 +249,10 @@ impl Recorder {
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();
         left.sort();
-        let sealer = Sealer::start(outbox.clone(), options.indexer.clone()).map_err(failed)?;
+        let key = redaction::key(&options.dir.join("redact.key")).map_err(failed)?;
+        let redactors = Redactors::new(key);
+        let indexer = options.indexer.clone();
+        let sealer = Sealer::start(outbox.clone(), redactors, indexer).map_err(failed)?;
         let run = options.run;
         let mut recorder = Recorder {
             options,
@@ -383,6 +408,20 @@ impl Recorder {
         taken
     }
 
+    /// Takes the states of streams as of the start of the batch that comes next: reels that waited
+    /// for them end here, and the streams go on in the next ones.
+    pub fn on_states(&mut self, states: &States, next: Option<u64>) {
+        self.next = next.unwrap_or(self.next);
+        let mut lanes = std::mem::take(&mut self.lanes);
+        for lane in &mut lanes {
+            let mut around = self.around(self.options.max_open_bytes);
+            if let Some(job) = lane.switch(states, &mut around) {
+                self.sealer.add(job);
+            }
+        }
+        self.lanes = lanes;
+    }
+
     /// Takes the packets of a batch and the items that they completed; called in batch order, after
     /// the spool has the batch.
     pub fn on_batch(&mut self, batch: &SharedBatch, items: &[Item]) {
@@ -426,6 +465,9 @@ impl Recorder {
             }
             if now.since(lane.alive_at) >= self.options.heartbeat {
                 self.with(|around| lane.heartbeat("hourly", around));
+            }
+            if let Some(sentence) = lane.warning.take() {
+                self.warn(sentence);
             }
             if let Some(sentence) = lane.quiet(now) {
                 self.warn(sentence);
@@ -483,6 +525,7 @@ impl Recorder {
     /// What each recording is and did.
     pub fn status(&self) -> Vec<Status> {
         let progress = self.sealer.progress();
+        let now = self.clock.now();
         self.lanes
             .iter()
             .map(|lane| {
@@ -504,6 +547,11 @@ impl Recorder {
                     refused: stats.refused,
                     beheaded: stats.beheaded,
                     not_written: stats.not_written,
+                    limited: stats.limited,
+                    bytes_today: lane.budget.today(now),
+                    bytes_per_day: lane.wish.bytes_per_day,
+                    rate: lane.budget.rate(lane.began, now),
+                    redacted: !lane.wish.redact.is_empty(),
                     error: progress.error.clone().or_else(|| stats.error.clone()),
                 }
             })
@@ -516,11 +564,26 @@ impl Recorder {
         self.sealer.settle();
     }
 
+    /// Names of the recordings that have this stream, with commas between them; `None` when none has.
+    pub fn recordings_of(&self, stream: StreamId) -> Option<Arc<str>> {
+        let mut names: Option<String> = None;
+        for lane in self.lanes.iter().filter(|lane| lane.has(stream)) {
+            match &mut names {
+                None => names = Some(lane.wish.name.clone()),
+                Some(names) => {
+                    names.push(',');
+                    names.push_str(&lane.wish.name);
+                }
+            }
+        }
+        names.map(Arc::from)
+    }
+
     /// Whether no stream is followed and nothing is open.
     pub fn is_idle(&self) -> bool {
         self.lanes
             .iter()
-            .all(|lane| lane.is_idle() && lane.reel.is_none())
+            .all(|lane| lane.is_idle() && lane.open_bytes() == 0)
     }
 
     /// Sentences about trouble since the last call, for console and dashboard.
@@ -545,8 +608,7 @@ impl Recorder {
         if self.outbox.is_full() {
             return 0;
         }
-        let reels = lanes.iter().filter_map(|lane| lane.reel.as_ref());
-        let open: u64 = reels.map(|reel| reel.bytes()).sum();
+        let open: u64 = lanes.iter().map(Lane::open_bytes).sum();
         let used = open + self.sealer.waiting_bytes();
         self.options.max_open_bytes.saturating_sub(used)
     }
@@ -570,9 +632,8 @@ impl Recorder {
     }
 
     fn close(&mut self, lane: &mut Lane, why: &'static str) -> bool {
-        let job = lane.close(why, &mut self.around(0));
-        let had_packets = job.is_some();
-        if let Some(job) = job {
+        let (jobs, had_packets) = lane.close(why, &mut self.around(0));
+        for job in jobs {
             self.sealer.add(job);
         }
         had_packets

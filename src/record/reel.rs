@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{self, Head, Journal, Take};
 use super::names::{self, NameLog};
+use super::states::state_record;
 use crate::item::Peer;
-use crate::packet::StreamName;
+use crate::packet::{StreamId, StreamName};
 use crate::spool::{self, Entry, Log, Pair};
 use crate::time::Timestamp;
 
@@ -26,12 +27,6 @@ const COMMIT_BYTES: u64 = 1 << 20;
 
 /// Saved states of one reel together.
 const MAX_STATE_BYTES: u64 = 64 << 20;
-
-/// First bytes of a custom block that holds a stream's saved state, with the format's version.
-///
-/// Behind it: stream number u64, length of the stream's name u16, the name, length of the state
-/// u32, the state. Integers are little-endian.
-pub const STATE_MAGIC: &[u8; 16] = b"tapedeck state 1";
 
 /// A reel that packets are added to.
 #[derive(Debug)]
@@ -156,6 +151,8 @@ impl OpenReel {
             folder: self.folder,
             head: self.head,
             items: self.items,
+            going_on: Vec::new(),
+            linked: Vec::new(),
         })
     }
 }
@@ -166,6 +163,10 @@ pub(crate) struct Closed {
     pub(crate) folder: PathBuf,
     pub(crate) head: Head,
     pub(crate) items: u64,
+    /// Streams that go on in the next reel.
+    pub(crate) going_on: Vec<StreamId>,
+    /// Those of them with whose state the next reel begins.
+    pub(crate) linked: Vec<StreamId>,
 }
 
 impl Closed {
@@ -241,6 +242,8 @@ impl Closed {
             folder: folder.to_owned(),
             head,
             items: 0,
+            going_on: Vec::new(),
+            linked: Vec::new(),
         }))
     }
 }
@@ -283,53 +286,4 @@ fn complete(log: &mut Log, takes: &[Take], old: &spool::Reader) -> io::Result<()
 
 fn pair(folder: &Path) -> Pair {
     Pair::new(folder, "packets")
-}
-
-fn state_record(name: StreamName, state: &[u8]) -> Vec<u8> {
-    let text = name.to_string();
-    let mut record = STATE_MAGIC.to_vec();
-    record.extend_from_slice(&name.stream.0.to_le_bytes());
-    record.extend_from_slice(&u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
-    record.extend_from_slice(text.as_bytes());
-    record.extend_from_slice(&u32::try_from(state.len()).unwrap_or(u32::MAX).to_le_bytes());
-    record.extend_from_slice(state);
-    record
-}
-
-/// Reads a saved state out of the data of a custom block: the stream's name in the run that wrote
-/// it, and the state; `None` when the block holds something else.
-pub fn parse_state(data: &[u8]) -> Option<(StreamName, &[u8])> {
-    let rest = data.strip_prefix(STATE_MAGIC)?;
-    let (_, rest) = rest.split_first_chunk::<8>()?;
-    let (length, rest) = rest.split_first_chunk::<2>()?;
-    let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (state, _) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    Some((StreamName::parse(std::str::from_utf8(name).ok()?)?, state))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::packet::{StreamId, Transport};
-
-    #[test]
-    fn a_state_reads_back_with_padding_behind_it() {
-        let name = StreamName {
-            stream: StreamId(7),
-            transport: Transport::Tcp,
-        };
-        let mut record = state_record(name, b"abc");
-        record.extend_from_slice(&[0; 3]);
-        assert_eq!(parse_state(&record), Some((name, b"abc".as_slice())));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_reading_a_state_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = parse_state(&[STATE_MAGIC.as_slice(), &bytes].concat());
-        }
-    }
 }

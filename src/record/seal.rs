@@ -6,7 +6,7 @@
 //! The packets are pcapng in independent zstd frames: each begins at a block, so that any frame can
 //! be decompressed and read with the first one's head, and tools that read `.zst` see one file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -21,13 +21,16 @@ use super::keys;
 use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
 use super::names;
 use super::parcel::Parcel;
+use super::redaction::{self, Redactors};
 use super::reel::Closed;
+use super::states;
 use super::upload::content_type_of;
 use super::wish::Format;
 use crate::index;
+use crate::packet::headers::peek;
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::write;
-use crate::packet::{LinkType, MAX_SNAPLEN};
+use crate::packet::{FiveTuple, LinkType, MAX_SNAPLEN, StreamId};
 use crate::resolve::Names;
 use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
 use crate::store::Digest;
@@ -70,13 +73,15 @@ pub(crate) enum Index<'i> {
     Late(&'i dyn Indexer),
 }
 
-/// Writes the parts of a closed reel into `folder` and says what the parcel is.
+/// Writes the parts of a closed reel into `folder` and says what the parcel is. Of a recording with a
+/// rule the packets are those that `redactors` has overwritten; the index is made of the same.
 ///
 /// # Errors
 /// What the system says, a full disk among it; `folder` may then hold half-written files.
 pub(crate) fn seal(
     closed: &Closed,
     occasion: &Occasion,
+    redactors: &mut Redactors,
     index: &Index<'_>,
     folder: &Path,
 ) -> io::Result<Parcel> {
@@ -95,8 +100,12 @@ pub(crate) fn seal(
         head.run,
         head.sequence,
     );
-    let data = File::open(closed.pair().data())?;
-    let names = closed.names()?;
+    let (data, may_name) = redactors.prepare(closed)?;
+    let data = File::open(data)?;
+    let names = match may_name {
+        true => closed.names()?,
+        false => Vec::new(),
+    };
     let source = Source {
         data: &data,
         order: &order,
@@ -193,14 +202,19 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
         heads: Vec::new(),
         elsewhere: BTreeMap::new(),
         tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
-        remarks: occasion.remarks.clone(),
+        remarks: occasion
+            .remarks
+            .iter()
+            .cloned()
+            .chain(redaction::remark(&head.redact))
+            .collect(),
         signature: None,
     }
 }
 
 /// All entries by ordinal, each ordinal once: a look-back comes in after later packets, and what
 /// it fetched may come again with the batch.
-fn in_order(side: &mut SideReader) -> io::Result<(Vec<Entry>, Counts)> {
+pub(crate) fn in_order(side: &mut SideReader) -> io::Result<(Vec<Entry>, Counts)> {
     let mut order = Vec::new();
     while let Some(entry) = side.next_entry(order.len() as u64)? {
         order.push(entry);
@@ -270,6 +284,12 @@ impl Source<'_> {
                 &state,
             );
         }
+        let mut linked: HashMap<StreamId, Option<FiveTuple>> = self
+            .closed
+            .linked
+            .iter()
+            .map(|stream| (*stream, None))
+            .collect();
         let mut received = vec![0u64; interfaces.list().len()];
         let mut bytes = Vec::new();
         for entry in self.order {
@@ -279,7 +299,21 @@ impl Source<'_> {
             if let Some(count) = received.get_mut(id as usize) {
                 *count += 1;
             }
+            if let Some(tuple @ None) = entry.stream_id().and_then(|stream| linked.get_mut(&stream))
+            {
+                *tuple = peek(entry.linktype, &bytes).map(|(layers, _)| layers.tuple);
+            }
             frames.packet(entry.ts)?;
+        }
+        let linked: Vec<FiveTuple> = linked.into_values().flatten().collect();
+        if !linked.is_empty() {
+            let mark = states::goes_on_record(&linked);
+            write::custom(
+                &mut frames.plain,
+                ENTERPRISE,
+                write::Copying::Allowed,
+                &mark,
+            );
         }
         for (id, received) in (0u32..).zip(received) {
             let counts = write::Statistics {

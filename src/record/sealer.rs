@@ -14,6 +14,7 @@ use super::indexer::Indexer;
 use super::journal::Head;
 use super::manifest::Kind;
 use super::outbox::Outbox;
+use super::redaction::Redactors;
 use super::reel::Closed;
 use super::seal::{self, Occasion};
 use crate::time::Timestamp;
@@ -90,6 +91,7 @@ pub(crate) struct Sealer {
 impl Sealer {
     pub(crate) fn start(
         outbox: Arc<Outbox>,
+        redactors: Redactors,
         indexer: Option<Arc<dyn Indexer>>,
     ) -> io::Result<Sealer> {
         let shared = Arc::new(Shared {
@@ -101,7 +103,7 @@ impl Sealer {
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("seal".into())
-            .spawn(move || worker.work())?;
+            .spawn(move || worker.work(redactors))?;
         Ok(Sealer {
             shared,
             thread: Some(thread),
@@ -159,13 +161,20 @@ impl Job {
         }
     }
 
-    fn run(&self, outbox: &Arc<Outbox>, indexer: &seal::Index<'_>) -> io::Result<()> {
+    fn run(
+        &self,
+        outbox: &Arc<Outbox>,
+        redactors: &mut Redactors,
+        index: &seal::Index<'_>,
+    ) -> io::Result<()> {
         match self {
             Job::Reel {
                 closed, occasion, ..
             } => {
                 let id = closed.head.id();
-                outbox.deliver(&id, |folder| seal::seal(closed, occasion, indexer, folder))?;
+                outbox.deliver(&id, |folder| {
+                    seal::seal(closed, occasion, redactors, index, folder)
+                })?;
                 // From here on the outbox has it; a restart finds the parcel and skips the folder.
                 let _ = fs::remove_dir_all(&closed.folder);
                 Ok(())
@@ -187,7 +196,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    fn work(&self, mut redactors: Redactors) {
         let mut failures = 0;
         while let Some(job) = self.next() {
             let index = match &self.indexer {
@@ -197,7 +206,7 @@ impl Shared {
                 }
                 Some(indexer) => seal::Index::By(&**indexer),
             };
-            match job.run(&self.outbox, &index) {
+            match job.run(&self.outbox, &mut redactors, &index) {
                 Ok(()) => {
                     failures = 0;
                     self.done(&job);

@@ -183,6 +183,7 @@ fn put_options(
         }),
         legal_hold: parcel.legal_hold,
         write_once: true,
+        storage_class: parcel.storage_class.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kfl::Query;
+use crate::redact::Rule;
 use crate::store::LockMode;
 
 /// Recordings at a time; each has its own open reel and is evaluated on every item.
@@ -27,7 +28,16 @@ pub struct Wish {
     pub sealing: Sealing,
     /// Whether packets from before the match are fetched from the spool.
     pub look_back: bool,
+    /// What is overwritten before sealing.
+    pub redact: Rule,
+    /// Storage class asked for each object; empty leaves the store's own.
+    pub storage_class: String,
+    /// Captured bytes a UTC day and node from which on no further stream is taken; 0 is no limit.
+    pub bytes_per_day: u64,
 }
+
+/// What a recording keeps of a day's packets on one node unless it says otherwise: 10 GiB.
+pub const DEFAULT_BYTES_PER_DAY: u64 = 10 << 30;
 
 impl Wish {
     /// A wish with the defaults: pcapng, the bucket's own lock, whole streams.
@@ -41,6 +51,9 @@ impl Wish {
             legal_hold: false,
             sealing: Sealing::default(),
             look_back: true,
+            redact: Rule::default(),
+            storage_class: String::new(),
+            bytes_per_day: DEFAULT_BYTES_PER_DAY,
         }
     }
 
@@ -53,6 +66,8 @@ impl Wish {
             && self.retention == other.retention
             && self.legal_hold == other.legal_hold
             && self.look_back == other.look_back
+            && self.redact == other.redact
+            && self.storage_class == other.storage_class
     }
 }
 
@@ -75,6 +90,49 @@ pub struct Retention {
     /// How long.
     pub period: Duration,
 }
+
+impl Retention {
+    /// The lock that a mode's name and a time ask for; nothing chooses COMPLIANCE by itself, and it
+    /// wants its days written twice, in `acknowledged`.
+    ///
+    /// # Errors
+    /// One sentence; `place` is the key that it names.
+    pub fn asked(
+        place: &str,
+        mode: &str,
+        period: Duration,
+        acknowledged: u64,
+        max_days: u64,
+    ) -> Result<Option<Retention>, String> {
+        let mode = match mode.to_ascii_uppercase().as_str() {
+            "" => None,
+            "GOVERNANCE" => Some(LockMode::Governance),
+            "COMPLIANCE" => Some(LockMode::Compliance),
+            other => {
+                return Err(format!(
+                    "{place}.mode must be GOVERNANCE or COMPLIANCE, not {other}"
+                ));
+            }
+        };
+        let days = period.as_secs().div_ceil(DAY.as_secs());
+        match (mode, period.is_zero()) {
+            (None, true) => Ok(None),
+            (None, false) => Err(format!(
+                "a time to lock needs {place}.mode: GOVERNANCE or COMPLIANCE"
+            )),
+            (Some(_), true) => Err(format!("{place}.mode needs a time to lock, such as 30d")),
+            (Some(LockMode::Compliance), false) if days > max_days => Err(format!(
+                "a COMPLIANCE lock of {days} days is longer than recording.lock.maxDays ({max_days}); nobody can lift it"
+            )),
+            (Some(LockMode::Compliance), false) if acknowledged != days => Err(format!(
+                "nobody can lift a COMPLIANCE lock; confirm it with {place}.acknowledgeDays: {days}"
+            )),
+            (Some(mode), false) => Ok(Some(Retention { mode, period })),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// When an open reel is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

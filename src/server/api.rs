@@ -62,6 +62,8 @@ pub(super) struct Ask {
     #[serde(default)]
     tag: String,
     #[serde(default)]
+    name: String,
+    #[serde(default)]
     by: String,
 }
 
@@ -438,6 +440,45 @@ pub(super) async fn run_job(Extract(state): Extract<State>, Query(ask): Query<As
     match state.view.run.run_job(&ask.tag) {
         Ok(()) => AsJson(json!({"ok": true})).into_response(),
         Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
+    }
+}
+
+pub(super) async fn recordings(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(state.view.run.recordings())
+}
+
+pub(super) async fn add_recording(Extract(state): Extract<State>, body: String) -> Response {
+    let declared = match serde_json::from_str(&body) {
+        Ok(declared) => declared,
+        Err(error) => {
+            let sentence = format!("the declaration is not JSON: {error}");
+            return refuse(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    answered(aside(move || state.view.run.add_recording(&declared)).await)
+}
+
+pub(super) async fn remove_recording(
+    Extract(state): Extract<State>,
+    Query(ask): Query<Ask>,
+) -> Response {
+    answered(aside(move || state.view.run.remove_recording(&ask.name)).await)
+}
+
+pub(super) async fn seal_recording(
+    Extract(state): Extract<State>,
+    Query(ask): Query<Ask>,
+) -> Response {
+    let name = Some(ask.name).filter(|name| !name.is_empty());
+    answered(aside(move || state.view.run.seal_recording(name.as_deref())).await)
+}
+
+/// What a change led to.
+fn answered(done: Result<Result<Json, String>, Response>) -> Response {
+    match done {
+        Ok(Ok(json)) => AsJson(json).into_response(),
+        Ok(Err(sentence)) => refuse(StatusCode::BAD_REQUEST, sentence),
+        Err(response) => response,
     }
 }
 

@@ -57,6 +57,37 @@ pub trait Run: Send + Sync {
     /// One sentence, when there is no such job.
     fn run_job(&self, tag: &str) -> Result<(), String>;
 
+    /// The recordings with what they are and did.
+    fn recordings(&self) -> Json {
+        Json::Array(Vec::new())
+    }
+
+    /// Adds a recording as declared, or changes one that was added; answers what it is then.
+    ///
+    /// # Errors
+    /// One sentence: what is wrong with it, or that nothing is recorded here.
+    fn add_recording(&self, declared: &Json) -> Result<Json, String> {
+        let _ = declared;
+        Err("nothing is recorded from a recorded source".to_owned())
+    }
+
+    /// Ends a recording that was added.
+    ///
+    /// # Errors
+    /// One sentence, when there is none of that name.
+    fn remove_recording(&self, name: &str) -> Result<Json, String> {
+        Err(format!("there is no recording {name}"))
+    }
+
+    /// Seals what is open of a recording, or of all; answers how many reels that are.
+    ///
+    /// # Errors
+    /// One sentence, when there is none of that name.
+    fn seal_recording(&self, name: Option<&str>) -> Result<Json, String> {
+        let _ = name;
+        Ok(Json::from(0))
+    }
+
     /// Lets scripts see and alter the item before a client gets it (`onItemQueried`).
     fn queried(&self, record: &[u8], query: &str) -> Option<Json>;
 }

@@ -418,6 +418,11 @@ pub fn recover(pair: &Pair, contiguous: bool) -> io::Result<Option<Recovered>> {
     Ok(Some(recovered))
 }
 
+/// Where the captured bytes of a packet of a pair's savefile begin.
+pub fn bytes_at(position: Position) -> u64 {
+    position.offset + PACKET_HEAD
+}
+
 /// Reads the captured bytes of one packet of a pair's savefile.
 ///
 /// # Errors
@@ -428,7 +433,7 @@ pub fn read_packet(
     caplen: u32,
     into: &mut Vec<u8>,
 ) -> io::Result<()> {
-    read_bytes(data, position.offset + PACKET_HEAD, caplen, into)
+    read_bytes(data, bytes_at(position), caplen, into)
 }
 
 /// Reads `caplen` bytes from `at` on.

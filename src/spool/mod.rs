@@ -31,7 +31,9 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use log::{APPLICATION, Interfaces, Log, Pair, Recovered, describe, read_packet, recover};
+pub use log::{
+    APPLICATION, Interfaces, Log, Pair, Recovered, bytes_at, describe, read_packet, recover,
+};
 pub use places::{LocalFiles, PacketBytes};
 pub use reader::{Packets, Reader, Spooled};
 pub use recover::unused_run;

@@ -32,6 +32,7 @@ pub fn once(bytes: &[u8]) -> PutOptions {
         lock: None,
         legal_hold: false,
         write_once: true,
+        storage_class: String::new(),
     }
 }
 

@@ -49,6 +49,9 @@ pub struct PutOptions {
     pub legal_hold: bool,
     /// Whether the key must not exist yet. Scripts' own uploads are plain puts.
     pub write_once: bool,
+    /// Storage class asked for, as `STANDARD_IA`; empty leaves the store's own. Stores without
+    /// classes ignore it.
+    pub storage_class: String,
 }
 
 /// A retention asked for or found.

@@ -118,6 +118,7 @@ impl Rig {
                 clock,
                 stop: Stop::default(),
                 counters: counters.clone(),
+                cuts: Default::default(),
                 consumers: vec![
                     Box::new(DeskConsumer(desk.clone())),
                     Box::new(ScriptsConsumer {

@@ -102,6 +102,7 @@ impl Place {
                         until: SystemClock.now() + DAY * 31,
                     }),
                     legal_hold: false,
+                    storage_class: String::new(),
                     write_once: false,
                 };
                 let put = self.store().put(key, Body::Bytes(bytes), &options);

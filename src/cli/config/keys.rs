@@ -19,6 +19,8 @@ pub enum KeyType {
     Map,
     /// A list of objects of the user's own.
     Objects,
+    /// Any value; whoever reads it says what fits.
+    Any,
 }
 
 /// What becomes of a key.
@@ -65,7 +67,7 @@ const fn key(
     }
 }
 
-use KeyType::{Bool, Duration, Int, List, Map, Objects, Quantity, Text};
+use KeyType::{Any, Bool, Duration, Int, List, Map, Objects, Quantity, Text};
 use Status::{Harmless, Honoured, NotYet, NotYetCapture};
 
 /// The keys, in the order in which `config` prints them.
@@ -178,9 +180,13 @@ pub static KEYS: &[ConfigKey] = &[
     key("recording.lock.acknowledgeDays", Int, "0", Honoured, "days of a COMPLIANCE lock, written once more to confirm them"),
     key("recording.lock.maxDays", Int, "400", Honoured, "longest COMPLIANCE lock that is accepted"),
     key("recording.lock.legalHold", Bool, "false", Honoured, "put a legal hold on sealed objects"),
+    key("recording.redact", Any, "null", Honoured, "what is overwritten before sealing: credentials, or headers, cookies, query, json, addresses"),
+    key("recording.payload", Text, r#""full""#, Honoured, "what is kept of payloads: full, headers (heads of messages) or none"),
+    key("recording.storageClass", Text, r#""""#, Honoured, "storage class of sealed objects, as STANDARD_IA; empty leaves the store's own"),
+    key("recording.limits.bytesPerDay", Quantity, r#""10Gi""#, Honoured, "captured bytes a day and node from which on a recording takes no further stream; 0 is no limit"),
     key("recording.outbox.onFull", Text, r#""dropOldest""#, Honoured, "what gives when too much waits for the store: dropOldest (reels) or stop (recording)"),
     key("recording.signing.key", Text, r#""""#, Honoured, "file with an Ed25519 private key (PKCS#8 PEM) that signs manifests; TAPEDECK_SIGNING_KEY may hold the PEM itself"),
-    key("recordings", Objects, "[]", NotYet, "recordings by name"),
+    key("recordings", Objects, "[]", Honoured, "recordings by name: name, kfl, schedule, destination, format, retention, redact, limits and more"),
     key("s3.endpoint", Text, r#""""#, Honoured, "S3-compatible server"),
     key("s3.region", Text, r#""""#, Honoured, "region; empty means found from the bucket"),
     key("s3.pathStyle", Bool, "false", Honoured, "bucket name in the path, as most S3-compatible servers want"),

@@ -6,7 +6,6 @@
 
 pub mod keys;
 mod nearest;
-pub mod units;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Global;
 use super::exit::Failure;
+pub use crate::units;
 use keys::{ConfigKey, KEYS, KeyType, Status};
 pub use nearest::nearest;
 
@@ -311,6 +311,11 @@ impl Config {
             .collect()
     }
 
+    /// A value of any kind.
+    pub fn any(&self, path: &str) -> Json {
+        self.value(path).clone()
+    }
+
     /// A map of the user's own names.
     pub fn map(&self, path: &str) -> Map<String, Json> {
         self.value(path).as_object().cloned().unwrap_or_default()
@@ -436,6 +441,7 @@ fn kind_name(kind: KeyType) -> &'static str {
         KeyType::List => "a list",
         KeyType::Map => "a map",
         KeyType::Objects => "a list of objects",
+        KeyType::Any => "a value",
     }
 }
 
@@ -448,6 +454,9 @@ fn parse_text(kind: KeyType, text: &str) -> Option<Json> {
         KeyType::Duration => (text.is_empty() || units::duration(text).is_some())
             .then(|| Json::String(text.to_owned())),
         KeyType::List | KeyType::Map | KeyType::Objects => serde_json::from_str(text).ok(),
+        KeyType::Any => {
+            Some(serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned())))
+        }
     }
 }
 
@@ -455,7 +464,7 @@ fn parse_text(kind: KeyType, text: &str) -> Option<Json> {
 fn fit(key: &ConfigKey, value: &Json) -> Option<Json> {
     match (key.kind, value) {
         (_, Json::Null) => serde_json::from_str(key.default).ok(),
-        (KeyType::List, Json::Array(_)) => Some(value.clone()),
+        (KeyType::List, Json::Array(_)) | (KeyType::Any, _) => Some(value.clone()),
         (KeyType::List, Json::String(text)) => Some(Json::Array(vec![Json::String(text.clone())])),
         (KeyType::Objects, Json::Array(_)) | (KeyType::Map, Json::Object(_)) => Some(value.clone()),
         (KeyType::Bool, Json::Bool(_)) => Some(value.clone()),

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
+use super::super::reading::Range;
 use super::super::style::Style;
 use super::QueryArgs;
 use super::group;
@@ -26,6 +27,7 @@ pub fn run(
     config: &Config,
     archive: &Archive,
     query: Query,
+    range: Range,
     wanted: Option<Wanted>,
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
@@ -34,7 +36,7 @@ pub fn run(
         limits: super::super::limits(config),
     };
     let now = SystemClock.now();
-    let search = Search::new(archive, query, args.span(now), now, reading, cache()?);
+    let search = Search::new(archive, query, range.span(), now, reading, cache()?);
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
     let done = match wanted {
         Some(wanted) => groups(&search, wanted, args.format, &mut out),

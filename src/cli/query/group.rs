@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::super::config::units;
 use super::lines::{Format, csv_cell, plain};
 use crate::investigate::aggregate::{Aggregate, Percentiles, Row, Wanted};
+use crate::units;
 
 /// What to print instead of items.
 #[derive(Debug, Default, Args)]

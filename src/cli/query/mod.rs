@@ -7,7 +7,6 @@ mod lines;
 use std::io::{BufWriter, ErrorKind, Stdout, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use clap::Args;
 
@@ -15,15 +14,29 @@ use self::lines::{Format, Lines};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::grep::{self, Needle};
+use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
+use crate::investigate::Cursor;
 use crate::investigate::aggregate::{Aggregate, MAX_GROUPS};
-use crate::investigate::{Cursor, Span};
 use crate::item::Item;
 use crate::kfl;
 use crate::pipeline::{self, Printed, Printer, Printing, Stop, Taker};
 use crate::time::{Clock, SystemClock, Timestamp};
+
+/// Flags about items, which a search of payloads has none of.
+const ITEMS_ONLY: [&str; 8] = [
+    "kfl",
+    "newest",
+    "after",
+    "stats",
+    "count_by",
+    "top",
+    "percentiles",
+    "every",
+];
 
 /// Print the items of a recorded source
 ///
@@ -35,6 +48,7 @@ Examples:
   tapedeck query s3://my-bucket/ --kfl 'http and response.status == 500'
   tapedeck query capture.pcapng --format json | jq .request.path
   tapedeck query ./recordings --kfl dns --limit 20
+  tapedeck query ./recordings --grep 'card=4111' --from 2023-11-14T22:00 --to 2023-11-14T23:00
   tapedeck query s3://my-bucket/ --newest --limit 50 --stats
   tapedeck query s3://my-bucket/ --from 2026-11-24T10:00:00Z --to 2026-11-24T11:00:00Z \
       --kfl 'response.status == 500' --count-by dst.name,request.path --top 10
@@ -45,6 +59,33 @@ pub struct QueryArgs {
 
     #[command(flatten)]
     secrets: SecretsArgs,
+
+    #[command(flatten)]
+    range: RangeArgs,
+
+    #[command(flatten)]
+    max_read: MaxReadArgs,
+
+    /// Search payloads for a text instead; wants --from and --to
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "from",
+        requires = "to",
+        conflicts_with_all = ITEMS_ONLY,
+        conflicts_with = "hex"
+    )]
+    grep: Option<String>,
+
+    /// Search payloads for bytes in hexadecimal instead; wants --from and --to
+    #[arg(
+        long,
+        value_name = "BYTES",
+        requires = "from",
+        requires = "to",
+        conflicts_with_all = ITEMS_ONLY
+    )]
+    hex: Option<String>,
 
     /// Print only items that match this KFL query
     #[arg(long, default_value = "", value_name = "KFL")]
@@ -66,14 +107,6 @@ pub struct QueryArgs {
     #[arg(long, value_name = "CURSOR", value_parser = archive::cursor)]
     after: Option<Cursor>,
 
-    /// Only items from this moment on: RFC 3339, Unix seconds, or how long ago, as 1h
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    from: Option<Moment>,
-
-    /// Only items up to this moment
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    to: Option<Moment>,
-
     /// Say at the end how much was read of an archive, and how long it took
     #[arg(long)]
     stats: bool,
@@ -82,50 +115,20 @@ pub struct QueryArgs {
     group: group::GroupArgs,
 }
 
-/// A moment of the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    /// As it is.
-    At(Timestamp),
-    /// So long ago.
-    Ago(Duration),
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(text) {
-        return Ok(Moment::At(Timestamp::from_secs(
-            at.timestamp(),
-            at.timestamp_subsec_nanos(),
-        )));
-    }
-    if let Ok(second) = text.parse::<u32>() {
-        return Ok(Moment::At(Timestamp::from_secs(second.into(), 0)));
-    }
-    let ago = super::config::units::duration(text);
-    ago.map(Moment::Ago)
-        .ok_or_else(|| "write 2026-11-24T10:00:00Z, Unix seconds, or a time such as 1h".to_owned())
-}
-
 impl QueryArgs {
-    fn span(&self, now: Timestamp) -> Span {
-        let at = |moment: Moment| match moment {
-            Moment::At(at) => at,
-            Moment::Ago(ago) => now - ago,
-        };
-        Span {
-            from: self.from.map(at),
-            to: self.to.map(at),
-        }
-    }
-
     /// Whether what is asked for is better answered by indexes.
     fn asks_index(&self) -> bool {
         self.newest
             || self.after.is_some()
-            || self.from.is_some()
-            || self.to.is_some()
+            || self.range.is_given()
             || self.stats
             || self.group.wanted().is_some()
+    }
+
+    fn needle(&self) -> Result<Option<Needle>, Failure> {
+        let text = self.grep.as_deref().map(Needle::text);
+        text.or_else(|| self.hex.as_deref().map(Needle::hex))
+            .transpose()
     }
 }
 
@@ -140,10 +143,13 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let wanted = args.group.wanted();
+    let range = args.range.range()?;
+    let needle = args.needle()?;
     if args.asks_index()
+        && needle.is_none()
         && let Some(found) = args.source.archive(&config)?
     {
-        return archive::run(args, &config, &found, query, wanted);
+        return archive::run(args, &config, &found, query, range, wanted);
     }
     if args.newest || args.after.is_some() {
         return Err(Failure::usage(
@@ -156,11 +162,20 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
+    if let Some(needle) = needle {
+        args.max_read.announce(&opened, 1)?;
+        let shape = match args.format {
+            Format::Json => grep::Shape::Json,
+            Format::Table | Format::Csv => grep::Shape::Lines,
+        };
+        let limit = args.limit.unwrap_or(u64::MAX);
+        let limits = super::limits(&config);
+        return grep::run(opened.source, limits, &needle, range, limit, shape, &stop);
+    }
     let outcome = Arc::new(Outcome::default());
     let lines = Lines::new(args.format, Style::stdout());
     // When the query was asked: what `now` in it means.
     let now = SystemClock.now();
-    let span = args.span(now);
     let groups = wanted
         .as_ref()
         .map(|wanted| Arc::new(Mutex::new(Aggregate::new(wanted.clone()))));
@@ -169,9 +184,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         printer: Box::new(move || -> Box<dyn Printer> {
             Box::new(Chosen {
                 query: query.clone(),
+                range,
                 lines: lines.clone(),
                 now,
-                span,
                 groups: counted.clone(),
             })
         }),
@@ -263,16 +278,16 @@ struct Outcome {
 /// Prints the items that a query chooses.
 struct Chosen {
     query: kfl::Query,
+    range: Range,
     lines: Lines,
     now: Timestamp,
-    span: Span,
     /// What is counted instead of printed.
     groups: Option<Arc<Mutex<Aggregate>>>,
 }
 
 impl Printer for Chosen {
     fn print(&mut self, item: &Item, out: &mut Vec<u8>) -> Printed {
-        if !self.span.contains(item.start) {
+        if !self.range.has(item.start) {
             return Printed::Nothing;
         }
         match self.query.matches(item.node(), self.now) {

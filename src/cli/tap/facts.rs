@@ -13,7 +13,7 @@ use super::live::script_env;
 use super::watch::Locks;
 use crate::packet::StreamName;
 use crate::pipeline::Desk;
-use crate::pipeline::host::{SpoolStreams, StreamReader, StreamRef};
+use crate::pipeline::host::{Recordings as _, SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
 use crate::script::folder::number_of;
@@ -63,6 +63,9 @@ impl Facts {
         {
             say(&format!("{sentence}; the last good query stays in force"));
         }
+        if let Err(sentence) = self.desk.configure_list(&config.any("recordings")) {
+            say(&format!("{sentence}; the last good list stays in force"));
+        }
         self.scripts.set_env(script_env(config));
     }
 
@@ -93,7 +96,7 @@ impl Run for Facts {
         json!({
             "live": self.live,
             "source": self.what,
-            "recordings": self.desk.status_json(),
+            "recordings": self.desk.list(),
             "outbox": {
                 "waiting": outbox.waiting,
                 "waitingBytes": outbox.waiting_bytes,
@@ -178,6 +181,26 @@ impl Run for Facts {
 
     fn run_job(&self, tag: &str) -> Result<(), String> {
         self.scripts.run_job(tag)
+    }
+
+    fn recordings(&self) -> Json {
+        self.desk.list()
+    }
+
+    fn add_recording(&self, declared: &Json) -> Result<Json, String> {
+        self.desk.add(declared)
+    }
+
+    fn remove_recording(&self, name: &str) -> Result<Json, String> {
+        self.desk.remove(name)
+    }
+
+    fn seal_recording(&self, name: Option<&str>) -> Result<Json, String> {
+        let known = self.desk.status();
+        match name.filter(|name| known.iter().all(|one| one.name != *name)) {
+            Some(name) => Err(format!("no recording {name} is on")),
+            None => self.desk.seal(name),
+        }
     }
 
     fn queried(&self, record: &[u8], query: &str) -> Option<Json> {

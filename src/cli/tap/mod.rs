@@ -169,7 +169,7 @@ impl TapArgs {
         text("tap.proxy.host", "proxy-host", &self.proxy_host);
         text("tap.regex", "regex", &self.regex);
         text("tap.storageLimit", "storageLimit", &self.storage_limit);
-        if super::config::units::quantity(config.text("tap.storageLimit")).is_none() {
+        if crate::units::quantity(config.text("tap.storageLimit")).is_none() {
             let found = config.text("tap.storageLimit");
             return Err(Failure::usage(format!(
                 "--storageLimit {found} is not a size such as 5Gi"

@@ -81,6 +81,14 @@ impl Source for Primed {
         self.source.key_logs()
     }
 
+    fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
+        self.source.front_blocks()
+    }
+
+    fn back_blocks(&mut self) -> Vec<Vec<u8>> {
+        self.source.back_blocks()
+    }
+
     fn warnings(&mut self) -> Vec<String> {
         self.source.warnings()
     }

@@ -2,23 +2,29 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::config::Config;
 use super::super::exit::Failure;
 use crate::kfl;
+use crate::pipeline::{Basis, payload};
 use crate::record::outbox::OnFull;
 use crate::record::sign::Signer;
 use crate::record::{Format, Retention, Sealing, Wish};
+use crate::redact::Rule;
+use crate::store::OpenOptions;
 use crate::store::cloud::CloudOptions;
 use crate::store::cloud::azure::Account;
 use crate::store::s3::{Keys, S3Options};
-use crate::store::{LockMode, OpenOptions};
 
-const DAY: Duration = Duration::from_secs(86_400);
+/// What recordings are declared on.
+pub fn basis(config: &Config, data: &Path) -> Result<Basis, Failure> {
+    let mut basis = Basis::new(template(config, data)?, super::super::schema());
+    basis.max_lock_days = config.int("recording.lock.maxDays");
+    Ok(basis)
+}
 
 /// A recording with everything but its query: what all recordings of the configuration share.
-pub fn template(config: &Config, data: &Path) -> Result<Wish, Failure> {
+fn template(config: &Config, data: &Path) -> Result<Wish, Failure> {
     let everything = kfl::compile("true", &kfl::Schema::empty()).expect("true is a query");
     let mut wish = Wish::new("recording", everything, destination(config, data));
     wish.format = match config.text("recording.format") {
@@ -37,6 +43,10 @@ pub fn template(config: &Config, data: &Path) -> Result<Wish, Failure> {
     };
     wish.retention = retention(config)?;
     wish.legal_hold = config.bool("recording.lock.legalHold");
+    wish.storage_class = config.text("recording.storageClass").to_owned();
+    wish.bytes_per_day = config.bytes("recording.limits.bytesPerDay");
+    wish.redact = Rule::parse(&config.any("recording.redact")).map_err(Failure::usage)?;
+    wish.redact.payload = payload(config.text("recording.payload")).map_err(Failure::usage)?;
     Ok(wish)
 }
 
@@ -52,51 +62,16 @@ fn destination(config: &Config, data: &Path) -> String {
     }
 }
 
-/// The lock asked for; nothing chooses COMPLIANCE by itself, and it wants its days written twice.
+/// The lock that the configuration asks for all recordings.
 fn retention(config: &Config) -> Result<Option<Retention>, Failure> {
-    let mode = match config
-        .text("recording.lock.mode")
-        .to_ascii_uppercase()
-        .as_str()
-    {
-        "" => None,
-        "GOVERNANCE" => Some(LockMode::Governance),
-        "COMPLIANCE" => Some(LockMode::Compliance),
-        other => {
-            return Err(Failure::usage(format!(
-                "recording.lock.mode must be GOVERNANCE or COMPLIANCE, not {other}"
-            )));
-        }
-    };
-    let period = config.duration("recording.lock.retention");
-    match (mode, period.is_zero()) {
-        (None, true) => Ok(None),
-        (None, false) => Err(Failure::usage(
-            "recording.lock.retention needs recording.lock.mode: GOVERNANCE or COMPLIANCE",
-        )),
-        (Some(_), true) => Err(Failure::usage(
-            "recording.lock.mode needs recording.lock.retention, such as 30d",
-        )),
-        (Some(LockMode::Compliance), false) => {
-            let days = period.as_secs().div_ceil(DAY.as_secs());
-            let most = config.int("recording.lock.maxDays");
-            if days > most {
-                return Err(Failure::usage(format!(
-                    "a COMPLIANCE lock of {days} days is longer than recording.lock.maxDays ({most}); nobody can lift it"
-                )));
-            }
-            if config.int("recording.lock.acknowledgeDays") != days {
-                return Err(Failure::usage(format!(
-                    "nobody can lift a COMPLIANCE lock; confirm it with recording.lock.acknowledgeDays: {days}"
-                )));
-            }
-            Ok(Some(Retention {
-                mode: LockMode::Compliance,
-                period,
-            }))
-        }
-        (Some(mode), false) => Ok(Some(Retention { mode, period })),
-    }
+    Retention::asked(
+        "recording.lock",
+        config.text("recording.lock.mode"),
+        config.duration("recording.lock.retention"),
+        config.int("recording.lock.acknowledgeDays"),
+        config.int("recording.lock.maxDays"),
+    )
+    .map_err(Failure::usage)
 }
 
 /// What gives when too much waits for the store.
@@ -177,6 +152,6 @@ fn cloud_options(config: &Config) -> CloudOptions {
 fn path_style(config: &Config) -> Option<bool> {
     let said = config
         .env_text("S3_PATH_STYLE")
-        .and_then(|text| super::super::config::units::boolean(&text));
+        .and_then(|text| crate::units::boolean(&text));
     said.or_else(|| config.bool("s3.pathStyle").then_some(true))
 }

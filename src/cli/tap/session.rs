@@ -26,7 +26,8 @@ use crate::pipeline::host::{
     SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
-    self, Consumer, Counters, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer, Stop,
+    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer,
+    Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
@@ -110,11 +111,19 @@ impl Session {
         let quiet = setup.dry.as_ref().is_some_and(|dry| dry.quiet);
         let kept = setup.dry.is_some().then(|| setup.data.join("recordings"));
         let outbox = open_outbox(config, &setup.data, kept, &stores, &clock)?;
-        let recorder = open_recorder(config, &setup.data, &node, &reader, &outbox, &counters)?;
-        let desk = Arc::new(Desk::new(
+        let cuts = Cuts::default();
+        let recorder = open_recorder(
+            config,
+            &setup.data,
+            &node,
+            &reader,
+            &outbox,
+            &counters,
+            &cuts,
+        )?;
+        let desk = Arc::new(Desk::on(
             recorder,
-            recording::template(config, &setup.data)?,
-            super::super::schema(),
+            recording::basis(config, &setup.data)?,
             Box::new(move |said| {
                 if !quiet {
                     eprintln!("{said}");
@@ -184,7 +193,11 @@ impl Session {
             locks: watch.locks(),
         });
         facts.choose_recorder();
-        desk.configure(config.env_text("RECORDING_KFL").as_deref())
+        if setup.is_live {
+            desk.remember(setup.data.join("recordings.json"));
+        }
+        desk.configure_list(&config.any("recordings"))
+            .and_then(|()| desk.configure(config.env_text("RECORDING_KFL").as_deref()))
             .map_err(Failure::usage)?;
 
         let rows = Arc::new(view::rows(config));
@@ -216,6 +229,7 @@ impl Session {
             clock,
             stop: setup.stop,
             counters: counters.clone(),
+            cuts,
             consumers,
         };
         let running = pipeline::start(Box::new(primed), options);
@@ -408,6 +422,7 @@ fn open_recorder(
     reader: &spool::Reader,
     outbox: &Arc<Outbox>,
     counters: &Arc<Counters>,
+    cuts: &Cuts,
 ) -> Result<Recorder, Failure> {
     let cluster = config.text("tap.clusterName");
     let mut options = record::Options::new(data.join("record"), node.run, &node.name, cluster);
@@ -421,6 +436,8 @@ fn open_recorder(
         super::super::protocols(config)?,
         super::super::limits(config),
     )));
+    let cuts = cuts.clone();
+    options.want_states = Some(Arc::new(move |streams| cuts.want(streams)));
     options.interfaces = vec![config.text("tap.interface").to_owned()];
     Recorder::open(
         options,

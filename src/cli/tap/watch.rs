@@ -1,7 +1,7 @@
 //! What a recording run must not keep silent about: stores that do not lock, queries that match
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub(super) struct Watch {
     stores: Arc<Stores>,
     /// Lock by destination; empty while it is being asked.
     locks: Arc<Mutex<BTreeMap<String, String>>>,
+    /// Recordings that were warned about: what they seal cannot be taken back.
+    warned: BTreeSet<String>,
     /// When each recording was last seen to match, or to begin, and the items by then.
     seen: BTreeMap<String, (Timestamp, u64)>,
 }
@@ -29,6 +31,7 @@ impl Watch {
         Watch {
             stores,
             locks: Arc::default(),
+            warned: BTreeSet::new(),
             seen: BTreeMap::new(),
         }
     }
@@ -50,7 +53,7 @@ impl Watch {
         }
         self.seen
             .retain(|name, _| recordings.iter().any(|recording| recording.name == *name));
-        let mut said = Vec::new();
+        let mut said = self.unredacted(recordings);
         for recording in recordings {
             let (since, before) = self
                 .seen
@@ -68,6 +71,25 @@ impl Watch {
                     ));
                 }
                 (*since, *before) = (now, items);
+            }
+        }
+        said
+    }
+
+    /// A sentence for each recording that seals into a locking store without a rule, once.
+    fn unredacted(&mut self, recordings: &[Status]) -> Vec<String> {
+        let mut said = Vec::new();
+        for recording in recordings.iter().filter(|recording| !recording.redacted) {
+            let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            let lock = locks.get(&recording.destination);
+            if lock.is_some_and(|lock| lock.starts_with("on"))
+                && self.warned.insert(recording.name.clone())
+            {
+                said.push(format!(
+                    "what the recording {} seals in {} cannot be taken back, and nothing is overwritten before; \
+                     set redact: credentials or payload: headers for it",
+                    recording.name, recording.destination
+                ));
             }
         }
         said
@@ -146,6 +168,42 @@ mod tests {
             "on, default COMPLIANCE for 3 days"
         );
         assert_eq!(told("unknown", "unknown"), "unknown, default unknown");
+    }
+
+    #[test]
+    fn a_locking_store_without_a_rule_is_warned_about_once() {
+        let stores = Stores::new(crate::store::OpenOptions::default(), Default::default());
+        let mut watch = Watch::new(stores);
+        let locks = [
+            ("s3://locked/", "on, default none"),
+            ("s3://open/", "off; not immutable"),
+        ];
+        for (destination, lock) in locks {
+            watch
+                .locks
+                .lock()
+                .unwrap()
+                .insert(destination.to_owned(), lock.to_owned());
+        }
+        let status = |name: &str, destination: &str, redacted| crate::record::Status {
+            name: name.to_owned(),
+            destination: destination.to_owned(),
+            redacted,
+            ..Default::default()
+        };
+        let recordings = [
+            status("bare", "s3://locked/", false),
+            status("covered", "s3://locked/", true),
+            status("unlocked", "s3://open/", false),
+        ];
+        let at = Timestamp::from_secs(0, 0);
+        let said = watch.look(&recordings, 0, at);
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0]
+                .starts_with("what the recording bare seals in s3://locked/ cannot be taken back")
+        );
+        assert_eq!(watch.look(&recordings, 0, at), Vec::<String>::new());
     }
 
     #[test]

@@ -255,6 +255,7 @@ impl LiveHost {
             legal_hold: false,
             // A script's upload is a plain put: names like the name history are used every hour.
             write_once: false,
+            storage_class: String::new(),
         };
         store
             .put(&key, Body::File(copy.path()), &options)

@@ -55,7 +55,11 @@ pub(super) fn handler(context: &mut Context) -> JsResult<JsObject> {
         };
         let realm = context.realm().clone();
         let trap = FunctionObjectBuilder::new(&realm, trap).name(name).build();
-        let property = PropertyDescriptor::builder().value(trap).writable(true);
+        let property = PropertyDescriptor::builder()
+            .value(trap)
+            .writable(false)
+            .enumerable(false)
+            .configurable(false);
         handler.insert_property(JsString::from(name), property.build());
     }
     Ok(handler)

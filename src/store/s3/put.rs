@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
+    StorageClass,
 };
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -141,6 +142,7 @@ async fn put_whole(
         .body(content.stream().await?)
         .content_length(i64::try_from(content.size).unwrap_or(i64::MAX))
         .set_content_type(content_type(options))
+        .set_storage_class(storage_class(options))
         .checksum_sha256(BASE64.encode(content.sha256))
         // Stores that ignore the SHA-256 still refuse a wrong MD5.
         .content_md5(BASE64.encode(content.md5))
@@ -175,6 +177,7 @@ async fn put_in_parts(
         .bucket(&connection.options.bucket)
         .key(key)
         .set_content_type(content_type(options))
+        .set_storage_class(storage_class(options))
         .checksum_algorithm(ChecksumAlgorithm::Sha256)
         .set_object_lock_mode(locks.mode)
         .set_object_lock_retain_until_date(locks.until)
@@ -431,6 +434,11 @@ async fn is_same(
     }
     let found: Digest = hash.finalize().into();
     Ok(Some(found == content.sha256))
+}
+
+fn storage_class(options: &PutOptions) -> Option<StorageClass> {
+    let given = !options.storage_class.is_empty();
+    given.then(|| StorageClass::from(options.storage_class.as_str()))
 }
 
 fn content_type(options: &PutOptions) -> Option<String> {

@@ -4,6 +4,7 @@
 //! items say why. Never: what is inside TLS. Standards: RFC 9113, RFC 7541,
 //! RFC 7540 section 3.2, RFC 8441, gRPC over HTTP/2.
 
+mod blocks;
 #[cfg(test)]
 mod captures;
 mod connection;
@@ -21,6 +22,7 @@ mod tests;
 mod tunnel;
 pub(super) mod upgrade;
 
+pub use self::blocks::{FieldBlocks, Sent};
 use self::connection::Connection;
 use self::fields::FIELDS;
 use self::frame::{DEFAULT_MAX_FRAME, PREFACE};

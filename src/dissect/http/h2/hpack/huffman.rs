@@ -4,6 +4,8 @@
 //! RFC 7541 section 5.2 and appendix B. The code is canonical: codes of one length follow each other
 //! in the order of their symbols, so the lengths tell everything.
 
+use std::ops::Range;
+
 /// Bits of each symbol's code, octets 0 to 255 and then EOS (RFC 7541 appendix B).
 #[rustfmt::skip]
 const LENGTHS: [u8; SYMBOLS] = [
@@ -157,28 +159,87 @@ fn padding(bits: u64, count: u32) -> Result<(), Invalid> {
     }
 }
 
-#[cfg(test)]
-pub(in crate::dissect::http::h2) fn encode(plain: &[u8]) -> Vec<u8> {
+/// Bits of an octet's code.
+fn bits_of(byte: u8) -> usize {
+    LENGTHS.get(usize::from(byte)).copied().unwrap_or(0).into()
+}
+
+/// Encodes octets.
+fn written(plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let (mut bits, mut count) = (0u64, 0);
     for byte in plain {
-        let length = usize::from(LENGTHS[usize::from(*byte)]);
-        let place = CODE.place[length];
-        let behind = CODE.symbols[usize::from(place)..]
+        let length = bits_of(*byte);
+        let place = CODE.place.get(length).copied().unwrap_or(0);
+        let symbols = CODE.symbols.get(usize::from(place)..).unwrap_or_default();
+        let behind = symbols
             .iter()
-            .position(|symbol| *symbol == u16::from(*byte))
-            .unwrap();
-        bits = (bits << length) | (u64::from(CODE.first[length]) + behind as u64);
+            .position(|symbol| *symbol == u16::from(*byte));
+        let first = CODE.first.get(length).copied().unwrap_or(0);
+        bits = (bits << length) | (u64::from(first) + behind.unwrap_or(0) as u64);
         count += length;
         while count >= 8 {
             count -= 8;
-            out.push((bits >> count) as u8);
+            out.push(((bits >> count) & 0xff) as u8);
         }
     }
     if count > 0 {
-        out.push(((bits << (8 - count)) | (0xff >> count)) as u8);
+        out.push((((bits << (8 - count)) | (0xff >> count)) & 0xff) as u8);
     }
     out
+}
+
+/// `plain` encoded, with the octets of `parts` replaced by others that tell nothing about them but
+/// how many they are and how many bits they take together: the length stays, coded and plain, so
+/// that no later entry of a table moves.
+pub(in crate::dissect::http::h2) fn hidden(plain: &[u8], parts: &[Range<usize>]) -> Vec<u8> {
+    let mut text = plain.to_vec();
+    for part in parts {
+        let Some(target) = text.get_mut(part.clone()) else {
+            continue;
+        };
+        let bits: usize = target.iter().map(|byte| bits_of(*byte)).sum();
+        match stand_in(target.len(), bits) {
+            Some(other) => target.copy_from_slice(&other),
+            // No such sum of other codes: each octet gives way to one of its own length.
+            None => {
+                for byte in target {
+                    *byte = with_bits(bits_of(*byte)).unwrap_or(*byte);
+                }
+            }
+        }
+    }
+    written(&text)
+}
+
+/// So many octets whose codes have so many bits together.
+fn stand_in(count: usize, bits: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(count);
+    let mut left = bits;
+    for others in (0..count).rev() {
+        let most = left.div_ceil(others + 1);
+        let length = match others {
+            0 => left,
+            _ => (5..=most)
+                .rev()
+                .find(|length| with_bits(*length).is_some())?,
+        };
+        out.push(with_bits(length)?);
+        left = left.checked_sub(length)?;
+    }
+    Some(out)
+}
+
+/// The first printable octet whose code has so many bits, else any octet.
+fn with_bits(length: usize) -> Option<u8> {
+    (b'!'..=b'~')
+        .chain(128..=255)
+        .find(|byte| bits_of(*byte) == length)
+}
+
+#[cfg(test)]
+pub(in crate::dissect::http::h2) fn encode(plain: &[u8]) -> Vec<u8> {
+    written(plain)
 }
 
 #[cfg(test)]

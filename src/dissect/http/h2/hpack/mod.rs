@@ -11,6 +11,9 @@ mod tests;
 
 #[cfg(test)]
 pub(super) use huffman::encode;
+pub(super) use huffman::hidden;
+
+use std::ops::Range;
 
 use self::table::{STATIC_LEN, Table};
 use crate::bytes::{Reader, Short};
@@ -60,6 +63,15 @@ pub(super) struct Decoder {
     /// Buffers for strings that are Huffman coded.
     name: Vec<u8>,
     value: Vec<u8>,
+}
+
+/// Where the value of a field line was written out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Its bytes within the block.
+    pub part: Range<usize>,
+    /// Whether they are Huffman coded.
+    pub coded: bool,
 }
 
 enum Halt {
@@ -114,6 +126,18 @@ impl Decoder {
         block: &[u8],
         mut line: impl FnMut(Name<'_>, Option<&[u8]>),
     ) -> Result<Progress, Fault> {
+        self.decode_placed(block, |name, value, _| line(name, value))
+    }
+
+    /// The same, with the place of each value that the block itself holds.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub(super) fn decode_placed(
+        &mut self,
+        block: &[u8],
+        mut line: impl FnMut(Name<'_>, Option<&[u8]>, Option<Written>),
+    ) -> Result<Progress, Fault> {
         let mut reader = Reader::new(block);
         loop {
             let taken = reader.offset();
@@ -135,7 +159,7 @@ impl Decoder {
     fn line(
         &mut self,
         reader: &mut Reader<'_>,
-        line: &mut impl FnMut(Name<'_>, Option<&[u8]>),
+        line: &mut impl FnMut(Name<'_>, Option<&[u8]>, Option<Written>),
     ) -> Result<(), Halt> {
         let first = reader.u8()?;
         match first.leading_zeros() {
@@ -163,16 +187,16 @@ impl Decoder {
     fn indexed(
         &mut self,
         index: usize,
-        line: &mut impl FnMut(Name<'_>, Option<&[u8]>),
+        line: &mut impl FnMut(Name<'_>, Option<&[u8]>, Option<Written>),
     ) -> Result<(), Halt> {
         if let Some((_, value)) = fixed(index) {
-            line(static_name(index), Some(value.as_bytes()));
+            line(static_name(index), Some(value.as_bytes()), None);
             return Ok(());
         }
         match self.table.get(index - STATIC_LEN - 1) {
-            Some((name, value)) => line(name, Some(value)),
+            Some((name, value)) => line(name, Some(value), None),
             None if self.table.is_complete() => return Err(Halt::Fault(Fault::Index)),
-            None => line(Name::Unknown, None),
+            None => line(Name::Unknown, None, None),
         }
         Ok(())
     }
@@ -181,7 +205,7 @@ impl Decoder {
         &mut self,
         reader: &mut Reader<'_>,
         (first, bits): (u8, u32),
-        line: &mut impl FnMut(Name<'_>, Option<&[u8]>),
+        line: &mut impl FnMut(Name<'_>, Option<&[u8]>, Option<Written>),
     ) -> Result<(), Halt> {
         let Decoder {
             table, name, value, ..
@@ -190,17 +214,17 @@ impl Decoder {
         let adds = bits == 6;
         let index = integer(reader, first, bits)?;
         if index == 0 {
-            let name = string(reader, name)?;
-            let value = string(reader, value)?;
-            line(Name::Written(name), Some(value));
+            let (name, _) = string(reader, name)?;
+            let (value, place) = string(reader, value)?;
+            line(Name::Written(name), Some(value), Some(place));
             if adds {
                 table.insert(Name::Written(name), value);
             }
             return Ok(());
         }
-        let value = string(reader, value)?;
+        let (value, place) = string(reader, value)?;
         if fixed(index).is_some() {
-            line(static_name(index), Some(value));
+            line(static_name(index), Some(value), Some(place));
             if adds {
                 table.insert(static_name(index), value);
             }
@@ -208,9 +232,9 @@ impl Decoder {
         }
         let index = index - STATIC_LEN - 1;
         match table.get(index) {
-            Some((name, _)) => line(name, Some(value)),
+            Some((name, _)) => line(name, Some(value), Some(place)),
             None if table.is_complete() => return Err(Halt::Fault(Fault::Index)),
-            None => line(Name::Unknown, Some(value)),
+            None => line(Name::Unknown, Some(value), Some(place)),
         }
         if adds {
             table.insert_named_as(index, value);
@@ -260,15 +284,24 @@ fn integer(reader: &mut Reader<'_>, first: u8, bits: u32) -> Result<usize, Halt>
     Err(Halt::Fault(Fault::Integer))
 }
 
-/// A string literal (RFC 7541 section 5.2): a part of the block, or decoded into `buffer`.
-fn string<'s, 'b: 's>(reader: &mut Reader<'b>, buffer: &'s mut Vec<u8>) -> Result<&'s [u8], Halt> {
+/// A string literal (RFC 7541 section 5.2): a part of the block, or decoded into `buffer`; and where
+/// it was written.
+fn string<'s, 'b: 's>(
+    reader: &mut Reader<'b>,
+    buffer: &'s mut Vec<u8>,
+) -> Result<(&'s [u8], Written), Halt> {
     let first = reader.u8()?;
     let length = integer(reader, first, 7)?;
+    let start = reader.offset();
     let sent = reader.take(length)?;
-    if first & 0x80 == 0 {
-        return Ok(sent);
+    let place = Written {
+        part: start..reader.offset(),
+        coded: first & 0x80 != 0,
+    };
+    if !place.coded {
+        return Ok((sent, place));
     }
     buffer.clear();
     huffman::decode(sent, buffer).map_err(|_| Halt::Fault(Fault::Huffman))?;
-    Ok(buffer)
+    Ok((buffer, place))
 }
