@@ -27,7 +27,7 @@ use tapedeck::time::{SetClock, Timestamp};
 const START: i64 = 1_700_000_000;
 
 /// Reels given as batches of packets.
-struct Reels(Vec<Vec<Frame>>);
+pub struct Reels(pub Vec<Vec<Frame>>);
 
 impl Source for Reels {
     fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
