@@ -121,8 +121,7 @@ fn a_packet_costs_no_allocation() {
 
 #[cfg(target_os = "linux")]
 mod memory {
-    use std::io::Read;
-    use std::process::{Command, Stdio};
+    use std::process::Command;
     use std::time::Duration;
 
     use tapedeck::synth;
@@ -150,6 +149,7 @@ mod memory {
     fn peak(capture: &[u8]) -> (u64, usize) {
         let file = tempfile::NamedTempFile::with_suffix(".pcap").unwrap();
         std::fs::write(file.path(), capture).unwrap();
+        let printed = tempfile::NamedTempFile::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
             .arg("query")
             .arg(file.path())
@@ -160,23 +160,25 @@ mod memory {
                 "http and response.status == 200",
             ])
             .args(["--set", "tap.workers=1"])
-            .stdout(Stdio::piped())
+            .stdout(printed.reopen().unwrap())
             .spawn()
             .unwrap();
         let status = format!("/proc/{}/status", child.id());
-        let mut stdout = child.stdout.take().unwrap();
-        let (mut text, mut most) = (Vec::new(), 0);
-        let mut part = [0; 4096];
+        let mut most = 0;
         // The peak never falls, so the last look before the end is nearly the whole truth.
-        while let Ok(count @ 1..) = stdout.read(&mut part) {
-            text.extend_from_slice(&part[..count]);
+        let ended = loop {
             let now = std::fs::read_to_string(&status).unwrap_or_default();
             let peak = now.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let peak = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
             most = most.max(peak.unwrap_or(0));
-        }
-        assert!(child.wait().unwrap().success());
-        (most, text.split(|byte| *byte == b'\n').count() - 2)
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert!(ended.success() && most > 0);
+        let text = std::fs::read_to_string(printed.path()).unwrap();
+        (most, text.lines().count() - 1)
     }
 
     #[test]

@@ -181,7 +181,9 @@ fn unprivileged(program: &Path, folder: &Path) -> Command {
 /// The newest PostgreSQL, which lies beside the path.
 fn postgres() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
-    let programs = versions.flatten().map(|entry| entry.path().join("bin/postgres"));
+    let programs = versions
+        .flatten()
+        .map(|entry| entry.path().join("bin/postgres"));
     programs.filter(|path| path.is_file()).max()
 }
 
@@ -227,6 +229,7 @@ fn capture(port: u16) -> Option<Capture> {
         clock: Arc::new(SystemClock),
         stop: Stop::default(),
         counters: Arc::default(),
+        cuts: Default::default(),
         consumers: vec![Box::new(Keep(Arc::clone(&kept)))],
     };
     Some(Capture {
@@ -262,7 +265,12 @@ fn check(row: &Row) {
     let lines: Vec<String> = items
         .iter()
         .filter(|item| item.protocol.name == row.name)
-        .map(|item| row.paths.iter().map(|path| shown(item.node(), path)).collect())
+        .map(|item| {
+            row.paths
+                .iter()
+                .map(|path| shown(item.node(), path))
+                .collect()
+        })
         .filter(|parts: &Vec<_>| !row.without.contains(&&*parts[0]))
         .map(|parts| parts.join(" ").trim_end().to_owned())
         .collect();
@@ -272,7 +280,9 @@ fn check(row: &Row) {
 #[test]
 fn items_are_those_of_the_calls_that_real_clients_made() {
     let failed: Vec<&str> = std::thread::scope(|scope| {
-        let rows = ROWS.iter().map(|row| (row.what, scope.spawn(|| check(row))));
+        let rows = ROWS
+            .iter()
+            .map(|row| (row.what, scope.spawn(|| check(row))));
         let rows: Vec<_> = rows.collect();
         let failed = rows
             .into_iter()
@@ -291,7 +301,9 @@ const ROWS: &[Row] = &[
         server: |place| {
             let mut server = command("redis-server");
             server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-            server.args(["--port", &place.port()]).current_dir(place.folder.path());
+            server
+                .args(["--port", &place.port()])
+                .current_dir(place.folder.path());
             Some(Served::start(&mut server).listening(place.port))
         },
         client: |place| {
@@ -402,7 +414,12 @@ const ROWS: &[Row] = &[
             wait("the records came back", || place.path("go.done").is_file());
         },
         // How many calls there are beside these is up to the timing of the client.
-        expected: &["JoinGroup live", "SyncGroup live", "OffsetCommit orders", "LeaveGroup live"],
+        expected: &[
+            "JoinGroup live",
+            "SyncGroup live",
+            "OffsetCommit orders",
+            "LeaveGroup live",
+        ],
         paths: &["request.apiKeyName", "request.summary"],
         without: &[
             "ApiVersions",
@@ -445,7 +462,9 @@ const ROWS: &[Row] = &[
             };
             run(asked("ldapadd", "secret").arg("-f").arg(entry));
             run(asked("ldapsearch", "secret").args(["-b", "dc=shop", "(dc=shop)"]));
-            let refused = asked("ldapsearch", "wrong").args(["-b", "dc=shop"]).output();
+            let refused = asked("ldapsearch", "wrong")
+                .args(["-b", "dc=shop"])
+                .output();
             assert_eq!(refused.unwrap().status.code(), Some(49));
         },
         expected: &[
@@ -455,7 +474,11 @@ const ROWS: &[Row] = &[
             "search dc=shop (dc=shop) success",
             "bind cn=admin,dc=shop invalidCredentials",
         ],
-        paths: &["request.operation", "request.summary", "response.resultName"],
+        paths: &[
+            "request.operation",
+            "request.summary",
+            "response.resultName",
+        ],
         without: &["unbind"],
     },
     Row {
@@ -542,9 +565,22 @@ const ROWS: &[Row] = &[
         },
         client: |place| {
             let mut client = command("psql");
-            client.args(["-h", "127.0.0.1", "-p", &place.port(), "-U", "shop", "postgres"]);
+            client.args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &place.port(),
+                "-U",
+                "shop",
+                "postgres",
+            ]);
             client.args(["-c", "select 1 + 1", "-c", "create table cart (n int)"]);
-            client.args(["-c", "insert into cart values (7), (8)", "-c", "select * from none"]);
+            client.args([
+                "-c",
+                "insert into cart values (7), (8)",
+                "-c",
+                "select * from none",
+            ]);
             assert_eq!(client.output().unwrap().status.code(), Some(1));
         },
         expected: &[
@@ -573,7 +609,13 @@ const ROWS: &[Row] = &[
             let mut server = unprivileged(&program("mariadbd")?, place.folder.path());
             let socket = format!("--socket={}", place.path("socket").display());
             let pid = format!("--pid-file={}", place.path("pid").display());
-            server.args(["--no-defaults", &data, &socket, &pid, "--bind-address=127.0.0.1"]);
+            server.args([
+                "--no-defaults",
+                &data,
+                &socket,
+                &pid,
+                "--bind-address=127.0.0.1",
+            ]);
             server.arg(format!("--port={}", place.port));
             Some(Served::start(&mut server).listening(place.port))
         },

@@ -16,6 +16,8 @@ mod faults;
 mod hostile;
 mod kill;
 mod lake;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod live_protocols;
 mod loopback;
 mod matrix;
 mod outside;

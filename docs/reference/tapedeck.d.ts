@@ -363,6 +363,29 @@ interface Envelope {
   record: string;
   /** bytes of request and response. */
   size: number;
+  /** the tunnel that its packets came in; missing when there was none. */
+  tunnel?: {
+    /** vxlan, geneve, gre, erspan, ip-in-ip, gtp-u, mpls or pppoe. */
+    type: string;
+    /** VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint, bottom label of MPLS, PPPoE session; null when it has none. */
+    id: number;
+    /** outer address on the side of src; null when no IP header stands around it. */
+    src: {
+      /** outer source address. */
+      ip: string;
+      /** outer source port; 0 where the tunnel has none. */
+      port: string;
+    } | null;
+    /** outer address on the side of dst; null when no IP header stands around it. */
+    dst: {
+      /** outer destination address. */
+      ip: string;
+      /** outer destination port; 0 where the tunnel has none. */
+      port: string;
+    } | null;
+    /** the tunnel around that one, with the same members; missing when there was none. */
+    outer?: any;
+  };
 }
 
 /** An item of any protocol: what `onItemCaptured` is told. Which members there are depends on
@@ -411,7 +434,7 @@ interface Item extends Envelope {
       service: string;
       /** method of the service (http2). */
       method: string;
-      /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut (http2). */
+      /** messages with compressed, size as sent, data in base64 and decompressed, message (by the names of their descriptor) or fields (by field numbers, when there is none), and truncated when cut (http2). */
       messages: any[];
     };
     /** text, binary, close, ping or pong; continuation when the message's first frame was not seen (ws, mongodb). */
@@ -850,7 +873,7 @@ interface Item extends Envelope {
       statusName: string;
       /** what went wrong, decoded (http2). */
       message: string;
-      /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut (http2). */
+      /** messages with compressed, size as sent, data in base64 and decompressed, message (by the names of their descriptor) or fields (by field numbers, when there is none), and truncated when cut (http2). */
       messages: any[];
     };
     /** `ServerHello` or `Alert` (tls, redis, ldap, icmp). */
@@ -1267,7 +1290,7 @@ interface Http2Item extends Envelope {
       service: string;
       /** method of the service. */
       method: string;
-      /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut. */
+      /** messages with compressed, size as sent, data in base64 and decompressed, message (by the names of their descriptor) or fields (by field numbers, when there is none), and truncated when cut. */
       messages: any[];
     };
   } | null;
@@ -1310,7 +1333,7 @@ interface Http2Item extends Envelope {
       statusName: string;
       /** what went wrong, decoded. */
       message: string;
-      /** messages with compressed, size as sent, data in base64 and decompressed, and truncated when cut. */
+      /** messages with compressed, size as sent, data in base64 and decompressed, message (by the names of their descriptor) or fields (by field numbers, when there is none), and truncated when cut. */
       messages: any[];
     };
   } | null;

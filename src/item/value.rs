@@ -81,7 +81,7 @@ impl Clone for Lazy {
 
 /// An object that tells its usual members without being made: filters and lists read a few of
 /// them of each item, and all members are wanted of few items.
-pub trait Outline: fmt::Debug + Send + Sync {
+pub trait Outline: Send + Sync {
     /// The member called `name`, when it lies there as it is; `None` when it has to be made, or there
     /// is none.
     fn told(&self, name: &str) -> Option<Told<'_>>;
@@ -91,6 +91,12 @@ pub trait Outline: fmt::Debug + Send + Sync {
 
     /// Another one that tells the same.
     fn copied(&self) -> Box<dyn Outline>;
+}
+
+impl fmt::Debug for dyn Outline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.whole().fmt(f)
+    }
 }
 
 impl Clone for Box<dyn Outline> {

@@ -243,7 +243,7 @@ pub(super) fn request_object(request: Request) -> Value {
         fields,
         content,
     } = request;
-    let (path, query) = split_target(&target, method == "CONNECT");
+    let (path, query) = split_target(&target, method == "CONNECT" && !target.starts_with(b"/"));
     let (path, query) = (target.slice(path), target.slice(query));
     let mut members = Vec::with_capacity(13);
     let mut put = |name, value| members.push((Key::Static(name), value));

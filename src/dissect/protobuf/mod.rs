@@ -193,11 +193,12 @@ pub(super) enum Read {
 }
 
 impl Reading<'_, '_> {
-    /// A message; `None` when the bytes are none. The flag says whether something was left out.
+    /// A message; `None` when the bytes are none, or nothing can be said of them. The flag says whether something was left out.
     pub(super) fn message(&mut self, bytes: &Bytes) -> Option<(Read, bool)> {
         let named = self.name.and_then(|name| self.renderer.typed(name, bytes));
         let read = match named {
             Some(value) => Read::Named(value),
+            None if bytes.is_empty() => return None,
             None => Read::Numbered(self.renderer.untyped(bytes)?),
         };
         Some((read, self.renderer.cut))

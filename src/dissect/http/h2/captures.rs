@@ -64,11 +64,6 @@ const DIFFERENCES: &[(&str, (u64, u64), &str)] = &[
         (2, 2),
         "we are right: the first request came by HTTP/1.1 and is answered on stream 1",
     ),
-    (
-        "http2/wireshark-http2_follow_multistream.pcapng",
-        (0, 0),
-        "tshark is right: it has the keys, which are not among the captures",
-    ),
 ];
 
 /// The sample captures and what `truth.json` says of each; `None` when they are not there.

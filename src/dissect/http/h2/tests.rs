@@ -513,7 +513,7 @@ fn a_call_has_its_messages_and_its_status() {
         serde_json::json!({
             "service": "shop.v1.Cart", "method": "Add",
             "messages": [
-                {"compressed": false, "size": 2, "data": "CAE="},
+                {"compressed": false, "size": 2, "data": "CAE=", "fields": {"1": 1}},
                 {"compressed": true, "size": zipped.len(), "data": STANDARD.encode("inside")},
             ],
         })
@@ -582,7 +582,7 @@ fn grpc_web_has_its_trailers_in_the_body() {
             shown(&items[0].response)["grpc"],
             serde_json::json!({
                 "status": 3, "statusName": "INVALID_ARGUMENT", "message": "bad!",
-                "messages": [{"compressed": false, "size": 2, "data": "aGk="}],
+                "messages": [{"compressed": false, "size": 2, "data": "aGk=", "fields": {"13": 105}}],
             }),
             "{kind}"
         );

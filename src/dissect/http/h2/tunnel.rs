@@ -271,7 +271,6 @@ mod tests {
                 "server text true /chat echo compressed ",
                 "client close false /chat bye",
                 "server close false /chat bye",
-                "client close false /chat ",
             ]
         );
         assert!(drafts.iter().all(|draft| draft.error.is_none()));
