@@ -332,12 +332,8 @@ fn manifests_name_index_and_names_with_their_hashes() {
     let mut roles = BTreeMap::new();
     for path in files(&archive, ".manifest.json") {
         let manifest: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        assert_eq!(
-            manifest["remarks"].as_array().map(Vec::len),
-            Some(if manifest["kind"] == "reel" { 1 } else { 0 }),
-            "{}",
-            manifest["remarks"]
-        );
+        let remarks = manifest["remarks"].to_string();
+        assert!(!remarks.contains("no index"), "{remarks}");
         for part in manifest["parts"].as_array().unwrap() {
             *roles
                 .entry(part["role"].as_str().unwrap().to_owned())
@@ -386,7 +382,7 @@ reel = f\"read_parquet('{root}/**/*.items.parquet', hive_partitioning=true)\"
 rows = duckdb.sql(f'select status, count(*) from {reel} group by all').fetchall()
 more = duckdb.sql(f\"\"\"select count(*) filter (where recording = 'all' and node = 'node-a' and src_namespace = 'shop'),
   min(timestamp)::varchar, max(elapsed_nanos), count(*) filter (where json_extract_string(request, '$.headers.Host') = 'cart.shop')
-  X
+  from {reel}\"\"\").fetchall()[0]
 print(json.dumps({'arrow': arrow, 'duckdb': {str(status): count for status, count in rows}, 'more': more}))
 ";
     let run = python.map(|python| {

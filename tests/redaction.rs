@@ -307,6 +307,24 @@ impl Consumer for Collect {
     }
 }
 
+/// One worker for all protocols, with these names.
+fn options(names: Option<Arc<Names>>, consumer: Box<dyn Consumer>) -> pipeline::Options {
+    pipeline::Options {
+        workers: 1,
+        protocols: Protocols::all(),
+        limits: Limits::default(),
+        origin: Arc::new(Origin::default()),
+        names: Some(Box::new(move |_| names.clone())),
+        spool: None,
+        live: false,
+        clock: Arc::new(SystemClock),
+        stop: Stop::default(),
+        counters: Arc::default(),
+        cuts: Cuts::default(),
+        consumers: vec![consumer],
+    }
+}
+
 /// The items of the frames, with the names of the hosts.
 fn named_items(frames: &[Frame]) -> Vec<Item> {
     let mut history = History::new();
@@ -318,30 +336,14 @@ fn named_items(frames: &[Frame]) -> Vec<Item> {
     let items: Arc<Mutex<Vec<Item>>> = Arc::default();
     let running = pipeline::start(
         Box::new(Reels(vec![frames.to_vec()])),
-        pipeline::Options {
-            workers: 1,
-            protocols: Protocols::all(),
-            limits: Limits::default(),
-            origin: Arc::new(Origin::default()),
-            names: Some(Box::new(move |_| Some(names.clone()))),
-            spool: None,
-            live: false,
-            clock: Arc::new(SystemClock),
-            stop: Stop::default(),
-            counters: Arc::default(),
-            cuts: Cuts::default(),
-            consumers: vec![Box::new(Collect(items.clone()))],
-        },
+        options(Some(names), Box::new(Collect(items.clone()))),
     );
     running.join().unwrap();
     std::mem::take(&mut *items.lock().unwrap())
 }
 
-/// Records all of it with `rule`; answers the sealed files.
-fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
-    let (mut batch, names) = batch(0, frames);
-    let (mut writer, reader) = Writer::open(spool::Options::new(dir.join("spool"), 1000)).unwrap();
-    writer.append(&mut batch).unwrap();
+/// A recorder with indexes, and the folder that it seals into.
+fn recorder(dir: &Path, spool: Option<spool::Reader>) -> (Recorder, Arc<Outbox>, PathBuf) {
     let clock = Arc::new(SystemClock);
     let archive = dir.join("archive");
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
@@ -353,7 +355,16 @@ fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
     .unwrap();
     let mut options = Options::new(dir, 1000, "node-a", "test");
     options.indexer = Some(Arc::new(Indexing::new(Protocols::all(), Limits::default())));
-    let mut recorder = Recorder::open(options, Some(reader), clock, outbox.clone()).unwrap();
+    let recorder = Recorder::open(options, spool, clock, outbox.clone()).unwrap();
+    (recorder, outbox, archive)
+}
+
+/// Records all of it with `rule`; answers the sealed files.
+fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
+    let (mut batch, names) = batch(0, frames);
+    let (mut writer, reader) = Writer::open(spool::Options::new(dir.join("spool"), 1000)).unwrap();
+    writer.append(&mut batch).unwrap();
+    let (mut recorder, outbox, archive) = recorder(dir, Some(reader));
     let query = kfl::compile("response.status == 999", &Schema::empty()).unwrap();
     let mut wish = Wish::new("all", query, "folder");
     wish.redact = rule.clone();
@@ -553,6 +564,71 @@ fn payloads_and_addresses_go_when_asked() {
         }
         checksums_are_right(&paths);
     }
+}
+
+/// Records a step a reel, from the second on with `rule`.
+struct Ruled(Arc<Mutex<Recorder>>, Rule);
+
+impl Consumer for Ruled {
+    fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+        let mut recorder = self.0.lock().unwrap();
+        recorder.on_batch(&step.batch, items);
+        if !step.batch.packets.is_empty() {
+            recorder.set(vec![wish(&self.1)]);
+            recorder.seal(None, "asked");
+        }
+    }
+}
+
+fn wish(rule: &Rule) -> Wish {
+    let mut wish = Wish::new(
+        "all",
+        kfl::compile("true", &Schema::empty()).unwrap(),
+        "folder",
+    );
+    wish.redact = rule.clone();
+    wish
+}
+
+/// The indexes of two reels, of which the second has the answer to a request of the first.
+fn two_indexes(rule: &Rule) -> Vec<Vec<u8>> {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let mut frames = talk(4000, 80)
+        .to_server("GET /before HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client(ok)
+        .to_server("GET /across HTTP/1.1\r\nHost: shop\r\nX-API-Key: s3cret-apikey-02\r\n\r\n")
+        .wait(Duration::from_secs(5))
+        .to_client(ok)
+        .fin();
+    let start = frames[0].ts;
+    let at = frames.partition_point(|frame| frame.ts < start + Duration::from_secs(2));
+    let later = frames.split_off(at);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut recorder, outbox, archive) = recorder(dir.path(), None);
+    recorder.set(vec![wish(&Rule::default())]);
+    let recorder = Arc::new(Mutex::new(recorder));
+    let running = pipeline::start(
+        Box::new(Reels(vec![frames, later])),
+        options(None, Box::new(Ruled(recorder.clone(), rule.clone()))),
+    );
+    running.join().unwrap();
+    recorder.lock().unwrap().finish();
+    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
+    outbox.stop();
+    let mut paths = files(&archive, ".items.parquet");
+    paths.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+    paths.iter().map(|path| plain(path)).collect()
+}
+
+#[test]
+fn what_came_before_a_rule_is_in_no_index_under_it() {
+    let bare = two_indexes(&Rule::default());
+    assert_eq!(bare.len(), 2);
+    assert!(!holds(&bare[0], b"/across") && holds(&bare[1], b"s3cret-apikey-02"));
+    let ruled = two_indexes(&Rule::parse(&json!("credentials")).unwrap());
+    assert_eq!(ruled.len(), 2);
+    assert!(holds(&ruled[0], b"/before"));
+    assert!(!holds(&ruled[1], b"s3cret-apikey-02"));
 }
 
 /// Items that the program reads of the sealed packets.

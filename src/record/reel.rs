@@ -130,6 +130,11 @@ impl OpenReel {
         self.names.note(peer, at);
     }
 
+    /// Whether something of it is overwritten before it is sealed.
+    pub(crate) fn is_redacted(&self) -> bool {
+        !self.head.redact.is_empty()
+    }
+
     /// Packets in it.
     pub(crate) fn packets(&self) -> u64 {
         self.log.entries()
