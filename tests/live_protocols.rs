@@ -90,7 +90,8 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        let _ = command("kill").arg(self.0.id().to_string()).status();
+        let pid = self.0.id().to_string();
+        let _ = command("kill").arg(pid).stderr(Stdio::null()).status();
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && matches!(self.0.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));
@@ -165,10 +166,14 @@ fn script(name: &str, arguments: &[&str]) -> Command {
     command
 }
 
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
 /// A server that must not run as root runs as nobody.
 fn unprivileged(program: &Path, folder: &Path) -> Command {
     const NOBODY: u32 = 65_534;
-    if fs::metadata(folder).unwrap().uid() != 0 {
+    if !is_root() {
         return Command::new(program);
     }
     std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -229,7 +234,7 @@ fn capture(port: u16) -> Option<Capture> {
         clock: Arc::new(SystemClock),
         stop: Stop::default(),
         counters: Arc::default(),
-        cuts: Default::default(),
+        cuts: pipeline::Cuts::default(),
         consumers: vec![Box::new(Keep(Arc::clone(&kept)))],
     };
     Some(Capture {
@@ -487,9 +492,9 @@ const ROWS: &[Row] = &[
         needs: &["freeradius", "radclient"],
         server: |place| {
             let folder = place.folder.path().display().to_string();
-            let user = match fs::metadata(place.folder.path()).unwrap().uid() {
-                0 => "user = root\ngroup = root\n",
-                _ => "",
+            let user = match is_root() {
+                true => "user = root\ngroup = root\n",
+                false => "",
             };
             let text = format!(
                 "prefix = /usr\nlibdir = /usr/lib/freeradius\nraddbdir = {folder}\nlogdir = {folder}\n\

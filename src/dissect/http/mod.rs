@@ -15,7 +15,6 @@ pub(super) mod h2;
 mod handover;
 mod outline;
 mod parser;
-mod plain;
 mod recognise;
 mod shape;
 #[cfg(test)]

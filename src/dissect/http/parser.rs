@@ -1,16 +1,14 @@
 //! Message heads: from bytes to start line and fields.
 //!
 //! In: the bytes of one direction from where a message begins. Out: a [`Head`] whose parts are slices
-//! of those bytes. Never: bodies, state. `httparse` reads the fields of a head that is not [`plain`];
-//! a head that it refuses is repaired first, as RFC 9112 (sections 2.2, 5.2) and RFC 9110
-//! (section 5.5) tell recipients to.
+//! of those bytes. Never: bodies, state. `httparse` reads the fields; a head that it refuses is
+//! repaired first, as RFC 9112 (sections 2.2, 5.2) and RFC 9110 (section 5.5) tell recipients to.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 
 use super::decode::{Coding, Codings};
-use super::plain::{self, First};
 use super::recognise::{self, Looks};
 
 /// Longest head; servers refuse more than 8 to 64 KiB.
@@ -225,43 +223,6 @@ fn end_of_head(bytes: &[u8], scanned: usize) -> Option<usize> {
 
 /// Reads a head that is whole and sound from the front of `bytes`, and tells its length.
 fn parse(bytes: &Bytes, asks: bool) -> Option<(Head, usize)> {
-    usual(bytes, asks).or_else(|| sound(bytes, asks))
-}
-
-/// The same for a head that is written as most are.
-fn usual(bytes: &Bytes, asks: bool) -> Option<(Head, usize)> {
-    let mut fields = Fields::default();
-    let mut transfer = Codings::default();
-    let (first, size) = plain::head(bytes, asks, |name, value| {
-        fields.take(bytes, name, value, &mut transfer);
-    })?;
-    fields.codings.append(transfer);
-    let (start, minor) = match first {
-        First::Request(method, target, minor) => {
-            let start = StartLine::Request {
-                method: method_of(bytes, method),
-                target: bytes.slice_ref(target),
-            };
-            (start, minor)
-        }
-        First::Response(status, reason, minor) => {
-            let start = StartLine::Response {
-                status,
-                reason: reason_of(bytes, reason),
-            };
-            (start, minor)
-        }
-    };
-    let head = Head {
-        start,
-        version: Version::one(minor),
-        bytes: bytes.slice(..size),
-        fields,
-    };
-    Some((head, size))
-}
-
-fn sound(bytes: &Bytes, asks: bool) -> Option<(Head, usize)> {
     let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     if asks {
         let mut request = httparse::Request::new(&mut []);
