@@ -26,6 +26,9 @@ use tapedeck::time::{SetClock, Timestamp};
 
 const START: i64 = 1_700_000_000;
 
+/// Between two frames of a conversation.
+const STEP_NANOS: u64 = synth::STEP.as_nanos() as u64;
+
 /// Reels given as batches of packets.
 pub struct Reels(pub Vec<Vec<Frame>>);
 
@@ -418,6 +421,7 @@ print(json.dumps({'arrow': arrow, 'duckdb': {str(status): count for status, coun
         more[1].as_str().unwrap().starts_with("2023-11-14 22:13:20"),
         "{more}"
     );
-    assert_eq!(more[2], 100_000_000_000i64);
+    // The wait, the acknowledgement before it, and the answer.
+    assert_eq!(more[2], 100_000_000_000 + 2 * STEP_NANOS);
     assert_eq!(more[3], 62);
 }
