@@ -14,7 +14,7 @@
 //!  spool   every packet once, in order, in a bounded ring of savefiles on disk
 //!    │
 //!    ▼
-//!  record ──▶ reel (packets, names, coverage, manifest) ──▶ outbox ──▶ store (S3, folder)
+//!  record ──▶ reel (packets, index, names, manifest) ─────▶ outbox ──▶ store (S3, folder)
 //!                                                                        │
 //!  investigate ◀── tap --pcap s3://bucket/ ◀─────────────────────────────┘
 //! ```
@@ -35,6 +35,7 @@ pub mod dissect;
 pub mod kfl;
 pub mod resolve;
 
+pub mod index;
 pub mod redact;
 
 pub mod script;

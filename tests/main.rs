@@ -15,6 +15,7 @@ mod double;
 mod faults;
 mod hostile;
 mod kill;
+mod lake;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod live_protocols;
 mod loopback;

@@ -1,5 +1,5 @@
 //! What a recording seals when it has a rule: secrets planted in every place that traffic has are
-//! looked for in the sealed bytes.
+//! looked for in the sealed bytes: packets, index, names and manifest.
 //!
 //! Checksums are read by Wireshark's `tshark`; without it that part is skipped.
 
@@ -7,19 +7,30 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
 use serde_json::{Value as Json, json};
+use tapedeck::dissect::Protocols;
+use tapedeck::flow::Limits;
+use tapedeck::item::{Item, Origin};
 use tapedeck::kfl::{self, Schema};
+use tapedeck::packet::Batch;
+use tapedeck::pipeline::{self, Consumer, Cuts, Encoded, Indexing, Step, Stop};
 use tapedeck::record::{Options, Outbox, Recorder, Wish, outbox};
 use tapedeck::redact::{Payload, Rule};
+use tapedeck::resolve::{Address, History, Names};
 use tapedeck::spool::{self, Writer};
 use tapedeck::store::Store;
 use tapedeck::store::folder::FolderStore;
 use tapedeck::synth::{self, Frame};
 use tapedeck::time::{SystemClock, Timestamp};
 
+use crate::lake::Reels;
 use crate::recording::{batch, files};
 
 /// What must not be found.
@@ -69,6 +80,12 @@ const KEPT: &[&str] = &[
     "kept-form",
     "kept-part",
     "kept-h2-path",
+];
+
+/// Names of the two hosts, which go with their addresses.
+const HOSTS: &[(&str, &str)] = &[
+    ("10.0.0.1", "host-of-clients"),
+    ("10.0.0.2", "host-of-servers"),
 ];
 
 /// `custom-value` in the Huffman code (RFC 7541 section C.4.3).
@@ -282,11 +299,51 @@ fn others() -> Vec<Frame> {
     frames
 }
 
-/// Records all of it with `rule`; answers the sealed files.
-fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
-    let (mut batch, names) = batch(0, frames);
-    let (mut writer, reader) = Writer::open(spool::Options::new(dir.join("spool"), 1000)).unwrap();
-    writer.append(&mut batch).unwrap();
+struct Collect(Arc<Mutex<Vec<Item>>>);
+
+impl Consumer for Collect {
+    fn on_step(&mut self, _step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+        self.0.lock().unwrap().extend_from_slice(items);
+    }
+}
+
+/// One worker for all protocols, with these names.
+fn options(names: Option<Arc<Names>>, consumer: Box<dyn Consumer>) -> pipeline::Options {
+    pipeline::Options {
+        workers: 1,
+        protocols: Protocols::all(),
+        limits: Limits::default(),
+        origin: Arc::new(Origin::default()),
+        names: Some(Box::new(move |_| names.clone())),
+        spool: None,
+        live: false,
+        clock: Arc::new(SystemClock),
+        stop: Stop::default(),
+        counters: Arc::default(),
+        cuts: Cuts::default(),
+        consumers: vec![consumer],
+    }
+}
+
+/// The items of the frames, with the names of the hosts.
+fn named_items(frames: &[Frame]) -> Vec<Item> {
+    let mut history = History::new();
+    for (address, name) in HOSTS {
+        let address = Address::parse(address).unwrap();
+        history.set(address, Timestamp::from_secs(0, 0), Some((name, "shop")));
+    }
+    let names = Arc::new(Names::of(Arc::new(history)));
+    let items: Arc<Mutex<Vec<Item>>> = Arc::default();
+    let running = pipeline::start(
+        Box::new(Reels(vec![frames.to_vec()])),
+        options(Some(names), Box::new(Collect(items.clone()))),
+    );
+    running.join().unwrap();
+    std::mem::take(&mut *items.lock().unwrap())
+}
+
+/// A recorder with indexes, and the folder that it seals into.
+fn recorder(dir: &Path, spool: Option<spool::Reader>) -> (Recorder, Arc<Outbox>, PathBuf) {
     let clock = Arc::new(SystemClock);
     let archive = dir.join("archive");
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
@@ -296,8 +353,18 @@ fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
         Arc::new(move |_| Ok(store.clone())),
     )
     .unwrap();
-    let options = Options::new(dir, 1000, "node-a", "test");
-    let mut recorder = Recorder::open(options, Some(reader), clock, outbox.clone()).unwrap();
+    let mut options = Options::new(dir, 1000, "node-a", "test");
+    options.indexer = Some(Arc::new(Indexing::new(Protocols::all(), Limits::default())));
+    let recorder = Recorder::open(options, spool, clock, outbox.clone()).unwrap();
+    (recorder, outbox, archive)
+}
+
+/// Records all of it with `rule`; answers the sealed files.
+fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
+    let (mut batch, names) = batch(0, frames);
+    let (mut writer, reader) = Writer::open(spool::Options::new(dir.join("spool"), 1000)).unwrap();
+    writer.append(&mut batch).unwrap();
+    let (mut recorder, outbox, archive) = recorder(dir, Some(reader));
     let query = kfl::compile("response.status == 999", &Schema::empty()).unwrap();
     let mut wish = Wish::new("all", query, "folder");
     wish.redact = rule.clone();
@@ -306,6 +373,7 @@ fn sealed(dir: &Path, rule: &Rule, frames: &[Frame]) -> Vec<PathBuf> {
     for name in names {
         assert!(recorder.take(name, None), "{name}");
     }
+    recorder.on_batch(&Arc::new(Batch::default()), &named_items(frames));
     recorder.finish();
     assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
     outbox.stop();
@@ -322,7 +390,55 @@ fn plain(path: &Path) -> Vec<u8> {
             .unwrap();
         return plain;
     }
+    if is_index(path) {
+        return [bytes.clone(), rows(bytes)].concat();
+    }
     bytes
+}
+
+fn is_index(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "parquet")
+}
+
+/// Every value of a table, as any reader of Parquet gets it, and what texts hold in base64.
+fn rows(bytes: Vec<u8>) -> Vec<u8> {
+    let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+    let mut all = Vec::new();
+    for row in reader.get_row_iter(None).unwrap() {
+        for (_, field) in row.unwrap().get_column_iter() {
+            values(field, &mut all);
+        }
+    }
+    let is_coded = |byte: &u8| byte.is_ascii_alphanumeric() || [b'+', b'/'].contains(byte);
+    let coded: Vec<Vec<u8>> = all
+        .split(|byte| !is_coded(byte))
+        .filter_map(|run| STANDARD_NO_PAD.decode(run).ok())
+        .collect();
+    all.extend(coded.concat());
+    all
+}
+
+fn values(field: &Field, out: &mut Vec<u8>) {
+    match field {
+        Field::Str(text) => out.extend_from_slice(text.as_bytes()),
+        Field::Bytes(bytes) => out.extend_from_slice(bytes.data()),
+        Field::Group(row) => row.get_column_iter().for_each(|(_, one)| values(one, out)),
+        Field::ListInternal(list) => list.elements().iter().for_each(|one| values(one, out)),
+        Field::MapInternal(map) => map.entries().iter().for_each(|(key, value)| {
+            values(key, out);
+            values(value, out);
+        }),
+        other => out.extend_from_slice(other.to_string().as_bytes()),
+    }
+    out.push(b'\n');
+}
+
+/// The text of the part whose name ends so.
+fn part(paths: &[PathBuf], ending: &str) -> Vec<u8> {
+    let path = paths
+        .iter()
+        .find(|path| path.to_string_lossy().ends_with(ending));
+    plain(path.unwrap_or_else(|| panic!("no part *{ending}")))
 }
 
 fn holds(bytes: &[u8], text: &[u8]) -> bool {
@@ -380,6 +496,24 @@ fn no_planted_secret_is_in_what_is_sealed() {
     for text in KEPT {
         assert!(holds(&after, text.as_bytes()), "{text}");
     }
+    let (bare_index, index) = (
+        part(&bare_paths, ".items.parquet"),
+        part(&paths, ".items.parquet"),
+    );
+    for (bare, kept) in [
+        ("s3cret-bearer-01", "kept-header-value"),
+        ("s3cret-query-06", "kept-parameter"),
+    ] {
+        assert!(holds(&bare_index, bare.as_bytes()), "{bare}");
+        assert!(holds(&index, kept.as_bytes()), "{kept}");
+    }
+    for (address, host) in HOSTS {
+        for text in [address, host] {
+            assert!(holds(&index, text.as_bytes()), "{text}");
+            let names = part(&paths, ".names.jsonl");
+            assert!(holds(&names, text.as_bytes()), "{text}");
+        }
+    }
     let manifest = paths
         .iter()
         .find(|path| path.to_string_lossy().ends_with("manifest.json"));
@@ -418,11 +552,83 @@ fn payloads_and_addresses_go_when_asked() {
         }
         assert_eq!(holds(&after, b"/kept-path"), payload == Payload::Headers);
         assert!(!holds(&after, b"kept-html"));
+        let packets = part(&paths, ".pcapng.zst");
         for address in [[10, 0, 0, 1], [10, 0, 0, 2]] {
-            assert!(!holds(&after, &address), "{address:?}");
+            assert!(!holds(&packets, &address), "{address:?}");
+        }
+        assert!(paths.iter().any(|path| is_index(path)));
+        for (address, host) in HOSTS {
+            for text in [address, host] {
+                assert!(!holds(&after, text.as_bytes()), "{payload:?} {text}");
+            }
         }
         checksums_are_right(&paths);
     }
+}
+
+/// Records a step a reel, from the second on with `rule`.
+struct Ruled(Arc<Mutex<Recorder>>, Rule);
+
+impl Consumer for Ruled {
+    fn on_step(&mut self, step: &Step, items: &[Item], _encoded: &Encoded<'_>) {
+        let mut recorder = self.0.lock().unwrap();
+        recorder.on_batch(&step.batch, items);
+        if !step.batch.packets.is_empty() {
+            recorder.set(vec![wish(&self.1)]);
+            recorder.seal(None, "asked");
+        }
+    }
+}
+
+fn wish(rule: &Rule) -> Wish {
+    let mut wish = Wish::new(
+        "all",
+        kfl::compile("true", &Schema::empty()).unwrap(),
+        "folder",
+    );
+    wish.redact = rule.clone();
+    wish
+}
+
+/// The indexes of two reels, of which the second has the answer to a request of the first.
+fn two_indexes(rule: &Rule) -> Vec<Vec<u8>> {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let mut frames = talk(4000, 80)
+        .to_server("GET /before HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client(ok)
+        .to_server("GET /across HTTP/1.1\r\nHost: shop\r\nX-API-Key: s3cret-apikey-02\r\n\r\n")
+        .wait(Duration::from_secs(5))
+        .to_client(ok)
+        .fin();
+    let start = frames[0].ts;
+    let at = frames.partition_point(|frame| frame.ts < start + Duration::from_secs(2));
+    let later = frames.split_off(at);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut recorder, outbox, archive) = recorder(dir.path(), None);
+    recorder.set(vec![wish(&Rule::default())]);
+    let recorder = Arc::new(Mutex::new(recorder));
+    let running = pipeline::start(
+        Box::new(Reels(vec![frames, later])),
+        options(None, Box::new(Ruled(recorder.clone(), rule.clone()))),
+    );
+    running.join().unwrap();
+    recorder.lock().unwrap().finish();
+    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
+    outbox.stop();
+    let mut paths = files(&archive, ".items.parquet");
+    paths.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+    paths.iter().map(|path| plain(path)).collect()
+}
+
+#[test]
+fn what_came_before_a_rule_is_in_no_index_under_it() {
+    let bare = two_indexes(&Rule::default());
+    assert_eq!(bare.len(), 2);
+    assert!(!holds(&bare[0], b"/across") && holds(&bare[1], b"s3cret-apikey-02"));
+    let ruled = two_indexes(&Rule::parse(&json!("credentials")).unwrap());
+    assert_eq!(ruled.len(), 2);
+    assert!(holds(&ruled[0], b"/before"));
+    assert!(!holds(&ruled[1], b"s3cret-apikey-02"));
 }
 
 /// Items that the program reads of the sealed packets.

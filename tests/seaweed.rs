@@ -145,6 +145,8 @@ impl Seaweed {
                 "-master.telemetry=false",
             ])
             .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+            // Each bucket takes some, and by default there are as many as the free disk could fill.
+            .arg("-volume.max=1000")
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dissect", &["item", "flow", "packet", "bytes", "time"]),
     ("resolve", &["item", "packet", "time"]),
     ("kfl", &["item", "packet", "time"]),
+    ("index", &["packet", "item", "kfl", "time"]),
     (
         "redact",
         &["item", "dissect", "flow", "packet", "bytes", "time"],
@@ -27,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "record",
         &[
-            "spool", "store", "packet", "item", "kfl", "redact", "resolve", "time",
+            "spool", "index", "store", "packet", "item", "kfl", "redact", "resolve", "time",
         ],
     ),
 ];

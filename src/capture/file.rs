@@ -148,6 +148,36 @@ pub struct FileSource {
     custom_bytes: usize,
 }
 
+/// Custom blocks of files that are read to their end, until somebody takes them.
+#[derive(Debug, Default)]
+pub struct LeftBlocks {
+    front: Option<Vec<Vec<u8>>>,
+    back: Vec<Vec<u8>>,
+}
+
+impl LeftBlocks {
+    /// Keeps what nobody took of a file that is done.
+    pub fn keep(&mut self, done: &mut FileSource) {
+        self.front = done.front_blocks().or(self.front.take());
+        self.back.extend(done.back_blocks());
+    }
+
+    /// See [`Source::front_blocks`]; `current` is the file that is read.
+    pub fn front(&mut self, current: Option<&mut FileSource>) -> Option<Vec<Vec<u8>>> {
+        let current = current.and_then(FileSource::front_blocks);
+        self.front.take().or(current)
+    }
+
+    /// See [`Source::back_blocks`]; `current` is the file that is read.
+    pub fn back(&mut self, current: Option<&mut FileSource>) -> Vec<Vec<u8>> {
+        let mut blocks = std::mem::take(&mut self.back);
+        if let Some(current) = current {
+            blocks.extend(current.back_blocks());
+        }
+        blocks
+    }
+}
+
 impl FileSource {
     /// A source over any reader: `name` is for sentences, `file` the number in its positions.
     ///

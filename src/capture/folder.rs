@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::file::{self, FileSource};
+use crate::capture::file::{self, FileSource, LeftBlocks};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::time::Timestamp;
 
@@ -66,8 +66,7 @@ pub fn open_all(paths: &[PathBuf]) -> Result<Box<dyn Source>, CaptureError> {
         counts: SourceCounts::default(),
         warnings,
         key_logs: Vec::new(),
-        front: None,
-        back: Vec::new(),
+        left: LeftBlocks::default(),
     }))
 }
 
@@ -175,9 +174,7 @@ struct Files {
     warnings: Vec<String>,
     /// Key logs of files that are read, until somebody takes them.
     key_logs: Vec<Vec<u8>>,
-    /// Custom blocks of files that are read, until somebody takes them.
-    front: Option<Vec<Vec<u8>>>,
-    back: Vec<Vec<u8>>,
+    left: LeftBlocks,
 }
 
 impl Files {
@@ -209,8 +206,7 @@ impl Files {
             self.done_bytes += done.bytes_read();
             self.warnings.extend(done.warnings());
             self.key_logs.extend(done.key_logs());
-            self.front = done.front_blocks().or(self.front.take());
-            self.back.extend(done.back_blocks());
+            self.left.keep(&mut done);
             let counts = done.counts();
             self.counts.received += counts.received;
             self.counts.damaged += counts.damaged;
@@ -282,16 +278,11 @@ impl Source for Files {
     }
 
     fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
-        let current = self.current.as_mut().and_then(FileSource::front_blocks);
-        self.front.take().or(current)
+        self.left.front(self.current.as_mut())
     }
 
     fn back_blocks(&mut self) -> Vec<Vec<u8>> {
-        let mut blocks = std::mem::take(&mut self.back);
-        if let Some(current) = &mut self.current {
-            blocks.extend(current.back_blocks());
-        }
-        blocks
+        self.left.back(self.current.as_mut())
     }
 
     fn warnings(&mut self) -> Vec<String> {

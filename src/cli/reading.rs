@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::exit::Failure;
 use super::recordings::size;
-use crate::investigate::Opened;
-use crate::time::Timestamp;
+use crate::investigate::{Opened, Span};
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::units;
 
 /// A time range: from, and to without it.
@@ -32,11 +32,20 @@ impl Range {
         self.from <= at && at < self.to
     }
 
-    /// Reads `FROM..TO`, each a time or nothing.
+    /// The same for whoever asks an archive by its indexes.
+    pub fn span(&self) -> Span {
+        let last = self.to.nanos().saturating_sub(1);
+        Span {
+            from: (self.from != Range::ALL.from).then_some(self.from),
+            to: (self.to != Range::ALL.to).then_some(Timestamp::from_nanos(last)),
+        }
+    }
+
+    /// Reads `FROM..TO`, each a time or nothing; `now` is what times ago are counted from.
     ///
     /// # Errors
     /// One sentence, when a part is no time or the range is empty.
-    pub fn parse(text: &str) -> Result<Range, String> {
+    pub fn parse(text: &str, now: Timestamp) -> Result<Range, String> {
         let Some((from, to)) = text.split_once("..") else {
             return Err(format!(
                 "{text} is no range; write FROM..TO, as 2023-11-14T22:00:00Z..2023-11-14T23:00:00Z"
@@ -44,7 +53,7 @@ impl Range {
         };
         let end = |text: &str, otherwise| match text.trim() {
             "" => Ok(otherwise),
-            text => moment(text),
+            text => moment(text, now),
         };
         Range {
             from: end(from, Range::ALL.from)?,
@@ -61,11 +70,12 @@ impl Range {
     }
 }
 
-/// A time as people write it: RFC 3339, a date with or without a time in UTC, or Unix seconds.
+/// A time as people write it: RFC 3339, a date with or without a time in UTC, Unix seconds, or how
+/// long before `now`, as `1h`.
 ///
 /// # Errors
 /// One sentence, when it is none of these.
-pub fn moment(text: &str) -> Result<Timestamp, String> {
+pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(seconds) = text.parse::<f64>() {
         if (0.0..9e9).contains(&seconds) {
             return Ok(Timestamp::from_nanos((seconds * 1e9) as i64));
@@ -75,6 +85,8 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
             .timestamp_nanos_opt()
             .map(Timestamp::from_nanos)
             .ok_or_else(|| far(text));
+    } else if let Some(ago) = units::duration(text) {
+        return Ok(now - ago);
     }
     let forms = [
         "%Y-%m-%dT%H:%M:%S%.f",
@@ -97,7 +109,8 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
             .map(Timestamp::from_nanos)
             .ok_or_else(|| far(text)),
         None => Err(format!(
-            "{text} is no time; write 2023-11-14T22:00:00Z, 2023-11-14 22:00, or Unix seconds"
+            "{text} is no time; write 2023-11-14T22:00:00Z, 2023-11-14 22:00, Unix seconds, or a time \
+             ago such as 1h"
         )),
     }
 }
@@ -109,21 +122,32 @@ fn far(text: &str) -> String {
 /// A part of the source's time.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RangeArgs {
-    /// From this time on: RFC 3339, a date and time in UTC, or Unix seconds
+    /// From this time on: RFC 3339, a date and time in UTC, Unix seconds, or how long ago, as 1h
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
 
-    /// Up to this time
+    /// Up to this time, without it
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
 }
 
 impl RangeArgs {
+    /// Whether either end is given.
+    pub fn is_given(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+
     /// The range.
+    ///
+    /// # Errors
+    /// When an end is no time, or the range is empty.
     pub fn range(&self) -> Result<Range, Failure> {
+        let now = SystemClock.now();
         let end = |text: &Option<String>, flag: &str, otherwise| match text {
             None => Ok(otherwise),
-            Some(text) => moment(text).map_err(|why| Failure::usage(format!("--{flag}: {why}"))),
+            Some(text) => {
+                moment(text, now).map_err(|why| Failure::usage(format!("--{flag}: {why}")))
+            }
         };
         Range {
             from: end(&self.from, "from", Range::ALL.from)?,
@@ -184,16 +208,33 @@ impl MaxReadArgs {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn spans_hold_what_ranges_hold() {
+        let range = Range::parse("100..200", Timestamp::default()).unwrap();
+        let at = |second| Timestamp::from_secs(second, 0);
+        for moment in [at(99), at(100), at(199), at(200)] {
+            assert_eq!(range.span().contains(moment), range.has(moment));
+        }
+        assert_eq!(Range::ALL.span(), Span::default());
+    }
 
     #[test]
     fn times_and_ranges_are_read_as_people_write_them() {
         let at = Timestamp::from_secs(1_700_000_000, 0);
+        let now = Timestamp::from_secs(1_700_003_600, 0);
+        let moment = |text| moment(text, now);
+        let parse = |text| Range::parse(text, now);
         for text in [
             "2023-11-14T22:13:20Z",
             "2023-11-14 22:13:20",
             "1700000000",
             "2023-11-14T23:13:20+01:00",
+            "1h",
+            "60m",
         ] {
             assert_eq!(moment(text), Ok(at), "{text}");
         }
@@ -202,14 +243,11 @@ mod tests {
             Ok(Timestamp::from_secs(1_699_920_000, 0))
         );
         assert!(moment("yesterday").unwrap_err().contains("is no time"));
-        let range = Range::parse("2023-11-14..2023-11-15").unwrap();
+        let range = parse("2023-11-14..2023-11-15").unwrap();
         assert!(range.has(at) && !range.has(range.to));
-        assert!(
-            Range::parse("..2023-11-15")
-                .unwrap()
-                .has(Timestamp::default())
-        );
-        assert!(Range::parse("2023-11-15..2023-11-14").is_err());
-        assert!(Range::parse("2023-11-15").unwrap_err().contains("FROM..TO"));
+        assert!(parse("..2023-11-15").unwrap().has(Timestamp::default()));
+        assert!(parse("2h..1h").unwrap().has(at - Duration::from_secs(1)));
+        assert!(parse("2023-11-15..2023-11-14").is_err());
+        assert!(parse("2023-11-15").unwrap_err().contains("FROM..TO"));
     }
 }

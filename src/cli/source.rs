@@ -74,6 +74,21 @@ impl SourceArgs {
     }
 }
 
+impl SourceArgs {
+    /// The archive that the one source is, when it has reels in it.
+    pub fn archive(&self, config: &Config) -> Result<Option<investigate::Archive>, Failure> {
+        let [source] = self.sources.as_slice() else {
+            return Ok(None);
+        };
+        let options = investigate::Options {
+            store: self.s3.open_options(config),
+            ..Default::default()
+        };
+        investigate::Archive::open(source, &options)
+            .map_err(|error| Failure::failed(error.to_string()))
+    }
+}
+
 /// Opens what `sources` name.
 pub fn open(
     sources: &[String],

@@ -115,6 +115,7 @@ impl Reader {
                     current: Cursor::new(Vec::new()),
                 }),
                 group,
+                names: None,
                 path: None,
             };
             if self.inputs.send(Ok(input)).is_err() {

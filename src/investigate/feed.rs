@@ -19,6 +19,8 @@ use super::plan::{Kind, Plan, Planned, Section, Stored};
 use crate::capture::CaptureError;
 use crate::capture::file::is_seekable;
 use crate::record::manifest::{MAX_MANIFEST_BYTES, Manifest};
+use crate::record::names;
+use crate::resolve::Names;
 use crate::store::{Digest, StoreError};
 
 /// Objects on their way ahead of the one that is read.
@@ -35,6 +37,8 @@ pub(super) struct Input {
     pub(super) reader: Box<dyn Read + Send>,
     /// Node and run.
     pub(super) group: Arc<Group>,
+    /// Names that come with the file alone.
+    pub(super) names: Option<Arc<Names>>,
     /// Its path, where its bytes lie at the offsets of positions.
     pub(super) path: Option<PathBuf>,
 }
@@ -172,6 +176,7 @@ fn stdin() -> Result<Input, CaptureError> {
         name: "standard input".to_owned(),
         reader: Box::new(input),
         group: Arc::new(Group::named(String::new(), None, None)),
+        names: None,
         path: None,
     })
 }
@@ -252,6 +257,7 @@ impl Beginning {
                 name: name.clone(),
                 reader: Box::new(reading),
                 group: file.group.clone(),
+                names: self.names(stored, file),
                 path: None,
             }),
         };
@@ -263,14 +269,14 @@ impl Beginning {
     /// Reads a file or a very large object straight through.
     fn direct(&self, stored: &Stored, file: &Planned) -> Result<Input, CaptureError> {
         let target = self.target(stored, file);
-        self.input(stored, &target, file.group.clone())
+        self.input(stored, &target, file)
     }
 
     fn input(
         &self,
         stored: &Stored,
         target: &Target,
-        group: Arc<Group>,
+        file: &Planned,
     ) -> Result<Input, CaptureError> {
         let name = name_of(stored, &target.key);
         let body = stored
@@ -281,9 +287,24 @@ impl Beginning {
         Ok(Input {
             reader: Box::new(Counted::new(body, &name, self.told.clone(), target.sha256)),
             path: path.filter(|path| is_seekable(path)),
+            names: self.names(stored, file),
             name,
-            group,
+            group: file.group.clone(),
         })
+    }
+
+    /// The names that lie beside a reel.
+    fn names(&self, stored: &Stored, file: &Planned) -> Option<Arc<Names>> {
+        let entry = file.names.as_ref()?;
+        let body = stored.store.get_listed(entry, None);
+        match body.map_err(io::Error::other).and_then(names::read) {
+            Ok(history) => Some(Arc::new(Names::of(Arc::new(history)))),
+            Err(error) => {
+                self.told
+                    .warn(format!("names are missing: {}: {error}", entry.key));
+                None
+            }
+        }
     }
 
     /// What a file's manifest says was sealed; the file as listed when it has none.
@@ -331,7 +352,7 @@ impl Beginning {
         };
         let mut begun = Vec::new();
         for target in targets {
-            match self.input(stored, &target, file.group.clone()) {
+            match self.input(stored, &target, file) {
                 Ok(input) => begun.push(Begun::Capture(input)),
                 Err(error) => self.told.warn(format!(
                     "a sealed part is missing: {} names {}, which cannot be read: {error}",

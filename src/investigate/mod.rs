@@ -7,6 +7,9 @@
 //! ```text
 //! specs ─▶ plan (listing, manifests, histories, order) ─▶ feeds (files, downloads, tar entries)
 //!                                                            └─▶ Inputs: one Source over all
+//!
+//! archive ─▶ reels (partitions, keys) ─▶ search (footers, columns, KFL) ─▶ items, newest first
+//!               reels without an index, bodies ─▶ packets ─▶ pipeline ─────┘
 //! ```
 
 use std::path::PathBuf;
@@ -17,15 +20,26 @@ use crate::item::Origin;
 use crate::resolve::Names;
 use crate::store::{OpenOptions, StoreError};
 
+pub mod aggregate;
 mod archive;
 mod feed;
 mod fetch;
 mod group;
+pub(crate) mod latency;
+mod packets;
 mod plan;
+mod ranges;
+mod reels;
+mod search;
 mod source;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+
+pub use packets::Reading;
+pub use ranges::{Cache, DEFAULT_CACHE_BYTES, Used};
+pub use reels::{Archive, Span};
+pub use search::{Cursor, Found, Search};
 
 /// How sources are opened.
 #[derive(Clone, Default)]

@@ -14,6 +14,7 @@ use super::group::{
 use super::{OpenError, Options};
 use crate::capture::CaptureError;
 use crate::capture::file::first_packet;
+use crate::index::ENDING;
 use crate::store::cloud;
 use crate::store::folder::FolderStore;
 use crate::store::s3::S3Store;
@@ -33,6 +34,9 @@ const ARCHIVES: &[&str] = &[".tar", ".tar.gz", ".tgz", ".gz.tar", ".tar.zst"];
 
 /// Ending of manifests.
 const MANIFEST: &str = ".manifest.json";
+
+/// Ending of the names of a reel.
+const NAMES: &str = ".names.jsonl";
 
 /// All that will be read.
 pub(super) struct Plan {
@@ -74,6 +78,8 @@ pub(super) struct Planned {
     pub(super) group: Arc<Group>,
     /// Manifest that says which bytes were sealed, with its version.
     pub(super) manifest: Option<(String, Option<String>)>,
+    /// Names of the reel's addresses, as listed.
+    pub(super) names: Option<Entry>,
     /// Second by which it is ordered.
     second: i64,
 }
@@ -255,6 +261,7 @@ fn arranged(
     remarks.extend(oddities(spec, &entries));
     let mut histories = BTreeMap::new();
     let mut manifests = HashMap::new();
+    let mut names = HashMap::new();
     let mut captures = Vec::new();
     for entry in entries {
         let file = entry.key.rsplit('/').next().unwrap_or_default();
@@ -270,11 +277,16 @@ fn arranged(
             if let Some(stem) = reel_stem(&entry.key) {
                 manifests.insert(stem.to_owned(), entry);
             }
+        } else if file.ends_with(NAMES) {
+            if let Some(stem) = reel_stem(&entry.key) {
+                names.insert(stem.to_owned(), entry);
+            }
         } else if let Some(kind) = kind {
             captures.push((kind, entry));
         } else if only.is_some() {
             captures.push((Kind::Capture, entry));
         } else if let Some(root) = &root
+            && !file.ends_with(ENDING)
             && first_packet(&root.join(&entry.key)).is_ok()
         {
             // Whoever names a local folder means every capture in it, whatever it is called.
@@ -288,7 +300,9 @@ fn arranged(
     };
     let mut files = Vec::new();
     for (kind, entry) in captures {
-        let manifest = reel_stem(&entry.key).and_then(|stem| manifests.remove(stem));
+        let stem = reel_stem(&entry.key);
+        let manifest = stem.and_then(|stem| manifests.remove(stem));
+        let names = stem.and_then(|stem| names.get(stem)).cloned();
         let second = second_of(&entry, root.as_deref(), kind);
         files.push(Planned {
             group: groups.of(&entry.key, kind),
@@ -296,6 +310,7 @@ fn arranged(
             version: entry.version,
             kind,
             manifest: manifest.map(|manifest| (manifest.key, manifest.version)),
+            names,
             second,
             key: entry.key,
         });
@@ -308,6 +323,9 @@ fn arranged(
             version: entry.version.clone(),
             kind: Kind::Manifest,
             second: named_second(&entry.key).unwrap_or(i64::MAX),
+            names: reel_stem(&entry.key)
+                .and_then(|stem| names.get(stem))
+                .cloned(),
             manifest: Some((entry.key.clone(), entry.version)),
             key: entry.key,
         });

@@ -17,7 +17,7 @@ use super::{Options, SourceNames};
 use crate::capture::file::FileSource;
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::item::Origin;
-use crate::resolve::History;
+use crate::resolve::{History, Names};
 use crate::time::Timestamp;
 
 /// A file may begin this long before the last packet of the one in front and still go on from it:
@@ -38,6 +38,8 @@ pub(super) struct Inputs {
     /// Whether the current file is read to its end.
     ended: bool,
     group: Option<Arc<Group>>,
+    /// Names that came with the current file alone.
+    own_names: Option<Arc<Names>>,
     /// A file that is open, with its first packets, while the boundary in front of it is told.
     next: Option<Next>,
     /// Latest packet time since the last boundary; `None` before the first packet.
@@ -55,6 +57,7 @@ pub(super) struct Inputs {
 struct Next {
     file: FileSource,
     group: Arc<Group>,
+    names: Option<Arc<Names>>,
     batch: RawBatch,
     filled: Filled,
 }
@@ -73,6 +76,7 @@ impl Inputs {
             current: None,
             ended: false,
             group: None,
+            own_names: None,
             next: None,
             latest: None,
             counts: SourceCounts::default(),
@@ -132,6 +136,7 @@ impl Inputs {
         Ok(Some(Next {
             file,
             group: input.group,
+            names: input.names,
             batch,
             filled,
         }))
@@ -155,8 +160,9 @@ impl Inputs {
     }
 
     fn enter(&mut self, next: Next, batch: &mut RawBatch) -> Filled {
-        self.names.set(next.group.names(&self.told));
+        self.own_names = next.names;
         self.group = Some(next.group);
+        self.names.set(self.known_names());
         *batch = next.batch;
         self.note_latest(batch);
         self.ended = next.filled == Filled::End;
@@ -174,12 +180,15 @@ impl Inputs {
         for (ip, name) in named {
             learned.learn(*ip, name);
         }
-        let names = self
-            .group
-            .as_ref()
-            .and_then(|group| group.names(&self.told));
-        let names = names.unwrap_or_default().with_capture(Arc::new(learned));
+        let names = self.known_names().unwrap_or_default();
+        let names = names.with_capture(Arc::new(learned));
         self.names.set(Some(Arc::new(names)));
+    }
+
+    /// Names of the current file, else of its group.
+    fn known_names(&self) -> Option<Arc<Names>> {
+        let group = || self.group.as_ref()?.names(&self.told);
+        self.own_names.clone().or_else(group)
     }
 
     fn note_latest(&mut self, batch: &RawBatch) {

@@ -351,7 +351,7 @@ fn func_name(func: &Func) -> &'static str {
 }
 
 /// The fields and variables that are read.
-fn collect(expr: &Expr, into: &mut BTreeSet<String>) {
+pub(super) fn collect(expr: &Expr, into: &mut BTreeSet<String>) {
     match expr {
         Expr::Const(_) | Expr::Pattern(_) => {}
         Expr::Macro(made) => {

@@ -186,12 +186,7 @@ impl Lane {
         if let Some(reel) = reel {
             reel.items += 1;
             for peer in [&item.src, &item.dst] {
-                let name = match peer.namespace.is_empty() {
-                    true => peer.name.to_string(),
-                    false if peer.name.is_empty() => String::new(),
-                    false => format!("{}.{}", peer.name, peer.namespace),
-                };
-                reel.name(peer.endpoint.ip, &name);
+                reel.name(peer, item.start);
             }
         }
     }
@@ -423,8 +418,10 @@ impl Lane {
             return (jobs, had_earlier);
         };
         // A state holds what the packets before it said, so it is not for a recording that overwrites
-        // some of that; nor is there room for one in a classic savefile.
-        let with_states = self.wish.redact.is_empty() && self.wish.format == Format::Pcapng;
+        // some of that, or did; nor is there room for one in a classic savefile.
+        let with_states = self.wish.redact.is_empty()
+            && !reel.is_redacted()
+            && self.wish.format == Format::Pcapng;
         if let Some(want) = around.options.want_states.as_ref().filter(|_| with_states)
             && !self.taken.is_empty()
             && reel.packets() > 0

@@ -193,7 +193,7 @@ pub struct Counts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Part {
-    /// What it holds: `packets`.
+    /// What it holds: `packets`, `index` or `names`.
     pub role: String,
     /// Its key, below the destination.
     pub key: String,

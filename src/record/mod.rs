@@ -1,7 +1,7 @@
 //! Recordings: which streams are kept, reels, manifests, and the outbox.
 //!
 //! In: batches with their items, wishes, look-backs from the spool. Out: sealed reels in a store:
-//! packets, then a manifest that says what they are and what is missing. Never: judgement by
+//! packets, index, names, then a manifest that says what they are and what is missing. Never: judgement by
 //! scripts, payload in messages, objects written twice.
 //!
 //! ```text
@@ -14,10 +14,12 @@
 //! back at the next start and goes on from there.
 
 mod budget;
+mod indexer;
 pub mod journal;
 mod keys;
 mod lane;
 pub mod manifest;
+pub mod names;
 pub mod outbox;
 mod parcel;
 mod rate;
@@ -36,6 +38,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
+pub use indexer::{Indexer, SealedReel};
 pub use keys::{MANIFEST, PREFIX, of_manifest as manifest_key};
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;

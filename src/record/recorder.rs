@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
+use super::indexer::Indexer;
 use super::lane::{Around, Lane, STOPPED, Stats};
 use super::manifest::{Coverage, Covered};
 use super::outbox::Outbox;
@@ -56,6 +57,8 @@ pub struct Options {
     pub coverage: Option<Arc<ReadCoverage>>,
     /// How to ask for states of streams that go on in a new reel; without it they go on without one.
     pub want_states: Option<Arc<WantStates>>,
+    /// Makes the indexes of reels; without one they have none.
+    pub indexer: Option<Arc<dyn Indexer>>,
     /// Sentences that each manifest of the run carries.
     pub remarks: Vec<String>,
 }
@@ -73,6 +76,7 @@ impl Options {
             heartbeat: Duration::from_secs(3600),
             coverage: None,
             want_states: None,
+            indexer: None,
             remarks: Vec::new(),
         }
     }
@@ -246,7 +250,9 @@ impl Recorder {
             .collect();
         left.sort();
         let key = redaction::key(&options.dir.join("redact.key")).map_err(failed)?;
-        let sealer = Sealer::start(outbox.clone(), Redactors::new(key)).map_err(failed)?;
+        let redactors = Redactors::new(key);
+        let indexer = options.indexer.clone();
+        let sealer = Sealer::start(outbox.clone(), redactors, indexer).map_err(failed)?;
         let run = options.run;
         let mut recorder = Recorder {
             options,

@@ -64,17 +64,6 @@ impl Redactors {
         }
         Ok((done, !redactor.hides_names()))
     }
-
-    /// Names of a reel as they may be sealed.
-    pub(crate) fn names(
-        names: &BTreeMap<std::net::IpAddr, String>,
-        may: bool,
-    ) -> BTreeMap<std::net::IpAddr, String> {
-        match may {
-            true => names.clone(),
-            false => BTreeMap::new(),
-        }
-    }
 }
 
 /// Overwrites in the savefile of a pair what the redactor's rule names; `order` lists its packets in

@@ -7,25 +7,23 @@
 //! <dir>/open/<run>-<sequence>/packets.pcapng, packets.side   a pair of the spool's kind
 //!                             takes.journal                  see `journal`
 //!                             states                         saved dissector states, whole records
+//!                             names.jsonl                    see `names`
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::journal::{self, Head, Journal, Take};
+use super::names::{self, NameLog};
 use super::states::state_record;
+use crate::item::Peer;
 use crate::packet::{StreamId, StreamName};
 use crate::spool::{self, Entry, Log, Pair};
 use crate::time::Timestamp;
 
 /// Uncommitted bytes after which a long look-back is handed to the system.
 const COMMIT_BYTES: u64 = 1 << 20;
-
-/// Names of addresses noted for one reel; Wireshark reads them all at once.
-const MAX_NAMES: usize = 16_384;
 
 /// Saved states of one reel together.
 const MAX_STATE_BYTES: u64 = 64 << 20;
@@ -46,7 +44,7 @@ pub(crate) struct OpenReel {
     pub(crate) captured: u64,
     /// When its first packet was added, on the recorder's clock.
     pub(crate) since: Option<Timestamp>,
-    names: BTreeMap<IpAddr, String>,
+    names: NameLog,
 }
 
 impl OpenReel {
@@ -80,7 +78,7 @@ impl OpenReel {
             streams: 0,
             captured: 0,
             since: None,
-            names: BTreeMap::new(),
+            names: NameLog::new(folder),
         })
     }
 
@@ -120,16 +118,21 @@ impl OpenReel {
 
     /// Hands what was added to the system.
     pub(crate) fn commit(&mut self) -> io::Result<()> {
+        // Names first: no packet is on disk whose name was known and is not.
+        let named = self.names.commit();
         let done = self.log.commit();
         self.committed_at = self.log.bytes();
-        done
+        done.and(named)
     }
 
-    /// Notes the name of an address.
-    pub(crate) fn name(&mut self, ip: IpAddr, name: &str) {
-        if !name.is_empty() && self.names.len() < MAX_NAMES {
-            self.names.entry(ip).or_insert_with(|| name.to_owned());
-        }
+    /// Notes the name that a side of an item has at a moment.
+    pub(crate) fn name(&mut self, peer: &Peer, at: Timestamp) {
+        self.names.note(peer, at);
+    }
+
+    /// Whether something of it is overwritten before it is sealed.
+    pub(crate) fn is_redacted(&self) -> bool {
+        !self.head.redact.is_empty()
     }
 
     /// Packets in it.
@@ -153,7 +156,6 @@ impl OpenReel {
             folder: self.folder,
             head: self.head,
             items: self.items,
-            names: self.names,
             going_on: Vec::new(),
             linked: Vec::new(),
         })
@@ -166,7 +168,6 @@ pub(crate) struct Closed {
     pub(crate) folder: PathBuf,
     pub(crate) head: Head,
     pub(crate) items: u64,
-    pub(crate) names: BTreeMap<IpAddr, String>,
     /// Streams that go on in the next reel.
     pub(crate) going_on: Vec<StreamId>,
     /// Those of them with whose state the next reel begins.
@@ -177,6 +178,11 @@ impl Closed {
     /// Its packets.
     pub(crate) fn pair(&self) -> Pair {
         pair(&self.folder)
+    }
+
+    /// The names of its addresses.
+    pub(crate) fn names(&self) -> io::Result<Vec<names::Line>> {
+        names::of_folder(&self.folder)
     }
 
     /// What was taken for it.
@@ -241,7 +247,6 @@ impl Closed {
             folder: folder.to_owned(),
             head,
             items: 0,
-            names: BTreeMap::new(),
             going_on: Vec::new(),
             linked: Vec::new(),
         }))

@@ -8,24 +8,30 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::indexer::{Indexer, SealedReel};
 use super::journal::Head;
 use super::keys;
 use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
+use super::names;
 use super::parcel::Parcel;
 use super::redaction::{self, Redactors};
 use super::reel::Closed;
 use super::states;
+use super::upload::content_type_of;
 use super::wish::Format;
+use crate::index;
 use crate::packet::headers::peek;
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::write;
 use crate::packet::{FiveTuple, LinkType, MAX_SNAPLEN, StreamId};
+use crate::resolve::Names;
 use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
 use crate::store::Digest;
 use crate::time::Timestamp;
@@ -40,6 +46,11 @@ pub const ENTERPRISE: u32 = 32_473;
 /// The default of zstd: sealing keeps up with a disk.
 const LEVEL: i32 = 3;
 
+/// Names of the parts' files until they are uploaded.
+const PACKETS_FILE: &str = "packets.pcapng.zst";
+const INDEX_FILE: &str = "items.parquet";
+const NAMES_FILE: &str = "names.jsonl";
+
 /// Why and when a reel is sealed, beside what its folder says.
 #[derive(Debug, Clone)]
 pub(crate) struct Occasion {
@@ -52,8 +63,18 @@ pub(crate) struct Occasion {
     pub(crate) remarks: Vec<String>,
 }
 
+/// Whether and by whom the index is made.
+pub(crate) enum Index<'i> {
+    /// Nobody wants one.
+    Off,
+    /// By this one.
+    By(&'i dyn Indexer),
+    /// Sealing has fallen behind: it is left out, so that packets do not wait for it.
+    Late(&'i dyn Indexer),
+}
+
 /// Writes the parts of a closed reel into `folder` and says what the parcel is. Of a recording with a
-/// rule the packets are those that `redactors` has overwritten.
+/// rule the packets are those that `redactors` has overwritten; the index is made of the same.
 ///
 /// # Errors
 /// What the system says, a full disk among it; `folder` may then hold half-written files.
@@ -61,6 +82,7 @@ pub(crate) fn seal(
     closed: &Closed,
     occasion: &Occasion,
     redactors: &mut Redactors,
+    index: &Index<'_>,
     folder: &Path,
 ) -> io::Result<Parcel> {
     let takes = closed.takes()?;
@@ -80,10 +102,14 @@ pub(crate) fn seal(
     );
     let (data, may_name) = redactors.prepare(closed)?;
     let data = File::open(data)?;
+    let names = match may_name {
+        true => closed.names()?,
+        false => Vec::new(),
+    };
     let source = Source {
         data: &data,
         order: &order,
-        names: Redactors::names(&closed.names, may_name),
+        names: &names,
         closed,
         occasion,
     };
@@ -91,10 +117,9 @@ pub(crate) fn seal(
     let mut files = Vec::new();
     match head.format {
         Format::Pcapng => {
-            let name = "packets.pcapng.zst";
-            let written = source.pcapng(&folder.join(name))?;
-            parts.push(written.part(&stem, "pcapng.zst", "application/zstd"));
-            files.push(name.to_owned());
+            let written = source.pcapng(&folder.join(PACKETS_FILE))?;
+            parts.push(written.part("packets", &stem, "pcapng.zst"));
+            files.push(PACKETS_FILE.to_owned());
         }
         Format::Pcap => {
             let mut kinds: Vec<LinkType> = order.iter().map(|entry| entry.linktype).collect();
@@ -103,12 +128,29 @@ pub(crate) fn seal(
             for linktype in kinds {
                 let name = format!("packets-{}.pcap", linktype.0);
                 let written = source.pcap(linktype, &folder.join(&name))?;
-                parts.push(written.part(&stem, "pcap", "application/vnd.tcpdump.pcap"));
+                parts.push(written.part("packets", &stem, "pcap"));
                 files.push(name);
             }
         }
     }
     let mut manifest = draft(head, Kind::Reel, occasion);
+    match source.index(index, &parts, folder) {
+        Ok(None) => {}
+        Ok(Some((summary, written))) => {
+            let ending = index::ending(summary.seconds());
+            parts.push(written.part("index", &stem, &ending));
+            files.push(INDEX_FILE.to_owned());
+        }
+        // Whoever reads the reel reads its packets instead.
+        Err(error) => manifest
+            .remarks
+            .push(format!("the reel has no index: {error}")),
+    }
+    if !names.is_empty() {
+        let written = source.names(&folder.join(NAMES_FILE))?;
+        parts.push(written.part("names", &stem, "names.jsonl"));
+        files.push(NAMES_FILE.to_owned());
+    }
     manifest.from = from.map(|ts| ts.to_string());
     manifest.to = to.map(|ts| ts.to_string());
     manifest.counts = counts;
@@ -198,8 +240,8 @@ pub(crate) fn in_order(side: &mut SideReader) -> io::Result<(Vec<Entry>, Counts)
 struct Source<'s> {
     data: &'s File,
     order: &'s [Entry],
+    names: &'s [names::Line],
     closed: &'s Closed,
-    names: BTreeMap<IpAddr, String>,
     occasion: &'s Occasion,
 }
 
@@ -229,9 +271,9 @@ impl Source<'_> {
                 spool::describe(&mut frames.plain, entry.linktype, name, &head.node);
             }
         }
-        let names = &self.names;
-        if !names.is_empty() {
-            let names = names.iter().map(|(ip, name)| (*ip, name.as_str()));
+        let named = self.named();
+        if !named.is_empty() {
+            let names = named.iter().map(|(ip, name)| (*ip, name.as_str()));
             write::names(&mut frames.plain, names);
         }
         for state in self.closed.states()? {
@@ -284,6 +326,69 @@ impl Source<'_> {
         frames.finish()
     }
 
+    /// The first name of each address, for tools that know no other time.
+    fn named(&self) -> BTreeMap<IpAddr, String> {
+        let mut named = BTreeMap::new();
+        for line in self.names {
+            let full = line.full();
+            if let Some(ip) = line.ip().filter(|_| !full.is_empty()) {
+                named.entry(ip).or_insert(full);
+            }
+        }
+        named
+    }
+
+    fn names(&self, path: &Path) -> io::Result<Written> {
+        let mut out = Hashed::create(path)?;
+        for line in self.names {
+            let mut text = serde_json::to_vec(line)?;
+            text.push(b'\n');
+            out.write(&text)?;
+        }
+        out.finish(Vec::new())
+    }
+
+    /// Has the index of sealed packets made; `None` when none is wanted.
+    fn index(
+        &self,
+        index: &Index<'_>,
+        parts: &[Part],
+        folder: &Path,
+    ) -> io::Result<Option<(index::Summary, Written)>> {
+        let head = &self.closed.head;
+        let indexer = match (index, parts) {
+            (Index::Off, _) => return Ok(None),
+            (Index::Late(indexer), _) => {
+                indexer.forget(head);
+                return Err(io::Error::other("sealing had fallen behind"));
+            }
+            (Index::By(_), _) if head.format != Format::Pcapng => return Ok(None),
+            (Index::By(indexer), _) => *indexer,
+        };
+        let out = folder.join(INDEX_FILE);
+        let made = indexer.index(&SealedReel {
+            head,
+            packets: &folder.join(PACKETS_FILE),
+            streams: self
+                .order
+                .iter()
+                .map(|entry| entry.stream.map(|(name, _)| name))
+                .collect(),
+            frames: parts.first().map_or(&[], |part| &part.frames),
+            names: Arc::new(Names::of(Arc::new(names::history(self.names)))),
+            is_last: matches!(self.occasion.why, "stop" | "removed" | "restart"),
+            out: &out,
+        });
+        match made.and_then(|summary| Ok((summary, Written::of(&out)?))) {
+            Ok(made) => Ok(Some(made)),
+            Err(error) => {
+                indexer.forget(head);
+                let _ = fs::remove_file(&out);
+                Err(error)
+            }
+        }
+    }
+
     fn pcap(&self, linktype: LinkType, path: &Path) -> io::Result<Written> {
         let mut out = Hashed::create(path)?;
         let mut buffer = Vec::with_capacity(FRAME_BYTES);
@@ -310,13 +415,36 @@ struct Written {
 }
 
 impl Written {
-    fn part(self, stem: &str, ending: &str, content_type: &str) -> Part {
+    /// A file that somebody else wrote.
+    fn of(path: &Path) -> io::Result<Written> {
+        let mut file = File::open(path)?;
+        let mut sha256 = Sha256::new();
+        let mut bytes = vec![0; FRAME_BYTES];
+        let mut size = 0;
+        loop {
+            let taken = file.read(&mut bytes)?;
+            if taken == 0 {
+                break;
+            }
+            sha256.update(bytes.get(..taken).unwrap_or_default());
+            size += taken as u64;
+        }
+        file.sync_all()?;
+        Ok(Written {
+            size,
+            sha256: sha256.finalize().into(),
+            frames: Vec::new(),
+        })
+    }
+
+    fn part(self, role: &str, stem: &str, ending: &str) -> Part {
+        let key = keys::key(stem, &self.sha256, ending);
         Part {
-            role: "packets".to_owned(),
-            key: keys::key(stem, &self.sha256, ending),
+            role: role.to_owned(),
             size: self.size,
             sha256: crate::store::hex(&self.sha256),
-            content_type: content_type.to_owned(),
+            content_type: content_type_of(&key).to_owned(),
+            key,
             version: None,
             lock: LockNote::default(),
             frames: self.frames,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::indexer::Indexer;
 use super::journal::Head;
 use super::manifest::Kind;
 use super::outbox::Outbox;
@@ -26,6 +27,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Attempts for a job while the process wants to end; then the next start seals it.
 const LAST_ATTEMPTS: u32 = 2;
+
+/// Bytes of reels that wait for sealing beyond which indexes are left out: packets come first.
+const MAX_INDEX_BACKLOG: u64 = 256 << 20;
 
 /// What is to be sealed.
 #[derive(Debug)]
@@ -73,6 +77,7 @@ struct State {
 
 struct Shared {
     outbox: Arc<Outbox>,
+    indexer: Option<Arc<dyn Indexer>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -84,9 +89,14 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    pub(crate) fn start(outbox: Arc<Outbox>, redactors: Redactors) -> io::Result<Sealer> {
+    pub(crate) fn start(
+        outbox: Arc<Outbox>,
+        redactors: Redactors,
+        indexer: Option<Arc<dyn Indexer>>,
+    ) -> io::Result<Sealer> {
         let shared = Arc::new(Shared {
             outbox,
+            indexer,
             state: Mutex::new(State::default()),
             changed: Condvar::new(),
         });
@@ -151,14 +161,19 @@ impl Job {
         }
     }
 
-    fn run(&self, outbox: &Arc<Outbox>, redactors: &mut Redactors) -> io::Result<()> {
+    fn run(
+        &self,
+        outbox: &Arc<Outbox>,
+        redactors: &mut Redactors,
+        index: &seal::Index<'_>,
+    ) -> io::Result<()> {
         match self {
             Job::Reel {
                 closed, occasion, ..
             } => {
                 let id = closed.head.id();
                 outbox.deliver(&id, |folder| {
-                    seal::seal(closed, occasion, redactors, folder)
+                    seal::seal(closed, occasion, redactors, index, folder)
                 })?;
                 // From here on the outbox has it; a restart finds the parcel and skips the folder.
                 let _ = fs::remove_dir_all(&closed.folder);
@@ -184,7 +199,14 @@ impl Shared {
     fn work(&self, mut redactors: Redactors) {
         let mut failures = 0;
         while let Some(job) = self.next() {
-            match job.run(&self.outbox, &mut redactors) {
+            let index = match &self.indexer {
+                None => seal::Index::Off,
+                Some(indexer) if self.lock().progress.waiting_bytes > MAX_INDEX_BACKLOG => {
+                    seal::Index::Late(&**indexer)
+                }
+                Some(indexer) => seal::Index::By(&**indexer),
+            };
+            match job.run(&self.outbox, &mut redactors, &index) {
                 Ok(()) => {
                     failures = 0;
                     self.done(&job);

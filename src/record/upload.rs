@@ -130,12 +130,7 @@ fn parts(
         let path = folder.join(file);
         let sha256 = digest_of(&part.sha256)
             .ok_or_else(|| StoreError::Io(format!("{} has no SHA-256", path.display())))?;
-        let content_type = if part.key.ends_with(".zst") {
-            "application/zstd"
-        } else {
-            "application/vnd.tcpdump.pcap"
-        };
-        let options = put_options(parcel, sha256, content_type, now);
+        let options = put_options(parcel, sha256, content_type_of(&part.key), now);
         let receipt = store.put(&part.key, Body::File(&path), &options)?;
         part.version = receipt.version;
         part.lock = LockNote {
@@ -161,6 +156,16 @@ fn parts(
         }
     }
     Ok(manifest)
+}
+
+/// The MIME type of a part, by its ending.
+pub(crate) fn content_type_of(key: &str) -> &'static str {
+    match key.rsplit('.').next() {
+        Some("zst") => "application/zstd",
+        Some("parquet") => "application/vnd.apache.parquet",
+        Some("jsonl") => "application/x-ndjson",
+        _ => "application/vnd.tcpdump.pcap",
+    }
 }
 
 fn put_options(

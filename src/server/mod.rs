@@ -8,7 +8,6 @@ mod api;
 mod assets;
 mod feed;
 mod guard;
-mod latency;
 mod packets;
 mod routes;
 mod rows;

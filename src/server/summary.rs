@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::View;
-use super::latency::Latencies;
 use super::rows::{Tone, columns_of, tone_of};
+use crate::investigate::latency::Latencies;
 use crate::item::{Node, lookup, shown};
 use crate::kfl;
 use crate::time::Timestamp;

@@ -172,6 +172,30 @@ impl Store for FolderStore {
         walk(&self.root, "", prefix, 0, each).map(|_| ())
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let folder = match prefix.trim_end_matches('/') {
+            "" => self.root.clone(),
+            inner => self.path_of(inner)?,
+        };
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error(&folder, &error)),
+        };
+        let mut folders = Vec::new();
+        for file in entries {
+            let file = file.map_err(|error| io_error(&folder, &error))?;
+            let kind = file
+                .file_type()
+                .map_err(|error| io_error(&folder, &error))?;
+            if let (true, Ok(name)) = (kind.is_dir(), file.file_name().into_string()) {
+                folders.push(format!("{prefix}{name}/"));
+            }
+        }
+        folders.sort();
+        Ok(folders)
+    }
+
     fn get(
         &self,
         key: &str,

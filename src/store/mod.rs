@@ -177,6 +177,32 @@ pub trait Store: Send + Sync {
         range: Option<(u64, u64)>,
     ) -> Result<Box<dyn Read + Send>, StoreError>;
 
+    /// Opens an object, or `range` of it, as a listing told it: nothing is looked up again.
+    fn get_listed(
+        &self,
+        entry: &Entry,
+        range: Option<(u64, u64)>,
+    ) -> Result<Box<dyn Read + Send>, StoreError> {
+        self.get(&entry.key, entry.version.as_deref(), range)
+    }
+
+    /// The folders directly below `prefix`, which is empty or ends with a slash: each with a closing
+    /// slash, in key order.
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut folders: Vec<String> = Vec::new();
+        self.list(prefix, &mut |entry| {
+            let below = entry.key.get(prefix.len()..).unwrap_or_default();
+            if let Some((name, _)) = below.split_once('/') {
+                let folder = format!("{prefix}{name}/");
+                if folders.last() != Some(&folder) {
+                    folders.push(folder);
+                }
+            }
+            true
+        })?;
+        Ok(folders)
+    }
+
     /// Opens what was written last under a key that is meant to be written again and again, such
     /// as the name history of a script.
     fn get_latest(&self, key: &str) -> Result<Box<dyn Read + Send>, StoreError> {

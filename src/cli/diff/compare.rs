@@ -86,7 +86,7 @@ pub(super) fn compare(before: &Measure, after: &Measure) -> Diff {
         if (rates[1] - rates[0]).abs() >= POINTS {
             diff.statuses.push(moved(name, "failed", rates));
         }
-        for (figure, percent) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0)] {
+        for (figure, percent) in [("p50", 50), ("p95", 95), ("p99", 99)] {
             let times = [then.percentile(percent), now.percentile(percent)];
             let [Some(old), Some(new)] = times else {
                 continue;

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::investigate::latency::Latencies;
 use crate::item::{Item, shown};
 use crate::server::columns_of;
 
 /// Names of each kind that are told apart.
 const MAX_NAMES: usize = 100_000;
-
-/// Steps of a doubling of time that latencies are told apart by: some 9 % each.
-const STEPS: f64 = 8.0;
 
 /// What was asked of one endpoint, and how it went.
 #[derive(Debug, Default, Clone)]
@@ -17,21 +15,14 @@ pub(super) struct Endpoint {
     pub(super) count: u64,
     pub(super) failed: u64,
     pub(super) statuses: BTreeMap<String, u64>,
-    /// Answers by the logarithm of their time.
-    pub(super) latencies: BTreeMap<i32, u64>,
+    /// Nanoseconds that answers took.
+    pub(super) latencies: Latencies,
 }
 
 impl Endpoint {
-    /// The time in milliseconds below which so many of a hundred answers came.
-    pub(super) fn percentile(&self, percent: f64) -> Option<f64> {
-        let all: u64 = self.latencies.values().sum();
-        let wanted = ((all as f64) * percent / 100.0).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        let found = self.latencies.iter().find(|(_, count)| {
-            seen += **count;
-            seen >= wanted
-        });
-        found.map(|(step, _)| 2f64.powf((f64::from(*step) + 0.5) / STEPS) / 1e6)
+    /// The time in milliseconds that so many of a hundred answers did not exceed.
+    pub(super) fn percentile(&self, percent: u64) -> Option<f64> {
+        Some(self.latencies.percentile(percent)? as f64 / 1e6)
     }
 }
 
@@ -100,8 +91,7 @@ impl Measure {
             *endpoint.statuses.entry(status.into_owned()).or_default() += 1;
         }
         if item.elapsed_nanos > 0 {
-            let step = ((item.elapsed_nanos as f64).log2() * STEPS).floor() as i32;
-            *endpoint.latencies.entry(step).or_default() += 1;
+            endpoint.latencies.add(item.elapsed_nanos);
         }
     }
 }
@@ -152,19 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_within_a_tenth() {
+    fn percentiles_are_in_milliseconds() {
         let mut endpoint = Endpoint::default();
         for millis in 1..=100u64 {
-            let nanos = (millis * 1_000_000) as f64;
-            *endpoint
-                .latencies
-                .entry((nanos.log2() * STEPS).floor() as i32)
-                .or_default() += 1;
+            endpoint.latencies.add(millis * 1_000_000);
         }
-        for (percent, expected) in [(50.0, 50.0), (95.0, 95.0), (99.0, 99.0)] {
+        for (percent, expected) in [(50, 50.0), (95, 95.0), (99, 99.0)] {
             let found = endpoint.percentile(percent).unwrap();
             assert!((found / expected - 1.0).abs() < 0.1, "{percent}: {found}");
         }
-        assert_eq!(Endpoint::default().percentile(50.0), None);
+        assert_eq!(Endpoint::default().percentile(50), None);
     }
 }

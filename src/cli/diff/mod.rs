@@ -69,8 +69,9 @@ enum Format {
 
 /// Runs the command.
 pub fn run(args: &DiffArgs, config: &Config) -> Result<Exit, Failure> {
+    let now = SystemClock.now();
     let range = |flag: &str, text: &str| {
-        Range::parse(text).map_err(|why| Failure::usage(format!("--{flag}: {why}")))
+        Range::parse(text, now).map_err(|why| Failure::usage(format!("--{flag}: {why}")))
     };
     let ranges = [range("before", &args.before)?, range("after", &args.after)?];
     let query = kfl::compile(&args.kfl, &super::schema())
@@ -92,7 +93,7 @@ pub fn run(args: &DiffArgs, config: &Config) -> Result<Exit, Failure> {
         Box::new(Measuring {
             query,
             ranges,
-            now: SystemClock.now(),
+            now,
             measures: measures.clone(),
         }),
     ];

@@ -139,7 +139,7 @@ fn side<'a, N: Node<'a>>(node: N, side: &str) -> String {
 }
 
 /// Control characters of the traffic must not reach the terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
@@ -194,7 +194,7 @@ fn is_plain_cell(text: &[u8]) -> bool {
     text.iter().all(usual) && !first.is_some_and(|first| FORMULA.contains(&first))
 }
 
-fn csv_cell(out: &mut Vec<u8>, text: &str) {
+pub(super) fn csv_cell(out: &mut Vec<u8>, text: &str) {
     if is_plain_cell(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return;

@@ -26,7 +26,8 @@ use crate::pipeline::host::{
     SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
-    self, Consumer, Counters, Cuts, Desk, DeskConsumer, RowsConsumer, ScriptsConsumer, Stop,
+    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer,
+    Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
@@ -431,6 +432,10 @@ fn open_recorder(
         let counters = counters.clone();
         move || coverage(&counters)
     }));
+    options.indexer = Some(Arc::new(Indexing::new(
+        super::super::protocols(config)?,
+        super::super::limits(config),
+    )));
     let cuts = cuts.clone();
     options.want_states = Some(Arc::new(move |streams| cuts.want(streams)));
     options.interfaces = vec![config.text("tap.interface").to_owned()];

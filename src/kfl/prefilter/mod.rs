@@ -7,6 +7,7 @@
 
 mod columns;
 mod packets;
+mod paths;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{Delete, DeleteMarkerEntry, ObjectIdentifier, ObjectVersion};
+use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::DateTime;
 
 use super::connection::Connection;
@@ -54,6 +56,87 @@ pub(super) async fn first_version(
         connection.no_versions.store(true, Ordering::Relaxed);
     }
     Ok(found)
+}
+
+/// The folders directly below `prefix`, also those in which everything is hidden by delete markers.
+pub(super) async fn folders(
+    connection: &Connection,
+    prefix: &str,
+) -> Result<Vec<String>, StoreError> {
+    if !connection.no_versions.load(Ordering::Relaxed) {
+        match folders_of_versions(connection, prefix).await? {
+            Some(folders) => return Ok(folders),
+            None => connection.no_versions.store(true, Ordering::Relaxed),
+        }
+    }
+    let mut folders = Vec::new();
+    let mut token = None;
+    loop {
+        let answer = connection
+            .client
+            .list_objects_v2()
+            .bucket(&connection.options.bucket)
+            .prefix(prefix)
+            .delimiter("/")
+            .set_continuation_token(token)
+            .send()
+            .await;
+        let page = match answer {
+            Ok(page) => page,
+            Err(error) => {
+                let asked = Asked::bucket(connection, "s3:ListBucket");
+                return Err(asked.failed(error).await);
+            }
+        };
+        let found = page.common_prefixes().iter();
+        folders.extend(found.filter_map(|folder| folder.prefix().map(str::to_owned)));
+        token = page
+            .next_continuation_token()
+            .filter(|_| page.is_truncated().unwrap_or(false))
+            .map(str::to_owned);
+        if token.is_none() {
+            return Ok(folders);
+        }
+    }
+}
+
+/// The same by a listing of versions; `None` when that is not allowed.
+async fn folders_of_versions(
+    connection: &Connection,
+    prefix: &str,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let mut folders = Vec::new();
+    let (mut key_marker, mut version_marker) = (None, None);
+    loop {
+        let answer = connection
+            .client
+            .list_object_versions()
+            .bucket(&connection.options.bucket)
+            .prefix(prefix)
+            .delimiter("/")
+            .set_key_marker(key_marker)
+            .set_version_id_marker(version_marker)
+            .send()
+            .await;
+        let page = match answer {
+            Ok(page) => page,
+            Err(error) if may_not_list_versions(&error) => return Ok(None),
+            Err(error) => {
+                let asked = Asked::bucket(connection, "s3:ListBucketVersions");
+                return Err(asked.failed(error).await);
+            }
+        };
+        let found = page.common_prefixes().iter();
+        folders.extend(found.filter_map(|folder| folder.prefix().map(str::to_owned)));
+        let next = page
+            .next_key_marker()
+            .filter(|_| page.is_truncated().unwrap_or(false));
+        let Some(next) = next else {
+            return Ok(Some(folders));
+        };
+        key_marker = Some(next.to_owned());
+        version_marker = page.next_version_id_marker().map(str::to_owned);
+    }
 }
 
 /// Deletes what is below `prefix`; on a bucket with versions this leaves delete markers.
@@ -107,6 +190,15 @@ pub(super) async fn clear(connection: &Connection, prefix: &str) -> Result<u64, 
 
 /// Most keys of one DeleteObjects request.
 const MAX_DELETE: usize = 1000;
+
+/// Whether a listing of versions failed because it may not be asked for, or the server has none.
+fn may_not_list_versions<E>(error: &SdkError<E, Response>) -> bool
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let failure = Failure::of(error);
+    failure.is_denied() || matches!(failure.status(), Some(405 | 501))
+}
 
 enum Listed {
     Done,
@@ -181,12 +273,8 @@ async fn versions(
             .await;
         let page = match answer {
             Ok(page) => page,
+            Err(error) if may_not_list_versions(&error) => return Ok(Listed::NotAllowed),
             Err(error) => {
-                let failure = Failure::of(&error);
-                let unknown = matches!(failure.status(), Some(405 | 501));
-                if failure.is_denied() || unknown {
-                    return Ok(Listed::NotAllowed);
-                }
                 let asked = Asked::bucket(connection, "s3:ListBucketVersions");
                 return Err(asked.failed(error).await);
             }

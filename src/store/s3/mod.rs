@@ -222,6 +222,27 @@ impl Store for S3Store {
         })
     }
 
+    fn get_listed(
+        &self,
+        entry: &Entry,
+        range: Option<(u64, u64)>,
+    ) -> Result<Box<dyn Read + Send>, StoreError> {
+        let key = self.full_key(&entry.key);
+        let (runtime, version) = (self.runtime.clone(), entry.version.clone());
+        self.run(|connection| read::open(connection, runtime, key, version, range))
+    }
+
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = self.full_key(prefix);
+        let cut = self.full_key("").len();
+        let found =
+            self.run(|connection| async move { list::folders(&connection, &prefix).await })?;
+        Ok(found
+            .into_iter()
+            .filter_map(|folder| folder.get(cut..).map(str::to_owned))
+            .collect())
+    }
+
     fn get_latest(&self, key: &str) -> Result<Box<dyn Read + Send>, StoreError> {
         let key = self.full_key(key);
         let runtime = self.runtime.clone();

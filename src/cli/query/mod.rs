@@ -1,5 +1,7 @@
 //! `tapedeck query`: the items of a recorded source on stdout.
 
+mod archive;
+mod group;
 mod lines;
 
 use std::io::{BufWriter, ErrorKind, Stdout, Write};
@@ -17,10 +19,24 @@ use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
+use crate::investigate::Cursor;
+use crate::investigate::aggregate::{Aggregate, MAX_GROUPS};
 use crate::item::Item;
 use crate::kfl;
 use crate::pipeline::{self, Printed, Printer, Printing, Stop, Taker};
 use crate::time::{Clock, SystemClock, Timestamp};
+
+/// Flags about items, which a search of payloads has none of.
+const ITEMS_ONLY: [&str; 8] = [
+    "kfl",
+    "newest",
+    "after",
+    "stats",
+    "count_by",
+    "top",
+    "percentiles",
+    "every",
+];
 
 /// Print the items of a recorded source
 ///
@@ -32,7 +48,11 @@ Examples:
   tapedeck query s3://my-bucket/ --kfl 'http and response.status == 500'
   tapedeck query capture.pcapng --format json | jq .request.path
   tapedeck query ./recordings --kfl dns --limit 20
-  tapedeck query ./recordings --grep 'card=4111' --from 2023-11-14T22:00 --to 2023-11-14T23:00")]
+  tapedeck query ./recordings --grep 'card=4111' --from 2023-11-14T22:00 --to 2023-11-14T23:00
+  tapedeck query s3://my-bucket/ --newest --limit 50 --stats
+  tapedeck query s3://my-bucket/ --from 2026-11-24T10:00:00Z --to 2026-11-24T11:00:00Z \
+      --kfl 'response.status == 500' --count-by dst.name,request.path --top 10
+  tapedeck query s3://my-bucket/ --every 1m --percentiles elapsedTime --format csv")]
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -47,7 +67,14 @@ pub struct QueryArgs {
     max_read: MaxReadArgs,
 
     /// Search payloads for a text instead; wants --from and --to
-    #[arg(long, value_name = "TEXT", requires = "from", requires = "to", conflicts_with_all = ["kfl", "hex"])]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "from",
+        requires = "to",
+        conflicts_with_all = ITEMS_ONLY,
+        conflicts_with = "hex"
+    )]
     grep: Option<String>,
 
     /// Search payloads for bytes in hexadecimal instead; wants --from and --to
@@ -56,7 +83,7 @@ pub struct QueryArgs {
         value_name = "BYTES",
         requires = "from",
         requires = "to",
-        conflicts_with = "kfl"
+        conflicts_with_all = ITEMS_ONLY
     )]
     hex: Option<String>,
 
@@ -71,9 +98,33 @@ pub struct QueryArgs {
     /// How to print them; json is one object a line
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+
+    /// The newest items of an archive first, by the indexes of its reels
+    #[arg(long)]
+    newest: bool,
+
+    /// Go on behind the page that said this; implies --newest
+    #[arg(long, value_name = "CURSOR", value_parser = archive::cursor)]
+    after: Option<Cursor>,
+
+    /// Say at the end how much was read of an archive, and how long it took
+    #[arg(long)]
+    stats: bool,
+
+    #[command(flatten)]
+    group: group::GroupArgs,
 }
 
 impl QueryArgs {
+    /// Whether what is asked for is better answered by indexes.
+    fn asks_index(&self) -> bool {
+        self.newest
+            || self.after.is_some()
+            || self.range.is_given()
+            || self.stats
+            || self.group.wanted().is_some()
+    }
+
     fn needle(&self) -> Result<Option<Needle>, Failure> {
         let text = self.grep.as_deref().map(Needle::text);
         text.or_else(|| self.hex.as_deref().map(Needle::hex))
@@ -91,14 +142,27 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
+    let wanted = args.group.wanted();
+    let range = args.range.range()?;
+    let needle = args.needle()?;
+    if args.asks_index()
+        && needle.is_none()
+        && let Some(found) = args.source.archive(&config)?
+    {
+        return archive::run(args, &config, &found, query, range, wanted);
+    }
+    if args.newest || args.after.is_some() {
+        return Err(Failure::usage(
+            "--newest needs one archive with reels, as a recording writes it",
+        ));
+    }
     let opened = args.source.open(&config)?;
     for remark in &opened.remarks {
         eprintln!("{}", Style::stderr().yellow(remark));
     }
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
-    let range = args.range.range()?;
-    if let Some(needle) = args.needle()? {
+    if let Some(needle) = needle {
         args.max_read.announce(&opened, 1)?;
         let shape = match args.format {
             Format::Json => grep::Shape::Json,
@@ -112,6 +176,10 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let lines = Lines::new(args.format, Style::stdout());
     // When the query was asked: what `now` in it means.
     let now = SystemClock.now();
+    let groups = wanted
+        .as_ref()
+        .map(|wanted| Arc::new(Mutex::new(Aggregate::new(wanted.clone()))));
+    let counted = groups.clone();
     let printing = Printing {
         printer: Box::new(move || -> Box<dyn Printer> {
             Box::new(Chosen {
@@ -119,10 +187,14 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
                 range,
                 lines: lines.clone(),
                 now,
+                groups: counted.clone(),
             })
         }),
         taker: Box::new(Output {
-            header: args.format.header(),
+            header: match &groups {
+                Some(_) => b"",
+                None => args.format.header(),
+            },
             left: args.limit.unwrap_or(u64::MAX),
             out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
             stop: stop.clone(),
@@ -146,6 +218,17 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let result = running.join();
     for warning in counters.now().warnings {
         eprintln!("{}", Style::stderr().yellow(&warning));
+    }
+    if let (Some(groups), Some(wanted)) = (&groups, &wanted) {
+        let groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+        tell_others(&groups);
+        if let Err(error) = group::print(&groups, wanted, args.format, &mut std::io::stdout()) {
+            let mut failed = outcome
+                .failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(error);
+        }
     }
     let failed = outcome
         .failed
@@ -172,6 +255,17 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
 }
 
+/// Says how many items are in no group.
+fn tell_others(groups: &Aggregate) {
+    if groups.others() > 0 {
+        let sentence = format!(
+            "{} items are in none of the groups: there are more than {MAX_GROUPS}",
+            groups.others()
+        );
+        eprintln!("{}", Style::stderr().yellow(&sentence));
+    }
+}
+
 /// What the printer met, for the exit code.
 #[derive(Debug, Default)]
 struct Outcome {
@@ -187,6 +281,8 @@ struct Chosen {
     range: Range,
     lines: Lines,
     now: Timestamp,
+    /// What is counted instead of printed.
+    groups: Option<Arc<Mutex<Aggregate>>>,
 }
 
 impl Printer for Chosen {
@@ -196,6 +292,11 @@ impl Printer for Chosen {
         }
         match self.query.matches(item.node(), self.now) {
             kfl::Verdict::Match => {
+                if let Some(groups) = &self.groups {
+                    let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+                    groups.add(item.node());
+                    return Printed::Nothing;
+                }
                 self.lines.append(item, out);
                 Printed::Line
             }

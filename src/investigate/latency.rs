@@ -1,24 +1,24 @@
 //! How long things took, as counts in buckets that widen with the value.
 
-/// Buckets for each power of two: a percentile is at most an eighth too high.
-const STEPS: u32 = 8;
+/// Buckets for each power of two: a percentile is at most one part in 32 too high.
+const STEPS: u32 = 32;
 
 /// Counts by bucket, in rising order; only buckets that hold something take room.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Latencies {
+pub(crate) struct Latencies {
     counts: Vec<(u16, u32)>,
     total: u64,
 }
 
 impl Latencies {
     /// Counts one value, in any unit that all values share.
-    pub(super) fn add(&mut self, value: u64) {
+    pub(crate) fn add(&mut self, value: u64) {
         self.add_many(bucket_of(value), 1);
         self.total += 1;
     }
 
     /// Counts what another has counted.
-    pub(super) fn merge(&mut self, other: &Latencies) {
+    pub(crate) fn merge(&mut self, other: &Latencies) {
         for &(bucket, count) in &other.counts {
             self.add_many(bucket, count);
         }
@@ -26,7 +26,7 @@ impl Latencies {
     }
 
     /// The value that `percent` of all values do not exceed; `None` without values.
-    pub(super) fn percentile(&self, percent: u64) -> Option<u64> {
+    pub(crate) fn percentile(&self, percent: u64) -> Option<u64> {
         let wanted = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
         self.counts

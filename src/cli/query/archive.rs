@@ -1,0 +1,159 @@
+//! A query of an archive by its indexes.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::super::config::Config;
+use super::super::exit::{Exit, Failure};
+use super::super::reading::Range;
+use super::super::style::Style;
+use super::QueryArgs;
+use super::group;
+use super::lines::{Format, Lines};
+use crate::investigate::aggregate::{Aggregate, Wanted};
+use crate::investigate::{Archive, Cache, Cursor, DEFAULT_CACHE_BYTES, Reading, Search};
+use crate::kfl::Query;
+use crate::time::{Clock, SystemClock};
+
+/// Items of one page that are found at a time while all are printed.
+const PAGE: usize = 1000;
+
+/// Runs the query on an archive; `wanted` when groups are asked for.
+pub fn run(
+    args: &QueryArgs,
+    config: &Config,
+    archive: &Archive,
+    query: Query,
+    range: Range,
+    wanted: Option<Wanted>,
+) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let reading = Reading {
+        protocols: super::super::secrets::protocols(config, None)?,
+        limits: super::super::limits(config),
+    };
+    let now = SystemClock.now();
+    let search = Search::new(archive, query, range.span(), now, reading, cache()?);
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
+    let done = match wanted {
+        Some(wanted) => groups(&search, wanted, args.format, &mut out),
+        None => items(args, &search, &mut out),
+    };
+    let gaps = search.warnings();
+    for warning in &gaps {
+        eprintln!("{}", Style::stderr().yellow(warning));
+    }
+    if args.stats {
+        stats(archive, began);
+    }
+    match done {
+        Ok(()) if gaps.is_empty() => Ok(Exit::Done),
+        Ok(()) => Ok(Exit::Gaps),
+        Err(Ended::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(Exit::Done)
+        }
+        Err(Ended::Output(error)) => Err(Failure::failed(super::super::no_output(&error))),
+        Err(Ended::Store(error)) => Err(error.into()),
+    }
+}
+
+/// Why printing ended early.
+enum Ended {
+    Output(std::io::Error),
+    Store(crate::store::StoreError),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Ended {
+        Ended::Output(error)
+    }
+}
+
+impl From<crate::store::StoreError> for Ended {
+    fn from(error: crate::store::StoreError) -> Ended {
+        Ended::Store(error)
+    }
+}
+
+fn groups(
+    search: &Search<'_>,
+    wanted: Wanted,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Ended> {
+    let mut aggregate = Aggregate::new(wanted.clone());
+    search.scan(&wanted.paths(), &mut |item| aggregate.add(item.node()))?;
+    super::tell_others(&aggregate);
+    Ok(group::print(&aggregate, &wanted, format, out)?)
+}
+
+fn items(args: &QueryArgs, search: &Search<'_>, out: &mut dyn Write) -> Result<(), Ended> {
+    let mut lines = Lines::new(args.format, Style::stdout());
+    let mut line = Vec::new();
+    out.write_all(args.format.header())?;
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut cursor = args.after.clone();
+    while left > 0 {
+        let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE);
+        let page = search.page(limit, cursor.as_ref())?;
+        for found in &page {
+            // Lists show no bodies, so their packets can stay where they are.
+            let item = match args.format {
+                Format::Json if found.is_cut() => search.whole(found),
+                _ => found.item.clone(),
+            };
+            line.clear();
+            lines.append(&item, &mut line);
+            out.write_all(&line)?;
+        }
+        left -= page.len() as u64;
+        cursor = page.last().map(|found| found.cursor.clone()).or(cursor);
+        if page.len() < limit {
+            cursor = None;
+            break;
+        }
+    }
+    out.flush()?;
+    if let Some(cursor) = cursor {
+        eprintln!("more: --after {cursor}");
+    }
+    Ok(())
+}
+
+fn stats(archive: &Archive, began: Instant) {
+    let used = archive.used();
+    let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    eprintln!(
+        "{} listings, {} reads with {} bytes, {} reads from the cache, {:.3} s",
+        read(&used.lists),
+        read(&used.gets),
+        read(&used.bytes),
+        read(&used.cached),
+        began.elapsed().as_secs_f64()
+    );
+}
+
+/// The user's cache of what was read of indexes; none where there is no home.
+fn cache() -> Result<Option<Arc<Cache>>, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = || Some(Path::new(&set("HOME")?).join(".cache"));
+    let Some(base) = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(home) else {
+        return Ok(None);
+    };
+    let folder = base.join("tapedeck").join("ranges");
+    let cache = Cache::open(&folder, DEFAULT_CACHE_BYTES).map_err(|error| {
+        Failure::failed(format!(
+            "the cache {} cannot be used: {error}",
+            folder.display()
+        ))
+    })?;
+    Ok(Some(Arc::new(cache)))
+}
+
+/// Reads a cursor of the command line.
+pub fn cursor(text: &str) -> Result<Cursor, String> {
+    Cursor::parse(text).ok_or_else(|| "use what the query before said behind --after".to_owned())
+}

@@ -1,0 +1,203 @@
+//! Ranges of stored objects: counted, and kept on disk for the next time.
+//!
+//! In: entries of a listing and ranges of their bytes. Out: the bytes. Never: more on disk than the
+//! cache may have; anything in it that cannot be had again. An object never changes under its key
+//! and version, so what was read once holds for ever.
+//!
+//! ```text
+//! <cache>/<hash of store, key and version>-<start>-<end>     mode 0700, safe to delete
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::index::RangeSource;
+use crate::store::{Digest, Entry, Store, hex};
+
+/// Bytes that the cache keeps unless told otherwise.
+pub const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
+
+/// What reading an archive took so far.
+#[derive(Debug, Default)]
+pub struct Used {
+    /// Objects, or ranges of them, that were asked for.
+    pub gets: AtomicU64,
+    /// Pages of listings that were asked for, as far as they can be told from their keys.
+    pub lists: AtomicU64,
+    /// Bytes of the bodies.
+    pub bytes: AtomicU64,
+    /// Ranges that were there from an earlier time.
+    pub cached: AtomicU64,
+}
+
+impl Used {
+    pub(super) fn add(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+/// Ranges kept on disk.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// The cache in `folder`, which is made when it is missing; the oldest ranges go until the rest
+    /// has `max_bytes`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn open(folder: &Path, max_bytes: u64) -> io::Result<Cache> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+        let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+        for file in fs::read_dir(folder)? {
+            let file = file?;
+            // Another process may have deleted it.
+            if let Ok(about) = file.metadata() {
+                let used = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                kept.push((used, about.len(), file.path()));
+            }
+        }
+        kept.sort_by_key(|(used, _, _)| std::cmp::Reverse(*used));
+        let mut bytes = 0u64;
+        for (_, size, path) in kept {
+            bytes = bytes.saturating_add(size);
+            if bytes > max_bytes {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(Cache {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn path(&self, object: &Digest, range: &Range<u64>) -> PathBuf {
+        let object = hex(object);
+        self.folder
+            .join(format!("{object}-{}-{}", range.start, range.end))
+    }
+
+    fn get(&self, object: &Digest, range: &Range<u64>) -> Option<Bytes> {
+        let bytes = fs::read(self.path(object, range)).ok()?;
+        let is_whole = bytes.len() as u64 == range.end - range.start;
+        is_whole.then(|| Bytes::from(bytes))
+    }
+
+    /// Keeps a range; what the disk refuses is asked for again next time.
+    fn put(&self, object: &Digest, range: &Range<u64>, bytes: &[u8]) {
+        let half = tempfile::NamedTempFile::new_in(&self.folder);
+        if let Ok(half) = half
+            && fs::write(half.path(), bytes).is_ok()
+        {
+            let _ = half.persist(self.path(object, range));
+        }
+    }
+}
+
+/// One object's bytes.
+pub(super) struct ObjectRanges {
+    store: Arc<dyn Store>,
+    entry: Entry,
+    id: Digest,
+    cache: Option<Arc<Cache>>,
+    used: Arc<Used>,
+}
+
+impl ObjectRanges {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        entry: Entry,
+        cache: Option<Arc<Cache>>,
+        used: Arc<Used>,
+    ) -> ObjectRanges {
+        let mut id = Sha256::new();
+        for part in [
+            store.name().as_str(),
+            &entry.key,
+            entry.version.as_deref().unwrap_or_default(),
+        ] {
+            id.update(part.as_bytes());
+            id.update([0]);
+        }
+        ObjectRanges {
+            id: id.finalize().into(),
+            store,
+            entry,
+            cache,
+            used,
+        }
+    }
+}
+
+impl RangeSource for ObjectRanges {
+    fn len(&self) -> u64 {
+        self.entry.size
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let kept = self.cache.as_ref();
+        if let Some(bytes) = kept.and_then(|cache| cache.get(&self.id, &range)) {
+            Used::add(&self.used.cached, 1);
+            return Ok(bytes);
+        }
+        Used::add(&self.used.gets, 1);
+        let wanted = range.end.saturating_sub(range.start);
+        let body = self
+            .store
+            .get_listed(&self.entry, Some((range.start, range.end)))
+            .map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        body.take(wanted).read_to_end(&mut bytes)?;
+        Used::add(&self.used.bytes, bytes.len() as u64);
+        if bytes.len() as u64 != wanted {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(cache) = kept {
+            cache.put(&self.id, &range, &bytes);
+        }
+        Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_range_is_asked_for_once_and_the_oldest_goes_first() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        conformance::put(&*store, "a/b", b"0123456789").unwrap();
+        let entry = store.head("a/b").unwrap().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Arc::new(Cache::open(folder.path(), 100).unwrap());
+        let used = Arc::new(Used::default());
+        let open = || {
+            let cache = Some(cache.clone());
+            ObjectRanges::new(store.clone(), entry.clone(), cache, used.clone())
+        };
+        assert_eq!(open().read(2..5).unwrap(), "234");
+        assert_eq!(open().read(2..5).unwrap(), "234");
+        assert_eq!(open().read(5..10).unwrap(), "56789");
+        assert_eq!(used.gets.load(Ordering::Relaxed), 2);
+        assert_eq!(used.cached.load(Ordering::Relaxed), 1);
+        assert_eq!(used.bytes.load(Ordering::Relaxed), 8);
+        assert!(open().read(8..12).is_err());
+        Cache::open(folder.path(), 5).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

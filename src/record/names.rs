@@ -1,0 +1,219 @@
+//! The names that a reel's addresses had, with their namespaces: one JSON line each time a name was
+//! first seen, or became another.
+//!
+//! In: both sides of the items of taken streams. Out: `names.jsonl`, whole up to the last line
+//! whatever happens to the process, and a part of the sealed reel. Never: names of other streams.
+//!
+//! ```text
+//! {"address":"10.244.2.9:8080","from":1706933106,"name":"cart","namespace":"shop"}
+//! ```
+//!
+//! `from` is in Unix seconds. The first line of an address also holds for the time before it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use serde::{Deserialize, Serialize};
+
+use crate::item::Peer;
+use crate::resolve::{Address, History};
+use crate::time::Timestamp;
+
+/// Lines of one reel; Wireshark reads as many names at once.
+pub(crate) const MAX_NAMES: usize = 16_384;
+
+/// Longest line that is read: a name has 253 bytes, and a namespace 63.
+const MAX_LINE: u64 = 4096;
+
+/// One name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// `ip` or `ip:port`.
+    pub(crate) address: String,
+    pub(crate) from: i64,
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+}
+
+impl Line {
+    /// The name with its namespace, as Wireshark shows it; empty without a name.
+    pub(crate) fn full(&self) -> String {
+        match self.namespace.is_empty() || self.name.is_empty() {
+            true => self.name.clone(),
+            false => format!("{}.{}", self.name, self.namespace),
+        }
+    }
+
+    /// The address without port.
+    pub(crate) fn ip(&self) -> Option<std::net::IpAddr> {
+        Some(match Address::parse(&self.address)? {
+            Address::Ip(ip) => ip,
+            Address::Endpoint(endpoint) => endpoint.ip,
+        })
+    }
+}
+
+/// The names of an open reel.
+#[derive(Debug)]
+pub(crate) struct NameLog {
+    path: PathBuf,
+    last: HashMap<Address, (Arc<str>, Arc<str>), RandomState>,
+    lines: usize,
+    pending: Vec<u8>,
+}
+
+impl NameLog {
+    pub(crate) fn new(folder: &Path) -> NameLog {
+        NameLog {
+            path: path(folder),
+            last: HashMap::default(),
+            lines: 0,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Notes the name that a side of an item has.
+    pub(crate) fn note(&mut self, peer: &Peer, at: Timestamp) {
+        if peer.name.is_empty() && peer.namespace.is_empty() {
+            return;
+        }
+        let address = match peer.mechanism.starts_with("ip-and-port") {
+            true => Address::Endpoint(peer.endpoint),
+            false => Address::Ip(peer.endpoint.ip),
+        };
+        let name = (peer.name.clone(), peer.namespace.clone());
+        if self.last.get(&address) == Some(&name) || self.lines >= MAX_NAMES {
+            return;
+        }
+        let line = Line {
+            address: address.to_string(),
+            from: at.secs(),
+            name: name.0.to_string(),
+            namespace: name.1.to_string(),
+        };
+        self.last.insert(address, name);
+        self.lines += 1;
+        // Texts and a number have a JSON form, and a vector takes it.
+        let _ = serde_json::to_writer(&mut self.pending, &line);
+        self.pending.push(b'\n');
+    }
+
+    /// Hands what was noted to the system.
+    pub(crate) fn commit(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)?;
+        file.write_all(&self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// The lines that the folder of an open reel holds; a torn last one is left out.
+pub(crate) fn of_folder(folder: &Path) -> io::Result<Vec<Line>> {
+    match File::open(path(folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => lines(other?),
+    }
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("names.jsonl")
+}
+
+fn lines(from: impl Read) -> io::Result<Vec<Line>> {
+    let mut from = BufReader::new(from);
+    let mut lines = Vec::new();
+    let mut text = Vec::new();
+    while lines.len() < MAX_NAMES {
+        text.clear();
+        from.by_ref().take(MAX_LINE).read_until(b'\n', &mut text)?;
+        match serde_json::from_slice(&text) {
+            Ok(line) if text.ends_with(b"\n") => lines.push(line),
+            _ => break,
+        }
+    }
+    Ok(lines)
+}
+
+/// Reads the names part of a reel, as far as it is good.
+///
+/// # Errors
+/// When the bytes cannot be had.
+pub fn read(from: impl Read) -> io::Result<History> {
+    Ok(history(&lines(from)?))
+}
+
+pub(crate) fn history(lines: &[Line]) -> History {
+    let mut history = History::new();
+    let mut known: HashSet<Address, RandomState> = HashSet::default();
+    for line in lines {
+        let Some(address) = Address::parse(&line.address) else {
+            continue;
+        };
+        let from = match known.insert(address) {
+            true => 0,
+            false => line.from,
+        };
+        let name = Some((line.name.as_str(), line.namespace.as_str()));
+        history.set(address, Timestamp::from_secs(from, 0), name);
+    }
+    history
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::item::sample;
+
+    #[test]
+    fn names_come_back_with_namespace_and_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = NameLog::new(folder.path());
+        let item = sample::http();
+        let mut later = item.dst.clone();
+        later.name = "cart-2".into();
+        for (peer, at) in [(&item.dst, 100), (&item.dst, 150), (&later, 200)] {
+            log.note(peer, Timestamp::from_secs(at, 0));
+        }
+        log.commit().unwrap();
+        std::fs::write(
+            path(folder.path()),
+            [
+                std::fs::read(path(folder.path())).unwrap(),
+                b"{\"add".to_vec(),
+            ]
+            .concat(),
+        )
+        .unwrap();
+        let lines = of_folder(folder.path()).unwrap();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0].full(), "cart.shop");
+        let history = history(&lines);
+        let name = |at| {
+            let named = history.lookup(item.dst.endpoint, Timestamp::from_secs(at, 0));
+            let named = named.unwrap();
+            format!("{} {}", named.name, named.namespace)
+        };
+        assert_eq!(name(50), "cart shop");
+        assert_eq!(name(199), "cart shop");
+        assert_eq!(name(200), "cart-2 shop");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(bytes.as_slice());
+        }
+    }
+}
