@@ -22,7 +22,7 @@ try {
     await page.waitForSelector(".list .row");
     for (const view of VIEWS) {
       await page.locator(".views").getByRole("tab", { name: view, exact: true }).click();
-      if (view === "Traffic") await page.locator(".list .row").nth(12).click();
+      if (view === "Traffic") await page.locator(".list .row", { hasText: "GET" }).nth(3).click();
       await page.waitForTimeout(1500);
       const file = path.join("docs", "pictures", `${view.toLowerCase()}-${colorScheme}.png`);
       await page.screenshot({ path: file });
