@@ -46,9 +46,21 @@ const RETRY_WITHIN: Duration = Duration::from_secs(120);
 /// Folders that one `clear` looks into; a node has one a run.
 const MAX_FOLDERS: usize = 100_000;
 
+/// Threads that end without being waited for: whoever is the last to hold them may itself be a task
+/// of another runtime, where waiting is not allowed.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A runtime for `object_store`, and the ways out.
 pub(crate) struct Cloud {
-    runtime: Runtime,
+    runtime: Threads,
     /// For what a script chose.
     script: Web,
     /// For credentials of the machine.
@@ -66,7 +78,7 @@ impl Cloud {
             .build()
             .map_err(|error| format!("no thread can be started: {error}"))?;
         Ok(Cloud {
-            runtime,
+            runtime: Threads(Some(runtime)),
             script: Web::new(options, options.network.clone())?,
             machine: Web::new(options, options.network.with_metadata())?,
         })
@@ -82,9 +94,8 @@ impl Cloud {
     }
 
     fn wait<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T, String> {
-        self.runtime
-            .block_on(work)
-            .map_err(|error| sentence(&error))
+        let threads = self.runtime.0.as_ref().ok_or("tapedeck is ending")?;
+        threads.block_on(work).map_err(|error| sentence(&error))
     }
 
     /// Uploads a file under `key`, replacing what is there.
@@ -245,3 +256,15 @@ pub(crate) struct Upload {
 
 /// A store of one call.
 pub(super) type Opened = Arc<dyn ObjectStore>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_may_be_the_last_to_hold_the_threads() {
+        let cloud = Cloud::new(&VendorOptions::default()).unwrap();
+        let other = Builder::new_current_thread().build().unwrap();
+        other.block_on(async move { drop(cloud) });
+    }
+}
