@@ -1,6 +1,6 @@
 """A bar chart as SVG that can be read on light and on dark ground."""
 
-WIDTH, LEFT, RIGHT, BAR, STEP = 720, 170, 110, 18, 28
+WIDTH, LEFT, RIGHT, BAR, STEP = 740, 170, 130, 18, 28
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f }
   .title { font-weight: 600 }
