@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::pass;
 use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::recordings::size;
 use super::secrets::SecretsArgs;
@@ -24,7 +25,7 @@ use crate::item::Item;
 use crate::kfl;
 use crate::packet::StreamId;
 use crate::pipeline::host::SentLog;
-use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
+use crate::pipeline::{Consumer, Encoded, Step, Stop};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Streams that are counted one by one.
@@ -70,11 +71,9 @@ pub fn run(args: &BacktestArgs, config: &Config) -> Result<Exit, Failure> {
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let range = args.range.range()?;
-    let schema = super::schema();
     let mut queries = Vec::new();
     for text in &args.kfl {
-        let query = kfl::compile(text, &schema)
-            .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))?;
+        let query = pass::query(text)?;
         for warning in query.warnings() {
             eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
         }
@@ -86,10 +85,7 @@ pub fn run(args: &BacktestArgs, config: &Config) -> Result<Exit, Failure> {
             missing.display()
         )));
     }
-    let opened = args.source.open(&config)?;
-    for remark in &opened.remarks {
-        eprintln!("{}", Style::stderr().yellow(remark));
-    }
+    let opened = pass::open(&args.source, &config)?;
     args.max_read.announce(&opened, 1)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
@@ -106,23 +102,13 @@ pub fn run(args: &BacktestArgs, config: &Config) -> Result<Exit, Failure> {
         now: SystemClock.now(),
         tallies: tallies.clone(),
     };
-    let consumers: Vec<Box<dyn Consumer>> = vec![
-        Box::new(super::progress::Follow::new(
-            super::progress::Bar::for_reading(),
-        )),
+    let warnings = pass::read(
+        opened.source,
+        opened.names,
+        &config,
+        stop,
         Box::new(counting),
-    ];
-    let names = Some(source::names_of(opened.names));
-    let options = super::offline_options(&config, names, stop, consumers)?;
-    let running = pipeline::start(opened.source, options);
-    let counters = running.counters.clone();
-    running
-        .join()
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    let warnings = counters.now().warnings;
-    for warning in &warnings {
-        eprintln!("{}", Style::stderr().yellow(warning));
-    }
+    )?;
     let tallies = tallies.lock().unwrap_or_else(PoisonError::into_inner);
     let all: Vec<Json> = args
         .kfl

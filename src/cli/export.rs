@@ -16,11 +16,11 @@ use serde_json::Value as Json;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::pass;
 use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::recordings::size;
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
-use super::style::Style;
 use crate::capture::Source;
 use crate::item::{Item, shown};
 use crate::kfl;
@@ -111,9 +111,7 @@ struct Found {
 
 /// Runs the command.
 pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
-    let schema = super::schema();
-    let query = kfl::compile(&args.kfl, &schema)
-        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(&args.kfl))))?;
+    let query = pass::query(&args.kfl)?;
     let range = args.range.range()?;
     let rule = rule(args)?;
     if args.with_secrets && !rule.is_empty() {
@@ -129,10 +127,7 @@ pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
-    let opened = args.source.open(&config)?;
-    for remark in &opened.remarks {
-        eprintln!("{}", Style::stderr().yellow(remark));
-    }
+    let opened = pass::open(&args.source, &config)?;
     args.max_read.announce(&opened, 2)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
@@ -143,25 +138,13 @@ pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
         now: SystemClock.now(),
         found: found.clone(),
     };
-    let consumers: Vec<Box<dyn Consumer>> = vec![
-        Box::new(super::progress::Follow::new(
-            super::progress::Bar::for_reading(),
-        )),
-        Box::new(finder),
-    ];
-    let names = Some(super::source::names_of(opened.names));
-    let running = pipeline::start(
+    let warnings = pass::read(
         opened.source,
-        super::offline_options(&config, names, stop.clone(), consumers)?,
-    );
-    let counters = running.counters.clone();
-    running
-        .join()
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    let warnings = counters.now().warnings;
-    for warning in &warnings {
-        eprintln!("{}", Style::stderr().yellow(warning));
-    }
+        opened.names,
+        &config,
+        stop.clone(),
+        Box::new(finder),
+    )?;
     if stop.is_asked() {
         return Err(Failure::failed("ended by a signal; nothing was written"));
     }

@@ -17,6 +17,7 @@ mod heard;
 mod instance;
 mod kfl_command;
 mod kfl_reference;
+mod pass;
 mod progress;
 mod query;
 mod reading;

@@ -218,24 +218,12 @@ fn reading(
             .to_vec()
     };
     let (asked, answered) = (front(to_server), front(to_client));
-    let tuple = match direction {
-        Direction::ToServer => frame.layers.tuple,
-        Direction::ToClient => frame.layers.tuple.reversed(),
+    let opening = if joined {
+        Opening::FirstPacket
+    } else {
+        Opening::Syn
     };
-    let info = StreamInfo {
-        name: StreamName {
-            stream: StreamId(0),
-            transport: tuple.transport,
-        },
-        client: tuple.src,
-        server: tuple.dst,
-        opening: if joined {
-            Opening::FirstPacket
-        } else {
-            Opening::Syn
-        },
-        first: Timestamp::default(),
-    };
+    let info = info_of(&frame, direction, opening);
     let name = dissect::recognise(&info, &asked, &answered);
     if let Some(name) = name
         && redactor.rule.keeps(name)
@@ -344,26 +332,31 @@ fn quoted(redactor: &Redactor, payload: &[u8]) -> usize {
     }
 }
 
-fn datagram_reading(
-    redactor: &Redactor,
-    frame: &Frame,
-    direction: Direction,
-    payload: &[u8],
-) -> Reading {
+/// What detection is told of the stream to which a frame belongs.
+fn info_of(frame: &Frame, direction: Direction, opening: Opening) -> StreamInfo {
     let tuple = match direction {
         Direction::ToServer => frame.layers.tuple,
         Direction::ToClient => frame.layers.tuple.reversed(),
     };
-    let info = StreamInfo {
+    StreamInfo {
         name: StreamName {
             stream: StreamId(0),
             transport: tuple.transport,
         },
         client: tuple.src,
         server: tuple.dst,
-        opening: Opening::FirstPacket,
+        opening,
         first: Timestamp::default(),
-    };
+    }
+}
+
+fn datagram_reading(
+    redactor: &Redactor,
+    frame: &Frame,
+    direction: Direction,
+    payload: &[u8],
+) -> Reading {
+    let info = info_of(frame, direction, Opening::FirstPacket);
     let (asked, answered): (&[u8], &[u8]) = match direction {
         Direction::ToServer => (payload, &[]),
         Direction::ToClient => (&[], payload),

@@ -43,6 +43,19 @@ fn way(name: &'static str, what: What, tamper: fn(&Archive) -> String) -> Way {
     }
 }
 
+/// A way that only a signature shows.
+fn signed(name: &'static str, tamper: fn(&Archive) -> String) -> Way {
+    Way {
+        how: How {
+            signed: true,
+            ..How::default()
+        },
+        unseen: &[With::Nothing, With::Deep, With::Nodes],
+        seen: With::Key,
+        ..way(name, What::Unsigned, tamper)
+    }
+}
+
 /// Ways that need no more than the right to write and delete.
 pub fn ways() -> Vec<Way> {
     vec![
@@ -222,52 +235,24 @@ pub fn ways() -> Vec<Way> {
                 gone.last().unwrap().clone()
             })
         },
-        Way {
-            how: How {
-                signed: true,
-                ..How::default()
-            },
-            unseen: &[With::Nothing, With::Deep, With::Nodes],
-            seen: With::Key,
-            ..way(
-                "rewrite the newest manifest, name and all",
-                What::Unsigned,
-                |archive| {
-                    let (key, manifest) = archive.manifests.last().unwrap();
-                    let mut manifest = manifest.clone();
-                    manifest.kfl = "nothing".to_owned();
-                    archive.forge(key, &manifest)
-                },
-            )
-        },
-        Way {
-            how: How {
-                signed: true,
-                ..How::default()
-            },
-            unseen: &[With::Nothing, With::Deep, With::Nodes],
-            seen: With::Key,
-            ..way("leave the signature out", What::Unsigned, |archive| {
-                let (key, manifest) = archive.manifests.last().unwrap();
-                let mut manifest = manifest.clone();
-                manifest.signature = None;
-                archive.forge(key, &manifest)
-            })
-        },
-        Way {
-            how: How {
-                signed: true,
-                ..How::default()
-            },
-            unseen: &[With::Nothing, With::Deep, With::Nodes],
-            seen: With::Key,
-            ..way("sign with another key", What::Unsigned, |archive| {
-                let (key, manifest) = archive.manifests.last().unwrap();
-                let mut manifest = manifest.clone();
-                signer(1).sign(&mut manifest);
-                archive.forge(key, &manifest)
-            })
-        },
+        signed("rewrite the newest manifest, name and all", |archive| {
+            let (key, manifest) = archive.manifests.last().unwrap();
+            let mut manifest = manifest.clone();
+            manifest.kfl = "nothing".to_owned();
+            archive.forge(key, &manifest)
+        }),
+        signed("leave the signature out", |archive| {
+            let (key, manifest) = archive.manifests.last().unwrap();
+            let mut manifest = manifest.clone();
+            manifest.signature = None;
+            archive.forge(key, &manifest)
+        }),
+        signed("sign with another key", |archive| {
+            let (key, manifest) = archive.manifests.last().unwrap();
+            let mut manifest = manifest.clone();
+            signer(1).sign(&mut manifest);
+            archive.forge(key, &manifest)
+        }),
     ]
 }
 

@@ -10,13 +10,14 @@ use clap::{Args, ValueEnum};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::pass;
 use super::reading::{MaxReadArgs, Range};
 use super::secrets::SecretsArgs;
-use super::source::{self, SourceArgs};
+use super::source::SourceArgs;
 use super::style::Style;
 use crate::item::Item;
 use crate::kfl;
-use crate::pipeline::{self, Consumer, Encoded, Step, Stop};
+use crate::pipeline::{Consumer, Encoded, Step, Stop};
 use crate::time::{Clock, SystemClock, Timestamp};
 use measure::Measure;
 
@@ -74,40 +75,27 @@ pub fn run(args: &DiffArgs, config: &Config) -> Result<Exit, Failure> {
         Range::parse(text, now).map_err(|why| Failure::usage(format!("--{flag}: {why}")))
     };
     let ranges = [range("before", &args.before)?, range("after", &args.after)?];
-    let query = kfl::compile(&args.kfl, &super::schema())
-        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(&args.kfl))))?;
+    let query = pass::query(&args.kfl)?;
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
-    let opened = args.source.open(&config)?;
-    for remark in &opened.remarks {
-        eprintln!("{}", Style::stderr().yellow(remark));
-    }
+    let opened = pass::open(&args.source, &config)?;
     args.max_read.announce(&opened, 1)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
     let measures: Arc<Mutex<[Measure; 2]>> = Arc::default();
-    let consumers: Vec<Box<dyn Consumer>> = vec![
-        Box::new(super::progress::Follow::new(
-            super::progress::Bar::for_reading(),
-        )),
-        Box::new(Measuring {
-            query,
-            ranges,
-            now,
-            measures: measures.clone(),
-        }),
-    ];
-    let names = Some(source::names_of(opened.names));
-    let options = super::offline_options(&config, names, stop, consumers)?;
-    let running = pipeline::start(opened.source, options);
-    let counters = running.counters.clone();
-    running
-        .join()
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    let warnings = counters.now().warnings;
-    for warning in &warnings {
-        eprintln!("{}", Style::stderr().yellow(warning));
-    }
+    let measuring = Measuring {
+        query,
+        ranges,
+        now,
+        measures: measures.clone(),
+    };
+    let warnings = pass::read(
+        opened.source,
+        opened.names,
+        &config,
+        stop,
+        Box::new(measuring),
+    )?;
     let measures = measures.lock().unwrap_or_else(PoisonError::into_inner);
     let [before, after] = &*measures;
     let diff = compare::compare(before, after);

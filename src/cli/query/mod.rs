@@ -15,6 +15,7 @@ use self::lines::{Format, Lines};
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::grep::{self, Needle};
+use super::pass;
 use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
@@ -134,9 +135,7 @@ impl QueryArgs {
 
 /// Runs the command.
 pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
-    let schema = super::schema();
-    let query = kfl::compile(&args.kfl, &schema)
-        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(&args.kfl))))?;
+    let query = pass::query(&args.kfl)?;
     for warning in query.warnings() {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
     }
@@ -156,10 +155,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
             "--newest needs one archive with reels, as a recording writes it",
         ));
     }
-    let opened = args.source.open(&config)?;
-    for remark in &opened.remarks {
-        eprintln!("{}", Style::stderr().yellow(remark));
-    }
+    let opened = pass::open(&args.source, &config)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
     if let Some(needle) = needle {

@@ -1,0 +1,59 @@
+//! One reading of a recorded source from its start to its end, for commands that look at all of it.
+
+use super::config::Config;
+use super::exit::Failure;
+use super::progress::{Bar, Follow};
+use super::source::{SourceArgs, names_of};
+use super::style::Style;
+use crate::capture::Source;
+use crate::investigate::{Opened, SourceNames};
+use crate::kfl::{self, Query};
+use crate::pipeline::{self, Consumer, Stop};
+
+/// Compiles what `--kfl` gives.
+///
+/// # Errors
+/// When it is no query, with the place.
+pub(super) fn query(text: &str) -> Result<Query, Failure> {
+    kfl::compile(text, &super::schema())
+        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))
+}
+
+/// Opens the source and says what is remarkable about it.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) fn open(source: &SourceArgs, config: &Config) -> Result<Opened, Failure> {
+    let opened = source.open(config)?;
+    for remark in &opened.remarks {
+        eprintln!("{}", Style::stderr().yellow(remark));
+    }
+    Ok(opened)
+}
+
+/// Reads all of it into `consumer`, with a progress bar; answers the warnings, which it has said.
+///
+/// # Errors
+/// When the source fails.
+pub(super) fn read(
+    source: Box<dyn Source>,
+    names: SourceNames,
+    config: &Config,
+    stop: Stop,
+    consumer: Box<dyn Consumer>,
+) -> Result<Vec<String>, Failure> {
+    let consumers: Vec<Box<dyn Consumer>> =
+        vec![Box::new(Follow::new(Bar::for_reading())), consumer];
+    let names = Some(names_of(names));
+    let options = super::offline_options(config, names, stop, consumers)?;
+    let running = pipeline::start(source, options);
+    let counters = running.counters.clone();
+    running
+        .join()
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let warnings = counters.now().warnings;
+    for warning in &warnings {
+        eprintln!("{}", Style::stderr().yellow(warning));
+    }
+    Ok(warnings)
+}
