@@ -148,6 +148,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("scripting.enabled", Bool, "true", Honoured, "run scripts"),
     key("scripting.env", Map, "{}", Honoured, "what scripts see as env; RECORDING_KFL switches recording on"),
     key("scripting.envFor", Map, "{}", Honoured, "values for one script each, by its title or file name: {\"alert\":{\"SLACK_AUTH_TOKEN\":\"...\"}}"),
+    key("scripting.envFolder", Text, r#""""#, Honoured, "folder with further names of env, as a mounted Secret: NAME for all scripts, TITLE/NAME for one"),
     key("scripting.consts", Map, "{}", Honoured, "older name of scripting.env"),
     key("scripting.source", Text, r#""""#, Honoured, "folder of scripts"),
     key("scripting.sources", List, "[]", Honoured, "further folders or files"),

@@ -126,6 +126,6 @@ pub fn script_env(config: &Config) -> Environment {
     }
     Environment {
         all,
-        each: config.map("scripting.envFor"),
+        each: config.env_for(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod facts;
+mod figures;
 mod follow;
 pub mod live;
 mod metrics;

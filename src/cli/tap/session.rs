@@ -17,7 +17,7 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{budgets, recording, view};
+use super::{budgets, figures, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -94,6 +94,7 @@ pub struct Session {
     host: Arc<LiveHost>,
     printed: Printed,
     watch: Watch,
+    beat: figures::Beat,
     quiet: bool,
 }
 
@@ -241,22 +242,35 @@ impl Session {
             host,
             printed: Printed::new(config.bool("scripting.console"), quiet),
             watch,
+            beat: figures::Beat {
+                started: SystemClock.now(),
+                interval: config.duration("recording.heartbeat"),
+            },
             quiet,
         })
     }
 
-    /// Reads the metrics of the outbox, those of the scripts and those that scripts keep, as text for
-    /// Prometheus.
+    /// Reads the metrics of capture, recordings, outbox and scripts, and those that scripts keep, as
+    /// text for Prometheus.
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
         let facts = Arc::downgrade(&self.facts);
         let outbox = self.facts.outbox.clone();
+        let counters = self.counters.clone();
+        let beat = self.beat;
         move || {
-            let sent = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
-            let facts = facts.upgrade();
-            let health = facts.map(|facts| health(&facts.scripts.status()));
-            let kept = host.upgrade().map(|host| host.metrics());
-            std::iter::once(sent).chain(health).chain(kept).collect()
+            let (sent, now) = (outbox.status(), SystemClock.now());
+            let mut text = figures::of_capture(&counters.now());
+            text += &super::metrics::of_outbox(&sent, now);
+            if let Some(facts) = facts.upgrade() {
+                text += &figures::of_recordings(&facts.desk.status(), &sent, beat, now);
+                text += &health(&facts.scripts.status());
+            }
+            text += &host
+                .upgrade()
+                .map(|host| host.metrics())
+                .unwrap_or_default();
+            text
         }
     }
 
@@ -498,16 +512,7 @@ fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Fa
 }
 
 fn coverage(counters: &Counters) -> record::manifest::Coverage {
-    let counts = counters.now();
-    let reasons = [
-        ("kernel_dropped", counts.kernel_dropped),
-        ("interface_dropped", counts.interface_dropped),
-        ("self", counts.own),
-        ("duplicate", counts.duplicates),
-        ("malformed", counts.malformed),
-        ("not_dissected", counts.not_dissected),
-        ("damaged", counts.damaged),
-    ];
+    let reasons = figures::left_out(&counters.now());
     let seen = reasons.into_iter().filter(|(_, packets)| *packets > 0);
     seen.map(|(reason, packets)| (reason.to_owned(), Covered::new(packets, 0, None)))
         .collect()
