@@ -51,4 +51,6 @@ pub mod investigate;
 
 pub mod server;
 
+pub mod hub;
+
 pub mod cli;

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms at the rim that may use all rooms above them.
-const RIM: &[&str] = &["pipeline", "investigate", "server", "cli"];
+const RIM: &[&str] = &["pipeline", "investigate", "server", "hub", "cli"];
 
 fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {

@@ -60,6 +60,18 @@ pub enum HubInstances {
     None,
 }
 
+/// Which instances this process runs; a cluster has workers and hub in processes of their own.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Those of worker and hub: one process is all there is.
+    #[default]
+    Both,
+    /// Those of a worker; what is for the hub goes to the host.
+    Worker,
+    /// Those of the hub.
+    Hub,
+}
+
 /// Which side the instance with an index plays.
 pub fn role_of(index: u32) -> Role {
     match index & HUB {

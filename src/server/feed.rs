@@ -4,14 +4,15 @@
 //! `{"type":"rows","rows":[...]}`, `{"type":"position","end":n,"skipped":n}`. The client sends nothing.
 //! A client that falls behind is skipped forward and told by how many items.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State as Extract};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::api::{Ask, State, refuse_query, show};
+use super::api::{Ask, State, refuse, refuse_query, show};
 use crate::kfl;
 
 /// Time between two messages at least.
@@ -26,6 +27,9 @@ const MAX_LOOKED_AT: u64 = 20_000;
 /// Items that a client may be behind before it is skipped forward.
 const MAX_BEHIND: u64 = 200_000;
 
+/// Time without rows after which the run is told that somebody still looks.
+const STILL: Duration = Duration::from_secs(20);
+
 /// Upgrades the request when its query is valid.
 pub(super) async fn open(
     Extract(state): Extract<State>,
@@ -36,6 +40,12 @@ pub(super) async fn open(
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
+    if looked(&state, &query).await.is_err() {
+        return refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the rows cannot be looked at",
+        );
+    }
     let end = state.view.rows.held().end;
     let from = ask.from.unwrap_or(end).min(end);
     // Clients have nothing to say that is longer than a control frame.
@@ -44,11 +54,24 @@ pub(super) async fn open(
         .on_upgrade(move |socket| follow(socket, state, query, from))
 }
 
+/// Tells the run that somebody looks through the query.
+async fn looked(state: &State, query: &kfl::Query) -> Result<(), tokio::task::JoinError> {
+    let (view, query) = (state.view.clone(), query.clone());
+    tokio::task::spawn_blocking(move || view.run.look(&query)).await
+}
+
 async fn follow(mut socket: WebSocket, mut state: State, query: kfl::Query, mut from: u64) {
     let mut end = state.view.rows.follow();
     // When the filter was set: what `now` in it means.
     let now = state.view.clock.now();
+    let mut told = Instant::now();
     loop {
+        if told.elapsed() >= STILL {
+            told = Instant::now();
+            if looked(&state, &query).await.is_err() {
+                return;
+            }
+        }
         let latest = *end.borrow_and_update();
         let mut skipped = 0;
         if latest.saturating_sub(from) > MAX_BEHIND {
@@ -90,7 +113,7 @@ async fn follow(mut socket: WebSocket, mut state: State, query: kfl::Query, mut 
         let wait = async {
             tokio::time::sleep(PACE).await;
             if from >= *end.borrow() {
-                let _ = end.changed().await;
+                let _ = tokio::time::timeout(STILL, end.changed()).await;
             }
         };
         tokio::select! {

@@ -1,6 +1,5 @@
 //! What the dashboard may ask of a live run.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +15,6 @@ use crate::pipeline::Desk;
 use crate::pipeline::host::{Recordings as _, SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
-use crate::script::folder::number_of;
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::Run;
@@ -138,45 +136,11 @@ impl Run for Facts {
     }
 
     fn console(&self, after: u64) -> Json {
-        let titles: HashMap<u32, (String, String)> = self
-            .scripts
-            .status()
-            .into_iter()
-            .map(|script| {
-                let file = script
-                    .path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                (script.index, (script.title, file))
-            })
-            .collect();
-        let lines: Vec<Json> = self
-            .console
-            .recent()
-            .into_iter()
-            .filter(|line| line.number >= after)
-            .map(|line| {
-                let (title, file) = titles.get(&number_of(line.script)).cloned().unwrap_or_default();
-                json!({"n": line.number + 1, "at": line.at.to_string(), "error": line.error, "text": line.text, "title": title, "file": file})
-            })
-            .collect();
-        json!({"lines": lines})
+        json!({"lines": self.scripts.console_lines(after)})
     }
 
     fn jobs(&self) -> Json {
-        self.scripts
-            .jobs()
-            .into_iter()
-            .map(|job| {
-                json!({
-                    "script": job.script, "tag": job.tag, "cron": job.cron, "limit": job.limit, "runs": job.runs,
-                    "last": job.last.map(|at| at.to_string()), "next": job.next.map(|at| at.to_string()),
-                    "running": job.running,
-                })
-            })
-            .collect()
+        self.scripts.jobs_json()
     }
 
     fn run_job(&self, tag: &str) -> Result<(), String> {
