@@ -27,8 +27,12 @@ if [ -n "$missing" ]; then
 fi
 
 mkdir -p "$kube"
-work="$(mktemp -d "$kube/build.XXXXXX")"
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+exec 9>"$kube/lock"
+flock 9
+# What an interrupted build has compiled is kept for the next try.
+work="$kube/build"
+chmod -R u+w "$work/go" "$work/lists" 2>/dev/null || true
+rm -rf "$work/go" "$work/lists" "$work/out"
 # Sources come from a list of their own; the lists of the machine stay as they are.
 mkdir -p "$work/lists/partial"
 echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main" >"$work/sources.list"
@@ -44,6 +48,14 @@ mkdir -p "$work/go/src/k8s.io" "$work/out"
 # Its go.mod is older than its vendor folder, so it is built as Debian does, without modules.
 cd "$work/go/src/k8s.io/kubernetes"
 export GOPATH="$work/go" GOCACHE="$work/cache" GO111MODULE=off GOFLAGS= CGO_ENABLED=0
+# The one file that the source package leaves to its build: the schema of all objects.
+go build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+marked="$(grep -rl --include=doc.go --include=types.go --include='*.go' '^// +k8s:openapi-gen=true' pkg staging/src cmd |
+  grep -v -e _test.go -e /testdata/ -e sample-apiserver | xargs -n 1 dirname | sort -u |
+  sed -e 's,^staging/src/,k8s.io/kubernetes/vendor/,' -e '/^k8s.io/!s,^,k8s.io/kubernetes/,' | paste -sd ,)"
+"$work/openapi-gen" --go-header-file hack/boilerplate/boilerplate.generatego.txt --output-base "$GOPATH/src" \
+  -i "$marked" -p k8s.io/kubernetes/pkg/generated/openapi -O zz_generated.openapi -r /dev/null
+
 # What the servers say of themselves; clients decide by it which interfaces there are.
 base=k8s.io/kubernetes/vendor/k8s.io/component-base/version
 flags="-s -w -X $base.gitVersion=v$version -X $base.gitMajor=1 -X $base.gitMinor=20 -X $base.gitTreeState=archive"
@@ -51,3 +63,5 @@ for part in $parts; do
   nice -n 5 go build -ldflags "$flags" -o "$work/out/$part" "./cmd/$part"
 done
 mv "$work/out"/* "$kube/"
+chmod -R u+w "$work"
+rm -rf "$work"
