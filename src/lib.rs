@@ -35,6 +35,8 @@ pub mod dissect;
 pub mod kfl;
 pub mod resolve;
 
+pub mod cluster;
+
 pub mod index;
 pub mod redact;
 

@@ -640,6 +640,7 @@ impl Block {
             name: Arc::from(text(name)),
             namespace: Arc::from(text(namespace)),
             mechanism: known(MECHANISMS, text(mechanism)),
+            identity: None,
         }
     }
 
@@ -727,6 +728,7 @@ const MECHANISMS: &[&str] = &[
     "ip-and-port-borrowed",
     "capture",
     "dns",
+    "tls-sni",
     "http-header",
 ];
 
