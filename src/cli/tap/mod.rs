@@ -3,6 +3,7 @@
 mod budgets;
 mod facts;
 mod follow;
+pub mod hub;
 pub mod live;
 mod metrics;
 mod offline;
@@ -15,6 +16,7 @@ mod source;
 mod stores;
 mod view;
 mod watch;
+pub mod worker;
 
 use std::net::IpAddr;
 
