@@ -13,6 +13,8 @@ want nginx nginx-light
 want unbound unbound
 want setcap libcap2-bin
 want setpriv util-linux
+want ip iproute2
+want curl curl
 want chromium chromium
 want node nodejs
 want npm npm

@@ -20,7 +20,7 @@ use super::feed::{Feed, Step};
 use super::frame::{Frame, Frames, MAX_FRAME, MAX_HELLO};
 use super::link::{self, HANDSHAKE, Queues};
 use super::message::{
-    self, Ask, ConsoleLine, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
+    self, Ask, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
 };
 use super::tls;
 use crate::capture::own::OwnSockets;
@@ -139,6 +139,7 @@ impl Actions {
 /// The link of a worker; it ends when dropped.
 pub struct Uplink {
     standing: Arc<Mutex<Standing>>,
+    feed: Arc<Mutex<Feed>>,
     stop: watch::Sender<bool>,
 }
 
@@ -148,14 +149,24 @@ impl Uplink {
         let standing: Arc<Mutex<Standing>> = Arc::default();
         let (stop, stopped) = watch::channel(false);
         let feed = Feed::new(options.rows.clone(), options.schema.clone());
+        let feed = Arc::new(Mutex::new(feed));
         let kept = Kept {
-            feed: Arc::new(Mutex::new(feed)),
+            feed: feed.clone(),
             actions,
             standing: standing.clone(),
             options: Arc::new(options),
         };
         runtime.spawn(kept.keep(stopped));
-        Uplink { standing, stop }
+        Uplink {
+            standing,
+            feed,
+            stop,
+        }
+    }
+
+    /// What the feed did since the run began.
+    pub fn feed(&self) -> FeedCounts {
+        lock(&self.feed).counts()
     }
 
     /// How it is now.

@@ -102,7 +102,7 @@ pub struct Change {
 /// The names of all addresses that one node saw.
 ///
 /// Invariant: the changes of an address rise in time, and none repeats the one before.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct History {
     changes: HashMap<Address, Vec<Change>, ahash::RandomState>,
     learned: HashMap<IpAddr, Arc<str>, ahash::RandomState>,

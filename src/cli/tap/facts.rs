@@ -12,7 +12,7 @@ use super::live::script_env;
 use super::watch::Locks;
 use crate::packet::StreamName;
 use crate::pipeline::Desk;
-use crate::pipeline::host::{Recordings as _, SpoolStreams, StreamReader, StreamRef};
+use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
 use crate::script::supervisor::{ScriptState, Scripts};
@@ -23,6 +23,9 @@ use crate::server::Run;
 pub struct Facts {
     pub(super) what: String,
     pub(super) live: bool,
+    /// Whether a hub says what to record and which scripts to run.
+    pub(super) is_node: bool,
+    pub(super) node: NodeName,
     pub(super) run: u64,
     pub(super) desk: Arc<Desk>,
     pub(super) outbox: Arc<Outbox>,
@@ -55,16 +58,22 @@ impl Facts {
     }
 
     pub(super) fn follow_config(&self, config: &Config) {
-        if let Err(sentence) = self
-            .desk
-            .configure(config.env_text("RECORDING_KFL").as_deref())
-        {
+        if self.is_node {
+            return;
+        }
+        let query = config.env_text("RECORDING_KFL");
+        self.record(query.as_deref(), &config.any("recordings"));
+        self.scripts.set_env(script_env(config));
+    }
+
+    /// Records this from now on; what is invalid leaves the last good one in force.
+    pub(super) fn record(&self, query: Option<&str>, list: &Json) {
+        if let Err(sentence) = self.desk.configure(query) {
             say(&format!("{sentence}; the last good query stays in force"));
         }
-        if let Err(sentence) = self.desk.configure_list(&config.any("recordings")) {
+        if let Err(sentence) = self.desk.configure_list(list) {
             say(&format!("{sentence}; the last good list stays in force"));
         }
-        self.scripts.set_env(script_env(config));
     }
 
     /// One recorder at a time (`scripting.recorder`).
