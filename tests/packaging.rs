@@ -11,13 +11,7 @@ fn root() -> &'static Path {
 
 /// A tool of `tools/test-deps.sh` or of the system; `None` when it is not installed.
 fn tool(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TAPEDECK_TOOLS").map_or_else(
-        || {
-            PathBuf::from(std::env::var_os("HOME").unwrap_or_default())
-                .join(".cache/tapedeck/tools")
-        },
-        PathBuf::from,
-    );
+    let folder = cached("TAPEDECK_TOOLS", "tools");
     let folders = [folder.join("venv/bin"), PathBuf::from("/usr/bin")];
     folders
         .into_iter()
@@ -42,24 +36,39 @@ fn run(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -
     command.output().unwrap()
 }
 
-/// Runs a part of `tests/packaging/check.py`; false when helm is not installed.
-fn check(part: &str) -> bool {
+/// A folder below the cache of tools and servers, which a variable may name otherwise.
+fn cached(variable: &str, name: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || {
+            let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+            home.join(".cache/tapedeck").join(name)
+        },
+        PathBuf::from,
+    )
+}
+
+/// Runs a part of `tests/packaging/check.py` with these variables.
+fn check_with(part: &str, variables: &[(&str, &Path)]) {
     let (Some(helm), Some(python)) = (
         tool("helm"),
         tool("kubernetes-validate").and(tool("python")),
     ) else {
         println!("skipped: helm is not installed; run tools/test-deps.sh");
-        return false;
+        return;
     };
     let output = Command::new(python)
         .arg(root().join("tests/packaging/check.py"))
         .arg(part)
         .env("HELM", helm)
         .env("TAPEDECK", env!("CARGO_BIN_EXE_tapedeck"))
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     succeeded(&output, part);
-    true
+}
+
+fn check(part: &str) {
+    check_with(part, &[]);
 }
 
 #[test]
@@ -75,6 +84,17 @@ fn the_chart_renders_valid_manifests_and_a_configuration_that_is_read() {
 #[test]
 fn the_chart_refuses_wrong_values_by_their_names() {
     check("refuses");
+}
+
+#[test]
+fn the_chart_installs_and_upgrades_with_small_rights_and_leaves_nothing() {
+    let apiserver = cached("TAPEDECK_KUBE", "kube").join("kube-apiserver");
+    let (true, Some(etcd)) = (apiserver.is_file(), tool("etcd")) else {
+        println!("skipped: the Kubernetes servers are not built; run tools/kube.sh");
+        return;
+    };
+    let servers: [(&str, &Path); 2] = [("APISERVER", &apiserver), ("ETCD", &etcd)];
+    check_with("installs", &servers);
 }
 
 #[test]

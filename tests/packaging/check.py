@@ -4,17 +4,24 @@
 check.py schema    values.schema.json and docs/install.md against the configuration keys of the program
 check.py render    lint, templates of every file in ci/, schemas of Kubernetes, and rules of the house
 check.py refuses   values that must be refused with a sentence that names them
+check.py installs  install, upgrade and uninstall at a real API server, and what the roles may do there
 
-UPDATE=1 check.py schema writes both files anew. The environment names the tools: TAPEDECK and HELM.
+UPDATE=1 check.py schema writes both files anew. The environment names the tools: TAPEDECK, HELM, and for
+the last ETCD and APISERVER.
 Exit code 0, or 1 with one sentence a fault.
 """
 import json
 import os
 import pathlib
 import re
+import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/tapedeck"
@@ -335,8 +342,156 @@ def check_refuses():
             faults.append(f"--set {settings} is refused without naming {name}: {told.stderr.strip()}")
 
 
+# --- installs -------------------------------------------------------------------------------------
+
+# What each role may do in the cluster: verb, group, resource, namespace (empty is all), and whether.
+RIGHTS = {
+    ("all", "hub"): [
+        ("list", "", "pods", "", True),
+        ("watch", "", "services", "", True),
+        ("watch", "discovery.k8s.io", "endpointslices", "", True),
+        ("list", "", "nodes", "", True),
+        ("watch", "", "namespaces", "", True),
+        ("get", "", "secrets", "tapedeck", False),
+        ("list", "", "configmaps", "", False),
+        ("list", "", "events", "", False),
+        ("create", "", "pods", "tapedeck", False),
+        ("delete", "", "pods", "shop", False),
+    ],
+    ("all", "worker"): [("list", "", "pods", "", False), ("get", "", "secrets", "tapedeck", False)],
+    ("some", "hub"): [
+        ("list", "", "pods", "shop", True),
+        ("watch", "discovery.k8s.io", "endpointslices", "payments", True),
+        ("list", "", "pods", "tapedeck", False),
+        ("list", "", "pods", "", False),
+        ("list", "", "nodes", "", False),
+    ],
+}
+
+
+class Server:
+    """etcd and an API server in a folder, with one administrator; ended with the block."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        here = self.folder.name
+        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+            for each in (one, two, three):
+                each.bind(("127.0.0.1", 0))
+            etcd, peers, self.port = (each.getsockname()[1] for each in (one, two, three))
+        run("openssl", "genrsa", "-out", f"{here}/key", "2048", check=True)
+        pathlib.Path(f"{here}/tokens").write_text('token,admin,admin,"system:masters"\n')
+        self.log = open(f"{here}/log", "w+")
+        url, peer = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peers}"
+        self.running = [
+            self.start(os.environ["ETCD"], f"--data-dir={here}/etcd", f"--listen-client-urls={url}",
+                       f"--advertise-client-urls={url}", f"--listen-peer-urls={peer}"),
+            self.start(os.environ["APISERVER"], f"--etcd-servers={url}", f"--secure-port={self.port}",
+                       "--bind-address=127.0.0.1", f"--cert-dir={here}/certs",
+                       "--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=RBAC",
+                       f"--token-auth-file={here}/tokens", f"--service-account-key-file={here}/key",
+                       f"--service-account-signing-key-file={here}/key",
+                       "--service-account-issuer=https://kubernetes.default.svc",
+                       "--disable-admission-plugins=ServiceAccount"),
+        ]
+        user = {"name": "admin", "user": {"token": "token"}}
+        cluster = {"server": f"https://127.0.0.1:{self.port}", "insecure-skip-tls-verify": True}
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "here", "users": [user],
+            "clusters": [{"name": "here", "cluster": cluster}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "admin"}}],
+        }
+        self.kubeconfig = f"{here}/kubeconfig"
+        pathlib.Path(self.kubeconfig).write_text(json.dumps(config))
+        for _ in range(600):
+            try:
+                self.ask("/readyz")
+                return self
+            except OSError:
+                time.sleep(0.1)
+        self.log.seek(0)
+        said = self.log.read()[-2000:]
+        self.__exit__()
+        sys.exit(f"the API server does not start: {said}")
+
+    def __exit__(self, *_):
+        for process in reversed(self.running):
+            process.terminate()
+            process.wait()
+        self.log.close()
+        self.folder.cleanup()
+
+    def start(self, *command):
+        return subprocess.Popen(command, stdout=self.log, stderr=self.log)
+
+    def ask(self, path, body=None):
+        headers = {"Authorization": "Bearer token", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", data, headers)
+        context = ssl._create_unverified_context()
+        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+            text = answer.read().decode()
+        return json.loads(text) if text.startswith("{") else text
+
+    def helm(self, *arguments):
+        told = helm(*arguments, "--kubeconfig", self.kubeconfig, "-n", "tapedeck")
+        if told.returncode:
+            faults.append(f"helm {' '.join(str(one) for one in arguments)}: {told.stderr.strip()}")
+
+    def may(self, account, verb, group, resource, namespace):
+        asked = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        spec = {"user": f"system:serviceaccount:tapedeck:{account}", "resourceAttributes": asked}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        answer = self.ask("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return answer["status"]["allowed"]
+
+    def names(self, path):
+        return sorted(one["metadata"]["name"] for one in self.ask(path)["items"])
+
+
+def check_installs():
+    with Server() as server, tempfile.TemporaryDirectory() as folder:
+        chart = pathlib.Path(folder) / "tapedeck"
+        shutil.copytree(CHART, chart)
+        if server.ask("/version")["gitVersion"].startswith("v0."):
+            # A server that is built outside a release tells no version that helm could compare.
+            named = chart / "Chart.yaml"
+            named.write_text(re.sub(r"(?m)^kubeVersion:.*\n", "", named.read_text()))
+        for name in ["tapedeck", "shop", "payments"]:
+            named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            server.ask("/api/v1/namespaces", named)
+        server.helm("install", "all", chart, "--set", "fullnameOverride=all")
+        server.helm("install", "some", chart, "--set", "fullnameOverride=some", "-f", chart / "ci/namespaced.yaml")
+        for (release, role), rights in RIGHTS.items():
+            for verb, group, resource, namespace, allowed in rights:
+                if server.may(f"{release}-{role}", verb, group, resource, namespace) != allowed:
+                    word = "may not" if allowed else "may"
+                    where = f"in {namespace}" if namespace else "everywhere"
+                    faults.append(f"{release}: the {role} {word} {verb} {resource} {where}")
+        secret = "/api/v1/namespaces/tapedeck/secrets/all-hub-tls"
+        before = server.ask(secret)["data"]
+        server.helm("upgrade", "all", chart, "--set", "fullnameOverride=all", "--set", "logLevel=debug")
+        if server.ask(secret)["data"] != before:
+            faults.append("an upgrade makes new certificates")
+        config = server.ask("/api/v1/namespaces/tapedeck/configmaps/all-config")["data"]["config.yaml"]
+        if "debug" not in config:
+            faults.append("an upgrade does not change the configuration")
+        for release in ["all", "some"]:
+            server.helm("uninstall", release)
+        left = [
+            *server.names("/apis/apps/v1/namespaces/tapedeck/daemonsets"),
+            *server.names("/apis/apps/v1/namespaces/tapedeck/deployments"),
+            *server.names("/api/v1/namespaces/tapedeck/secrets"),
+            *server.names("/api/v1/namespaces/tapedeck/services"),
+            *(name for name in server.names("/apis/rbac.authorization.k8s.io/v1/clusterroles") if "tapedeck" in name),
+            *server.names("/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles"),
+        ]
+        if left:
+            faults.append(f"uninstall leaves {left}")
+
+
 def main():
-    checks = {"schema": check_schema, "render": check_render, "refuses": check_refuses}
+    checks = {"schema": check_schema, "render": check_render, "refuses": check_refuses, "installs": check_installs}
     if len(sys.argv) != 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     checks[sys.argv[1]]()

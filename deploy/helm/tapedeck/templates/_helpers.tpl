@@ -175,7 +175,7 @@ imagePullSecrets:
 {{/* Pods start again when something changes that a running program does not follow. */}}
 {{- define "tapedeck.checksums" -}}
 {{- $config := include "tapedeck.config" . | fromYaml -}}
-{{- $tap := omit ($config.tap | default dict) "regex" "namespaces" "excludedNamespaces" -}}
+{{- $tap := omit ($config.tap | default dict) "regex" "namespaces" "excludedNamespaces" "labelSelector" "namespaceSelector" -}}
 checksum/config: {{ list $tap (omit ($config.scripting | default dict) "env") $config.s3 $config.logLevel | toJson | sha256sum }}
 {{- end -}}
 

@@ -1,5 +1,6 @@
 {{/* What the roles are started with: the one place that knows their flags. */}}
 {{- define "tapedeck.arguments.worker" -}}
+- --node=$(TAPEDECK_NODE_NAME)
 - --hub={{ include "tapedeck.hub" . }}.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}:{{ include "tapedeck.port.hub" . }}
 {{- end -}}
 
