@@ -14,6 +14,7 @@ mod options;
 mod shared;
 mod status;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -264,6 +265,19 @@ impl Scripts {
     /// Replaces what scripts see as `env`; every script is loaded again with it.
     pub fn set_env(&self, env: Environment) {
         let _ = self.orders.send(Order::SetEnv(env));
+    }
+
+    /// Switches a script on or off until the end of the run, whatever the configuration says.
+    ///
+    /// # Errors
+    /// A sentence when there is none with this path.
+    pub fn switch(&self, path: &Path, on: bool) -> Result<(), String> {
+        let known = self.status().into_iter().any(|script| script.path == *path);
+        if !known {
+            return Err(format!("no script {} runs here", path.display()));
+        }
+        let _ = self.orders.send(Order::Switch(path.to_owned(), on));
+        Ok(())
     }
 
     /// Tells `onPodEvent` of all scripts: `event` is `ADDED`, `MODIFIED` or `DELETED`, `pod` a pod as
