@@ -132,9 +132,11 @@ impl Session {
             &counters,
             &cuts,
         )?;
+        let basis = recording::basis(config, &setup.data)?;
+        let destination = basis.template.destination.clone();
         let desk = Arc::new(Desk::on(
             recorder,
-            recording::basis(config, &setup.data)?,
+            basis,
             Box::new(move |said| {
                 if !quiet {
                     eprintln!("{said}");
@@ -198,6 +200,7 @@ impl Session {
         let scripts = Scripts::start(options, scripts_host, script_clock)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let scripts = Arc::new(scripts);
+        let kept_stores = stores.clone();
         let watch = Watch::new(stores);
         let facts = Arc::new(Facts {
             what: setup.what,
@@ -212,6 +215,8 @@ impl Session {
             streams,
             recorder_choice: config.text("scripting.recorder").to_owned(),
             locks: watch.locks(),
+            stores: kept_stores,
+            destination,
         });
         facts.choose_recorder();
         if setup.is_live {
