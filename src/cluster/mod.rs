@@ -20,6 +20,7 @@ mod kinds;
 mod objects;
 mod status;
 mod targets;
+
 mod watch;
 mod who;
 
@@ -352,3 +353,6 @@ async fn slice_api(api: &Api, statuses: &Statuses, pace: Pace) -> SliceApi {
 fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

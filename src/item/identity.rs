@@ -6,16 +6,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
-use super::{Key, Value};
+use super::Value;
 
 /// Bytes of JSON text that one identity holds; a pod with a screenful of annotations has half of it.
 pub const MAX_TEXT: usize = 8 * 1024;
-
-/// Nested objects and lists that are read; deeper ones are null.
-const MAX_DEPTH: usize = 16;
 
 /// Members of an identity, each an object.
 const MEMBERS: [&str; 4] = ["pod", "service", "endpointSlice", "node"];
@@ -66,11 +62,7 @@ impl Identity {
         if text.len() > MAX_TEXT {
             return None;
         }
-        let value = |name: &str| {
-            members
-                .get(name)
-                .map_or(Value::Null, |json| value_of(json, 0))
-        };
+        let value = |name: &str| members.get(name).map_or(Value::Null, Value::from_json);
         Some(Identity {
             pod: value("pod"),
             service: value("service"),
@@ -118,31 +110,6 @@ impl Identity {
             Some(Value::Text(id)) => std::str::from_utf8(id).unwrap_or_default(),
             _ => "",
         }
-    }
-}
-
-fn value_of(json: &Json, depth: usize) -> Value {
-    if depth > MAX_DEPTH {
-        return Value::Null;
-    }
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Int(whole),
-            None => Value::Float(number.as_f64().unwrap_or_default()),
-        },
-        Json::String(text) => Value::text(text.as_str()),
-        Json::Array(list) => Value::List(list.iter().map(|one| value_of(one, depth + 1)).collect()),
-        Json::Object(members) => Value::Object(
-            members
-                .iter()
-                .map(|(name, member)| {
-                    let name = Key::Bytes(Bytes::copy_from_slice(name.as_bytes()));
-                    (name, value_of(member, depth + 1))
-                })
-                .collect(),
-        ),
     }
 }
 

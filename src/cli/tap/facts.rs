@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::super::config::Config;
+use super::Asked;
 use super::follow::say;
 use super::live::script_env;
 use super::watch::Locks;
@@ -33,6 +34,7 @@ pub struct Facts {
     pub(super) streams: Arc<SpoolStreams>,
     pub(super) recorder_choice: String,
     pub(super) locks: Locks,
+    pub(super) cluster: Asked,
 }
 
 impl Facts {
@@ -115,6 +117,7 @@ impl Run for Facts {
                 .map(|(destination, lock)| (destination.clone(), Json::from(lock.to_string())))
                 .collect::<serde_json::Map<_, _>>(),
             "locks": self.locks.json(),
+            "cluster": self.cluster.status(),
             "scripts": self.scripts.summary(),
             "remarks": [],
         })

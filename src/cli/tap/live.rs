@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
+use super::cluster::Nearby;
 use super::follow::say;
 use super::session::{Session, Setup};
 use super::view;
 use crate::capture::own::OwnSockets;
+use crate::capture::targets::SharedTargets;
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
 use crate::script::environment::Environment;
@@ -43,9 +45,12 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         })?;
     }
     let own = OwnSockets::default();
-    let (source, follow) = super::source::open(config, &own)?;
+    let addresses = SharedTargets::default();
+    let (source, follow) = super::source::open(config, &own, &addresses)?;
     // Before the first thread: what is given up counts for one thread and those that it starts.
     super::source::give_up_rights()?;
+    let runtime = runtime()?;
+    let mut nearby = Nearby::find(config, addresses, runtime.handle())?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
     for key in config.not_yet() {
@@ -57,7 +62,8 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     let what = format!("live on {}", config.text("tap.interface"));
     let setup = Setup {
         source,
-        names: None,
+        names: nearby.names(),
+        cluster: nearby.asked(),
         is_live: true,
         what: what.clone(),
         data: super::super::data_dir(config)?,
@@ -68,7 +74,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;
-    let runtime = runtime()?;
+    nearby.start(session.facts.scripts.clone(), runtime.handle());
     let view = view::view(
         config,
         session.rows.clone(),
@@ -94,7 +100,10 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         served.port,
         config.bool("headless"),
     );
-    session.follow(config, global, &stop, &follow);
+    session.follow(config, global, &stop, &|config: &Config| {
+        follow(config);
+        nearby.follow(config);
+    });
     session.finish(false)
 }
 

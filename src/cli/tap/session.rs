@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::super::Global;
 use super::super::config::Config;
@@ -17,7 +17,7 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{budgets, recording, view};
+use super::{Asked, budgets, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -26,8 +26,8 @@ use crate::pipeline::host::{
     SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
-    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer,
-    Stop,
+    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
+    ScriptsConsumer, Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
@@ -51,6 +51,8 @@ pub struct Setup {
     pub source: Box<dyn Source>,
     /// Names by origin, where the source brings them.
     pub names: Option<pipeline::NamesOf>,
+    /// The cluster, as far as it can be asked.
+    pub cluster: Asked,
     /// Whether the source is live; else packet time rules and nothing is dropped.
     pub is_live: bool,
     /// What people call the source.
@@ -153,9 +155,16 @@ impl Session {
                     move |target: &S3Target| stores.of_script(target)
                 }),
                 recordings: desk.clone(),
-                history: Arc::new(|| json!({})),
+                history: Arc::new({
+                    let cluster = setup.cluster.clone();
+                    move || cluster.history()
+                }),
                 outside: Outside {
                     vendor: vendor_options(config, &setup.own)?,
+                    pods: Arc::new({
+                        let cluster = setup.cluster.clone();
+                        move || cluster.pods()
+                    }),
                     ..Outside::default()
                 },
             })
@@ -191,6 +200,7 @@ impl Session {
             streams,
             recorder_choice: config.text("scripting.recorder").to_owned(),
             locks: watch.locks(),
+            cluster: setup.cluster.clone(),
         });
         facts.choose_recorder();
         if setup.is_live {
@@ -202,7 +212,15 @@ impl Session {
 
         let rows = Arc::new(view::rows(config));
         let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
-        let mut consumers: Vec<Box<dyn Consumer>> = vec![
+        let learning = setup.is_live.then(|| {
+            let cluster = setup.cluster.clone();
+            Learning::new(Box::new(move |host| cluster.service_of_host(host)))
+        });
+        let mut consumers: Vec<Box<dyn Consumer>> = learning
+            .map(|learning| Box::new(learning) as Box<dyn Consumer>)
+            .into_iter()
+            .collect();
+        let others: [Box<dyn Consumer>; 3] = [
             Box::new(DeskConsumer(desk)),
             Box::new(ScriptsConsumer {
                 scripts: scripts.clone(),
@@ -211,6 +229,7 @@ impl Session {
             }),
             Box::new(RowsConsumer(rows.clone())),
         ];
+        consumers.extend(others);
         if let Some(watcher) = setup.dry.and_then(|dry| dry.watcher) {
             consumers.push(watcher(scripts));
         }
@@ -284,6 +303,9 @@ impl Session {
                 self.facts.follow_config(&changed);
                 source(&changed);
             }
+            for sentence in self.facts.cluster.sentences() {
+                say(&sentence);
+            }
             self.facts.choose_recorder();
         }
     }
@@ -341,11 +363,15 @@ impl Session {
             return Ok(Exit::Done);
         }
         eprintln!(
-            "{} packets captured, {} dropped by the kernel, {} by the interface, {} left out as own; {items} items in {} streams; {} reels uploaded, {} waiting",
+            "{} packets captured, {} dropped by the kernel, {} by the interface, {} left out as own{}; {items} items in {} streams; {} reels uploaded, {} waiting",
             counts.packets,
             counts.kernel_dropped,
             counts.interface_dropped,
             counts.own,
+            match counts.not_targeted {
+                0 => String::new(),
+                packets => format!(", {packets} as not targeted"),
+            },
             counts.streams,
             status.uploaded,
             status.waiting,
@@ -503,6 +529,7 @@ fn coverage(counters: &Counters) -> record::manifest::Coverage {
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("self", counts.own),
+        ("not_targeted", counts.not_targeted),
         ("duplicate", counts.duplicates),
         ("malformed", counts.malformed),
         ("not_dissected", counts.not_dissected),

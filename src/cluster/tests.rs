@@ -1,0 +1,4 @@
+//! Against a real API server and etcd, where they are built: `tools/kube.sh`.
+
+mod names;
+mod real;
