@@ -8,6 +8,8 @@ mod captures;
 mod ceph;
 mod cloud_stores;
 mod clouds;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod cluster;
 mod commands;
 mod cost;
 mod dashboard;

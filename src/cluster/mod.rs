@@ -353,6 +353,3 @@ async fn slice_api(api: &Api, statuses: &Statuses, pace: Pace) -> SliceApi {
 fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

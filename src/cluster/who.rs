@@ -148,6 +148,26 @@ impl Who {
         (gone, updates)
     }
 
+    /// Takes in a whole list as of `at`: the API server's answer, or what `kubectl get -o json` wrote.
+    /// Objects of other kinds in it are passed over.
+    pub fn list(&mut self, kind: Kind, list: &Json, at: Timestamp) -> Vec<Update> {
+        let items = list.get("items").and_then(Json::as_array);
+        let is_of_kind = |object: &&Json| match object.get("kind").and_then(Json::as_str) {
+            Some(named) => {
+                named == kind.object() || (kind, named) == (Kind::EndpointSlices, "Endpoints")
+            }
+            None => true,
+        };
+        let mut there = HashSet::new();
+        let mut updates = Vec::new();
+        for object in items.into_iter().flatten().filter(is_of_kind) {
+            there.extend(Key::of(object));
+            updates.extend(self.apply(kind, object, at));
+        }
+        updates.extend(self.complete(kind, None, &there, at).1);
+        updates
+    }
+
     /// Whether a kind was listed once.
     pub fn is_listed(&self, kind: Kind) -> bool {
         self.listed.contains(&kind)

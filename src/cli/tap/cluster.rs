@@ -14,7 +14,7 @@ use super::super::config::Config;
 use super::super::exit::Failure;
 use super::follow::say;
 use crate::capture::targets::SharedTargets;
-use crate::cluster::{self, Cluster, Connection, Credentials, Pace, Targets, Wanted};
+use crate::cluster::{self, Cluster, Connection, Credentials, Pace, Targets, Wanted, WatchCounts};
 use crate::pipeline::NamesOf;
 use crate::resolve::{LiveHistory, Names};
 use crate::script::supervisor::Scripts;
@@ -157,6 +157,11 @@ impl Asked {
     /// How the watches fare; null without a cluster.
     pub(super) fn status(&self) -> Json {
         self.of(Cluster::json).unwrap_or_default()
+    }
+
+    /// Requests and events; `None` without a cluster.
+    pub(super) fn counts(&self) -> Option<WatchCounts> {
+        self.of(Cluster::counts)
     }
 
     /// What is to be said of the watches.

@@ -273,9 +273,12 @@ impl Session {
         move || {
             let sent = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
             let facts = facts.upgrade();
-            let health = facts.map(|facts| health(&facts.scripts.status()));
             let kept = host.upgrade().map(|host| host.metrics());
-            std::iter::once(sent).chain(health).chain(kept).collect()
+            let watches = facts.as_ref().and_then(|facts| facts.cluster.counts());
+            let watches = watches.map(|counts| super::metrics::of_watches(&counts));
+            let health = facts.map(|facts| health(&facts.scripts.status()));
+            let others = health.into_iter().chain(watches).chain(kept);
+            std::iter::once(sent).chain(others).collect()
         }
     }
 

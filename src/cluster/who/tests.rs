@@ -297,6 +297,95 @@ fn what_the_first_lists_tell_holds_from_the_beginning() {
     );
 }
 
+/// What `kubectl get pods,services,... -o json` wrote at three moments of a rollout; what happened
+/// between them is told by the times in the objects.
+#[test]
+fn three_lists_name_what_happened_between_them() {
+    let mut told = Told {
+        who: Who::new(),
+        history: LiveHistory::new(),
+    };
+    let kinded = |kind: &str, mut object: Json| {
+        object["kind"] = kind.into();
+        object
+    };
+    let mut list = |now: i64, pods: Vec<Json>, members: &[(&str, &str)]| {
+        let mut items = vec![
+            kinded("Node", node()),
+            kinded(
+                "Service",
+                service("cart", json!({"clusterIP": "10.96.0.9"})),
+            ),
+            kinded("EndpointSlice", slice("cart-x", "cart", members, 8080)),
+        ];
+        items.extend(pods.into_iter().map(|pod| kinded("Pod", pod)));
+        let list = json!({"kind": "List", "items": items});
+        for kind in Kind::ALL {
+            let updates = told.who.list(kind, &list, at(now));
+            told.history.apply(&updates, at(now));
+        }
+    };
+    let (old, new) = ("10.244.1.7", "10.244.1.8");
+    // A job that is over has the address that the new pod gets later.
+    let mut job = pod("job", new, 50);
+    job["status"]["phase"] = "Succeeded".into();
+    job["status"]["containerStatuses"][0]["state"] =
+        json!({"terminated": {"startedAt": time(51), "finishedAt": time(60)}});
+    list(
+        100,
+        vec![pod("cart-old", old, 10), job.clone()],
+        &[("cart-old", old)],
+    );
+    list(
+        200,
+        vec![
+            pod("cart-old", old, 10),
+            job.clone(),
+            pod("cart-new", new, 150),
+        ],
+        &[("cart-old", old), ("cart-new", new)],
+    );
+    // The old pod is gone, and its address was given on before the third look.
+    list(
+        300,
+        vec![job, pod("cart-new", new, 150), pod("web", old, 270)],
+        &[("cart-new", new)],
+    );
+    let seen = |ip: &str, times: &[i64]| -> Vec<String> {
+        let name = |now: &i64| told.look_ip(ip, *now);
+        let names = times.iter().map(name);
+        names
+            .map(|name| name.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        seen(old, &[10, 100, 210, 269, 272, 300, 400]),
+        [
+            "shop/cart-old",
+            "shop/cart-old",
+            "shop/cart-old",
+            "shop/cart-old",
+            "shop/web",
+            "shop/web",
+            "shop/web"
+        ]
+    );
+    assert_eq!(
+        seen(new, &[55, 119, 120, 149, 151, 250, 400]),
+        [
+            "shop/job",
+            "shop/job",
+            "-",
+            "-",
+            "shop/cart-new",
+            "shop/cart-new",
+            "shop/cart-new"
+        ]
+    );
+    assert_eq!(told.look("10.96.0.9:80", 20), "shop/cart service=cart");
+    assert!(told.look("10.244.1.8:8080", 250).contains("service=cart"));
+}
+
 /// The state that is told in any order is the same.
 #[test]
 fn the_order_of_kinds_does_not_matter() {

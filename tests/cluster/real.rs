@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use http::{Method, Request};
 use serde_json::{Value as Json, json};
 
-use super::super::{Connection, Credentials, connect};
+use tapedeck::cluster::{Connection, Credentials, connect};
 
 /// Token of a user that may do everything.
 const ADMIN: &str = "admin-token";
 
 /// Token of a user that may do what a test gives it.
-pub(super) const READER: &str = "reader-token";
+pub const READER: &str = "reader-token";
 
 /// Servers that end with the test.
-pub(super) struct Real {
+pub struct Real {
     folder: tempfile::TempDir,
     binary: PathBuf,
     etcd: Child,
@@ -51,7 +51,7 @@ fn on_path(name: &str) -> bool {
 
 impl Real {
     /// Starts both; `None`, and a line that says so, where they are not there.
-    pub(super) async fn start() -> Option<Real> {
+    pub async fn start() -> Option<Real> {
         let folder = std::env::var_os("TAPEDECK_KUBE").map(PathBuf::from);
         let usual = std::env::home_dir().map(|home| home.join(".cache/tapedeck/kube"));
         let binary = folder.or(usual).unwrap_or_default().join("kube-apiserver");
@@ -102,7 +102,7 @@ impl Real {
     }
 
     /// Starts the API server, and waits until it answers.
-    pub(super) async fn start_api(&mut self) {
+    pub async fn start_api(&mut self) {
         let file = |name: &str| self.folder.path().join(name).display().to_string();
         let key = file("account.key");
         let log = std::fs::File::create(file("api.log")).unwrap();
@@ -144,7 +144,7 @@ impl Real {
     }
 
     /// Stops the API server by force.
-    pub(super) fn stop_api(&mut self) {
+    pub fn stop_api(&mut self) {
         if let Some(mut api) = self.api.take() {
             api.kill().unwrap();
             api.wait().unwrap();
@@ -152,7 +152,7 @@ impl Real {
     }
 
     /// The way to the API server for a token, by a kubeconfig.
-    pub(super) async fn connection(&self, token: &str) -> Connection {
+    pub async fn connection(&self, token: &str) -> Connection {
         let path = self.kubeconfig(token);
         let credentials = Credentials {
             kubeconfig: Some(path),
@@ -162,8 +162,13 @@ impl Real {
     }
 
     /// The way to it for a user that may do everything.
-    pub(super) async fn admin(&self) -> Connection {
+    pub async fn admin(&self) -> Connection {
         self.connection(ADMIN).await
+    }
+
+    /// A kubeconfig of a user that may do everything.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.kubeconfig(ADMIN)
     }
 
     fn kubeconfig(&self, token: &str) -> PathBuf {
@@ -181,7 +186,7 @@ impl Real {
     }
 
     /// Asks as a user that may do everything.
-    pub(super) async fn ask(&self, method: Method, path: &str, body: &Json) -> Json {
+    pub async fn ask(&self, method: Method, path: &str, body: &Json) -> Json {
         let body = if body.is_null() {
             Vec::new()
         } else {
@@ -200,12 +205,12 @@ impl Real {
         }
     }
 
-    pub(super) async fn make(&self, path: &str, body: &Json) -> Json {
+    pub async fn make(&self, path: &str, body: &Json) -> Json {
         self.ask(Method::POST, path, body).await
     }
 
     /// Makes a pod, and says as its node would that it runs at `ip`.
-    pub(super) async fn make_pod(&self, namespace: &str, name: &str, ip: &str, more: &Json) {
+    pub async fn make_pod(&self, namespace: &str, name: &str, ip: &str, more: &Json) {
         let mut pod = json!({
             "metadata": {"name": name, "namespace": namespace},
             "spec": {
@@ -228,7 +233,7 @@ impl Real {
     }
 
     /// Deletes a pod at once.
-    pub(super) async fn delete_pod(&self, namespace: &str, name: &str) {
+    pub async fn delete_pod(&self, namespace: &str, name: &str) {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}?gracePeriodSeconds=0");
         self.ask(Method::DELETE, &path, &Json::Null).await;
     }

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::{Value as Json, json};
 
-use super::super::*;
+use tapedeck::capture::targets::SharedTargets;
+use tapedeck::cluster::{Cluster, Connection, Kind, Options, Pace, PodTeller, Targets, Wanted};
+use tapedeck::packet::Endpoint;
+use tapedeck::resolve::LiveHistory;
+use tapedeck::time::{Clock, SystemClock, Timestamp};
+
 use super::real::{READER, Real};
-use crate::capture::targets::SharedTargets;
-use crate::packet::Endpoint;
-use crate::resolve::LiveHistory;
-use crate::time::SystemClock;
 
 fn options(targets: Targets, on_pod: Option<PodTeller>) -> Options {
     Options {
@@ -209,17 +210,13 @@ async fn expired(real: &mut Real) {
     real.make_pod("web", "old", "10.244.1.20", &Json::Null)
         .await;
     until("web/old -".to_owned(), || look(&cluster, "10.244.1.20:1")).await;
-    // A version from before everything, as after a long time away: its events are compacted.
-    let api = Api::new(real.admin().await.client);
-    let path = "/api/v1/pods?watch=true&resourceVersion=1";
-    let refused = match api.watch(path).await {
-        Err(refusal) => Some(refusal),
-        Ok(mut events) => match events.next().await {
-            Ok(Some(event)) => Some(api::of_status(&event.object)),
-            _ => None,
-        },
-    };
-    assert_eq!(refused, Some(Refusal::Gone));
+    // A version from before everything, as after a long time away, is not kept.
+    let asked = http::Request::get("/api/v1/pods?watch=true&resourceVersion=1").body(Vec::new());
+    let client = real.admin().await.client;
+    let refused = client.request_text(asked.unwrap());
+    let refused = tokio::time::timeout(Duration::from_secs(10), refused).await;
+    let said = format!("{refused:?}");
+    assert!(said.contains("410"), "{said}");
     real.stop_api();
     real.start_api().await;
     for round in 0..200 {
@@ -335,7 +332,7 @@ async fn churn(real: &Real, rounds: usize, at_a_time: usize) {
     let mut looked = 0;
     for (ip, pods) in &truth {
         for (at, name) in pods {
-            let at = crate::time::Timestamp::from_secs(at + 2, 0);
+            let at = Timestamp::from_secs(at + 2, 0);
             let named = cluster.history().read(|history| history.lookup_ip(*ip, at));
             let found = named.map(|named| named.name.to_string());
             assert_eq!(found.as_deref(), Some(name.as_str()), "{ip} at {at}");

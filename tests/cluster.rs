@@ -1,0 +1,6 @@
+//! A Kubernetes API server and etcd of one's own: names of pods and services, rights, targets, and the
+//! real program beside them. `tools/kube.sh` builds the server.
+
+mod names;
+mod real;
+mod tap;
