@@ -26,7 +26,9 @@ use super::fold::Held;
 use super::json::{self, Cuts};
 use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, Place, RECORD_KEY};
 use super::{FORMAT, IndexError};
-use crate::item::{Item, ItemError, Key, Origin, Peer, ProtocolInfo, Value};
+use crate::item::{
+    Identity, Item, ItemError, Key, MAX_IDENTITY, Origin, Peer, ProtocolInfo, Value,
+};
 use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Stats, Test, may_hold};
 use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
@@ -417,6 +419,7 @@ impl Reader {
             rows,
             columns,
             record: self.record.clone(),
+            known: Mutex::default(),
         })
     }
 }
@@ -437,10 +440,13 @@ fn envelope(root: &str) -> impl Iterator<Item = usize> {
         .iter()
         .enumerate()
         .filter(move |(_, column)| match (side, column.path()) {
-            (Some(side), path) => path.is_some_and(|path| path.starts_with(side)),
+            (Some(side), path) => {
+                path.is_some_and(|path| path.starts_with(side))
+                    || matches!(column.from, Content::Who(of) if of == *side)
+            }
             (None, _) => !matches!(
                 column.from,
-                Content::Json(_) | Content::Time | Content::Trace
+                Content::Json(_) | Content::Who(_) | Content::Time | Content::Trace
             ),
         })
         .map(|(index, _)| index)
@@ -487,6 +493,8 @@ pub struct Block {
     rows: usize,
     columns: Vec<Option<Values>>,
     record: Arc<str>,
+    /// Identities by their text: few have many items.
+    known: Mutex<HashMap<Vec<u8>, Option<Arc<Identity>>>>,
 }
 
 enum Values {
@@ -640,8 +648,26 @@ impl Block {
             name: Arc::from(text(name)),
             namespace: Arc::from(text(namespace)),
             mechanism: known(MECHANISMS, text(mechanism)),
-            identity: None,
+            identity: self.identity(ip.split('.').next().unwrap_or_default(), row),
         }
+    }
+
+    /// Who a side is; `None` when the column was not read, or does not say.
+    fn identity(&self, side: &str, row: usize) -> Option<Arc<Identity>> {
+        let side = ["src", "dst"].into_iter().find(|one| *one == side)?;
+        let Values::Text(values) = self.values(Content::Who(side))? else {
+            return None;
+        };
+        let text = values.get(row)?.as_ref()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(text.data()) {
+            return found.clone();
+        }
+        let json = Some(text.data()).filter(|text| text.len() <= MAX_IDENTITY);
+        let json = json.and_then(|text| serde_json::from_slice(text).ok());
+        let found = json.as_ref().and_then(Identity::from_json).map(Arc::new);
+        known.insert(text.data().to_vec(), found.clone());
+        found
     }
 
     /// A part of an item: its JSON when that was read, else what columns hold of it.
