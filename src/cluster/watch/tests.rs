@@ -55,9 +55,13 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
                     futures_util::stream::pending(),
                 )),
                 Then::End => Body::from_stream(first),
+                // What was sent before is on its way by then.
                 Then::Cut => Body::from_stream(futures_util::StreamExt::chain(
                     first,
-                    futures_util::stream::iter([Err(std::io::Error::other("cut"))]),
+                    futures_util::stream::once(async {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        Err(std::io::Error::other("cut"))
+                    }),
                 )),
             };
             (200, body)
