@@ -89,7 +89,9 @@ impl Who {
         match kind {
             Kind::Pods => match self.pods.remove(key) {
                 Some(pod) => {
-                    let ended = pod.ended.filter(|ended| *ended <= now).unwrap_or(now);
+                    let is_told = pod.is_over || pod.is_leaving;
+                    let ended = pod.ended.filter(|ended| is_told && *ended <= now);
+                    let ended = ended.unwrap_or(now);
                     self.holders.end(&owner_of_pod(&pod), ended)
                 }
                 None => Vec::new(),
@@ -487,7 +489,7 @@ fn pod_claims(
             rank: Rank::Pod,
             from,
             sure,
-            to: pod.ended,
+            to: pod.ended.filter(|_| pod.is_over),
             name: name(&pod.key, identity_of(&who)),
         }
     };

@@ -185,6 +185,29 @@ fn an_address_goes_to_the_pod_that_runs() {
 }
 
 #[test]
+fn a_pod_whose_container_is_started_again_keeps_its_address() {
+    let mut told = Told::new();
+    told.apply(Kind::Pods, &pod("a", "10.244.1.7", 10), 11);
+    let mut crashed = pod("a", "10.244.1.7", 10);
+    crashed["status"]["containerStatuses"][0]["state"] = json!({"terminated": {"startedAt": time(11), "finishedAt": time(20), "reason": "OOMKilled"}});
+    told.apply(Kind::Pods, &crashed, 21);
+    assert_eq!(told.look_ip("10.244.1.7", 200), "shop/a pod=a");
+    told.remove(Kind::Pods, "shop", "a", 300);
+    assert_eq!(told.look_ip("10.244.1.7", 299), "shop/a pod=a");
+    // One that is deleted ends with its last container.
+    told.apply(Kind::Pods, &pod("b", "10.244.1.8", 10), 11);
+    let mut leaving = crashed;
+    leaving["metadata"] = json!({
+        "name": "b", "namespace": "shop", "uid": "b-10", "deletionTimestamp": time(50),
+    });
+    leaving["status"]["podIP"] = "10.244.1.8".into();
+    told.apply(Kind::Pods, &leaving, 21);
+    told.remove(Kind::Pods, "shop", "b", 300);
+    assert_eq!(told.look_ip("10.244.1.8", 79), "shop/b pod=b");
+    assert_eq!(told.look_ip("10.244.1.8", 80), "-");
+}
+
+#[test]
 fn a_pod_made_again_under_its_name_is_another_one() {
     let mut told = Told::new();
     told.apply(Kind::Pods, &pod("db-0", "10.244.1.7", 10), 11);
