@@ -89,9 +89,7 @@ impl Who {
         match kind {
             Kind::Pods => match self.pods.remove(key) {
                 Some(pod) => {
-                    let is_told = pod.is_over || pod.is_leaving;
-                    let ended = pod.ended.filter(|ended| is_told && *ended <= now);
-                    let ended = ended.unwrap_or(now);
+                    let ended = end_of(&pod, now);
                     self.holders.end(&owner_of_pod(&pod), ended)
                 }
                 None => Vec::new(),
@@ -259,7 +257,7 @@ impl Who {
         let mut updates = Vec::new();
         if let Some(before) = self.pods.get(&pod.key) {
             if before.uid != pod.uid {
-                let ended = before.ended.unwrap_or(now);
+                let ended = end_of(before, now);
                 updates.extend(self.holders.end(&owner_of_pod(before), ended));
             } else if !before.ips.is_empty() {
                 // The first time it had addresses is when it surely held them.
@@ -586,6 +584,13 @@ fn owner(kind: &str, key: &Key) -> String {
 
 fn owner_of_pod(pod: &Pod) -> String {
     format!("pod/{}/{}", pod.key, pod.uid)
+}
+
+/// When a pod that is gone at `now` ended.
+fn end_of(pod: &Pod, now: i64) -> i64 {
+    let is_told = pod.is_over || pod.is_leaving;
+    let ended = pod.ended.filter(|ended| is_told && *ended <= now);
+    ended.unwrap_or(now)
 }
 
 fn pods_of(slice: &Slice) -> BTreeSet<Key> {
