@@ -73,11 +73,13 @@ use Status::{Harmless, Honoured, NotYet, NotYetCapture};
 /// The keys, in the order in which `config` prints them.
 #[rustfmt::skip]
 pub static KEYS: &[ConfigKey] = &[
-    key("tap.regex", Text, r#"".*""#, NotYetCapture, "pods to capture, by name"),
-    key("tap.namespaces", List, "[]", NotYetCapture, "namespaces to capture; empty means all"),
-    key("tap.excludedNamespaces", List, "[]", NotYetCapture, "namespaces to leave out"),
+    key("tap.regex", Text, r#"".*""#, Honoured, "pods to capture: a regular expression that their names contain"),
+    key("tap.namespaces", List, "[]", Honoured, "namespaces to capture; empty means all"),
+    key("tap.excludedNamespaces", List, "[]", Honoured, "namespaces to leave out"),
+    key("tap.labelSelector", Text, r#""""#, Honoured, "labels of the pods to capture, as app=cart,tier in (web,api),!canary"),
+    key("tap.namespaceSelector", Text, r#""""#, Honoured, "labels of the namespaces to capture"),
     key("tap.interface", Text, r#""any""#, Honoured, "network interface to capture on"),
-    key("tap.bpfOverride", Text, r#""""#, Honoured, "capture filter in tcpdump syntax"),
+    key("tap.bpfOverride", Text, r#""""#, Honoured, "capture filter in tcpdump syntax; with it the targets above do not count"),
     key("tap.snaplen", Int, "262144", Honoured, "octets kept of each packet"),
     key("tap.bufferSize", Quantity, r#""64Mi""#, Honoured, "kernel buffer of the capture"),
     key("tap.workers", Int, "0", Honoured, "threads that reassemble and dissect; 0 takes what the machine has"),
@@ -200,8 +202,8 @@ pub static KEYS: &[ConfigKey] = &[
     key("cluster.hub", Text, r#""""#, Honoured, "where workers find the hub, host:port"),
     key("cluster.listen", Text, r#""""#, Honoured, "where the hub waits for workers, address:port; empty means all addresses, tap.proxy.hub.srvPort"),
     key("cluster.tls", Text, r#""/etc/tapedeck/tls""#, Honoured, "folder with ca.crt, tls.crt and tls.key of a worker or hub"),
-    key("kube.configPath", Text, r#""""#, NotYet, "kubeconfig"),
-    key("kube.context", Text, r#""""#, NotYet, "kubeconfig context"),
+    key("kube.configPath", Text, r#""""#, Honoured, "kubeconfig; empty means KUBECONFIG, the service account of a pod, or ~/.kube/config"),
+    key("kube.context", Text, r#""""#, Honoured, "context of the kubeconfig; empty means its current one"),
     key("logs.file", Text, r#""""#, NotYet, "target of the log archive"),
     key("logs.grep", Text, r#""""#, NotYet, "filter of the log archive"),
     key("dumpLogs", Bool, "false", NotYet, "write the log archive when tap ends"),
