@@ -124,7 +124,7 @@ export async function app() {
   }
   async function readCoverage() {
     try {
-      line.cover(await api.coverage());
+      line.cover(await api.coverage(), state.status?.run.live);
     } catch (error) {
       line.fail(error.message);
     }

@@ -284,7 +284,7 @@ mod tests {
 
     fn archive() -> Archive {
         let store = Arc::new(MemoryStore::new());
-        let mut put = |second: u32, manifest: Option<Manifest>| {
+        let put = |second: u32, manifest: Option<Manifest>| {
             let stem = format!(
                 "{DAY}hour=10/node=n/recording=errors/20261124T1000{second:02}Z-5-{second:06}-0123456789abcdef"
             );

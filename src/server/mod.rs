@@ -37,7 +37,7 @@ use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
 use crate::store::Store;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 pub use access::{Grant, Role, grants};
 pub use guard::Token;
@@ -104,9 +104,9 @@ pub trait Run: Send + Sync {
         Ok(Json::from(0))
     }
 
-    /// Whether packets come from an interface, now.
-    fn is_live(&self) -> bool {
-        false
+    /// Since when packets come from an interface; `None` for a recorded source.
+    fn live_since(&self) -> Option<Timestamp> {
+        None
     }
 
     /// URLs or paths of the stores that reels go to or come from.
@@ -277,8 +277,9 @@ fn router(
     stopped: tokio::sync::watch::Receiver<bool>,
     runtime: &tokio::runtime::Handle,
 ) -> Router {
-    let losses = Arc::new(coverage::Losses::new(view.clock.now()));
-    if view.run.is_live() {
+    let began = view.run.live_since();
+    let losses = Arc::new(coverage::Losses::new(began.unwrap_or_default()));
+    if began.is_some() {
         runtime.spawn(watch_losses(view.clone(), losses.clone(), stopped.clone()));
     }
     let state = api::State {
