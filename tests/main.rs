@@ -14,6 +14,7 @@ mod dashboard;
 mod dashboard_access;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod dashboard_live;
+mod dashboard_login;
 mod dashboard_schema;
 mod double;
 mod faults;

@@ -14,6 +14,8 @@ mod backtest;
 mod coverage;
 mod feed;
 mod guard;
+mod id_token;
+mod oidc;
 mod openapi;
 mod packets;
 mod queries;
@@ -41,6 +43,7 @@ use crate::time::{Clock, Timestamp};
 
 pub use access::{Grant, Role, grants};
 pub use guard::Token;
+pub use oidc::OidcOptions;
 pub use rows::{columns_of, row_json};
 pub use script_files::ScriptFiles;
 
@@ -183,6 +186,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Tokens beside the printed one.
     pub grants: Vec<Grant>,
+    /// Signing in by OpenID Connect.
+    pub oidc: Option<OidcOptions>,
     /// File of the audit log.
     pub audit: PathBuf,
 }
@@ -218,6 +223,10 @@ impl Server {
                 &options.grants,
                 &options.hosts,
                 Arc::new(audit::Audit::new(options.audit.clone())),
+                options
+                    .oidc
+                    .clone()
+                    .map(|oidc| Arc::new(oidc::Oidc::new(oidc))),
             ),
             stopped.clone(),
             runtime,
