@@ -35,6 +35,8 @@ pub mod dissect;
 pub mod kfl;
 pub mod resolve;
 
+pub mod cluster;
+
 pub mod index;
 pub mod redact;
 
@@ -50,5 +52,7 @@ pub mod pipeline;
 pub mod investigate;
 
 pub mod server;
+
+pub mod hub;
 
 pub mod cli;

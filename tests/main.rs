@@ -8,6 +8,8 @@ mod captures;
 mod ceph;
 mod cloud_stores;
 mod clouds;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod cluster;
 mod commands;
 mod cost;
 mod dashboard;
@@ -26,6 +28,7 @@ mod live_protocols;
 mod loopback;
 mod matrix;
 mod outside;
+mod packaging;
 mod pipeline;
 mod recording;
 mod redaction;

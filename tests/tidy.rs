@@ -16,6 +16,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("item", &["packet", "time"]),
     ("dissect", &["item", "flow", "packet", "bytes", "time"]),
     ("resolve", &["item", "packet", "time"]),
+    // `capture` here is `targets` alone: which addresses to capture.
+    ("cluster", &["capture", "resolve", "item", "packet", "time"]),
     ("kfl", &["item", "packet", "time"]),
     ("index", &["packet", "item", "kfl", "time"]),
     (
@@ -34,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms at the rim that may use all rooms above them.
-const RIM: &[&str] = &["pipeline", "investigate", "server", "cli"];
+const RIM: &[&str] = &["pipeline", "investigate", "server", "hub", "cli"];
 
 fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {

@@ -313,6 +313,7 @@ fn scripts(
         scripts: args.script.clone(),
         env: script_env(config),
         own: OwnSockets::default(),
+        hub: None,
         dry: Some(Dry {
             sent: sent.clone(),
             quiet: true,

@@ -5,6 +5,7 @@
 
 mod backtest;
 mod browser;
+mod certs;
 pub mod config;
 mod config_command;
 mod console;
@@ -92,6 +93,9 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Tap(Box<tap::TapArgs>),
+    Worker(tap::worker::WorkerArgs),
+    Hub(tap::hub::HubArgs),
+    Certs(certs::CertsArgs),
     Query(query::QueryArgs),
     Recordings(recordings::RecordingsArgs),
     Export(export::ExportArgs),
@@ -187,6 +191,9 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     }
     match &cli.command {
         Command::Tap(args) => tap::run(args, &cli.global, config),
+        Command::Worker(args) => tap::worker::run(args, &cli.global, config),
+        Command::Hub(args) => tap::hub::run(args, &cli.global, config),
+        Command::Certs(args) => certs::run(args),
         Command::Query(args) => query::run(args, &config),
         Command::Export(args) => export::run(args, &config),
         Command::Backtest(args) => backtest::run(args, &config),

@@ -58,6 +58,13 @@ pub fn encode_node<'a, N: Node<'a>>(number: u64, node: N, out: &mut Vec<u8>) {
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
+/// Gives a record another number.
+pub fn renumber(record: &mut [u8], number: u64) {
+    if let Some(place) = record.get_mut(4..HEAD) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+}
+
 /// Splits `bytes` into its records, each with its length field; ends at the first that is not whole.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Flat<'_>> {
     let mut rest = bytes;

@@ -70,8 +70,8 @@ impl Rows {
         }
     }
 
-    /// Adds the items of a step.
-    fn push(&self, first: u64, bytes: &Arc<Vec<u8>>) {
+    /// Adds records, the first of which has the number `first`, one more than the last that was added.
+    pub fn push(&self, first: u64, bytes: &Arc<Vec<u8>>) {
         let mut starts = Vec::new();
         let mut at = 0u32;
         for record in flat::records(bytes) {

@@ -516,6 +516,8 @@ impl Outbox {
                     }
                     Kind::Heartbeat | Kind::Rollup => state.done.heartbeats += 1,
                 }
+                let newest = &mut state.done.newest;
+                newest.insert(destination.to_owned(), self.clock.now());
                 if let Some(lock) = lock {
                     state.kept(destination, &lock);
                 }

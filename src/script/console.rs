@@ -148,6 +148,13 @@ impl Console {
         self.lock().lines.iter().cloned().collect()
     }
 
+    /// The lines that are kept and numbered `first` or higher, oldest first.
+    pub fn since(&self, first: u64) -> Vec<Line> {
+        let state = self.lock();
+        let from = state.lines.partition_point(|line| line.number < first);
+        state.lines.range(from..).cloned().collect()
+    }
+
     /// The lines that are kept, and all that follow; `None` when there are too many viewers.
     ///
     /// A viewer that does not keep up misses lines, which their numbers show.

@@ -60,6 +60,18 @@ pub enum HubInstances {
     None,
 }
 
+/// Which instances this process runs; a cluster has workers and hub in processes of their own.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Those of worker and hub: one process is all there is.
+    #[default]
+    Both,
+    /// Those of a worker; what is for the hub goes to the host.
+    Worker,
+    /// Those of the hub.
+    Hub,
+}
+
 /// Which side the instance with an index plays.
 pub fn role_of(index: u32) -> Role {
     match index & HUB {
@@ -280,6 +292,49 @@ impl Folder {
                 .iter()
                 .any(|wanted| is(wanted, &file.title) || is(wanted, &stem_of(&file.path)))
     }
+}
+
+/// Names and texts of all scripts of `sources`, for a place where they lie in one folder: of two
+/// files of one name the later one's is another there. What cannot be read is left out and told.
+pub fn texts(sources: &[PathBuf]) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut found, mut said): (Vec<(String, String)>, _) = (Vec::new(), Vec::new());
+    for source in sources {
+        let paths = match scripts_of(source) {
+            Ok(paths) => paths,
+            Err(error) => {
+                said.push(format!(
+                    "the script source {} cannot be read: {error}",
+                    source.display()
+                ));
+                continue;
+            }
+        };
+        for path in paths {
+            if found.len() >= MAX_SCRIPTS {
+                said.push(format!(
+                    "there are more than {MAX_SCRIPTS} scripts, the rest is not loaded"
+                ));
+                return (found, said);
+            }
+            match read_script(&path) {
+                Ok(code) => {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    let mut free = name.clone().into_owned();
+                    let mut number = 2;
+                    while found.iter().any(|(taken, _)| *taken == free) {
+                        free = format!("{}-{number}.js", stem_of(&path));
+                        number += 1;
+                    }
+                    found.push((free, code));
+                }
+                Err(error) => said.push(format!(
+                    "the script {} cannot be read: {error}",
+                    path.display()
+                )),
+            }
+        }
+    }
+    (found, said)
 }
 
 /// The text of a script.

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use super::behind::Behind;
 use super::environment::Environment;
-use super::folder::{Change, Folder, LOOK_EVERY, ScriptFile, Watch, hub_index, role_of};
+use super::folder::{
+    Change, Folder, LOOK_EVERY, ScriptFile, Side, Watch, hub_index, number_of, role_of,
+};
 use super::jobs::Owner;
 use super::restart::{Failures, Verdict};
 use super::runner::{Counts, Desk, Event, Runner, Work, lock};
 use super::supervisor::{Posted, ScriptState, Shared, Unsettled};
-use super::wire::{ClockMode, Role, Start};
+use super::wire::{ClockMode, Start};
 use crossbeam_channel::{Receiver, never, select};
 
 /// Longest time between two looks at the children.
@@ -251,11 +253,15 @@ impl Manager {
     }
 
     fn changed(&mut self, file: ScriptFile) {
-        match file.at_hub(self.shared.options.hub) {
+        let side = self.shared.options.side;
+        let at_hub = file.at_hub(self.shared.options.hub);
+        match at_hub.filter(|_| side != Side::Worker) {
             Some(hub) => self.renew(hub),
             None => self.remove(hub_index(file.index)),
         }
-        self.renew(file);
+        if side != Side::Hub {
+            self.renew(file);
+        }
     }
 
     /// Loads an instance of a script anew.
@@ -300,13 +306,17 @@ impl Manager {
     fn set_env(&mut self, env: Environment) {
         env.mask(&self.shared.options.console);
         *lock(&self.shared.env) = env;
-        let files: Vec<ScriptFile> = self
+        // Of two instances of a script one stands for both.
+        let files: BTreeMap<u32, ScriptFile> = self
             .slots
             .values()
-            .filter(|slot| role_of(slot.file.index) == Role::Worker)
-            .map(|slot| slot.file.as_ref().clone())
+            .map(|slot| {
+                let index = number_of(slot.file.index);
+                let file = slot.file.as_ref().clone();
+                (index, ScriptFile { index, ..file })
+            })
             .collect();
-        for file in files {
+        for file in files.into_values() {
             self.changed(file);
         }
     }

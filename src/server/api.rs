@@ -25,7 +25,7 @@ use crate::item::json::AsJson as NodeJson;
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
-use crate::pipeline::Row;
+use crate::pipeline::{Row, Rows};
 use crate::time::Timestamp;
 
 /// Rows that one answer holds at most.
@@ -105,6 +105,8 @@ pub(super) struct Ask {
     #[serde(default)]
     by: String,
     #[serde(default)]
+    worker: String,
+    #[serde(default)]
     sha256: String,
 }
 
@@ -127,7 +129,7 @@ pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     let held = view.rows.held();
     AsJson(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "counts": view.counters.now(),
+        "counts": view.run.counts().unwrap_or_else(|| json!(view.counters.now())),
         "rows": {"first": held.start, "end": held.end, "bytes": view.rows.bytes()},
         "defaultFilter": view.default_filter,
         "undecided": state.undecided.load(Ordering::Relaxed),
@@ -152,6 +154,7 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
 /// Rows before the one numbered `before`, newest first.
 fn page_back(state: &State, query: &kfl::Query, before: Option<u64>, limit: usize) -> Json {
     let view = &state.view;
+    view.run.look(query);
     let held = view.rows.held();
     let now = view.clock.now();
     let limit = limit.clamp(1, MAX_LIMIT);
@@ -221,28 +224,32 @@ pub(super) async fn item_by_id(
 ) -> Response {
     let view = state.view.clone();
     let id = format!("{worker}/{id}");
-    one_item(
-        aside(move || {
-            let held = view.rows.held();
-            let mut end = held.end;
-            while end > held.start {
-                let start = end.saturating_sub(SCAN_STEP).max(held.start);
-                let rows = view.rows.page(start..end, SCAN_STEP as usize);
-                let found = rows.iter().rev().find(|row| {
-                    row.node()
-                        .and_then(|node| lookup(node, "id"))
-                        .and_then(Node::text)
-                        .is_some_and(|t| t == id)
-                });
-                if let Some(row) = found {
-                    return detail(row);
-                }
-                end = start;
-            }
-            None
-        })
-        .await,
-    )
+    one_item(aside(move || item_of(&view.rows, &id).or_else(|| view.run.item(&id))).await)
+}
+
+/// One item of the rows by its id, with all its fields.
+///
+/// ```text
+/// {"row": {...}, "item": {...}}
+/// ```
+pub fn item_of(rows: &Rows, id: &str) -> Option<Json> {
+    let held = rows.held();
+    let mut end = held.end;
+    while end > held.start {
+        let start = end.saturating_sub(SCAN_STEP).max(held.start);
+        let page = rows.page(start..end, SCAN_STEP as usize);
+        let found = page.iter().rev().find(|row| {
+            row.node()
+                .and_then(|node| lookup(node, "id"))
+                .and_then(Node::text)
+                .is_some_and(|text| text == id)
+        });
+        if let Some(row) = found {
+            return detail(row);
+        }
+        end = start;
+    }
+    None
 }
 
 fn detail(row: &Row) -> Option<Json> {
@@ -263,32 +270,47 @@ fn one_item(found: Result<Option<Json>, Response>) -> Response {
 }
 
 pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
-    AsJson(json!(state.view.counters.now().streams))
+    let counts = state.view.run.counts();
+    let streams = counts.map(|counts| counts["streams"].clone());
+    AsJson(streams.unwrap_or_else(|| json!(state.view.counters.now().streams)))
 }
 
 pub(super) async fn download(
     Extract(state): Extract<State>,
     Named(stream): Named<String>,
 ) -> Response {
-    send_stream(state, stream).await
+    send_stream(state, String::new(), stream).await
 }
 
 pub(super) async fn download_of_worker(
     Extract(state): Extract<State>,
-    Named((_worker, stream)): Named<(String, String)>,
+    Named((worker, stream)): Named<(String, String)>,
 ) -> Response {
-    send_stream(state, stream).await
+    send_stream(state, worker, stream).await
+}
+
+/// The packets of a stream; of the run's only worker when none is named.
+fn write_stream(
+    view: &View,
+    worker: &str,
+    name: StreamName,
+    out: &mut dyn std::io::Write,
+) -> Result<u64, String> {
+    match worker {
+        "" => view.run.stream_pcap(name, out),
+        worker => view.run.stream_pcap_of(worker, name, out),
+    }
 }
 
 /// Answers with the stream as an attachment; the file is made beside and then sent, so that a stream
 /// that is gone is an error and not half a file.
-async fn send_stream(state: State, stream: String) -> Response {
+async fn send_stream(state: State, worker: String, stream: String) -> Response {
     let Some(name) = StreamName::parse(&stream) else {
         return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
     };
     let made = aside(move || {
         let mut bytes = Vec::new();
-        state.view.run.stream_pcap(name, &mut bytes).map(|_| bytes)
+        write_stream(&state.view, &worker, name, &mut bytes).map(|_| bytes)
     });
     match made.await {
         Ok(Ok(bytes)) => {
@@ -310,13 +332,14 @@ async fn send_stream(state: State, stream: String) -> Response {
 pub(super) async fn packets_of(
     Extract(state): Extract<State>,
     Named(stream): Named<String>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
     let Some(name) = StreamName::parse(&stream) else {
         return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
     };
     let made = aside(move || {
         let mut front = packets::Front::default();
-        match state.view.run.stream_pcap(name, &mut front) {
+        match write_stream(&state.view, &ask.worker, name, &mut front) {
             Err(sentence) if !front.is_cut() => Err(sentence),
             _ => Ok(packets::table(&front)),
         }

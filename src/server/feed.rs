@@ -6,14 +6,15 @@
 //! sample gets the newest matches of each moment, `limit` at most, and is told of the rest in the same
 //! way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State as Extract;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
 
-use super::api::{Ask, Asked, State, show};
+use super::api::{Ask, Asked, State, refuse, show};
 use super::queries::refuse_query;
 use crate::kfl;
 use crate::time::Timestamp;
@@ -30,6 +31,9 @@ const MAX_LOOKED_AT: u64 = 20_000;
 /// Items that a client may be behind before it is skipped forward.
 const MAX_BEHIND: u64 = 200_000;
 
+/// Time without rows after which the run is told that somebody still looks.
+const STILL: Duration = Duration::from_secs(20);
+
 /// Upgrades the request when its query is valid.
 pub(super) async fn open(
     Extract(state): Extract<State>,
@@ -40,6 +44,12 @@ pub(super) async fn open(
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
+    if looked(&state, &query).await.is_err() {
+        return refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the rows cannot be looked at",
+        );
+    }
     let end = state.view.rows.held().end;
     let from = ask.from.unwrap_or(end).min(end);
     let pace = Pace {
@@ -50,6 +60,12 @@ pub(super) async fn open(
     upgrade
         .max_message_size(4096)
         .on_upgrade(move |socket| follow(socket, state, query, from, pace))
+}
+
+/// Tells the run that somebody looks through the query.
+async fn looked(state: &State, query: &kfl::Query) -> Result<(), tokio::task::JoinError> {
+    let (view, query) = (state.view.clone(), query.clone());
+    tokio::task::spawn_blocking(move || view.run.look(&query)).await
 }
 
 /// How much one message may hold.
@@ -103,7 +119,14 @@ async fn follow(
     let mut end = state.view.rows.follow();
     // When the filter was set: what `now` in it means.
     let now = state.view.clock.now();
+    let mut told = Instant::now();
     loop {
+        if told.elapsed() >= STILL {
+            told = Instant::now();
+            if looked(&state, &query).await.is_err() {
+                return;
+            }
+        }
         let latest = *end.borrow_and_update();
         let mut skipped = 0;
         if latest.saturating_sub(from) > MAX_BEHIND {
@@ -138,7 +161,7 @@ async fn follow(
         let wait = async {
             tokio::time::sleep(PACE).await;
             if from >= *end.borrow() {
-                let _ = end.changed().await;
+                let _ = tokio::time::timeout(STILL, end.changed()).await;
             }
         };
         tokio::select! {

@@ -42,6 +42,7 @@ use crate::store::Store;
 use crate::time::{Clock, Timestamp};
 
 pub use access::{Grant, Role, grants};
+pub use api::item_of;
 pub use guard::Token;
 pub use oidc::OidcOptions;
 pub use rows::{columns_of, row_json};
@@ -55,11 +56,42 @@ pub trait Run: Send + Sync {
     /// State of recordings, outbox, scripts, spool and source, for the state bar.
     fn status(&self) -> Json;
 
+    /// The counters, where the run keeps others than those of the view.
+    fn counts(&self) -> Option<Json> {
+        None
+    }
+
+    /// Somebody looks at items through a query, and goes on to: what is held elsewhere is fetched
+    /// first. May wait a few seconds.
+    fn look(&self, query: &kfl::Query) {
+        let _ = query;
+    }
+
+    /// An item that the rows do not hold, by its id, as [`item_of`] gives it.
+    fn item(&self, id: &str) -> Option<Json> {
+        let _ = id;
+        None
+    }
+
     /// Writes the packets of a stream as a savefile.
     ///
     /// # Errors
     /// One sentence: why they cannot be had (no longer in the spool, no such stream).
     fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String>;
+
+    /// The same of the worker that items name, where there are several.
+    ///
+    /// # Errors
+    /// As [`Run::stream_pcap`], or that there is no such worker.
+    fn stream_pcap_of(
+        &self,
+        worker: &str,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let _ = worker;
+        self.stream_pcap(stream, out)
+    }
 
     /// The scripts with their states.
     fn scripts(&self) -> Json;

@@ -61,7 +61,11 @@ const fn parameter(name: &'static str, kind: &'static str, about: &'static str) 
 const Q: Parameter = parameter("q", "string", "KFL; empty for all items");
 const LIMIT: Parameter = parameter("limit", "integer", "how many at most");
 const STREAM: Parameter = parameter("stream", "string", "name of a stream, as items have it");
-const WORKER: Parameter = parameter("worker", "string", "name of the node");
+const WORKER: Parameter = parameter(
+    "worker",
+    "string",
+    "the worker as items name it, or the name of its node",
+);
 
 const STORE: Parameter = parameter("store", "string", "a store, as /archive/stores names it");
 const PATH: Parameter = parameter("path", "string", "path of the script, as /scripts names it");
@@ -275,7 +279,7 @@ pub(super) const ROUTES: &[Route] = &[
         audited: true,
         path: "/packets/{stream}",
         about: "The front of a stream as a table of packets with their bytes.",
-        parameters: &[STREAM],
+        parameters: &[STREAM, WORKER],
         answer: Answer::Members(&[("packets", "array"), ("more", "boolean")]),
         handler: || get(api::packets_of),
     },

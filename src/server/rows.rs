@@ -10,7 +10,8 @@ use crate::item::{Columns, Node, lookup, shown};
 /// ```text
 /// {"n": 7, "id": "...", "protocol": {"abbr","macro","background","foreground"}, "method", "status",
 ///  "summary", "src": {"ip","port","name","namespace"}, "dst": {...}, "timestamp": ms, "elapsed": ms,
-///  "stream", "index", "size", "error": text or null, "tone", "trace": text or null, "passed", "failed"}
+///  "stream", "index", "size", "error": text or null, "tone", "trace": text or null, "passed", "failed",
+///  "node", "worker"}
 /// ```
 pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
     let text = |path: &str| {
@@ -57,6 +58,8 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
         "error": error,
         "passed": flag("passed"),
         "failed": flag("failed"),
+        "node": text("node.name"),
+        "worker": text("worker"),
     })
 }
 

@@ -52,6 +52,7 @@ pub(super) struct Summaries {
 impl Summaries {
     /// The summary of a filter, read on as far as the patience of one request goes.
     pub(super) fn of(&self, view: &View, query: &kfl::Query) -> Arc<Mutex<Summary>> {
+        view.run.look(query);
         let summary = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let found = kept.iter().position(|(text, _)| text == query.text());

@@ -136,6 +136,7 @@ fn record(
         scripts: Vec::new(),
         env: Environment::of_all(config.env()),
         own: OwnSockets::default(),
+        hub: None,
         dry: None,
         stop: stop.clone(),
     };

@@ -133,6 +133,7 @@ fn once(
         scripts: scripts.to_vec(),
         env: env.clone(),
         own: OwnSockets::default(),
+        hub: None,
         dry: args.dry_run.then(|| Dry {
             sent: Arc::new(SentLog::default()),
             quiet: false,

@@ -1,6 +1,5 @@
 //! What the dashboard may ask of a live run.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +14,9 @@ use super::watch::Locks;
 use crate::investigate::Archive;
 use crate::packet::StreamName;
 use crate::pipeline::Desk;
-use crate::pipeline::host::{Recordings as _, SpoolStreams, StreamReader, StreamRef};
+use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
-use crate::script::folder::number_of;
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::Run;
@@ -29,6 +27,9 @@ use crate::time::Timestamp;
 pub struct Facts {
     pub(super) what: String,
     pub(super) live: bool,
+    /// Whether a hub says what to record and which scripts to run.
+    pub(super) is_node: bool,
+    pub(super) node: NodeName,
     pub(super) run: u64,
     pub(super) desk: Arc<Desk>,
     pub(super) outbox: Arc<Outbox>,
@@ -64,16 +65,22 @@ impl Facts {
     }
 
     pub(super) fn follow_config(&self, config: &Config) {
-        if let Err(sentence) = self
-            .desk
-            .configure(config.env_text("RECORDING_KFL").as_deref())
-        {
+        if self.is_node {
+            return;
+        }
+        let query = config.env_text("RECORDING_KFL");
+        self.record(query.as_deref(), &config.any("recordings"));
+        self.scripts.set_env(script_env(config));
+    }
+
+    /// Records this from now on; what is invalid leaves the last good one in force.
+    pub(super) fn record(&self, query: Option<&str>, list: &Json) {
+        if let Err(sentence) = self.desk.configure(query) {
             say(&format!("{sentence}; the last good query stays in force"));
         }
-        if let Err(sentence) = self.desk.configure_list(&config.any("recordings")) {
+        if let Err(sentence) = self.desk.configure_list(list) {
             say(&format!("{sentence}; the last good list stays in force"));
         }
-        self.scripts.set_env(script_env(config));
     }
 
     /// One recorder at a time (`scripting.recorder`).
@@ -145,45 +152,11 @@ impl Run for Facts {
     }
 
     fn console(&self, after: u64) -> Json {
-        let titles: HashMap<u32, (String, String)> = self
-            .scripts
-            .status()
-            .into_iter()
-            .map(|script| {
-                let file = script
-                    .path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                (script.index, (script.title, file))
-            })
-            .collect();
-        let lines: Vec<Json> = self
-            .console
-            .recent()
-            .into_iter()
-            .filter(|line| line.number >= after)
-            .map(|line| {
-                let (title, file) = titles.get(&number_of(line.script)).cloned().unwrap_or_default();
-                json!({"n": line.number + 1, "at": line.at.to_string(), "error": line.error, "text": line.text, "title": title, "file": file})
-            })
-            .collect();
-        json!({"lines": lines})
+        json!({"lines": self.scripts.console_lines(after)})
     }
 
     fn jobs(&self) -> Json {
-        self.scripts
-            .jobs()
-            .into_iter()
-            .map(|job| {
-                json!({
-                    "script": job.script, "tag": job.tag, "cron": job.cron, "limit": job.limit, "runs": job.runs,
-                    "last": job.last.map(|at| at.to_string()), "next": job.next.map(|at| at.to_string()),
-                    "running": job.running,
-                })
-            })
-            .collect()
+        self.scripts.jobs_json()
     }
 
     fn run_job(&self, tag: &str) -> Result<(), String> {

@@ -7,6 +7,7 @@ use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
 use super::follow::say;
+use super::metrics::Served;
 use super::session::{Session, Setup};
 use super::view;
 use crate::capture::own::OwnSockets;
@@ -30,18 +31,23 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
 }
 
+/// Reads the query before anything is opened: an invalid one must not start a silent nothing.
+pub(super) fn check_query(config: &Config) -> Result<(), Failure> {
+    let Some(text) = config.env_text("RECORDING_KFL") else {
+        return Ok(());
+    };
+    let read = crate::kfl::compile(&text, &super::super::schema());
+    read.map(drop).map_err(|error| {
+        Failure::usage(format!(
+            "RECORDING_KFL is invalid, {error}\n{}",
+            error.caret(&text)
+        ))
+    })
+}
+
 /// Captures until Ctrl+C.
 pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
-    // The query is read before anything is opened: an invalid one must not start a silent nothing.
-    let schema = super::super::schema();
-    if let Some(text) = config.env_text("RECORDING_KFL") {
-        crate::kfl::compile(&text, &schema).map_err(|error| {
-            Failure::usage(format!(
-                "RECORDING_KFL is invalid, {error}\n{}",
-                error.caret(&text)
-            ))
-        })?;
-    }
+    check_query(config)?;
     let served = super::server_options(config)?;
     let own = OwnSockets::default();
     let (source, follow) = super::source::open(config, &own)?;
@@ -65,6 +71,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         scripts: script_sources(config),
         env: script_env(config),
         own: own.clone(),
+        hub: None,
         dry: None,
         stop: stop.clone(),
     };
@@ -83,7 +90,11 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         port: server.address.port(),
     });
     if !script_sources(config).is_empty() {
-        super::metrics::serve(config, session.metrics(), &own, runtime.handle())?;
+        let beside = Served {
+            metrics: Box::new(session.metrics()),
+            unready: Box::new(session.unready()),
+        };
+        super::metrics::serve(config, served.host, beside, &own, runtime.handle())?;
     }
     let data = super::super::data_dir(config)?;
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
@@ -137,6 +148,6 @@ pub fn script_env(config: &Config) -> Environment {
     }
     Environment {
         all,
-        each: config.map("scripting.envFor"),
+        each: config.env_for(),
     }
 }

@@ -1,12 +1,14 @@
 //! The port on which Prometheus reads the outbox and what scripts keep.
 //!
-//! In: a function that gives the text. Out: `GET /metrics` beside the dashboard, without its token:
-//! whoever scrapes has none. Never: a run that fails because the port is taken.
+//! In: a function that gives the text, and one that says what keeps the run from its work. Out: `GET
+//! /metrics`, `/healthz` and `/readyz` beside the dashboard, without its token: whoever scrapes has
+//! none. Never: a run that fails because the port is taken.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::routing::get;
 use tokio::runtime::Handle;
 
@@ -62,6 +64,12 @@ const OUTBOX: &[Figure] = &[
         |status, _| status.uploaded_bytes,
     ),
     (
+        "tapedeck_outbox_heartbeats_total",
+        "counter",
+        "Heartbeats and roll-ups uploaded.",
+        |status, _| status.heartbeats,
+    ),
+    (
         "tapedeck_outbox_bytes_per_second",
         "gauge",
         "Bytes uploaded a second, over the last minute.",
@@ -83,26 +91,29 @@ const OUTBOX: &[Figure] = &[
 
 /// The figures of the outbox as text.
 pub(super) fn of_outbox(status: &Status, now: Timestamp) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for (name, kind, help, value) in OUTBOX {
-        let value = value(status, now);
-        let _ = write!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
-        );
-    }
-    text
+    let values: Vec<_> = OUTBOX
+        .iter()
+        .map(|(name, kind, help, value)| (*name, *kind, *help, value(status, now)))
+        .collect();
+    figures(&values)
 }
 
 /// Content type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves `metrics` on `tap.metrics.port` of the dashboard's address as long as the runtime lives;
-/// port 0 switches it off.
+/// What is served beside the dashboard.
+pub(super) struct Served {
+    /// Text for Prometheus.
+    pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// What keeps the run from its work, one sentence; nothing when it is ready.
+    pub(super) unready: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// Serves on `tap.metrics.port` of `host` as long as the runtime lives; port 0 switches it off.
 pub(super) fn serve(
     config: &Config,
-    metrics: impl Fn() -> String + Send + Sync + 'static,
+    host: IpAddr,
+    served: Served,
     own: &OwnSockets,
     runtime: &Handle,
 ) -> Result<(), Failure> {
@@ -111,7 +122,6 @@ pub(super) fn serve(
     if port == 0 {
         return Ok(());
     }
-    let host = super::server_options(config)?.host;
     let _entered = runtime.enter();
     let bound = std::net::TcpListener::bind((host, port)).and_then(|listener| {
         listener.set_nonblocking(true)?;
@@ -125,15 +135,38 @@ pub(super) fn serve(
         }
     };
     own.listen(Endpoint { ip: host, port });
-    let metrics = Arc::new(metrics);
+    let Served { metrics, unready } = served;
+    let (metrics, unready) = (Arc::new(metrics), Arc::new(unready));
     let answer = move || async move { ([(header::CONTENT_TYPE, TEXT)], metrics()) };
-    let app = Router::new().route("/metrics", get(answer));
+    let ready = move || async move {
+        match unready() {
+            None => (StatusCode::OK, "ready".to_owned()),
+            Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
+        }
+    };
+    let app = Router::new()
+        .route("/metrics", get(answer))
+        .route("/healthz", get(async || "alive"))
+        .route("/readyz", get(ready));
     runtime.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::warn!(%error, "the metrics are no longer served");
         }
     });
     Ok(())
+}
+
+/// Figures as text: name, type, help, value.
+pub(super) fn figures(all: &[(&str, &str, &str, u64)]) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for (name, kind, help, value) in all {
+        let _ = write!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+        );
+    }
+    text
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 mod budgets;
 mod facts;
+mod figures;
 mod follow;
+pub mod hub;
 pub mod live;
 mod metrics;
 mod offline;
@@ -15,6 +17,7 @@ mod source;
 mod stores;
 mod view;
 mod watch;
+pub mod worker;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -17,12 +17,12 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{budgets, recording, view};
+use super::{budgets, figures, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
-    DryHost, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
+    DryHost, HubAction, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
     SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
@@ -33,7 +33,7 @@ use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
 use crate::script::environment::Environment;
-use crate::script::folder::HubInstances;
+use crate::script::folder::{HubInstances, Side};
 use crate::script::host::Host;
 use crate::script::supervisor::{self, Scripts};
 use crate::spool;
@@ -63,10 +63,20 @@ pub struct Setup {
     pub env: Environment,
     /// Where connections of the run are announced, so that they are not captured.
     pub own: OwnSockets,
+    /// The hub, where it is another process.
+    pub hub: Option<Remote>,
     /// Whether what would be sent is noted instead.
     pub dry: Option<Dry>,
     /// Asks the run to end.
     pub stop: Stop,
+}
+
+/// The hub of a cluster, as scripts of a worker see it.
+pub struct Remote {
+    /// Where `hub.action` leads.
+    pub actions: Arc<HubAction>,
+    /// What `hub.targeted` answers.
+    pub pods: Arc<dyn Fn() -> Json + Send + Sync>,
 }
 
 /// A run that sends nothing: see [`DryHost`]. Recordings are sealed into the run's own folder.
@@ -94,6 +104,7 @@ pub struct Session {
     host: Arc<LiveHost>,
     printed: Printed,
     watch: Watch,
+    beat: figures::Beat,
     quiet: bool,
 }
 
@@ -141,6 +152,14 @@ impl Session {
         };
         let console = Arc::new(Console::new(&node.name));
         let streams = Arc::new(SpoolStreams(reader.clone()));
+        let mut outside = Outside {
+            vendor: vendor_options(config, &setup.own)?,
+            ..Outside::default()
+        };
+        let is_node = setup.hub.is_some();
+        if let Some(hub) = setup.hub {
+            (outside.hub, outside.pods) = (hub.actions, hub.pods);
+        }
         let host = Arc::new(
             LiveHost::start(LiveOptions {
                 data: setup.data.join("scripts"),
@@ -156,16 +175,16 @@ impl Session {
                 }),
                 recordings: desk.clone(),
                 history: Arc::new(|| json!({})),
-                outside: Outside {
-                    vendor: vendor_options(config, &setup.own)?,
-                    ..Outside::default()
-                },
+                outside,
             })
             .map_err(Failure::failed)?,
         );
         // The host has pinned what links of earlier runs point at.
         reader.drop_unpinned();
         let mut options = script_options(config, setup.is_live, &node, console.clone())?;
+        if is_node {
+            options.side = Side::Worker;
+        }
         options.sources = std::mem::take(&mut setup.scripts);
         options.env = std::mem::take(&mut setup.env);
         let scripts_host: Arc<dyn Host> = match &setup.dry {
@@ -186,6 +205,8 @@ impl Session {
         let facts = Arc::new(Facts {
             what: setup.what,
             live: setup.is_live,
+            is_node,
+            node: node.clone(),
             run,
             desk: desk.clone(),
             outbox,
@@ -246,22 +267,61 @@ impl Session {
             host,
             printed: Printed::new(config.bool("scripting.console"), quiet),
             watch,
+            beat: figures::Beat {
+                started: SystemClock.now(),
+                interval: config.duration("recording.heartbeat"),
+            },
             quiet,
         })
     }
 
-    /// Reads the metrics of the outbox, those of the scripts and those that scripts keep, as text for
-    /// Prometheus.
+    /// Reads the metrics of capture, recordings, outbox and scripts, and those that scripts keep, as
+    /// text for Prometheus.
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
         let facts = Arc::downgrade(&self.facts);
         let outbox = self.facts.outbox.clone();
+        let counters = self.counters.clone();
+        let beat = self.beat;
         move || {
-            let sent = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
-            let facts = facts.upgrade();
-            let health = facts.map(|facts| health(&facts.scripts.status()));
-            let kept = host.upgrade().map(|host| host.metrics());
-            std::iter::once(sent).chain(health).chain(kept).collect()
+            let (sent, now) = (outbox.status(), SystemClock.now());
+            let mut text = figures::of_capture(&counters.now());
+            text += &super::metrics::of_outbox(&sent, now);
+            if let Some(facts) = facts.upgrade() {
+                text += &figures::of_recordings(&facts.desk.status(), &sent, beat, now);
+                text += &health(&facts.scripts.status());
+            }
+            text += &host
+                .upgrade()
+                .map(|host| host.metrics())
+                .unwrap_or_default();
+            text
+        }
+    }
+
+    /// Says what keeps the run from its work.
+    pub fn unready(&self) -> impl Fn() -> Option<String> + Send + Sync + 'static {
+        let facts = Arc::downgrade(&self.facts);
+        let counters = self.counters.clone();
+        move || {
+            let ended = || Some("the capture has ended".to_owned());
+            let Some(facts) = facts.upgrade() else {
+                return ended();
+            };
+            if counters.now().ended {
+                return ended();
+            }
+            let outbox = facts.outbox.status();
+            outbox.is_full.then(|| {
+                format!(
+                    "recording stands still: {} reels wait for the store{}",
+                    outbox.waiting,
+                    outbox
+                        .last_error
+                        .map(|error| format!(", {error}"))
+                        .unwrap_or_default()
+                )
+            })
         }
     }
 
@@ -378,7 +438,7 @@ impl Session {
 }
 
 /// A share of `tap.storageLimit`, by its place in [`SHARES`].
-fn share(config: &Config, place: usize) -> u64 {
+pub(super) fn share(config: &Config, place: usize) -> u64 {
     config.bytes("tap.storageLimit") / 100 * SHARES.get(place).copied().unwrap_or_default()
 }
 
@@ -453,7 +513,7 @@ fn open_recorder(
     .map_err(|error| Failure::failed(error.to_string()))
 }
 
-fn script_options(
+pub(super) fn script_options(
     config: &Config,
     is_live: bool,
     node: &NodeName,
@@ -477,7 +537,7 @@ fn script_options(
 }
 
 /// How helpers of scripts reach services.
-fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Failure> {
+pub(super) fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Failure> {
     let allowed = config.list("scripting.network.allow");
     // Variables that the services' own clients know, for servers of one's own.
     let variable = |names: &[&str]| {
@@ -503,22 +563,13 @@ fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Fa
 }
 
 fn coverage(counters: &Counters) -> record::manifest::Coverage {
-    let counts = counters.now();
-    let reasons = [
-        ("kernel_dropped", counts.kernel_dropped),
-        ("interface_dropped", counts.interface_dropped),
-        ("self", counts.own),
-        ("duplicate", counts.duplicates),
-        ("malformed", counts.malformed),
-        ("not_dissected", counts.not_dissected),
-        ("damaged", counts.damaged),
-    ];
+    let reasons = figures::left_out(&counters.now());
     let seen = reasons.into_iter().filter(|(_, packets)| *packets > 0);
     seen.map(|(reason, packets)| (reason.to_owned(), Covered::new(packets, 0, None)))
         .collect()
 }
 
-fn private_dir(dir: &Path) -> Result<(), Failure> {
+pub(super) fn private_dir(dir: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
         Failure::failed(format!(
@@ -529,7 +580,7 @@ fn private_dir(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Name and address of this node: the configuration's, else the host's.
-fn node_name(config: &Config, run: u64) -> NodeName {
+pub(super) fn node_name(config: &Config, run: u64) -> NodeName {
     let host = || {
         rustix::system::uname()
             .nodename()

@@ -66,6 +66,7 @@ impl Subject {
             scripts: self.scripts.clone(),
             env: self.env.clone(),
             own: OwnSockets::default(),
+            hub: None,
             dry: Some(Dry {
                 sent: sent.clone(),
                 quiet: true,

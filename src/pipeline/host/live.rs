@@ -418,8 +418,10 @@ impl Host for LiveHost {
             Call::RecordingStatus { name } => recordings.status(name.as_deref()),
             Call::RecordingCapture { settings } => recordings.capture(script, &settings),
             // The supervisor answers what crosses scripts itself.
-            Call::HubAction { .. }
-            | Call::JobsSchedule { .. }
+            Call::HubAction { action, object } => {
+                (self.options().outside.hub)(&action, &object).map(|()| Json::Null)
+            }
+            Call::JobsSchedule { .. }
             | Call::JobsRemove { .. }
             | Call::JobsRemoveAll
             | Call::JobsList

@@ -25,6 +25,9 @@ const MAX_SHARED: u64 = 64 << 20;
 /// Files that are shared with one message.
 const MAX_FILES: usize = 10;
 
+/// Takes `hub.action(action, object)`; the sentence says why it did not get there.
+pub type HubAction = dyn Fn(&str, &Json) -> Result<(), String> + Send + Sync;
+
 /// What lies outside of this process.
 #[derive(Clone)]
 pub struct Outside {
@@ -32,6 +35,8 @@ pub struct Outside {
     pub vendor: VendorOptions,
     /// Pods inside and outside the capture's target: `{"targets": [...], "excluded": [...]}`.
     pub pods: Arc<dyn Fn() -> Json + Send + Sync>,
+    /// Takes `hub.action`, where the hub is another process.
+    pub hub: Arc<HubAction>,
     /// Takes lines of `aggregation.*`.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
     /// Whether what would be sent is only told on the console.
@@ -44,6 +49,7 @@ impl Default for Outside {
         Outside {
             vendor: VendorOptions::default(),
             pods: Arc::new(|| json!({"targets": [], "excluded": []})),
+            hub: Arc::new(|_, _| Err("there is no hub".to_owned())),
             log: Arc::new(|line| eprintln!("{line}")),
             dry_run: false,
         }

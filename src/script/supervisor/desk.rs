@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value as Json;
 
+use super::super::folder::Side;
 use super::super::host::HostCall;
 use super::super::runner::{Desk, Event, Runner, lock};
 use super::super::wire::{Hook, Level, Small};
@@ -28,7 +29,9 @@ impl Desk for Shared {
             | HostCall::SchedulerIsRunning
             | HostCall::SchedulerStart
             | HostCall::SchedulerStop => self.job_call(runner, &call),
-            HostCall::HubAction { action, object } => self.hub_action(action, object),
+            HostCall::HubAction { action, object } if self.options.side != Side::Worker => {
+                self.hub_action(action, object)
+            }
             other => self.host.call(&runner.id, other),
         }
     }
@@ -64,7 +67,7 @@ impl Desk for Shared {
 
 impl Shared {
     /// `hub.action`: a copy for every script at the hub.
-    fn hub_action(&self, action: String, object: Json) -> Result<Json, String> {
+    pub(super) fn hub_action(&self, action: String, object: Json) -> Result<Json, String> {
         let small = Small::HubAction { action, object };
         if bytes_of(&small) > MAX_ACTION {
             return Err(format!(

@@ -14,20 +14,21 @@ mod options;
 mod shared;
 mod status;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::item::flat;
 use crate::time::{Clock, Timestamp};
 
-use super::console::Console;
+use super::console::{Console, Line};
 use super::environment::Environment;
-use super::folder::{Folder, Watch, without_comments};
+use super::folder::{Folder, Watch, number_of, without_comments};
 use super::host::Host;
 use super::jobs::{Firing, JobInfo};
 use super::manager::{Manager, Order};
@@ -267,6 +268,15 @@ impl Scripts {
         let _ = self.orders.send(Order::SetEnv(env));
     }
 
+    /// Tells `onHubAction` of all scripts at the hub, as `hub.action` of a script here does.
+    ///
+    /// # Errors
+    /// One sentence when it is too large, or scripts are behind.
+    pub fn tell_action(&self, action: &str, object: Json) -> Result<(), String> {
+        let told = self.shared.hub_action(action.to_owned(), object);
+        told.map(|_| ())
+    }
+
     /// Switches a script on or off until the end of the run, whatever the configuration says.
     ///
     /// # Errors
@@ -322,6 +332,53 @@ impl Scripts {
     /// Every job.
     pub fn jobs(&self) -> Vec<JobInfo> {
         lock(&self.shared.jobs).infos()
+    }
+
+    /// Every job for people.
+    ///
+    /// ```text
+    /// [{"script","tag","cron","limit","runs","last","next","running"}]
+    /// ```
+    pub fn jobs_json(&self) -> Json {
+        let one = |job: JobInfo| {
+            json!({
+                "script": job.script, "tag": job.tag, "cron": job.cron, "limit": job.limit, "runs": job.runs,
+                "last": job.last.map(|at| at.to_string()), "next": job.next.map(|at| at.to_string()),
+                "running": job.running,
+            })
+        };
+        self.jobs().into_iter().map(one).collect()
+    }
+
+    /// The lines of the console behind the one numbered `after`, from 1, with the script of each.
+    ///
+    /// ```text
+    /// [{"n","at","error","text","title","file"}]
+    /// ```
+    pub fn console_lines(&self, after: u64) -> Json {
+        let lines = self.console().since(after);
+        if lines.is_empty() {
+            return json!([]);
+        }
+        let titles: HashMap<u32, (String, String)> = self
+            .status()
+            .into_iter()
+            .map(|script| {
+                let file = script.path.file_name().unwrap_or_default();
+                (
+                    script.index,
+                    (script.title, file.to_string_lossy().into_owned()),
+                )
+            })
+            .collect();
+        let one = |line: Line| {
+            let (title, file) = titles
+                .get(&number_of(line.script))
+                .cloned()
+                .unwrap_or_default();
+            json!({"n": line.number + 1, "at": line.at.to_string(), "error": line.error, "text": line.text, "title": title, "file": file})
+        };
+        lines.into_iter().map(one).collect()
     }
 
     /// Runs all jobs with the tag now.

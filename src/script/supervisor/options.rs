@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::console::Console;
 use super::super::environment::{Environment, is_named};
-use super::super::folder::{HubInstances, ScriptFile};
+use super::super::folder::{HubInstances, ScriptFile, Side};
 use super::super::restart::RestartPolicy;
 use super::super::runner::Budgets;
 use super::super::wire::{ClockMode, Limits};
@@ -30,6 +30,8 @@ pub struct Options {
     pub schema: Schema,
     /// Which scripts have an instance at the hub.
     pub hub: HubInstances,
+    /// Which instances run here.
+    pub side: Side,
     /// Name of the node.
     pub node: String,
     /// The run: its Unix start second.
@@ -64,6 +66,7 @@ impl Options {
             env: Environment::default(),
             schema: Schema::empty(),
             hub: HubInstances::default(),
+            side: Side::default(),
             node: node.to_owned(),
             run,
             clock_mode: ClockMode::Wall,

@@ -1,0 +1,416 @@
+//! `tapedeck hub`: one view of all nodes of a cluster, and what they all do.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::super::Global;
+use super::super::config::Config;
+use super::super::exit::{Exit, Failure};
+use super::super::{browser, heard, instance, style::Style};
+use super::follow::{Followed, say};
+use super::live::{PACE, check_query, runtime, script_env, script_sources};
+use super::metrics::{self, Served};
+use super::recording;
+use super::session::{node_name, private_dir, script_options, share, vendor_options};
+use super::stores::Stores;
+use super::view;
+use crate::capture::own::OwnSockets;
+use crate::hub::message::{ScriptText, Spread};
+use crate::hub::{Hub, HubOptions, Overview, Wishes, tls};
+use crate::pipeline::host::{
+    LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
+};
+use crate::pipeline::{Counters, Stop};
+use crate::script::console::Console;
+use crate::script::folder::{Side, texts};
+use crate::script::host::ScriptId;
+use crate::script::supervisor::Scripts;
+use crate::server::Run as _;
+use crate::time::{Clock, SystemClock};
+
+/// Name of the hub, as scripts know it.
+const NAME: &str = "hub";
+
+/// Time between two looks at scripts and configuration.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Show all nodes of a cluster at once, and tell them what to record
+///
+/// Waits for workers, serves the dashboard over the traffic of all nodes, gives them the recordings
+/// and scripts of the configuration as it changes, and runs those scripts that know the hub
+/// (onHubAction, onPodEvent). Ends with Ctrl+C; workers go on, and come back to the next hub.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck hub
+  tapedeck hub --tls certs/hub/ --listen 10.0.0.5:8898 --headless
+  tapedeck hub --set scripting.env.RECORDING_KFL='http and response.status == 500'")]
+pub struct HubArgs {
+    /// Where workers connect
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+
+    /// Folder with ca.crt, tls.crt and tls.key; see: tapedeck certs --help
+    #[arg(long, value_name = "DIR")]
+    tls: Option<PathBuf>,
+
+    /// Port of the dashboard; the next free one when taken
+    #[arg(long, value_name = "PORT")]
+    proxy_front_port: Option<u16>,
+
+    /// Address of the dashboard
+    #[arg(long, value_name = "ADDRESS")]
+    proxy_host: Option<String>,
+
+    /// Do not open the browser
+    #[arg(long)]
+    headless: bool,
+}
+
+impl HubArgs {
+    fn over(&self, config: &mut Config) {
+        let mut text = |path: &'static str, flag: &'static str, value: &Option<String>| {
+            if let Some(value) = value {
+                config.flag(path, flag, json!(value));
+            }
+        };
+        let tls = self.tls.as_ref().map(|folder| folder.display().to_string());
+        text("cluster.listen", "listen", &self.listen);
+        text("cluster.tls", "tls", &tls);
+        text("tap.proxy.host", "proxy-host", &self.proxy_host);
+        if let Some(port) = self.proxy_front_port {
+            config.flag("tap.proxy.front.port", "proxy-front-port", json!(port));
+        }
+        if self.headless {
+            config.flag("headless", "headless", json!(true));
+        }
+    }
+}
+
+/// Where workers connect, as the configuration says.
+fn listens(config: &Config) -> Result<SocketAddr, Failure> {
+    if let Some(text) = config.text_if_set("cluster.listen") {
+        return text.parse().map_err(|_| {
+            Failure::usage(format!(
+                "--listen {text} is no address with a port, such as 0.0.0.0:8898"
+            ))
+        });
+    }
+    let port = u16::try_from(config.int("tap.proxy.hub.srvPort"))
+        .map_err(|_| Failure::usage("tap.proxy.hub.srvPort must be a port, 0 to 65535"))?;
+    Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+}
+
+/// Runs the command.
+pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, Failure> {
+    args.over(&mut config);
+    check_query(&config)?;
+    let listen = listens(&config)?;
+    let served = super::server_options(&config)?;
+    let stop = Stop::default();
+    super::super::stop_on_signal(&stop)?;
+    let data = super::super::data_dir(&config)?;
+    private_dir(&data)?;
+    let own = OwnSockets::default();
+    let basis = recording::basis(&config, &data)?;
+    let (wishes, said) = Wishes::new(basis, data.join("hub-recordings.json"));
+    said.iter().for_each(|sentence| say(sentence));
+    let wishes = Arc::new(wishes);
+    wishes
+        .configure(spread(&config, &mut Vec::new()))
+        .map_err(Failure::usage)?;
+
+    let console = Arc::new(Console::new(NAME));
+    let (scripts, _host) = scripts(&config, &data, &own, console)?;
+    let runtime = runtime()?;
+    let rows = Arc::new(view::rows(&config));
+    // The dashboard's port is known when it is served, which is after the hub listens.
+    let hub_scripts = scripts.clone();
+    let options = HubOptions {
+        listen,
+        tls: tls::Folder(config.text("cluster.tls").into()),
+        rows: rows.clone(),
+        clock: Arc::new(SystemClock),
+        nodes: Some(data.join("nodes.json")),
+        own: Vec::new(),
+        actions: Arc::new(move |action, object| {
+            if let Err(sentence) = hub_scripts.tell_action(&action, object) {
+                say(&format!("hub.action {action}: {sentence}"));
+            }
+        }),
+        said: Box::new(|sentence| say(sentence)),
+    };
+    let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
+    let hub = Arc::new(hub);
+    hub.spread(&wishes.spread()).map_err(Failure::failed)?;
+    let overview = Arc::new(Overview::new(hub.clone(), scripts.clone(), wishes.clone()));
+    let view = view::view(
+        &config,
+        rows,
+        Arc::new(Counters::default()),
+        overview.clone(),
+    );
+    let server = crate::server::Server::start(&served, view, runtime.handle())
+        .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+    let counted = overview.clone();
+    let beside = Served {
+        metrics: Box::new(move || of_hub(&counted)),
+        unready: Box::new(|| None),
+    };
+    let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;
+    let instance = instance::Instance::of_process(&server, "all nodes");
+    let registered = instance::register(&data, &instance);
+    if let Err(error) = registered.as_ref() {
+        say(&format!("commands on this machine do not find it: {error}"));
+    }
+    eprintln!(
+        "Waiting for workers on {}; Ctrl+C ends the hub, and workers go on",
+        hub.address
+    );
+    browser::show(
+        &server.url(),
+        server.address,
+        served.port,
+        config.bool("headless"),
+    );
+    follow(
+        &config,
+        global,
+        &stop,
+        &Parts {
+            scripts: &scripts,
+            wishes: &wishes,
+            hub: &hub,
+            overview: &overview,
+        },
+    );
+    drop(server);
+    scripts.finish(false);
+    Ok(Exit::Done)
+}
+
+/// What the hub follows with.
+struct Parts<'h> {
+    scripts: &'h Scripts,
+    wishes: &'h Wishes,
+    hub: &'h Hub,
+    overview: &'h Overview,
+}
+
+/// Follows configuration, scripts and console until the hub is to end.
+fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
+    let mut file = Followed::new(config, global);
+    let mut config = config.clone();
+    let (mut looked, mut line) = (Instant::now(), 0);
+    let mut said = Vec::new();
+    while !stop.is_asked() {
+        std::thread::sleep(PACE);
+        for (level, record) in heard::records().try_iter() {
+            parts.scripts.tell_log(level, &record);
+        }
+        line = print_console(&config, parts.overview, line);
+        if looked.elapsed() < LOOK {
+            continue;
+        }
+        looked = Instant::now();
+        if let Some(changed) = file.changed() {
+            parts.scripts.set_env(script_env(&changed));
+            config = changed;
+        }
+        let told = match parts.wishes.configure(spread(&config, &mut said)) {
+            Ok(false) => continue,
+            Ok(true) => parts.hub.spread(&parts.wishes.spread()),
+            Err(sentence) => Err(sentence),
+        };
+        if let Err(sentence) = told
+            && !said.contains(&sentence)
+        {
+            say(&format!("{sentence}; workers go on with the last good one"));
+            said.push(sentence);
+        }
+    }
+}
+
+/// Prints the console's lines behind `after`; answers the last one.
+fn print_console(config: &Config, overview: &Overview, after: u64) -> u64 {
+    let mut last = after;
+    let lines = overview.console(after);
+    for line in lines["lines"].as_array().into_iter().flatten() {
+        last = last.max(line["n"].as_u64().unwrap_or_default());
+        if !config.bool("scripting.console") {
+            continue;
+        }
+        let text = line["text"].as_str().unwrap_or_default();
+        if line["error"] == true {
+            eprintln!("{}", Style::stderr().red(text));
+        } else {
+            // Whoever read the console may go away.
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+    last
+}
+
+/// What workers follow, as the configuration and the script folders are now; `said` holds the
+/// sentences that were said before.
+fn spread(config: &Config, said: &mut Vec<String>) -> Spread {
+    let env = script_env(config);
+    let (scripts, sentences) = texts(&script_sources(config));
+    for sentence in &sentences {
+        if !said.contains(sentence) {
+            say(sentence);
+        }
+    }
+    // What is mended may break again.
+    said.retain(|one| sentences.contains(one));
+    said.extend(sentences);
+    said.dedup();
+    Spread {
+        recording_kfl: config.env_text("RECORDING_KFL"),
+        recordings: config.any("recordings"),
+        env: env.all,
+        env_for: env.each,
+        scripts: scripts
+            .into_iter()
+            .map(|(name, code)| ScriptText { name, code })
+            .collect(),
+    }
+}
+
+/// The scripts that have an instance at the hub.
+fn scripts(
+    config: &Config,
+    data: &std::path::Path,
+    own: &OwnSockets,
+    console: Arc<Console>,
+) -> Result<(Arc<Scripts>, Arc<LiveHost>), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let run = u64::try_from(clock.now().secs()).unwrap_or_default();
+    let node = NodeName {
+        name: NAME.to_owned(),
+        ..node_name(config, run)
+    };
+    let stores = Stores::new(recording::open_options(config), own.clone());
+    let scripts: Arc<OnceLock<std::sync::Weak<Scripts>>> = Arc::default();
+    let to_scripts = scripts.clone();
+    let host = LiveHost::start(LiveOptions {
+        data: data.join("scripts"),
+        share: share(config, 4),
+        node: node.clone(),
+        allow_clear: config.bool("scripting.allowClear"),
+        console: console.clone(),
+        clock: clock.clone(),
+        reader: Arc::new(Elsewhere),
+        stores: Arc::new(move |target: &S3Target| stores.of_script(target)),
+        recordings: Arc::new(Elsewhere),
+        history: Arc::new(|| json!({})),
+        outside: Outside {
+            vendor: vendor_options(config, own)?,
+            hub: Arc::new(move |action, object| {
+                let scripts = to_scripts.get().and_then(std::sync::Weak::upgrade);
+                let scripts = scripts.ok_or("the hub has ended")?;
+                scripts.tell_action(action, object.clone())
+            }),
+            ..Outside::default()
+        },
+    })
+    .map_err(Failure::failed)?;
+    let host = Arc::new(host);
+    let mut options = script_options(config, true, &node, console)?;
+    options.sources = script_sources(config);
+    options.env = script_env(config);
+    options.side = Side::Hub;
+    let started = Scripts::start(options, host.clone(), clock)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let started = Arc::new(started);
+    let _ = scripts.set(Arc::downgrade(&started));
+    Ok((started, host))
+}
+
+/// The figures of the hub.
+fn of_hub(overview: &Overview) -> String {
+    let status = overview.status();
+    let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_there = |node: &&Json| node["connected"] == true;
+    let there = nodes.iter().filter(is_there).count() as u64;
+    let feed = |name: &str| status["feed"][name].as_u64().unwrap_or_default();
+    metrics::figures(&[
+        (
+            "tapedeck_hub_workers_connected",
+            "gauge",
+            "Workers that are connected.",
+            there,
+        ),
+        (
+            "tapedeck_hub_workers_missing",
+            "gauge",
+            "Workers that were connected in the last day and are not now.",
+            nodes.len() as u64 - there,
+        ),
+        (
+            "tapedeck_hub_rows_total",
+            "counter",
+            "Rows that workers sent, since each was started.",
+            feed("sent"),
+        ),
+        (
+            "tapedeck_hub_rows_skipped_total",
+            "counter",
+            "Rows that were asked for and are not shown because hub or link were slow.",
+            feed("skipped"),
+        ),
+    ])
+}
+
+/// Packets and recordings, which are at the workers.
+struct Elsewhere;
+
+/// What a script at the hub is told that wants them.
+const ELSEWHERE: &str = "packets and recordings are on the nodes; do this in an instance there";
+
+impl StreamReader for Elsewhere {
+    fn write_pcap(&self, _streams: &[StreamRef], _out: &mut dyn Write) -> Result<u64, String> {
+        Err(ELSEWHERE.to_owned())
+    }
+
+    fn has(&self, _stream: StreamRef) -> bool {
+        false
+    }
+
+    fn write_all(&self, _out: &mut dyn Write) -> Result<u64, String> {
+        Err(ELSEWHERE.to_owned())
+    }
+
+    fn pin(&self, _stream: StreamRef) {}
+
+    fn unpin(&self, _stream: StreamRef) {}
+}
+
+impl Recordings for Elsewhere {
+    fn set(&self, _script: &ScriptId, _wanted: &Json) -> Result<Json, String> {
+        Err(ELSEWHERE.to_owned())
+    }
+
+    fn take(&self, _stream: &str, _name: Option<&str>) -> Result<(), String> {
+        Err(ELSEWHERE.to_owned())
+    }
+
+    fn seal(&self, _name: Option<&str>) -> Result<Json, String> {
+        Err(ELSEWHERE.to_owned())
+    }
+
+    fn status(&self, _name: Option<&str>) -> Result<Json, String> {
+        Err(ELSEWHERE.to_owned())
+    }
+
+    fn capture(&self, _script: &ScriptId, _wanted: &Json) -> Result<Json, String> {
+        Err(ELSEWHERE.to_owned())
+    }
+}

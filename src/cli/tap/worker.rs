@@ -1,0 +1,452 @@
+//! `tapedeck worker`: captures, records and scripts on one node of a cluster, as the hub says.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::super::Global;
+use super::super::config::Config;
+use super::super::exit::{Exit, Failure};
+use super::super::{instance, schema};
+use super::facts::Facts;
+use super::follow::say;
+use super::live::{check_query, runtime, script_env};
+use super::metrics::{self, Served};
+use super::session::{Remote, Session, Setup, private_dir};
+use super::view;
+use crate::capture::own::OwnSockets;
+use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
+use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
+use crate::packet::Endpoint;
+use crate::pipeline::Stop;
+use crate::resolve::{History, Names};
+use crate::script::environment::Environment;
+use crate::time::SystemClock;
+
+/// Largest file of what the hub said last that is read.
+const MAX_KEPT: u64 = 16 << 20;
+
+/// Capture, record and run scripts on this node, as the hub says
+///
+/// Connects with the hub of the cluster and follows it: which recordings and scripts, what is looked at
+/// on the dashboard. Spool, reels and outbox stay on this node, and without the hub everything goes on
+/// as it said last. Ends with Ctrl+C: what is open is sealed and uploaded.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck worker --hub tapedeck-hub.tapedeck.svc:8898
+  sudo tapedeck worker --hub 10.0.0.5:8898 --tls certs/worker/ --node node-a -i eth0")]
+pub struct WorkerArgs {
+    /// Where the hub is
+    #[arg(long, value_name = "HOST:PORT")]
+    hub: Option<String>,
+
+    /// Folder with ca.crt, tls.crt and tls.key; see: tapedeck certs --help
+    #[arg(long, value_name = "DIR")]
+    tls: Option<PathBuf>,
+
+    /// Name of this node
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+
+    /// Network interface to capture on
+    #[arg(short, long, value_name = "NAME")]
+    interface: Option<String>,
+
+    /// Capture filter in tcpdump syntax
+    #[arg(long, value_name = "FILTER")]
+    bpf: Option<String>,
+
+    /// Disk for spool, open reels, outbox and script folders together
+    #[arg(long = "storageLimit", alias = "storage-limit", value_name = "SIZE")]
+    storage_limit: Option<String>,
+}
+
+impl WorkerArgs {
+    fn over(&self, config: &mut Config) {
+        let mut text = |path: &'static str, flag: &'static str, value: &Option<String>| {
+            if let Some(value) = value {
+                config.flag(path, flag, json!(value));
+            }
+        };
+        let tls = self.tls.as_ref().map(|folder| folder.display().to_string());
+        text("cluster.hub", "hub", &self.hub);
+        text("cluster.tls", "tls", &tls);
+        text("tap.nodeName", "node", &self.node);
+        text("tap.interface", "interface", &self.interface);
+        text("tap.bpfOverride", "bpf", &self.bpf);
+        text("tap.storageLimit", "storageLimit", &self.storage_limit);
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exit, Failure> {
+    args.over(&mut config);
+    let Some(hub) = config.text_if_set("cluster.hub").map(str::to_owned) else {
+        return Err(Failure::usage(
+            "name the hub with --hub HOST:PORT, or cluster.hub in the configuration",
+        ));
+    };
+    if !hub.contains(':') {
+        return Err(Failure::usage(format!(
+            "--hub {hub} has no port; write it as {hub}:8898"
+        )));
+    }
+    let certificates = tls::Folder(config.text("cluster.tls").into());
+    certificates.client().map_err(Failure::usage)?;
+    check_query(&config)?;
+    let own = OwnSockets::default();
+    let (source, follow) = super::source::open(&config, &own)?;
+    super::source::give_up_rights()?;
+    let stop = Stop::default();
+    super::super::stop_on_signal(&stop)?;
+    let data = super::super::data_dir(&config)?;
+    private_dir(&data)?;
+    let folder = data.join("hub");
+    private_dir(&folder.join(SCRIPTS))?;
+    let last = kept(&folder);
+    let mut env = script_env(&config);
+    if let Some(last) = &last {
+        over_by_hub(&mut config, last);
+        env = env_of(last);
+    }
+
+    let names: Arc<LiveNames> = Arc::default();
+    let targets: Arc<Mutex<Json>> = Arc::new(Mutex::new(json!({"targets": [], "excluded": []})));
+    let actions = Actions::default();
+    let remote = Remote {
+        actions: Arc::new({
+            let actions = actions.clone();
+            move |action, object| actions.send(action, object)
+        }),
+        pods: Arc::new({
+            let targets = targets.clone();
+            move || lock(&targets).clone()
+        }),
+    };
+    let what = format!("live on {}", config.text("tap.interface"));
+    let setup = Setup {
+        source,
+        names: Some(Box::new({
+            let names = names.clone();
+            move |_| names.now()
+        })),
+        is_live: true,
+        what: what.clone(),
+        data: data.clone(),
+        scripts: match config.bool("scripting.enabled") {
+            true => vec![folder.join(SCRIPTS)],
+            false => Vec::new(),
+        },
+        env,
+        own: own.clone(),
+        hub: Some(remote),
+        dry: None,
+        stop: stop.clone(),
+    };
+    let mut session = Session::start(&config, setup)?;
+    let runtime = runtime()?;
+    let facts = session.facts.clone();
+    let hello = Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: facts.node.name.clone(),
+        ip: facts.node.ip.clone(),
+        worker: format!("{}:8897", facts.node.ip),
+        run: facts.node.run,
+    };
+    eprintln!(
+        "Capturing {what} on {}; Ctrl+C seals and uploads what is open",
+        hello.node
+    );
+    let uplink = UplinkOptions {
+        hub,
+        tls: certificates,
+        hello,
+        rows: session.rows.clone(),
+        counters: session.counters.clone(),
+        run: facts.clone(),
+        schema: schema(),
+        clock: Arc::new(SystemClock),
+        own: own.clone(),
+        follower: Arc::new(Following {
+            facts: facts.clone(),
+            folder,
+            last: Mutex::new(last),
+            names,
+            targets,
+        }),
+        said: Box::new(|sentence| say(sentence)),
+    };
+    let uplink = Arc::new(Uplink::start(uplink, actions, runtime.handle()));
+
+    // For commands on this node: the dashboard is the hub's.
+    let local = crate::server::Options {
+        host: IpAddr::from(Ipv4Addr::LOCALHOST),
+        port: 0,
+        hosts: Vec::new(),
+        grants: Vec::new(),
+        audit: super::audit_log(&config)?,
+    };
+    let view = view::view(
+        &config,
+        session.rows.clone(),
+        session.counters.clone(),
+        facts,
+    );
+    let server = crate::server::Server::start(&local, view, runtime.handle())
+        .map_err(|error| Failure::failed(format!("cannot serve on this node: {error}")))?;
+    own.listen(Endpoint {
+        ip: server.address.ip(),
+        port: server.address.port(),
+    });
+    let registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
+    if let Err(error) = registered.as_ref() {
+        say(&format!("commands on this node do not find it: {error}"));
+    }
+    let of_session = session.metrics();
+    let of_link = uplink.clone();
+    let beside = Served {
+        metrics: Box::new(move || of_session() + &of_uplink(&of_link)),
+        unready: Box::new(session.unready()),
+    };
+    let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;
+    session.follow(&config, global, &stop, &follow);
+    session.finish(false)
+}
+
+/// The figures of the link.
+fn of_uplink(uplink: &Uplink) -> String {
+    let feed = uplink.feed();
+    metrics::figures(&[
+        (
+            "tapedeck_worker_hub_connected",
+            "gauge",
+            "1 while the hub is connected.",
+            u64::from(uplink.standing().connected),
+        ),
+        (
+            "tapedeck_worker_rows_sent_total",
+            "counter",
+            "Rows sent to the hub.",
+            feed.sent,
+        ),
+        (
+            "tapedeck_worker_rows_skipped_total",
+            "counter",
+            "Rows that the hub asked for and that were held no longer when their turn came.",
+            feed.skipped,
+        ),
+    ])
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Folder of the hub's scripts, below that of what it said.
+const SCRIPTS: &str = "scripts";
+
+/// File of what the hub said last, but for the scripts.
+const KEPT: &str = "spread.json";
+
+/// What the hub said last.
+fn kept(folder: &Path) -> Option<Spread> {
+    let path = folder.join(KEPT);
+    let size = fs::metadata(&path).ok()?.len();
+    let read = fs::read(&path).ok().filter(|_| size <= MAX_KEPT)?;
+    match serde_json::from_slice(&read) {
+        Ok(spread) => Some(spread),
+        Err(error) => {
+            say(&format!(
+                "{} cannot be read, the configuration of this node counts until the hub is there: {error}",
+                path.display()
+            ));
+            None
+        }
+    }
+}
+
+/// What the hub said last goes before the configuration of this node.
+fn over_by_hub(config: &mut Config, last: &Spread) {
+    let list = match &last.recordings {
+        Json::Array(_) => last.recordings.clone(),
+        _ => json!([]),
+    };
+    config.flag("recordings", "hub", list);
+    let mut env = config.map("scripting.env");
+    match &last.recording_kfl {
+        Some(text) => env.insert("RECORDING_KFL".to_owned(), json!(text)),
+        None => env.remove("RECORDING_KFL"),
+    };
+    config.flag("scripting.env", "hub", Json::Object(env));
+}
+
+fn env_of(spread: &Spread) -> Environment {
+    Environment {
+        all: spread.env.clone(),
+        each: spread.env_for.clone(),
+    }
+}
+
+/// Names of the cluster as they change.
+#[derive(Default)]
+struct LiveNames {
+    history: Mutex<History>,
+    now: RwLock<Option<Arc<Names>>>,
+}
+
+impl LiveNames {
+    fn now(&self) -> Option<Arc<Names>> {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.clone()
+    }
+
+    fn learn(&self, deltas: &[u8]) {
+        let mut history = lock(&self.history);
+        if let Err(error) = history.read(deltas) {
+            tracing::warn!(%error, "some names of the hub are left out");
+        }
+        let names = Names::of(Arc::new(history.clone()));
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        *now = Some(Arc::new(names));
+    }
+}
+
+/// Follows the hub.
+struct Following {
+    facts: Arc<Facts>,
+    folder: PathBuf,
+    last: Mutex<Option<Spread>>,
+    names: Arc<LiveNames>,
+    targets: Arc<Mutex<Json>>,
+}
+
+impl Follower for Following {
+    fn spread(&self, spread: &Spread) {
+        let mut last = lock(&self.last);
+        if let Err(error) = write_scripts(&self.folder.join(SCRIPTS), &spread.scripts) {
+            say(&format!("the hub's scripts cannot be written: {error}"));
+        }
+        let rest = Spread {
+            scripts: Vec::new(),
+            ..spread.clone()
+        };
+        if last.as_ref() == Some(&rest) {
+            return;
+        }
+        self.facts
+            .record(rest.recording_kfl.as_deref(), &rest.recordings);
+        let env = env_of(&rest);
+        if last.as_ref().is_none_or(|last| env_of(last) != env) {
+            self.facts.scripts.set_env(env);
+        }
+        let text = serde_json::to_vec(&rest).unwrap_or_default();
+        if let Err(error) = write(&self.folder.join(KEPT), &text) {
+            say(&format!(
+                "what the hub said is forgotten when this worker ends: {error}"
+            ));
+        }
+        *last = Some(rest);
+    }
+
+    fn targets(&self, targets: &Json) {
+        *lock(&self.targets) = targets.clone();
+    }
+
+    fn names(&self, deltas: &[u8]) {
+        self.names.learn(deltas);
+    }
+}
+
+/// Makes the folder hold these scripts and no others; what is the same is not touched.
+fn write_scripts(folder: &Path, scripts: &[ScriptText]) -> std::io::Result<()> {
+    let is_name = |name: &str| {
+        name.ends_with(".js")
+            && !name.starts_with('.')
+            && name.len() <= 255
+            && !name.contains(['/', '\\', '\0'])
+    };
+    let scripts: Vec<&ScriptText> = scripts
+        .iter()
+        .filter(|script| {
+            let fits = is_name(&script.name);
+            if !fits {
+                tracing::warn!(name = script.name, "this is no name of a script");
+            }
+            fits
+        })
+        .collect();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !scripts.iter().any(|script| script.name == name) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    for script in scripts {
+        let path = folder.join(&script.name);
+        if fs::read(&path).is_ok_and(|before| before == script.code.as_bytes()) {
+            continue;
+        }
+        write(&path, script.code.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes a file in one step, for its owner alone.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(name: &str, code: &str) -> ScriptText {
+        ScriptText {
+            name: name.to_owned(),
+            code: code.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_folder_holds_the_scripts_of_the_hub_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("scripts");
+        fs::create_dir(&folder).unwrap();
+        let names = || {
+            let mut names: Vec<String> = fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let hostile = [
+            script("../out.js", "x"),
+            script("/etc/out.js", "x"),
+            script(".hidden.js", "x"),
+            script("out.sh", "x"),
+        ];
+        let mut all = vec![script("a.js", "1"), script("b.js", "2")];
+        all.extend(hostile);
+        write_scripts(&folder, &all).unwrap();
+        assert_eq!(names(), ["a.js", "b.js"]);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        write_scripts(&folder, &[script("b.js", "3")]).unwrap();
+        assert_eq!(names(), ["b.js"]);
+        assert_eq!(fs::read_to_string(folder.join("b.js")).unwrap(), "3");
+    }
+}

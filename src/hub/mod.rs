@@ -1,0 +1,43 @@
+//! The protocol between the workers of a cluster and its hub, both ends.
+//!
+//! In: the run of each node. Out: one dashboard, one console, one set of recordings and scripts for
+//! all of them. Never: packets of a recording; spool, reels and outbox stay at the worker, which
+//! loses nothing that it sealed whatever becomes of the hub.
+//!
+//! ```text
+//! worker                                        hub
+//!  Uplink ── TLS 1.3, both sides verified ──▶   Hub
+//!    │  state, console, hub.action               ├── nodes    who is there, who is missing
+//!    │  rows that match (feed)                   ├── merge    rows of all, one ring
+//!    │  packets and items that were asked for    ├── lines    console of all
+//!    ◀── recordings, scripts, targets, names     └── Overview what the dashboard asks (server::Run)
+//!        queries of those who look (queries)
+//! ```
+//!
+//! Workers connect, so that only the hub needs an address. Either side may be started anew at any
+//! time; versions may differ by one (`message::PROTOCOL`).
+
+mod calls;
+mod center;
+pub mod certs;
+mod feed;
+mod fold;
+pub mod frame;
+mod lines;
+mod link;
+mod merge;
+pub mod message;
+mod nodes;
+mod overview;
+mod queries;
+pub mod tls;
+mod uplink;
+mod wishes;
+
+pub use center::{Hub, Options as HubOptions, WholeNames};
+pub use overview::Overview;
+pub use uplink::{Actions, Follower, Options as UplinkOptions, Standing, Uplink};
+pub use wishes::Wishes;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! What the dashboard may ask of a whole cluster.
+//!
+//! In: what workers said, and questions to those that know. Out: one answer for all nodes. Never: a
+//! node that is missing and not named.
+
+use std::collections::BTreeSet;
+use std::io::{Write, sink};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value as Json, json};
+
+use super::center::Hub;
+use super::fold::fold;
+use super::message::{Ask, ConsoleLine, State};
+use super::nodes::Connection;
+use super::wishes::Wishes;
+use crate::item::{Node, lookup};
+use crate::kfl;
+use crate::packet::StreamName;
+use crate::pipeline::Counts;
+use crate::script::supervisor::Scripts;
+use crate::server::Run;
+
+/// Nodes that are asked at once.
+const ASKED_AT_ONCE: usize = 32;
+
+/// Rows that are looked at for the node of a stream.
+const LOOKED_AT: u64 = 50_000;
+
+/// Name of the hub's own lines among those of nodes; no node can be called so.
+const HUB: &str = "";
+
+/// One view of all nodes.
+pub struct Overview {
+    hub: Arc<Hub>,
+    scripts: Arc<Scripts>,
+    wishes: Arc<Wishes>,
+    /// The last line of the hub's own console that was taken over.
+    seen: Mutex<u64>,
+}
+
+impl Overview {
+    /// What `hub` brings together, with the scripts at the hub.
+    pub fn new(hub: Arc<Hub>, scripts: Arc<Scripts>, wishes: Arc<Wishes>) -> Overview {
+        Overview {
+            hub,
+            scripts,
+            wishes,
+            seen: Mutex::new(0),
+        }
+    }
+
+    /// What all nodes say of one thing, each list with its node.
+    fn lists(&self, own: Json, of: impl Fn(State) -> Option<Json>) -> Json {
+        let mut all: Vec<Json> = own.as_array().cloned().unwrap_or_default();
+        for (node, state) in self.hub.shared.nodes.states() {
+            let Some(Json::Array(list)) = of(state) else {
+                continue;
+            };
+            all.extend(list.into_iter().map(|mut one| {
+                if let Some(members) = one.as_object_mut() {
+                    members.insert("node".to_owned(), node.clone().into());
+                }
+                one
+            }));
+        }
+        Json::Array(all)
+    }
+
+    /// What all runs are together.
+    fn folded(&self) -> Json {
+        let mut run = json!({"recordings": []});
+        for (_, state) in self.hub.shared.nodes.states() {
+            if let Some(one) = &state.run {
+                fold(&mut run, one);
+            }
+        }
+        run
+    }
+
+    /// Asks every worker that is there; answers by node.
+    fn ask_all(&self, ask: &Ask) -> Vec<(String, Result<Json, String>)> {
+        let all = self.hub.shared.nodes.connections();
+        let mut answers = Vec::new();
+        for some in all.chunks(ASKED_AT_ONCE) {
+            std::thread::scope(|scope| {
+                let asked: Vec<_> = some
+                    .iter()
+                    .map(|(node, connection)| {
+                        let asking = scope.spawn(|| connection.calls.ask(ask.clone(), &mut sink()));
+                        (node.clone(), asking)
+                    })
+                    .collect();
+                answers.extend(asked.into_iter().map(|(node, asking)| {
+                    let gone = |_| Err("it could not be asked".to_owned());
+                    (node, asking.join().unwrap_or_else(gone))
+                }));
+            });
+        }
+        answers
+    }
+
+    /// The worker that has a stream, found by the rows that name it.
+    fn worker_of(&self, stream: StreamName) -> Result<Connection, String> {
+        let nodes = &self.hub.shared.nodes;
+        let rows = &self.hub.shared.options.rows;
+        let held = rows.held();
+        let from = held.end.saturating_sub(LOOKED_AT).max(held.start);
+        let wanted = stream.to_string();
+        let found: BTreeSet<String> = rows
+            .page(from..held.end, usize::MAX)
+            .iter()
+            .filter_map(|row| {
+                let row = row.node()?;
+                let text = |path| lookup(row, path).and_then(Node::text);
+                (text("stream")? == wanted).then(|| text("node.name"))?
+            })
+            .map(|name| name.into_owned())
+            .collect();
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (Some(node), None) => nodes.of(&node),
+            (Some(_), Some(_)) => Err(format!(
+                "several nodes have a stream called {wanted}; ask with the worker that its item names"
+            )),
+            (None, _) => {
+                let mut there = nodes.connections().into_iter();
+                match (there.next(), there.next()) {
+                    (Some((_, connection)), None) => Ok(connection),
+                    _ => Err(format!(
+                        "it is not known which node has {wanted}; ask with the worker that its item names"
+                    )),
+                }
+            }
+        }
+    }
+
+    fn stream_from(
+        connection: &Connection,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let stream = stream.to_string();
+        let packets = connection.calls.ask(Ask::Stream { stream }, out)?;
+        Ok(packets.as_u64().unwrap_or_default())
+    }
+
+    fn tell_wishes(&self) -> Result<(), String> {
+        self.hub.spread(&self.wishes.spread())
+    }
+}
+
+impl Run for Overview {
+    fn status(&self) -> Json {
+        let nodes = &self.hub.shared.nodes;
+        let mut run = self.folded();
+        let (all, there) = (nodes.json(), nodes.names().len());
+        let count = all.as_array().map_or(0, Vec::len);
+        let mut scripts = self.scripts.summary();
+        fold(&mut scripts, &run["scripts"]);
+        let mut remarks = nodes.missing();
+        let feed = nodes.feeds();
+        if feed.skipped > 0 {
+            remarks.push(format!(
+                "{} rows are not shown because the hub or a link was slow; recordings have them",
+                feed.skipped
+            ));
+        }
+        run["live"] = true.into();
+        run["source"] = match count - there.min(count) {
+            0 => format!("{there} nodes"),
+            missing => format!("{there} nodes, {missing} missing"),
+        }
+        .into();
+        run["scripts"] = scripts;
+        run["remarks"] = remarks.into();
+        run["nodes"] = all;
+        run["feed"] = json!(feed);
+        run
+    }
+
+    fn counts(&self) -> Option<Json> {
+        let mut counts = serde_json::to_value(Counts::default()).unwrap_or_default();
+        for (_, state) in self.hub.shared.nodes.states() {
+            if let Some(one) = &state.counts {
+                fold(&mut counts, one);
+            }
+        }
+        Some(counts)
+    }
+
+    fn look(&self, query: &kfl::Query) {
+        self.hub.shared.look(query);
+    }
+
+    fn item(&self, id: &str) -> Option<Json> {
+        let (worker, _) = id.split_once('/')?;
+        let connection = self.hub.shared.nodes.of(worker).ok()?;
+        let id = id.to_owned();
+        connection.calls.ask(Ask::Item { id }, &mut sink()).ok()
+    }
+
+    fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {
+        Overview::stream_from(&self.worker_of(stream)?, stream, out)
+    }
+
+    fn stream_pcap_of(
+        &self,
+        worker: &str,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let connection = self.hub.shared.nodes.of(worker)?;
+        Overview::stream_from(&connection, stream, out)
+    }
+
+    fn scripts(&self) -> Json {
+        let own = serde_json::to_value(self.scripts.status()).unwrap_or_default();
+        self.lists(own, |state| state.scripts)
+    }
+
+    fn console(&self, after: u64) -> Json {
+        let lines = &self.hub.shared.lines;
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let own: Vec<ConsoleLine> =
+                serde_json::from_value(self.scripts.console_lines(*seen)).unwrap_or_default();
+            *seen = own.last().map_or(*seen, |line| line.n);
+            lines.add(HUB, own);
+        }
+        lines.since(after)
+    }
+
+    fn jobs(&self) -> Json {
+        self.lists(self.scripts.jobs_json(), |state| state.jobs)
+    }
+
+    fn run_job(&self, tag: &str) -> Result<(), String> {
+        let own = self.scripts.run_job(tag);
+        let has = |state: &State| {
+            let jobs = state.jobs.as_ref().and_then(Json::as_array);
+            jobs.into_iter().flatten().any(|job| {
+                job["tag"]
+                    .as_str()
+                    .is_some_and(|known| known.eq_ignore_ascii_case(tag))
+            })
+        };
+        let nodes = &self.hub.shared.nodes;
+        let mut told = own.is_ok();
+        for (node, _) in nodes.states().iter().filter(|(_, state)| has(state)) {
+            let tag = tag.to_owned();
+            let asked = nodes
+                .of(node)
+                .map(|one| one.calls.tell(Ask::RunJob { tag }));
+            told |= matches!(asked, Ok(Ok(())));
+        }
+        match told {
+            true => Ok(()),
+            false => own,
+        }
+    }
+
+    fn recordings(&self) -> Json {
+        let mut list = match self.folded()["recordings"].take() {
+            Json::Array(list) => list,
+            _ => Vec::new(),
+        };
+        let added = self.wishes.added();
+        for one in &mut list {
+            // At the workers it stands in the configuration that the hub gave them.
+            if one["name"]
+                .as_str()
+                .is_some_and(|name| added.iter().any(|one| one == name))
+            {
+                one["source"] = "added".into();
+            }
+        }
+        Json::Array(list)
+    }
+
+    fn add_recording(&self, declared: &Json) -> Result<Json, String> {
+        let added = self.wishes.add(declared)?;
+        self.tell_wishes()?;
+        Ok(added)
+    }
+
+    fn remove_recording(&self, name: &str) -> Result<Json, String> {
+        let removed = self.wishes.remove(name)?;
+        self.tell_wishes()?;
+        Ok(removed)
+    }
+
+    fn seal_recording(&self, name: Option<&str>) -> Result<Json, String> {
+        let name = name.map(str::to_owned);
+        let answers = self.ask_all(&Ask::Seal { name });
+        let mut sealed = 0_u64;
+        let mut why = None;
+        let mut any = false;
+        for (node, answer) in answers {
+            match answer {
+                Ok(count) => {
+                    sealed += count.as_u64().unwrap_or_default();
+                    any = true;
+                }
+                Err(sentence) => why = Some(format!("{node}: {sentence}")),
+            }
+        }
+        match (any, why) {
+            (true, _) => Ok(sealed.into()),
+            (false, Some(sentence)) => Err(sentence),
+            (false, None) => Err("no worker is connected".to_owned()),
+        }
+    }
+
+    fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
+        self.scripts.ask_queried(record, query)
+    }
+}

@@ -1,0 +1,508 @@
+//! Both ends together, in one process, over real connections.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use super::message::{Hello, Spread};
+use super::{Actions, Follower, Hub, HubOptions, Uplink, UplinkOptions, certs, tls};
+use crate::item::{Node, Origin, flat, lookup, sample};
+use crate::kfl::{self, Schema};
+use crate::packet::StreamName;
+use crate::pipeline::{Counters, Rows};
+use crate::server::Run;
+use crate::time::{Clock, SystemClock};
+
+/// Nothing waits this long when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// A run with one stream, whose savefile is a megabyte of sevens.
+struct Node1;
+
+const STREAM_BYTES: usize = 6 << 20;
+
+impl Run for Node1 {
+    fn status(&self) -> Json {
+        json!({"recordings": [{"name": "all", "reels": 1}], "outbox": {"waiting": 2}})
+    }
+
+    fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {
+        if stream.to_string() != "000000000042.pcap" {
+            return Err("it is no longer in the spool".to_owned());
+        }
+        for _ in 0..STREAM_BYTES / 1024 {
+            out.write_all(&[7; 1024])
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(9)
+    }
+
+    fn scripts(&self) -> Json {
+        json!([{"title": "s"}])
+    }
+
+    fn console(&self, after: u64) -> Json {
+        let lines = ["one", "two"].into_iter().zip(1_u64..);
+        lines
+            .filter(|(_, n)| *n > after)
+            .map(|(text, n)| json!({"n": n, "at": "", "error": false, "text": text}))
+            .collect::<Json>()
+            .pipe(|lines| json!({"lines": lines}))
+    }
+
+    fn jobs(&self) -> Json {
+        json!([])
+    }
+
+    fn run_job(&self, _tag: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn seal_recording(&self, name: Option<&str>) -> Result<Json, String> {
+        match name {
+            None => Ok(3.into()),
+            Some(name) => Err(format!("no recording {name} is on")),
+        }
+    }
+
+    fn queried(&self, _record: &[u8], _query: &str) -> Option<Json> {
+        None
+    }
+}
+
+trait Pipe: Sized {
+    fn pipe<T>(self, with: impl FnOnce(Self) -> T) -> T {
+        with(self)
+    }
+}
+
+impl Pipe for Json {}
+
+/// Notes what the hub says.
+#[derive(Default)]
+struct Noted(Mutex<Vec<String>>);
+
+impl Noted {
+    fn note(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+
+    fn has(&self, what: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|one| one.contains(what))
+    }
+}
+
+impl Follower for Noted {
+    fn spread(&self, spread: &Spread) {
+        self.note(format!("spread {:?}", spread.recording_kfl));
+    }
+
+    fn targets(&self, targets: &Json) {
+        self.note(format!("targets {targets}"));
+    }
+
+    fn names(&self, deltas: &[u8]) {
+        self.note(format!("names {}", String::from_utf8_lossy(deltas)));
+    }
+}
+
+struct Cluster {
+    runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+    rows: Arc<Rows>,
+    actions: Arc<Noted>,
+    said: Arc<Noted>,
+}
+
+impl Cluster {
+    fn new() -> Cluster {
+        let folder = tempfile::tempdir().unwrap();
+        certs::make(folder.path(), SystemClock.now(), 1).unwrap();
+        Cluster {
+            runtime: runtime(),
+            folder,
+            rows: Arc::new(Rows::new(usize::MAX, 100_000)),
+            actions: Arc::default(),
+            said: Arc::default(),
+        }
+    }
+
+    fn hub(&self, listen: SocketAddr) -> Hub {
+        let (actions, said) = (self.actions.clone(), self.said.clone());
+        let options = HubOptions {
+            listen,
+            tls: tls::Folder(self.folder.path().join("hub")),
+            rows: self.rows.clone(),
+            clock: Arc::new(SystemClock),
+            nodes: None,
+            own: Vec::new(),
+            actions: Arc::new(move |action, object| actions.note(format!("{action} {object}"))),
+            said: Box::new(move |sentence| said.note(sentence.to_owned())),
+        };
+        Hub::start(options, self.runtime.handle()).unwrap()
+    }
+
+    fn worker(&self, node: &str, hub: SocketAddr) -> Worker {
+        self.worker_with(node, hub, &self.folder.path().join("worker"))
+    }
+
+    fn worker_with(&self, node: &str, hub: SocketAddr, certificates: &Path) -> Worker {
+        let rows = Arc::new(Rows::new(usize::MAX, 10_000));
+        let (heard, said): (Arc<Noted>, Arc<Noted>) = Default::default();
+        let sentences = said.clone();
+        let options = UplinkOptions {
+            hub: hub.to_string(),
+            tls: tls::Folder(certificates.to_owned()),
+            hello: Hello {
+                protocol: 1,
+                version: "0.1.0".to_owned(),
+                node: node.to_owned(),
+                ip: "10.0.0.1".to_owned(),
+                worker: format!("{node}:8897"),
+                run: 7,
+            },
+            rows: rows.clone(),
+            counters: Arc::new(Counters::default()),
+            run: Arc::new(Node1),
+            schema: Arc::new(Schema::empty()),
+            clock: Arc::new(SystemClock),
+            own: Default::default(),
+            follower: heard.clone(),
+            said: Box::new(move |sentence| sentences.note(sentence.to_owned())),
+        };
+        let actions = Actions::default();
+        Worker {
+            uplink: Uplink::start(options, actions.clone(), self.runtime.handle()),
+            actions,
+            node: node.to_owned(),
+            rows,
+            heard,
+            said,
+        }
+    }
+
+    /// Node and item number at its worker... of all rows at the hub that match.
+    fn nodes_of_rows(&self) -> Vec<String> {
+        let page = self.rows.page(self.rows.held(), usize::MAX);
+        let name = |row: &crate::pipeline::Row| {
+            let name = lookup(row.node().unwrap(), "node.name").and_then(Node::text);
+            name.unwrap().into_owned()
+        };
+        page.iter().map(name).collect()
+    }
+}
+
+struct Worker {
+    uplink: Uplink,
+    actions: Actions,
+    node: String,
+    rows: Arc<Rows>,
+    heard: Arc<Noted>,
+    said: Arc<Noted>,
+}
+
+impl Worker {
+    fn add(&self, count: u64) {
+        let first = self.rows.held().end;
+        let mut bytes = Vec::new();
+        for number in first..first + count {
+            let mut item = sample::http();
+            item.number = number;
+            item.origin = Arc::new(Origin {
+                node_name: self.node.clone(),
+                node_ip: "10.0.0.1".to_owned(),
+                worker: format!("{}:8897", self.node),
+            });
+            flat::encode(&item, &mut bytes);
+        }
+        self.rows.push(first, &Arc::new(bytes));
+    }
+}
+
+fn query(text: &str) -> kfl::Query {
+    kfl::compile(text, &Schema::empty()).unwrap()
+}
+
+fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[test]
+fn rows_state_and_console_of_two_workers_come_together() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    hub.spread(&Spread {
+        recording_kfl: Some("http".into()),
+        ..Spread::default()
+    })
+    .unwrap();
+    hub.names(Arc::new(|| b"all names".to_vec()));
+    let workers = ["a", "b"].map(|node| cluster.worker(node, hub.address));
+    wait("both are there", || hub.shared.nodes.names().len() == 2);
+    for worker in &workers {
+        worker.add(3);
+    }
+    // Nobody looks yet, so nothing comes.
+    assert_eq!(cluster.rows.held(), 0..0);
+    hub.shared.look(&query("request.method == \"POST\""));
+    let mut nodes = cluster.nodes_of_rows();
+    nodes.sort();
+    assert_eq!(nodes, ["a", "a", "a", "b", "b", "b"]);
+    workers[0].add(2);
+    wait("live rows come", || cluster.rows.held().end == 8);
+    hub.shared.look(&query("request.method == \"GET\""));
+    workers[1].add(1);
+    wait("and more", || cluster.rows.held().end == 9);
+    wait("states come", || {
+        hub.shared
+            .nodes
+            .states()
+            .iter()
+            .filter(|(_, state)| state.scripts.is_some())
+            .count()
+            == 2
+    });
+    wait("lines come", || {
+        hub.shared.lines.since(0)["lines"].as_array().unwrap().len() == 4
+    });
+    hub.targets(&json!({"pods": ["cart"]})).unwrap();
+    hub.tell_names(b"a delta").unwrap();
+    for worker in &workers {
+        for what in [
+            "spread Some(\"http\")",
+            "names all names",
+            "names a delta",
+            "cart",
+        ] {
+            wait(what, || worker.heard.has(what));
+        }
+    }
+    let sent = workers[0].actions.send("counts", &json!({"items": 2}));
+    assert_eq!(sent, Ok(()));
+    wait("the action came", || {
+        cluster.actions.has("counts {\"items\":2}")
+    });
+}
+
+#[test]
+fn packets_and_answers_come_from_the_worker_that_is_asked() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let worker = cluster.worker("a", hub.address);
+    wait("it is there", || hub.shared.nodes.names().len() == 1);
+    worker.add(1);
+    let connection = hub.shared.nodes.of("a").unwrap();
+    let ask = |ask| connection.calls.ask(ask, &mut std::io::sink());
+    let stream = |stream: &str| super::message::Ask::Stream {
+        stream: stream.to_owned(),
+    };
+    let mut bytes = Vec::new();
+    let packets = connection
+        .calls
+        .ask(stream("000000000042.pcap"), &mut bytes);
+    assert_eq!(packets, Ok(json!(9)));
+    assert_eq!(bytes.len(), STREAM_BYTES);
+    assert!(bytes.iter().all(|byte| *byte == 7));
+    let gone = ask(stream("000000000043.pcap"));
+    assert_eq!(gone, Err("it is no longer in the spool".to_owned()));
+    assert!(ask(stream("../etc/passwd")).is_err());
+    let seal = |name: Option<&str>| super::message::Ask::Seal {
+        name: name.map(str::to_owned),
+    };
+    assert_eq!(ask(seal(None)), Ok(json!(3)));
+    assert!(ask(seal(Some("x"))).unwrap_err().contains("no recording x"));
+    let id = sample_id("a");
+    let item = ask(super::message::Ask::Item { id: id.clone() }).unwrap();
+    assert_eq!(item["item"]["id"], id.as_str());
+    // Whoever asked stops reading: the rest does not come, and the link goes on.
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            match self.0 < 1 << 20 {
+                true => Ok(bytes.len()),
+                false => Err(std::io::Error::other("enough")),
+            }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let full = connection
+        .calls
+        .ask(stream("000000000042.pcap"), &mut Full(0));
+    assert_eq!(full, Err("enough".to_owned()));
+    assert_eq!(ask(seal(None)), Ok(json!(3)));
+}
+
+fn sample_id(node: &str) -> String {
+    let mut item = sample::http();
+    item.origin = Arc::new(Origin {
+        worker: format!("{node}:8897"),
+        ..Origin::default()
+    });
+    item.id()
+}
+
+#[test]
+fn either_side_may_be_started_anew() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let address = hub.address;
+    let worker = cluster.worker("a", address);
+    wait("it is there", || worker.uplink.standing().connected);
+    wait("at the hub too", || hub.shared.nodes.names().len() == 1);
+    hub.shared.look(&query("http"));
+    drop(hub);
+    wait("the hub is gone", || !worker.uplink.standing().connected);
+    let lost = worker.actions.send("counts", &json!({}));
+    assert!(lost.unwrap_err().contains("not connected"));
+    worker.add(2);
+    let hub = cluster.hub(address);
+    wait("it is there again", || hub.shared.nodes.names().len() == 1);
+    hub.shared.look(&query(""));
+    assert_eq!(cluster.rows.held().end, 2);
+    drop(worker);
+    wait("the worker is gone", || hub.shared.nodes.names().is_empty());
+    assert_eq!(hub.shared.nodes.missing().len(), 1);
+    let worker = cluster.worker("a", address);
+    wait("a new one came", || hub.shared.nodes.missing().is_empty());
+    assert_eq!(
+        hub.shared.nodes.json()[0]["gaps"].as_array().unwrap().len(),
+        1
+    );
+    drop(worker);
+}
+
+#[test]
+fn whoever_is_not_of_the_cluster_is_refused_with_a_sentence() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let other = tempfile::tempdir().unwrap();
+    certs::make(other.path(), SystemClock.now(), 1).unwrap();
+    let mine = |name: &str| std::fs::read(cluster.folder.path().join("worker").join(name)).unwrap();
+    let theirs = |name: &str| std::fs::read(other.path().join("worker").join(name)).unwrap();
+    let folder = |files: [(&str, Vec<u8>); 3]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        folder
+    };
+    // Knows our CA, is signed by another one.
+    let stranger = folder([
+        (tls::CA_FILE, mine(tls::CA_FILE)),
+        (tls::CERT_FILE, theirs(tls::CERT_FILE)),
+        (tls::KEY_FILE, theirs(tls::KEY_FILE)),
+    ]);
+    let worker = cluster.worker_with("a", hub.address, stranger.path());
+    wait("it is told", || {
+        worker
+            .said
+            .has("does not know the CA that signed our certificate")
+    });
+    wait("the hub says so", || {
+        cluster
+            .said
+            .has("A connection was refused: the certificate of the worker at 127.0.0.1 is not signed by the CA in ca.crt")
+    });
+    // Does not know the hub's CA.
+    let worker = cluster.worker_with("a", hub.address, &other.path().join("worker"));
+    wait("it refuses the hub", || {
+        worker.said.has("is not signed by the CA in ca.crt")
+    });
+    // A worker's certificate makes no hub, nor the hub's a worker.
+    let worker = cluster.worker_with("a", hub.address, &cluster.folder.path().join("hub"));
+    wait("it is of the other role", || {
+        cluster.said.has("is for the other role")
+    });
+    assert!(!worker.uplink.standing().connected);
+    // Files that are missing are named.
+    let empty = tempfile::tempdir().unwrap();
+    let worker = cluster.worker_with("a", hub.address, empty.path());
+    wait("the file is named", || {
+        worker.said.has("ca.crt cannot be used")
+    });
+    // No TLS at all.
+    let mut plain = std::net::TcpStream::connect(hub.address).unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    wait("plain text is refused", || {
+        cluster.said.has("does not speak TLS 1.3")
+    });
+    assert_eq!(hub.shared.nodes.json(), json!([]));
+}
+
+#[test]
+fn a_ca_that_is_there_signs_again() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let before = std::fs::read(cluster.folder.path().join("hub/tls.crt")).unwrap();
+    let made = certs::make(cluster.folder.path(), SystemClock.now(), 30).unwrap();
+    assert!(!made.new_ca);
+    let after = std::fs::read(cluster.folder.path().join("hub/tls.crt")).unwrap();
+    assert_ne!(before, after);
+    let worker = cluster.worker("a", hub.address);
+    wait("new and old go together", || {
+        worker.uplink.standing().connected
+    });
+    std::fs::remove_file(cluster.folder.path().join("ca.key")).unwrap();
+    let refused = certs::make(cluster.folder.path(), SystemClock.now(), 30);
+    assert!(refused.unwrap_err().contains("alone cannot sign"));
+}
+
+#[test]
+fn a_worker_of_another_age_is_told_so() {
+    assert!(super::message::common(1, 4).is_err());
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let folder = tls::Folder(cluster.folder.path().join("worker"));
+    let config = folder.client().unwrap();
+    let said = cluster.runtime.block_on(async {
+        use tokio::io::AsyncWriteExt as _;
+        let socket = tokio::net::TcpStream::connect(hub.address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(config);
+        let mut stream = connector.connect(tls::hub_name(), socket).await.unwrap();
+        let hello = super::message::ToHub::Hello(Hello {
+            protocol: 4,
+            version: "9.0.0".to_owned(),
+            node: "a".to_owned(),
+            ip: "10.0.0.1".to_owned(),
+            worker: "10.0.0.1:8897".to_owned(),
+            run: 7,
+        });
+        let hello = super::message::said(&hello).unwrap();
+        stream.write_all(&hello).await.unwrap();
+        let mut frames = super::frame::Frames::new(1 << 16);
+        let frame = super::link::first(&mut stream, &mut frames).await.unwrap();
+        super::message::from_hub(frame).unwrap()
+    });
+    let Some(super::message::FromHub::Said(super::message::ToWorker::Refused { sentence })) = said
+    else {
+        panic!("{said:?}")
+    };
+    assert!(
+        sentence.contains("protocol 1 and this worker 4"),
+        "{sentence}"
+    );
+    assert!(cluster.said.has("The worker of a at 127.0.0.1 was refused"));
+}
