@@ -149,11 +149,11 @@ pub trait Run: Send + Sync {
         Vec::new()
     }
 
-    /// The archive in one of the stores.
+    /// The archive in one of the stores; `None` while it holds no reels.
     ///
     /// # Errors
-    /// One sentence: it cannot be reached, or holds no reels.
-    fn archive(&self, store: &str) -> Result<Archive, String> {
+    /// One sentence: it cannot be reached.
+    fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         Err(format!("{store} is no archive"))
     }
 

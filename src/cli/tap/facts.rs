@@ -205,11 +205,8 @@ impl Run for Facts {
         stores
     }
 
-    fn archive(&self, store: &str) -> Result<Archive, String> {
-        let open = self.store(store)?;
-        Archive::over(open)
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| format!("nothing was uploaded to {store} yet"))
+    fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
+        Archive::over(self.store(store)?).map_err(|error| error.to_string())
     }
 
     fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
