@@ -146,6 +146,7 @@ try {
       await page.waitForTimeout(1500);
       const file = path.join("docs", "pictures", `${view.toLowerCase()}-${colorScheme}.png`);
       await page.screenshot({ path: file });
+      if (view === "Traffic") await page.getByRole("button", { name: "Resume" }).click();
       console.log(file);
     }
     await page.close();

@@ -57,7 +57,7 @@ export async function app() {
     apply: (q) => filter.set(q),
     open: (view) => show(view),
     feed: (on) => {
-      dot.className = `dot ${on ? "on" : "off"}`;
+      dot.className = `dot ${state.paused ? "" : on ? "on" : "off"}`;
       word.textContent = state.paused ? "paused" : on ? "streaming" : "not connected";
     },
   };

@@ -83,7 +83,7 @@ export function mapView(frame) {
       .force("link", forceLink(edges).distance(far).strength(0.4))
       .force("charge", forceManyBody().strength(nodes.length > 120 ? -90 : -420).distanceMax(600))
       .force("x", forceX().strength(0.03)).force("y", forceY().strength(0.1))
-      .force("collide", forceCollide((one) => one.r + 10))
+      .force("collide", forceCollide((one) => one.r + 24))
       .stop();
     // Settled before it is shown: nothing jumps about, also for those who ask for less motion.
     simulation.tick(nodes.length > 300 ? 120 : 300);
