@@ -4,9 +4,9 @@
 //! One row a protocol; a row whose programs are not installed is skipped, and says so. Everything
 //! listens on loopback, on ports that are free, and is stopped by its PID.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -437,6 +437,59 @@ const ROWS: &[Row] = &[
             "ListOffsets",
             "OffsetFetch",
         ],
+    },
+    Row {
+        what: "AMQP: RabbitMQ and pika",
+        name: "amqp",
+        needs: &["rabbitmq-server", "epmd", "python:pika"],
+        server: |place| {
+            let folder = place.path("rabbitmq");
+            fs::create_dir(&folder).unwrap();
+            let mut server = unprivileged(&program("sh").unwrap(), &folder);
+            // What may not be readable to nobody is handed over as text.
+            server.args(["-c", include_str!("live/rabbitmq.sh"), "sh"]);
+            server.arg(&folder).arg(place.port());
+            server.arg(free_port().to_string());
+            server.arg(free_port().to_string());
+            fs::set_permissions(place.folder.path(), Permissions::from_mode(0o755)).unwrap();
+            Some(Served::start(&mut server).listening(place.port))
+        },
+        client: |place| run(&mut script("amqp_orders.py", &[&place.port()])),
+        expected: &[
+            "connection open / connection open-ok",
+            "channel open  channel open-ok",
+            "queue declare orders queue declare-ok",
+            "basic publish orders empty",
+            "basic publish orders empty",
+            "basic get orders basic get-ok",
+            "basic ack 1 empty",
+            "queue declare none",
+            "channel close 404 NOT_FOUND - no queue 'none' in vhost '/' channel close-ok",
+            "connection close 200 Normal shutdown connection close-ok",
+        ],
+        paths: &["request.method", "request.summary", "response.method"],
+        without: &["connection start", "connection tune"],
+    },
+    Row {
+        what: "GraphQL: Strawberry and gql",
+        name: "http",
+        needs: &["python:strawberry", "python:uvicorn", "python:gql"],
+        server: |_| None,
+        client: |place| run(&mut script("graphql_shop.py", &[&place.port()])),
+        expected: &[
+            "GQL POST / 97 200 20",
+            "GQL POST / 66 200 26",
+            "GQL POST / 40 200 119",
+        ],
+        paths: &[
+            "protocol.abbr",
+            "request.method",
+            "request.path",
+            "request.bodySize",
+            "response.status",
+            "response.bodySize",
+        ],
+        without: &[],
     },
     Row {
         what: "LDAP: slapd and ldap-utils",
