@@ -301,7 +301,8 @@ impl Export<'_> {
         if !self.rule.is_empty() {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| Failure::failed(error.to_string()))?;
-            let mut redactor = Redactor::new(&self.rule, &key);
+            let protocols = super::protocols(self.config)?;
+            let mut redactor = Redactor::new(&self.rule, &key).knowing(&protocols);
             record::rewrite(&pair.data(), &order, &mut redactor)?;
             // Summaries hold what was sent.
             comments.clear();
