@@ -353,7 +353,8 @@ impl Export<'_> {
             len: record.len,
             interface: record.interface,
             linktype: record.linktype,
-            adopted: false,
+            fragment: false,
+            adopts: None,
         };
         let Some((name, _)) = packet.stream else {
             if matches!(packet.decoded, crate::packet::Decoded::Fragment)
@@ -371,7 +372,7 @@ impl Export<'_> {
             {
                 let adopted = Entry {
                     stream: packet.stream,
-                    adopted: true,
+                    fragment: true,
                     ..earlier
                 };
                 log.push(adopted, &bytes);

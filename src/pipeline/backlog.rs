@@ -185,7 +185,7 @@ impl Spooled {
                 None => decoder.decode(entry.ordinal, &record, captured, &mut found),
             };
             // An adopted fragment was no stream's when it came.
-            let stream = entry.stream.filter(|_| !entry.adopted);
+            let stream = entry.stream.filter(|_| !entry.fragment);
             packets.push(Packet {
                 ordinal: entry.ordinal,
                 record,

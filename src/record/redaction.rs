@@ -115,7 +115,7 @@ fn read(file: &File, entries: &[&Entry]) -> io::Result<Vec<Captured>> {
                 direction: entry
                     .stream
                     .map_or(Direction::ToServer, |(_, direction)| direction),
-                fragment: entry.adopted,
+                fragment: entry.fragment,
                 bytes,
             })
         })
