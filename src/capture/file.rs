@@ -5,6 +5,8 @@
 //! gives what is before that, and one warning. Never: more memory than one window, the
 //! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]) and [`MAX_NAMES`] names.
 
+mod blocks;
+
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read};
 use std::net::IpAddr;
@@ -12,8 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use self::blocks::Blocks;
+pub use self::blocks::LeftBlocks;
 use crate::capture::{BATCH_PACKETS, CaptureError, Filled, RawBatch, Source, SourceCounts};
-use crate::packet::savefile::{Entry, Records, SavefileError, pcapng};
+use crate::packet::savefile::{Entry, Records, SavefileError};
 use crate::packet::{Position, Record};
 use crate::time::Timestamp;
 
@@ -23,21 +27,6 @@ pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// Bytes read at a time when only the first packet of a file is looked for.
 const PROBE_BYTES: usize = 16 * 1024;
-
-/// Names taken from one file; a recording writes a quarter of that at most.
-const MAX_NAMES: usize = 65_536;
-
-/// Bytes of key logs taken from one file; a connection has some 700 of them.
-const MAX_KEY_LOG_BYTES: usize = 16 * 1024 * 1024;
-
-/// Bytes of custom blocks taken from one file; a recording writes a quarter of that at most.
-const MAX_CUSTOM_BYTES: usize = 256 * 1024 * 1024;
-
-/// How the data of custom blocks begins that are our own.
-const CUSTOM_MARK: &[u8] = b"tapedeck ";
-
-/// Bytes kept of a name: a full domain name, twice over.
-const MAX_NAME_BYTES: usize = 512;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -136,104 +125,6 @@ pub struct FileSource {
     counts: SourceCounts,
     warnings: Vec<String>,
     blocks: Blocks,
-}
-
-/// What the blocks of a file say that are no packets.
-#[derive(Debug)]
-struct Blocks {
-    /// Names that the file holds for addresses, and whether some are new since they were asked for.
-    names: Vec<(IpAddr, Box<str>)>,
-    names_are_new: bool,
-    /// Key logs that nobody took yet, and the bytes of all so far.
-    key_logs: Vec<Vec<u8>>,
-    key_log_bytes: usize,
-    /// Custom blocks before the first packet, until somebody takes them, and those behind packets.
-    front: Option<Vec<Vec<u8>>>,
-    back: Vec<Vec<u8>>,
-    custom_bytes: usize,
-}
-
-impl Default for Blocks {
-    fn default() -> Blocks {
-        Blocks {
-            names: Vec::new(),
-            names_are_new: false,
-            key_logs: Vec::new(),
-            key_log_bytes: 0,
-            front: Some(Vec::new()),
-            back: Vec::new(),
-            custom_bytes: 0,
-        }
-    }
-}
-
-impl Blocks {
-    /// Keeps what is of use in a block; `is_front` before the first packet.
-    fn note(&mut self, block: &pcapng::Block<'_>, is_front: bool) {
-        match block.kind {
-            pcapng::NAMES => {
-                let room = MAX_NAMES - self.names.len();
-                let before = self.names.len();
-                let named = pcapng::names(block).take(room);
-                self.names
-                    .extend(named.map(|(ip, name)| (ip, clipped(name).into())));
-                self.names_are_new |= self.names.len() > before;
-            }
-            pcapng::CUSTOM | pcapng::CUSTOM_NO_COPY => {
-                let Some((_, data)) = pcapng::custom(block) else {
-                    return;
-                };
-                if data.starts_with(CUSTOM_MARK)
-                    && self.custom_bytes + data.len() <= MAX_CUSTOM_BYTES
-                {
-                    self.custom_bytes += data.len();
-                    match &mut self.front {
-                        Some(front) if is_front => front.push(data.to_vec()),
-                        _ => self.back.push(data.to_vec()),
-                    }
-                }
-            }
-            pcapng::SECRETS => {
-                if let Some((pcapng::SECRETS_TLS_KEY_LOG, text)) = pcapng::secrets(block)
-                    && self.key_log_bytes + text.len() <= MAX_KEY_LOG_BYTES
-                {
-                    self.key_log_bytes += text.len();
-                    self.key_logs.push(text.to_vec());
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Custom blocks of files that are read to their end, until somebody takes them.
-#[derive(Debug, Default)]
-pub struct LeftBlocks {
-    front: Option<Vec<Vec<u8>>>,
-    back: Vec<Vec<u8>>,
-}
-
-impl LeftBlocks {
-    /// Keeps what nobody took of a file that is done.
-    pub fn keep(&mut self, done: &mut FileSource) {
-        self.front = done.front_blocks().or(self.front.take());
-        self.back.extend(done.back_blocks());
-    }
-
-    /// See [`Source::front_blocks`]; `current` is the file that is read.
-    pub fn front(&mut self, current: Option<&mut FileSource>) -> Option<Vec<Vec<u8>>> {
-        let current = current.and_then(FileSource::front_blocks);
-        self.front.take().or(current)
-    }
-
-    /// See [`Source::back_blocks`]; `current` is the file that is read.
-    pub fn back(&mut self, current: Option<&mut FileSource>) -> Vec<Vec<u8>> {
-        let mut blocks = std::mem::take(&mut self.back);
-        if let Some(current) = current {
-            blocks.extend(current.back_blocks());
-        }
-        blocks
-    }
 }
 
 impl FileSource {
@@ -403,12 +294,6 @@ impl Source for FileSource {
     }
 }
 
-/// The front of a name that is kept.
-fn clipped(name: &str) -> &str {
-    name.get(..name.floor_char_boundary(MAX_NAME_BYTES))
-        .unwrap_or(name)
-}
-
 fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureError {
     match error {
         SavefileError::Io(error) if reader_failed => CaptureError::from_io(name, error),
@@ -488,7 +373,7 @@ mod tests {
 
     use super::*;
     use crate::packet::LinkType;
-    use crate::packet::savefile::pcap;
+    use crate::packet::savefile::{pcap, pcapng};
 
     fn capture(packets: u32) -> Vec<u8> {
         let mut file = Vec::new();

@@ -76,7 +76,7 @@ impl Pair {
     }
 
     /// The same with the kind of savefile that is there.
-    pub(crate) fn as_found(self) -> Pair {
+    pub(crate) fn on_disk(self) -> Pair {
         let classic = self.clone().with_form(Form::Pcap);
         match classic.data().exists() {
             true => classic,

@@ -29,11 +29,14 @@ pub trait PacketBytes: Send + Sync {
 
 /// Files by number, the last few kept open.
 #[derive(Debug, Default)]
-struct OpenFiles(Mutex<VecDeque<(u32, (Arc<File>, Form))>>);
+struct OpenFiles(Mutex<VecDeque<(u32, Opened)>>);
+
+/// A file and what kind it is.
+type Opened = (Arc<File>, Form);
 
 impl OpenFiles {
     /// The file with a number; when it is not open yet, the one at `path`, which has `form`.
-    fn file(&self, number: u32, form: Form, path: &Path) -> Result<(Arc<File>, Form), SpoolError> {
+    fn file(&self, number: u32, form: Form, path: &Path) -> Result<Opened, SpoolError> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, file)) = open.iter().find(|(known, _)| *known == number) {
             return Ok(file.clone());
@@ -91,7 +94,7 @@ impl PacketBytes for Segments {
 
 impl Segments {
     /// A segment's savefile, whichever kind it is.
-    fn open(&self, position: Position) -> Result<(Arc<File>, Form), SpoolError> {
+    fn open(&self, position: Position) -> Result<Opened, SpoolError> {
         for form in [Form::Pcap, Form::Pcapng] {
             let path = Segments::pair(&self.folder, position.file, form).data();
             match self.open.file(position.file, form, &path) {

@@ -38,7 +38,7 @@ pub(crate) fn look_through(dir: &Path) -> Result<Found, SpoolError> {
             let Some(number) = name.strip_suffix(".side").and_then(|n| n.parse().ok()) else {
                 continue;
             };
-            let pair = Segments::pair(&path, number, Form::default()).as_found();
+            let pair = Segments::pair(&path, number, Form::default()).on_disk();
             let recovered = recover(&pair, true)
                 .map_err(SpoolError::io("read", &pair.side()))?
                 .filter(|recovered| recovered.head.run == run && recovered.head.number == number);
