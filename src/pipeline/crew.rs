@@ -24,9 +24,9 @@ use super::{Spent, Step};
 /// [`BATCH_BYTES`](crate::capture::BATCH_BYTES) a step.
 pub(super) const MAX_STEPS: usize = 8;
 
-/// Steps that a worker has before it when it leaves reading to others: one to go on with while
+/// Steps that a worker has before it when it leaves reading to others: enough to go on with while
 /// another reads.
-const AHEAD: u64 = 2;
+const AHEAD: u64 = 3;
 
 /// Gives the steps of a run, one after the other.
 pub(super) trait Feed: Send {
