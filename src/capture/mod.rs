@@ -104,6 +104,7 @@ impl SourceCounts {
         self.kernel_dropped += other.kernel_dropped;
         self.interface_dropped += other.interface_dropped;
         self.own += other.own;
+        self.not_targeted += other.not_targeted;
         self.duplicates += other.duplicates;
         self.damaged += other.damaged;
     }
