@@ -526,8 +526,9 @@ fn open_recorder(
         let counters = counters.clone();
         move || coverage(&counters)
     }));
+    options.protocols = super::super::protocols(config)?;
     options.indexer = Some(Arc::new(Indexing::new(
-        super::super::protocols(config)?,
+        options.protocols.clone(),
         super::super::limits(config),
     )));
     let cuts = cuts.clone();

@@ -44,6 +44,7 @@ pub fn open(
         bpf: config.text("tap.bpfOverride").to_owned(),
         snaplen: u32::try_from(config.int("tap.snaplen")).unwrap_or(u32::MAX),
         buffer_bytes: u32::try_from(config.bytes("tap.bufferSize")).unwrap_or(u32::MAX),
+        threads: usize::try_from(config.int("tap.captureThreads")).unwrap_or_default(),
         capture_self: config.bool("tap.capture.captureSelf"),
         own: own.clone(),
         narrowing,
