@@ -442,7 +442,7 @@ fn envelope(root: &str) -> impl Iterator<Item = usize> {
         .filter(move |(_, column)| match (side, column.path()) {
             (Some(side), path) => {
                 path.is_some_and(|path| path.starts_with(side))
-                    || matches!(column.from, Content::Who(of) if of == *side)
+                    || matches!(column.from, Content::Who(of) if of == side)
             }
             (None, _) => !matches!(
                 column.from,
