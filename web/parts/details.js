@@ -27,7 +27,7 @@ export function details({ onClause, onTab }) {
     el("span", { class: "badge" }, format.took(item.elapsedTime)),
     value(["startTime"], item.startTime, `timestamp >= datetime("${format.moment(item.timestamp)}")`),
     badge(`stream ${item.stream}`, clause(["stream"], item.stream)),
-    el("a", { href: api.pcapLink(item.stream), download: item.stream, class: "badge" }, "PCAP"),
+    el("a", { href: api.pcapLink(item.stream, item.worker), download: item.stream, class: "badge" }, "PCAP"),
     curl(item) && el("button", { class: "badge", title: "Copy as a curl command", onclick: () => navigator.clipboard?.writeText(curl(item)) }, "curl"),
     el("table", {}, side("src", item.src), side("dst", item.dst)),
     item.error && el("div", { class: "error" }, `${item.error.type}: ${item.error.msg}`));
@@ -68,7 +68,7 @@ export function details({ onClause, onTab }) {
     if (tab === "raw") return el("section", { role: "tabpanel" }, el("h3", {}, "Item"), el("pre", {}, colour(JSON.stringify(item, null, 2))));
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
-      showPackets(holder, item.stream, tab);
+      showPackets(holder, item, tab);
       return holder;
     }
     if (tab === "both") {
