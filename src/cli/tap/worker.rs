@@ -181,7 +181,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             names,
             targets,
         }),
-        said: Box::new(|sentence| say(sentence)),
+        said: Box::new(say),
     };
     let uplink = Arc::new(Uplink::start(uplink, actions, runtime.handle()));
 
