@@ -37,6 +37,8 @@ pub mod dissect;
 pub mod kfl;
 pub mod resolve;
 
+pub mod cluster;
+
 pub mod index;
 pub mod redact;
 

@@ -23,6 +23,7 @@ mod live_protocols;
 mod loopback;
 mod matrix;
 mod outside;
+mod packaging;
 mod pipeline;
 mod recording;
 mod redaction;

@@ -102,6 +102,7 @@ fn peer(name: &str, namespace: &str, last: u8, port: u16) -> Peer {
         name: Arc::from(name),
         namespace: Arc::from(namespace),
         mechanism: "ip",
+        identity: None,
     }
 }
 

@@ -51,6 +51,7 @@ pub fn item(number: u64, status: i64, at: Timestamp) -> Item {
         name: Arc::from("web"),
         namespace: Arc::from("shop"),
         mechanism: "ip",
+        identity: None,
     };
     let text = |text: &'static str| Value::Text(text.as_bytes().into());
     Item {

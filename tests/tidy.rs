@@ -16,6 +16,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("item", &["packet", "time"]),
     ("dissect", &["item", "flow", "packet", "bytes", "time"]),
     ("resolve", &["item", "packet", "time"]),
+    // `capture` here is `targets` alone: which addresses to capture.
+    ("cluster", &["capture", "resolve", "item", "packet", "time"]),
     ("kfl", &["item", "packet", "time"]),
     ("index", &["packet", "item", "kfl", "time"]),
     (

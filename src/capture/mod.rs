@@ -20,6 +20,7 @@ pub mod live;
 pub mod own;
 #[cfg(target_os = "linux")]
 pub mod rights;
+pub mod targets;
 
 /// Bytes after which a source hands its batch on.
 pub const BATCH_BYTES: usize = 256 * 1024;
@@ -90,6 +91,8 @@ pub struct SourceCounts {
     pub interface_dropped: u64,
     /// Left out as tapedeck's own traffic.
     pub own: u64,
+    /// Left out as not targeted.
+    pub not_targeted: u64,
     /// Left out as a second sight of a packet already handed on.
     pub duplicates: u64,
     /// Records that were cut off or damaged.

@@ -16,17 +16,23 @@
 //! `<first>` and `<last>` are the Unix seconds of the first and the last item, so that a listing
 //! alone tells which files a time range needs.
 
+mod block;
+mod chunks;
 mod column;
 mod fold;
 mod json;
+mod prune;
 mod reader;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use block::Block;
+pub use chunks::RangeSource;
 pub use column::{COLUMNS, Column, Kind, column_of};
-pub use reader::{Block, MAX_FILE_BYTES, Need, RangeSource, Reader, TAIL_BYTES, whole};
+pub use prune::{Need, whole};
+pub use reader::{MAX_FILE_BYTES, Reader, TAIL_BYTES};
 pub use writer::{Place, Summary, Writer};
 
 /// Ending of an index file.

@@ -31,6 +31,7 @@ mod plan;
 mod ranges;
 mod reels;
 mod search;
+mod shelf;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -133,6 +133,14 @@ impl Archive {
         Ok(Archive::of(Arc::new(FolderStore::open(path)?), "")?)
     }
 
+    /// The archive in a store; `None` when there are no reels.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn over(store: Arc<dyn Store>) -> Result<Option<Archive>, StoreError> {
+        Archive::of(store, "")
+    }
+
     pub(super) fn of(store: Arc<dyn Store>, rest: &str) -> Result<Option<Archive>, StoreError> {
         let rest = match rest.is_empty() || rest.ends_with('/') {
             true => rest.to_owned(),
@@ -155,7 +163,7 @@ impl Archive {
         &self.used
     }
 
-    fn root(&self) -> String {
+    pub(super) fn root(&self) -> String {
         format!("{}{PREFIX}{}", self.base, self.below)
     }
 
@@ -205,7 +213,7 @@ impl Archive {
     }
 
     /// The days of all clusters that the range can need; the whole when there are no such folders.
-    fn partitions(&self, span: &Span) -> Result<Vec<String>, StoreError> {
+    pub(super) fn partitions(&self, span: &Span) -> Result<Vec<String>, StoreError> {
         let root = self.root();
         let mut open = vec![root.clone()];
         let mut days = Vec::new();
@@ -235,7 +243,7 @@ impl Archive {
     }
 
     /// The reels of one partition.
-    fn list(&self, partition: &str, span: &Span) -> Result<Vec<Reel>, StoreError> {
+    pub(super) fn list(&self, partition: &str, span: &Span) -> Result<Vec<Reel>, StoreError> {
         let mut reels: BTreeMap<String, Reel> = BTreeMap::new();
         let mut keys = 0u64;
         self.store.list(partition, &mut |entry| {

@@ -7,6 +7,7 @@
 
 mod columns;
 pub mod flat;
+mod identity;
 pub mod json;
 mod node;
 mod path;
@@ -23,6 +24,7 @@ use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
 pub use columns::{Columns, MAX_SUMMARY, listed, shown};
+pub use identity::{Identity, MAX_TEXT as MAX_IDENTITY};
 pub use node::{ItemNode, Kind, Node, ShortText, lookup};
 pub use path::Path;
 pub use tunnel::Tunnels;
@@ -110,8 +112,10 @@ pub struct Peer {
     pub name: Arc<str>,
     /// Namespace; empty when unknown or outside the cluster.
     pub namespace: Arc<str>,
-    /// How the name was found: `none`, `ip`, `ip-and-port`, `dns`, `http-header`, ...
+    /// How the name was found: `none`, `ip`, `ip-and-port`, `dns`, `tls-sni`, `http-header`, ...
     pub mechanism: &'static str,
+    /// Pod, service and more, where the cluster was asked.
+    pub identity: Option<Arc<Identity>>,
 }
 
 impl Peer {
@@ -127,6 +131,7 @@ impl Peer {
             name: none.clone(),
             namespace: none,
             mechanism: "none",
+            identity: None,
         }
     }
 }
@@ -298,6 +303,47 @@ pub const ENVELOPE: &[Field] = &[
         "client name at the time; empty when unresolved",
     ),
     field("src.namespace", FieldType::Text, "client namespace"),
+    field(
+        "src.pod",
+        FieldType::Object,
+        "client pod; null when none is known",
+    ),
+    field(
+        "src.pod.metadata.name",
+        FieldType::Text,
+        "name of the client pod",
+    ),
+    field(
+        "src.pod.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
+    field("src.pod.metadata.labels", FieldType::Map, "its labels"),
+    field(
+        "src.pod.spec.nodeName",
+        FieldType::Text,
+        "node that runs it",
+    ),
+    field(
+        "src.pod.owner.name",
+        FieldType::Text,
+        "deployment, job or other owner that made it",
+    ),
+    field(
+        "src.service",
+        FieldType::Object,
+        "client service; null when none is known",
+    ),
+    field(
+        "src.service.metadata.name",
+        FieldType::Text,
+        "name of the client service",
+    ),
+    field(
+        "src.service.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
     field("dst", FieldType::Object, "who was asked"),
     field("dst.ip", FieldType::Text, "server address"),
     field("dst.port", FieldType::Text, "server port"),
@@ -307,6 +353,47 @@ pub const ENVELOPE: &[Field] = &[
         "server name at the time; empty when unresolved",
     ),
     field("dst.namespace", FieldType::Text, "server namespace"),
+    field(
+        "dst.pod",
+        FieldType::Object,
+        "server pod; null when none is known",
+    ),
+    field(
+        "dst.pod.metadata.name",
+        FieldType::Text,
+        "name of the server pod",
+    ),
+    field(
+        "dst.pod.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
+    field("dst.pod.metadata.labels", FieldType::Map, "its labels"),
+    field(
+        "dst.pod.spec.nodeName",
+        FieldType::Text,
+        "node that runs it",
+    ),
+    field(
+        "dst.pod.owner.name",
+        FieldType::Text,
+        "deployment, job or other owner that made it",
+    ),
+    field(
+        "dst.service",
+        FieldType::Object,
+        "server service; null when none is known",
+    ),
+    field(
+        "dst.service.metadata.name",
+        FieldType::Text,
+        "name of the server service",
+    ),
+    field(
+        "dst.service.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
     field("outgoing", FieldType::Bool, "whether the node itself asked"),
     field(
         "timestamp",

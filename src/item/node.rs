@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Item, Key, Outline, Path, Peer, Told, Tunnels, Value, text_of};
+use super::{Identity, Item, Key, Outline, Path, Peer, Told, Tunnels, Value, text_of};
 use crate::packet::Endpoint;
 
 /// What a node holds.
@@ -322,7 +322,10 @@ impl<'a> ItemNode<'a> {
             ["protocol"] => |item| ItemNode(At::Protocol(item)),
             ["src"] => |item| ItemNode(At::Peer(&item.src)),
             ["dst"] => |item| ItemNode(At::Peer(&item.dst)),
-            ["src" | "dst", "pod" | "service"] => |_| ItemNode(At::Null),
+            ["src", "pod"] => |item| ItemNode(peer_object(&item.src, Identity::pod)),
+            ["dst", "pod"] => |item| ItemNode(peer_object(&item.dst, Identity::pod)),
+            ["src", "service"] => |item| ItemNode(peer_object(&item.src, Identity::service)),
+            ["dst", "service"] => |item| ItemNode(peer_object(&item.dst, Identity::service)),
             ["src", "resolutionMechanism"] => |item| ItemNode(At::Str(item.src.mechanism)),
             ["dst", "resolutionMechanism"] => |item| ItemNode(At::Str(item.dst.mechanism)),
             ["src", "ip"] => |item| ItemNode(At::Ip(item.src.endpoint.ip)),
@@ -470,20 +473,34 @@ fn without_last(names: &'static [&'static str]) -> &'static [&'static str] {
     names.split_last().map_or(&[], |(_, others)| others)
 }
 
+/// An object of the cluster that a side is known to be; null when it is not.
+fn peer_object<'a>(peer: &'a Peer, of: fn(&'a Identity) -> &'a Value) -> At<'a> {
+    peer.identity
+        .as_deref()
+        .map_or(At::Null, |known| At::of(of(known)))
+}
+
 fn peer_member<'a>(peer: &'a Peer, name: &str) -> Option<At<'a>> {
     Some(match name {
         "ip" => At::Ip(peer.endpoint.ip),
         "port" => At::Port(peer.endpoint.port),
         "name" => At::Str(&peer.name),
         "namespace" => At::Str(&peer.namespace),
-        "pod" | "endpointSlice" | "service" => At::Null,
+        "pod" => peer_object(peer, Identity::pod),
+        "endpointSlice" => peer_object(peer, Identity::endpoint_slice),
+        "service" => peer_object(peer, Identity::service),
         "cgroupId"
         | "socketId"
         | "processId"
         | "parentProcessId"
         | "hostProcessId"
         | "hostParentProcessId" => At::Int(0),
-        "containerId" | "processName" | "processPath" => At::Str(""),
+        "containerId" => At::Str(
+            peer.identity
+                .as_ref()
+                .map_or("", |known| known.container_id()),
+        ),
+        "processName" | "processPath" => At::Str(""),
         "resolutionMechanism" => At::Str(peer.mechanism),
         _ => return None,
     })

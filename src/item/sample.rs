@@ -50,6 +50,7 @@ pub(crate) fn http() -> Item {
         name: Arc::from(name),
         namespace: Arc::from("shop"),
         mechanism: "ip",
+        identity: None,
     };
     Item {
         number: 7,

@@ -123,6 +123,12 @@ pub(crate) fn peek(linktype: LinkType, bytes: &[u8]) -> Option<(Layers, Network)
     }
 }
 
+/// Source and destination of the outermost IP header; a fragment has them too.
+pub(crate) fn addresses(linktype: LinkType, bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let network = link::find(linktype, bytes).ok()??;
+    read_ip(&network, bytes, bytes.len()).map(|ip| (ip.src, ip.dst))
+}
+
 /// The common packet, read straight through: TCP or UDP right behind the IP header, neither in
 /// pieces nor a tunnel. `None` for any other, also a damaged one.
 ///

@@ -76,6 +76,8 @@ pub struct Counts {
     pub interface_dropped: u64,
     /// Left out as tapedeck's own.
     pub own: u64,
+    /// Left out as not targeted.
+    pub not_targeted: u64,
     /// Left out as second sights.
     pub duplicates: u64,
     /// Records cut off or damaged.
@@ -164,6 +166,7 @@ impl Counters {
             kernel_dropped: source.kernel_dropped,
             interface_dropped: source.interface_dropped,
             own: source.own,
+            not_targeted: source.not_targeted,
             duplicates: source.duplicates + load(&self.duplicates),
             damaged: source.damaged,
             spool_errors: load(&self.spool_errors),

@@ -353,6 +353,7 @@ impl Sink<'_> {
             peer.name = named.name;
             peer.namespace = named.namespace;
             peer.mechanism = named.mechanism;
+            peer.identity = named.identity;
         }
         peer
     }

@@ -8,7 +8,9 @@
 //! {"address":"10.244.2.9:8080","from":1706933106,"name":"cart","namespace":"shop"}
 //! ```
 //!
-//! `from` is in Unix seconds. The first line of an address also holds for the time before it.
+//! `from` is in Unix seconds. The first line of an address also holds for the time before it. `by` says
+//! what told the name when it was not the cluster (`dns`, `tls-sni`), `who` holds pod, service and
+//! more when it was.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -18,16 +20,23 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-use crate::item::Peer;
-use crate::resolve::{Address, History};
+use crate::item::{Identity, MAX_IDENTITY, Peer};
+use crate::resolve::{Address, History, Name};
 use crate::time::Timestamp;
 
 /// Lines of one reel; Wireshark reads as many names at once.
 pub(crate) const MAX_NAMES: usize = 16_384;
 
 /// Longest line that is read: a name has 253 bytes, and a namespace 63.
-const MAX_LINE: u64 = 4096;
+const MAX_LINE: u64 = 4096 + MAX_IDENTITY as u64;
+
+/// Bytes of one reel's names; further lines are left out.
+const MAX_BYTES: usize = 16 << 20;
+
+/// What else than the cluster tells names.
+const SECOND: [&str; 2] = ["dns", "tls-sni"];
 
 /// One name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +46,10 @@ pub(crate) struct Line {
     pub(crate) from: i64,
     pub(crate) name: String,
     pub(crate) namespace: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) who: Option<Json>,
 }
 
 impl Line {
@@ -53,16 +66,21 @@ impl Line {
         Some(match Address::parse(&self.address)? {
             Address::Ip(ip) => ip,
             Address::Endpoint(endpoint) => endpoint.ip,
+            Address::NodePort(_) => return None,
         })
     }
 }
+
+/// Name, namespace and identity.
+type Noted = (Arc<str>, Arc<str>, Option<Arc<Identity>>);
 
 /// The names of an open reel.
 #[derive(Debug)]
 pub(crate) struct NameLog {
     path: PathBuf,
-    last: HashMap<Address, (Arc<str>, Arc<str>), RandomState>,
+    last: HashMap<Address, Noted, RandomState>,
     lines: usize,
+    bytes: usize,
     pending: Vec<u8>,
 }
 
@@ -72,6 +90,7 @@ impl NameLog {
             path: path(folder),
             last: HashMap::default(),
             lines: 0,
+            bytes: 0,
             pending: Vec::new(),
         }
     }
@@ -85,21 +104,32 @@ impl NameLog {
             true => Address::Endpoint(peer.endpoint),
             false => Address::Ip(peer.endpoint.ip),
         };
-        let name = (peer.name.clone(), peer.namespace.clone());
-        if self.last.get(&address) == Some(&name) || self.lines >= MAX_NAMES {
+        let name = (
+            peer.name.clone(),
+            peer.namespace.clone(),
+            peer.identity.clone(),
+        );
+        let full = self.lines >= MAX_NAMES || self.bytes >= MAX_BYTES;
+        if full || self.last.get(&address) == Some(&name) {
             return;
         }
+        let by = SECOND.iter().find(|by| **by == peer.mechanism);
+        let who = peer.identity.as_ref();
         let line = Line {
             address: address.to_string(),
             from: at.secs(),
             name: name.0.to_string(),
             namespace: name.1.to_string(),
+            by: by.map_or_else(String::new, ToString::to_string),
+            who: who.and_then(|who| serde_json::from_str(who.text()).ok()),
         };
+        let before = self.pending.len();
         self.last.insert(address, name);
         self.lines += 1;
         // Texts and a number have a JSON form, and a vector takes it.
         let _ = serde_json::to_writer(&mut self.pending, &line);
         self.pending.push(b'\n');
+        self.bytes += self.pending.len() - before;
     }
 
     /// Hands what was noted to the system.
@@ -163,8 +193,13 @@ pub(crate) fn history(lines: &[Line]) -> History {
             true => 0,
             false => line.from,
         };
-        let name = Some((line.name.as_str(), line.namespace.as_str()));
-        history.set(address, Timestamp::from_secs(from, 0), name);
+        let identity = line.who.as_ref().and_then(Identity::from_json);
+        let name = Some(Name {
+            identity: identity.map(Arc::new),
+            mechanism: SECOND.into_iter().find(|by| *by == line.by),
+            ..Name::plain(&line.name, &line.namespace)
+        });
+        history.set_name(address, Timestamp::from_secs(from, 0), name);
     }
     history
 }

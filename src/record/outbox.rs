@@ -73,6 +73,30 @@ struct State {
     warnings: Vec<String>,
     is_stopping: bool,
     drains: usize,
+    /// The newest uploads last.
+    sent: VecDeque<Sent>,
+}
+
+/// Uploads that are remembered.
+const MAX_SENT: usize = 1000;
+
+/// A reel that was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Sent {
+    /// The recording.
+    pub recording: String,
+    /// Where it went.
+    pub destination: String,
+    /// Time of its first packet, RFC 3339.
+    pub from: Option<String>,
+    /// Time of its last packet.
+    pub to: Option<String>,
+    /// When it was sealed.
+    pub sealed: String,
+    /// When the store had confirmed it.
+    pub uploaded: String,
+    /// Its bytes as stored.
+    pub bytes: u64,
 }
 
 #[derive(Default)]
@@ -90,6 +114,7 @@ struct Done {
     kind: Kind,
     /// Lock of the reel as read back; none of a heartbeat.
     lock: Option<LockNote>,
+    sent: Sent,
 }
 
 #[derive(Debug, Clone)]
@@ -323,6 +348,11 @@ impl Outbox {
         }
     }
 
+    /// The reels that were uploaded last, the oldest of them first.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.lock().sent.iter().cloned().collect()
+    }
+
     /// Sentences about trouble since the last call, for console and dashboard.
     pub fn warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().warnings)
@@ -440,9 +470,19 @@ impl Outbox {
         };
         let lock = upload.parcel(&parcel, &folder)?;
         self.discard(id);
+        let manifest = parcel.manifest;
         Ok(Done {
-            kind: parcel.manifest.kind,
+            kind: manifest.kind,
             lock,
+            sent: Sent {
+                recording: manifest.recording,
+                destination: destination.to_owned(),
+                from: manifest.from,
+                to: manifest.to,
+                sealed: manifest.sealed,
+                uploaded: self.clock.now().to_string(),
+                bytes: 0,
+            },
         })
     }
 
@@ -457,7 +497,7 @@ impl Outbox {
             this.is_final = is_final;
         }
         match result {
-            Ok(Done { kind, lock }) => {
+            Ok(Done { kind, lock, sent }) => {
                 let this = queue.waiting.iter().find(|waiting| waiting.id == id);
                 let bytes = this.map_or(0, |waiting| waiting.bytes);
                 queue.waiting.retain(|waiting| waiting.id != id);
@@ -469,9 +509,15 @@ impl Outbox {
                     Kind::Reel => {
                         state.done.uploaded += 1;
                         state.done.uploaded_bytes += bytes;
+                        if state.sent.len() == MAX_SENT {
+                            state.sent.pop_front();
+                        }
+                        state.sent.push_back(Sent { bytes, ..sent });
                     }
                     Kind::Heartbeat | Kind::Rollup => state.done.heartbeats += 1,
                 }
+                let newest = &mut state.done.newest;
+                newest.insert(destination.to_owned(), self.clock.now());
                 if let Some(lock) = lock {
                     state.kept(destination, &lock);
                 }

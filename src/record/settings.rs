@@ -81,6 +81,8 @@ pub struct Status {
     pub uploaded_bytes: u64,
     /// Heartbeats and roll-ups uploaded since the start.
     pub heartbeats: u64,
+    /// When each destination took a manifest last.
+    pub newest: BTreeMap<String, Timestamp>,
     /// Reels dropped because the share of the disk was exceeded.
     pub dropped: u64,
     /// Bytes uploaded a second, over the last minute.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Named;
+use crate::item::Identity;
 use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
@@ -32,11 +33,17 @@ pub enum Address {
     Ip(IpAddr),
     /// One port of an address.
     Endpoint(Endpoint),
+    /// A port that every node of the cluster forwards, as it does for services of type `NodePort`.
+    NodePort(u16),
 }
 
 impl Address {
-    /// Reads `ip`, `ip:port` or `[ip]:port`; `None` when the text is none of them.
+    /// Reads `ip`, `ip:port`, `[ip]:port` or `*:port`, which is that port of every node; `None` when
+    /// the text is none of them.
     pub fn parse(text: &str) -> Option<Address> {
+        if let Some(port) = text.strip_prefix("*:") {
+            return Some(Address::NodePort(port.parse().ok()?));
+        }
         if let Ok(ip) = text.parse() {
             return Some(Address::Ip(ip));
         }
@@ -53,22 +60,43 @@ impl std::fmt::Display for Address {
         match self {
             Address::Ip(ip) => ip.fmt(f),
             Address::Endpoint(endpoint) => endpoint.fmt(f),
+            Address::NodePort(port) => write!(f, "*:{port}"),
         }
     }
 }
 
-/// A name with its namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) name: Arc<str>,
-    pub(super) namespace: Arc<str>,
+/// A name with its namespace, and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Name {
+    /// The name, without namespace.
+    pub name: Arc<str>,
+    /// The namespace; empty when none.
+    pub namespace: Arc<str>,
+    /// Pod, service and more, where the cluster told it.
+    pub identity: Option<Arc<Identity>>,
+    /// What told the name when it was not a history of the cluster: `dns`, `tls-sni`.
+    pub mechanism: Option<&'static str>,
+}
+
+impl Name {
+    /// A name of which nothing else is known.
+    pub fn plain(name: &str, namespace: &str) -> Name {
+        Name {
+            name: name.into(),
+            namespace: namespace.into(),
+            identity: None,
+            mechanism: None,
+        }
+    }
 }
 
 /// From `from` (Unix seconds) on the address has this name; `None`, none.
-#[derive(Debug, Clone)]
-pub(super) struct Change {
-    pub(super) from: i64,
-    pub(super) name: Option<Name>,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Unix seconds.
+    pub from: i64,
+    /// The name from then on.
+    pub name: Option<Name>,
 }
 
 /// The names of all addresses that one node saw.
@@ -132,8 +160,61 @@ impl History {
     ///
     /// The answer is false when the history is full.
     pub fn set(&mut self, address: Address, at: Timestamp, name: Option<(&str, &str)>) -> bool {
-        self.first = Some(self.first.map_or(at.secs(), |first| first.min(at.secs())));
+        let name = name.map(|(name, namespace)| Name::plain(name, namespace));
+        self.set_name(address, at, name)
+    }
+
+    /// The same for a name of which more is known.
+    pub fn set_name(&mut self, address: Address, at: Timestamp, name: Option<Name>) -> bool {
+        self.table(at.secs());
         self.note(address, at.secs(), name)
+    }
+
+    /// Replaces what is known of an address from the first of `changes` on, which rise in time; the
+    /// answer is false when the history is full.
+    pub fn rewrite(&mut self, address: Address, changes: &[Change]) -> bool {
+        let Some(first) = changes.first() else {
+            return true;
+        };
+        self.table(first.from);
+        if let Some(known) = self.changes.get_mut(&address) {
+            let keep = known.partition_point(|change| change.from < first.from);
+            self.count -= known.len() - keep;
+            known.truncate(keep);
+            if known.is_empty() {
+                self.changes.remove(&address);
+            }
+        }
+        let mut kept = true;
+        for change in changes {
+            kept &= self.note(address, change.from, change.name.clone());
+        }
+        kept
+    }
+
+    /// Forgets the names that ended before `secs` (Unix seconds).
+    pub fn forget_before(&mut self, secs: i64) {
+        self.changes.retain(|_, changes| {
+            let behind = changes.partition_point(|change| change.from <= secs);
+            // The change in force at that moment still counts, unless it says that there is no name.
+            let mut drop = behind.saturating_sub(1);
+            if behind > 0
+                && changes
+                    .get(drop)
+                    .is_some_and(|change| change.name.is_none())
+            {
+                drop = behind;
+            }
+            changes.drain(..drop);
+            !changes.is_empty()
+        });
+        self.count = self.changes.values().map(Vec::len).sum();
+        if let Some(first) = &mut self.first {
+            *first = (*first).max(secs);
+        }
+        self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.texts.shrink_to_fit();
+        self.changes.shrink_to_fit();
     }
 
     /// Notes that the capture itself names an address, as a pcapng name-resolution block does;
@@ -146,12 +227,19 @@ impl History {
     }
 
     /// The name of an endpoint at a moment: first that of the address with its port, then that of
-    /// the address.
+    /// the address; of a node's address also the service whose node port it is.
     pub fn lookup(&self, endpoint: Endpoint, at: Timestamp) -> Option<Named> {
-        let exact = self.at(&Address::Endpoint(endpoint), at);
-        exact
-            .map(|name| named(name, IP_AND_PORT))
-            .or_else(|| self.lookup_ip(endpoint.ip, at))
+        if let Some(name) = self.at(&Address::Endpoint(endpoint), at) {
+            return Some(named(name, IP_AND_PORT));
+        }
+        let found = self.lookup_ip(endpoint.ip, at);
+        let is_node = |named: &Named| named.identity.as_ref().is_some_and(|who| who.is_node());
+        if found.as_ref().is_some_and(is_node)
+            && let Some(name) = self.at(&Address::NodePort(endpoint.port), at)
+        {
+            return Some(named(name, IP_AND_PORT));
+        }
+        found
     }
 
     /// The name of an address at a moment, whatever the port.
@@ -163,6 +251,7 @@ impl History {
             name: name.clone(),
             namespace: Arc::from(""),
             mechanism: "capture",
+            identity: None,
         })
     }
 
@@ -197,14 +286,13 @@ impl History {
     }
 
     /// Notes a change, unless it repeats what already holds.
-    pub(super) fn note(&mut self, address: Address, from: i64, name: Option<(&str, &str)>) -> bool {
+    pub(super) fn note(&mut self, address: Address, from: i64, name: Option<Name>) -> bool {
         let changes = self.changes.get(&address);
         let place = changes.map_or(0, |changes| {
             changes.partition_point(|change| change.from <= from)
         });
         let before = place.checked_sub(1).and_then(|index| changes?.get(index));
-        let held = before.and_then(|change| change.name.as_ref());
-        if held.map(|held| (&*held.name, &*held.namespace)) == name {
+        if before.and_then(|change| change.name.as_ref()) == name.as_ref() {
             return true;
         }
         let again = before.is_some_and(|change| change.from == from);
@@ -213,9 +301,10 @@ impl History {
         if !again && full {
             return false;
         }
-        let name = name.map(|(name, namespace)| Name {
-            name: self.text(name),
-            namespace: self.text(namespace),
+        let name = name.map(|name| Name {
+            name: self.text(&name.name),
+            namespace: self.text(&name.namespace),
+            ..name
         });
         let changes = self.changes.entry(address).or_default();
         let change = Change { from, name };
@@ -248,6 +337,7 @@ fn named(name: &Name, mechanism: &'static str) -> Named {
     Named {
         name: name.name.clone(),
         namespace: name.namespace.clone(),
-        mechanism,
+        mechanism: name.mechanism.unwrap_or(mechanism),
+        identity: name.identity.clone(),
     }
 }

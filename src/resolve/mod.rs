@@ -1,20 +1,23 @@
 //! Addresses to names, as of a packet's time.
 //!
-//! In: name histories (`name_resolution_history.json`, reels, later Kubernetes watches), and names
+//! In: name histories (`name_resolution_history.json`, reels, watches of a cluster), and names
 //! that a capture itself holds. Out: the name that an address had at a moment. Never: DNS queries,
 //! sockets.
 
 mod history;
+mod live;
 mod read;
 mod write;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::item::Identity;
 use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
-pub use history::{Address, History};
+pub use history::{Address, Change, History, Name};
+pub use live::{LiveHistory, Update};
 pub use write::Form;
 
 /// A name as found.
@@ -25,8 +28,11 @@ pub struct Named {
     /// The namespace; empty when none.
     pub namespace: Arc<str>,
     /// `ip` or `ip-and-port`, with `-borrowed` behind it when it comes from another node's history;
-    /// `capture` when the capture itself holds the name.
+    /// `capture` when the capture itself holds the name, `dns` or `tls-sni` when it was learned from
+    /// its traffic.
     pub mechanism: &'static str,
+    /// Pod, service and more, where the cluster told it.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Why a history could not be read to its end; what came before counts all the same.
@@ -48,6 +54,7 @@ pub enum ResolveError {
 #[derive(Debug, Default, Clone)]
 pub struct Names {
     own: Option<Arc<History>>,
+    live: Option<Arc<LiveHistory>>,
     borrowed: Vec<Arc<History>>,
     capture: Option<Arc<History>>,
 }
@@ -57,6 +64,14 @@ impl Names {
     pub fn of(own: Arc<History>) -> Names {
         Names {
             own: Some(own),
+            ..Names::default()
+        }
+    }
+
+    /// The names of a node whose history goes on while it is asked.
+    pub fn live(history: Arc<LiveHistory>) -> Names {
+        Names {
+            live: Some(history),
             ..Names::default()
         }
     }
@@ -90,7 +105,9 @@ impl Names {
 
     fn find(&self, look: impl Fn(&History) -> Option<Named>) -> Option<Named> {
         let own = self.own.as_deref().and_then(&look);
-        own.or_else(|| self.find_borrowed(&look))
+        let live = || self.live.as_ref().and_then(|live| live.read(&look));
+        own.or_else(live)
+            .or_else(|| self.find_borrowed(&look))
             .or_else(|| self.capture.as_deref().and_then(&look))
     }
 

@@ -10,17 +10,23 @@
 //!          {"name": "name", "namespace": "namespace", ...}, or both
 //! ```
 //!
+//! A record of tapedeck has `"who"` too: pod, service and more, as [`Identity`] holds them.
+//!
 //! A file of deltas, as tapedeck writes them, has the member `"deltas": true` in front; its tables
 //! hold what changed, and `null` for what is gone.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Read;
+use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use serde_json::Value as Json;
+
 use super::ResolveError;
-use super::history::{Address, History};
+use super::history::{Address, History, Name};
+use crate::item::Identity;
 
 /// Name of the member that marks a file of deltas.
 pub(super) const DELTAS: &str = "deltas";
@@ -181,11 +187,13 @@ struct Record {
     name: Option<String>,
     #[serde(default)]
     namespace: Option<String>,
+    #[serde(default)]
+    who: Option<Json>,
 }
 
 impl Record {
     /// Name and namespace; `None` when the record holds no name.
-    fn name(&self) -> Option<(&str, &str)> {
+    fn name(&self) -> Option<Name> {
         let full = filled([&self.name, &self.full_address])?;
         let namespace = filled([&self.namespace, &self.old_namespace]).unwrap_or("");
         let name = full
@@ -193,7 +201,11 @@ impl Record {
             .and_then(|front| front.strip_suffix('.'))
             .filter(|front| !namespace.is_empty() && !front.is_empty())
             .unwrap_or(full);
-        Some((name, namespace))
+        let identity = self.who.as_ref().and_then(Identity::from_json);
+        Some(Name {
+            identity: identity.map(Arc::new),
+            ..Name::plain(name, namespace)
+        })
     }
 }
 

@@ -34,7 +34,7 @@ fn endpoint(text: &str) -> Endpoint {
     match Address::parse(text) {
         Some(Address::Endpoint(endpoint)) => endpoint,
         Some(Address::Ip(ip)) => Endpoint { ip, port: 40000 },
-        None => panic!("{text} is no address"),
+        Some(Address::NodePort(_)) | None => panic!("{text} is no address"),
     }
 }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 use super::history::{Address, History, Name};
 use super::read::DELTAS;
@@ -59,10 +60,7 @@ impl History {
         }
         let learned: Vec<Name> = self
             .all_learned()
-            .map(|(_, name)| Name {
-                name: name.clone(),
-                namespace: "".into(),
-            })
+            .map(|(_, name)| Name::plain(name, ""))
             .collect();
         let known = self.all_learned().map(|(ip, _)| Address::Ip(*ip));
         let when = tables.keys().next().copied().unwrap_or(0);
@@ -109,7 +107,9 @@ struct Delta<'t, 'h>(&'t BTreeMap<Address, Option<&'h Name>>);
 impl Serialize for Delta<'_, '_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let rows = self.0.iter();
-        to.collect_map(rows.map(|(address, name)| (address.to_string(), name.map(Row))))
+        let rows =
+            rows.map(|(address, name)| (address.to_string(), name.map(|name| Row(name, true))));
+        to.collect_map(rows)
     }
 }
 
@@ -129,21 +129,32 @@ impl Serialize for Whole<'_, '_> {
         to.collect_map(
             by_address
                 .chain(by_name)
-                .map(|(key, name)| (key, Row(name))),
+                .map(|(key, name)| (key, Row(name, false))),
         )
     }
 }
 
-struct Row<'h>(&'h Name);
+/// One name, and whether with all that is known of who has it: in full tables, which repeat each
+/// row for each change, that would be most of the file.
+struct Row<'h>(&'h Name, bool);
 
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Name { name, namespace } = self.0;
-        let mut row = to.serialize_map(Some(4))?;
+        let Name {
+            name,
+            namespace,
+            identity,
+            ..
+        } = self.0;
+        let mut row = to.serialize_map(None)?;
         row.serialize_entry("FullAddress", &full_address(self.0))?;
         row.serialize_entry("Namespace", &**namespace)?;
         row.serialize_entry("name", &**name)?;
         row.serialize_entry("namespace", &**namespace)?;
+        if let Some(who) = identity.as_ref().filter(|_| self.1) {
+            let who = RawValue::from_string(who.text().to_owned());
+            row.serialize_entry("who", &who.map_err(S::Error::custom)?)?;
+        }
         row.end()
     }
 }

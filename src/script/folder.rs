@@ -144,6 +144,8 @@ pub(crate) enum Change {
 pub(crate) struct Folder {
     sources: Vec<PathBuf>,
     active: Vec<String>,
+    /// Those that were switched on or off by hand.
+    switched: BTreeMap<PathBuf, bool>,
     indices: BTreeMap<PathBuf, u32>,
     loaded: BTreeMap<PathBuf, ScriptFile>,
     /// Those that are there and not active.
@@ -161,6 +163,7 @@ impl Folder {
         Folder {
             sources,
             active,
+            switched: BTreeMap::new(),
             indices: BTreeMap::new(),
             loaded: BTreeMap::new(),
             inactive: Vec::new(),
@@ -256,6 +259,11 @@ impl Folder {
         changes
     }
 
+    /// Switches a script on or off, whatever `active` says; the next look follows.
+    pub(crate) fn switch(&mut self, path: PathBuf, on: bool) {
+        self.switched.insert(path, on);
+    }
+
     /// Scripts that the last look found and that are switched off.
     pub(crate) fn inactive(&self) -> &[Arc<ScriptFile>] {
         &self.inactive
@@ -275,6 +283,9 @@ impl Folder {
 
     fn is_active(&self, file: &ScriptFile) -> bool {
         let is = |wanted: &str, name: &str| wanted.trim().to_lowercase() == name.to_lowercase();
+        if let Some(on) = self.switched.get(&file.path) {
+            return *on;
+        }
         self.active.is_empty()
             || self
                 .active
@@ -626,6 +637,20 @@ mod tests {
         let active = vec!["traffic recording".into(), "B".into()];
         let mut folder = Folder::new(vec![dir.path().to_owned()], active);
         assert_eq!(names(&folder.look()), ["+0:a.js", "+1:b.js"]);
+    }
+
+    #[test]
+    fn a_script_is_switched_off_and_on_by_hand() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.js");
+        fs::write(&path, "1").unwrap();
+        let mut folder = Folder::new(vec![dir.path().to_owned()], vec![]);
+        assert_eq!(names(&folder.look()), ["+0:a.js"]);
+        folder.switch(path.clone(), false);
+        assert_eq!(names(&folder.look()), ["-0:a.js"]);
+        assert_eq!(folder.inactive().len(), 1);
+        folder.switch(path, true);
+        assert_eq!(names(&folder.look()), ["+0:a.js"]);
     }
 
     #[test]

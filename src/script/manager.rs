@@ -4,6 +4,7 @@
 //! and given up; due jobs and timers in live mode. Never: waiting for a child.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 pub(crate) enum Order {
     /// Other values of `scripting.env`.
     SetEnv(Environment),
+    /// Switch the script at a path on or off.
+    Switch(PathBuf, bool),
     /// End.
     Stop,
 }
@@ -137,6 +140,10 @@ impl Manager {
                 }
                 recv(orders) -> order => match order {
                     Ok(Order::SetEnv(env)) => self.set_env(env),
+                    Ok(Order::Switch(path, on)) => {
+                        self.folder.switch(path, on);
+                        self.look();
+                    }
                     Ok(Order::Stop) | Err(_) => break,
                 },
                 recv(changed) -> _ => self.look(),

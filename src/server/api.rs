@@ -1,21 +1,25 @@
 //! What the page, commands and drop-in clients may ask; `routes` lists it.
-//!
-//! Places in a query are counted in UTF-16 units, as pages count them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use axum::Json as AsJson;
 use axum::Router;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::{FromRequestParts, Path, Query, State as Extract};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use super::archive::Proofs;
+use super::coverage::Losses;
+use super::queries::refuse_query;
+use super::replay::Replay;
+use super::scripts::Checks;
 use super::summary::{GROUPINGS, Summaries, Summary};
-use super::{View, packets, row_json};
+use super::{View, backtest as try_out, packets, routes, row_json};
 use crate::dissect;
 use crate::item::json::AsJson as NodeJson;
 use crate::item::{Node, lookup};
@@ -41,13 +45,44 @@ pub(super) struct State {
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
     pub(super) summaries: Arc<Summaries>,
+    pub(super) losses: Arc<Losses>,
+    pub(super) proofs: Arc<Proofs>,
+    pub(super) checks: Checks,
+}
+
+/// Parameters of a query; what cannot be read is answered as everything else is.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(asked)) => Ok(Asked(asked)),
+            Err(error) => Err(refuse(StatusCode::BAD_REQUEST, error.body_text())),
+        }
+    }
+}
+
+/// Parameters in a path, in the same way.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(named)) => Ok(Named(named)),
+            Err(error) => Err(refuse(StatusCode::BAD_REQUEST, error.body_text())),
+        }
+    }
 }
 
 /// Routes that older clients use without `/api`.
 pub(super) fn routes_at_root() -> Router<State> {
     Router::new()
-        .route("/item/{worker}/{id}", get(item_by_id))
-        .route("/echo", get(async || "It works!"))
+        .route("/item/{worker}/{id}", routes::at("/item/{worker}/{id}"))
+        .route("/echo", routes::at("/echo"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,8 +92,12 @@ pub(super) struct Ask {
     pub(super) before: Option<u64>,
     pub(super) from: Option<u64>,
     pub(super) limit: Option<usize>,
+    #[serde(default)]
+    pub(super) sample: bool,
     after: Option<u64>,
-    cursor: Option<usize>,
+    pub(super) cursor: Option<usize>,
+    #[serde(default)]
+    pub(super) clause: String,
     #[serde(default)]
     tag: String,
     #[serde(default)]
@@ -67,6 +106,8 @@ pub(super) struct Ask {
     by: String,
     #[serde(default)]
     worker: String,
+    #[serde(default)]
+    sha256: String,
 }
 
 /// An answer that says what is wrong.
@@ -75,7 +116,7 @@ pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Respons
 }
 
 /// Runs work that reads many rows or a disk off the threads that serve.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Response> {
     tokio::task::spawn_blocking(work)
@@ -96,85 +137,7 @@ pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     }))
 }
 
-pub(super) async fn validate(
-    Extract(state): Extract<State>,
-    Query(ask): Query<Ask>,
-) -> AsJson<Json> {
-    let report = kfl::check(&ask.q, &state.view.schema);
-    let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
-    let mut answer = match &report.error {
-        Some(error) => fault(&ask.q, error),
-        None => json!({"message": ""}),
-    };
-    answer["valid"] = report.valid.into();
-    answer["dialect"] = json!(report.dialect);
-    answer["warnings"] = json!(warnings);
-    AsJson(answer)
-}
-
-/// What is wrong with a query, for pages to underline.
-///
-/// ```text
-/// {"message": "1:5: unexpected token ...", "reason": "unexpected token ...", "line", "column",
-///  "offset", "span": {"start", "end"}, "expected": [...], "caret": "the line\n    ^"}
-/// ```
-fn fault(query: &str, error: &kfl::Error) -> Json {
-    let span = error.span(query);
-    json!({
-        "message": error.to_string(),
-        "reason": error.message,
-        "line": error.line,
-        "column": error.column,
-        "offset": units(query, error.offset),
-        "span": {"start": units(query, span.start), "end": units(query, span.end)},
-        "expected": error.expected,
-        "caret": error.caret(query),
-    })
-}
-
-/// UTF-16 units in front of a byte offset.
-fn units(text: &str, offset: usize) -> usize {
-    text.get(..offset).unwrap_or(text).encode_utf16().count()
-}
-
-/// The byte offset behind so many UTF-16 units.
-fn offset_of(text: &str, units: usize) -> usize {
-    let mut seen = 0;
-    for (at, c) in text.char_indices() {
-        if seen >= units {
-            return at;
-        }
-        seen += c.len_utf16();
-    }
-    text.len()
-}
-
-/// An answer that says what is wrong with the query.
-pub(super) fn refuse_query(query: &str, error: &kfl::Error) -> Response {
-    let mut answer = fault(query, error);
-    answer["error"] = error.to_string().into();
-    (StatusCode::BAD_REQUEST, AsJson(answer)).into_response()
-}
-
-pub(super) async fn complete(
-    Extract(state): Extract<State>,
-    Query(ask): Query<Ask>,
-) -> AsJson<Json> {
-    let cursor = ask
-        .cursor
-        .map_or(ask.q.len(), |units| offset_of(&ask.q, units));
-    let found = kfl::complete(&ask.q, cursor, None, &state.view.schema);
-    AsJson(json!({"from": units(&ask.q, found.from), "proposals": found.proposals}))
-}
-
-pub(super) async fn explain(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
-    match kfl::explain(&ask.q, &state.view.schema, state.view.clock.now()) {
-        Ok(explained) => AsJson(explained).into_response(),
-        Err(error) => refuse_query(&ask.q, &error),
-    }
-}
-
-pub(super) async fn items(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let view = state.view.clone();
     let query = match kfl::compile(&ask.q, &view.schema) {
         Ok(query) => query,
@@ -249,7 +212,7 @@ pub(super) fn show(
 
 pub(super) async fn item_by_number(
     Extract(state): Extract<State>,
-    Path(number): Path<u64>,
+    Named(number): Named<u64>,
 ) -> Response {
     let view = state.view.clone();
     one_item(aside(move || view.rows.get(number).and_then(|row| detail(&row))).await)
@@ -257,7 +220,7 @@ pub(super) async fn item_by_number(
 
 pub(super) async fn item_by_id(
     Extract(state): Extract<State>,
-    Path((worker, id)): Path<(String, String)>,
+    Named((worker, id)): Named<(String, String)>,
 ) -> Response {
     let view = state.view.clone();
     let id = format!("{worker}/{id}");
@@ -295,13 +258,13 @@ fn detail(row: &Row) -> Option<Json> {
     Some(json!({"row": row_json(node.number(), node), "item": item}))
 }
 
+/// For an item that the ring of rows has dropped.
+const GONE: &str = "this item is no longer held; search for it in the archive";
+
 fn one_item(found: Result<Option<Json>, Response>) -> Response {
     match found {
         Ok(Some(item)) => AsJson(item).into_response(),
-        Ok(None) => refuse(
-            StatusCode::NOT_FOUND,
-            "this item is no longer held; search for it in the archive",
-        ),
+        Ok(None) => refuse(StatusCode::NOT_FOUND, GONE),
         Err(response) => response,
     }
 }
@@ -314,14 +277,14 @@ pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json
 
 pub(super) async fn download(
     Extract(state): Extract<State>,
-    Path(stream): Path<String>,
+    Named(stream): Named<String>,
 ) -> Response {
     send_stream(state, String::new(), stream).await
 }
 
 pub(super) async fn download_of_worker(
     Extract(state): Extract<State>,
-    Path((worker, stream)): Path<(String, String)>,
+    Named((worker, stream)): Named<(String, String)>,
 ) -> Response {
     send_stream(state, worker, stream).await
 }
@@ -368,8 +331,8 @@ async fn send_stream(state: State, worker: String, stream: String) -> Response {
 
 pub(super) async fn packets_of(
     Extract(state): Extract<State>,
-    Path(stream): Path<String>,
-    Query(ask): Query<Ask>,
+    Named(stream): Named<String>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
     let Some(name) = StreamName::parse(&stream) else {
         return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
@@ -391,12 +354,12 @@ pub(super) async fn packets_of(
 /// Slots of a timeline when none are asked for.
 const SLOTS: usize = 120;
 
-pub(super) async fn timeline(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn timeline(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let slots = ask.limit.unwrap_or(SLOTS);
     summed(state, &ask.q, move |summary| Ok(summary.timeline(slots))).await
 }
 
-pub(super) async fn groups(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn groups(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let limit = ask.limit.unwrap_or(200).min(MAX_LIMIT);
     let by = ask.by;
     summed(state, &ask.q, move |summary| {
@@ -410,7 +373,7 @@ pub(super) async fn groups(Extract(state): Extract<State>, Query(ask): Query<Ask
     .await
 }
 
-pub(super) async fn map(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn map(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let limit = ask.limit.unwrap_or(500).min(MAX_LIMIT);
     let by = ask.by;
     summed(state, &ask.q, move |summary| match by.as_str() {
@@ -459,7 +422,7 @@ pub(super) async fn jobs(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(state.view.run.jobs())
 }
 
-pub(super) async fn run_job(Extract(state): Extract<State>, Query(ask): Query<Ask>) -> Response {
+pub(super) async fn run_job(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     match state.view.run.run_job(&ask.tag) {
         Ok(()) => AsJson(json!({"ok": true})).into_response(),
         Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
@@ -483,14 +446,14 @@ pub(super) async fn add_recording(Extract(state): Extract<State>, body: String) 
 
 pub(super) async fn remove_recording(
     Extract(state): Extract<State>,
-    Query(ask): Query<Ask>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
     answered(aside(move || state.view.run.remove_recording(&ask.name)).await)
 }
 
 pub(super) async fn seal_recording(
     Extract(state): Extract<State>,
-    Query(ask): Query<Ask>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
     let name = Some(ask.name).filter(|name| !name.is_empty());
     answered(aside(move || state.view.run.seal_recording(name.as_deref())).await)
@@ -505,35 +468,85 @@ fn answered(done: Result<Result<Json, String>, Response>) -> Response {
     }
 }
 
-pub(super) async fn console(
-    Extract(state): Extract<State>,
-    Query(ask): Query<Ask>,
-) -> AsJson<Json> {
-    AsJson(state.view.run.console(ask.after.unwrap_or_default()))
+/// What a recording with this query would have kept of the rows.
+pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    let query = match kfl::compile(&ask.q, &state.view.schema) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(&ask.q, &error),
+    };
+    let now = state.view.clock.now();
+    match aside(move || try_out::try_on(&state.view.rows, &query, now)).await {
+        Ok(found) => AsJson(found).into_response(),
+        Err(response) => response,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What the run knows of its past, with what was lost since it began.
+pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
+    let made = aside(move || {
+        let mut told = state.view.run.coverage()?;
+        if state.view.run.is_live() {
+            let losses = state.losses.json(state.view.clock.now());
+            told["captured"] = losses["captured"].clone();
+            told["lost"] = losses["lost"].clone();
+        }
+        for list in ["captured", "lost", "reels"] {
+            if !told[list].is_array() {
+                told[list] = json!([]);
+            }
+        }
+        Ok(told)
+    });
+    answered(made.await)
+}
 
-    #[test]
-    fn places_are_counted_as_pages_count_them() {
-        let query = "src.name == \"😀\" && status_cod == 1";
-        let schema = kfl::Schema::empty();
-        let error = kfl::compile_as(query, kfl::Dialect::V2, &schema).unwrap_err();
-        let answer = fault(query, &error);
-        let units: Vec<u16> = query.encode_utf16().collect();
-        let at = |name: &str| usize::try_from(answer["span"][name].as_u64().unwrap()).unwrap();
-        assert_eq!(
-            String::from_utf16_lossy(&units[at("start")..at("end")]),
-            "status_cod"
-        );
-        assert_eq!(offset_of(query, at("start")), error.offset);
-        assert!(
-            answer["reason"]
-                .as_str()
-                .unwrap()
-                .contains("did you mean status_code")
-        );
+/// The request of an item as it would be sent.
+fn replay_of(state: &State, number: u64) -> Result<Replay, Response> {
+    if !state.view.replay {
+        let sentence = "requests are not sent again unless tap.dashboard.replay is true";
+        return Err(refuse(StatusCode::FORBIDDEN, sentence));
     }
+    let found = state.view.rows.get(number).and_then(|row| detail(&row));
+    let Some(found) = found else {
+        return Err(refuse(StatusCode::NOT_FOUND, GONE));
+    };
+    Replay::of(&found["item"]).map_err(|sentence| refuse(StatusCode::BAD_REQUEST, sentence))
+}
+
+pub(super) async fn replay_shown(
+    Extract(state): Extract<State>,
+    Named(number): Named<u64>,
+) -> Response {
+    match aside(move || replay_of(&state, number).map(|replay| replay.shown())).await {
+        Ok(Ok(shown)) => AsJson(shown).into_response(),
+        Ok(Err(response)) | Err(response) => response,
+    }
+}
+
+pub(super) async fn replay(
+    Extract(state): Extract<State>,
+    Named(number): Named<u64>,
+    Asked(ask): Asked<Ask>,
+) -> Response {
+    let sent = aside(move || {
+        let replay = replay_of(&state, number)?;
+        if replay.sha256() != ask.sha256 {
+            let sentence = "these are not the bytes that were shown; look at them again";
+            return Err(refuse(StatusCode::CONFLICT, sentence));
+        }
+        replay
+            .send()
+            .map_err(|sentence| refuse(StatusCode::BAD_GATEWAY, sentence))
+    });
+    match sent.await {
+        Ok(Ok(answer)) => AsJson(answer).into_response(),
+        Ok(Err(response)) | Err(response) => response,
+    }
+}
+
+pub(super) async fn console(
+    Extract(state): Extract<State>,
+    Asked(ask): Asked<Ask>,
+) -> AsJson<Json> {
+    AsJson(state.view.run.console(ask.after.unwrap_or_default()))
 }

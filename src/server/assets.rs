@@ -9,12 +9,29 @@ use rust_embed::RustEmbed;
 #[exclude = "test/*"]
 struct Web;
 
+/// What the page that asks for a token consists of, for everybody to see.
+pub(super) const PUBLIC: [&str; 4] = [
+    "/signin.js",
+    "/icon.svg",
+    "/style/base.css",
+    "/style/signin.css",
+];
+
+/// The page that asks for a token.
+pub(super) fn sign_in_page() -> Response {
+    file("signin.html")
+}
+
 /// Serves a file of `web/`; `/` is `index.html`.
 pub(super) async fn serve(uri: Uri) -> Response {
     let path = match uri.path().trim_start_matches('/') {
         "" => "index.html",
         path => path,
     };
+    file(path)
+}
+
+fn file(path: &str) -> Response {
     match Web::get(path) {
         Some(file) => {
             let mime = file.metadata.mimetype().to_owned();

@@ -2,18 +2,22 @@
 //!
 //! Messages to the client, JSON text:
 //! `{"type":"rows","rows":[...]}`, `{"type":"position","end":n,"skipped":n}`. The client sends nothing.
-//! A client that falls behind is skipped forward and told by how many items.
+//! A client that falls behind is skipped forward and told by how many items. One that asks for a
+//! sample gets the newest matches of each moment, `limit` at most, and is told of the rest in the same
+//! way.
 
 use std::time::{Duration, Instant};
 
+use axum::extract::State as Extract;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Query, State as Extract};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::api::{Ask, State, refuse, refuse_query, show};
+use super::api::{Ask, Asked, State, refuse, show};
+use super::queries::refuse_query;
 use crate::kfl;
+use crate::time::Timestamp;
 
 /// Time between two messages at least.
 const PACE: Duration = Duration::from_millis(100);
@@ -33,7 +37,7 @@ const STILL: Duration = Duration::from_secs(20);
 /// Upgrades the request when its query is valid.
 pub(super) async fn open(
     Extract(state): Extract<State>,
-    Query(ask): Query<Ask>,
+    Asked(ask): Asked<Ask>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let query = match kfl::compile(&ask.q, &state.view.schema) {
@@ -48,10 +52,14 @@ pub(super) async fn open(
     }
     let end = state.view.rows.held().end;
     let from = ask.from.unwrap_or(end).min(end);
+    let pace = Pace {
+        rows: ask.limit.unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS),
+        sample: ask.sample,
+    };
     // Clients have nothing to say that is longer than a control frame.
     upgrade
         .max_message_size(4096)
-        .on_upgrade(move |socket| follow(socket, state, query, from))
+        .on_upgrade(move |socket| follow(socket, state, query, from, pace))
 }
 
 /// Tells the run that somebody looks through the query.
@@ -60,7 +68,54 @@ async fn looked(state: &State, query: &kfl::Query) -> Result<(), tokio::task::Jo
     tokio::task::spawn_blocking(move || view.run.look(&query)).await
 }
 
-async fn follow(mut socket: WebSocket, mut state: State, query: kfl::Query, mut from: u64) {
+/// How much one message may hold.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    rows: usize,
+    /// Whether the rest is left out instead of sent later.
+    sample: bool,
+}
+
+/// Rows that match, in rising order, how far was looked, and how many items were passed over.
+fn matches(
+    state: &State,
+    query: &kfl::Query,
+    range: std::ops::Range<u64>,
+    pace: Pace,
+    now: Timestamp,
+) -> (Vec<Json>, u64, u64) {
+    let mut rows = Vec::new();
+    let page = state.view.rows.page(range.clone(), usize::MAX);
+    if pace.sample {
+        for (looked, row) in (1_u64..).zip(page.iter().rev()) {
+            rows.extend(show(state, query, row, now).map(|(_, shown)| shown));
+            if rows.len() == pace.rows {
+                rows.reverse();
+                let all = page.len() as u64;
+                return (rows, range.end, all.saturating_sub(looked));
+            }
+        }
+        rows.reverse();
+        return (rows, range.end, 0);
+    }
+    for row in page {
+        if let Some((number, shown)) = show(state, query, &row, now) {
+            rows.push(shown);
+            if rows.len() == pace.rows {
+                return (rows, number + 1, 0);
+            }
+        }
+    }
+    (rows, range.end, 0)
+}
+
+async fn follow(
+    mut socket: WebSocket,
+    mut state: State,
+    query: kfl::Query,
+    mut from: u64,
+    pace: Pace,
+) {
     let mut end = state.view.rows.follow();
     // When the filter was set: what `now` in it means.
     let now = state.view.clock.now();
@@ -78,29 +133,22 @@ async fn follow(mut socket: WebSocket, mut state: State, query: kfl::Query, mut 
             skipped = latest - MAX_BEHIND - from;
             from += skipped;
         }
+        if pace.sample && latest.saturating_sub(from) > MAX_LOOKED_AT {
+            skipped += latest - MAX_LOOKED_AT - from;
+            from = latest - MAX_LOOKED_AT;
+        }
         let to = latest.min(from + MAX_LOOKED_AT);
         if from < to {
             let state = state.clone();
             let asked = query.clone();
             let range = from..to;
-            let found = tokio::task::spawn_blocking(move || {
-                let mut reached = range.end;
-                let mut rows = Vec::new();
-                for row in state.view.rows.page(range, usize::MAX) {
-                    if let Some((number, shown)) = show(&state, &asked, &row, now) {
-                        rows.push(shown);
-                        if rows.len() == MAX_ROWS {
-                            reached = number + 1;
-                            break;
-                        }
-                    }
-                }
-                (rows, reached)
-            });
-            let Ok((rows, reached)) = found.await else {
+            let found =
+                tokio::task::spawn_blocking(move || matches(&state, &asked, range, pace, now));
+            let Ok((rows, reached, left_out)) = found.await else {
                 return;
             };
             from = reached;
+            skipped += left_out;
             if !rows.is_empty() && !send(&mut socket, &json!({"type": "rows", "rows": rows})).await
             {
                 return;

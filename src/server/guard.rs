@@ -1,21 +1,29 @@
 //! Who may talk to the dashboard: token, Host and Origin, and the headers of every answer.
 //!
 //! A page of another site can make the browser send requests here, and a name can be rebound to
-//! 127.0.0.1; so Host and Origin must be ours, and the cookie is SameSite=Strict. The token comes in
-//! the printed URL once and is kept in an HttpOnly cookie.
+//! 127.0.0.1; so Host and Origin must be ours, and the cookie is SameSite=Strict. A token comes in
+//! the printed URL once, or from the page that asks for it, and is kept in an HttpOnly cookie.
+//! What each token allows is checked route by route (`routes`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+
+use super::access::{Grant, Role, Visitor};
+use super::assets;
+use super::audit::Audit;
+
+/// What the audit log calls whoever has the printed token.
+const PRINTED: &str = "printed token";
 
 /// Octets of randomness in a token.
 const TOKEN_BYTES: usize = 24;
@@ -35,13 +43,18 @@ impl Token {
         Ok(Token(URL_SAFE_NO_PAD.encode(bytes).into()))
     }
 
+    /// One of the configuration.
+    pub(super) fn of(text: &str) -> Token {
+        Token(text.into())
+    }
+
     /// The text, for the printed URL.
     pub fn text(&self) -> &str {
         &self.0
     }
 
     /// Compares digests, so that the time taken tells nothing about the token.
-    fn is(&self, offered: &str) -> bool {
+    pub(super) fn is(&self, offered: &str) -> bool {
         Sha256::digest(self.0.as_bytes()) == Sha256::digest(offered.as_bytes())
     }
 }
@@ -49,111 +62,197 @@ impl Token {
 /// What requests are held against.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
-    token: Token,
-    hosts: Arc<[String]>,
+    grants: Arc<[Grant]>,
+    /// What it listens on, with the port.
+    own: Arc<[String]>,
+    /// Further names, with or without a port.
+    named: Arc<[String]>,
+    /// Whether it listens on all addresses of the machine.
+    everywhere: bool,
     cookie: Arc<str>,
+    audit: Arc<Audit>,
 }
 
 impl Guard {
-    /// Allows the address itself and the names of the loopback interface.
-    pub(super) fn new(address: SocketAddr, token: Token) -> Guard {
+    /// Allows the address itself and the names of the loopback interface, and further `hosts`, with
+    /// or without a port; `token` may do everything, `grants` say what others may.
+    pub(super) fn new(
+        address: SocketAddr,
+        token: Token,
+        grants: &[Grant],
+        hosts: &[String],
+        audit: Arc<Audit>,
+    ) -> Guard {
         let port = address.port();
-        let hosts = [
+        let printed = Grant {
+            name: PRINTED.to_owned(),
+            role: Role::Operate,
+            token,
+        };
+        let own = [
             address.to_string(),
             format!("127.0.0.1:{port}"),
             format!("localhost:{port}"),
             format!("[::1]:{port}"),
         ];
-        // Cookies do not tell ports apart, and two dashboards may be open at once.
         Guard {
-            token,
-            hosts: hosts.into(),
+            grants: std::iter::once(printed)
+                .chain(grants.iter().cloned())
+                .collect(),
+            own: own.into(),
+            named: hosts.into(),
+            everywhere: address.ip().is_unspecified(),
+            // Cookies do not tell ports apart, and two dashboards may be open at once.
             cookie: format!("tapedeck_{port}").into(),
+            audit,
         }
     }
 
-    fn is_host(&self, host: &str) -> bool {
-        self.hosts
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(host))
+    fn is_known(&self, host: &str) -> bool {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let is = |allowed: &String, text: &str| allowed.eq_ignore_ascii_case(text);
+        self.own.iter().any(|own| is(own, host))
+            || self
+                .named
+                .iter()
+                .any(|named| is(named, host) || is(named, name))
     }
 
-    fn is_origin(&self, origin: &str) -> bool {
+    fn is_host(&self, host: &str) -> bool {
+        // An address cannot be rebound as a name can.
+        let is_address = host.parse::<IpAddr>().is_ok() || host.parse::<SocketAddr>().is_ok();
+        self.is_known(host) || (self.everywhere && is_address)
+    }
+
+    /// Whether a page of `origin` may ask for something at `host`.
+    fn is_origin(&self, origin: &str, host: &str) -> bool {
         origin
             .strip_prefix("http://")
-            .is_some_and(|host| self.is_host(host))
+            // Behind a proxy that speaks TLS.
+            .or_else(|| origin.strip_prefix("https://"))
+            .is_some_and(|from| from.eq_ignore_ascii_case(host) || self.is_known(from))
     }
 
-    fn has_token(&self, headers: &HeaderMap) -> bool {
+    fn bearer_of(&self, offered: &str) -> Option<Visitor> {
+        let grant = self.grants.iter().find(|grant| grant.token.is(offered))?;
+        Some(Visitor {
+            name: grant.name.clone(),
+            role: grant.role,
+        })
+    }
+
+    fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
         let cookies = headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies
+        let mut offered = cookies
             .flat_map(|text| text.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='));
-        if pairs.any(|(name, value)| name == &*self.cookie && self.token.is(value)) {
-            return true;
-        }
-        let bearer = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        bearer
-            .and_then(|text| text.strip_prefix("Bearer "))
-            .is_some_and(|text| self.token.is(text))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .filter(|(name, _)| *name == &*self.cookie)
+            .filter_map(|(_, value)| self.bearer_of(value));
+        offered.next().or_else(|| {
+            let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+            self.bearer_of(text.strip_prefix("Bearer ")?)
+        })
     }
 }
 
 /// Puts `guard` in front of `pages`.
 pub(super) fn protect(pages: Router, guard: Guard) -> Router {
-    pages.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let guard = guard.clone();
-        async move {
-            let mut response = match check(&guard, &request) {
-                Some(answer) => answer,
-                None => next.run(request).await,
-            };
-            add_headers(response.headers_mut());
-            response
-        }
-    }))
+    pages.layer(middleware::from_fn(
+        move |mut request: Request, next: Next| {
+            let guard = guard.clone();
+            async move {
+                let mut response = match check(&guard, &request) {
+                    Err(answer) => answer,
+                    Ok(visitor) => {
+                        if let Some(visitor) = visitor {
+                            request.extensions_mut().insert(visitor);
+                        }
+                        request.extensions_mut().insert(guard.audit.clone());
+                        next.run(request).await
+                    }
+                };
+                add_headers(response.headers_mut());
+                response
+            }
+        },
+    ))
 }
 
-/// The answer to a request that does not get through.
-fn check(guard: &Guard, request: &Request) -> Option<Response> {
+/// Who asks; nobody for what the page that asks for a token consists of. An error is the answer to a
+/// request that does not get through.
+#[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
+fn check(guard: &Guard, request: &Request) -> Result<Option<Visitor>, Response> {
     let text = |name: HeaderName| {
         let value = request.headers().get(name)?;
         Some(value.to_str().unwrap_or("?").to_owned())
     };
     let host = text(header::HOST).or_else(|| request.uri().host().map(str::to_owned));
-    if !host.is_some_and(|host| guard.is_host(&host)) {
-        let sentence = "this address is not served here";
-        return Some(refuse(StatusCode::MISDIRECTED_REQUEST, sentence));
-    }
-    if text(header::ORIGIN).is_some_and(|origin| !guard.is_origin(&origin)) {
+    let Some(host) = host.filter(|host| guard.is_host(host)) else {
+        let sentence = "this address is not served here; tap.dashboard.hosts names further ones";
+        return Err(refuse(StatusCode::MISDIRECTED_REQUEST, sentence));
+    };
+    if text(header::ORIGIN).is_some_and(|origin| !guard.is_origin(&origin, &host)) {
         let sentence = "requests from other sites are refused";
-        return Some(refuse(StatusCode::FORBIDDEN, sentence));
+        return Err(refuse(StatusCode::FORBIDDEN, sentence));
+    }
+    let path = request.uri().path();
+    if path == SIGN_IN && request.method() == Method::POST {
+        return Err(sign_in(guard, request.headers()));
     }
     if let Some(offered) = token_in_query(request.uri().query()) {
-        return Some(exchange(guard, request, &offered));
+        return Err(exchange(guard, request, &offered));
     }
-    if !guard.has_token(request.headers()) {
-        let sentence = "open the URL that tapedeck printed: it carries the token";
-        return Some(refuse(StatusCode::UNAUTHORIZED, sentence));
+    if let Some(visitor) = guard.visitor(request.headers()) {
+        return Ok(Some(visitor));
     }
-    None
+    if request.method() == Method::GET && assets::PUBLIC.contains(&path) {
+        return Ok(None);
+    }
+    if request.method() == Method::GET && path == "/" {
+        return Err((StatusCode::UNAUTHORIZED, assets::sign_in_page()).into_response());
+    }
+    let sentence = "open the URL that tapedeck printed: it carries the token";
+    Err(refuse(StatusCode::UNAUTHORIZED, sentence))
+}
+
+/// Where the page that asks for a token hands it in, as `Authorization: Bearer`.
+const SIGN_IN: &str = "/signin";
+
+/// Puts a good token into the cookie.
+fn sign_in(guard: &Guard, headers: &HeaderMap) -> Response {
+    let offered = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.strip_prefix("Bearer "));
+    match offered.filter(|offered| guard.bearer_of(offered).is_some()) {
+        Some(offered) => {
+            let headers = [(header::SET_COOKIE, cookie_of(guard, offered))];
+            (StatusCode::NO_CONTENT, headers).into_response()
+        }
+        None => refuse(
+            StatusCode::UNAUTHORIZED,
+            "this token is not known here; ask whoever runs tapedeck for one",
+        ),
+    }
+}
+
+fn cookie_of(guard: &Guard, token: &str) -> String {
+    format!(
+        "{}={token}; Path=/; HttpOnly; SameSite=Strict",
+        guard.cookie
+    )
 }
 
 /// Takes the token out of the URL and puts it into a cookie.
 fn exchange(guard: &Guard, request: &Request, offered: &str) -> Response {
-    if !guard.token.is(offered) {
+    if guard.bearer_of(offered).is_none() {
         let sentence = "this token is of another run; open the URL that tapedeck printed last";
         return refuse(StatusCode::UNAUTHORIZED, sentence);
     }
-    let cookie = format!(
-        "{}={offered}; Path=/; HttpOnly; SameSite=Strict",
-        guard.cookie
-    );
+    let cookie = cookie_of(guard, offered);
     // Two slashes would begin another host.
     let path = request.uri().path().trim_start_matches('/');
     let to = format!("/{path}{}", query_without_token(request.uri().query()));

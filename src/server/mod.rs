@@ -1,33 +1,49 @@
 //! The dashboard: API, live feed, embedded pages.
 //!
-//! In: requests from one browser or command on this machine. Out: rows, details, captures, state.
-//! Never: a request to anywhere, a GET that changes anything, markup made of traffic. Everything
-//! behind the token (`guard`), everything served from the binary.
+//! In: requests from browsers and commands. Out: rows, details, captures, state. Never: a request to
+//! anywhere that nobody confirmed, a GET that changes anything, markup made of traffic. Everything
+//! behind a token (`guard`) and its role (`access`), payloads noted (`audit`), everything served from
+//! the binary.
 
+mod access;
 mod api;
+mod archive;
 mod assets;
+mod audit;
+mod backtest;
+mod coverage;
 mod feed;
 mod guard;
+mod openapi;
 mod packets;
+mod queries;
+mod replay;
 mod routes;
 mod rows;
+mod script_files;
+mod scripts;
 mod summary;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use serde_json::Value as Json;
 
+use crate::investigate::Archive;
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
+use crate::store::Store;
 use crate::time::Clock;
 
+pub use access::{Grant, Role, grants};
 pub use api::item_of;
 pub use guard::Token;
 pub use rows::{columns_of, row_json};
+pub use script_files::ScriptFiles;
 
 /// Ports that are tried after the wanted one.
 const PORTS_TRIED: u16 = 20;
@@ -120,6 +136,50 @@ pub trait Run: Send + Sync {
         Ok(Json::from(0))
     }
 
+    /// Whether packets come from an interface, now.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// URLs or paths of the stores that reels go to or come from.
+    fn stores(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The archive in one of the stores.
+    ///
+    /// # Errors
+    /// One sentence: it cannot be reached, or holds no reels.
+    fn archive(&self, store: &str) -> Result<Archive, String> {
+        Err(format!("{store} is no archive"))
+    }
+
+    /// One of the stores itself.
+    ///
+    /// # Errors
+    /// One sentence: it cannot be reached.
+    fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
+        Err(format!("{store} is no archive"))
+    }
+
+    /// When packets were captured and lost, and which reels there are, as far as the run knows it from
+    /// before; see [`Archive::coverage`].
+    ///
+    /// # Errors
+    /// One sentence, when the archive cannot be read.
+    fn coverage(&self) -> Result<Json, String> {
+        Ok(Json::Object(serde_json::Map::new()))
+    }
+
+    /// Switches a script on or off for the rest of the run.
+    ///
+    /// # Errors
+    /// One sentence, when there is none with this path.
+    fn switch_script(&self, path: &str, on: bool) -> Result<(), String> {
+        let _ = on;
+        Err(format!("no script {path} runs here"))
+    }
+
     /// Lets scripts see and alter the item before a client gets it (`onItemQueried`).
     fn queried(&self, record: &[u8], query: &str) -> Option<Json>;
 }
@@ -138,6 +198,10 @@ pub struct View {
     pub run: Arc<dyn Run>,
     /// Filter that the page opens with.
     pub default_filter: String,
+    /// Files of scripts.
+    pub scripts: ScriptFiles,
+    /// Whether requests may be sent once more.
+    pub replay: bool,
 }
 
 /// Where and how to serve.
@@ -147,6 +211,12 @@ pub struct Options {
     pub host: IpAddr,
     /// First port to try.
     pub port: u16,
+    /// Further names under which it is reached, with or without a port.
+    pub hosts: Vec<String>,
+    /// Tokens beside the printed one.
+    pub grants: Vec<Grant>,
+    /// File of the audit log.
+    pub audit: PathBuf,
 }
 
 /// A dashboard that is being served.
@@ -174,8 +244,15 @@ impl Server {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let app = router(
             Arc::new(view),
-            guard::Guard::new(address, token.clone()),
+            guard::Guard::new(
+                address,
+                token.clone(),
+                &options.grants,
+                &options.hosts,
+                Arc::new(audit::Audit::new(options.audit.clone())),
+            ),
             stopped.clone(),
+            runtime,
         );
         let _entered = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -184,6 +261,7 @@ impl Server {
             let ended = async move {
                 let _ = until.wait_for(|stop| *stop).await;
             };
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
             if let Err(error) = axum::serve(listener, app)
                 .with_graceful_shutdown(ended)
                 .await
@@ -229,12 +307,20 @@ fn router(
     view: Arc<View>,
     guard: guard::Guard,
     stopped: tokio::sync::watch::Receiver<bool>,
+    runtime: &tokio::runtime::Handle,
 ) -> Router {
+    let losses = Arc::new(coverage::Losses::new(view.clock.now()));
+    if view.run.is_live() {
+        runtime.spawn(watch_losses(view.clone(), losses.clone(), stopped.clone()));
+    }
     let state = api::State {
         view,
         stopped,
         undecided: Arc::default(),
         summaries: Arc::default(),
+        losses,
+        proofs: Arc::default(),
+        checks: scripts::Checks::default(),
     };
     let pages = Router::new()
         .nest("/api/v1", routes::router())
@@ -243,4 +329,20 @@ fn router(
         .fallback(assets::serve)
         .with_state(state);
     guard::protect(pages, guard)
+}
+
+/// Looks at the counters until the server ends.
+async fn watch_losses(
+    view: Arc<View>,
+    losses: Arc<coverage::Losses>,
+    mut stopped: tokio::sync::watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(coverage::EVERY) => {
+                losses.note(&view.counters.now(), view.clock.now());
+            }
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
 }

@@ -1,38 +1,45 @@
-//! Every route, once: the router, the OpenAPI document and the reference page are made from this list.
+//! Every route, once: the router and the OpenAPI document (`openapi`) are made from this list.
 //!
 //! Routes stand below `/api/v1`, which stays as it is, and below `/api`, where older clients look.
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json as AsJson, Router};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
+use super::access::{self, Role};
 use super::api::{self, State};
-use super::{feed, summary};
+use super::{archive, feed, openapi, queries, scripts};
 
 /// One parameter.
 pub(super) struct Parameter {
-    name: &'static str,
+    pub(super) name: &'static str,
     /// `string` or `integer`, in the words of JSON Schema.
-    kind: &'static str,
-    about: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) about: &'static str,
 }
 
 /// One route.
 pub(super) struct Route {
     /// `get` or `post`.
-    method: &'static str,
+    pub(super) method: &'static str,
+    /// What whoever asks must be allowed at least.
+    pub(super) role: Role,
+    /// Whether asking is noted in the audit log.
+    pub(super) audited: bool,
     /// Below `/api`; names in braces are parameters.
-    path: &'static str,
+    pub(super) path: &'static str,
     /// One sentence.
-    about: &'static str,
-    parameters: &'static [Parameter],
+    pub(super) about: &'static str,
+    pub(super) parameters: &'static [Parameter],
     /// What a good answer holds.
-    answer: Answer,
+    pub(super) answer: Answer,
     handler: fn() -> MethodRouter<State>,
 }
 
 /// What a good answer is.
-enum Answer {
+pub(super) enum Answer {
     /// JSON that holds at least these members; none for an answer that is a list or a number.
     Members(&'static [(&'static str, &'static str)]),
     /// JSON of this type.
@@ -41,6 +48,8 @@ enum Answer {
     Text,
     /// A savefile.
     Capture,
+    /// Bytes of any kind.
+    Bytes,
     /// A change to the WebSocket protocol (RFC 6455).
     Socket,
 }
@@ -58,12 +67,18 @@ const WORKER: Parameter = parameter(
     "the worker as items name it, or the name of its node",
 );
 
+const STORE: Parameter = parameter("store", "string", "a store, as /archive/stores names it");
+const PATH: Parameter = parameter("path", "string", "path of the script, as /scripts names it");
+const NUMBER: Parameter = parameter("number", "integer", "number of the item in this run");
+
 /// Members that answers of summaries share.
 const BEHIND: (&str, &str) = ("behind", "integer");
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/echo",
         about: "Says that the server is alive.",
         parameters: &[],
@@ -72,14 +87,18 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/openapi.json",
         about: "This document.",
         parameters: &[],
         answer: Answer::Members(&[("openapi", "string"), ("paths", "object")]),
-        handler: || get(async || AsJson(document())),
+        handler: || get(async || AsJson(openapi::document())),
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/status",
         about: "Counters, what is held, and the state of recordings, outbox and source.",
         parameters: &[],
@@ -93,6 +112,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/metadata/version",
         about: "The version of the program.",
         parameters: &[],
@@ -101,6 +122,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/query/validate",
         about: "Whether a query is valid, and what is wrong with it; places are counted in UTF-16 units.",
         parameters: &[Q],
@@ -109,10 +132,12 @@ pub(super) const ROUTES: &[Route] = &[
             ("message", "string"),
             ("warnings", "array"),
         ]),
-        handler: || get(api::validate),
+        handler: || get(queries::validate),
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/query/complete",
         about: "What may stand at the cursor of a query.",
         parameters: &[
@@ -124,18 +149,32 @@ pub(super) const ROUTES: &[Route] = &[
             ),
         ],
         answer: Answer::Members(&[("from", "integer"), ("proposals", "array")]),
-        handler: || get(api::complete),
+        handler: || get(queries::complete),
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/query/narrow",
+        about: "A query narrowed by a clause of the first dialect, in the dialect that the query is of.",
+        parameters: &[Q, parameter("clause", "string", "the clause")],
+        answer: Answer::Members(&[("query", "string")]),
+        handler: || get(queries::narrow),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
         path: "/query/explain",
         about: "What a query does, in steps.",
         parameters: &[Q],
         answer: Answer::Json("object"),
-        handler: || get(api::explain),
+        handler: || get(queries::explain),
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/items",
         about: "Rows that match, newest first; next is the cursor for before, null at the end.",
         parameters: &[
@@ -156,6 +195,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: true,
         path: "/item/{number}",
         about: "One item with all its fields.",
         parameters: &[parameter(
@@ -168,6 +209,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: true,
         path: "/item/{worker}/{id}",
         about: "One item by its id, which stays the same in every run over the same packets.",
         parameters: &[
@@ -183,6 +226,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/timeline",
         about: "Counts, failures and latencies of what matches, by time.",
         parameters: &[Q, LIMIT],
@@ -198,6 +243,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/groups",
         about: "The same by endpoint, source, destination, namespace, status or protocol.",
         parameters: &[
@@ -214,6 +261,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/map",
         about: "Who speaks to whom.",
         parameters: &[
@@ -226,6 +275,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: true,
         path: "/packets/{stream}",
         about: "The front of a stream as a table of packets with their bytes.",
         parameters: &[STREAM, WORKER],
@@ -234,6 +285,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/pcaps/total-tcp-streams",
         about: "Count of streams seen.",
         parameters: &[],
@@ -242,6 +295,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: true,
         path: "/pcaps/download/{stream}",
         about: "A stream as a savefile.",
         parameters: &[STREAM],
@@ -250,6 +305,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: true,
         path: "/pcaps/download/{worker}/{stream}",
         about: "The same, with the node as older clients name it.",
         parameters: &[WORKER, STREAM],
@@ -258,6 +315,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/fields",
         about: "Fields that filters may name.",
         parameters: &[],
@@ -266,6 +325,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/scripts",
         about: "The scripts with their states and figures.",
         parameters: &[],
@@ -274,6 +335,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/jobs",
         about: "The jobs of scripts with their runs.",
         parameters: &[],
@@ -282,6 +345,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
         path: "/recordings",
         about: "Recordings with what they are and did, also those that wait for their time.",
         parameters: &[],
@@ -290,6 +355,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "post",
+        role: Role::Operate,
+        audited: true,
         path: "/recordings/add",
         about: "Adds a recording, or changes one that was added; the body is its declaration.",
         parameters: &[],
@@ -298,6 +365,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "post",
+        role: Role::Operate,
+        audited: true,
         path: "/recordings/remove",
         about: "Ends a recording that was added; what is open is sealed.",
         parameters: &[parameter("name", "string", "its name")],
@@ -306,6 +375,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "post",
+        role: Role::Operate,
+        audited: true,
         path: "/recordings/seal",
         about: "Seals what is open of a recording, or of all; answers how many reels that are.",
         parameters: &[parameter("name", "string", "its name; all when left out")],
@@ -314,6 +385,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "post",
+        role: Role::Operate,
+        audited: true,
         path: "/jobs/run",
         about: "Runs a job now.",
         parameters: &[parameter("tag", "string", "tag of the job")],
@@ -322,6 +395,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: false,
         path: "/console",
         about: "Lines of the console of scripts.",
         parameters: &[parameter(
@@ -334,6 +409,221 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/session",
+        about: "Who asks, by which role, and what the configuration lets pages do.",
+        parameters: &[],
+        answer: Answer::Members(&[("who", "string"), ("role", "string"), ("may", "object")]),
+        handler: || get(access::session),
+    },
+    Route {
+        method: "get",
+        role: Role::Operate,
+        audited: false,
+        path: "/audit",
+        about: "The newest entries of the audit log, the newest first.",
+        parameters: &[LIMIT],
+        answer: Answer::Members(&[
+            ("entries", "array"),
+            ("file", "string"),
+            ("more", "boolean"),
+        ]),
+        handler: || get(access::audit),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/coverage",
+        about: "When packets were captured, lost or left out, and which reels were sealed and uploaded.",
+        parameters: &[],
+        answer: Answer::Members(&[("captured", "array"), ("lost", "array"), ("reels", "array")]),
+        handler: || get(api::coverage),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/archive/stores",
+        about: "Stores that reels go to or come from.",
+        parameters: &[],
+        answer: Answer::Members(&[("stores", "array")]),
+        handler: || get(archive::stores),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/archive/days",
+        about: "Days of a store with reels, the newest first.",
+        parameters: &[STORE],
+        answer: Answer::Members(&[("days", "array")]),
+        handler: || get(archive::days),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/archive/reels",
+        about: "Reels of a day with what their manifests say, the newest first; next is the cursor for after.",
+        parameters: &[
+            STORE,
+            parameter("day", "string", "a day, as /archive/days names it"),
+            parameter("after", "string", "the cursor: the reels behind it"),
+            LIMIT,
+        ],
+        answer: Answer::Members(&[("reels", "array")]),
+        handler: || get(archive::reels),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/archive/object",
+        about: "An object of a reel, as it is stored.",
+        parameters: &[
+            STORE,
+            parameter("key", "string", "key of the object, as reels name it"),
+            parameter("version", "string", "its version; the first when left out"),
+        ],
+        answer: Answer::Bytes,
+        handler: || get(archive::object),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/archive/proof",
+        about: "What the last look at a store proved: none, running, done with a report, or failed.",
+        parameters: &[STORE],
+        answer: Answer::Members(&[("state", "string")]),
+        handler: || get(archive::proof),
+    },
+    Route {
+        method: "post",
+        role: Role::Investigate,
+        audited: true,
+        path: "/archive/verify",
+        about: "Begins to compare all objects of a store with what was sealed; /archive/proof tells the outcome.",
+        parameters: &[STORE],
+        answer: Answer::Members(&[("state", "string")]),
+        handler: || post(archive::verify),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/recordings/backtest",
+        about: "What a recording with this query would have kept of the items that are held.",
+        parameters: &[Q],
+        answer: Answer::Members(&[
+            ("items", "integer"),
+            ("streams", "integer"),
+            ("bytes", "integer"),
+            ("bytesPerDay", "integer"),
+            ("byNamespace", "array"),
+        ]),
+        handler: || get(api::backtest),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: false,
+        path: "/scripts/files",
+        about: "Files of scripts and tests, and whether they may be saved from here.",
+        parameters: &[],
+        answer: Answer::Members(&[
+            ("folders", "array"),
+            ("files", "array"),
+            ("editable", "boolean"),
+        ]),
+        handler: || get(scripts::files),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/scripts/source",
+        about: "The text of a script, with its SHA-256.",
+        parameters: &[PATH],
+        answer: Answer::Members(&[("path", "string"), ("code", "string"), ("sha256", "string")]),
+        handler: || get(scripts::source),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/scripts/tapedeck.d.ts",
+        about: "Types of what scripts find, for editors.",
+        parameters: &[],
+        answer: Answer::Text,
+        handler: || get(scripts::types),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: false,
+        path: "/scripts/check",
+        about: "What is wrong with the text of a script, which is the body; nothing of it runs.",
+        parameters: &[PATH],
+        answer: Answer::Members(&[("findings", "array")]),
+        handler: || post(scripts::check),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/save",
+        about: "Replaces the text of a script by the body, when it is still the one with this SHA-256; without one it is a new script.",
+        parameters: &[
+            PATH,
+            parameter(
+                "sha256",
+                "string",
+                "of the text that was opened; empty for a new script",
+            ),
+        ],
+        answer: Answer::Members(&[("path", "string"), ("sha256", "string")]),
+        handler: || post(scripts::save),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/switch",
+        about: "Switches a script on or off for the rest of this run.",
+        parameters: &[PATH, parameter("on", "boolean", "whether it is to run")],
+        answer: Answer::Members(&[("ok", "boolean")]),
+        handler: || post(scripts::switch),
+    },
+    Route {
+        method: "get",
+        role: Role::Operate,
+        audited: true,
+        path: "/replay/{number}",
+        about: "The bytes that would be sent if this request was sent once more, and where to.",
+        parameters: &[NUMBER],
+        answer: Answer::Members(&[("to", "string"), ("text", "string"), ("sha256", "string")]),
+        handler: || get(api::replay_shown),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/replay/{number}",
+        about: "Sends a request once more, when the bytes are those that were shown; off unless tap.dashboard.replay is true.",
+        parameters: &[
+            NUMBER,
+            parameter("sha256", "string", "of the bytes that were shown"),
+        ],
+        answer: Answer::Members(&[("text", "string"), ("took", "integer"), ("cut", "boolean")]),
+        handler: || post(api::replay),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
         path: "/ws",
         about: "Rows that match, pushed as they come.",
         parameters: &[
@@ -342,6 +632,12 @@ pub(super) const ROUTES: &[Route] = &[
                 "from",
                 "integer",
                 "number of the first item; the newest when left out",
+            ),
+            parameter("limit", "integer", "rows of one message at most"),
+            parameter(
+                "sample",
+                "boolean",
+                "whether rows beyond that are left out and counted instead of sent later",
             ),
         ],
         answer: Answer::Socket,
@@ -352,142 +648,19 @@ pub(super) const ROUTES: &[Route] = &[
 /// The routes, below `/api`.
 pub(super) fn router() -> Router<State> {
     ROUTES.iter().fold(Router::new(), |router, route| {
-        router.route(route.path, (route.handler)())
+        router.route(route.path, guarded(route))
     })
 }
 
-/// The OpenAPI 3.1 document.
-pub(super) fn document() -> Json {
-    let mut paths = serde_json::Map::new();
-    for route in ROUTES {
-        let operation = json!({
-            "summary": route.about,
-            "operationId": operation_id(route),
-            "parameters": route.parameters.iter().map(|one| parameter_json(route, one)).collect::<Vec<_>>(),
-            "responses": responses(route),
-        });
-        let path = paths
-            .entry(format!("/api/v1{}", route.path))
-            .or_insert_with(|| json!({}));
-        path[route.method] = operation;
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "tapedeck",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "What the dashboard asks. Every request carries the token that the program prints, as Authorization: Bearer or as the cookie that the printed address sets.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
-        "paths": paths,
-        "security": [{"token": []}],
-        "components": {
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer"},
-            },
-            "schemas": {
-                "Error": {
-                    "type": "object",
-                    "properties": {"error": {"type": "string", "description": "one sentence"}},
-                    "required": ["error"],
-                },
-            },
-        },
-    })
+/// The route of a path, to be served at another place too.
+pub(super) fn at(path: &str) -> MethodRouter<State> {
+    let mut found = ROUTES.iter().filter(|route| route.path == path);
+    found.next().map(guarded).unwrap_or_default()
 }
 
-fn operation_id(route: &Route) -> String {
-    let words = route.path.split(|c: char| !c.is_ascii_alphanumeric());
-    words
-        .filter(|word| !word.is_empty())
-        .fold(route.method.to_owned(), |id, word| format!("{id}_{word}"))
-}
-
-fn parameter_json(route: &Route, one: &Parameter) -> Json {
-    let in_path = route.path.contains(&format!("{{{}}}", one.name));
-    let mut schema = json!({"type": one.kind});
-    if one.kind == "integer" {
-        schema["minimum"] = 0.into();
-    }
-    if one.name == "by" && route.path == "/groups" {
-        schema["enum"] = json!(summary::GROUPINGS);
-    }
-    json!({
-        "name": one.name,
-        "in": if in_path { "path" } else { "query" },
-        "required": in_path,
-        "description": one.about,
-        "schema": schema,
-    })
-}
-
-fn responses(route: &Route) -> Json {
-    let (status, content) = match &route.answer {
-        Answer::Members(members) => {
-            let properties: serde_json::Map<String, Json> = members
-                .iter()
-                .map(|(name, kind)| ((*name).to_owned(), json!({"type": kind})))
-                .collect();
-            let required: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
-            let schema = json!({"type": "object", "properties": properties, "required": required});
-            ("200", json!({"application/json": {"schema": schema}}))
-        }
-        Answer::Json(kind) => (
-            "200",
-            json!({"application/json": {"schema": {"type": kind}}}),
-        ),
-        Answer::Text => ("200", json!({"text/plain": {"schema": {"type": "string"}}})),
-        Answer::Capture => ("200", json!({"application/vnd.tcpdump.pcap": {}})),
-        Answer::Socket => ("101", json!({})),
-    };
-    let refused = |about: &str| {
-        json!({
-            "description": about,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        })
-    };
-    let mut good = json!({"description": route.about});
-    if content
-        .as_object()
-        .is_some_and(|content| !content.is_empty())
-    {
-        good["content"] = content;
-    }
-    json!({
-        status: good,
-        "400": refused("The request cannot be understood; the sentence says why."),
-        "401": {"description": "The token is missing or wrong."},
-        "404": refused("There is no such thing, or it is no longer held."),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_in_a_path_is_a_parameter() {
-        for route in ROUTES {
-            for name in route.path.split('{').skip(1) {
-                let name = name.split('}').next().unwrap();
-                assert!(
-                    route.parameters.iter().any(|one| one.name == name),
-                    "{} of {}",
-                    name,
-                    route.path
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn each_operation_has_a_name_of_its_own() {
-        let mut ids: Vec<String> = ROUTES.iter().map(operation_id).collect();
-        ids.sort();
-        ids.dedup();
-        assert_eq!(ids.len(), ROUTES.len());
-        let document = document();
-        let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), ROUTES.len());
-    }
+/// A route behind the role that it needs.
+fn guarded(route: &'static Route) -> MethodRouter<State> {
+    (route.handler)().layer(from_fn(move |request: Request, next: Next| {
+        access::admit(route.role, route.audited, request, next)
+    }))
 }

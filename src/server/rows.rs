@@ -10,7 +10,8 @@ use crate::item::{Columns, Node, lookup, shown};
 /// ```text
 /// {"n": 7, "id": "...", "protocol": {"abbr","macro","background","foreground"}, "method", "status",
 ///  "summary", "src": {"ip","port","name","namespace"}, "dst": {...}, "timestamp": ms, "elapsed": ms,
-///  "stream", "index", "size", "error": text or null, "tone", "passed", "failed", "node", "worker"}
+///  "stream", "index", "size", "error": text or null, "tone", "trace": text or null, "passed", "failed",
+///  "node", "worker"}
 /// ```
 pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
     let text = |path: &str| {
@@ -45,6 +46,7 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
         "method": shown(item, columns.method),
         "status": status,
         "tone": tone_of(&status, error.is_some()).word(),
+        "trace": trace_of(item),
         "summary": shown(item, columns.summary),
         "src": side("src"),
         "dst": side("dst"),
@@ -58,6 +60,43 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
         "failed": flag("failed"),
         "node": text("node.name"),
         "worker": text("worker"),
+    })
+}
+
+/// Header fields with the id of a trace: W3C Trace Context, B3, Jaeger, Datadog.
+const TRACE_FIELDS: [(&str, TraceForm); 4] = [
+    ("traceparent", TraceForm::Second),
+    ("x-b3-traceid", TraceForm::Whole),
+    ("uber-trace-id", TraceForm::First),
+    ("x-datadog-trace-id", TraceForm::Whole),
+];
+
+/// Where the id stands in its field.
+#[derive(Clone, Copy)]
+enum TraceForm {
+    Whole,
+    /// In front of the first colon.
+    First,
+    /// Between the first two dashes.
+    Second,
+}
+
+/// Id of the trace that a request belongs to, by its header.
+fn trace_of<'a, N: Node<'a>>(item: N) -> Option<String> {
+    let headers = lookup(item, "request.headers")?;
+    let fields = (0..headers.len()).filter_map(|index| headers.entry(index));
+    fields.into_iter().find_map(|(name, value)| {
+        let (_, form) = TRACE_FIELDS
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))?;
+        let field = value.text()?;
+        let id = match form {
+            TraceForm::Whole => Some(&*field),
+            TraceForm::First => field.split(':').next(),
+            TraceForm::Second => field.split('-').nth(1),
+        }?;
+        let fits = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        fits.then(|| id.to_owned())
     })
 }
 

@@ -1,23 +1,63 @@
 // The only place that speaks to the server.
 
-async function ask(path, method = "GET") {
+// What the server refused, with its status: 403 is a missing role, 409 a conflict, 0 silence.
+export class Refused extends Error {
+  constructor(sentence, status) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
+async function ask(path, { method = "GET", body, text = false } = {}) {
   let response;
   try {
-    response = await fetch(path, { method, credentials: "same-origin" });
+    response = await fetch(path, { method, body, credentials: "same-origin" });
   } catch {
-    throw new Error("tapedeck does not answer; is it still running?");
+    throw new Refused("tapedeck does not answer; is it still running?", 0);
   }
-  const body = await response.text();
+  const said = await response.text();
+  if (response.ok && text) return said;
   let answer = null;
   try {
-    answer = JSON.parse(body);
+    answer = JSON.parse(said);
   } catch {
-    answer = { error: body };
+    answer = { error: said };
   }
-  if (!response.ok) throw new Error(answer.error || `the server answered ${response.status}`);
+  if (!response.ok) throw new Refused(answer.error || `the server answered ${response.status}`, response.status);
   return answer;
 }
 
+const post = (path, body) => ask(path, { method: "POST", body });
+
+// Parameters of a query; what is null or undefined is left out.
+function query(path, parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
+  return `/api/v1${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
+}
+
+export const session = () => ask("/api/v1/session");
+export const audit = (limit) => ask(query("/audit", { limit }));
+export const coverage = () => ask("/api/v1/coverage");
+export const narrowed = (q, clause) => ask(query("/query/narrow", { q, clause }));
+export const recordings = () => ask("/api/v1/recordings");
+export const backtest = (q) => ask(query("/recordings/backtest", { q }));
+export const addRecording = (declared) => post("/api/v1/recordings/add", JSON.stringify(declared));
+export const removeRecording = (name) => post(query("/recordings/remove", { name }));
+export const sealRecording = (name) => post(query("/recordings/seal", { name }));
+export const scriptFiles = () => ask("/api/v1/scripts/files");
+export const scriptSource = (path) => ask(query("/scripts/source", { path }));
+export const scriptTypes = () => ask("/api/v1/scripts/tapedeck.d.ts", { text: true });
+export const checkScript = (path, code) => post(query("/scripts/check", { path }), code);
+export const saveScript = (path, sha256, code) => post(query("/scripts/save", { path, sha256 }), code);
+export const switchScript = (path, on) => post(query("/scripts/switch", { path, on }));
+export const stores = () => ask("/api/v1/archive/stores");
+export const archiveDays = (store) => ask(query("/archive/days", { store }));
+export const reels = (store, day, after) => ask(query("/archive/reels", { store, day, after }));
+export const objectLink = (store, key, version) => query("/archive/object", { store, key, version });
+export const proof = (store) => ask(query("/archive/proof", { store }));
+export const verify = (store) => post(query("/archive/verify", { store }));
+export const replayShown = (number) => ask(`/api/v1/replay/${number}`);
+export const replay = (number, sha256) => post(query(`/replay/${number}`, { sha256 }));
 export const status = () => ask("/api/v1/status");
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
@@ -31,7 +71,7 @@ export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
 export const fields = () => ask("/api/v1/fields");
 export const packets = (stream, worker) => ask(`/api/v1/packets/${encodeURIComponent(stream)}?worker=${encodeURIComponent(worker)}`);
 export const jobs = () => ask("/api/v1/jobs");
-export const runJob = (tag) => ask(`/api/v1/jobs/run?tag=${encodeURIComponent(tag)}`, "POST");
+export const runJob = (tag) => post(query("/jobs/run", { tag }));
 export const pcapLink = (stream, worker) => `/api/v1/pcaps/download/${encodeURIComponent(worker)}/${encodeURIComponent(stream)}`;
 
 export function items(q, before, limit) {
@@ -39,15 +79,16 @@ export function items(q, before, limit) {
   return ask(`/api/v1/items?q=${encodeURIComponent(q)}&limit=${limit}${cursor}`);
 }
 
-// Follows matching rows from item `from` on; calls back until closed. Reconnects by itself.
-export function follow(q, from, { onRows, onPosition, onState }) {
+// Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
+// back until closed. Reconnects by itself.
+export function follow(q, from, limit, { onRows, onPosition, onState }) {
   let socket = null;
   let closed = false;
   let next = from;
   let wait = 500;
   const open = () => {
-    const host = location.host;
-    socket = new WebSocket(`ws://${host}/api/v1/ws?q=${encodeURIComponent(q)}&from=${next}`);
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    socket = new WebSocket(`${scheme}://${location.host}/api/v1/ws?q=${encodeURIComponent(q)}&from=${next}&limit=${limit}&sample=true`);
     socket.onopen = () => {
       wait = 500;
       onState(true);

@@ -39,6 +39,12 @@ export function dateTime(millis) {
   return `${iso(millis).replace("T", " ")}${local ? "" : " UTC"}`;
 }
 
+// A moment of RFC 3339 in the chosen zone, to the second.
+export function rfc(text) {
+  const millis = Date.parse(text);
+  return Number.isNaN(millis) ? text : dateTime(millis).replace(/\.\d+/, "");
+}
+
 // A share of a whole, in percent.
 export function share(part, whole) {
   if (!whole || !part) return "0 %";

@@ -1,21 +1,28 @@
-// One item: head, request, response, raw JSON.
+// One item: head, request, response, packets, timing, raw JSON.
 
 import * as api from "../lib/api.js";
+import { views } from "../lib/body.js";
+import { curl } from "../lib/curl.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { curl } from "../lib/curl.js";
 import { clause } from "../lib/kfl.js";
+import { loading, trouble } from "./dialog.js";
 import { showPackets } from "./packets.js";
+import { replay } from "./replay.js";
+import { showTiming } from "./timing.js";
 
-export function details({ onClause, onTab }) {
+const SLOW_MS = 200;
+
+export function details({ frame, onClause, onTab, onClose }) {
   const node = el("aside", { class: "details", "aria-label": "Details", tabindex: -1 });
   let tab = "request";
   let shown = null;
+  let asked = 0;
 
   const draw = () => {
     if (!shown) return;
     const { row, item } = shown;
-    const tabs = ["request", "response", "both", "packets", "conversation", "raw"].concat(item.data ? ["data"] : []);
+    const tabs = ["request", "response", "both", "packets", "conversation", "timing", "raw"].concat(item.data ? ["data"] : []);
     if (!tabs.includes(tab)) tab = "request";
     node.replaceChildren(head(row, item), tabBar(tabs), panel(item));
   };
@@ -29,12 +36,24 @@ export function details({ onClause, onTab }) {
     badge(`stream ${item.stream}`, clause(["stream"], item.stream)),
     el("a", { href: api.pcapLink(item.stream, item.worker), download: item.stream, class: "badge" }, "PCAP"),
     curl(item) && el("button", { class: "badge", title: "Copy as a curl command", onclick: () => navigator.clipboard?.writeText(curl(item)) }, "curl"),
+    frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
+    row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
+    item.tls ? el("span", { class: "badge", title: "It went over TLS and was decrypted" }, "TLS") : null,
+    row.passed ? el("span", { class: "badge good" }, "\u2713 passed a test") : null,
+    row.failed ? el("span", { class: "badge bad" }, "\u2717 failed a test") : null,
+    el("button", { class: "badge close", title: "Esc", onclick: onClose, "aria-label": "Close the details" }, "\u00d7"),
     el("table", {}, side("src", item.src), side("dst", item.dst)),
     item.error && el("div", { class: "error" }, `${item.error.type}: ${item.error.msg}`));
   const side = (name, peer) => el("tr", {}, el("td", {}, name === "src" ? "from" : "to"), el("td", {},
     value([name, "name"], peer.name || "[Unresolved]", peer.name ? undefined : `${name}.name == ""`), " ",
     peer.namespace ? value([name, "namespace"], peer.namespace) : "", " ",
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
+  // The field that holds the id, as this item writes it.
+  const traceClause = (item, trace) => {
+    const [name, value] = Object.entries(item.request?.headers ?? {}).find(([, value]) => String(value).includes(trace)) ?? [];
+    if (!name) return clause(["stream"], item.stream);
+    return String(value) === trace ? clause(["request", "headers", name], trace) : `request.headers[${JSON.stringify(name)}] == r"${trace}"`;
+  };
   // A span and not a button, so that the text can be selected; keys work all the same.
   const adding = (filter, attributes, text) => el("span", {
     ...attributes, role: "button", tabindex: 0, title: `Filter: ${filter}`, onclick: () => onClause(filter),
@@ -71,6 +90,11 @@ export function details({ onClause, onTab }) {
       showPackets(holder, item, tab);
       return holder;
     }
+    if (tab === "timing") {
+      const holder = el("div", { role: "tabpanel" });
+      showTiming(holder, shown.row, item);
+      return holder;
+    }
     if (tab === "both") {
       const side = (name) => el("div", {}, el("h3", {}, name), Object.keys(item[name] ?? {}).length ? sections(name, item[name], value) : el("div", { class: "empty" }, `No ${name} was seen.`));
       return el("div", { role: "tabpanel", class: "both" }, side("request"), side("response"));
@@ -83,15 +107,23 @@ export function details({ onClause, onTab }) {
   return {
     node,
     async show(row) {
+      const mine = (asked += 1);
+      const slow = setTimeout(() => mine === asked && node.replaceChildren(loading("the item")), SLOW_MS);
       try {
-        shown = await api.item(row.n);
+        const found = await api.item(row.n);
+        if (mine !== asked) return;
+        shown = found;
         draw();
       } catch (error) {
+        if (mine !== asked) return;
         shown = null;
-        node.replaceChildren(el("div", { class: "empty" }, el("h2", {}, "This item cannot be shown"), error.message));
+        node.replaceChildren(trouble(error), el("button", { onclick: onClose }, "Close"));
+      } finally {
+        clearTimeout(slow);
       }
     },
     clear() {
+      asked += 1;
       shown = null;
       node.replaceChildren();
     },
@@ -134,31 +166,25 @@ function rowOf(name, names, member, value) {
 }
 
 function bodySection(content) {
-  const encoded = content?.encoding === "base64";
-  const source = content?.text ?? "";
-  if (source === "") return null;
-  const text = encoded ? format.decodeText(source) : source;
-  const pre = el("pre", {});
-  const boxes = { pretty: true, decode: true };
+  if (!content?.text) return null;
+  const all = views(content);
+  const holder = el("div", {});
+  let shown = Object.keys(all)[0];
+  const bar = el("span", { class: "controls", role: "group", "aria-label": "Body as" });
   const draw = () => {
-    if (!boxes.decode) pre.textContent = encoded ? source : btoa(unescape(encodeURIComponent(source)));
-    else if (text === null) pre.textContent = format.hexDump(source);
-    else {
-      const nice = boxes.pretty ? format.pretty(text) : text;
-      pre.replaceChildren(nice !== text || looksJson(nice) ? colour(nice) : nice);
-    }
-  };
-  const box = (name, label) => el("label", {}, el("input", {
-    type: "checkbox", checked: true, onchange: (event) => {
-      boxes[name] = event.target.checked;
+    const { kind, text, url, fields } = all[shown];
+    if (kind === "image") holder.replaceChildren(el("img", { class: "preview", src: url, alt: "Picture in the body" }));
+    else if (kind === "fields") holder.replaceChildren(el("table", {}, fields.map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", {}, value)))));
+    else holder.replaceChildren(el("pre", { tabindex: 0, class: shown === "hex" ? "hex" : "" }, looksJson(text) ? colour(text) : text));
+    bar.replaceChildren(...Object.keys(all).map((name) => el("button", { "aria-pressed": String(name === shown), onclick: () => {
+      shown = name;
       draw();
-    },
-  }), ` ${label}`);
+      bar.querySelector('[aria-pressed="true"]').focus();
+    } }, name)), el("button", { onclick: () => navigator.clipboard?.writeText(all[shown].text ?? content.text) }, "Copy"));
+  };
   draw();
   const cut = content.truncated ? el("div", { class: "error" }, "Cut: the whole body is in the stream's PCAP.") : null;
-  return el("section", {}, el("h3", {}, `Body (${format.bytes(content.size ?? source.length)})`,
-    el("span", { class: "controls" }, box("pretty", "pretty"), box("decode", "decode"),
-      el("button", { onclick: () => navigator.clipboard?.writeText(text ?? source) }, "Copy"))), cut, pre);
+  return el("section", {}, el("h3", {}, `Body (${format.bytes(content.size ?? content.text.length)})`, bar), cut, holder);
 }
 
 const looksJson = (text) => /^[[{]/.test(text.trimStart());

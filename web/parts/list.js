@@ -1,135 +1,203 @@
-// The list of items: draws only the rows that are seen.
+// The list of items: draws only the rows that are seen, of as many as there are.
 
+import { COLUMNS } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { scroller } from "../lib/scroll.js";
 
 const ROW = 28;
-const MARGIN = 12;
+const MARGIN = 8;
 const SLOW_MS = 1000;
 
-export function list({ onChoose, onClause, onTop, onPinned }) {
-  const space = el("div", { class: "space", role: "rowgroup" });
-  const node = el("div", { class: "list", tabindex: 0, role: "grid", "aria-label": "Items" }, space);
-  let rows = [];
+// `source`: {count(), at(index), indexOf(n)}; what it has not at hand is drawn as a blank row.
+export function list({ source, columns, onChoose, onClause, onTop, onPinned, onMissing, onSort, onColumns }) {
+  const space = el("div", { class: "space", role: "presentation" });
+  const head = el("div", { class: "head row", role: "row" });
+  const node = el("div", { class: "list", tabindex: 0, role: "grid", "aria-label": "Items" }, head, space);
+  const scroll = scroller();
   let chosen = null;
   let pinned = true;
   let queued = false;
+  let shown = columns;
+  let order = null;
+  let setting = null;
 
-  const draw = () => {
-    queued = false;
-    space.style.height = `${rows.length * ROW}px`;
-    node.setAttribute("aria-rowcount", rows.length);
-    const first = Math.max(0, Math.floor(node.scrollTop / ROW) - MARGIN);
-    const last = Math.min(rows.length, Math.ceil((node.scrollTop + node.clientHeight) / ROW) + MARGIN);
-    const drawn = [];
-    for (let index = first; index < last; index += 1) drawn.push(rowNode(rows[index], index));
-    space.replaceChildren(...drawn);
-    if (chosen) node.setAttribute("aria-activedescendant", `row-${chosen.n}`);
-    else node.removeAttribute("aria-activedescendant");
-  };
   const soon = () => {
     if (queued) return;
     queued = true;
     requestAnimationFrame(draw);
   };
-  const toBottom = () => {
-    space.style.height = `${rows.length * ROW}px`;
-    node.scrollTop = node.scrollHeight;
-  };
+  const room = () => node.clientHeight - ROW;
+  function size() {
+    scroll.size(source.count() * ROW, room());
+    space.style.height = `${scroll.height()}px`;
+  }
+  function barTo(at) {
+    setting = Math.round(at);
+    node.scrollTop = setting;
+  }
+  function draw() {
+    queued = false;
+    size();
+    if (pinned) barTo(scroll.go(source.count() * ROW));
+    const count = source.count();
+    const first = Math.max(0, Math.floor(scroll.top() / ROW) - MARGIN);
+    const last = Math.min(count, Math.ceil((scroll.top() + room()) / ROW) + MARGIN);
+    node.setAttribute("aria-rowcount", count + 1);
+    const drawn = [];
+    let blank = false;
+    for (let index = first; index < last; index += 1) {
+      const row = source.at(index);
+      blank ||= row === null;
+      drawn.push(row ? rowNode(row, index) : el("div", { class: "row blank", role: "row", "aria-rowindex": index + 2, style: { top: `${scroll.place(index * ROW)}px` } }, el("span", { role: "gridcell" }, "\u2026")));
+    }
+    space.replaceChildren(...drawn);
+    if (blank) onMissing(first, last);
+    const there = chosen && drawn.some((one) => one.id === `row-${chosen.n}`);
+    if (there) node.setAttribute("aria-activedescendant", `row-${chosen.n}`);
+    else node.removeAttribute("aria-activedescendant");
+  }
+  function drawHead() {
+    node.style.setProperty("--columns", shown.map((name) => COLUMNS.find((one) => one.name === name).width).join(" "));
+    head.setAttribute("aria-rowindex", 1);
+    head.replaceChildren(...shown.map((name) => {
+      const column = COLUMNS.find((one) => one.name === name);
+      const mine = order?.by === name;
+      return el("span", { role: "columnheader", class: column.number ? "number" : "", "aria-sort": mine ? (order.down ? "descending" : "ascending") : "none" },
+        el("button", { onclick: () => onSort(name), title: `Sort by ${column.title.toLowerCase()}` }, column.short ?? column.title, mine ? (order.down ? " \u2193" : " \u2191") : ""));
+    }), el("span", { role: "columnheader", class: "more" }, el("button", { onclick: onColumns, title: "Choose and order columns", "aria-label": "Columns" }, "\u22ee")));
+  }
 
-  const rowNode = (row, index) => {
-    const same = chosen && chosen.stream === row.stream && chosen.n !== row.n;
-    const classes = ["row", chosen?.n === row.n ? "chosen" : "", same ? "same" : "",
-      row.failed ? "failed" : "", row.passed ? "passed" : ""];
+  // What a row has in common with the chosen one.
+  function kin(row) {
+    if (!chosen || chosen.n === row.n) return "";
+    if (chosen.stream === row.stream) return "same";
+    if (chosen.trace && chosen.trace === row.trace) return "same-trace";
+    const pod = (side) => (side.name ? `${side.name}.${side.namespace}` : side.ip);
+    return [row.src, row.dst].some((side) => pod(side) === pod(chosen.src)) ? "same-pod" : "";
+  }
+  const KIN = { same: "same stream as the chosen row", "same-trace": "same trace as the chosen row", "same-pod": "same pod as the chosen row's sender" };
+  function rowNode(row, index) {
+    const linked = kin(row);
+    const classes = ["row", chosen?.n === row.n ? "chosen" : "", linked, row.failed ? "failed" : "", row.passed ? "passed" : ""];
     return el("div", {
-      id: `row-${row.n}`, class: classes.filter(Boolean).join(" "), role: "row", "aria-rowindex": index + 1, "aria-selected": chosen?.n === row.n ? "true" : "false",
-      style: { top: `${index * ROW}px` }, onclick: () => choose(row),
-    },
-    el("span", {
+      id: `row-${row.n}`, class: classes.filter(Boolean).join(" "), role: "row", "aria-rowindex": index + 2, "aria-selected": chosen?.n === row.n ? "true" : "false",
+      title: KIN[linked] ?? null, style: { top: `${scroll.place(index * ROW)}px` }, onclick: () => choose(row),
+    }, shown.map((name) => CELLS[name](row)));
+  }
+  const cell = (name, text, attributes = {}) => el("span", { class: name, role: "gridcell", ...attributes }, text);
+  const CELLS = {
+    protocol: (row) => el("span", {
       class: "stripe", role: "gridcell", style: { background: row.protocol.background, color: row.protocol.foreground },
       title: `Filter: ${row.protocol.macro}`, onclick: (event) => {
         event.stopPropagation();
         onClause(row.protocol.macro);
       },
     }, row.protocol.abbr),
-    el("span", { class: `status ${row.tone}`, role: "gridcell", title: row.error || row.status },
-      row.error ? "\u26a0" : format.shortStatus(row.status)),
-    el("span", { class: "method", role: "gridcell" }, row.method),
-    el("span", { class: "summary", role: "gridcell", title: row.summary }, row.summary),
-    el("span", { class: "who", role: "gridcell", title: `${address(row.src)} \u2192 ${address(row.dst)}` },
-      `${row.src.name || row.src.ip} \u2192 ${format.peer(row.dst)}`),
-    el("span", { class: `took ${row.error ? "none" : row.elapsed >= SLOW_MS ? "slow" : ""}`, role: "gridcell" },
-      row.error ? "\u2013" : format.took(row.elapsed)),
-    el("span", { class: "time", role: "gridcell", title: format.dateTime(row.timestamp) }, format.time(row.timestamp)));
+    status: (row) => cell(`status ${row.tone}`, `${row.error ? "\u26a0" : format.shortStatus(row.status)}${row.failed ? " \u2717" : row.passed ? " \u2713" : ""}`, { title: [row.error || row.status, row.failed ? "failed a script's test" : row.passed ? "passed a script's test" : ""].filter(Boolean).join("; ") }),
+    method: (row) => cell("method", row.method),
+    summary: (row) => cell("summary", row.summary, { title: row.summary }),
+    who: (row) => cell("who", `${row.src.name || row.src.ip} \u2192 ${format.peer(row.dst)}`, { title: `${address(row.src)} \u2192 ${address(row.dst)}` }),
+    from: (row) => cell("who", row.src.name || row.src.ip, { title: address(row.src) }),
+    to: (row) => cell("who", format.peer(row.dst), { title: address(row.dst) }),
+    namespace: (row) => cell("who", row.dst.namespace || row.src.namespace),
+    took: (row) => cell(`took ${row.error ? "none" : row.elapsed >= SLOW_MS ? "slow" : ""}`, row.error ? "\u2013" : format.took(row.elapsed)),
+    size: (row) => cell("took", format.bytes(row.size)),
+    stream: (row) => cell("who", row.stream, { title: row.stream }),
+    trace: (row) => cell("who", row.trace ?? "", { title: row.trace ?? "" }),
+    time: (row) => cell("time", format.time(row.timestamp), { title: format.dateTime(row.timestamp) }),
   };
 
-  const choose = (row) => {
+  function choose(row) {
     chosen = row;
     soon();
     onChoose(row);
-  };
-  const move = (by) => {
-    if (rows.length === 0) return;
-    const at = chosen ? rows.findIndex((row) => row.n === chosen.n) : -1;
-    const next = Math.min(rows.length - 1, Math.max(0, at < 0 ? rows.length - 1 : at + by));
-    const top = next * ROW;
-    if (top < node.scrollTop) node.scrollTop = top;
-    if (top + ROW > node.scrollTop + node.clientHeight) node.scrollTop = top + ROW - node.clientHeight;
-    choose(rows[next]);
-  };
+  }
+  function pin(to) {
+    if (pinned === to) return;
+    pinned = to;
+    onPinned(pinned);
+  }
+  function reveal(index) {
+    const top = index * ROW;
+    if (top < scroll.top()) barTo(scroll.go(top));
+    else if (top + ROW > scroll.top() + room()) barTo(scroll.go(top + ROW - room()));
+    soon();
+  }
+  function move(by) {
+    const count = source.count();
+    if (count === 0) return;
+    const at = chosen ? source.indexOf(chosen.n) : -1;
+    const next = Math.min(count - 1, Math.max(0, at < 0 ? count - 1 : at + by));
+    pin(next === count - 1 && pinned);
+    reveal(next);
+    const row = source.at(next);
+    if (row) choose(row);
+    if (next === 0) onTop();
+  }
 
   node.addEventListener("scroll", () => {
-    const atBottom = node.scrollTop + node.clientHeight >= node.scrollHeight - ROW;
-    if (atBottom !== pinned) {
-      pinned = atBottom;
-      onPinned(pinned);
+    const at = node.scrollTop;
+    if (setting !== null && Math.abs(at - setting) < 1) {
+      setting = null;
+      return;
     }
-    if (node.scrollTop < ROW * 2) onTop();
+    setting = null;
+    const to = scroll.moved(at);
+    if (to !== null) barTo(to);
+    pin(scroll.top() + room() >= source.count() * ROW - ROW);
+    if (scroll.top() < ROW * 4) onTop();
     soon();
   });
   node.addEventListener("keydown", (event) => {
-    const by = { ArrowDown: 1, ArrowUp: -1, PageDown: 20, PageUp: -20 }[event.key];
-    if (by) {
-      event.preventDefault();
-      move(by);
-    }
-    if (event.key === "Home" || event.key === "End") {
-      event.preventDefault();
-      move(event.key === "Home" ? -rows.length : rows.length);
-    }
+    if (event.target !== node) return;
+    const page = Math.max(1, Math.floor(room() / ROW) - 1);
+    const by = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -source.count(), End: source.count() }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    move(by);
   });
-  new ResizeObserver(() => {
-    if (pinned) toBottom();
-    soon();
-  }).observe(node);
+  new ResizeObserver(soon).observe(node);
+  drawHead();
 
   return {
     node,
-    set(all) {
-      rows = all;
-      pinned = true;
-      toBottom();
+    // All rows are others now: shows their end, or their start.
+    set(atEnd = true) {
+      pinned = atEnd;
+      size();
+      barTo(scroll.go(atEnd ? source.count() * ROW : 0));
       soon();
     },
-    // New rows came at the end of the array that `set` was given.
-    grown() {
-      if (pinned) toBottom();
-      soon();
-    },
-    // `count` rows were put in front: keep what is seen where it is.
+    // Rows came at the end.
+    grown: soon,
+    // `count` rows were put in front, or went from there when it is negative: keep what is seen where it is.
     shifted(count) {
-      space.style.height = `${rows.length * ROW}px`;
-      node.scrollTop += count * ROW;
+      const top = scroll.top();
+      size();
+      barTo(scroll.go(top + count * ROW));
       soon();
     },
+    draw: soon,
     chosen: () => chosen,
     mark(row) {
       chosen = row;
       soon();
     },
     toBottom() {
-      toBottom();
+      pin(true);
       soon();
+    },
+    // Stays where it is while rows come.
+    unpin: () => pin(false),
+    columns(names) {
+      shown = names;
+      drawHead();
+      soon();
+    },
+    order(now) {
+      order = now;
+      drawHead();
     },
     focus: () => node.focus(),
     isPinned: () => pinned,
@@ -139,4 +207,3 @@ export function list({ onChoose, onClause, onTop, onPinned }) {
 function address(side) {
   return `${side.name ? `${side.name} ` : ""}${side.ip}:${side.port}${side.namespace ? ` (${side.namespace})` : ""}`;
 }
-

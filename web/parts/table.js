@@ -2,10 +2,10 @@
 
 import { el } from "../lib/dom.js";
 
-export function sortable({ columns, sorted, onRow, label }) {
+export function sortable({ columns, sorted, down: first, onRow, label }) {
   const node = el("table", { class: "grid", "aria-label": label });
   let by = sorted;
-  let down = true;
+  let down = first ?? true;
   let rows = [];
 
   const draw = () => {

@@ -1,5 +1,6 @@
 // The timeline: how many items, how they went, how long they took. Drag over it to narrow the time.
 
+import { gaps, read, told } from "../lib/coverage.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import uPlot from "../vendor/uplot.js";
@@ -11,10 +12,12 @@ export function timeline({ onRange, onWhole }) {
   const holder = el("div", { class: "plot" });
   const said = el("span", { class: "said", role: "status" });
   const whole = el("button", { hidden: true, onclick: onWhole, title: "Take the time range out of the filter" }, "Whole time");
-  const node = el("section", { class: "timeline", "aria-label": "Timeline" }, el("div", { class: "line-head" }, said, whole), holder);
+  const keys = el("span", { class: "cover-keys" });
+  const node = el("section", { class: "timeline", "aria-label": "Timeline" }, el("div", { class: "line-head" }, said, keys, whole), holder);
   let plot = null;
   let look = "";
   let drawn = null;
+  let cover = read({ captured: [], lost: [], reels: [] });
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const bars = uPlot.paths.bars({ size: [0.9, 40], align: 1 });
@@ -37,6 +40,8 @@ export function timeline({ onRange, onWhole }) {
       { scale: "ms", stroke: colour("--key"), width: 1.5, dash: [4, 3], points: { show: false }, spanGaps: true },
     ],
     hooks: {
+      drawClear: [shade],
+      draw: [mark],
       setSelect: [(self) => {
         if (self.select.width < 3) return;
         const from = self.posToVal(self.select.left, "x") * 1000;
@@ -51,6 +56,72 @@ export function timeline({ onRange, onWhole }) {
       }],
     },
   });
+  // What was not captured lies hatched behind the bars, what was lost or left out as a band above them.
+  function shade(self) {
+    const { ctx, bbox } = self;
+    const box = (one, top, height) => {
+      const left = Math.max(bbox.left, self.valToPos(one.from / 1000, "x", true));
+      const right = Math.min(bbox.left + bbox.width, self.valToPos(one.to / 1000, "x", true));
+      if (right < bbox.left || left > bbox.left + bbox.width) return;
+      ctx.fillRect(left, top, Math.max(2, right - left), height);
+    };
+    ctx.save();
+    const { min, max } = self.scales.x;
+    ctx.fillStyle = hatch(ctx);
+    for (const gap of gaps(cover.captured, min * 1000, max * 1000)) box(gap, bbox.top, bbox.height);
+    const band = 4 * devicePixelRatio;
+    for (const [spans, name] of [[cover.left, "--bar-warn"], [cover.lost, "--bar-bad"]]) {
+      ctx.fillStyle = colour(name);
+      for (const one of spans) box(one, bbox.top, band);
+    }
+    ctx.restore();
+  }
+  // Reels as lines below the bars, uploads as marks on them.
+  function mark(self) {
+    const { ctx, bbox } = self;
+    const at = (millis) => self.valToPos(millis / 1000, "x", true);
+    const inside = (x) => x >= bbox.left && x <= bbox.left + bbox.width;
+    const dot = devicePixelRatio;
+    const bottom = bbox.top + bbox.height;
+    ctx.save();
+    ctx.fillStyle = colour("--key");
+    for (const one of cover.reels) {
+      const left = Math.max(bbox.left, at(one.from));
+      const right = Math.min(bbox.left + bbox.width, at(one.to));
+      if (right >= bbox.left && left <= bbox.left + bbox.width) ctx.fillRect(left, bottom - 2 * dot, Math.max(2 * dot, right - left - dot), 2 * dot);
+      const up = at(one.uploaded);
+      if (!inside(up)) continue;
+      ctx.beginPath();
+      ctx.moveTo(up, bottom - 9 * dot);
+      ctx.lineTo(up - 4 * dot, bottom - 3 * dot);
+      ctx.lineTo(up + 4 * dot, bottom - 3 * dot);
+      ctx.fill();
+    }
+    ctx.restore();
+  }
+  function hatch(ctx) {
+    const tile = document.createElement("canvas");
+    tile.width = 8;
+    tile.height = 8;
+    const pen = tile.getContext("2d");
+    pen.strokeStyle = colour("--line");
+    pen.lineWidth = 2;
+    for (const shift of [-8, 0, 8]) {
+      pen.moveTo(shift, 8);
+      pen.lineTo(shift + 8, 0);
+    }
+    pen.stroke();
+    return ctx.createPattern(tile, "repeat");
+  }
+  function drawKeys() {
+    const key = (name, text) => el("span", {}, el("i", { class: name }), text);
+    const { scales } = plot ?? {};
+    const shown = scales?.x?.min === null || !scales ? [] : gaps(cover.captured, scales.x.min * 1000, scales.x.max * 1000);
+    keys.replaceChildren(...[
+      shown.length ? key("hatched", "not captured") : null, cover.lost.length ? key("lost", "lost") : null, cover.left.length ? key("left", "left out") : null,
+      cover.reels.length ? key("reel", "reels") : null, cover.reels.some((one) => one.uploaded) ? key("upload", "uploads") : null,
+    ].filter(Boolean));
+  }
   const label = (millis) => (drawn && drawn.to - drawn.from > 36 * 3600 * 1000 ? format.dateTime(millis).slice(5, 16) : format.time(millis).slice(0, drawn && drawn.width < 1000 ? 12 : 8));
   const sums = (sum) => [
     `${format.count(sum.count)} items`, `${format.count(sum.bad)} failed (${format.share(sum.bad, sum.count)})`,
@@ -60,7 +131,8 @@ export function timeline({ onRange, onWhole }) {
     if (!drawn) return;
     const where = slot ? format.dateTime(slot.at) : `${format.dateTime(drawn.from)} \u2013 ${format.dateTime(drawn.to)}`;
     const wait = drawn.behind ? ` \u00b7 ${format.count(drawn.behind)} items still to be counted` : "";
-    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? "" : ` \u00b7 dashed: p99`}${wait}`;
+    const around = slot ? told(cover, slot.at, slot.at + drawn.width).map((line) => ` \u00b7 ${line}`).join("") : "";
+    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? around : ` \u00b7 dashed: p99`}${wait}`;
   };
 
   new ResizeObserver(() => plot?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT })).observe(holder);
@@ -83,6 +155,13 @@ export function timeline({ onRange, onWhole }) {
         plot.setData(data);
       }
       say(null);
+      drawKeys();
+    },
+    // What is known of captures, losses, reels and uploads.
+    cover(found) {
+      cover = read(found);
+      plot?.redraw();
+      drawKeys();
     },
     fail(sentence) {
       said.textContent = sentence;

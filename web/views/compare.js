@@ -5,6 +5,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause, narrow } from "../lib/kfl.js";
 import { changes } from "../lib/changes.js";
+import { notice, trouble } from "../parts/dialog.js";
 import { sortable } from "../parts/table.js";
 
 const LIMIT = 1000;
@@ -31,10 +32,11 @@ export function compareView(frame) {
       number("weight", "Weight", (row) => row.weight, (row) => row.weight.toFixed(1)),
     ],
   });
+  const empty = el("div", {});
   const node = el("div", { class: "page" },
     el("div", { class: "tools" }, el("label", {}, "Compare ", by), el("span", {}, "before"), spans.before, el("span", {}, "after"), spans.after,
       el("button", { class: "main", onclick: load }, "Compare"), el("button", { onclick: halves }, "First half, second half")),
-    el("div", { class: "tools" }, said), table.node);
+    el("div", { class: "tools" }, said), empty, table.node);
 
   function tookOrNone(millis) {
     return millis === null ? "\u2013" : format.took(millis);
@@ -68,9 +70,12 @@ export function compareView(frame) {
       const [before, after] = await Promise.all(["before", "after"].map((which) => whole(narrow(base, between(which)))));
       const found = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
       table.set(found);
+      table.node.hidden = found.length === 0;
+      empty.replaceChildren(found.length ? "" : notice("Nothing to compare", "No item lies in either span; choose others, or loosen the filter."));
       said.textContent = `${format.count(before.all.count)} items before, ${format.count(after.all.count)} after; ${found.filter((row) => row.verdict !== "same").length} of ${found.length} groups changed.`;
     } catch (error) {
-      said.textContent = error.message;
+      table.node.hidden = true;
+      empty.replaceChildren(trouble(error, load));
     }
   }
   // Asks until all items are counted.

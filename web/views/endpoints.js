@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause } from "../lib/kfl.js";
+import { loading, notice, trouble } from "../parts/dialog.js";
 import { sortable } from "../parts/table.js";
 
 const KINDS = { endpoint: "Endpoint", destination: "Destination", source: "Source", namespace: "Namespace", status: "Status", protocol: "Protocol" };
@@ -32,7 +33,7 @@ export function endpointsView(frame) {
       number("last", "Last", (last) => format.time(last)),
     ],
   });
-  const empty = el("div", { class: "empty", hidden: true });
+  const empty = el("div", {}, loading("the groups"));
   const node = el("div", { class: "page" }, el("div", { class: "tools" }, el("label", {}, "Group by ", kind), said), empty, table.node);
   let most = 1;
   let asked = null;
@@ -62,12 +63,14 @@ export function endpointsView(frame) {
       table.set(found.groups);
       empty.hidden = found.groups.length > 0;
       table.node.hidden = found.groups.length === 0;
-      empty.replaceChildren(el("h2", {}, "Nothing to group"), q ? "No item held here matches this filter; loosen it." : "No items yet.");
+      empty.replaceChildren(notice("Nothing to group", q ? "No item held here matches this filter; loosen it." : "No items yet; they are grouped as they come."));
       const more = found.more ? `, ${format.count(found.more)} smaller ones not shown` : "";
       const behind = found.behind ? `; ${format.count(found.behind)} items still to be counted` : "";
       said.textContent = `${format.count(found.groups.length)} groups of ${format.count(found.all.count)} items${more}${behind}. A click shows the items of one.`;
     } catch (error) {
-      said.textContent = error.message;
+      empty.hidden = false;
+      table.node.hidden = true;
+      empty.replaceChildren(trouble(error, load));
     }
     timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
   }

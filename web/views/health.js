@@ -18,6 +18,13 @@ export function healthView() {
     const seconds = (last.at - first.at) / 1000;
     return seconds > 0 ? (read(last.status) - read(first.status)) / seconds : 0;
   }
+  function scriptsStage(scripts) {
+    const trouble = (scripts.broken ?? 0) + (scripts.quarantined ?? 0) + (scripts.restarting ?? 0);
+    const words = ["running", "loading", "restarting", "quarantined", "broken", "off"].filter((word) => scripts[word]);
+    const tone = (word) => ({ broken: "bad", quarantined: "bad", restarting: "warn" })[word] ?? "";
+    return stage("Scripts", [...words.map((word) => [format.count(scripts[word]), word, tone(word)]),
+      scripts.itemsLost ? [format.count(scripts.itemsLost), "items lost", "bad"] : null, scripts.restarts ? [format.count(scripts.restarts), "restarts", "warn"] : null].filter(Boolean), trouble ? "trouble" : "");
+  }
   const items = (status) => Object.values(status.counts.items).reduce((sum, some) => sum + some, 0);
   function stage(title, rows, tone = "") {
     return el("div", { class: `stage ${tone}` }, el("h3", {}, title), rows.map(([value, unit, mark]) => el("div", { class: mark ?? "" }, el("b", {}, value), ` ${unit}`)));
@@ -46,6 +53,7 @@ export function healthView() {
       stages.push(stage("Outbox", [[format.count(run.outbox.waiting), "waiting", run.outbox.lastError ? "bad" : ""], [format.bytes(run.outbox.waitingBytes), ""],
         [format.count(run.outbox.uploaded), "uploaded"], [format.count(run.outbox.dropped), "dropped", run.outbox.dropped ? "bad" : ""]], run.outbox.lastError ? "trouble" : ""));
     }
+    if (Object.keys(run.scripts ?? {}).some((word) => !["itemsLost", "restarts"].includes(word))) stages.push(scriptsStage(run.scripts));
     road.replaceChildren(...stages.flatMap((one, index) => (index ? [el("span", { class: "arrow", "aria-hidden": "true" }, "\u2192"), one] : [one])));
     losses.replaceChildren(el("h2", {}, "What is missing, and why"), facts([
       ["dropped by the kernel", counts.kernelDropped, "the buffer was full: raise tap.capture.buffer, or narrow with --bpf"],

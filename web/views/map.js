@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause } from "../lib/kfl.js";
+import { notice, trouble } from "../parts/dialog.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
 const AGAIN_MS = 3000;
@@ -20,7 +21,8 @@ export function mapView(frame) {
   const nodesNode = svg("g", { class: "nodes" });
   world.append(edgesNode, nodesNode);
   const picture = svg("svg", { role: "group", "aria-label": "Service map", tabindex: 0 }, arrowHead(), world);
-  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("button", { onclick: () => fit() }, "Fit"), legend, said), picture);
+  const empty = el("div", { hidden: true });
+  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("button", { onclick: () => fit() }, "Fit"), legend, said), empty, picture);
   const places = new Map();
   const view = { x: 0, y: 0, k: 1, moved: false };
   let simulation = null;
@@ -34,12 +36,19 @@ export function mapView(frame) {
       const found = await api.map(q, by.value, LIMIT);
       if (q === frame.state.q && node.isConnected) draw(found);
     } catch (error) {
-      said.textContent = error.message;
+      instead(trouble(error, load));
     }
     timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
   }
 
+  // Something else in place of the picture, or the picture again.
+  function instead(shown) {
+    empty.hidden = !shown;
+    picture.style.display = shown ? "none" : "";
+    empty.replaceChildren(shown ?? "");
+  }
   function draw(found) {
+    instead(found.nodes.length ? null : notice("Nobody speaks to anybody", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; the map grows as they come."));
     const most = Math.max(1, ...found.edges.map((edge) => edge.count));
     const nodes = found.nodes.map((one) => {
       const known = places.get(one.id) ?? {};
@@ -60,7 +69,7 @@ export function mapView(frame) {
     edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols)));
     nodesNode.replaceChildren(...nodes.map((one) => nodeNode(one, nodes.length)));
     legend.replaceChildren(...Object.entries(found.protocols).map(([abbr, colour]) => el("span", {}, el("i", { style: { background: colour } }), abbr)));
-    said.textContent = nodes.length === 0 ? "No item matches yet: nothing to draw."
+    said.textContent = nodes.length === 0 ? ""
       : `${nodes.length} nodes, ${edges.length} pairs${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
     if (changed) settle();
     else place();

@@ -1,25 +1,65 @@
-// The recordings: what is kept, where it goes, and how much of it there is.
+// The recordings: what is kept, where it goes, and how much of it there is; making, sealing, stopping.
 
+import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { confirm, notice, trouble } from "../parts/dialog.js";
+import { recordingForm } from "../parts/recording-form.js";
+
+const AGAIN_MS = 2000;
 
 export function recordingsView(frame) {
-  const node = el("div", { class: "page" });
+  const list = el("div", {});
+  const around = el("div", {});
+  const said = el("span", { class: "said", role: "status" });
+  const form = recordingForm(frame, { destination: () => destination, done: (sentence) => load(sentence) });
+  const make = el("button", { class: "main", onclick: () => form.open() }, "New recording");
+  const sealAll = el("button", { onclick: () => seal(null) }, "Seal all now");
+  const tools = el("div", { class: "tools" }, make, sealAll, said);
+  const node = el("div", { class: "page" }, tools, form.node, list, around);
+  let destination = "";
+  let all = [];
+  let timer = null;
 
-  function draw(status) {
-    const { run } = status;
-    const all = run.recordings ?? [];
-    const parts = [];
-    if (all.length === 0) {
-      parts.push(el("div", { class: "empty" }, el("h2", {}, run.live ? "Nothing is recorded" : "A recorded source is open"),
-        run.live ? "Set RECORDING_KFL under scripting.env in the configuration, for example: http and response.status == 500" : "Recordings are made in live runs; see: tapedeck tap --help"));
+  async function load(sentence) {
+    clearTimeout(timer);
+    if (sentence) said.textContent = sentence;
+    try {
+      all = await api.recordings();
+      destination = destination || (await api.stores()).stores[0] || "";
+      draw();
+    } catch (error) {
+      list.replaceChildren(trouble(error, () => load()));
     }
-    for (const one of all) parts.push(card(one, run));
+    timer = setTimeout(() => node.isConnected && load(), AGAIN_MS);
+  }
+  function draw() {
+    const run = frame.state.status?.run ?? {};
+    const operates = frame.may("operate");
+    tools.hidden = !run.live;
+    make.disabled = !operates;
+    make.title = operates ? "" : "this needs the role operate";
+    sealAll.hidden = !operates || all.every((one) => !one.openStreams);
+    if (all.length === 0) {
+      list.replaceChildren(run.live
+        ? notice("Nothing is recorded", operates ? "Make a recording here, or set RECORDING_KFL under scripting.env in the configuration." : "Ask whoever runs tapedeck to make a recording; your token may only look.")
+        : notice("A recorded source is open", "Recordings are made in live runs; see: tapedeck tap --help"));
+      return;
+    }
+    // A button that has the focus stays the same node while figures change.
+    if (list.contains(document.activeElement) && list.childElementCount === all.length) {
+      [...list.children].forEach((card, index) => card.querySelector(".facts")?.replaceWith(figures(all[index])));
+      return;
+    }
+    list.replaceChildren(...all.map((one) => card(one, operates)));
+  }
+  function status({ run }) {
+    const parts = [];
     if (run.outbox) {
       const { outbox } = run;
       parts.push(el("section", { class: "card" }, el("h2", {}, "Outbox"), facts([
         ["waiting", `${format.count(outbox.waiting)} reels, ${format.bytes(outbox.waitingBytes)}`],
-        ["oldest of them", outbox.oldest ? `sealed at ${outbox.oldest}` : "none"],
+        ["oldest of them", outbox.oldest ? `sealed at ${format.rfc(outbox.oldest)}` : "none"],
         ["uploaded", `${format.count(outbox.uploaded)} reels, ${format.bytes(outbox.uploadedBytes)}; ${format.bytes(outbox.bytesPerSecond ?? 0)} a second in the last minute`],
         ["when it is full", outbox.onFull === "stop" ? "recording stops" : "the oldest reels are dropped", outbox.full ? "bad" : ""],
         ["dropped", format.count(outbox.dropped), outbox.dropped ? "bad" : ""],
@@ -29,27 +69,84 @@ export function recordingsView(frame) {
     const locks = Object.entries(run.locks ?? {});
     const kept = Object.entries(run.kept ?? {}).map(([store, lock]) => [`reels in ${store}`, lock, /^locked/.test(lock) ? "good" : "warn"]);
     if (locks.length || kept.length) parts.push(el("section", { class: "card" }, el("h2", {}, "Immutability"), facts(locks.map(([store, lock]) => [store, lock ?? "not asked yet", /^on/.test(lock ?? "") ? "good" : "warn"]).concat(kept))));
-    node.replaceChildren(...parts);
+    around.replaceChildren(...parts);
   }
-  function card(one) {
-    return el("section", { class: "card" }, el("h2", {}, one.name, el("button", { onclick: () => {
-      frame.apply(one.kfl);
-      frame.open("traffic");
-    } }, "Show what it matches")),
-    facts([
+  function card(one, operates) {
+    const button = (text, act, title) => el("button", { onclick: act, title }, text);
+    return el("section", { class: "card", "data-name": one.name }, el("h2", {}, el("span", {}, one.name, " ", el("span", { class: `badge ${one.state === "on" ? "good" : "soft"}` }, one.state ?? "on")),
+      el("span", { class: "acts" },
+        button("Show what it matches", () => {
+          frame.apply(one.kfl);
+          frame.open("traffic");
+        }),
+        operates && one.openStreams ? button("Seal now", () => seal(one)) : null,
+        operates && one.source === "added" ? button("Stop", () => stop(one)) : null,
+        one.source === "configuration" && operates ? el("span", { class: "soft" }, "from the configuration") : null,
+        one.source === "script" ? el("span", { class: "soft" }, "made by a script") : null)),
+    figures(one));
+  }
+  function figures(one) {
+    return facts([
       ["filter", el("code", {}, one.kfl)],
       ["destination", one.destination || "none"],
-      ["recorded", `${format.count(one.streams ?? 0)} streams, ${format.count(one.packets ?? 0)} packets, ${format.bytes(one.bytes ?? 0)}`],
+      one.schedule ? ["schedule", planned(one)] : null,
+      ["recorded", `${format.count(one.streams ?? 0)} streams, ${format.count(one.packets ?? 0)} packets, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of the last hour` : ""}`],
+      one.bytesPerDay ? ["limit a day", `${format.bytes(one.bytesToday ?? 0)} of ${format.bytes(one.bytesPerDay)} today`] : null,
       ["open", `${format.count(one.openStreams ?? 0)} streams, ${format.count(one.openPackets ?? 0)} packets not yet sealed`],
       ["reels", format.count(one.reels ?? 0)],
-      ["last match", one.lastMatch ?? "none yet"],
+      ["last match", one.lastMatch ? format.rfc(one.lastMatch) : "none yet"],
+      one.limited ? ["limited", `${format.count(one.limited)} streams left out: the limit of a day is reached`, "warn"] : null,
       one.undecided ? ["undecided", `${format.count(one.undecided)} streams kept because the query took too many steps`, "warn"] : null,
       one.refused ? ["refused", `${format.count(one.refused)} streams: too many are open`, "bad"] : null,
       one.notWritten ? ["not written", `${format.count(one.notWritten)} packets`, "bad"] : null,
       one.error ? ["error", one.error, "bad"] : null,
-    ].filter(Boolean)));
+    ].filter(Boolean));
   }
-  return { node, show: () => frame.state.status && draw(frame.state.status), status: draw };
+  function planned({ schedule, state, nextStart, until }) {
+    const hours = (seconds) => (seconds % 3600 ? `${Math.round(seconds / 60)} min` : `${seconds / 3600} h`);
+    const days = schedule.iterations === 0 ? "every day" : `on ${schedule.iterations} ${schedule.iterations === 1 ? "day" : "days"}`;
+    return [
+      schedule.start ? `at ${schedule.start} UTC ${days}` : "from its making on",
+      schedule.durationSeconds ? `for ${hours(schedule.durationSeconds)}` : null,
+      schedule.expirySeconds ? `ends for good after ${hours(schedule.expirySeconds)}` : null,
+      nextStart ? `next at ${format.rfc(nextStart)}` : null,
+      until ? `${state === "ended" ? "ended at" : "until"} ${format.rfc(until)}` : null,
+    ].filter(Boolean).join(", ");
+  }
+  async function seal(one) {
+    const sure = await confirm({
+      title: one ? `Seal ${one.name} now?` : "Seal all recordings now?", act: "Seal",
+      lines: ["What is open becomes a reel and is uploaded; recording goes on.",
+        "A sealed reel is never changed. Where objects are locked, it cannot be deleted until its lock ends."],
+    });
+    if (!sure) return;
+    await done(api.sealRecording(one?.name), (count) => `${count} reels were sealed.`);
+  }
+  async function stop(one) {
+    const sure = await confirm({
+      title: `Stop ${one.name}?`, act: "Stop recording", danger: true,
+      lines: ["No further stream is taken; what is open is sealed and uploaded.",
+        `What was recorded stays in ${one.destination}. To record again, make a new recording.`],
+    });
+    if (!sure) return;
+    await done(api.removeRecording(one.name), () => `${one.name} was stopped.`);
+  }
+  async function done(asked, sentence) {
+    try {
+      await load(sentence(await asked));
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+  return {
+    node,
+    show: () => {
+      if (frame.state.status) status(frame.state.status);
+      load();
+    },
+    hide: () => clearTimeout(timer),
+    status,
+  };
 }
 
 export function facts(pairs) {

@@ -1,79 +1,225 @@
-// The scripts: states and figures, jobs, console.
+// The scripts: files, editor, states and figures, jobs, console.
 
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { parse } from "../lib/types.js";
+import { confirm, notice, trouble } from "../parts/dialog.js";
+import { editor } from "../parts/editor.js";
 
 const AGAIN_MS = 1500;
 const MAX_LINES = 2000;
+const STARTER = "// Title of the script\n//\n// What it does.\n\nfunction onItemCaptured(data) {\n  console.log(data.protocol.name);\n}\n";
 
 export function scriptsView(frame) {
-  const scripts = el("tbody", {});
+  const files = el("ul", { class: "files", "aria-label": "Scripts" });
+  const none = el("div", { hidden: true });
   const jobs = el("tbody", {});
   const lines = el("div", { class: "console", role: "log", "aria-label": "Console", tabindex: 0 });
   const search = el("input", { type: "search", placeholder: "Search the console", "aria-label": "Search the console", oninput: () => drawLines() });
-  const none = el("div", { class: "empty", hidden: true }, el("h2", {}, "No script runs"), "Put a .js file into the folder of scripting.source; to begin: tapedeck scripts new NAME");
-  const head = (names) => el("thead", {}, el("tr", {}, names.map((name) => el("th", {}, name))));
+  const title = el("span", { class: "path" }, "No script is open");
+  const said = el("span", { class: "said", role: "status" });
+  const save = el("button", { class: "main", onclick: store, disabled: true }, "Save");
+  const revert = el("button", { onclick: () => open(opened.path), disabled: true }, "Discard changes");
+  const make = el("button", { onclick: create }, "New script");
+  const text = editor({ onCheck: check, onChange: changed, onSave: store, types: async () => parse(await api.scriptTypes()) });
+  const desk = el("section", { class: "card desk" }, el("h2", {}, title, said, el("span", { class: "acts" }, revert, save)), text.node);
+  const head = (names) => el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name))));
+  const jobsCard = el("section", { class: "card" }, el("h2", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", "Action"]), jobs));
+  const consoleCard = el("section", { class: "card grow" }, el("h2", {}, "Console", search, el("button", { onclick: () => {
+    held = [];
+    drawLines();
+  } }, "Clear")), lines);
   const node = el("div", { class: "page scripts" }, none,
-    el("section", { class: "card" }, el("h2", {}, "Scripts"), el("table", { class: "grid" }, head(["Script", "State", "Told", "Lost", "Restarts", "Memory", "Calls", "Time a call"]), scripts)),
-    el("section", { class: "card" }, el("h2", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", "Action"]), jobs)),
-    el("section", { class: "card grow" }, el("h2", {}, "Console", search, el("button", { onclick: () => {
-      held = [];
-      drawLines();
-    } }, "Clear")), lines));
+    el("div", { class: "split" }, el("section", { class: "card" }, el("h2", {}, "Scripts", make), files), desk), jobsCard, consoleCard);
+  let opened = { path: null, sha256: "", code: "" };
+  let folder = { folders: [], files: [], editable: false };
   let held = [];
   let after = 0;
   let timer = null;
+  let denied = null;
 
   async function load() {
     clearTimeout(timer);
     try {
-      const [all, planned, said] = await Promise.all([api.scripts(), api.jobs(), api.consoleLines(after)]);
-      none.hidden = all.length > 0;
-      scripts.replaceChildren(...all.map(scriptRow));
-      jobs.replaceChildren(...planned.map(jobRow));
-      if (said.lines.length) {
-        after = said.lines.at(-1).n;
-        held = held.concat(said.lines).slice(-MAX_LINES);
-        drawLines();
-      }
+      const [all, planned] = await Promise.all([api.scripts(), api.jobs()]);
+      if (!denied) await loadFiles();
+      drawFiles(all);
+      jobsCard.hidden = planned.length === 0;
+      redraw(jobs, planned.map(jobRow));
+      if (!denied) await loadConsole();
     } catch (error) {
-      frame.fail(error.message);
+      none.hidden = false;
+      none.replaceChildren(trouble(error, load));
     }
     timer = setTimeout(() => node.isConnected && load(), AGAIN_MS);
   }
-  function scriptRow(one) {
-    const state = one.state ?? "";
+  async function loadFiles() {
+    try {
+      folder = await api.scriptFiles();
+    } catch (error) {
+      if (error.status !== 403) throw error;
+      denied = error;
+      desk.replaceChildren(trouble(error));
+      lines.replaceChildren(trouble(error));
+    }
+    make.hidden = !frame.may("editScripts") || folder.folders.length === 0;
+  }
+  async function loadConsole() {
+    const found = await api.consoleLines(after);
+    if (!found.lines.length) return;
+    after = found.lines.at(-1).n;
+    held = held.concat(found.lines).slice(-MAX_LINES);
+    drawLines();
+  }
+
+  // Scripts with their instances; tests, and files that no script runs from, beside them.
+  function drawFiles(all) {
+    const known = new Map();
+    for (const one of all) known.set(one.path, [...(known.get(one.path) ?? []), one]);
+    for (const { path } of folder.files) if (!known.has(path)) known.set(path, []);
+    none.hidden = known.size > 0;
+    if (known.size === 0) {
+      none.replaceChildren(folder.folders.length && !make.hidden
+        ? notice("No script yet", "Make one here, or put a .js file into the folder.")
+        : notice("No script runs", frame.state.status?.run.live ? "Set scripting.source in the configuration to a folder of .js files; to begin: tapedeck scripts new NAME" : "Scripts run in live runs; to try some over this source: tapedeck run SCRIPT --pcap SRC"));
+    }
+    node.querySelector(".split").hidden = known.size === 0 && make.hidden;
+    redraw(files, [...known].map(([path, instances]) => fileRow(path, instances)));
+  }
+  function fileRow(path, instances) {
+    const name = path.split("/").at(-1);
+    const test = /\.test\.js$/.test(name);
+    const first = instances[0];
+    const may = frame.may("operate") && first;
+    const off = first?.state === "off";
+    return el("li", { class: opened.path === path ? "chosen" : "" },
+      el("button", { class: "file", "aria-current": opened.path === path ? "true" : null, onclick: () => choose(path) },
+        el("b", {}, first?.title ?? name), el("span", { class: "soft" }, test ? `${name}, tests` : name)),
+      may ? el("button", { class: "switch", role: "switch", "aria-checked": String(!off), "aria-label": `${first.title} runs`, onclick: () => turn(first, off) }, off ? "off" : "on") : null,
+      instances.map(figures));
+  }
+  function figures(one) {
+    const tone = { running: "good", broken: "bad", quarantined: "bad", restarting: "warn" }[one.state] ?? "soft";
     const why = one.reason ?? one.broken ?? "";
-    const tone = { running: "good", broken: "bad", quarantined: "bad", restarting: "warn", off: "soft" }[state] ?? "";
     const calls = (one.calls ?? []).filter((call) => call.calls > 0);
-    return el("tr", {},
-      el("td", {}, el("b", {}, one.title), el("div", { class: "soft" }, `${one.path}${one.role === "hub" ? " (hub)" : ""}`)),
-      el("td", {}, el("span", { class: tone, title: why }, state), why && el("div", { class: "soft" }, why)),
-      el("td", { class: "number" }, format.count(one.told)), el("td", { class: `number ${one.dropped ? "bad" : ""}` }, format.count(one.dropped)),
-      el("td", { class: `number ${one.restarts ? "warn" : ""}` }, format.count(one.restarts)),
-      el("td", { class: "number", title: "held, and the most it may have" }, one.memory ? `${format.bytes(one.memory)} of ${format.bytes(one.allowed.memory)}` : ""),
-      el("td", {}, calls.map((call) => el("div", {}, `${call.name} ${format.count(call.calls)}${call.errors ? `, ${format.count(call.errors)} failed` : ""}`))),
-      el("td", { class: "number" }, calls.map((call) => el("div", {}, timeOf(call)))));
+    return el("div", { class: "figures" },
+      el("div", {}, el("span", { class: tone }, one.state), one.role === "hub" ? " at the hub" : "",
+        ` \u00b7 ${format.count(one.told)} items told`, one.dropped ? el("span", { class: "bad" }, ` \u00b7 ${format.count(one.dropped)} lost`) : "",
+        one.restarts ? el("span", { class: "warn" }, ` \u00b7 ${format.count(one.restarts)} restarts`) : ""),
+      why && el("div", { class: "bad" }, why),
+      el("div", { class: "soft" }, budgets(one)),
+      calls.length ? el("table", {}, calls.map((call) => el("tr", { class: call.errors ? "warn" : "" }, el("td", {}, call.name), el("td", { class: "number" }, `${format.count(call.calls)}\u00d7`), el("td", {}, timeOf(call)), el("td", {}, call.errors ? `${format.count(call.errors)} failed` : "")))) : null);
+  }
+  function budgets(one) {
+    const parts = [];
+    if (one.memory) parts.push(`${format.bytes(one.memory)} of ${format.bytes(one.allowed.memory)} memory`);
+    const ms = (name) => one.allowed?.[name];
+    if (ms("hookMillis")) parts.push(`${format.took(ms("hookMillis"))} a call`);
+    if (ms("jobMillis")) parts.push(`${format.took(ms("jobMillis"))} a job`);
+    return parts.join(", ");
   }
   function timeOf(call) {
-    const micros = (nanos) => `${(nanos / 1000).toFixed(nanos < 10000 ? 1 : 0)} \u00b5s`;
+    const micros = (nanos) => (nanos < 1e6 ? `${(nanos / 1000).toFixed(nanos < 10000 ? 1 : 0)} \u00b5s` : format.took(Math.round(nanos / 1e6)));
     if (call.p50Nanos) return `p50 ${micros(call.p50Nanos)}, p99 ${micros(call.p99Nanos)}`;
     return call.nanos === undefined ? "" : micros(call.nanos / call.calls);
   }
   function jobRow(job) {
-    const when = (at) => (at ? at.replace("T", " ").slice(0, 19) : "\u2013");
+    const when = (at) => (at ? format.rfc(at) : "\u2013");
     return el("tr", {}, el("td", {}, job.tag), el("td", {}, el("code", {}, job.cron)), el("td", { class: "number" }, `${job.runs}${job.limit ? ` of ${job.limit}` : ""}`),
       el("td", {}, job.running ? "running" : when(job.last)), el("td", {}, when(job.next)),
-      el("td", {}, el("button", { onclick: () => api.runJob(job.tag).then(load, (error) => frame.fail(error.message)) }, "Run now")));
+      el("td", {}, frame.may("operate") ? el("button", { "aria-label": `Run now: ${job.tag}`, onclick: () => api.runJob(job.tag).then(load, (error) => frame.fail(error.message)) }, "Run now") : ""));
+  }
+  // Draws anew unless that would take the focus away from somebody.
+  function redraw(where, rows) {
+    if (where.contains(document.activeElement) && where.childElementCount === rows.length) {
+      rows.forEach((row, index) => {
+        if (!where.children[index].contains(document.activeElement)) where.children[index].replaceWith(row);
+      });
+      return;
+    }
+    where.replaceChildren(...rows);
+  }
+
+  async function turn(one, on) {
+    const sure = on || await confirm({ title: `Switch ${one.title} off?`, act: "Switch off", lines: ["Its process ends and its jobs stop. It stays off until somebody switches it on again or tapedeck starts anew; then the configuration decides."] });
+    if (!sure) return;
+    await api.switchScript(one.path, on).then(load, (error) => frame.fail(error.message));
+  }
+  const dirty = () => opened.path !== null && text.get() !== opened.code;
+  async function choose(path) {
+    if (dirty() && !(await confirm({ title: "Discard the changes?", act: "Discard", danger: true, lines: [`${opened.path} has changes that are not saved.`] }))) return;
+    await open(path);
+  }
+  async function open(path) {
+    try {
+      opened = opened.sha256 === "" && opened.path === path ? { ...opened, code: STARTER } : await api.scriptSource(path);
+      title.textContent = opened.path;
+      said.textContent = folder.editable ? (frame.may("editScripts") ? "" : "read only: your token may not save") : "read only: tap.dashboard.editScripts is false";
+      text.set(opened.code, !frame.may("editScripts"));
+      changed();
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+  function changed() {
+    save.disabled = !frame.may("editScripts") || !(dirty() || opened.sha256 === "");
+    revert.disabled = !dirty();
+  }
+  async function check(code) {
+    if (!opened.path || !frame.may("operate")) return null;
+    try {
+      return (await api.checkScript(opened.path, code)).findings;
+    } catch (error) {
+      said.textContent = error.message;
+      return null;
+    }
+  }
+  async function store() {
+    if (save.disabled) return;
+    const code = text.get();
+    try {
+      const saved = await api.saveScript(opened.path, opened.sha256, code);
+      opened = { path: saved.path, sha256: saved.sha256, code };
+      said.textContent = `Saved at ${format.time(Date.now()).slice(0, 8)}; it is loaded in a moment.`;
+      changed();
+      load();
+    } catch (error) {
+      said.textContent = error.message;
+      if (error.status === 409) await conflict(code);
+    }
+  }
+  async function conflict(code) {
+    const sure = await confirm({
+      title: "This script was changed meanwhile", act: "Show the other version", cancel: "Keep mine in the editor",
+      lines: ["Nothing was saved. Your text can be copied before the other version is opened:", el("textarea", { class: "code", rows: 8, readonly: true, "aria-label": "Your text" }, code)],
+    });
+    if (sure) await open(opened.path);
+  }
+  async function create() {
+    const name = el("input", { "aria-label": "File name", value: "my_script.js" });
+    const where = el("select", { "aria-label": "Folder" }, folder.folders.map((one) => el("option", {}, one)));
+    const sure = await confirm({ title: "New script", act: "Begin", lines: [el("p", {}, where, " / ", name), "It is a file once it is saved; it runs then."] });
+    if (!sure) return;
+    opened = { path: `${where.value.replace(/\/$/, "")}/${name.value.trim()}`, sha256: "", code: STARTER };
+    title.textContent = opened.path;
+    said.textContent = "new, not saved yet";
+    text.set(STARTER, false);
+    changed();
+    text.focus();
   }
   function drawLines() {
     const wanted = search.value.toLowerCase();
     const shown = held.filter((line) => !wanted || `${line.title} ${line.file} ${line.text}`.toLowerCase().includes(wanted));
     const pinned = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 20;
-    lines.replaceChildren(...shown.map((line) => el("div", { class: line.error ? "bad" : "" },
-      el("span", { class: "soft" }, `${line.at.slice(11, 23)} ${line.file} `), line.text)));
+    lines.replaceChildren(...(shown.length ? shown.map((line) => el("div", { class: line.error ? "bad" : "" },
+      el("span", { class: "soft" }, `${format.time(Date.parse(line.at))} ${line.file} `), line.text)) : [el("div", { class: "soft" }, wanted ? "No line has that." : "No script printed anything yet.")]));
     if (pinned) lines.scrollTop = lines.scrollHeight;
   }
-  return { node, show: load, hide: () => clearTimeout(timer) };
+  drawLines();
+  return {
+    node,
+    show: load,
+    hide: () => clearTimeout(timer),
+  };
 }

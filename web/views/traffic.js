@@ -1,21 +1,48 @@
-// The traffic view: list and details.
+// The traffic: the list of items that match, and the details of one.
 
 import * as api from "../lib/api.js";
+import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { rowsModel } from "../lib/rows.js";
+import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
+import { trouble } from "../parts/dialog.js";
 import { list } from "../parts/list.js";
 
 const PAGE = 500;
-const MAX_ROWS = 300000;
+// Rows that are sorted at most: sorting needs all of them at hand.
+const MAX_SORTED = 5000;
+// Rows of one message of the feed, and rows that are kept while it leaves some out.
+const SAMPLE = 100;
+const KEPT_SAMPLED = 1000;
+// How long a feed that left rows out is said to do so.
+const SAMPLED_MS = 3000;
 
 export function trafficView(frame) {
-  const held = { rows: [], next: null, end: 0, loading: false, q: null };
+  const model = rowsModel();
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false };
+  let order = [];
   let stopFeed = () => {};
-  const pane = details({ onClause: frame.addClause, onTab: (tab) => frame.remember({ tab }) });
-  const table = list({ onChoose: choose, onClause: frame.addClause, onTop: older, onPinned: (pinned) => { jump.hidden = pinned; } });
-  const jump = el("button", { class: "main new-rows", hidden: true, onclick: () => table.toBottom() }, "\u2193 Newest");
+  const source = {
+    count: () => (held.order ? order.length : model.count()),
+    at: (index) => (held.order ? order[index] ?? null : model.at(index)),
+    indexOf: (n) => (held.order ? order.findIndex((row) => row.n === n) : model.indexOf(n)),
+  };
+  const pane = details({ frame, onClause: frame.addClause, onTab: (tab) => frame.remember({ tab }), onClose: close });
+  const dialog = columnsDialog({ onChange: (names) => table.columns(names) });
+  const table = list({
+    source, columns: chosen(window.localStorage), onChoose: choose, onClause: frame.addClause, onTop: older, onMissing: again,
+    onSort: sort, onColumns: dialog.open,
+    onPinned(pinned) {
+      jump.hidden = pinned || held.still || Boolean(held.order);
+      if (!pinned && held.gappy) whole();
+    },
+  });
+  const jump = el("button", { class: "main new-rows", hidden: true, onclick: newest }, "\u2193 Newest");
+  const told = el("div", { class: "told", role: "status", hidden: true });
   const note = el("div", { class: "empty", hidden: true });
-  const holder = el("div", { class: "list-holder" }, table.node, note, jump);
+  const holder = el("div", { class: "list-holder" }, told, table.node, note, jump, dialog.node);
   const node = el("div", { class: "main-area alone" }, holder, pane.node);
 
   function say(title, sentence) {
@@ -23,70 +50,186 @@ export function trafficView(frame) {
     table.node.style.display = title ? "none" : "";
     note.replaceChildren(el("h2", {}, title ?? ""), sentence ?? "");
   }
+  function tell(sentence, act, does) {
+    const text = sentence ?? "";
+    if (told.dataset.text === text) return;
+    told.dataset.text = text;
+    told.hidden = !sentence;
+    told.replaceChildren(text, act ? el("button", { onclick: does }, act) : "");
+  }
   function choose(row) {
     node.classList.remove("alone");
     frame.remember({ item: row.id });
     pane.show(row);
   }
+  function close() {
+    node.classList.add("alone");
+    pane.clear();
+    table.mark(null);
+    frame.remember({ item: null });
+    table.focus();
+  }
   async function load(q) {
     stopFeed();
-    Object.assign(held, { rows: [], next: null, loading: true, q });
-    table.set(held.rows);
+    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false });
+    table.order(null);
+    tell(null);
+    model.reset(null);
+    table.set();
     try {
       const page = await api.items(q, null, PAGE);
       if (held.q !== q) return;
-      held.rows = page.rows.reverse();
-      held.next = page.next;
+      model.reset(page);
       held.end = page.end;
       held.loading = false;
-      table.set(held.rows);
+      table.set();
       node.dataset.q = q;
       emptyOrNot();
       if (!frame.state.paused) feed();
-      if (held.rows.length < PAGE / 2 && held.next !== null) older();
+      if (model.count() < PAGE / 2 && model.next() !== null) older();
     } catch (error) {
-      say("The items cannot be had", error.message);
+      held.loading = false;
+      say("", "");
+      note.hidden = false;
+      note.replaceChildren(trouble(error, () => load(q)));
+      table.node.style.display = "none";
     }
   }
   function emptyOrNot() {
-    if (held.rows.length > 0 || held.next !== null) return say(null);
+    if (source.count() > 0 || model.next() !== null) return say(null);
     if (held.q) say("Nothing matches", "No item held here matches this filter; loosen it, or wait for more traffic.");
     else say("No items yet", frame.state.status?.run.live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
   }
   async function older() {
-    if (held.loading || held.next === null || held.rows.length >= MAX_ROWS) return;
+    if (held.loading || held.order || model.next() === null) return;
     held.loading = true;
     const q = held.q;
+    const cursor = model.next();
     try {
-      const page = await api.items(q, held.next, PAGE);
-      if (held.q !== q) return;
-      held.next = page.next;
-      held.rows.unshift(...page.rows.reverse());
-      table.shifted(page.rows.length);
+      const page = await api.items(q, cursor, PAGE);
+      if (held.q !== q || model.next() !== cursor) return;
+      table.shifted(model.prepend(page, cursor));
+      model.evict(0);
       emptyOrNot();
     } catch (error) {
       frame.fail(error.message);
+    } finally {
+      held.loading = false;
     }
-    held.loading = false;
+    // A filter that hardly matches gives pages with few rows.
+    if (model.count() < PAGE / 2 && model.next() !== null && held.q === q) older();
+  }
+  // Rows that were let go are read again where they are seen.
+  async function again(from, to) {
+    const q = held.q;
+    for (const page of model.missing(from, to)) {
+      if (page.asked) continue;
+      page.asked = true;
+      try {
+        const found = await api.items(q, page.cursor, page.count);
+        if (held.q !== q) return;
+        model.fill(page, found.rows);
+        table.draw();
+        model.evict(from);
+      } catch (error) {
+        frame.fail(error.message);
+      } finally {
+        page.asked = false;
+      }
+    }
   }
   function feed() {
     stopFeed();
-    stopFeed = api.follow(held.q, held.end, {
+    let came = [];
+    stopFeed = api.follow(held.q, held.end, SAMPLE, {
       onRows(rows) {
-        held.rows.push(...rows);
-        const over = held.rows.length - MAX_ROWS;
-        if (over > 0) {
-          held.rows.splice(0, over);
-          held.next = held.rows[0].n;
-        }
-        emptyOrNot();
-        table.grown();
+        came = rows;
       },
-      onPosition({ end }) {
+      onPosition({ end, skipped }) {
+        const rows = came;
+        came = [];
+        if (skipped > 0) {
+          held.sampled = performance.now();
+          // Whoever looks at older rows gets none with gaps among them.
+          if (!table.isPinned()) return stand();
+          held.gappy = true;
+        }
         held.end = end;
+        if (rows.length) {
+          model.append(rows);
+          emptyOrNot();
+        }
+        if (held.gappy) {
+          model.keep(KEPT_SAMPLED);
+          sampling();
+        } else if (table.isPinned()) {
+          model.evict(model.count() - 1);
+        }
+        if (rows.length) table.grown();
       },
       onState: frame.feed,
     });
+  }
+  function stand() {
+    stopFeed();
+    held.still = true;
+    jump.hidden = true;
+    frame.feed(false);
+    tell("The list stands still while you look.", "Go on", newest);
+  }
+  function sampling() {
+    if (performance.now() - held.sampled > SAMPLED_MS) {
+      tell(null);
+      return;
+    }
+    tell("More items come than can be read: only a sample is listed. All are counted and kept; scroll up or pause to see each.");
+  }
+  // After a sample: the newest rows without a gap, standing still.
+  async function whole() {
+    held.gappy = false;
+    stand();
+    const q = held.q;
+    try {
+      const page = await api.items(q, held.end, PAGE);
+      if (held.q !== q) return;
+      model.reset(page);
+      table.set(true);
+      table.unpin();
+    } catch (error) {
+      frame.fail(error.message);
+    }
+  }
+  function newest() {
+    return held.still || held.order ? load(held.q) : table.toBottom();
+  }
+  async function sort(by) {
+    const first = !held.order || held.order.by !== by;
+    if (!first && !held.order.first) {
+      // The third time takes the order away again.
+      return load(held.q);
+    }
+    const down = first ? true : !held.order.down;
+    stopFeed();
+    frame.feed(false);
+    held.order = { by, down, first };
+    table.order(held.order);
+    tell("Reading what is to be sorted\u2026");
+    const q = held.q;
+    const rows = model.all();
+    let cursor = model.next();
+    try {
+      while (rows.length < MAX_SORTED && cursor !== null) {
+        const page = await api.items(q, cursor, 1000);
+        if (held.q !== q || held.order?.by !== by) return;
+        rows.unshift(...page.rows.reverse());
+        cursor = page.next;
+      }
+    } catch (error) {
+      frame.fail(error.message);
+    }
+    order = sorted(rows.slice(-MAX_SORTED), by, down);
+    tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
+    table.set(false);
   }
   async function openLinked() {
     const wanted = frame.state.item;
@@ -108,18 +251,21 @@ export function trafficView(frame) {
       else table.grown();
       openLinked();
     },
+    status({ rows }) {
+      if (held.order || held.still || !table.isPinned()) return;
+      const gone = model.trim(rows.first);
+      if (gone) table.shifted(-gone);
+    },
     pause(paused) {
-      if (paused) stopFeed();
+      if (paused) {
+        stopFeed();
+        if (held.gappy) whole();
+      } else if (held.still || held.order) load(held.q);
       else feed();
     },
-    count: () => held.rows.length,
+    count: () => source.count(),
     key(event) {
-      if (event.key === "Escape") {
-        node.classList.add("alone");
-        pane.clear();
-        table.mark(null);
-        frame.remember({ item: null });
-      }
+      if (event.key === "Escape") close();
       if ((event.key === "ArrowDown" || event.key === "ArrowUp") && event.target === document.body) table.focus();
     },
   };

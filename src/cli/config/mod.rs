@@ -4,6 +4,7 @@
 //! file is read: `--config-path`, else `./tapedeck.yaml`, `./kubeshark.yaml`,
 //! `~/.tapedeck/config.yaml`, `~/.kubeshark/config.yaml`. Keys match without regard to case.
 
+mod env_folder;
 pub mod keys;
 mod nearest;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value as Json};
 use super::Global;
 use super::exit::Failure;
 pub use crate::units;
+pub use env_folder::Stamp;
 use keys::{ConfigKey, KEYS, KeyType, Status};
 pub use nearest::nearest;
 
@@ -52,6 +54,7 @@ pub struct Config {
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
     values: BTreeMap<&'static str, (Json, Came)>,
+    mounted: env_folder::Mounted,
     /// Sentences about what was not understood.
     pub warnings: Vec<String>,
 }
@@ -90,6 +93,7 @@ impl Config {
         let mut config = Config {
             file: None,
             values: defaults(),
+            mounted: env_folder::Mounted::default(),
             warnings: Vec::new(),
         };
         if let Some(path) = file {
@@ -104,6 +108,9 @@ impl Config {
         }
         for setting in &global.set_json {
             config.set_json(setting, global.set_lenient)?;
+        }
+        if let Some(folder) = config.text_if_set("scripting.envFolder") {
+            config.mounted = env_folder::read(&around.here.join(folder))?;
         }
         config.warn_about_env();
         Ok(config)
@@ -321,11 +328,30 @@ impl Config {
         self.value(path).as_object().cloned().unwrap_or_default()
     }
 
-    /// `scripting.env` with what `scripting.consts` adds to it.
+    /// `scripting.env` with what `scripting.envFolder` and `scripting.consts` add to it.
     pub fn env(&self) -> Map<String, Json> {
-        let mut env = self.map("scripting.consts");
+        let mut env = self.mounted.all.clone();
+        env.extend(self.map("scripting.consts"));
         env.extend(self.map("scripting.env"));
         env
+    }
+
+    /// `scripting.envFor` with what `scripting.envFolder` adds to it: names by title or file name.
+    pub fn env_for(&self) -> Map<String, Json> {
+        let mut each = self.mounted.each.clone();
+        for (title, values) in self.map("scripting.envFor") {
+            match (each.get_mut(&title), values) {
+                (Some(Json::Object(there)), Json::Object(values)) => there.extend(values),
+                (_, values) => drop(each.insert(title, values)),
+            }
+        }
+        each
+    }
+
+    /// When the files of `scripting.envFolder` were last changed; equal while none was.
+    pub fn mounted_since(&self) -> Vec<Stamp> {
+        let folder = self.text_if_set("scripting.envFolder");
+        folder.map_or_else(Vec::new, |folder| env_folder::stamps(Path::new(folder)))
     }
 
     /// One name of `scripting.env` as text; `None` when absent or blank.
@@ -514,6 +540,7 @@ mod tests {
         let mut config = Config {
             file: None,
             values: defaults(),
+            mounted: env_folder::Mounted::default(),
             warnings: Vec::new(),
         };
         config.read_yaml(yaml, Path::new("c.yaml")).unwrap();

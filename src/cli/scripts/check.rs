@@ -14,7 +14,7 @@ use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::print;
 use super::super::style::Style;
-use super::super::tap::live::{script_env, script_sources};
+use super::super::tap::live::{script_env_names, script_sources};
 use crate::script::check::{self, Finding, Severity};
 use crate::script::folder::{is_test, read_script, scripts_and_tests};
 
@@ -61,14 +61,7 @@ pub fn run(args: &CheckArgs, config: &Config) -> Result<Exit, Failure> {
             "no script is named; name files or folders, or set scripting.source",
         ));
     }
-    let env = script_env(config);
-    let each = env.each.values().filter_map(serde_json::Value::as_object);
-    let names: Vec<String> = env
-        .all
-        .keys()
-        .chain(each.flat_map(serde_json::Map::keys))
-        .cloned()
-        .collect();
+    let names = script_env_names(config);
     let program = std::env::current_exe()?;
     let (mut scripts, mut errors, mut warnings) = (0_usize, 0_usize, 0_usize);
     for source in &sources {

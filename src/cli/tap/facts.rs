@@ -1,7 +1,7 @@
 //! What the dashboard may ask of a live run.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -9,7 +9,9 @@ use serde_json::{Value as Json, json};
 use super::super::config::Config;
 use super::follow::say;
 use super::live::script_env;
+use super::stores::Stores;
 use super::watch::Locks;
+use crate::investigate::Archive;
 use crate::packet::StreamName;
 use crate::pipeline::Desk;
 use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
@@ -18,6 +20,7 @@ use crate::script::console::{Console, Line};
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::Run;
+use crate::store::Store;
 
 /// What the dashboard and the end of the run want to know.
 pub struct Facts {
@@ -34,6 +37,9 @@ pub struct Facts {
     pub(super) streams: Arc<SpoolStreams>,
     pub(super) recorder_choice: String,
     pub(super) locks: Locks,
+    pub(super) stores: Arc<Stores>,
+    /// Where recordings go that do not say.
+    pub(super) destination: String,
 }
 
 impl Facts {
@@ -174,6 +180,40 @@ impl Run for Facts {
             Some(name) => Err(format!("no recording {name} is on")),
             None => self.desk.seal(name),
         }
+    }
+
+    fn is_live(&self) -> bool {
+        self.live
+    }
+
+    fn stores(&self) -> Vec<String> {
+        let mut stores = vec![self.destination.clone()];
+        for recording in self.desk.list().as_array().into_iter().flatten() {
+            let named = recording["destination"].as_str().unwrap_or_default();
+            if !named.is_empty() && !stores.iter().any(|store| store == named) {
+                stores.push(named.to_owned());
+            }
+        }
+        stores
+    }
+
+    fn archive(&self, store: &str) -> Result<Archive, String> {
+        let open = self.store(store)?;
+        Archive::over(open)
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| format!("nothing was uploaded to {store} yet"))
+    }
+
+    fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
+        self.stores.open(store).map_err(|error| error.to_string())
+    }
+
+    fn coverage(&self) -> Result<Json, String> {
+        Ok(json!({"reels": self.outbox.sent()}))
+    }
+
+    fn switch_script(&self, path: &str, on: bool) -> Result<(), String> {
+        self.scripts.switch(Path::new(path), on)
     }
 
     fn queried(&self, record: &[u8], query: &str) -> Option<Json> {

@@ -1,9 +1,9 @@
 //! What a run follows while it goes on: the configuration file, the script console.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::super::config::{Config, Surroundings};
+use super::super::config::{Config, Stamp, Surroundings};
 use super::super::{Global, style::Style};
 use super::facts::Facts;
 
@@ -62,9 +62,10 @@ impl Printed {
     }
 }
 
-/// The configuration file, followed by its content.
+/// The configuration file, followed by its content, and the mounted env, by the times of its files.
 pub(super) struct Followed {
-    path: Option<PathBuf>,
+    config: Config,
+    mounted: Vec<Stamp>,
     text: String,
     global: Global,
 }
@@ -73,23 +74,30 @@ impl Followed {
     pub(super) fn new(config: &Config, global: &Global) -> Followed {
         let text = config.file.as_deref().map(read).unwrap_or_default();
         Followed {
-            path: config.file.clone(),
+            config: config.clone(),
+            mounted: config.mounted_since(),
             text,
             global: global.clone(),
         }
     }
 
-    /// The configuration, when the file changed since the last look.
+    /// The configuration, when the file or the mounted env changed since the last look.
     pub(super) fn changed(&mut self) -> Option<Config> {
-        let text = read(self.path.as_deref()?);
+        let text = self.config.file.as_deref().map(read).unwrap_or_default();
+        let mounted = self.config.mounted_since();
         // Editors empty a file for a moment while they save it.
-        if text == self.text || text.is_empty() {
+        let is_same = text == self.text || text.is_empty();
+        if is_same && mounted == self.mounted {
             return None;
         }
-        self.text = text;
+        if !is_same {
+            self.text = text;
+        }
+        self.mounted = mounted;
         match Config::load(&self.global, &Surroundings::of_process()) {
             Ok(config) => {
                 config.warnings.iter().for_each(|warning| say(warning));
+                self.config = config.clone();
                 Some(config)
             }
             Err(failure) => {

@@ -48,6 +48,7 @@ pub(super) fn check_query(config: &Config) -> Result<(), Failure> {
 /// Captures until Ctrl+C.
 pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     check_query(config)?;
+    let served = super::server_options(config)?;
     let own = OwnSockets::default();
     let (source, follow) = super::source::open(config, &own)?;
     // Before the first thread: what is given up counts for one thread and those that it starts.
@@ -82,7 +83,6 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         session.counters.clone(),
         session.facts.clone(),
     );
-    let served = super::server_options(config)?;
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     own.listen(Endpoint {
@@ -127,6 +127,17 @@ pub fn script_sources(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Names that `scripting.env` and `scripting.envFor` give scripts.
+pub fn script_env_names(config: &Config) -> Vec<String> {
+    let env = script_env(config);
+    let each = env.each.values().filter_map(serde_json::Value::as_object);
+    env.all
+        .keys()
+        .chain(each.flat_map(serde_json::Map::keys))
+        .cloned()
+        .collect()
+}
+
 /// What scripts see as `env`.
 ///
 /// With `scripting.recorder: native` a script that records by itself is not told the query.
@@ -137,6 +148,6 @@ pub fn script_env(config: &Config) -> Environment {
     }
     Environment {
         all,
-        each: config.map("scripting.envFor"),
+        each: config.env_for(),
     }
 }

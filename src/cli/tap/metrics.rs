@@ -64,6 +64,12 @@ const OUTBOX: &[Figure] = &[
         |status, _| status.uploaded_bytes,
     ),
     (
+        "tapedeck_outbox_heartbeats_total",
+        "counter",
+        "Heartbeats and roll-ups uploaded.",
+        |status, _| status.heartbeats,
+    ),
+    (
         "tapedeck_outbox_bytes_per_second",
         "gauge",
         "Bytes uploaded a second, over the last minute.",

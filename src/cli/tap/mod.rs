@@ -2,6 +2,7 @@
 
 mod budgets;
 mod facts;
+mod figures;
 mod follow;
 pub mod hub;
 pub mod live;
@@ -19,6 +20,7 @@ mod watch;
 pub mod worker;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -236,7 +238,33 @@ pub fn server_options(config: &Config) -> Result<crate::server::Options, Failure
     };
     let port = u16::try_from(config.int("tap.proxy.front.port"))
         .map_err(|_| Failure::usage("tap.proxy.front.port must be a port, 0 to 65535"))?;
-    Ok(crate::server::Options { host, port })
+    let grants =
+        crate::server::grants(&config.map("tap.dashboard.tokens")).map_err(Failure::usage)?;
+    if !host.is_loopback() && grants.is_empty() {
+        return Err(Failure::usage(format!(
+            "the dashboard on {host} would be open to others on the network: give them tokens with tap.dashboard.tokens (view, investigate, operate), or leave tap.proxy.host at 127.0.0.1"
+        )));
+    }
+    Ok(crate::server::Options {
+        host,
+        port,
+        hosts: config.list("tap.dashboard.hosts"),
+        grants,
+        audit: audit_log(config)?,
+    })
+}
+
+/// The file of the audit log.
+fn audit_log(config: &Config) -> Result<PathBuf, Failure> {
+    if let Some(path) = config.text_if_set("tap.dashboard.auditLog") {
+        return Ok(PathBuf::from(path));
+    }
+    // A file of root in the caller's home would stand in the way of later runs without sudo.
+    let name = match source::writes_for_another() {
+        true => "audit-sudo.jsonl",
+        false => "audit.jsonl",
+    };
+    Ok(super::data_dir(config)?.join(name))
 }
 
 /// Serves recorded sources until Ctrl+C.

@@ -1,6 +1,7 @@
 //! `tap --pcap`: the dashboard over a recorded source.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
@@ -11,13 +12,15 @@ use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
 use super::view;
 use crate::flow::Limits;
-use crate::investigate;
+use crate::investigate::{self, Archive};
 use crate::packet::StreamName;
 use crate::pipeline::{self, Consumer, RowsConsumer, Stop};
 use crate::server::Run;
+use crate::store::{self, OpenOptions, Store};
 
 /// Serves `sources` until Ctrl+C.
 pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Failure> {
+    let served = super::server_options(config)?;
     let opened = source::open(sources, s3, config)?;
     let runtime = super::live::runtime()?;
     let rows = Arc::new(view::rows(config));
@@ -41,12 +44,14 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
     let counters = running.counters.clone();
     let facts = Arc::new(Offline {
         source: sources.join(" "),
+        sources: sources.to_vec(),
+        reach: s3.open_options(config),
+        coverage: Mutex::default(),
         again: Mutex::new(opened.again),
         limits: super::super::limits(config),
         remarks: opened.remarks,
     });
     let view = view::view(config, rows, counters.clone(), facts);
-    let served = super::server_options(config)?;
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let data = super::super::data_dir(config)?;
@@ -93,6 +98,10 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
 /// What the dashboard may ask of a recorded source.
 struct Offline {
     source: String,
+    sources: Vec<String>,
+    reach: OpenOptions,
+    /// Told once: an archive takes a while to be read.
+    coverage: Mutex<Option<Json>>,
     again: Mutex<investigate::Again>,
     limits: Limits,
     remarks: Vec<String>,
@@ -124,6 +133,49 @@ impl Run for Offline {
 
     fn run_job(&self, _tag: &str) -> Result<(), String> {
         Err("no scripts run over a recorded source; see: tapedeck run --help".to_owned())
+    }
+
+    fn stores(&self) -> Vec<String> {
+        let is_store = |source: &&String| source.contains("://") || Path::new(source).is_dir();
+        self.sources.iter().filter(is_store).cloned().collect()
+    }
+
+    fn archive(&self, store: &str) -> Result<Archive, String> {
+        let options = investigate::Options {
+            store: self.reach.clone(),
+            cache: None,
+        };
+        Archive::open(store, &options)
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| format!("{store} holds captures, but no reels with manifests"))
+    }
+
+    fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
+        store::open(store, &self.reach).map_err(|error| error.to_string())
+    }
+
+    fn coverage(&self) -> Result<Json, String> {
+        let mut told = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = &*told {
+            return Ok(told.clone());
+        }
+        let mut all = json!({"captured": [], "lost": [], "reels": [], "more": false});
+        for source in self.stores() {
+            // A folder of plain captures has no manifests that could tell.
+            let Ok(archive) = self.archive(&source) else {
+                continue;
+            };
+            let found = archive.coverage().map_err(|error| error.to_string())?;
+            for list in ["captured", "lost", "reels"] {
+                let more = found[list].as_array().cloned().unwrap_or_default();
+                if let Some(list) = all[list].as_array_mut() {
+                    list.extend(more);
+                }
+            }
+            all["more"] = (all["more"] == true || found["more"] == true).into();
+        }
+        *told = Some(all.clone());
+        Ok(all)
     }
 
     fn queried(&self, _record: &[u8], _query: &str) -> Option<Json> {

@@ -17,7 +17,7 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{budgets, recording, view};
+use super::{budgets, figures, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -104,6 +104,7 @@ pub struct Session {
     host: Arc<LiveHost>,
     printed: Printed,
     watch: Watch,
+    beat: figures::Beat,
     quiet: bool,
 }
 
@@ -131,9 +132,11 @@ impl Session {
             &counters,
             &cuts,
         )?;
+        let basis = recording::basis(config, &setup.data)?;
+        let destination = basis.template.destination.clone();
         let desk = Arc::new(Desk::on(
             recorder,
-            recording::basis(config, &setup.data)?,
+            basis,
             Box::new(move |said| {
                 if !quiet {
                     eprintln!("{said}");
@@ -197,6 +200,7 @@ impl Session {
         let scripts = Scripts::start(options, scripts_host, script_clock)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let scripts = Arc::new(scripts);
+        let kept_stores = stores.clone();
         let watch = Watch::new(stores);
         let facts = Arc::new(Facts {
             what: setup.what,
@@ -211,6 +215,8 @@ impl Session {
             streams,
             recorder_choice: config.text("scripting.recorder").to_owned(),
             locks: watch.locks(),
+            stores: kept_stores,
+            destination,
         });
         facts.choose_recorder();
         if setup.is_live {
@@ -261,22 +267,35 @@ impl Session {
             host,
             printed: Printed::new(config.bool("scripting.console"), quiet),
             watch,
+            beat: figures::Beat {
+                started: SystemClock.now(),
+                interval: config.duration("recording.heartbeat"),
+            },
             quiet,
         })
     }
 
-    /// Reads the metrics of the outbox, those of the scripts and those that scripts keep, as text for
-    /// Prometheus.
+    /// Reads the metrics of capture, recordings, outbox and scripts, and those that scripts keep, as
+    /// text for Prometheus.
     pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let host = Arc::downgrade(&self.host);
         let facts = Arc::downgrade(&self.facts);
         let outbox = self.facts.outbox.clone();
+        let counters = self.counters.clone();
+        let beat = self.beat;
         move || {
-            let sent = super::metrics::of_outbox(&outbox.status(), SystemClock.now());
-            let facts = facts.upgrade();
-            let health = facts.map(|facts| health(&facts.scripts.status()));
-            let kept = host.upgrade().map(|host| host.metrics());
-            std::iter::once(sent).chain(health).chain(kept).collect()
+            let (sent, now) = (outbox.status(), SystemClock.now());
+            let mut text = figures::of_capture(&counters.now());
+            text += &super::metrics::of_outbox(&sent, now);
+            if let Some(facts) = facts.upgrade() {
+                text += &figures::of_recordings(&facts.desk.status(), &sent, beat, now);
+                text += &health(&facts.scripts.status());
+            }
+            text += &host
+                .upgrade()
+                .map(|host| host.metrics())
+                .unwrap_or_default();
+            text
         }
     }
 
@@ -544,16 +563,7 @@ pub(super) fn vendor_options(config: &Config, own: &OwnSockets) -> Result<Vendor
 }
 
 fn coverage(counters: &Counters) -> record::manifest::Coverage {
-    let counts = counters.now();
-    let reasons = [
-        ("kernel_dropped", counts.kernel_dropped),
-        ("interface_dropped", counts.interface_dropped),
-        ("self", counts.own),
-        ("duplicate", counts.duplicates),
-        ("malformed", counts.malformed),
-        ("not_dissected", counts.not_dissected),
-        ("damaged", counts.damaged),
-    ];
+    let reasons = figures::left_out(&counters.now());
     let seen = reasons.into_iter().filter(|(_, packets)| *packets > 0);
     seen.map(|(reason, packets)| (reason.to_owned(), Covered::new(packets, 0, None)))
         .collect()

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::super::config::Config;
+use super::super::reference::declarations;
+use super::live::{script_env_names, script_sources};
 use crate::pipeline::{Counters, Rows};
-use crate::server::{Run, View};
+use crate::server::{Run, ScriptFiles, View};
 use crate::time::SystemClock;
 
 /// Rows that are held when the configuration names no number.
@@ -29,5 +31,12 @@ pub fn view(config: &Config, rows: Arc<Rows>, counters: Arc<Counters>, run: Arc<
         clock: Arc::new(SystemClock),
         run,
         default_filter: config.text("tap.defaultFilter").to_owned(),
+        scripts: ScriptFiles::new(
+            script_sources(config),
+            config.bool("tap.dashboard.editScripts"),
+            script_env_names(config),
+            declarations(),
+        ),
+        replay: config.bool("tap.dashboard.replay"),
     }
 }

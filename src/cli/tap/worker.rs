@@ -189,6 +189,9 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     let local = crate::server::Options {
         host: IpAddr::from(Ipv4Addr::LOCALHOST),
         port: 0,
+        hosts: Vec::new(),
+        grants: Vec::new(),
+        audit: super::audit_log(&config)?,
     };
     let view = view::view(
         &config,

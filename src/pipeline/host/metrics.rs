@@ -232,7 +232,8 @@ fn shown(value: f64) -> String {
     value.to_string()
 }
 
-pub(super) fn escaped(value: &str) -> String {
+/// The value of a label as the text format writes it.
+pub(crate) fn escaped(value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"");
     value.replace('\n', "\\n")
 }

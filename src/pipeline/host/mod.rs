@@ -19,6 +19,7 @@ mod web;
 pub use dry::{DryHost, Sent, SentLog, Upload};
 pub use health::health;
 pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
+pub(crate) use metrics::escaped;
 pub use objects::{NodeName, S3Target, StoreFactory};
 pub use outside::{HubAction, Outside};
 pub use spooled::SpoolStreams;

@@ -15,6 +15,7 @@ mod shared;
 mod status;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -274,6 +275,19 @@ impl Scripts {
     pub fn tell_action(&self, action: &str, object: Json) -> Result<(), String> {
         let told = self.shared.hub_action(action.to_owned(), object);
         told.map(|_| ())
+    }
+
+    /// Switches a script on or off until the end of the run, whatever the configuration says.
+    ///
+    /// # Errors
+    /// A sentence when there is none with this path.
+    pub fn switch(&self, path: &Path, on: bool) -> Result<(), String> {
+        let known = self.status().into_iter().any(|script| script.path == *path);
+        if !known {
+            return Err(format!("no script {} runs here", path.display()));
+        }
+        let _ = self.orders.send(Order::Switch(path.to_owned(), on));
+        Ok(())
     }
 
     /// Tells `onPodEvent` of all scripts: `event` is `ADDED`, `MODIFIED` or `DELETED`, `pod` a pod as

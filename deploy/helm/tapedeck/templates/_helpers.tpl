@@ -1,0 +1,309 @@
+{{/* Names. */}}
+{{- define "tapedeck.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "tapedeck.hub" -}}
+{{ include "tapedeck.fullname" . }}-hub
+{{- end -}}
+
+{{- define "tapedeck.worker" -}}
+{{ include "tapedeck.fullname" . }}-worker
+{{- end -}}
+
+{{/* Service accounts of the roles. */}}
+{{- define "tapedeck.hub.serviceAccount" -}}
+{{- default (ternary (include "tapedeck.hub" .) "default" .Values.hub.serviceAccount.create) .Values.hub.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "tapedeck.worker.serviceAccount" -}}
+{{- default (ternary (include "tapedeck.worker" .) "default" .Values.worker.serviceAccount.create) .Values.worker.serviceAccount.name -}}
+{{- end -}}
+
+{{/* Labels that never change during the life of a release. */}}
+{{- define "tapedeck.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "tapedeck.labels" -}}
+{{ include "tapedeck.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: tapedeck
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.tap.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of pods: none that changes with the chart alone, so that an upgrade restarts what must. */}}
+{{- define "tapedeck.podLabels" -}}
+{{ include "tapedeck.selector" . }}
+app.kubernetes.io/part-of: tapedeck
+{{- with .Values.tap.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "tapedeck.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "tapedeck.pullPolicy" -}}
+{{ dig "docker" "imagePullPolicy" .Values.image.pullPolicy .Values.tap }}
+{{- end -}}
+
+{{- define "tapedeck.pullSecrets" -}}
+{{- $secrets := .Values.image.pullSecrets -}}
+{{- range dig "docker" "imagePullSecrets" list .Values.tap -}}
+{{- $secrets = append $secrets (ternary . (dict "name" .) (kindIs "map" .)) -}}
+{{- end -}}
+{{- with $secrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Ports; the program's own defaults where nothing is set. */}}
+{{- define "tapedeck.port.dashboard" -}}
+{{ dig "proxy" "front" "port" 8899 .Values.tap }}
+{{- end -}}
+{{- define "tapedeck.port.hub" -}}
+{{ dig "proxy" "hub" "srvPort" 8898 .Values.tap }}
+{{- end -}}
+{{- define "tapedeck.port.metrics" -}}
+{{ dig "metrics" "port" 49100 .Values.tap }}
+{{- end -}}
+
+{{/* Secrets and folders. */}}
+{{- define "tapedeck.certificates.hub" -}}
+{{ default (printf "%s-tls" (include "tapedeck.hub" .)) .Values.certificates.existingSecrets.hub }}
+{{- end -}}
+{{- define "tapedeck.certificates.worker" -}}
+{{ default (printf "%s-tls" (include "tapedeck.worker" .)) .Values.certificates.existingSecrets.worker }}
+{{- end -}}
+{{- define "tapedeck.dataPath" -}}
+{{ default (printf "/var/lib/tapedeck/%s-%s" .Release.Namespace .Release.Name) .Values.worker.dataPath }}
+{{- end -}}
+
+{{/* Names in the certificates: the program looks for the first of each, whatever address it goes to. */}}
+{{- define "tapedeck.hub.names" -}}
+{{- $hub := include "tapedeck.hub" . -}}
+{{- list "tapedeck-hub" $hub (printf "%s.%s.svc" $hub .Release.Namespace) | uniq | toJson -}}
+{{- end -}}
+{{- define "tapedeck.worker.names" -}}
+{{- list "tapedeck-worker" | toJson -}}
+{{- end -}}
+
+{{/* Namespaces that a release without clusterScope watches. */}}
+{{- define "tapedeck.namespaces" -}}
+{{- $names := dig "namespaces" list .Values.tap | default list -}}
+{{- if not $names -}}
+{{- $names = list .Release.Namespace -}}
+{{- end -}}
+{{- $names | uniq | toJson -}}
+{{- end -}}
+
+{{/* What under tap is for Kubernetes, and no configuration of the program. */}}
+{{- define "tapedeck.notForProgram" -}}
+{{- list "docker" "release" "resources" "probes" "labels" "annotations" "nodeSelectorTerms" "tolerations" "ingress" "auth" "routing" "securityContext" "priorityClass" "dns" "secrets" "hostNetwork" "mountBpf" "persistentStorage" "persistentStorageStatic" "persistentStoragePvcVolumeMode" "efsFileSytemIdAndPath" "storageClass" "ignoreTainted" "dataDir" "nodeName" "pcap" "dryRun" | toJson -}}
+{{- end -}}
+
+{{/* The configuration file, without what belongs into a Secret. */}}
+{{- define "tapedeck.config" -}}
+{{- $tap := deepCopy .Values.tap -}}
+{{- range include "tapedeck.notForProgram" . | fromJsonArray -}}
+{{- $_ := unset $tap . -}}
+{{- end -}}
+{{- $_ := set $tap "dataDir" "/var/lib/tapedeck" -}}
+{{- $scripting := omit (deepCopy .Values.scripting) "env" "envFor" "consts" "files" "existingSecrets" "existingConfigMaps" "source" "sources" -}}
+{{- if include "tapedeck.hasScripts" . -}}
+{{- $_ := set $scripting "source" "/etc/tapedeck/scripts" -}}
+{{- end -}}
+{{- if include "tapedeck.hasEnv" . -}}
+{{- $_ := set $scripting "envFolder" "/etc/tapedeck/env" -}}
+{{- end -}}
+{{- $recording := deepCopy .Values.recording -}}
+{{- if .Values.signing.existingSecret -}}
+{{- $_ := set $recording "signing" (dict "key" "/etc/tapedeck/signing/key.pem") -}}
+{{- end -}}
+{{- $config := dict "tap" $tap "scripting" $scripting "recording" $recording "recordings" .Values.recordings "s3" .Values.s3 "logLevel" .Values.logLevel "headless" true -}}
+{{- range $key, $value := $config -}}
+{{- if or (kindIs "bool" $value) (not (empty $value)) }}
+{{ $key }}:
+{{- if or (kindIs "map" $value) (kindIs "slice" $value) }}
+  {{- toYaml $value | nindent 2 }}
+{{- else }} {{ toJson $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "tapedeck.hasScripts" -}}
+{{- if or .Values.scripting.files .Values.scripting.existingConfigMaps }}true{{ end -}}
+{{- end -}}
+
+{{- define "tapedeck.hasEnv" -}}
+{{- if or .Values.scripting.env .Values.scripting.consts .Values.scripting.envFor .Values.scripting.existingSecrets }}true{{ end -}}
+{{- end -}}
+
+{{/* Key of a name of one script's env in the Secret: keys have fewer letters than titles. */}}
+{{- define "tapedeck.envForKey" -}}
+{{ printf "for-%s-%s" (sha256sum .title | trunc 12) .name }}
+{{- end -}}
+
+{{/* Text of a value of env: as written, or as JSON when it is no text. */}}
+{{- define "tapedeck.envText" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}
+
+{{/* Pods start again when something changes that a running program does not follow. */}}
+{{- define "tapedeck.checksums" -}}
+{{- $config := include "tapedeck.config" . | fromYaml -}}
+{{- $tap := omit ($config.tap | default dict) "regex" "namespaces" "excludedNamespaces" "labelSelector" "namespaceSelector" -}}
+checksum/config: {{ list $tap (omit ($config.scripting | default dict) "env") $config.s3 $config.logLevel | toJson | sha256sum }}
+{{- end -}}
+
+{{/* Resources of the drop-in: a limit of 0 is none. */}}
+{{- define "tapedeck.resources" -}}
+{{- $resources := dict -}}
+{{- range $kind, $amounts := merge (deepCopy (.theirs | default dict)) (deepCopy .ours) -}}
+{{- if kindIs "map" $amounts -}}
+{{- $kept := dict -}}
+{{- range $name, $amount := $amounts -}}
+{{- if not (has (toString $amount) (list "0" "")) -}}
+{{- $_ := set $kept $name $amount -}}
+{{- end -}}
+{{- end -}}
+{{- if $kept -}}
+{{- $_ := set $resources $kind $kept -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
+{{/* Affinity: ours, with the node selector terms of the drop-in. */}}
+{{- define "tapedeck.affinity" -}}
+{{- $affinity := deepCopy .ours -}}
+{{- with .terms -}}
+{{- $node := dict "nodeAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" .)) -}}
+{{- $affinity = merge $affinity $node -}}
+{{- end -}}
+{{- with $affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* policy/v1 is there from 1.21 on. */}}
+{{- define "tapedeck.pdbVersion" -}}
+{{ semverCompare ">=1.21-0" .Capabilities.KubeVersion.Version | ternary "policy/v1" "policy/v1beta1" }}
+{{- end -}}
+
+{{/* Mounts of configuration, scripts, env and certificates, the same for both roles. */}}
+{{- define "tapedeck.mounts" -}}
+- {name: config, mountPath: /etc/tapedeck/config, readOnly: true}
+- {name: certificates, mountPath: /etc/tapedeck/tls, readOnly: true}
+- {name: tmp, mountPath: /tmp}
+{{- if include "tapedeck.hasScripts" . }}
+- {name: scripts, mountPath: /etc/tapedeck/scripts, readOnly: true}
+{{- end }}
+{{- if include "tapedeck.hasEnv" . }}
+- {name: env, mountPath: /etc/tapedeck/env, readOnly: true}
+{{- end }}
+{{- if .Values.signing.existingSecret }}
+- {name: signing, mountPath: /etc/tapedeck/signing, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "tapedeck.volumes" -}}
+{{- $fullname := include "tapedeck.fullname" . -}}
+- name: config
+  configMap: {name: {{ $fullname }}-config}
+- name: tmp
+  emptyDir: {sizeLimit: 256Mi}
+{{- if include "tapedeck.hasScripts" . }}
+- name: scripts
+  projected:
+    sources:
+      {{- if .Values.scripting.files }}
+      - configMap: {name: {{ $fullname }}-scripts}
+      {{- end }}
+      {{- range .Values.scripting.existingConfigMaps }}
+      - configMap: {name: {{ . }}}
+      {{- end }}
+{{- end }}
+{{- if include "tapedeck.hasEnv" . }}
+- name: env
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- if or .Values.scripting.env .Values.scripting.consts .Values.scripting.envFor }}
+      - secret:
+          name: {{ $fullname }}-env
+          items:
+            {{- range $name, $_ := merge (deepCopy .Values.scripting.env) (.Values.scripting.consts | default dict) }}
+            - {key: {{ $name }}, path: {{ $name }}}
+            {{- end }}
+            {{- range $title, $values := .Values.scripting.envFor }}
+            {{- range $name, $_ := $values }}
+            - key: {{ include "tapedeck.envForKey" (dict "title" $title "name" $name) }}
+              path: {{ printf "%s/%s" $title $name | quote }}
+            {{- end }}
+            {{- end }}
+      {{- end }}
+      {{- range .Values.scripting.existingSecrets }}
+      - secret: {name: {{ . }}}
+      {{- end }}
+{{- end }}
+{{- if .Values.signing.existingSecret }}
+- name: signing
+  secret:
+    secretName: {{ .Values.signing.existingSecret }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .Values.signing.key }}, path: key.pem}
+{{- end }}
+{{- end -}}
+
+{{/* Environment variables, the same for both roles. */}}
+{{- define "tapedeck.envFrom" -}}
+{{- $from := .own -}}
+{{- range .root.Values.tap.secrets -}}
+{{- $from = append $from (dict "secretRef" (dict "name" .)) -}}
+{{- end -}}
+{{- with $from }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What both roles are started with. */}}
+{{- define "tapedeck.arguments" -}}
+- --config-path=/etc/tapedeck/config/config.yaml
+{{- end -}}
+
+{{- define "tapedeck.dns" -}}
+{{- with .Values.tap.dns }}
+{{- if or .nameservers .searches .options }}
+dnsConfig:
+  {{- pick . "nameservers" "searches" "options" | toYaml | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}

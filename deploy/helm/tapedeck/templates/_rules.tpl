@@ -1,0 +1,29 @@
+{{/* Rights of the hub, whose watches serve all workers. Workers have none. */}}
+{{- define "tapedeck.rules.namespaced" -}}
+# Names of pods and services; owners stand in the pods.
+- apiGroups: [""]
+  resources: [pods, services]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+{{- if include "tapedeck.hasOn" . }}
+# Recordings with `on` follow failed probes and evictions.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list, watch]
+{{- end }}
+{{- end -}}
+
+{{- define "tapedeck.rules.cluster" -}}
+# Names of nodes, for hostNetwork and NodePort; labels of namespaces.
+- apiGroups: [""]
+  resources: [nodes, namespaces]
+  verbs: [list, watch]
+{{- end -}}
+
+{{- define "tapedeck.hasOn" -}}
+{{- range .Values.recordings -}}
+{{- if .on }}true{{ end -}}
+{{- end -}}
+{{- end -}}

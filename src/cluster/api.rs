@@ -1,0 +1,264 @@
+//! Requests to the API server, and what its refusals mean.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+/// Bytes of one page of a list: 500 objects of the largest size that etcd takes would be more, and no
+/// cluster is made of those.
+const MAX_PAGE: usize = 256 << 20;
+
+/// Bytes of one event of a watch; etcd takes objects of 1.5 MB.
+const MAX_EVENT: usize = 16 << 20;
+
+/// Bytes of a refusal that are read.
+const MAX_REFUSAL: usize = 64 << 10;
+
+/// Time for the head of an answer, and for a whole page.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Why a request did not give what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The rights do not suffice.
+    #[error("{0}")]
+    Denied(String),
+    /// The credentials do not count.
+    #[error("the API server does not accept the credentials: {0}")]
+    Unknown(String),
+    /// What the version refers to is no longer kept.
+    #[error("the version is no longer kept")]
+    Gone,
+    /// There is no such list.
+    #[error("the API server has no such list")]
+    Missing,
+    /// Any other answer than success.
+    #[error("the API server answered {0}: {1}")]
+    Failed(u16, String),
+    /// No answer, or half of one.
+    #[error("{0}")]
+    Away(String),
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    #[serde(default)]
+    pub(super) metadata: PageMeta,
+    #[serde(default)]
+    pub(super) items: Option<Vec<Json>>,
+}
+
+/// Where the list goes on, and as of which version it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageMeta {
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default, rename = "continue")]
+    pub(super) more: String,
+}
+
+/// An event of a watch.
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchEvent {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    pub(super) object: Json,
+}
+
+/// Counts of requests.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    pub(super) lists: AtomicU64,
+    pub(super) watches: AtomicU64,
+    pub(super) others: AtomicU64,
+    pub(super) bytes: AtomicU64,
+}
+
+/// Asks the API server and counts.
+#[derive(Clone)]
+pub(super) struct Api {
+    client: Client,
+    pub(super) requests: std::sync::Arc<Requests>,
+}
+
+impl Api {
+    pub(super) fn new(client: Client) -> Api {
+        Api {
+            client,
+            requests: std::sync::Arc::default(),
+        }
+    }
+
+    /// One object.
+    pub(super) async fn get(&self, path: &str) -> Result<Json, Refusal> {
+        self.requests.others.fetch_add(1, Ordering::Relaxed);
+        self.whole(path).await
+    }
+
+    /// A page of a list.
+    pub(super) async fn page(&self, path: &str) -> Result<Page, Refusal> {
+        self.requests.lists.fetch_add(1, Ordering::Relaxed);
+        self.whole(path).await
+    }
+
+    async fn whole<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, Refusal> {
+        let read = async {
+            let body = self.open(path).await?;
+            let read = Limited::new(body, MAX_PAGE).collect().await;
+            let bytes = read
+                .map_err(|error| Refusal::Away(chain(&*error)))?
+                .to_bytes();
+            self.requests
+                .bytes
+                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            serde_json::from_slice(&bytes)
+                .map_err(|error| Refusal::Away(format!("an answer is no JSON of a list: {error}")))
+        };
+        within(ANSWER, read).await
+    }
+
+    /// A watch.
+    pub(super) async fn watch(&self, path: &str) -> Result<Events, Refusal> {
+        self.requests.watches.fetch_add(1, Ordering::Relaxed);
+        let body = within(ANSWER, self.open(path)).await?;
+        Ok(Events {
+            body,
+            waiting: Vec::new(),
+            looked: 0,
+            requests: self.requests.clone(),
+        })
+    }
+
+    async fn open(&self, path: &str) -> Result<Body, Refusal> {
+        let request = Request::get(path).body(Body::empty());
+        let request = request.map_err(|error| Refusal::Away(error.to_string()))?;
+        let sent = self.client.send(request).await;
+        let response = sent.map_err(|error| Refusal::Away(chain(&error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let read = Limited::new(response.into_body(), MAX_REFUSAL)
+            .collect()
+            .await;
+        let bytes = read.map(|read| read.to_bytes()).unwrap_or_default();
+        Err(refusal(status, &bytes))
+    }
+}
+
+async fn within<T>(
+    time: Duration,
+    asked: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let late = || Refusal::Away(format!("no answer within {} s", time.as_secs()));
+    tokio::time::timeout(time, asked)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+/// What an answer other than success means; the API server says why in a `Status`.
+fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
+    let said: Json = serde_json::from_slice(body).unwrap_or_default();
+    let message = said.get("message").and_then(Json::as_str);
+    let message = match message {
+        Some(message) => message.to_owned(),
+        None => {
+            let text = String::from_utf8_lossy(body);
+            text.lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect()
+        }
+    };
+    of_code(status.as_u16(), message)
+}
+
+/// The same for a `Status` that comes as an event of a watch.
+pub(super) fn of_status(object: &Json) -> Refusal {
+    let code = object.get("code").and_then(Json::as_u64).unwrap_or(500);
+    let message = object
+        .get("message")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    of_code(u16::try_from(code).unwrap_or(500), message.to_owned())
+}
+
+fn of_code(code: u16, message: String) -> Refusal {
+    match code {
+        401 => Refusal::Unknown(message),
+        403 => Refusal::Denied(message),
+        404 => Refusal::Missing,
+        410 => Refusal::Gone,
+        other => Refusal::Failed(other, message),
+    }
+}
+
+/// An error with what caused it: the outer ones alone say little.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let more = error.to_string();
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
+        next = error.source();
+    }
+    said
+}
+
+/// The events of a watch, a line of JSON each.
+pub(super) struct Events {
+    body: Body,
+    waiting: Vec<u8>,
+    /// Bytes of `waiting` that hold no end of a line.
+    looked: usize,
+    requests: std::sync::Arc<Requests>,
+}
+
+impl Events {
+    /// The next event; `None` when the server ended the watch.
+    pub(super) async fn next(&mut self) -> Result<Option<WatchEvent>, Refusal> {
+        loop {
+            let fresh = self.waiting.get(self.looked..).unwrap_or_default();
+            if let Some(at) = memchr::memchr(b'\n', fresh) {
+                let end = self.looked + at;
+                let read = serde_json::from_slice(self.waiting.get(..end).unwrap_or_default());
+                self.waiting.drain(..=end);
+                self.looked = 0;
+                return read.map(Some).map_err(|error| {
+                    Refusal::Away(format!("an event is no JSON of a watch: {error}"))
+                });
+            }
+            self.looked = self.waiting.len();
+            if self.waiting.len() > MAX_EVENT {
+                return Err(Refusal::Away("an event is too large".to_owned()));
+            }
+            match self.body.frame().await {
+                // Half a line at the end is one that was cut off: the watch goes on behind the last
+                // whole event.
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Refusal::Away(chain(&error))),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.requests
+                            .bytes
+                            .fetch_add(data.len() as u64, Ordering::Relaxed);
+                        self.waiting.extend_from_slice(data);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Who is who in a Kubernetes cluster.
+//!
+//! In: lists and watches of pods, services, endpoint slices, nodes and namespaces. Out: names of
+//! addresses as of any moment, in a [`LiveHistory`]; the addresses of targeted pods; what becomes of
+//! pods, for scripts. Never: a write to the cluster; a secret or config map.
+//!
+//! ```text
+//! connect ──▶ watch (list, then watch, for each kind) ──events──▶ who ──claims──▶ holders ──updates──▶ history
+//!                                                                  │
+//!                                                                  └──▶ targets ──▶ filter of the source
+//! ```
+//!
+//! One set of watches is enough for a cluster: [`Options::on_updates`] hands the changes on, and
+//! [`LiveHistory::apply`] takes them in elsewhere.
+
+mod api;
+mod connect;
+mod holders;
+mod kinds;
+mod objects;
+mod status;
+mod targets;
+mod watch;
+mod who;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+
+use crate::capture::targets::SharedTargets;
+use crate::resolve::{LiveHistory, Update};
+use crate::time::Clock;
+
+use api::{Api, Refusal};
+use status::Statuses;
+use watch::Watcher;
+
+pub use connect::{ConnectError, Connection, Credentials, connect};
+pub use kinds::{Kind, SliceApi};
+pub use objects::{Container, Key, Node, Owner, Pod, Service, Slice, SliceEndpoint};
+pub use status::{KindState, WatchCounts};
+pub use targets::{Targets, Wanted};
+pub use watch::{Change, Event, Pace, Sink};
+pub use who::Who;
+
+/// Time between two looks at whether the targets changed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Hears what became of a pod, with the object as core/v1 has it.
+pub type PodTeller = Arc<dyn Fn(Change, &Json) + Send + Sync>;
+
+/// Hears which names changed.
+pub type UpdateTeller = Arc<dyn Fn(&[Update]) + Send + Sync>;
+
+/// How to follow a cluster.
+#[derive(Clone)]
+pub struct Options {
+    /// Namespaces to look at where the whole cluster may not be looked at; empty takes that of the
+    /// credentials.
+    pub namespaces: Vec<String>,
+    /// How often and how long the API server is asked.
+    pub pace: Pace,
+    /// Where names go.
+    pub history: Arc<LiveHistory>,
+    /// Where the addresses of targets go.
+    pub addresses: SharedTargets,
+    /// What is captured.
+    pub targets: Targets,
+    /// Hears what becomes of pods.
+    pub on_pod: Option<PodTeller>,
+    /// Hears which names changed, after they are in the history.
+    pub on_updates: Option<UpdateTeller>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A cluster that is followed until this is dropped.
+pub struct Cluster {
+    shared: Arc<Shared>,
+    /// Ends what it holds when it is dropped.
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    who: Mutex<Who>,
+    targets: Mutex<Targets>,
+    /// Whether the addresses of the targets may be others by now.
+    changed: AtomicBool,
+    statuses: Arc<Statuses>,
+    api: Api,
+    server: String,
+    options: Options,
+}
+
+impl Cluster {
+    /// Begins to follow the cluster, on the runtime that `handle` belongs to.
+    pub fn start(
+        handle: &tokio::runtime::Handle,
+        connection: Connection,
+        options: Options,
+    ) -> Cluster {
+        let api = Api::new(connection.client);
+        let namespaces = match options.namespaces.is_empty() {
+            true => vec![connection.namespace],
+            false => options.namespaces.clone(),
+        };
+        let pace = options.pace;
+        let shared = Arc::new(Shared {
+            who: Mutex::new(Who::new()),
+            targets: Mutex::new(options.targets.clone()),
+            changed: AtomicBool::new(true),
+            statuses: Arc::default(),
+            api: api.clone(),
+            server: connection.server,
+            options,
+        });
+        let sink: Sink = {
+            let shared = shared.clone();
+            Arc::new(move |event| shared.take(event))
+        };
+        let statuses = shared.statuses.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(
+            async move {
+                let slices = slice_api(&api, &statuses, pace).await;
+                let watcher = Watcher {
+                    api,
+                    slices,
+                    pace,
+                    sink,
+                    statuses,
+                    namespaces,
+                };
+                let mut kinds = JoinSet::new();
+                for kind in Kind::ALL {
+                    kinds.spawn(watcher.clone().follow(kind));
+                }
+                kinds.join_all().await;
+            },
+            handle,
+        );
+        let looking = shared.clone();
+        tasks.spawn_on(
+            async move {
+                loop {
+                    tokio::time::sleep(LOOK).await;
+                    looking.look();
+                }
+            },
+            handle,
+        );
+        Cluster {
+            shared,
+            _tasks: tasks,
+        }
+    }
+
+    /// The names of its addresses.
+    pub fn history(&self) -> Arc<LiveHistory> {
+        self.shared.options.history.clone()
+    }
+
+    /// Captures other pods from now on.
+    pub fn set_targets(&self, targets: Targets) {
+        *lock(&self.shared.targets) = targets;
+        self.shared.changed.store(true, Ordering::Release);
+        self.shared.look();
+    }
+
+    /// Pods inside and outside of the targets: `{"targets": [...], "excluded": [...]}`.
+    pub fn targeted(&self) -> Json {
+        let targets = lock(&self.shared.targets).clone();
+        targets.json(&lock(&self.shared.who))
+    }
+
+    /// Looks into the objects.
+    pub fn with_who<R>(&self, look: impl FnOnce(&Who) -> R) -> R {
+        look(&lock(&self.shared.who))
+    }
+
+    /// Sentences about the watches that were not said yet; each is answered once.
+    pub fn sentences(&self) -> Vec<String> {
+        self.shared.statuses.take_sentences()
+    }
+
+    /// Whether every kind was listed, or may not be.
+    pub fn is_ready(&self) -> bool {
+        let states = self.shared.statuses.states();
+        let is_settled = |kind: &Kind| {
+            let mut of = states.iter().filter(|((one, _), _)| one == kind).peekable();
+            of.peek().is_some()
+                && of.all(|(_, state)| !matches!(state, KindState::Listing | KindState::Away(_)))
+        };
+        Kind::ALL.iter().all(is_settled)
+    }
+
+    /// Requests and events so far.
+    pub fn counts(&self) -> WatchCounts {
+        self.shared.statuses.counts(&self.shared.api.requests)
+    }
+
+    /// How the watches fare, for pages and the support bundle.
+    pub fn json(&self) -> Json {
+        let who = lock(&self.shared.who);
+        let objects: serde_json::Map<_, _> = Kind::ALL
+            .iter()
+            .map(|kind| (kind.name().to_owned(), who.count(*kind).into()))
+            .collect();
+        let (claimed, claims) = who.claims();
+        drop(who);
+        let states = self.shared.statuses.states().into_iter();
+        let states = states.map(|((kind, namespace), state)| {
+            let (state, why) = match state {
+                KindState::Listing => ("listing", String::new()),
+                KindState::Watching => ("watching", String::new()),
+                KindState::Denied(why) => ("denied", why),
+                KindState::Confined(_, why) => ("confined", why),
+                KindState::Away(why) => ("away", why),
+            };
+            json!({"kind": kind.name(), "namespace": namespace, "state": state, "why": why})
+        });
+        let counts = self.counts();
+        let (addresses, changes) = self.shared.options.history.size();
+        json!({
+            "server": self.shared.server,
+            "watches": states.collect::<Vec<_>>(),
+            "objects": objects,
+            "requests": {
+                "lists": counts.lists, "watches": counts.watches, "others": counts.others,
+                "bytes": counts.bytes, "relists": counts.relists, "failures": counts.failures,
+            },
+            "events": counts.events,
+            "bookmarks": counts.bookmarks,
+            "names": {"addresses": addresses, "changes": changes, "claimed": claimed, "claims": claims},
+        })
+    }
+}
+
+impl Shared {
+    /// Takes in what a watch tells.
+    fn take(&self, event: Event) {
+        let now = self.options.clock.now();
+        let mut told: Vec<(Change, Json)> = Vec::new();
+        let mut who = lock(&self.who);
+        let (kind, updates) = match event {
+            Event::There(kind, object) => {
+                let key = Key::of(&object);
+                let before = key.as_ref().and_then(|key| who.pod(key)).cloned();
+                let updates = who.apply(kind, &object, now);
+                if kind == Kind::Pods && self.options.on_pod.is_some() {
+                    let after = key.as_ref().and_then(|key| who.pod(key));
+                    match &before {
+                        None => told.push((Change::Added, object)),
+                        Some(before) if Some(before) != after => {
+                            told.push((Change::Modified, object));
+                        }
+                        Some(_) => {}
+                    }
+                }
+                (kind, updates)
+            }
+            Event::Changed(kind, change, object) => {
+                let mut updates = who.apply(kind, &object, now);
+                if change == Change::Deleted
+                    && let Some(key) = Key::of(&object)
+                {
+                    updates.extend(who.remove(kind, &key, now));
+                }
+                if kind == Kind::Pods {
+                    told.push((change, object));
+                }
+                (kind, updates)
+            }
+            Event::Complete(kind, namespace, there) => {
+                let (gone, updates) = who.complete(kind, namespace.as_deref(), &there, now);
+                if kind == Kind::Pods {
+                    told.extend(gone.into_iter().map(|key| {
+                        let metadata = json!({"name": key.name, "namespace": key.namespace});
+                        (Change::Deleted, json!({"metadata": metadata}))
+                    }));
+                }
+                (kind, updates)
+            }
+            Event::Without(kind) => {
+                who.give_up(kind);
+                (kind, Vec::new())
+            }
+        };
+        // In the order of the changes: the lock on the objects is held until the names are in.
+        self.options.history.apply(&updates, now);
+        if let Some(tell) = self
+            .options
+            .on_updates
+            .as_ref()
+            .filter(|_| !updates.is_empty())
+        {
+            tell(&updates);
+        }
+        who.sweep(now);
+        drop(who);
+        if kind != Kind::EndpointSlices {
+            self.changed.store(true, Ordering::Release);
+        }
+        if let Some(tell) = &self.options.on_pod {
+            for (change, pod) in &told {
+                tell(*change, pod);
+            }
+        }
+    }
+
+    /// Hands the addresses of the targets on, where they may have changed.
+    fn look(&self) {
+        if !self.changed.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let targets = lock(&self.targets).clone();
+        let who = lock(&self.who);
+        // Before pods are known, nothing can be told apart, and all is captured.
+        if targets.is_all() || !who.is_listed(Kind::Pods) {
+            self.options.addresses.set(None);
+            return;
+        }
+        self.options.addresses.set(targets.set(&who));
+    }
+}
+
+/// Asks which objects tie services to pods, until there is an answer.
+async fn slice_api(api: &Api, statuses: &Statuses, pace: Pace) -> SliceApi {
+    let mut pause = pace.first;
+    loop {
+        match api.get("/apis/discovery.k8s.io").await {
+            Ok(group) => return SliceApi::of_group(Some(&group)),
+            // Who may not ask may not list slices either; endpoints are older, and allowed more often.
+            Err(Refusal::Missing | Refusal::Denied(_)) => return SliceApi::of_group(None),
+            Err(refusal) => {
+                statuses.count_failure();
+                statuses.set(
+                    Kind::EndpointSlices,
+                    None,
+                    KindState::Away(refusal.to_string()),
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(pace.longest);
+            }
+        }
+    }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,207 @@
+//! Who holds an address in a cluster: pod, service and endpoint slice, as items tell it.
+//!
+//! In: JSON with the members `pod`, `service`, `endpointSlice` and `node`, each an object as core/v1
+//! has it, cut to what names it. Out: values that an item shows as `src.pod` or `dst.service`, and
+//! the JSON text again. Never: more than [`MAX_TEXT`] bytes; annotations give first, then labels.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value as Json};
+
+use super::{Key, Value};
+
+/// Bytes of JSON text that one identity holds; a pod with a screenful of annotations has half of it.
+pub const MAX_TEXT: usize = 8 * 1024;
+
+/// Nested objects and lists that are read; deeper ones are null.
+const MAX_DEPTH: usize = 16;
+
+/// Members of an identity, each an object.
+const MEMBERS: [&str; 4] = ["pod", "service", "endpointSlice", "node"];
+
+/// Who holds an address, or one port of it.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    text: Arc<str>,
+    pod: Value,
+    service: Value,
+    endpoint_slice: Value,
+    node: Value,
+}
+
+impl Eq for Identity {}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Identity) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Identity {
+    /// Reads an identity; `None` when the JSON names nobody. Members that are no objects, and those
+    /// with other names, are left out.
+    pub fn from_json(json: &Json) -> Option<Identity> {
+        let mut members = Map::new();
+        for name in MEMBERS {
+            if let Some(object) = json.get(name).filter(|member| member.is_object()) {
+                members.insert(name.to_owned(), object.clone());
+            }
+        }
+        if members.is_empty() {
+            return None;
+        }
+        let mut text = Json::Object(members.clone()).to_string();
+        for gives in ["annotations", "labels"] {
+            if text.len() > MAX_TEXT {
+                for member in members.values_mut() {
+                    if let Some(metadata) = member.get_mut("metadata").and_then(Json::as_object_mut)
+                    {
+                        metadata.remove(gives);
+                    }
+                }
+                text = Json::Object(members.clone()).to_string();
+            }
+        }
+        if text.len() > MAX_TEXT {
+            return None;
+        }
+        let value = |name: &str| {
+            members
+                .get(name)
+                .map_or(Value::Null, |json| value_of(json, 0))
+        };
+        Some(Identity {
+            pod: value("pod"),
+            service: value("service"),
+            endpoint_slice: value("endpointSlice"),
+            node: value("node"),
+            text: Arc::from(text),
+        })
+    }
+
+    /// The JSON text of all members.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The pod, an object with `metadata` (name, namespace, labels, annotations), `spec.nodeName`,
+    /// `owner` (kind and name of what made it, seen through replica sets) and, where the port tells it,
+    /// `container`; null when no pod holds the address.
+    pub fn pod(&self) -> &Value {
+        &self.pod
+    }
+
+    /// The service, an object with `metadata`; null when none is known.
+    pub fn service(&self) -> &Value {
+        &self.service
+    }
+
+    /// The endpoint slice (or endpoints object) that lists the address for the service; null when none.
+    pub fn endpoint_slice(&self) -> &Value {
+        &self.endpoint_slice
+    }
+
+    /// Whether the address is that of a node itself.
+    pub fn is_node(&self) -> bool {
+        matches!(self.node, Value::Object(_)) && matches!(self.pod, Value::Null)
+    }
+
+    /// The id of the container that listens on the port, without its runtime's prefix; empty when
+    /// it is not known.
+    pub fn container_id(&self) -> &str {
+        let id = self
+            .pod
+            .member("container")
+            .and_then(|container| container.member("id"));
+        match id {
+            Some(Value::Text(id)) => std::str::from_utf8(id).unwrap_or_default(),
+            _ => "",
+        }
+    }
+}
+
+fn value_of(json: &Json, depth: usize) -> Value {
+    if depth > MAX_DEPTH {
+        return Value::Null;
+    }
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        Json::String(text) => Value::text(text.as_str()),
+        Json::Array(list) => Value::List(list.iter().map(|one| value_of(one, depth + 1)).collect()),
+        Json::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(name, member)| {
+                    let name = Key::Bytes(Bytes::copy_from_slice(name.as_bytes()));
+                    (name, value_of(member, depth + 1))
+                })
+                .collect(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::item::{ItemNode, json::to_string};
+
+    #[test]
+    fn an_identity_shows_what_it_was_made_of() {
+        let json = json!({
+            "pod": {
+                "metadata": {"name": "cart-1", "namespace": "shop", "labels": {"app": "cart"}},
+                "container": {"name": "app", "id": "8f3c"},
+            },
+            "service": {"metadata": {"name": "cart"}},
+            "foreign": {"a": 1},
+        });
+        let identity = Identity::from_json(&json).unwrap();
+        let shown = to_string(ItemNode::of_value(identity.pod()));
+        assert_eq!(serde_json::from_str::<Json>(&shown).unwrap(), json["pod"]);
+        assert_eq!(identity.container_id(), "8f3c");
+        assert!(!identity.is_node());
+        assert!(!identity.text().contains("foreign"));
+        let again = Identity::from_json(&serde_json::from_str(identity.text()).unwrap());
+        assert_eq!(again.as_ref(), Some(&identity));
+    }
+
+    #[test]
+    fn annotations_give_before_labels_and_labels_before_the_name() {
+        let many = |count: usize| -> Json {
+            let members = (0..count).map(|at| (format!("key-{at}"), "v".repeat(50).into()));
+            Json::Object(members.collect())
+        };
+        let pod = |labels: usize, annotations: usize| {
+            let json = json!({"pod": {"metadata": {
+                "name": "cart-1", "labels": many(labels), "annotations": many(annotations),
+            }}});
+            let identity = Identity::from_json(&json).unwrap();
+            let metadata = identity.pod().member("metadata").unwrap().clone();
+            (
+                metadata.member("labels").is_some(),
+                metadata.member("annotations").is_some(),
+            )
+        };
+        assert_eq!(pod(3, 3), (true, true));
+        assert_eq!(pod(3, 1000), (true, false));
+        assert_eq!(pod(1000, 3), (false, false));
+        assert!(Identity::from_json(&json!({"pod": {"a": "v".repeat(MAX_TEXT)}})).is_none());
+    }
+
+    #[test]
+    fn what_names_nobody_is_no_identity() {
+        for json in [json!(null), json!({}), json!({"pod": 7}), json!(["pod"])] {
+            assert!(Identity::from_json(&json).is_none(), "{json}");
+        }
+        let node = json!({"node": {"metadata": {"name": "worker-1"}}});
+        assert!(Identity::from_json(&node).unwrap().is_node());
+    }
+}

@@ -1,0 +1,223 @@
+//! What pages ask of the archives of a run: stores, days, reels, objects, proof.
+//!
+//! Objects are looked at and downloaded; there is no route that deletes or changes one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json as AsJson;
+use axum::body::{Body, Bytes};
+use axum::extract::State as Extract;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::api::{Asked, State, aside, refuse};
+use crate::investigate::verify;
+use crate::time::Timestamp;
+
+/// Reels of one answer unless asked otherwise.
+const REELS: usize = 100;
+
+/// Bytes of an object that are on their way at a time, in pieces.
+const PIECE: usize = 256 << 10;
+const PIECES: usize = 4;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Ask {
+    #[serde(default)]
+    store: String,
+    #[serde(default)]
+    day: String,
+    after: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    key: String,
+    version: Option<String>,
+}
+
+/// Looks at archives, by their store.
+#[derive(Debug, Default)]
+pub(super) struct Proofs(Mutex<HashMap<String, Proof>>);
+
+#[derive(Debug, Clone)]
+enum Proof {
+    Running(Timestamp),
+    Done(Arc<Json>),
+    Failed(String),
+}
+
+impl Proofs {
+    fn get(&self, store: &str) -> Json {
+        let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match proofs.get(store) {
+            None => json!({"state": "none"}),
+            Some(Proof::Running(since)) => json!({"state": "running", "since": since.to_string()}),
+            Some(Proof::Done(report)) => json!({"state": "done", "report": **report}),
+            Some(Proof::Failed(sentence)) => json!({"state": "failed", "sentence": sentence}),
+        }
+    }
+
+    fn set(&self, store: &str, proof: Proof) {
+        let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.insert(store.to_owned(), proof);
+    }
+
+    /// Whether it was not running already.
+    fn begin(&self, store: &str, now: Timestamp) -> bool {
+        let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(proofs.get(store), Some(Proof::Running(_))) {
+            return false;
+        }
+        proofs.insert(store.to_owned(), Proof::Running(now));
+        true
+    }
+}
+
+/// The named store, when it is one of the run's.
+#[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
+fn known(state: &State, store: &str) -> Result<(), Response> {
+    match state.view.run.stores().iter().any(|known| known == store) {
+        true => Ok(()),
+        false => Err(refuse(
+            StatusCode::NOT_FOUND,
+            format!("{store:?} is no store of this run; /archive/stores names them"),
+        )),
+    }
+}
+
+/// Answers out of a store's archive; what the store says is passed on.
+async fn asked(
+    state: State,
+    ask: Ask,
+    read: impl FnOnce(&crate::investigate::Archive, &Ask) -> Result<Json, String> + Send + 'static,
+) -> Response {
+    if let Err(refused) = known(&state, &ask.store) {
+        return refused;
+    }
+    let made = aside(move || {
+        let archive = state.view.run.archive(&ask.store)?;
+        read(&archive, &ask)
+    });
+    match made.await {
+        Ok(Ok(answer)) => AsJson(answer).into_response(),
+        Ok(Err(sentence)) => refuse(StatusCode::BAD_REQUEST, sentence),
+        Err(response) => response,
+    }
+}
+
+pub(super) async fn stores(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(json!({"stores": state.view.run.stores()}))
+}
+
+pub(super) async fn days(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    asked(state, ask, |archive, _| {
+        let days = archive.days().map_err(|error| error.to_string())?;
+        Ok(json!({"days": days}))
+    })
+    .await
+}
+
+pub(super) async fn reels(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    asked(state, ask, |archive, ask| {
+        let limit = ask.limit.unwrap_or(REELS);
+        archive
+            .shelf(&ask.day, ask.after.as_deref(), limit)
+            .map_err(|error| error.to_string())
+    })
+    .await
+}
+
+pub(super) async fn proof(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    match known(&state, &ask.store) {
+        Ok(()) => AsJson(state.proofs.get(&ask.store)).into_response(),
+        Err(refused) => refused,
+    }
+}
+
+/// Begins a look at a store; one that goes on already goes on.
+pub(super) async fn verify(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    if let Err(refused) = known(&state, &ask.store) {
+        return refused;
+    }
+    let now = state.view.clock.now();
+    if state.proofs.begin(&ask.store, now) {
+        let state = state.clone();
+        let store = ask.store.clone();
+        tokio::task::spawn_blocking(move || {
+            let options = verify::Options {
+                now,
+                ..verify::Options::default()
+            };
+            let looked = state.view.run.store(&store).and_then(|open| {
+                verify::check(&*open, &options).map_err(|error| error.to_string())
+            });
+            let proof = match looked {
+                Ok(mut report) => {
+                    report.blind_spots = verify::blind_spots(&report, &options);
+                    let clean = report.is_clean();
+                    let mut json = serde_json::to_value(&report).unwrap_or_default();
+                    json["clean"] = clean.into();
+                    Proof::Done(Arc::new(json))
+                }
+                Err(sentence) => Proof::Failed(sentence),
+            };
+            state.proofs.set(&store, proof);
+        });
+    }
+    AsJson(state.proofs.get(&ask.store)).into_response()
+}
+
+/// An object of an archive, as it is stored.
+pub(super) async fn object(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    if let Err(refused) = known(&state, &ask.store) {
+        return refused;
+    }
+    let file = ask.key.rsplit('/').next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let file: String = file.chars().filter(|c| plain(*c)).collect();
+    let opened = aside(move || {
+        let archive = state.view.run.archive(&ask.store)?;
+        archive
+            .object(&ask.key, ask.version.as_deref())
+            .map_err(|error| error.to_string())
+    });
+    let (size, mut bytes) = match opened.await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(sentence)) => return refuse(StatusCode::NOT_FOUND, sentence),
+        Err(response) => return response,
+    };
+    let (pieces, body) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(PIECES);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = vec![0; PIECE];
+            let read = match bytes.read(&mut piece) {
+                Ok(0) => return,
+                Ok(read) => {
+                    piece.truncate(read);
+                    Ok(Bytes::from(piece))
+                }
+                Err(error) => Err(error),
+            };
+            let failed = read.is_err();
+            // Nobody waits for the rest of a download that was stopped.
+            if pieces.blocking_send(read).is_err() || failed {
+                return;
+            }
+        }
+    });
+    let stream = futures_util::stream::unfold(body, |mut body| async move {
+        let piece = body.recv().await?;
+        Some((piece, body))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, size.to_string()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{file}\""),
+        ),
+    ];
+    (headers, Body::from_stream(stream)).into_response()
+}

@@ -1,0 +1,157 @@
+//! The OpenAPI 3.1 document, made from the list of routes.
+
+use serde_json::{Value as Json, json};
+
+use super::routes::{Answer, Parameter, ROUTES, Route};
+use super::summary;
+
+/// The OpenAPI 3.1 document.
+pub(super) fn document() -> Json {
+    let mut paths = serde_json::Map::new();
+    for route in ROUTES {
+        let operation = json!({
+            "summary": route.about,
+            "description": format!("Needs the role {}.{}", route.role.name(), noted(route)),
+            "operationId": operation_id(route),
+            "parameters": route.parameters.iter().map(|one| parameter_json(route, one)).collect::<Vec<_>>(),
+            "responses": responses(route),
+        });
+        let path = paths
+            .entry(format!("/api/v1{}", route.path))
+            .or_insert_with(|| json!({}));
+        path[route.method] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "tapedeck",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What the dashboard asks. Every request carries the token that the program prints, as Authorization: Bearer or as the cookie that the printed address sets.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "security": [{"token": []}],
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+            },
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "properties": {"error": {"type": "string", "description": "one sentence"}},
+                    "required": ["error"],
+                },
+            },
+        },
+    })
+}
+
+fn noted(route: &Route) -> &'static str {
+    match route.audited {
+        true => " Noted in the audit log.",
+        false => "",
+    }
+}
+
+fn operation_id(route: &Route) -> String {
+    let words = route.path.split(|c: char| !c.is_ascii_alphanumeric());
+    words
+        .filter(|word| !word.is_empty())
+        .fold(route.method.to_owned(), |id, word| format!("{id}_{word}"))
+}
+
+fn parameter_json(route: &Route, one: &Parameter) -> Json {
+    let in_path = route.path.contains(&format!("{{{}}}", one.name));
+    let mut schema = json!({"type": one.kind});
+    if one.kind == "integer" {
+        schema["minimum"] = 0.into();
+    }
+    if one.name == "by" && route.path == "/groups" {
+        schema["enum"] = json!(summary::GROUPINGS);
+    }
+    json!({
+        "name": one.name,
+        "in": if in_path { "path" } else { "query" },
+        "required": in_path,
+        "description": one.about,
+        "schema": schema,
+    })
+}
+
+fn responses(route: &Route) -> Json {
+    let (status, content) = match &route.answer {
+        Answer::Members(members) => {
+            let properties: serde_json::Map<String, Json> = members
+                .iter()
+                .map(|(name, kind)| ((*name).to_owned(), json!({"type": kind})))
+                .collect();
+            let required: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+            let schema = json!({"type": "object", "properties": properties, "required": required});
+            ("200", json!({"application/json": {"schema": schema}}))
+        }
+        Answer::Json(kind) => (
+            "200",
+            json!({"application/json": {"schema": {"type": kind}}}),
+        ),
+        Answer::Text => ("200", json!({"text/plain": {"schema": {"type": "string"}}})),
+        Answer::Capture => ("200", json!({"application/vnd.tcpdump.pcap": {}})),
+        Answer::Bytes => ("200", json!({"application/octet-stream": {}})),
+        Answer::Socket => ("101", json!({})),
+    };
+    let refused = |about: &str| {
+        json!({
+            "description": about,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        })
+    };
+    let mut good = json!({"description": route.about});
+    if content
+        .as_object()
+        .is_some_and(|content| !content.is_empty())
+    {
+        good["content"] = content;
+    }
+    json!({
+        status: good,
+        "400": refused("The request cannot be understood; the sentence says why."),
+        "401": {"description": "The token is missing or wrong."},
+        "403": refused("The role of whoever asks, or the configuration, does not allow it."),
+        "404": refused("There is no such thing, or it is no longer held."),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_in_a_path_is_a_parameter() {
+        for route in ROUTES {
+            for name in route.path.split('{').skip(1) {
+                let name = name.split('}').next().unwrap();
+                assert!(
+                    route.parameters.iter().any(|one| one.name == name),
+                    "{} of {}",
+                    name,
+                    route.path
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_operation_has_a_name_of_its_own() {
+        let mut ids: Vec<String> = ROUTES.iter().map(operation_id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), ROUTES.len());
+        let document = document();
+        let operations: usize = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|methods| methods.as_object().unwrap().len())
+            .sum();
+        assert_eq!(operations, ROUTES.len());
+    }
+}

@@ -1,0 +1,503 @@
+#!/usr/bin/env python3
+"""Holds the chart against the program and against Kubernetes.
+
+check.py schema    values.schema.json and docs/install.md against the configuration keys of the program
+check.py render    lint, templates of every file in ci/, schemas of Kubernetes, and rules of the house
+check.py refuses   values that must be refused with a sentence that names them
+check.py installs  install, upgrade and uninstall at a real API server, and what the roles may do there
+
+UPDATE=1 check.py schema writes both files anew. The environment names the tools: TAPEDECK, HELM, and for
+the last ETCD and APISERVER.
+Exit code 0, or 1 with one sentence a fault.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy/helm/tapedeck"
+SCHEMA = CHART / "values.schema.json"
+PAGE = ROOT / "docs/install.md"
+# Parts of the values that the program reads.
+OF_PROGRAM = ["tap", "scripting", "recording", "recordings", "s3", "logLevel"]
+# Keys of them that the chart sets by itself.
+SET_BY_CHART = ["scripting.source", "scripting.sources", "scripting.envFolder"]
+# Kubernetes versions whose schemas the manifests are held against, and the oldest that is rendered for.
+VERSIONS = ["1.25.0", "1.31.0", "1.37.0"]
+OLDEST = "1.20.2"
+# Kinds that come with operators, so that the schemas of Kubernetes do not have them.
+OF_OPERATORS = {
+    "Certificate": ["secretName", "dnsNames", "issuerRef"],
+    "ServiceMonitor": ["selector", "endpoints"],
+    "PodMonitor": ["selector", "podMetricsEndpoints"],
+    "PrometheusRule": ["groups"],
+    "SecurityContextConstraints": None,
+}
+faults = []
+
+
+def run(*command, **more):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, **more)
+
+
+def helm(*arguments):
+    return run(os.environ["HELM"], *arguments)
+
+
+def program(*arguments):
+    with tempfile.TemporaryDirectory() as home:
+        return run(os.environ["TAPEDECK"], *arguments, cwd=home, env={"HOME": home, "NO_COLOR": "1"})
+
+
+# --- schema ---------------------------------------------------------------------------------------
+
+def keys():
+    """Configuration keys of the program: path, default, whether they do anything, one sentence."""
+    told = program("config", "--explain")
+    if told.returncode:
+        sys.exit(f"tapedeck config --explain failed: {told.stderr}")
+    found = re.findall(r"^(\S+) = (.*?)  \(default\)(?: \[(.*?)\])?\n    (.*)$", told.stdout, re.M)
+    if len(found) < 100:
+        sys.exit(f"tapedeck config --explain told of {len(found)} keys only")
+    return [(path, json.loads(value), not status, doc) for path, value, status, doc in found]
+
+
+def node(default, doc):
+    kind = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
+    told = {"description": doc[0].upper() + doc[1:] + "."}
+    if type(default) in kind:
+        told = {"type": kind[type(default)], **told, "default": default}
+    return told
+
+
+def merged(schema, there):
+    """The schema with every key of the program in it, and none that it no longer has."""
+    schema = json.loads(json.dumps(schema))
+    known = {path.lower() for path, *_ in keys()}
+    of_kubernetes = not_for_program()
+
+    def prune(tree, prefix):
+        for name, below in list(tree.get("properties", {}).items()):
+            path = f"{prefix}.{name}"
+            if any(key.startswith(path.lower() + ".") for key in known) and "properties" in below:
+                prune(below, path)
+            elif "default" in below and path.lower() not in known:
+                del tree["properties"][name]
+
+    for part in OF_PROGRAM:
+        if part in schema["properties"]:
+            prune(schema["properties"][part], part)
+    for path, default, works, doc in there:
+        names = path.split(".")
+        if names[0] not in OF_PROGRAM or path in SET_BY_CHART:
+            continue
+        if names[0] == "tap" and names[1] in of_kubernetes:
+            continue
+        at = schema
+        for name in names[:-1]:
+            at = at.setdefault("properties", {}).setdefault(name, {"type": "object"})
+        doc = doc if works else f"{doc} (accepted, changes nothing)"
+        at.setdefault("properties", {})[names[-1]] = node(default, doc)
+    return schema
+
+
+def not_for_program():
+    text = (CHART / "templates/_helpers.tpl").read_text()
+    listed = re.search(r'define "tapedeck.notForProgram" -}}\n{{- list (.*?) \|', text).group(1)
+    return re.findall(r'"(.*?)"', listed)
+
+
+def table(schema, values):
+    """Rows of the values table: name, default, description."""
+    rows = []
+
+    def walk(tree, path, value):
+        for name, below in tree.get("properties", {}).items():
+            full = f"{path}.{name}" if path else name
+            told = below.get("description", "")
+            if re.search(r"^Not read|changes nothing\)", told):
+                continue
+            at = value.get(name) if isinstance(value, dict) else None
+            if below.get("properties"):
+                walk(below, full, at)
+                continue
+            default = at if at is not None else below.get("default")
+            shown = "" if default in (None, "", [], {}) else json.dumps(default, ensure_ascii=False)
+            shown = shown.replace("|", "\\|")
+            if len(shown) > 60:
+                shown = "see values.yaml" if at is not None else "all"
+            rows.append(f"| `{full}` | {f'`{shown}`' if shown else ''} | {told.replace('|', chr(92) + '|')} |")
+
+    walk(schema, "", values)
+    return "\n".join(["| value | default | what it is |", "|---|---|---|", *rows])
+
+
+def check_schema():
+    import yaml
+    there = keys()
+    schema = json.loads(SCHEMA.read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    fresh = merged(schema, there)
+    text = json.dumps(fresh, indent=2, ensure_ascii=False) + "\n"
+    page = PAGE.read_text()
+    start, end = "<!-- values -->\n", "\n<!-- /values -->"
+    before, rest = page.split(start)
+    after = rest.split(end)[1]
+    fresh_page = before + start + table(fresh, values) + end + after
+    if os.environ.get("UPDATE"):
+        SCHEMA.write_text(text)
+        PAGE.write_text(fresh_page)
+    if SCHEMA.read_text() != text:
+        faults.append("values.schema.json is stale; run UPDATE=1 cargo test packaging")
+    if PAGE.read_text() != fresh_page:
+        faults.append("the table of values in docs/install.md is stale; run UPDATE=1 cargo test packaging")
+    described(fresh, "")
+    beside(values, fresh, "")
+    # What the chart writes into the program's file must be a key of it, or for Kubernetes.
+    known = {path.lower() for path, *_ in there}
+    for name in fresh["properties"]["tap"]["properties"]:
+        is_key = any(key == f"tap.{name.lower()}" or key.startswith(f"tap.{name.lower()}.") for key in known)
+        if not is_key and name not in not_for_program():
+            faults.append(f"tap.{name} is no key of the program, and the chart does not keep it from it")
+
+
+def described(tree, path):
+    for name, below in tree.get("properties", {}).items():
+        full = f"{path}.{name}" if path else name
+        if "description" not in below and "properties" not in below:
+            faults.append(f"{full} has no description in values.schema.json")
+        described(below, full)
+
+
+def beside(values, schema, path):
+    """Every value of values.yaml is in the schema, and every object of ours in the schema in it."""
+    for name, value in values.items():
+        full = f"{path}.{name}" if path else name
+        below = schema.get("properties", {}).get(name)
+        if below is None:
+            faults.append(f"{full} is in values.yaml, but not in values.schema.json")
+        elif isinstance(value, dict) and below.get("properties"):
+            beside(value, below, full)
+    if path and path.split(".")[0] not in OF_PROGRAM:
+        for name in schema.get("properties", {}):
+            if name not in values:
+                faults.append(f"{path}.{name} is in values.schema.json, but not in values.yaml")
+
+
+# --- render ---------------------------------------------------------------------------------------
+
+def rendered(values, version, *more):
+    import yaml
+    told = helm("template", "tapedeck", CHART, "-n", "tapedeck", "--kube-version", version, "-f", values, *more)
+    if told.returncode:
+        faults.append(f"{values.name} for {version}: {told.stderr.strip()}")
+        return []
+    return [one for one in yaml.safe_load_all(told.stdout) if one]
+
+
+def valid(manifests, version, name):
+    """Holds manifests against the schemas of Kubernetes, unknown fields included."""
+    import kubernetes_validate
+    for one in manifests:
+        kind = one["kind"]
+        if kind in OF_OPERATORS:
+            wanted = OF_OPERATORS[kind]
+            for field in wanted or []:
+                if field not in one["spec"]:
+                    faults.append(f"{name}: {kind} lacks spec.{field}")
+            continue
+        try:
+            kubernetes_validate.validate(one, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            where = ".".join(str(part) for part in error.path)
+            faults.append(f"{name} for {version}: {kind} {one['metadata']['name']} {where}: {error.message}")
+
+
+def house_rules(manifests, name):
+    """What no schema holds."""
+    by_kind = {}
+    for one in manifests:
+        by_kind.setdefault(one["kind"], []).append(one)
+        if "app.kubernetes.io/name" not in one["metadata"].get("labels", {}):
+            faults.append(f"{name}: {one['kind']} {one['metadata']['name']} has no labels of the release")
+    names = {(one["kind"], one["metadata"]["name"]) for one in manifests}
+    if len(names) != len([one for one in manifests if one["kind"] not in ("Role", "RoleBinding")]) + len(
+        {("r", one["metadata"]["name"], one["kind"]) for one in manifests if one["kind"] in ("Role", "RoleBinding")}
+    ):
+        faults.append(f"{name}: two objects have one name")
+    for one in by_kind.get("DaemonSet", []) + by_kind.get("Deployment", []):
+        pod = one["spec"]["template"]
+        spec, what = pod["spec"], f"{name}: {one['kind']}"
+        for label, value in one["spec"]["selector"]["matchLabels"].items():
+            if pod["metadata"]["labels"].get(label) != value:
+                faults.append(f"{what} does not select its own pods by {label}")
+        for container in spec["containers"] + spec.get("initContainers", []):
+            rights = container["securityContext"]
+            if not rights["readOnlyRootFilesystem"] or rights["allowPrivilegeEscalation"] or rights.get("privileged"):
+                faults.append(f"{what} {container['name']} may do more than it must")
+            if rights["capabilities"]["drop"] != ["ALL"]:
+                faults.append(f"{what} {container['name']} keeps capabilities")
+            if not set(rights["capabilities"].get("add", [])) <= {"NET_RAW", "NET_ADMIN"}:
+                faults.append(f"{what} {container['name']} adds capabilities")
+            if "memory" not in container.get("resources", {}).get("limits", {}):
+                if "no-limits" not in name:
+                    faults.append(f"{what} {container['name']} has no limit of memory")
+            mounted = {mount["name"] for mount in container["volumeMounts"]}
+            if not mounted <= {volume["name"] for volume in spec["volumes"]}:
+                faults.append(f"{what} {container['name']} mounts what is no volume")
+        for volume in spec["volumes"]:
+            source = volume.get("configMap", {}).get("name") or volume.get("secret", {}).get("secretName")
+            kind = "ConfigMap" if "configMap" in volume else "Secret"
+            if source and source.startswith("tapedeck") and (kind, source) not in names:
+                if not (kind == "Secret" and "Certificate" in by_kind):
+                    faults.append(f"{what} mounts {kind} {source}, which is not made")
+    for one in by_kind.get("Deployment", []):
+        spec = one["spec"]["template"]["spec"]
+        if not spec["securityContext"]["runAsNonRoot"] or spec.get("hostNetwork"):
+            faults.append(f"{name}: the hub would not run under the restricted PodSecurity level")
+    for one in by_kind.get("DaemonSet", []):
+        if one["spec"]["template"]["spec"]["automountServiceAccountToken"]:
+            faults.append(f"{name}: the worker gets a token that it has no use for")
+    for one in by_kind.get("ClusterRole", []) + by_kind.get("Role", []):
+        for rule in one["rules"]:
+            if not set(rule["verbs"]) <= {"get", "list", "watch", "use"} or "*" in rule["resources"]:
+                faults.append(f"{name}: {one['kind']} may do more than look")
+            if "secrets" in rule["resources"]:
+                faults.append(f"{name}: {one['kind']} may read secrets")
+    return by_kind
+
+
+def read_by_program(by_kind, name):
+    """The program reads the configuration that the chart writes, without a complaint."""
+    for one in by_kind.get("ConfigMap", []):
+        text = one["data"].get("config.yaml")
+        if text is None:
+            continue
+        for secret in ["AKIA", "hunter2"]:
+            if secret in text:
+                faults.append(f"{name}: the ConfigMap holds a secret")
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "config.yaml"
+            path.write_text(text.replace("/etc/tapedeck/env", folder))
+            told = program("config", "--config-path", path)
+            if told.returncode or told.stderr.strip():
+                faults.append(f"{name}: the program says of its configuration: {told.stderr.strip()}")
+
+
+def check_render():
+    files = sorted((CHART / "ci").glob("*.yaml"))
+    if len(files) < 5:
+        faults.append(f"there are {len(files)} files in ci/ only")
+    for values in files:
+        linted = helm("lint", "--strict", CHART, "-f", values)
+        if linted.returncode:
+            faults.append(f"helm lint with {values.name}: {linted.stdout} {linted.stderr}")
+        for version in [OLDEST, *VERSIONS]:
+            more = ["--api-versions", "security.openshift.io/v1"] if "openshift" in values.name else []
+            manifests = rendered(values, version, *more)
+            by_kind = house_rules(manifests, values.name)
+            if version != OLDEST:
+                valid(manifests, version, values.name)
+            else:
+                budget = by_kind.get("PodDisruptionBudget", [])
+                if any(one["apiVersion"] != "policy/v1beta1" for one in budget):
+                    faults.append(f"{values.name}: Kubernetes {OLDEST} has no policy/v1")
+            if version == VERSIONS[-1]:
+                read_by_program(by_kind, values.name)
+                print(f"{values.name}: {len(manifests)} manifests", file=sys.stderr)
+
+
+# --- refuses --------------------------------------------------------------------------------------
+
+WRONG = [
+    (["workers.enabled=true"], "workers"),
+    (["worker.enabled=perhaps"], "enabled"),
+    (["worker.dataPath=var/lib"], "dataPath"),
+    (["worker.seccomp.localhostProfile=../x"], "localhostProfile"),
+    (["image.pullPolicy=Sometimes"], "pullPolicy"),
+    (["hub.service.type=Public"], "type"),
+    (["recording.sealevery=5m"], "sealevery"),
+    (["tap.snaplen=many"], "snaplen"),
+    (["tap.metrics.port=0"], "tap.metrics.port"),
+    (["certificates.certManager.enabled=true"], "issuerRef"),
+    (["scripting.files.alert=console.log(1)"], "alert"),
+]
+
+
+def check_refuses():
+    for settings, name in WRONG:
+        told = helm("template", "tapedeck", CHART, *[part for setting in settings for part in ("--set", setting)])
+        if not told.returncode:
+            faults.append(f"--set {settings} is not refused")
+        elif name not in told.stderr:
+            faults.append(f"--set {settings} is refused without naming {name}: {told.stderr.strip()}")
+
+
+# --- installs -------------------------------------------------------------------------------------
+
+# What each role may do in the cluster: verb, group, resource, namespace (empty is all), and whether.
+RIGHTS = {
+    ("all", "hub"): [
+        ("list", "", "pods", "", True),
+        ("watch", "", "services", "", True),
+        ("watch", "discovery.k8s.io", "endpointslices", "", True),
+        ("list", "", "nodes", "", True),
+        ("watch", "", "namespaces", "", True),
+        ("get", "", "secrets", "tapedeck", False),
+        ("list", "", "configmaps", "", False),
+        ("list", "", "events", "", False),
+        ("create", "", "pods", "tapedeck", False),
+        ("delete", "", "pods", "shop", False),
+    ],
+    ("all", "worker"): [("list", "", "pods", "", False), ("get", "", "secrets", "tapedeck", False)],
+    ("some", "hub"): [
+        ("list", "", "pods", "shop", True),
+        ("watch", "discovery.k8s.io", "endpointslices", "payments", True),
+        ("list", "", "pods", "tapedeck", False),
+        ("list", "", "pods", "", False),
+        ("list", "", "nodes", "", False),
+    ],
+}
+
+
+class Server:
+    """etcd and an API server in a folder, with one administrator; ended with the block."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        here = self.folder.name
+        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+            for each in (one, two, three):
+                each.bind(("127.0.0.1", 0))
+            etcd, peers, self.port = (each.getsockname()[1] for each in (one, two, three))
+        run("openssl", "genrsa", "-out", f"{here}/key", "2048", check=True)
+        pathlib.Path(f"{here}/tokens").write_text('token,admin,admin,"system:masters"\n')
+        self.log = open(f"{here}/log", "w+")
+        url, peer = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peers}"
+        self.running = [
+            self.start(os.environ["ETCD"], f"--data-dir={here}/etcd", f"--listen-client-urls={url}",
+                       f"--advertise-client-urls={url}", f"--listen-peer-urls={peer}"),
+            self.start(os.environ["APISERVER"], f"--etcd-servers={url}", f"--secure-port={self.port}",
+                       "--bind-address=127.0.0.1", f"--cert-dir={here}/certs",
+                       "--service-cluster-ip-range=10.96.0.0/16", "--authorization-mode=RBAC",
+                       f"--token-auth-file={here}/tokens", f"--service-account-key-file={here}/key",
+                       f"--service-account-signing-key-file={here}/key",
+                       "--service-account-issuer=https://kubernetes.default.svc",
+                       "--disable-admission-plugins=ServiceAccount"),
+        ]
+        user = {"name": "admin", "user": {"token": "token"}}
+        cluster = {"server": f"https://127.0.0.1:{self.port}", "insecure-skip-tls-verify": True}
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "here", "users": [user],
+            "clusters": [{"name": "here", "cluster": cluster}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "admin"}}],
+        }
+        self.kubeconfig = f"{here}/kubeconfig"
+        pathlib.Path(self.kubeconfig).write_text(json.dumps(config))
+        for _ in range(600):
+            try:
+                self.ask("/readyz")
+                return self
+            except OSError:
+                time.sleep(0.1)
+        self.log.seek(0)
+        said = self.log.read()[-2000:]
+        self.__exit__()
+        sys.exit(f"the API server does not start: {said}")
+
+    def __exit__(self, *_):
+        for process in reversed(self.running):
+            process.terminate()
+            process.wait()
+        self.log.close()
+        self.folder.cleanup()
+
+    def start(self, *command):
+        return subprocess.Popen(command, stdout=self.log, stderr=self.log)
+
+    def ask(self, path, body=None):
+        headers = {"Authorization": "Bearer token", "Content-Type": "application/json"}
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", data, headers)
+        context = ssl._create_unverified_context()
+        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+            text = answer.read().decode()
+        return json.loads(text) if text.startswith("{") else text
+
+    def helm(self, *arguments):
+        told = helm(*arguments, "--kubeconfig", self.kubeconfig, "-n", "tapedeck")
+        if told.returncode:
+            faults.append(f"helm {' '.join(str(one) for one in arguments)}: {told.stderr.strip()}")
+
+    def may(self, account, verb, group, resource, namespace):
+        asked = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        spec = {"user": f"system:serviceaccount:tapedeck:{account}", "resourceAttributes": asked}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        answer = self.ask("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return answer["status"]["allowed"]
+
+    def names(self, path):
+        return sorted(one["metadata"]["name"] for one in self.ask(path)["items"])
+
+
+def check_installs():
+    with Server() as server, tempfile.TemporaryDirectory() as folder:
+        chart = pathlib.Path(folder) / "tapedeck"
+        shutil.copytree(CHART, chart)
+        if server.ask("/version")["gitVersion"].startswith("v0."):
+            # A server that is built outside a release tells no version that helm could compare.
+            named = chart / "Chart.yaml"
+            named.write_text(re.sub(r"(?m)^kubeVersion:.*\n", "", named.read_text()))
+        for name in ["tapedeck", "shop", "payments"]:
+            named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            server.ask("/api/v1/namespaces", named)
+        server.helm("install", "all", chart, "--set", "fullnameOverride=all")
+        server.helm("install", "some", chart, "--set", "fullnameOverride=some", "-f", chart / "ci/namespaced.yaml")
+        for (release, role), rights in RIGHTS.items():
+            for verb, group, resource, namespace, allowed in rights:
+                if server.may(f"{release}-{role}", verb, group, resource, namespace) != allowed:
+                    word = "may not" if allowed else "may"
+                    where = f"in {namespace}" if namespace else "everywhere"
+                    faults.append(f"{release}: the {role} {word} {verb} {resource} {where}")
+        secret = "/api/v1/namespaces/tapedeck/secrets/all-hub-tls"
+        before = server.ask(secret)["data"]
+        server.helm("upgrade", "all", chart, "--set", "fullnameOverride=all", "--set", "logLevel=debug")
+        if server.ask(secret)["data"] != before:
+            faults.append("an upgrade makes new certificates")
+        config = server.ask("/api/v1/namespaces/tapedeck/configmaps/all-config")["data"]["config.yaml"]
+        if "debug" not in config:
+            faults.append("an upgrade does not change the configuration")
+        for release in ["all", "some"]:
+            server.helm("uninstall", release)
+        left = [
+            *server.names("/apis/apps/v1/namespaces/tapedeck/daemonsets"),
+            *server.names("/apis/apps/v1/namespaces/tapedeck/deployments"),
+            *server.names("/api/v1/namespaces/tapedeck/secrets"),
+            *server.names("/api/v1/namespaces/tapedeck/services"),
+            *(name for name in server.names("/apis/rbac.authorization.k8s.io/v1/clusterroles") if "tapedeck" in name),
+            *server.names("/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles"),
+        ]
+        if left:
+            faults.append(f"uninstall leaves {left}")
+
+
+def main():
+    checks = {"schema": check_schema, "render": check_render, "refuses": check_refuses, "installs": check_installs}
+    if len(sys.argv) != 2 or sys.argv[1] not in checks:
+        sys.exit(__doc__)
+    checks[sys.argv[1]]()
+    for fault in faults:
+        print(fault)
+    sys.exit(1 if faults else 0)
+
+
+main()

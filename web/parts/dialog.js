@@ -1,0 +1,38 @@
+// Dialogs: a question before something is done, with what will happen in words.
+
+import { el } from "../lib/dom.js";
+
+// Opens a dialog and resolves with true when it was confirmed. `lines` are sentences or nodes.
+export function confirm({ title, lines, act, cancel = "Cancel", danger = false }) {
+  return new Promise((resolve) => {
+    let confirmed = false;
+    const dialog = el("dialog", { class: "ask", "aria-label": title, onclose: () => {
+      dialog.remove();
+      resolve(confirmed);
+    } },
+    el("h2", {}, title),
+    lines.map((line) => (typeof line === "string" ? el("p", {}, line) : line)),
+    el("div", { class: "acts" },
+      el("button", { onclick: () => dialog.close() }, cancel),
+      el("button", { class: danger ? "main danger" : "main", onclick: () => {
+        confirmed = true;
+        dialog.close();
+      } }, act)));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+// What a view shows instead of itself: title, what to do next, and a button where there is one.
+export function notice(title, sentence, action) {
+  return el("div", { class: "empty" }, el("h2", {}, title), el("p", {}, sentence), action ?? null);
+}
+
+// The same for an error, told apart by what can be done about it.
+export function trouble(error, again) {
+  if (error.status === 403) return notice("Your token does not allow this", error.message);
+  if (error.status === 401) return notice("You are signed out", "Reload the page and sign in again.", el("button", { class: "main", onclick: () => location.reload() }, "Reload"));
+  return notice("This cannot be shown", error.message, again ? el("button", { onclick: again }, "Try again") : null);
+}
+
+export const loading = (what) => el("div", { class: "empty", role: "status" }, `Reading ${what}\u2026`);

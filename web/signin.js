@@ -1,0 +1,18 @@
+// Hands a token in and opens the page that was asked for.
+
+const form = document.querySelector("form");
+const token = document.querySelector("#token");
+const said = document.querySelector("#said");
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  said.textContent = "";
+  try {
+    const answer = await fetch("/signin", { method: "POST", headers: { authorization: `Bearer ${token.value.trim()}` } });
+    if (answer.ok) location.reload();
+    else said.textContent = await answer.text();
+  } catch {
+    said.textContent = "tapedeck does not answer; is it still running?";
+  }
+});
+token.focus();

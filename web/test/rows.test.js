@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { rowsModel } from "../lib/rows.js";
+
+// A server with items 0 to `end`, read as the page reads it.
+const server = (end) => (before, limit = 500) => {
+  const top = before ?? end;
+  const from = Math.max(0, top - limit);
+  const rows = Array.from({ length: top - from }, (_, index) => ({ n: top - 1 - index }));
+  return { rows, next: from > 0 ? from : null };
+};
+
+test("older pages come in front and keep the order", () => {
+  const read = server(1200);
+  const model = rowsModel();
+  model.reset(read(null));
+  while (model.next() !== null) {
+    const cursor = model.next();
+    model.prepend(read(cursor), cursor);
+  }
+  assert.equal(model.count(), 1200);
+  assert.deepEqual([0, 1, 700, 1199].map((index) => model.at(index).n), [0, 1, 700, 1199]);
+  assert.equal(model.indexOf(33), 33);
+  assert.equal(model.at(1200), null);
+});
+
+test("rows far from the eye are dropped and read again", () => {
+  const read = server(100000);
+  const model = rowsModel(5000);
+  model.reset(read(null));
+  while (model.next() !== null) {
+    const cursor = model.next();
+    model.prepend(read(cursor), cursor);
+    model.evict(0);
+  }
+  assert.equal(model.count(), 100000);
+  assert.ok(model.loaded() <= 5500, String(model.loaded()));
+  assert.equal(model.at(90000), null);
+  for (const page of model.missing(90000, 90030)) model.fill(page, read(page.cursor, page.count).rows);
+  assert.equal(model.at(90000).n, 90000);
+  assert.equal(model.at(90029).n, 90029);
+});
+
+test("live rows are added, closed in pages, and read again by their numbers", () => {
+  const model = rowsModel(1000);
+  model.reset({ rows: [], next: null });
+  for (let n = 0; n < 4000; n += 1) {
+    model.append([{ n }]);
+    model.evict(model.count() - 1);
+  }
+  assert.equal(model.count(), 4000);
+  assert.equal(model.at(3999).n, 3999);
+  const read = server(4000);
+  const [page] = model.missing(10, 20);
+  model.fill(page, read(page.cursor, page.count).rows);
+  assert.equal(model.at(10).n, 10);
+});
+
+test("what the server has dropped goes in front", () => {
+  const model = rowsModel();
+  model.reset({ rows: [], next: null });
+  for (let n = 0; n < 2000; n += 1) model.append([{ n }]);
+  assert.equal(model.trim(1100), 1000);
+  assert.equal(model.at(0).n, 1000);
+  assert.equal(model.count(), 1000);
+});
+
+test("with a feed that leaves rows out the newest alone are kept", () => {
+  const model = rowsModel();
+  model.reset({ rows: [], next: null });
+  model.append(Array.from({ length: 3000 }, (_, n) => ({ n: n * 7 })));
+  model.keep(1000);
+  assert.equal(model.count(), 1000);
+  assert.equal(model.at(999).n, 2999 * 7);
+  assert.equal(model.next(), 2000 * 7);
+});

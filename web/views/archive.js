@@ -1,0 +1,182 @@
+// The archive: stores, days, reels with what their manifests say, and proof. Nothing is ever deleted here.
+
+import * as api from "../lib/api.js";
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { loading, notice, trouble } from "../parts/dialog.js";
+import { facts } from "./recordings.js";
+
+const AGAIN_MS = 1000;
+const REELS_AT_ONCE = 100;
+
+export function archiveView(frame) {
+  const store = el("select", { "aria-label": "Store", onchange: () => openStore(store.value) });
+  const prove = el("button", { onclick: verify, title: "Compares every object with what was sealed; reads manifests, sizes, checksums and locks" }, "Verify");
+  const said = el("span", { class: "said", role: "status" });
+  const days = el("ul", { class: "days", "aria-label": "Days" });
+  const reels = el("div", { class: "reels" });
+  const proof = el("section", { class: "card", hidden: true, "aria-label": "Proof" });
+  const body = el("div", { class: "split narrow" }, el("section", { class: "card" }, el("h2", {}, "Days"), days), reels);
+  const empty = el("div", {});
+  const node = el("div", { class: "page archive" }, el("div", { class: "tools" }, el("label", {}, "Store ", store), prove, said), empty, proof, body);
+  let day = null;
+  let timer = null;
+
+  async function load() {
+    try {
+      const { stores } = await api.stores();
+      if (stores.length === 0) {
+        body.hidden = true;
+        prove.hidden = true;
+        empty.replaceChildren(notice("No archive is open", "A single file has no reels. Open what a recording was sent to: tapedeck tap --pcap s3://BUCKET/"));
+        return;
+      }
+      const chosen = store.value;
+      store.replaceChildren(...stores.map((one) => el("option", { value: one }, one)));
+      if (stores.includes(chosen)) store.value = chosen;
+      prove.hidden = !frame.may("investigate");
+      if (!day || store.value !== chosen) await openStore(store.value);
+    } catch (error) {
+      empty.replaceChildren(trouble(error, load));
+    }
+  }
+  async function openStore(name) {
+    day = null;
+    days.replaceChildren();
+    reels.replaceChildren(loading("the days"));
+    body.hidden = false;
+    empty.replaceChildren();
+    askProof();
+    try {
+      const found = await api.archiveDays(name);
+      if (store.value !== name) return;
+      if (found.days.length === 0) {
+        body.hidden = true;
+        empty.replaceChildren(notice("There are no reels yet", "The first one is sealed a minute after the first match of a recording."));
+        return;
+      }
+      days.replaceChildren(...found.days.map((one) => el("li", {}, el("button", { "data-day": one, onclick: () => openDay(one) }, ...dayName(one)))));
+      openDay(found.days[0]);
+    } catch (error) {
+      body.hidden = true;
+      empty.replaceChildren(trouble(error, () => openStore(name)));
+    }
+  }
+  function dayName(one) {
+    const part = (name) => new RegExp(`${name}=([^/]+)`).exec(one)?.[1];
+    return [el("b", {}, part("date") ?? one), " ", el("span", { class: "soft" }, part("cluster") ?? "")];
+  }
+  async function openDay(one) {
+    day = one;
+    for (const button of days.querySelectorAll("button")) button.setAttribute("aria-current", String(button.dataset.day === one));
+    reels.replaceChildren(loading("the reels"));
+    await more(null, true);
+  }
+  async function more(after, first) {
+    const asked = day;
+    try {
+      const found = await api.reels(store.value, asked, after);
+      if (asked !== day) return;
+      const cards = found.reels.map(reelCard);
+      if (first) reels.replaceChildren();
+      else reels.lastChild?.remove();
+      reels.append(...cards);
+      if (first && cards.length === 0) reels.replaceChildren(notice("This day has no reels", "Only signs of life: the recorder ran and nothing matched."));
+      if (found.next) reels.append(el("button", { onclick: () => more(found.next, false) }, `The next ${REELS_AT_ONCE} reels`));
+    } catch (error) {
+      reels.replaceChildren(trouble(error, () => openDay(asked)));
+    }
+  }
+  function reelCard(reel) {
+    const from = Date.parse(reel.from);
+    const to = Date.parse(reel.to);
+    const range = Number.isNaN(from) || Number.isNaN(to) ? null : format.between(from, to + 1);
+    const investigates = frame.may("investigate");
+    const iso = (millis) => new Date(millis).toISOString();
+    const command = `tapedeck export ${quote(store.value)}${range ? ` --from ${iso(from)} --to ${iso(to + 1)}` : ""}${reel.kfl ? ` --kfl ${quote(reel.kfl)}` : ""} -o reel.pcapng`;
+    return el("section", { class: "card reel" },
+      el("h2", {}, el("span", {}, reel.recording ?? "reel", " ", el("span", { class: "soft" }, span(from, to))),
+        el("span", { class: "acts" },
+          range ? el("button", { onclick: () => {
+            frame.apply(range);
+            frame.open("traffic");
+          }, title: "Shows the items of its time" }, "Open") : null,
+          el("button", { onclick: () => copy(command), title: command }, "Copy export command"))),
+      facts([
+        ["filter", el("code", {}, reel.kfl || "\u2013")],
+        ["node", `${reel.node ?? ""}${reel.cluster ? ` in ${reel.cluster}` : ""}${reel.sequence === undefined ? "" : `, reel ${reel.sequence} of the run of ${format.rfc(iso(reel.run * 1000))}`}`],
+        reel.sealed ? ["sealed", `${format.rfc(reel.sealed)} (${reel.why})`] : null,
+        reel.counts ? ["holds", `${format.count(reel.counts.streams)} streams, ${format.count(reel.counts.packets)} packets, ${format.count(reel.counts.items)} items; ${format.bytes(reel.bytes)} as stored`] : ["stored", format.bytes(reel.bytes)],
+        ["lock", lockOf(reel.lock), reel.lock?.state === "locked" ? "good" : "warn"],
+        ["signature", reel.signed ? "signed" : "none", reel.signed ? "good" : ""],
+        ...Object.entries(reel.coverage ?? {}).filter(([, one]) => one.packets).map(([why, one]) => ["missing", `${format.count(one.packets)} packets: ${why.replaceAll("_", " ")}${one.from ? `, ${format.rfc(one.from)} to ${format.rfc(one.to)}` : ""}, since the run began`, "warn"]),
+        ...(reel.remarks ?? []).map((sentence) => ["remark", sentence, "warn"]),
+        ["objects", el("span", { class: "objects" }, reel.parts.map((part) => el("span", {}, investigates
+          ? el("a", { href: api.objectLink(store.value, part.key, part.version ?? undefined), download: part.key.split("/").at(-1) }, part.role)
+          : part.role, ` ${format.bytes(part.size)}`)))],
+      ].filter(Boolean)));
+  }
+  function lockOf(lock) {
+    if (!lock) return "not known: the manifest cannot be read";
+    const hold = lock.legalHold ? "; legal hold" : "";
+    if (lock.state === "locked") return `${lock.mode ?? "locked"}, cannot be deleted until ${lock.until ? format.rfc(lock.until) : "its lock ends"}${hold}`;
+    return (lock.state === "not-locked" || lock.state === "notLocked" ? "none: this object can be deleted by whoever may" : "not verified: the recorder may not read locks back") + hold;
+  }
+  function span(from, to) {
+    if (Number.isNaN(from)) return "";
+    return `${format.rfc(new Date(from).toISOString())} \u2013 ${format.time(to).slice(0, 8)}`;
+  }
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      said.textContent = "The command was copied.";
+    } catch {
+      said.textContent = text;
+    }
+  }
+
+  async function verify() {
+    try {
+      drawProof(await api.verify(store.value));
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+  async function askProof() {
+    try {
+      drawProof(await api.proof(store.value));
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+  function drawProof(found) {
+    clearTimeout(timer);
+    proof.hidden = found.state === "none";
+    prove.disabled = found.state === "running";
+    const head = (text, tone) => el("h2", {}, el("span", { class: tone, role: "status" }, text));
+    if (found.state === "running") {
+      proof.replaceChildren(head("Comparing every object with what was sealed\u2026", "soft"));
+      timer = setTimeout(() => node.isConnected && askProof(), AGAIN_MS);
+    } else if (found.state === "failed") {
+      proof.replaceChildren(head("It could not be looked at", "bad"), el("p", { class: "inside" }, found.sentence));
+    } else if (found.state === "done") {
+      const { report } = found;
+      const { counts } = report;
+      proof.replaceChildren(
+        head(report.clean ? "Everything that was looked at is as it was sealed" : `${format.count(report.findings.length + report.moreFindings)} objects are not as they were sealed`, report.clean ? "good" : "bad"),
+        facts([
+          ["looked at", `${format.rfc(report.at)}`],
+          ["objects", `${format.count(counts.objects)}: ${format.count(counts.manifests)} manifests, ${format.count(counts.reels)} reels with ${format.bytes(counts.bytes)}; ${format.count(counts.checksums)} equal checksums`],
+          ["locks", `${format.count(counts.locked)} hold, ${format.count(counts.lockEnded)} ended, ${format.count(counts.notLocked)} never were, ${format.count(counts.lockUnknown)} unknown; ${format.count(counts.held)} under legal hold`],
+          ["signatures", `${format.count(counts.signed)} hold, ${format.count(counts.notChecked)} not checked for want of a key`],
+          ...report.chains.map((chain) => ["chain", `${chain.head.node}: ${format.count(chain.manifests)} manifests of ${format.count(chain.runs)} runs, ${format.rfc(chain.from)} to ${format.rfc(chain.to)}${chain.ended ? ", ended" : ""}`]),
+          ...report.findings.slice(0, 200).map((one) => [one.what.replaceAll("-", " "), one.sentence, "bad"]),
+          ...report.remarks.map((sentence) => ["remark", sentence, "warn"]),
+          ...report.blindSpots.map((sentence) => ["not seen", sentence, "soft"]),
+        ]));
+    }
+  }
+  return { node, show: load, hide: () => clearTimeout(timer) };
+}
+
+const quote = (text) => (/^[\w./:@=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
