@@ -626,15 +626,11 @@ fn strangers_and_mistakes_are_told_with_what_to_do() {
         said.contains("somewhere has no port; write it as somewhere:8898"),
         "{said}"
     );
-    let (code, said) = run(&[
-        "--hub",
-        LINK,
-        "--set",
-        "cluster.tls=/nowhere",
-        "--tls",
-        "/nowhere",
-    ]);
-    assert_eq!(code, Some(2));
+    let mut without = cluster.net.command("a", env!("CARGO_BIN_EXE_tapedeck"));
+    without.args(["worker", "--hub", LINK, "--tls", "/nowhere"]);
+    let out = without.env("HOME", cluster.home.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2));
     assert!(said.contains("/nowhere/ca.crt cannot be used"), "{said}");
     let mut probe = cluster.net.command("hub", "curl");
     let url = "http://127.0.0.1:49100/readyz";

@@ -184,7 +184,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             names,
             targets,
         }),
-        said: Box::new(|sentence| say(sentence)),
+        said: Box::new(say),
     };
     let uplink = Arc::new(Uplink::start(uplink, actions, runtime.handle()));
 
@@ -195,6 +195,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         hosts: Vec::new(),
         grants: Vec::new(),
         audit: super::audit_log(&config)?,
+        oidc: None,
     };
     let view = view::view(
         &config,
