@@ -68,8 +68,8 @@ struct Standing {
     targets: Option<Bytes>,
 }
 
-/// Gives the whole name history, as deltas, to workers that come.
-pub type WholeNames = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
+/// Gives the whole name history to workers that come, in parts of a size that is sent.
+pub type WholeNames = Arc<dyn Fn() -> Vec<Vec<u8>> + Send + Sync>;
 
 pub(super) struct Shared {
     pub(super) options: Options,
@@ -184,6 +184,8 @@ impl Hub {
     /// One sentence when it is too much to be sent.
     pub fn tell_names(&self, deltas: &[u8]) -> Result<(), String> {
         let message = message::names(deltas).map_err(|error| error.to_string())?;
+        // Nobody who comes is told of the whole as it was before this, and of this before.
+        let _whole = self.shared.names.lock();
         self.shared.send_all(&message);
         Ok(())
     }
@@ -205,6 +207,18 @@ impl Drop for Hub {
 impl Shared {
     fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells one who comes the whole name history.
+    fn tell_whole(&self, connection: &Connection) {
+        let whole = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = whole.as_ref().map(|whole| whole()).unwrap_or_default();
+        for part in parts {
+            match message::names(&part) {
+                Ok(message) => connection.send(&message),
+                Err(error) => tracing::warn!(%error, "some names are not told"),
+            }
+        }
     }
 
     fn send_all(&self, message: &Bytes) {
@@ -462,16 +476,10 @@ impl Worker {
         for message in welcome.iter().flatten() {
             connection.send(message);
         }
-        let whole = {
-            let names = shared.names.lock().unwrap_or_else(PoisonError::into_inner);
-            names.clone()
-        };
-        if let Some(whole) = whole {
-            let made = tokio::task::spawn_blocking(move || whole()).await;
-            if let Ok(Ok(message)) = made.map(|whole| message::names(&whole)) {
-                connection.send(&message);
-            }
-        }
+        let (telling, told) = (shared.clone(), connection.clone());
+        let names = tokio::task::spawn_blocking(move || telling.tell_whole(&told));
+        // It ends only with the process.
+        let _ = names.await;
         let queries = shared.queries.all();
         if !queries.is_empty()
             && let Ok(message) = message::said(&ToWorker::Queries { queries })

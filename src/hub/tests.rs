@@ -256,7 +256,7 @@ fn rows_state_and_console_of_two_workers_come_together() {
         ..Spread::default()
     })
     .unwrap();
-    hub.names(Arc::new(|| b"all names".to_vec()));
+    hub.names(Arc::new(|| vec![b"all names".to_vec()]));
     let workers = ["a", "b"].map(|node| cluster.worker(node, hub.address));
     wait("both are there", || hub.shared.nodes.names().len() == 2);
     for worker in &workers {

@@ -14,7 +14,9 @@ use super::super::config::Config;
 use super::super::exit::Failure;
 use super::follow::say;
 use crate::capture::targets::SharedTargets;
-use crate::cluster::{self, Cluster, Connection, Credentials, Pace, Targets, Wanted, WatchCounts};
+use crate::cluster::{
+    self, Cluster, Connection, Credentials, Pace, Targets, UpdateTeller, Wanted, WatchCounts,
+};
 use crate::pipeline::NamesOf;
 use crate::resolve::{LiveHistory, Names};
 use crate::script::supervisor::Scripts;
@@ -97,8 +99,18 @@ impl Nearby {
         }
     }
 
-    /// Begins to follow the cluster.
-    pub(super) fn start(&mut self, scripts: Arc<Scripts>, runtime: &tokio::runtime::Handle) {
+    /// The names, for others to look into.
+    pub(super) fn history(&self) -> Arc<LiveHistory> {
+        self.history.clone()
+    }
+
+    /// Begins to follow the cluster; `on_updates` hears which names changed.
+    pub(super) fn start(
+        &mut self,
+        scripts: Arc<Scripts>,
+        on_updates: Option<UpdateTeller>,
+        runtime: &tokio::runtime::Handle,
+    ) {
         let Some(connection) = self.connection.take() else {
             return;
         };
@@ -111,7 +123,7 @@ impl Nearby {
             on_pod: Some(Arc::new(move |change, pod| {
                 scripts.tell_pod(change.name(), pod);
             })),
-            on_updates: None,
+            on_updates,
             clock: Arc::new(SystemClock),
         };
         let cluster = Cluster::start(runtime, connection, options);
@@ -140,6 +152,14 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Of a run that is told names, and watches nothing itself.
+    pub(super) fn without_watches(history: Arc<LiveHistory>) -> Asked {
+        Asked {
+            history,
+            cluster: Arc::default(),
+        }
+    }
+
     /// Pods inside and outside of the targets.
     pub(super) fn pods(&self) -> Json {
         self.of(Cluster::targeted)

@@ -13,14 +13,19 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, style::Style};
+use super::Asked;
+use super::cluster::Nearby;
 use super::follow::{Followed, say};
 use super::live::{PACE, check_query, runtime, script_env, script_sources};
 use super::metrics::{self, Served};
 use super::recording;
 use super::session::{node_name, private_dir, script_options, share, vendor_options};
 use super::stores::Stores;
+use super::told::{self, packed};
 use super::view;
 use crate::capture::own::OwnSockets;
+use crate::capture::targets::SharedTargets;
+use crate::cluster::UpdateTeller;
 use crate::hub::message::{ScriptText, Spread};
 use crate::hub::{Hub, HubOptions, Overview, Wishes, tls};
 use crate::pipeline::host::{
@@ -127,8 +132,11 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         .map_err(Failure::usage)?;
 
     let console = Arc::new(Console::new(NAME));
-    let (scripts, _host) = scripts(&config, &data, &own, console)?;
     let runtime = runtime()?;
+    let addresses = SharedTargets::default();
+    let mut nearby = Nearby::find(&config, addresses.clone(), runtime.handle())?;
+    let cluster = nearby.asked();
+    let (scripts, _host) = scripts(&config, &data, &own, console, &cluster)?;
     let rows = Arc::new(view::rows(&config));
     let hub_scripts = scripts.clone();
     let options = HubOptions {
@@ -148,6 +156,11 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
     let hub = Arc::new(hub);
     hub.spread(&wishes.spread()).map_err(Failure::failed)?;
+    hub.names(Arc::new({
+        let history = nearby.history();
+        move || packed(&history.snapshot(SystemClock.now()))
+    }));
+    nearby.start(scripts.clone(), Some(teller(&hub)), runtime.handle());
     let overview = Arc::new(Overview::new(hub.clone(), scripts.clone(), wishes.clone()));
     let view = view::view(
         &config,
@@ -159,7 +172,13 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let counted = overview.clone();
     let beside = Served {
-        metrics: Box::new(move || of_hub(&counted)),
+        metrics: Box::new({
+            let cluster = cluster.clone();
+            move || {
+                let watches = cluster.counts().map(|counts| metrics::of_watches(&counts));
+                of_hub(&counted) + &watches.unwrap_or_default()
+            }
+        }),
         unready: Box::new(|| None),
     };
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
@@ -188,6 +207,8 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             wishes: &wishes,
             hub: &hub,
             overview: &overview,
+            nearby: &nearby,
+            addresses: &addresses,
         },
     );
     drop(server);
@@ -212,6 +233,24 @@ struct Parts<'h> {
     wishes: &'h Wishes,
     hub: &'h Hub,
     overview: &'h Overview,
+    nearby: &'h Nearby,
+    addresses: &'h SharedTargets,
+}
+
+/// Tells all workers which names changed.
+fn teller(hub: &Arc<Hub>) -> UpdateTeller {
+    // The hub ends with its run, not with the watches.
+    let hub = Arc::downgrade(hub);
+    Arc::new(move |updates| {
+        let Some(hub) = hub.upgrade() else {
+            return;
+        };
+        for part in packed(updates) {
+            if let Err(error) = hub.tell_names(&part) {
+                tracing::warn!(%error, "some names are not told");
+            }
+        }
+    })
 }
 
 /// Follows configuration, scripts and console until the hub is to end.
@@ -220,6 +259,8 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
     let mut config = config.clone();
     let (mut looked, mut line) = (Instant::now(), 0);
     let mut said = Vec::new();
+    let cluster = parts.nearby.asked();
+    let mut targeted = None;
     while !stop.is_asked() {
         std::thread::sleep(PACE);
         for (level, record) in heard::records().try_iter() {
@@ -232,7 +273,21 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
         looked = Instant::now();
         if let Some(changed) = file.changed() {
             parts.scripts.set_env(script_env(&changed));
+            parts.nearby.follow(&changed);
             config = changed;
+        }
+        for sentence in cluster.sentences() {
+            say(&sentence);
+        }
+        let (version, set) = parts.addresses.get();
+        if targeted != Some(version) {
+            targeted = Some(version);
+            let told = parts
+                .hub
+                .targets(&told::targets(set.as_deref(), &cluster.pods()));
+            if let Err(sentence) = told {
+                say(&format!("workers go on with the last targets: {sentence}"));
+            }
         }
         let told = match parts.wishes.configure(spread(&config, &mut said)) {
             Ok(false) => continue,
@@ -300,6 +355,7 @@ fn scripts(
     data: &std::path::Path,
     own: &OwnSockets,
     console: Arc<Console>,
+    cluster: &Asked,
 ) -> Result<(Arc<Scripts>, Arc<LiveHost>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run = u64::try_from(clock.now().secs()).unwrap_or_default();
@@ -320,8 +376,15 @@ fn scripts(
         reader: Arc::new(Elsewhere),
         stores: Arc::new(move |target: &S3Target| stores.of_script(target)),
         recordings: Arc::new(Elsewhere),
-        history: Arc::new(|| json!({})),
+        history: Arc::new({
+            let cluster = cluster.clone();
+            move || cluster.history()
+        }),
         outside: Outside {
+            pods: Arc::new({
+                let cluster = cluster.clone();
+                move || cluster.pods()
+            }),
             vendor: vendor_options(config, own)?,
             hub: Arc::new(move |action, object| {
                 let scripts = to_scripts.get().and_then(std::sync::Weak::upgrade);

@@ -82,7 +82,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;
-    nearby.start(session.facts.scripts.clone(), runtime.handle());
+    nearby.start(session.facts.scripts.clone(), None, runtime.handle());
     let view = view::view(
         config,
         session.rows.clone(),

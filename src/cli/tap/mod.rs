@@ -16,6 +16,7 @@ pub mod recording;
 pub mod session;
 mod source;
 mod stores;
+mod told;
 mod view;
 mod watch;
 pub mod worker;

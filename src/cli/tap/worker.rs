@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -18,6 +18,7 @@ use super::follow::say;
 use super::live::{check_query, runtime, script_env};
 use super::metrics::{self, Served};
 use super::session::{Remote, Session, Setup, private_dir};
+use super::told::Told;
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
@@ -25,7 +26,6 @@ use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
 use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
-use crate::resolve::{History, Names};
 use crate::script::environment::Environment;
 use crate::time::SystemClock;
 
@@ -118,8 +118,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         env = env_of(last);
     }
 
-    let names: Arc<LiveNames> = Arc::default();
-    let targets: Arc<Mutex<Json>> = Arc::new(Mutex::new(json!({"targets": [], "excluded": []})));
+    let told = Arc::new(Told::new(addresses));
     let actions = Actions::default();
     let remote = Remote {
         actions: Arc::new({
@@ -127,17 +126,14 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             move |action, object| actions.send(action, object)
         }),
         pods: Arc::new({
-            let targets = targets.clone();
-            move || lock(&targets).clone()
+            let told = told.clone();
+            move || told.pods()
         }),
     };
     let what = format!("live on {}", config.text("tap.interface"));
     let setup = Setup {
         source,
-        names: Some(Box::new({
-            let names = names.clone();
-            move |_| names.now()
-        })),
+        names: Some(told.names()),
         is_live: true,
         what: what.clone(),
         data: data.clone(),
@@ -148,7 +144,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         env,
         own: own.clone(),
         hub: Some(remote),
-        cluster: super::Asked::default(),
+        cluster: told.asked(),
         dry: None,
         stop: stop.clone(),
     };
@@ -181,8 +177,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             facts: facts.clone(),
             folder,
             last: Mutex::new(last),
-            names,
-            targets,
+            told,
         }),
         said: Box::new(say),
     };
@@ -299,37 +294,12 @@ fn env_of(spread: &Spread) -> Environment {
     }
 }
 
-/// Names of the cluster as they change.
-#[derive(Default)]
-struct LiveNames {
-    history: Mutex<History>,
-    now: RwLock<Option<Arc<Names>>>,
-}
-
-impl LiveNames {
-    fn now(&self) -> Option<Arc<Names>> {
-        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
-        now.clone()
-    }
-
-    fn learn(&self, deltas: &[u8]) {
-        let mut history = lock(&self.history);
-        if let Err(error) = history.read(deltas) {
-            tracing::warn!(%error, "some names of the hub are left out");
-        }
-        let names = Names::of(Arc::new(history.clone()));
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        *now = Some(Arc::new(names));
-    }
-}
-
 /// Follows the hub.
 struct Following {
     facts: Arc<Facts>,
     folder: PathBuf,
     last: Mutex<Option<Spread>>,
-    names: Arc<LiveNames>,
-    targets: Arc<Mutex<Json>>,
+    told: Arc<Told>,
 }
 
 impl Follower for Following {
@@ -361,11 +331,11 @@ impl Follower for Following {
     }
 
     fn targets(&self, targets: &Json) {
-        *lock(&self.targets) = targets.clone();
+        self.told.retarget(targets);
     }
 
     fn names(&self, deltas: &[u8]) {
-        self.names.learn(deltas);
+        self.told.learn(deltas);
     }
 }
 

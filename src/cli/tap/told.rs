@@ -1,0 +1,157 @@
+//! What the hub tells workers of the cluster: names and targets, as they travel.
+//!
+//! In: changes of names and addresses of targets at the hub, messages at a worker. Out: messages of a
+//! bounded size at the hub; names for items and addresses for the source at a worker. Never: a worker
+//! that asks the API server itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize as _;
+use serde_json::{Value as Json, json};
+
+use super::Asked;
+use crate::capture::targets::{SharedTargets, TargetSet};
+use crate::pipeline::NamesOf;
+use crate::resolve::{LiveHistory, Names, Update};
+use crate::time::{Clock, SystemClock};
+
+/// Bytes after which a message of names ends and the next one begins.
+const PART: usize = 1 << 20;
+
+/// Updates as JSON arrays, in parts that a message holds.
+pub(super) fn packed(updates: &[Update]) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut part = Vec::new();
+    // An update has strings and numbers only, which JSON can always hold.
+    for update in updates.iter().flat_map(serde_json::to_vec) {
+        if part.len() > PART {
+            part.push(b']');
+            parts.push(std::mem::take(&mut part));
+        }
+        part.push(if part.is_empty() { b'[' } else { b',' });
+        part.extend(update);
+    }
+    if !part.is_empty() {
+        part.push(b']');
+        parts.push(part);
+    }
+    parts
+}
+
+/// Targets as workers are told of them: addresses to capture, and the pods for scripts.
+pub(super) fn targets(set: Option<&TargetSet>, pods: &Json) -> Json {
+    json!({"set": set, "pods": pods})
+}
+
+/// What a worker knows of the cluster.
+pub(super) struct Told {
+    history: Arc<LiveHistory>,
+    addresses: SharedTargets,
+    pods: Mutex<Json>,
+}
+
+impl Told {
+    /// Knows nothing yet: everything is captured.
+    pub(super) fn new(addresses: SharedTargets) -> Told {
+        Told {
+            history: Arc::default(),
+            addresses,
+            pods: Mutex::new(json!({"targets": [], "excluded": []})),
+        }
+    }
+
+    /// The names for items.
+    pub(super) fn names(&self) -> NamesOf {
+        let names = Arc::new(Names::live(self.history.clone()));
+        Box::new(move |_| Some(names.clone()))
+    }
+
+    /// What scripts and pages ask of the cluster.
+    pub(super) fn asked(&self) -> Asked {
+        Asked::without_watches(self.history.clone())
+    }
+
+    /// Pods inside and outside of the targets.
+    pub(super) fn pods(&self) -> Json {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.clone()
+    }
+
+    /// Takes names in, as [`packed`] writes them.
+    pub(super) fn learn(&self, part: &[u8]) {
+        match serde_json::from_slice::<Vec<Update>>(part) {
+            Ok(updates) => self.history.apply(&updates, SystemClock.now()),
+            Err(error) => tracing::warn!(%error, "some names of the hub are left out"),
+        }
+    }
+
+    /// Captures other targets, as [`targets`] writes them.
+    pub(super) fn retarget(&self, told: &Json) {
+        match Option::<TargetSet>::deserialize(&told["set"]) {
+            Ok(set) => self.addresses.set(set),
+            Err(error) => tracing::warn!(%error, "the hub's targets cannot be read"),
+        }
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        *pods = told["pods"].clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Endpoint;
+    use crate::resolve::{Address, Change, Name};
+    use crate::time::Timestamp;
+
+    fn update(index: u32, name: &str) -> Update {
+        let ip = std::net::Ipv4Addr::from(0x0A00_0000 + index).into();
+        Update {
+            address: Address::Ip(ip),
+            changes: vec![Change {
+                from: 0,
+                name: Some(Name::plain(name, "shop")),
+            }],
+        }
+    }
+
+    #[test]
+    fn names_travel_in_parts_and_arrive_whole() {
+        let long = "n".repeat(200);
+        let updates: Vec<Update> = (0..10_000).map(|index| update(index, &long)).collect();
+        let parts = packed(&updates);
+        assert!(parts.len() > 1);
+        assert!(parts.iter().all(|part| part.len() < 2 * PART));
+        let told = Told::new(SharedTargets::default());
+        for part in &parts {
+            told.learn(part);
+        }
+        told.learn(b"[{\"address\": \"nobody\"}]");
+        assert_eq!(told.history.size().0, 10_000);
+        let names = told.names()(&crate::item::Origin::default()).unwrap();
+        let end = Endpoint {
+            ip: "10.0.0.7".parse().unwrap(),
+            port: 80,
+        };
+        let found = names.lookup(end, Timestamp::from_secs(5, 0)).unwrap();
+        assert_eq!(&*found.name, &*long);
+        assert_eq!(packed(&[]), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn targets_travel_and_what_cannot_be_read_changes_nothing() {
+        let addresses = SharedTargets::default();
+        let told = Told::new(addresses.clone());
+        let mut set = TargetSet::default();
+        set.ips.insert("10.0.0.7".parse().unwrap());
+        told.retarget(&targets(
+            Some(&set),
+            &json!({"targets": [1], "excluded": []}),
+        ));
+        assert_eq!(addresses.get().1.as_deref(), Some(&set));
+        assert_eq!(told.pods()["targets"], json!([1]));
+        told.retarget(&json!({"set": {"ips": "all"}, "pods": {}}));
+        assert_eq!(addresses.get().1.as_deref(), Some(&set));
+        told.retarget(&targets(None, &json!({})));
+        assert_eq!(addresses.get().1, None);
+    }
+}
