@@ -328,6 +328,7 @@ WRONG = [
     (["recording.sealevery=5m"], "sealevery"),
     (["tap.snaplen=many"], "snaplen"),
     (["tap.metrics.port=0"], "tap.metrics.port"),
+    (["tap.proxy.tokens.view=secret"], "tap.proxy.tokens"),
     (["certificates.certManager.enabled=true"], "issuerRef"),
     (["scripting.files.alert=console.log(1)"], "alert"),
 ]
