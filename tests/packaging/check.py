@@ -328,7 +328,7 @@ WRONG = [
     (["recording.sealevery=5m"], "sealevery"),
     (["tap.snaplen=many"], "snaplen"),
     (["tap.metrics.port=0"], "tap.metrics.port"),
-    (["tap.proxy.tokens.view=secret"], "tap.proxy.tokens"),
+    (["tap.dashboard.tokens.view=secret"], "tap.dashboard.tokens"),
     (["certificates.certManager.enabled=true"], "issuerRef"),
     (["scripting.files.alert=console.log(1)"], "alert"),
 ]
