@@ -13,6 +13,11 @@ mod cluster;
 mod commands;
 mod cost;
 mod dashboard;
+mod dashboard_access;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod dashboard_live;
+mod dashboard_login;
+mod dashboard_schema;
 mod double;
 mod faults;
 mod hostile;
@@ -22,6 +27,8 @@ mod lake;
 mod live_protocols;
 mod loopback;
 mod matrix;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod nodes;
 mod outside;
 mod packaging;
 mod pipeline;

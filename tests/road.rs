@@ -39,7 +39,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn may_capture() -> bool {
+pub fn may_capture() -> bool {
     let options = LiveOptions {
         interface: "lo".to_owned(),
         ..LiveOptions::default()

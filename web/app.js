@@ -57,7 +57,7 @@ export async function app() {
     apply: (q) => filter.set(q),
     open: (view) => show(view),
     feed: (on) => {
-      dot.className = `dot ${on ? "on" : "off"}`;
+      dot.className = `dot ${state.paused ? "" : on ? "on" : "off"}`;
       word.textContent = state.paused ? "paused" : on ? "streaming" : "not connected";
     },
   };
@@ -124,7 +124,7 @@ export async function app() {
   }
   async function readCoverage() {
     try {
-      line.cover(await api.coverage());
+      line.cover(await api.coverage(), state.status?.run.live);
     } catch (error) {
       line.fail(error.message);
     }

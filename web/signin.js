@@ -16,3 +16,13 @@ form.addEventListener("submit", async (event) => {
   }
 });
 token.focus();
+
+// Signing in elsewhere, where the configuration names an issuer.
+const oidc = await fetch("/oidc").catch(() => null);
+if (oidc?.ok) {
+  const { issuer } = await oidc.json();
+  const link = document.createElement("a");
+  link.href = "/oidc/start";
+  link.textContent = `Sign in with ${new URL(issuer).host}`;
+  document.querySelector("main").append(link);
+}

@@ -50,14 +50,23 @@ pub fn mask(value: &mut Json) {
     match value {
         Json::Object(members) => {
             for (name, member) in members {
-                if is_secret(name) && matches!(member, Json::String(text) if !text.is_empty()) {
-                    *member = Json::String("********".into());
-                } else {
-                    mask(member);
+                match is_secret(name) {
+                    true => mask_all(member),
+                    false => mask(member),
                 }
             }
         }
         Json::Array(list) => list.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// `value` with every text in it replaced.
+fn mask_all(value: &mut Json) {
+    match value {
+        Json::String(text) if !text.is_empty() => *text = "********".to_owned(),
+        Json::Object(members) => members.values_mut().for_each(mask_all),
+        Json::Array(list) => list.iter_mut().for_each(mask_all),
         _ => {}
     }
 }

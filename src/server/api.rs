@@ -485,7 +485,7 @@ pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<A
 pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
     let made = aside(move || {
         let mut told = state.view.run.coverage()?;
-        if state.view.run.is_live() {
+        if state.view.run.live_since().is_some() {
             let losses = state.losses.json(state.view.clock.now());
             told["captured"] = losses["captured"].clone();
             told["lost"] = losses["lost"].clone();
@@ -501,16 +501,16 @@ pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
 }
 
 /// The request of an item as it would be sent.
-fn replay_of(state: &State, number: u64) -> Result<Replay, Response> {
+fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)> {
     if !state.view.replay {
         let sentence = "requests are not sent again unless tap.dashboard.replay is true";
-        return Err(refuse(StatusCode::FORBIDDEN, sentence));
+        return Err((StatusCode::FORBIDDEN, sentence.to_owned()));
     }
     let found = state.view.rows.get(number).and_then(|row| detail(&row));
     let Some(found) = found else {
-        return Err(refuse(StatusCode::NOT_FOUND, GONE));
+        return Err((StatusCode::NOT_FOUND, GONE.to_owned()));
     };
-    Replay::of(&found["item"]).map_err(|sentence| refuse(StatusCode::BAD_REQUEST, sentence))
+    Replay::of(&found["item"]).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
 }
 
 pub(super) async fn replay_shown(
@@ -519,7 +519,8 @@ pub(super) async fn replay_shown(
 ) -> Response {
     match aside(move || replay_of(&state, number).map(|replay| replay.shown())).await {
         Ok(Ok(shown)) => AsJson(shown).into_response(),
-        Ok(Err(response)) | Err(response) => response,
+        Ok(Err((status, sentence))) => refuse(status, sentence),
+        Err(response) => response,
     }
 }
 
@@ -532,15 +533,16 @@ pub(super) async fn replay(
         let replay = replay_of(&state, number)?;
         if replay.sha256() != ask.sha256 {
             let sentence = "these are not the bytes that were shown; look at them again";
-            return Err(refuse(StatusCode::CONFLICT, sentence));
+            return Err((StatusCode::CONFLICT, sentence.to_owned()));
         }
         replay
             .send()
-            .map_err(|sentence| refuse(StatusCode::BAD_GATEWAY, sentence))
+            .map_err(|sentence| (StatusCode::BAD_GATEWAY, sentence))
     });
     match sent.await {
         Ok(Ok(answer)) => AsJson(answer).into_response(),
-        Ok(Err(response)) | Err(response) => response,
+        Ok(Err((status, sentence))) => refuse(status, sentence),
+        Err(response) => response,
     }
 }
 

@@ -87,18 +87,20 @@ fn known(state: &State, store: &str) -> Result<(), Response> {
     }
 }
 
-/// Answers out of a store's archive; what the store says is passed on.
+/// Answers out of a store's archive, with `empty` while there are no reels; what the store says is
+/// passed on.
 async fn asked(
     state: State,
     ask: Ask,
+    empty: Json,
     read: impl FnOnce(&crate::investigate::Archive, &Ask) -> Result<Json, String> + Send + 'static,
 ) -> Response {
     if let Err(refused) = known(&state, &ask.store) {
         return refused;
     }
-    let made = aside(move || {
-        let archive = state.view.run.archive(&ask.store)?;
-        read(&archive, &ask)
+    let made = aside(move || match state.view.run.archive(&ask.store)? {
+        Some(archive) => read(&archive, &ask),
+        None => Ok(empty),
     });
     match made.await {
         Ok(Ok(answer)) => AsJson(answer).into_response(),
@@ -112,7 +114,7 @@ pub(super) async fn stores(Extract(state): Extract<State>) -> AsJson<Json> {
 }
 
 pub(super) async fn days(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    asked(state, ask, |archive, _| {
+    asked(state, ask, json!({"days": []}), |archive, _| {
         let days = archive.days().map_err(|error| error.to_string())?;
         Ok(json!({"days": days}))
     })
@@ -120,7 +122,8 @@ pub(super) async fn days(Extract(state): Extract<State>, Asked(ask): Asked<Ask>)
 }
 
 pub(super) async fn reels(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    asked(state, ask, |archive, ask| {
+    let empty = json!({"reels": [], "next": null});
+    asked(state, ask, empty, |archive, ask| {
         let limit = ask.limit.unwrap_or(REELS);
         archive
             .shelf(&ask.day, ask.after.as_deref(), limit)
@@ -180,6 +183,7 @@ pub(super) async fn object(Extract(state): Extract<State>, Asked(ask): Asked<Ask
     let opened = aside(move || {
         let archive = state.view.run.archive(&ask.store)?;
         archive
+            .ok_or_else(|| format!("there are no reels in {} yet", ask.store))?
             .object(&ask.key, ask.version.as_deref())
             .map_err(|error| error.to_string())
     });

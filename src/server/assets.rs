@@ -22,6 +22,11 @@ pub(super) fn sign_in_page() -> Response {
     file("signin.html")
 }
 
+/// The page that leads on after a login.
+pub(super) fn signed_in_page() -> Response {
+    file("signed-in.html")
+}
+
 /// Serves a file of `web/`; `/` is `index.html`.
 pub(super) async fn serve(uri: Uri) -> Response {
     let path = match uri.path().trim_start_matches('/') {

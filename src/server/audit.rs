@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! {"at":"2026-11-24T10:00:00.000000000Z","who":"investigate","role":"investigate","from":"10.0.0.7:51000",
-//!  "method":"GET","path":"/api/v1/item/7","query":"","status":200}
+//!  "method":"GET","path":"/item/7","query":"","status":200}
 //! ```
 //!
 //! The file is opened anew for each line, so that it can be moved away at any time; it is never

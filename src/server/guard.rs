@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::access::{Grant, Role, Visitor};
 use super::assets;
 use super::audit::Audit;
+use super::oidc::{Oidc, Refused, SESSION};
 
 /// What the audit log calls whoever has the printed token.
 const PRINTED: &str = "printed token";
@@ -71,6 +72,7 @@ pub(super) struct Guard {
     everywhere: bool,
     cookie: Arc<str>,
     audit: Arc<Audit>,
+    oidc: Option<Arc<Oidc>>,
 }
 
 impl Guard {
@@ -82,6 +84,7 @@ impl Guard {
         grants: &[Grant],
         hosts: &[String],
         audit: Arc<Audit>,
+        oidc: Option<Arc<Oidc>>,
     ) -> Guard {
         let port = address.port();
         let printed = Grant {
@@ -105,6 +108,7 @@ impl Guard {
             // Cookies do not tell ports apart, and two dashboards may be open at once.
             cookie: format!("tapedeck_{port}").into(),
             audit,
+            oidc,
         }
     }
 
@@ -142,43 +146,151 @@ impl Guard {
     }
 
     fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
-        let cookies = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let mut offered = cookies
-            .flat_map(|text| text.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, _)| *name == &*self.cookie)
-            .filter_map(|(_, value)| self.bearer_of(value));
-        offered.next().or_else(|| {
-            let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-            self.bearer_of(text.strip_prefix("Bearer ")?)
-        })
+        let of_session = |id| self.oidc.as_ref()?.visitor(id);
+        cookies(headers, &self.cookie)
+            .find_map(|value| self.bearer_of(value).or_else(|| of_session(value)))
+            .or_else(|| {
+                let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+                self.bearer_of(text.strip_prefix("Bearer ")?)
+            })
     }
+}
+
+/// Values of the cookies of a name.
+fn cookies<'a>(headers: &'a HeaderMap, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(move |(name, _)| *name == wanted)
+        .map(|(_, value)| value)
 }
 
 /// Puts `guard` in front of `pages`.
 pub(super) fn protect(pages: Router, guard: Guard) -> Router {
-    pages.layer(middleware::from_fn(
-        move |mut request: Request, next: Next| {
-            let guard = guard.clone();
-            async move {
-                let mut response = match check(&guard, &request) {
-                    Err(answer) => answer,
-                    Ok(visitor) => {
-                        if let Some(visitor) = visitor {
-                            request.extensions_mut().insert(visitor);
-                        }
-                        request.extensions_mut().insert(guard.audit.clone());
-                        next.run(request).await
-                    }
-                };
-                add_headers(response.headers_mut());
-                response
+    pages.layer(middleware::from_fn(move |request: Request, next: Next| {
+        pass(guard.clone(), request, next)
+    }))
+}
+
+async fn pass(guard: Guard, mut request: Request, next: Next) -> Response {
+    let is_login = request.uri().path().starts_with("/oidc");
+    let head = is_login.then(|| Head {
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        headers: request.headers().clone(),
+    });
+    let answered = match head {
+        Some(head) => login(&guard, head).await,
+        None => None,
+    };
+    let checked = match answered {
+        Some(answer) => Err(answer),
+        None => check(&guard, &request),
+    };
+    let mut response = match checked {
+        Err(answer) => answer,
+        Ok(visitor) => {
+            if let Some(visitor) = visitor {
+                request.extensions_mut().insert(visitor);
             }
-        },
-    ))
+            request.extensions_mut().insert(guard.audit.clone());
+            next.run(request).await
+        }
+    };
+    add_headers(response.headers_mut());
+    response
+}
+
+/// The head of a request, kept while its answer is waited for.
+struct Head {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+/// What begins a login by OpenID Connect and what the issuer sends browsers back to; `None` for all
+/// else. A login may take the issuer a while, so it is waited for aside.
+async fn login(guard: &Guard, request: Head) -> Option<Response> {
+    let oidc = guard.oidc.clone()?;
+    let host = request.headers.get(header::HOST)?.to_str().ok()?;
+    if request.method != Method::GET || !guard.is_host(host) {
+        return None;
+    }
+    let failed = |status: StatusCode, sentence: String| {
+        let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+        (status, headers, sentence).into_response()
+    };
+    let state_cookie = format!("{}_login", guard.cookie);
+    let secure = if oidc.is_secure() { "; Secure" } else { "" };
+    match request.uri.path() {
+        "/oidc" => Some(axum::Json(serde_json::json!({"issuer": oidc.issuer()})).into_response()),
+        "/oidc/start" => {
+            let begun = tokio::task::spawn_blocking(move || oidc.begin()).await;
+            Some(match begun {
+                Ok(Ok((to, state))) => {
+                    let cookie = format!(
+                        "{state_cookie}={state}; Path=/oidc; HttpOnly; SameSite=Lax; Max-Age=600{secure}"
+                    );
+                    let headers = [(header::LOCATION, to), (header::SET_COOKIE, cookie)];
+                    (StatusCode::SEE_OTHER, headers).into_response()
+                }
+                Ok(Err(sentence)) => failed(StatusCode::BAD_GATEWAY, sentence),
+                Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            })
+        }
+        "/oidc/callback" => {
+            let query = request.uri.query().unwrap_or_default();
+            let value = |name: &str| {
+                let found = query.split('&').find_map(|pair| {
+                    let (known, value) = pair.split_once('=')?;
+                    (known == name).then_some(value)
+                });
+                let plain = found.unwrap_or_default().replace('+', " ");
+                let decoded = percent_encoding::percent_decode_str(&plain);
+                decoded.decode_utf8_lossy().into_owned()
+            };
+            let (state, code) = (value("state"), value("code"));
+            // The browser that comes back must be the one that set out.
+            if !cookies(&request.headers, &state_cookie).any(|known| known == state) {
+                let sentence = "this login was begun elsewhere or took too long; begin again at /";
+                return Some(failed(StatusCode::FORBIDDEN, sentence.to_owned()));
+            }
+            if code.is_empty() {
+                let why = Some(value("error_description")).filter(|why| !why.is_empty());
+                let sentence = format!(
+                    "the issuer let nobody in: {}",
+                    why.unwrap_or_else(|| value("error"))
+                );
+                return Some(failed(StatusCode::FORBIDDEN, sentence));
+            }
+            let finished = tokio::task::spawn_blocking(move || oidc.finish(&state, &code)).await;
+            Some(match finished {
+                Ok(Ok(session)) => {
+                    let cookie = format!(
+                        "{}; Max-Age={}{secure}",
+                        cookie_of(guard, &session),
+                        SESSION.as_secs()
+                    );
+                    // A page of ours leads on: a strict cookie does not come along from elsewhere.
+                    ([(header::SET_COOKIE, cookie)], assets::signed_in_page()).into_response()
+                }
+                Ok(Err(Refused::Login)) => failed(
+                    StatusCode::FORBIDDEN,
+                    "this login was begun elsewhere or took too long; begin again at /".to_owned(),
+                ),
+                Ok(Err(Refused::NoRole(name))) => failed(
+                    StatusCode::FORBIDDEN,
+                    format!("{name} has no role here; tap.dashboard.oidc.roles gives them"),
+                ),
+                Ok(Err(Refused::Issuer(sentence))) => failed(StatusCode::BAD_GATEWAY, sentence),
+                Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Who asks; nobody for what the page that asks for a token consists of. An error is the answer to a

@@ -14,6 +14,8 @@ mod backtest;
 mod coverage;
 mod feed;
 mod guard;
+mod id_token;
+mod oidc;
 mod openapi;
 mod packets;
 mod queries;
@@ -37,11 +39,12 @@ use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
 use crate::store::Store;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 pub use access::{Grant, Role, grants};
 pub use api::item_of;
 pub use guard::Token;
+pub use oidc::OidcOptions;
 pub use rows::{columns_of, row_json};
 pub use script_files::ScriptFiles;
 
@@ -136,9 +139,9 @@ pub trait Run: Send + Sync {
         Ok(Json::from(0))
     }
 
-    /// Whether packets come from an interface, now.
-    fn is_live(&self) -> bool {
-        false
+    /// Since when packets come from an interface; `None` for a recorded source.
+    fn live_since(&self) -> Option<Timestamp> {
+        None
     }
 
     /// URLs or paths of the stores that reels go to or come from.
@@ -146,11 +149,11 @@ pub trait Run: Send + Sync {
         Vec::new()
     }
 
-    /// The archive in one of the stores.
+    /// The archive in one of the stores; `None` while it holds no reels.
     ///
     /// # Errors
-    /// One sentence: it cannot be reached, or holds no reels.
-    fn archive(&self, store: &str) -> Result<Archive, String> {
+    /// One sentence: it cannot be reached.
+    fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         Err(format!("{store} is no archive"))
     }
 
@@ -215,6 +218,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Tokens beside the printed one.
     pub grants: Vec<Grant>,
+    /// Signing in by OpenID Connect.
+    pub oidc: Option<OidcOptions>,
     /// File of the audit log.
     pub audit: PathBuf,
 }
@@ -250,6 +255,10 @@ impl Server {
                 &options.grants,
                 &options.hosts,
                 Arc::new(audit::Audit::new(options.audit.clone())),
+                options
+                    .oidc
+                    .clone()
+                    .map(|oidc| Arc::new(oidc::Oidc::new(oidc))),
             ),
             stopped.clone(),
             runtime,
@@ -309,8 +318,9 @@ fn router(
     stopped: tokio::sync::watch::Receiver<bool>,
     runtime: &tokio::runtime::Handle,
 ) -> Router {
-    let losses = Arc::new(coverage::Losses::new(view.clock.now()));
-    if view.run.is_live() {
+    let began = view.run.live_since();
+    let losses = Arc::new(coverage::Losses::new(began.unwrap_or_default()));
+    if began.is_some() {
         runtime.spawn(watch_losses(view.clone(), losses.clone(), stopped.clone()));
     }
     let state = api::State {

@@ -9,13 +9,16 @@ use super::summary;
 pub(super) fn document() -> Json {
     let mut paths = serde_json::Map::new();
     for route in ROUTES {
-        let operation = json!({
+        let mut operation = json!({
             "summary": route.about,
             "description": format!("Needs the role {}.{}", route.role.name(), noted(route)),
             "operationId": operation_id(route),
             "parameters": route.parameters.iter().map(|one| parameter_json(route, one)).collect::<Vec<_>>(),
             "responses": responses(route),
         });
+        if let Some(body) = body_of(route) {
+            operation["requestBody"] = body;
+        }
         let path = paths
             .entry(format!("/api/v1{}", route.path))
             .or_insert_with(|| json!({}));
@@ -78,6 +81,23 @@ fn parameter_json(route: &Route, one: &Parameter) -> Json {
     })
 }
 
+/// The body that a route takes.
+fn body_of(route: &Route) -> Option<Json> {
+    let content = match route.path {
+        "/recordings/add" => json!({"application/json": {"schema": {
+            "type": "object",
+            "description": "A recording as the configuration declares it.",
+            "properties": {"name": {"type": "string"}, "kfl": {"type": "string"}},
+            "required": ["name", "kfl"],
+        }}}),
+        "/scripts/check" | "/scripts/save" => {
+            json!({"text/plain": {"schema": {"type": "string"}}})
+        }
+        _ => return None,
+    };
+    Some(json!({"required": true, "content": content}))
+}
+
 fn responses(route: &Route) -> Json {
     let (status, content) = match &route.answer {
         Answer::Members(members) => {
@@ -111,13 +131,21 @@ fn responses(route: &Route) -> Json {
     {
         good["content"] = content;
     }
-    json!({
+    let mut all = json!({
         status: good,
         "400": refused("The request cannot be understood; the sentence says why."),
         "401": {"description": "The token is missing or wrong."},
         "403": refused("The role of whoever asks, or the configuration, does not allow it."),
         "404": refused("There is no such thing, or it is no longer held."),
-    })
+    });
+    if route.audited {
+        all["503"] = refused("The audit log cannot be written.");
+    }
+    if route.parameters.iter().any(|one| one.name == "sha256") {
+        all["409"] = refused("It is not what it was any more.");
+        all["502"] = refused("Nobody answered there.");
+    }
+    all
 }
 
 #[cfg(test)]

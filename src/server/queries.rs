@@ -156,7 +156,7 @@ mod tests {
                 "src.ip == \"1.2.3.4\"",
                 "http && status_code >= 500 && src.ip == \"1.2.3.4\"",
             ),
-            ("http || dns", "http", "(http || dns) && http"),
+            ("http || dns", "dns", "(http || dns) && dns"),
         ];
         for (query, clause, wanted) in cases {
             assert_eq!(narrowed(query, clause, &schema).unwrap(), wanted, "{query}");

@@ -181,6 +181,30 @@ pub(super) fn tone_of(status: &str, failed: bool) -> Tone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::json::JsonNode;
+
+    #[test]
+    fn a_request_tells_its_trace() {
+        let cases = [
+            (
+                json!({"Traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}),
+                Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            ),
+            (
+                json!({"X-B3-TraceId": "80f198ee56343ba8"}),
+                Some("80f198ee56343ba8"),
+            ),
+            (json!({"uber-trace-id": "3e8a:1:0:1"}), Some("3e8a")),
+            (json!({"traceparent": "nonsense"}), None),
+            (json!({"traceparent": "00-<b>-1"}), None),
+            (json!({"accept": "*/*"}), None),
+        ];
+        for (headers, wanted) in cases {
+            let item = json!({"request": {"headers": headers}});
+            assert_eq!(trace_of(JsonNode(&item)).as_deref(), wanted, "{item}");
+        }
+        assert_eq!(trace_of(JsonNode(&json!({}))), None);
+    }
 
     #[test]
     fn a_status_has_the_tone_that_people_expect() {

@@ -65,7 +65,7 @@ impl ScriptFiles {
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        let found = self.sources.iter().flat_map(scripts_of);
+        let found = self.sources.iter().flat_map(|source| scripts_of(source));
         found.collect()
     }
 
@@ -238,7 +238,7 @@ impl ScriptFiles {
 }
 
 /// The scripts of a source; one that cannot be read has none.
-fn scripts_of(source: &PathBuf) -> Vec<PathBuf> {
+fn scripts_of(source: &Path) -> Vec<PathBuf> {
     scripts_and_tests(source).unwrap_or_default()
 }
 

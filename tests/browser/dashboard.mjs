@@ -91,7 +91,7 @@ try {
   await page.waitForSelector(".list .row");
   await page.locator(".list").focus();
   await page.keyboard.press("Home");
-  await page.waitForFunction(() => document.querySelector('.list [aria-selected="true"]')?.getAttribute("aria-rowindex") === "1");
+  await page.waitForFunction(() => document.querySelector('.list [aria-selected="true"]')?.getAttribute("aria-rowindex") === "2");
   seen.keyMoved = (await page.locator('.list [aria-selected="true"]').count()) === 1;
   await page.waitForFunction(() => location.search.includes("item="));
 

@@ -13,14 +13,16 @@ export const reason = (why) => NAMES[why] ?? why.replaceAll("_", " ");
 const span = ({ from, to }) => ({ from: Date.parse(from), to: Date.parse(to) });
 const sound = ({ from, to }) => from <= to;
 
-// {captured, lost, left, reels} with times in milliseconds; captured spans are joined and in order.
-export function read({ captured, lost, reels }) {
+// {captured, lost, left, reels} with times in milliseconds; captured spans are joined and in order, and the
+// last one of a live run goes on.
+export function read({ captured, lost, reels }, live = false) {
   const joined = [];
   for (const one of captured.map(span).filter(sound).sort((a, b) => a.from - b.from)) {
     const last = joined.at(-1);
     if (last && one.from <= last.to + 1000) last.to = Math.max(last.to, one.to);
     else joined.push(one);
   }
+  if (live && joined.length) joined.at(-1).to = Infinity;
   const losses = lost.map((one) => ({ ...span(one), why: one.why, packets: one.packets })).filter(sound);
   return {
     captured: joined,

@@ -12,7 +12,7 @@ const SLOW_MS = 1000;
 // `source`: {count(), at(index), indexOf(n)}; what it has not at hand is drawn as a blank row.
 export function list({ source, columns, onChoose, onClause, onTop, onPinned, onMissing, onSort, onColumns }) {
   const space = el("div", { class: "space", role: "presentation" });
-  const head = el("div", { class: "head row", role: "row" });
+  const head = el("div", { class: "head", role: "row" });
   const node = el("div", { class: "list", tabindex: 0, role: "grid", "aria-label": "Items" }, head, space);
   const scroll = scroller();
   let chosen = null;

@@ -158,8 +158,8 @@ export function timeline({ onRange, onWhole }) {
       drawKeys();
     },
     // What is known of captures, losses, reels and uploads.
-    cover(found) {
-      cover = read(found);
+    cover(found, live) {
+      cover = read(found, live);
       plot?.redraw();
       drawKeys();
     },

@@ -18,7 +18,7 @@ export function archiveView(frame) {
   const proof = el("section", { class: "card", hidden: true, "aria-label": "Proof" });
   const body = el("div", { class: "split narrow" }, el("section", { class: "card" }, el("h2", {}, "Days"), days), reels);
   const empty = el("div", {});
-  const node = el("div", { class: "page archive" }, el("div", { class: "tools" }, el("label", {}, "Store ", store), prove, said), empty, proof, body);
+  const node = el("div", { class: "page archive" }, el("div", { class: "tools" }, el("label", {}, "Store ", store), el("button", { onclick: () => openStore(store.value) }, "Read again"), prove, said), empty, proof, body);
   let day = null;
   let timer = null;
 

@@ -19,7 +19,7 @@ export function auditView() {
       { name: "who", title: "Who", value: (one) => one.who },
       { name: "role", title: "Role", value: (one) => one.role },
       { name: "from", title: "From", value: (one) => one.from },
-      { name: "method", title: "Did", value: (one) => one.method, cell: (one) => (one.method === "GET" ? "looked at" : "changed") },
+      { name: "method", title: "Did", value: (one) => one.method, cell: did },
       { name: "path", title: "What", value: (one) => one.path + one.query, cell: (one) => el("code", {}, `${one.path}${one.query ? `?${decode(one.query)}` : ""}`) },
       { name: "status", title: "Answer", number: true, value: (one) => one.status, cell: (one) => el("span", { class: one.status >= 400 ? "warn" : "" }, String(one.status)) },
     ],
@@ -48,6 +48,11 @@ export function auditView() {
     }
   }
   return { node, show: load };
+}
+
+function did({ method, path }) {
+  if (method !== "GET") return "did";
+  return /^\/(pcaps\/download|archive\/object)/.test(path) ? "downloaded" : "looked at";
 }
 
 function decode(query) {

@@ -56,13 +56,14 @@ export function healthView() {
     if (Object.keys(run.scripts ?? {}).some((word) => !["itemsLost", "restarts"].includes(word))) stages.push(scriptsStage(run.scripts));
     road.replaceChildren(...stages.flatMap((one, index) => (index ? [el("span", { class: "arrow", "aria-hidden": "true" }, "\u2192"), one] : [one])));
     losses.replaceChildren(el("h2", {}, "What is missing, and why"), facts([
-      ["dropped by the kernel", counts.kernelDropped, "the buffer was full: raise tap.capture.buffer, or narrow with --bpf"],
+      ["dropped by the kernel", counts.kernelDropped, "the buffer was full: raise tap.bufferSize, or narrow with --bpf"],
       ["dropped by the interface", counts.interfaceDropped, "before the kernel saw them"],
       ["malformed", counts.malformed, "headers that do not add up"],
       ["damaged places in files", counts.damaged, "what could be read was read"],
       ["not dissected", counts.notDissected, "overwritten in the spool before their turn came"],
       ["spool errors", counts.spoolErrors, "packets that could not be written to disk"],
       ["of tapedeck itself", counts.own, "left out on purpose"],
+      ["of pods that are no targets", counts.notTargeted, "left out on purpose"],
       ["seen twice", counts.duplicates, "counted once"],
       ["TLS handshakes not decrypted", counts.tls ? counts.tls.handshakes - counts.tls.decrypted : 0, "give --tls-keylog to read them"],
     ].map(([name, count, why]) => [name, `${format.count(count ?? 0)} \u2013 ${why}`, count && !/on purpose|once/.test(why) ? "warn" : ""])));

@@ -78,12 +78,12 @@ export function mapView(frame) {
   function settle() {
     simulation?.stop();
     const { nodes, edges } = drawn;
-    const far = nodes.length > 120 ? 40 : 110;
+    const far = nodes.length > 120 ? 40 : 140;
     simulation = forceSimulation(nodes)
       .force("link", forceLink(edges).distance(far).strength(0.4))
       .force("charge", forceManyBody().strength(nodes.length > 120 ? -90 : -420).distanceMax(600))
-      .force("x", forceX().strength(0.05)).force("y", forceY().strength(0.08))
-      .force("collide", forceCollide((one) => one.r + 10))
+      .force("x", forceX().strength(0.03)).force("y", forceY().strength(0.1))
+      .force("collide", forceCollide((one) => one.r + 24))
       .stop();
     // Settled before it is shown: nothing jumps about, also for those who ask for less motion.
     simulation.tick(nodes.length > 300 ? 120 : 300);

@@ -5,6 +5,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { confirm, notice, trouble } from "../parts/dialog.js";
 import { recordingForm } from "../parts/recording-form.js";
+import { redraw } from "../parts/redraw.js";
 
 const AGAIN_MS = 2000;
 
@@ -46,12 +47,7 @@ export function recordingsView(frame) {
         : notice("A recorded source is open", "Recordings are made in live runs; see: tapedeck tap --help"));
       return;
     }
-    // A button that has the focus stays the same node while figures change.
-    if (list.contains(document.activeElement) && list.childElementCount === all.length) {
-      [...list.children].forEach((card, index) => card.querySelector(".facts")?.replaceWith(figures(all[index])));
-      return;
-    }
-    list.replaceChildren(...all.map((one) => card(one, operates)));
+    redraw(list, all.map((one) => card(one, operates)));
   }
   function status({ run }) {
     const parts = [];

@@ -6,6 +6,7 @@ import * as format from "../lib/format.js";
 import { parse } from "../lib/types.js";
 import { confirm, notice, trouble } from "../parts/dialog.js";
 import { editor } from "../parts/editor.js";
+import { redraw } from "../parts/redraw.js";
 
 const AGAIN_MS = 1500;
 const MAX_LINES = 2000;
@@ -130,17 +131,6 @@ export function scriptsView(frame) {
       el("td", {}, job.running ? "running" : when(job.last)), el("td", {}, when(job.next)),
       el("td", {}, frame.may("operate") ? el("button", { "aria-label": `Run now: ${job.tag}`, onclick: () => api.runJob(job.tag).then(load, (error) => frame.fail(error.message)) }, "Run now") : ""));
   }
-  // Draws anew unless that would take the focus away from somebody.
-  function redraw(where, rows) {
-    if (where.contains(document.activeElement) && where.childElementCount === rows.length) {
-      rows.forEach((row, index) => {
-        if (!where.children[index].contains(document.activeElement)) where.children[index].replaceWith(row);
-      });
-      return;
-    }
-    where.replaceChildren(...rows);
-  }
-
   async function turn(one, on) {
     const sure = on || await confirm({ title: `Switch ${one.title} off?`, act: "Switch off", lines: ["Its process ends and its jobs stop. It stays off until somebody switches it on again or tapedeck starts anew; then the configuration decides."] });
     if (!sure) return;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::super::config::Config;
+use super::Asked;
 use super::follow::say;
 use super::live::script_env;
 use super::stores::Stores;
@@ -21,6 +22,7 @@ use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::Run;
 use crate::store::Store;
+use crate::time::Timestamp;
 
 /// What the dashboard and the end of the run want to know.
 pub struct Facts {
@@ -40,6 +42,7 @@ pub struct Facts {
     pub(super) stores: Arc<Stores>,
     /// Where recordings go that do not say.
     pub(super) destination: String,
+    pub(super) cluster: Asked,
 }
 
 impl Facts {
@@ -128,6 +131,7 @@ impl Run for Facts {
                 .map(|(destination, lock)| (destination.clone(), Json::from(lock.to_string())))
                 .collect::<serde_json::Map<_, _>>(),
             "locks": self.locks.json(),
+            "cluster": self.cluster.status(),
             "scripts": self.scripts.summary(),
             "remarks": [],
         })
@@ -182,26 +186,30 @@ impl Run for Facts {
         }
     }
 
-    fn is_live(&self) -> bool {
-        self.live
+    fn live_since(&self) -> Option<Timestamp> {
+        let began = i64::try_from(self.run).unwrap_or_default();
+        self.live.then(|| Timestamp::from_secs(began, 0))
     }
 
     fn stores(&self) -> Vec<String> {
         let mut stores = vec![self.destination.clone()];
-        for recording in self.desk.list().as_array().into_iter().flatten() {
-            let named = recording["destination"].as_str().unwrap_or_default();
-            if !named.is_empty() && !stores.iter().any(|store| store == named) {
-                stores.push(named.to_owned());
+        let list = self.desk.list();
+        let recorded = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|recording| recording["destination"].as_str().map(str::to_owned));
+        // Those of recordings that were stopped, too.
+        for named in recorded.chain(self.outbox.status().kept.into_keys()) {
+            if !named.is_empty() && !stores.contains(&named) {
+                stores.push(named);
             }
         }
         stores
     }
 
-    fn archive(&self, store: &str) -> Result<Archive, String> {
-        let open = self.store(store)?;
-        Archive::over(open)
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| format!("nothing was uploaded to {store} yet"))
+    fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
+        Archive::over(self.store(store)?).map_err(|error| error.to_string())
     }
 
     fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {

@@ -140,14 +140,12 @@ impl Run for Offline {
         self.sources.iter().filter(is_store).cloned().collect()
     }
 
-    fn archive(&self, store: &str) -> Result<Archive, String> {
+    fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         let options = investigate::Options {
             store: self.reach.clone(),
             cache: None,
         };
-        Archive::open(store, &options)
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| format!("{store} holds captures, but no reels with manifests"))
+        Archive::open(store, &options).map_err(|error| error.to_string())
     }
 
     fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
@@ -162,7 +160,7 @@ impl Run for Offline {
         let mut all = json!({"captured": [], "lost": [], "reels": [], "more": false});
         for source in self.stores() {
             // A folder of plain captures has no manifests that could tell.
-            let Ok(archive) = self.archive(&source) else {
+            let Ok(Some(archive)) = self.archive(&source) else {
                 continue;
             };
             let found = archive.coverage().map_err(|error| error.to_string())?;

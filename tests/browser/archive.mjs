@@ -1,0 +1,42 @@
+// Reads a bucket of recordings in headless Chromium: node archive.mjs TOOLS URL STORE
+// Prints one JSON object with what it saw; the test that started it judges.
+
+import { axe, open, view, watch } from "./common.mjs";
+
+const [tools, url, store] = process.argv.slice(2);
+const browser = await open(tools);
+const seen = {};
+try {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 860 } });
+  page.setDefaultTimeout(30000);
+  watch(page, url, seen);
+  await page.goto(url);
+  await page.waitForSelector(".list .row[id]");
+  seen.rows = await page.locator(".list .row[id]").count();
+  await page.waitForSelector(".cover-keys .reel");
+  seen.cover = await page.textContent(".cover-keys");
+  await view(page, "Archive");
+  await page.waitForSelector(".reels .reel");
+  seen.stores = await page.$$eval('select[aria-label="Store"] option', (all) => all.map((one) => one.value));
+  const reel = page.locator(".reels .reel", { hasText: "errors" }).first();
+  seen.reel = await reel.textContent();
+  await reel.getByRole("button", { name: "Open", exact: true }).click();
+  await page.waitForSelector(".list .row[id]");
+  seen.opened = await page.locator(".filter textarea").inputValue();
+
+  // A link that was made elsewhere says so.
+  const link = new URL(page.url());
+  link.searchParams.set("source", "s3://elsewhere/");
+  await page.goto(link.href);
+  await page.waitForSelector(".note");
+  seen.otherLink = await page.textContent(".note");
+
+  await axe(browser, tools, url, seen, {
+    Traffic: (one) => one.locator(".list .row[id]").first().click(),
+    Endpoints: (one) => one.waitForSelector(".grid tbody tr"),
+    Archive: (one) => one.waitForSelector(".reels .reel"),
+  });
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify({ ...seen, store }));

@@ -1,0 +1,179 @@
+// Operates a live run in headless Chromium: node operate.mjs TOOLS URL STORE SCRIPTS VIEW_TOKEN
+// Prints one JSON object with what it saw; the test that started it judges.
+
+import { appendFileSync } from "node:fs";
+import path from "node:path";
+
+import { axe, open, view, watch } from "./common.mjs";
+
+const [tools, url, store, scripts, viewToken] = process.argv.slice(2);
+const browser = await open(tools);
+const seen = {};
+const dialog = (page) => page.locator("dialog[open]");
+const answer = async (page, act) => {
+  const asked = await dialog(page).textContent();
+  await dialog(page).getByRole("button", { name: act, exact: true }).click();
+  return asked;
+};
+try {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 860 } });
+  page.setDefaultTimeout(30000);
+  watch(page, url, seen, [409]);
+  await page.goto(url);
+  await page.waitForSelector(".list .row[id]");
+
+  // The list grows, is sorted and gets a column more.
+  const shown = async () => Number((await page.textContent(".state b")).split(" of ")[0].replaceAll(",", ""));
+  const before = await shown();
+  await page.waitForFunction((least) => Number(document.querySelector(".state b").textContent.split(" of ")[0].replaceAll(",", "")) > least, before);
+  seen.grew = true;
+  await page.waitForFunction(() => /\b500\b|err/.test(document.querySelector(".chips").textContent) || document.querySelector(".state b"));
+  await page.getByRole("columnheader", { name: "Status" }).getByRole("button").click();
+  await page.waitForSelector('.head [aria-sort="descending"]');
+  await page.waitForFunction(() => document.querySelector(".list .row[id] .status")?.textContent.startsWith("500"));
+  seen.sortedStatuses = await page.$$eval(".list .row[id] .status", (cells) => cells.slice(0, 2).map((cell) => cell.textContent));
+  await page.getByRole("button", { name: "Newest first again" }).click();
+  await page.waitForSelector(".told", { state: "hidden" });
+  const size = page.getByRole("columnheader", { name: "Size" });
+  seen.columns = { before: (await size.count()) > 0 };
+  await page.getByRole("button", { name: "Columns", exact: true }).click();
+  await dialog(page).getByLabel("Size", { exact: true }).check();
+  await dialog(page).getByRole("button", { name: "Close" }).click();
+  seen.columns.after = (await size.count()) > 0;
+
+  // A recording: tried, refused for its name, confirmed, sealed, stopped.
+  await view(page, "Recordings");
+  await page.getByRole("button", { name: "New recording" }).click();
+  const form = page.getByRole("form", { name: "New recording" });
+  await form.getByLabel("What to record").fill("response.status == 500");
+  await page.waitForFunction(() => document.querySelector(".tried b"));
+  seen.tried = await page.textContent(".tried");
+  await form.getByLabel("Name").fill("No Good");
+  await form.getByLabel("Destination").fill(store);
+  await form.getByLabel("Object lock").selectOption("GOVERNANCE");
+  await form.locator("#recording-days").fill("1");
+  await form.getByRole("button", { name: /Start recording/ }).click();
+  seen.wrongForm = await form.getByRole("alert").textContent();
+  await form.getByLabel("Name").fill("errors");
+  await form.getByRole("button", { name: /Start recording/ }).click();
+  await dialog(page).waitFor();
+  seen.confirmed = await answer(page, "Start");
+  const card = page.locator('.card[data-name="errors"]');
+  await card.waitFor();
+  seen.recording = await card.textContent();
+  await card.getByRole("button", { name: "Seal now" }).click();
+  await dialog(page).waitFor();
+  seen.sealQuestion = await answer(page, "Seal");
+  await page.waitForFunction(() => /reels were sealed/.test(document.querySelector(".tools .said").textContent));
+
+  // Its reel in the archive: its lock, its bytes, its proof.
+  await view(page, "Archive");
+  await page.getByLabel("Store").selectOption(store);
+  const reel = page.locator(".reels .reel", { hasText: "errors" }).first();
+  for (let round = 0; round < 60 && !(await reel.isVisible()); round += 1) {
+    await page.getByRole("button", { name: "Read again" }).click();
+    await page.waitForTimeout(1000);
+  }
+  seen.reel = await reel.textContent();
+  const [download] = await Promise.all([page.waitForEvent("download"), reel.getByRole("link", { name: "packets" }).click()]);
+  const stream = await download.createReadStream();
+  seen.downloaded = 0;
+  for await (const piece of stream) seen.downloaded += piece.length;
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.waitForFunction(() => /as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
+  seen.proof = await page.textContent('[aria-label="Proof"]');
+  await view(page, "Recordings");
+  await card.getByRole("button", { name: "Stop" }).click();
+  await dialog(page).waitFor();
+  seen.stopQuestion = await answer(page, "Stop recording");
+  await page.waitForFunction(() => !document.querySelector('.card[data-name="errors"] button.stop, .card[data-name="errors"] .badge.good'));
+  seen.stopped = true;
+  await view(page, "Traffic");
+  await page.waitForFunction(() => document.querySelector(".cover-keys .upload"));
+  seen.cover = await page.textContent(".cover-keys");
+
+  // Scripts: a mistake is found, a word proposed, the file saved, a conflict told.
+  await view(page, "Scripts");
+  await page.locator(".files .file", { hasText: "Counts answers" }).click();
+  const area = page.getByRole("textbox", { name: "Script" });
+  await page.waitForFunction(() => document.querySelector("textarea.code").value.includes("onItemCaptured"));
+  const original = await area.inputValue();
+  await area.fill(`${original}\nconsole.lgo("x");\n`);
+  await page.waitForSelector(".findings li");
+  seen.finding = await page.textContent(".findings");
+  await area.fill(`${original}\n`);
+  await area.press("Control+End");
+  await area.pressSequentially("conso", { delay: 20 });
+  await page.waitForSelector(".editor .proposals li");
+  seen.proposal = await page.textContent(".editor .proposals");
+  await area.press("Escape");
+  await area.fill(`${original}// saved by the page\n`);
+  await area.press("Control+s");
+  await page.waitForFunction(() => /Saved at/.test(document.querySelector(".desk .said").textContent));
+  appendFileSync(path.join(scripts, "count.js"), "// changed by another\n");
+  await area.fill(`${original}// saved by the page\n// too late\n`);
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await dialog(page).waitFor();
+  seen.conflict = await answer(page, "Show the other version");
+  await page.waitForFunction(() => document.querySelector("textarea.code").value.includes("changed by another"));
+  await page.getByRole("button", { name: "New script" }).click();
+  await dialog(page).getByLabel("File name").fill("fresh.js");
+  await answer(page, "Begin");
+  await area.fill("// Fresh\nvar fresh = 1;\n");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.locator(".files .file", { hasText: "Fresh" }).waitFor();
+  const onOff = page.getByRole("switch", { name: "Fresh runs" });
+  await onOff.waitFor();
+  await onOff.click();
+  await answer(page, "Switch off");
+  await page.waitForFunction(() => [...document.querySelectorAll('[role="switch"]')].some((one) => one.textContent === "off"));
+  seen.switchedOff = await onOff.textContent();
+  await page.getByRole("button", { name: "Run now: tell" }).click();
+  await page.waitForFunction(() => document.querySelector(".console").textContent.includes("seen some answers"));
+  await page.getByLabel("Search the console").fill("seen some");
+  seen.console = await page.textContent(".console");
+
+  // A request is sent once more, after it was shown.
+  await view(page, "Traffic");
+  await page.locator(".list .row[id]", { hasText: "GET" }).first().click();
+  await page.getByRole("button", { name: /Send again/ }).click();
+  await dialog(page).waitFor();
+  seen.replayQuestion = await answer(page, "Send it");
+  await page.waitForFunction(() => /answered after|was not sent/.test(document.querySelector("dialog[open]")?.textContent ?? ""));
+  seen.replayAnswer = await answer(page, "Close");
+  await view(page, "Audit");
+  await page.waitForSelector(".grid tbody tr");
+  seen.audit = await page.textContent(".grid");
+
+  await axe(browser, tools, url, seen, {
+    Traffic: (one) => one.locator(".list .row[id]").first().click(),
+    Recordings: (one) => one.getByRole("button", { name: "New recording" }).click(),
+    Archive: (one) => one.waitForSelector(".archive .reels .reel, .archive .empty"),
+    Scripts: (one) => one.locator(".files .file").first().click(),
+    Audit: (one) => one.waitForSelector(".grid tbody tr"),
+  });
+
+  // Somebody who may only look.
+  const context = await browser.newContext({ viewport: { width: 1400, height: 860 } });
+  const other = await context.newPage();
+  other.setDefaultTimeout(30000);
+  const asView = new URL(url);
+  asView.searchParams.set("token", viewToken);
+  watch(other, url, seen, [403]);
+  await other.goto(asView.href);
+  await other.locator(".list .row[id]").first().click();
+  await other.waitForSelector(".details .empty h2");
+  seen.viewDetails = await other.textContent(".details");
+  await view(other, "Recordings");
+  seen.viewMay = { make: await other.getByRole("button", { name: "New recording" }).isEnabled(), audit: await other.locator(".views").getByRole("tab", { name: "Audit" }).count() };
+  await view(other, "Archive");
+  await other.getByLabel("Store").selectOption(store);
+  await other.waitForSelector(".reels .reel");
+  seen.viewMay.links = await other.locator(".reels a").count();
+  await view(other, "Scripts");
+  await other.waitForSelector(".desk .empty");
+  seen.viewScripts = await other.textContent(".desk");
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(seen));

@@ -1,0 +1,243 @@
+//! The dashboard over a live run that records to a real S3 server, and over the bucket afterwards, in
+//! Chromium.
+//!
+//! Skips by name without the right to capture, SeaweedFS, nginx, node or Chromium.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tapedeck::store::s3::S3Options;
+
+use crate::dashboard::{browser_tools, drive, printed_url, text};
+use crate::road::may_capture;
+use crate::seaweed::Seaweed;
+use crate::site::Site;
+
+const VIEW: &str = "view-0123456789abcdef";
+
+const SCRIPT: &str = "// Counts answers\n\nvar seen = 0;\n\nfunction onItemCaptured(data) {\n  seen += 1;\n}\n\
+     jobs.schedule(\"tell\", \"0 0 0 * * *\", function () {\n  console.log(\"seen some answers\");\n});\n";
+
+/// Requests in the background until dropped.
+struct Load {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Site>>,
+}
+
+impl Load {
+    fn start(site: Site) -> Load {
+        let ended = Arc::new(AtomicBool::new(false));
+        let stop = ended.clone();
+        let thread = thread::spawn(move || {
+            let mut next = 0;
+            while !stop.load(Ordering::Relaxed) {
+                site.http_load(next..next + 200);
+                next += 200;
+                thread::sleep(Duration::from_millis(200));
+            }
+            site
+        });
+        Load {
+            ended,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The program; it ends with the value.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    /// Ctrl+C: what is open is sealed and uploaded.
+    fn end(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn start(home: &Path, arguments: &[&str], s3: &S3Options) -> (Program, String) {
+    let keys = s3.keys.as_ref().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .args(["tap", "--headless", "--proxy-front-port", "0"])
+        .args([
+            "--set",
+            &format!("tap.dataDir={}", home.join("data").display()),
+        ])
+        .args(["--set", "s3.pathStyle=true", "--set", "s3.region=us-east-1"])
+        .args([
+            "--set",
+            &format!("s3.endpoint={}", s3.endpoint.as_ref().unwrap()),
+        ])
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home)
+        .env("NO_COLOR", "1")
+        .env("AWS_ACCESS_KEY_ID", &keys.access_key_id)
+        .env("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (address, token, _) = printed_url(&mut child);
+    (Program(child), format!("http://{address}/?token={token}"))
+}
+
+fn assert_quiet(seen: &Json) {
+    assert_eq!(seen["errors"], json!([]), "{seen:#}");
+    assert_eq!(seen["foreign"], json!([]));
+    assert_eq!(seen["axe"], json!([]), "{seen:#}");
+}
+
+fn assert_has(seen: &Json, name: &str, parts: &[&str]) {
+    let said = text(seen, name);
+    for part in parts {
+        assert!(said.contains(part), "{name} without {part:?}: {said}");
+    }
+}
+
+#[test]
+fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
+    if !may_capture() || browser_tools().is_none() {
+        return;
+    }
+    let Some(seaweed) = Seaweed::shared() else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let Some(site) = Site::start(home.path()) else {
+        return;
+    };
+    let s3 = seaweed.bucket("page", true);
+    let store = format!("s3://{}/{}", s3.bucket, s3.prefix);
+    let scripts = home.path().join("scripts");
+    std::fs::create_dir(&scripts).unwrap();
+    std::fs::write(scripts.join("count.js"), SCRIPT).unwrap();
+    let bpf = format!("tcp port {}", site.http);
+    let _load = Load::start(site);
+    let tokens = format!("tap.dashboard.tokens={}", json!({"view": VIEW}));
+    let source = format!("scripting.source={}", scripts.display());
+    let keys = [
+        &tokens,
+        &source,
+        "tap.dashboard.editScripts=true",
+        "tap.dashboard.replay=true",
+        "recording.sealFirst=2s",
+    ];
+    let mut arguments = vec!["-i", "lo", "--bpf", &bpf];
+    arguments.extend(keys.iter().flat_map(|key| ["--set", key]));
+    let (mut program, url) = start(home.path(), &arguments, &s3);
+    let folder = scripts.display().to_string();
+    let Some(seen) = drive("operate.mjs", &[&url, &store, &folder, VIEW]) else {
+        return;
+    };
+    assert_quiet(&seen);
+    // The list: live, sorted, with columns of one's own.
+    assert_eq!(seen["grew"], true);
+    assert_eq!(seen["sortedStatuses"][0], "500");
+    assert_eq!(seen["columns"]["before"], false);
+    assert_eq!(seen["columns"]["after"], true);
+    // A recording is tried, confirmed, sealed and stopped.
+    assert_has(&seen, "tried", &["streams", "a day"]);
+    assert_has(&seen, "wrongForm", &["1 to 63 of a to z"]);
+    assert_has(
+        &seen,
+        "confirmed",
+        &["Only streams", "GOVERNANCE", "1 days", &store].map(|part| match part {
+            "Only streams" => "Streams with an item that matches",
+            part => part,
+        }),
+    );
+    assert_has(&seen, "recording", &["errors", "response.status == 500"]);
+    assert_has(
+        &seen,
+        "sealQuestion",
+        &["cannot be deleted until its lock ends"],
+    );
+    assert_has(&seen, "stopQuestion", &["What was recorded stays in"]);
+    assert_eq!(seen["stopped"], true);
+    // What it left is locked, and proved.
+    assert_has(
+        &seen,
+        "reel",
+        &[
+            "errors",
+            "GOVERNANCE, cannot be deleted until",
+            "packets",
+            "index",
+        ],
+    );
+    assert_has(&seen, "proof", &["is as it was sealed"]);
+    assert!(seen["downloaded"].as_u64().unwrap() > 100, "{seen:#}");
+    assert_has(&seen, "cover", &["reels", "uploads"]);
+    // Scripts: findings, proposals, saving, conflicts, switching, jobs.
+    assert_has(&seen, "finding", &["Line"]);
+    assert_has(&seen, "proposal", &["console"]);
+    let saved = std::fs::read_to_string(scripts.join("count.js")).unwrap();
+    assert!(saved.contains("// saved by the page"), "{saved}");
+    assert_has(&seen, "conflict", &["changed meanwhile"]);
+    assert!(scripts.join("fresh.js").exists());
+    assert_eq!(seen["switchedOff"], "off");
+    assert_has(&seen, "console", &["seen some answers"]);
+    // A request is shown before it is sent, and answered.
+    assert_has(
+        &seen,
+        "replayQuestion",
+        &["GET /", "HTTP/1.1", "cannot be taken back"],
+    );
+    assert_has(&seen, "replayAnswer", &["answered after", "HTTP/1.1"]);
+    assert_has(
+        &seen,
+        "audit",
+        &["/replay/", "/scripts/save", "/recordings/add", "downloaded"],
+    );
+    // Somebody who may only look.
+    assert_has(
+        &seen,
+        "viewDetails",
+        &["Your token does not allow this", "investigate"],
+    );
+    assert_eq!(
+        seen["viewMay"],
+        json!({"make": false, "audit": 0, "links": 0})
+    );
+    assert_has(&seen, "viewScripts", &["Your token does not allow this"]);
+
+    program.end();
+    let (_program, url) = start(home.path(), &["--pcap", &store], &s3);
+    let Some(seen) = drive("archive.mjs", &[&url, &store]) else {
+        return;
+    };
+    assert_quiet(&seen);
+    assert!(seen["rows"].as_u64().unwrap() > 0, "{seen:#}");
+    assert_has(&seen, "reel", &["errors", "GOVERNANCE"]);
+    assert_has(&seen, "opened", &["timestamp >="]);
+    assert_has(&seen, "cover", &["reels"]);
+    assert_has(
+        &seen,
+        "otherLink",
+        &["This link was made for s3://elsewhere/"],
+    );
+}
