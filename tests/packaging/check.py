@@ -328,6 +328,7 @@ WRONG = [
     (["recording.sealevery=5m"], "sealevery"),
     (["tap.snaplen=many"], "snaplen"),
     (["tap.metrics.port=0"], "tap.metrics.port"),
+    (["tap.dashboard.tokens.view=secret"], "tap.dashboard.tokens"),
     (["certificates.certManager.enabled=true"], "issuerRef"),
     (["scripting.files.alert=console.log(1)"], "alert"),
 ]
