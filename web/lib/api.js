@@ -69,10 +69,10 @@ export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
 export const fields = () => ask("/api/v1/fields");
-export const packets = (stream) => ask(`/api/v1/packets/${encodeURIComponent(stream)}`);
+export const packets = (stream, n) => ask(query(`/packets/${encodeURIComponent(stream)}`, { n }));
 export const jobs = () => ask("/api/v1/jobs");
 export const runJob = (tag) => post(query("/jobs/run", { tag }));
-export const pcapLink = (stream) => `/api/v1/pcaps/download/${encodeURIComponent(stream)}`;
+export const pcapLink = (stream, n) => query(`/pcaps/download/${encodeURIComponent(stream)}`, { n });
 
 export function items(q, before, limit) {
   const cursor = before === null ? "" : `&before=${before}`;
