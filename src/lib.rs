@@ -18,6 +18,8 @@
 //!                                                                        │
 //!  investigate ◀── tap --pcap s3://bucket/ ◀─────────────────────────────┘
 //! ```
+//!
+//! In a cluster each node is a worker, which does all of this, and `hub` shows them as one.
 
 pub mod bytes;
 pub mod time;

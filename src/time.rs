@@ -85,7 +85,9 @@ impl Timestamp {
         let (days, second) = (self.secs().div_euclid(DAY), self.secs().rem_euclid(DAY));
         let (year, month, day) = civil(days);
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        let mut put = |digits: std::ops::Range<usize>, mut number: i64| {
+        let mut put = |digits: std::ops::Range<usize>, number: i64| {
+            // None has more than nine digits, and shorter numbers are divided faster.
+            let mut number = number as u32;
             for digit in text.get_mut(digits).unwrap_or_default().iter_mut().rev() {
                 *digit = b'0' + (number % 10) as u8;
                 number /= 10;

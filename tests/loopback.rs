@@ -2,6 +2,7 @@
 //!
 //! The traffic is made by programs that are no children of the test, since children count as ours.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
@@ -194,6 +195,54 @@ fn a_foreign_tcp_conversation_is_seen_exactly_once() {
         .collect();
     expected.sort();
     assert_eq!(texts, expected);
+}
+
+/// Conversations of many flows at a time, each message with its number.
+fn many_flows(port: u16, flows: usize, messages: usize) -> String {
+    format!(
+        "import socket\n\
+         l = socket.create_server(('127.0.0.1', {port}), backlog=500)\n\
+         pairs = []\n\
+         for n in range({flows}):\n\
+         \x20   c = socket.create_connection(('127.0.0.1', {port}))\n\
+         \x20   pairs.append((c, l.accept()[0]))\n\
+         for m in range({messages}):\n\
+         \x20   for c, a in pairs:\n\
+         \x20       c.sendall(m.to_bytes(4, 'big'))\n\
+         \x20       a.recv(100)\n\
+         \x20       a.sendall((m + 1000).to_bytes(4, 'big'))\n\
+         \x20       c.recv(100)\n"
+    )
+}
+
+#[test]
+fn several_threads_see_every_packet_once_and_each_flow_in_order() {
+    const FLOWS: usize = 60;
+    const MESSAGES: usize = 40;
+    for interface in ["lo", "any"] {
+        let port = free_port();
+        let options = LiveOptions {
+            threads: 3,
+            ..on(interface, format!("tcp port {port}"), false)
+        };
+        let Some(mut source) = open(&options) else {
+            return;
+        };
+        assert_eq!(source.warnings(), [""; 0]);
+        run_apart(&many_flows(port, FLOWS, MESSAGES));
+        let (seen, counts) = drain(&mut *source);
+        assert_eq!((counts.kernel_dropped, counts.own), (0, 0));
+        let mut flows: HashMap<u16, Vec<u32>> = HashMap::new();
+        for (layers, payload) in seen.iter().filter(|(_, payload)| payload.len() == 4) {
+            let (src, dst) = (layers.tuple.src.port, layers.tuple.dst.port);
+            let client = if src == port { dst } else { src };
+            let number = u32::from_be_bytes(payload[..4].try_into().unwrap());
+            flows.entry(client).or_default().push(number);
+        }
+        let expected: Vec<u32> = (0..MESSAGES as u32).flat_map(|m| [m, m + 1000]).collect();
+        assert_eq!(flows.len(), FLOWS, "{interface}: {counts:?}");
+        assert!(flows.values().all(|seen| *seen == expected), "{interface}");
+    }
 }
 
 /// A server that is nobody's child, answers each connection at once and closes it.

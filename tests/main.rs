@@ -27,6 +27,8 @@ mod lake;
 mod live_protocols;
 mod loopback;
 mod matrix;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod nodes;
 mod outside;
 mod packaging;
 mod pipeline;

@@ -90,7 +90,9 @@ fn the_chart_refuses_wrong_values_by_their_names() {
 fn the_chart_installs_and_upgrades_with_small_rights_and_leaves_nothing() {
     let apiserver = cached("TAPEDECK_KUBE", "kube").join("kube-apiserver");
     let (true, Some(etcd)) = (apiserver.is_file(), tool("etcd")) else {
-        println!("skipped: the Kubernetes servers are not built; run tools/kube.sh");
+        println!(
+            "skipped: the Kubernetes API server is not built; run tools/kube.sh once (15 minutes)"
+        );
         return;
     };
     let servers: [(&str, &Path); 2] = [("APISERVER", &apiserver), ("ETCD", &etcd)];

@@ -46,10 +46,8 @@ impl Consumer for Keep {
     }
 }
 
-fn items(path: &Path, workers: usize) -> Vec<String> {
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let source = tapedeck::capture::folder::open_all(&[path.to_owned()]).unwrap();
-    let options = pipeline::Options {
+fn options(workers: usize) -> pipeline::Options {
+    pipeline::Options {
         workers,
         protocols: Protocols::all(),
         limits: Limits::default(),
@@ -61,7 +59,16 @@ fn items(path: &Path, workers: usize) -> Vec<String> {
         stop: Stop::default(),
         counters: Arc::default(),
         cuts: Default::default(),
+        consumers: Vec::new(),
+    }
+}
+
+fn items(path: &Path, workers: usize) -> Vec<String> {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let source = tapedeck::capture::folder::open_all(&[path.to_owned()]).unwrap();
+    let options = pipeline::Options {
         consumers: vec![Box::new(Keep(kept.clone()))],
+        ..options(workers)
     };
     pipeline::start(source, options).join().unwrap();
     Arc::into_inner(kept).unwrap().into_inner().unwrap()
@@ -77,6 +84,29 @@ fn items_do_not_depend_on_the_number_of_workers() {
     assert_eq!(one.len(), 320, "200 HTTP exchanges and 120 DNS exchanges");
     assert_eq!(items(&demo(), 2), one);
     assert_eq!(items(&demo(), 5), one);
+}
+
+/// Cannot go on.
+struct Fails;
+
+impl Consumer for Fails {
+    fn on_step(&mut self, _step: &Step, _items: &[Item], _encoded: &Encoded<'_>) {
+        panic!("what a consumer met");
+    }
+}
+
+#[test]
+fn a_run_whose_consumer_fails_ends_all_its_threads() {
+    for workers in [1, 3] {
+        let source = tapedeck::capture::folder::open_all(&[demo()]).unwrap();
+        let options = pipeline::Options {
+            consumers: vec![Box::new(Fails)],
+            ..options(workers)
+        };
+        let running = pipeline::start(source, options);
+        let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.join()));
+        assert!(joined.is_err());
+    }
 }
 
 /// Gives one packet a step, so that a recording can be cut anywhere.

@@ -132,7 +132,7 @@ fn what_was_taken_opens_in_wireshark_from_segment_reel_and_export() {
     let mut file = std::fs::File::create(&export).unwrap();
     reader.write_pcap(&names[1..2], &mut file).unwrap();
 
-    let segments = files(&dir.path().join("spool"), ".pcapng");
+    let segments = files(&dir.path().join("spool"), ".pcap");
     let reels = files(&archive, ".pcapng.zst");
     assert_eq!((segments.len(), reels.len()), (1, 1));
     assert_eq!(files(&archive, ".manifest.json").len(), 3);

@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("script", &["packet", "item", "kfl", "time"]),
     ("store", &["time"]),
-    ("spool", &["packet", "flow", "time"]),
+    ("spool", &["packet", "flow", "bytes", "time"]),
     (
         "record",
         &[

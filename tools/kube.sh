@@ -7,7 +7,10 @@ set -eu
 version=1.20.2
 kube="${TAPEDECK_KUBE:-$HOME/.cache/tapedeck/kube}"
 parts="kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy"
+# Raised when this script builds something else: what an earlier one built is then built again.
+recipe=2
 complete=yes
+[ "$(cat "$kube/recipe" 2>/dev/null)" = "$recipe" ] || complete=""
 for part in $parts; do [ -x "$kube/$part" ] || complete=""; done
 command -v etcd >/dev/null 2>&1 || complete=""
 [ -z "$complete" ] || exit 0
@@ -35,7 +38,9 @@ chmod -R u+w "$work/go" "$work/lists" 2>/dev/null || true
 rm -rf "$work/go" "$work/lists" "$work/out"
 # Sources come from a list of their own; the lists of the machine stay as they are.
 mkdir -p "$work/lists/partial"
-echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main" >"$work/sources.list"
+for kind in deb deb-src; do
+  echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main"
+done >"$work/sources.list"
 apt() {
   apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::State::lists="$work/lists" -o Dir::Cache::srcpkgcache= -o Dir::Cache::pkgcache= \
@@ -44,6 +49,13 @@ apt() {
 apt update
 mkdir -p "$work/go/src/k8s.io" "$work/out"
 (cd "$work" && apt source --download-only kubernetes && dpkg-source --no-check -x kubernetes_*.dsc go/src/k8s.io/kubernetes >/dev/null)
+
+# The reflect2 that it brings reads maps wrongly from Go 1.18 on; Debian's own package of it does not.
+rm -rf "$work/reflect2"
+(cd "$work" && apt download golang-github-modern-go-reflect2-dev && dpkg-deb -x golang-github-modern-go-reflect2-dev_*.deb reflect2)
+reflect2=vendor/github.com/modern-go/reflect2
+rm -rf "$work/go/src/k8s.io/kubernetes/$reflect2"
+cp -rL "$work/reflect2/usr/share/gocode/src/github.com/modern-go/reflect2" "$work/go/src/k8s.io/kubernetes/$reflect2"
 
 # Its go.mod is older than its vendor folder, so it is built as Debian does, without modules.
 cd "$work/go/src/k8s.io/kubernetes"
@@ -61,7 +73,8 @@ base=k8s.io/kubernetes/vendor/k8s.io/component-base/version
 flags="-s -w -X $base.gitVersion=v$version -X $base.gitMajor=1 -X $base.gitMinor=20 -X $base.gitTreeState=archive"
 for part in $parts; do
   nice -n 5 go build -ldflags "$flags" -o "$work/out/$part" "./cmd/$part"
+  mv "$work/out/$part" "$kube/"
 done
-mv "$work/out"/* "$kube/"
+echo "$recipe" >"$kube/recipe"
 chmod -R u+w "$work"
 rm -rf "$work"

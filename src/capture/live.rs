@@ -7,6 +7,11 @@
 //! before it may still lie in a block that is not handed over.
 //! Interface: <https://www.tcpdump.org/manpages/pcap.3pcap.html>.
 
+#[cfg(target_os = "linux")]
+mod fanout;
+#[cfg(target_os = "linux")]
+mod several;
+
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +44,13 @@ const DRAIN_QUIET: Duration = Duration::from_millis(250);
 /// time-out of its own.
 const MAX_DRAIN: Duration = Duration::from_secs(3);
 
+/// Cores of a machine for each thread that reads: below, one thread reads more than the others can
+/// dissect.
+pub const CORES_A_THREAD: usize = 8;
+
+/// Threads that read one interface at most.
+pub const MAX_THREADS: usize = 16;
+
 /// Packets of different processors are out of order by less than this.
 const DISORDER: Duration = Duration::from_millis(50);
 
@@ -51,8 +63,11 @@ pub struct LiveOptions {
     pub bpf: String,
     /// Bytes of a packet that are captured, at most [`MAX_SNAPLEN`].
     pub snaplen: u32,
-    /// Bytes of the kernel's ring.
+    /// Bytes of the kernel's rings together.
     pub buffer_bytes: u32,
+    /// Threads that read, each a ring of its own with the flows that fall to it; 0 takes one for
+    /// each [`CORES_A_THREAD`] of the machine. Linux only, elsewhere one reads.
+    pub threads: usize,
     /// Whether packets for other hosts are captured too.
     pub promisc: bool,
     /// Hand each packet over at once. The ring then has slots of fixed size, so it holds far
@@ -103,6 +118,7 @@ impl Default for LiveOptions {
             snaplen: MAX_SNAPLEN,
             // A second of 500 Mbit/s: what may pass while the disk stalls.
             buffer_bytes: 64 << 20,
+            threads: 1,
             promisc: false,
             immediate: false,
             capture_self: false,
@@ -154,7 +170,81 @@ pub fn interfaces() -> Result<Vec<Interface>, CaptureError> {
 /// # Errors
 /// `NoRight` when the user may not, `NoInterface`, `Filter`, else `Live` with libpcap's words.
 pub fn open(options: &LiveOptions) -> Result<Box<dyn Source>, CaptureError> {
+    #[cfg(target_os = "linux")]
+    if options.threads() > 1 {
+        return open_several(options);
+    }
     Ok(Box::new(Live::open(options)?))
+}
+
+impl LiveOptions {
+    #[cfg(target_os = "linux")]
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        match self.threads {
+            0 => (cores() / CORES_A_THREAD).clamp(1, 4),
+            threads => threads.min(MAX_THREADS),
+        }
+    }
+}
+
+/// Opens as many captures as threads are wanted, which share the interface's packets. Where the
+/// kernel cannot do that, one reads alone and says so.
+#[cfg(target_os = "linux")]
+fn open_several(options: &LiveOptions) -> Result<Box<dyn Source>, CaptureError> {
+    let threads = options.threads();
+    let narrow = options.narrowing.take();
+    let one = || {
+        let narrowing = Narrowing::default();
+        if let Some(narrow) = &narrow {
+            narrowing.set(narrow.clone());
+        }
+        let own = LiveOptions {
+            buffer_bytes: options.buffer_bytes / u32::try_from(threads).unwrap_or(1),
+            narrowing: narrowing.clone(),
+            ..options.clone()
+        };
+        Ok::<_, CaptureError>((Live::open(&own)?, narrowing))
+    };
+    let (first, narrowing) = one()?;
+    let group = match fanout::Group::new(first.capture.as_fd()) {
+        Ok(group) => group,
+        Err(error) => {
+            if let Some(narrow) = narrow {
+                options.narrowing.set(narrow);
+            }
+            let mut alone = Live::open(options)?;
+            alone.warnings.push(format!(
+                "packets cannot be shared among {threads} threads ({error}); one thread reads them"
+            ));
+            return Ok(Box::new(alone));
+        }
+    };
+    let name_of = match first.linktype {
+        LinkType::LINUX_SLL2 => Box::new(name_of) as several::Names,
+        _ => {
+            let interface = first.interface.clone();
+            Box::new(move |_| Some(interface.clone()))
+        }
+    };
+    let (mut captures, mut narrowings) = (vec![first], vec![narrowing]);
+    while captures.len() < threads {
+        let (mut live, narrowing) = one()?;
+        // What it saw before it shares is seen by the others.
+        live.since = SystemClock.now();
+        group
+            .join(live.capture.as_fd())
+            .map_err(|error| CaptureError::Live {
+                interface: options.interface.clone(),
+                reason: format!("its packets cannot be shared among {threads} threads: {error}"),
+            })?;
+        captures.push(live);
+        narrowings.push(narrowing);
+    }
+    let outer = options.narrowing.clone();
+    Ok(Box::new(several::Several::new(
+        captures, outer, narrowings, name_of,
+    )))
 }
 
 struct Live {
@@ -171,6 +261,8 @@ struct Live {
     duplicates: Option<Duplicates>,
     own: Option<OwnFilter>,
     targets: TargetFilter,
+    /// Packets before this moment do not count.
+    since: Timestamp,
     finishing: Option<Finishing>,
     counts: SourceCounts,
     /// libpcap's counts at the last look; they are 32 bits wide and wrap.
@@ -228,6 +320,7 @@ impl Live {
             interface,
             linktype,
             capture,
+            since: Timestamp::default(),
             finishing: None,
             counts: SourceCounts::default(),
             kernel: (0, 0),
@@ -292,6 +385,9 @@ impl Live {
             // With nanosecond precision libpcap puts nanoseconds where microseconds stand.
             let nanos = u32::try_from(header.ts.tv_usec).unwrap_or(0);
             let ts = Timestamp::from_secs(header.ts.tv_sec, nanos);
+            if ts < self.since {
+                continue;
+            }
             if let Some(finishing) = &mut self.finishing {
                 if ts > finishing.until + DISORDER {
                     return Ok(Taken::All);

@@ -35,6 +35,8 @@ pub struct RawBatch {
     pub bytes: Vec<u8>,
     /// The records.
     pub records: Vec<Record>,
+    /// Memory to fill next, with whatever it holds.
+    pub room: Vec<u8>,
 }
 
 impl RawBatch {
@@ -45,23 +47,19 @@ impl RawBatch {
 
     /// Appends a packet.
     pub fn push(&mut self, head: &PacketHead, position: Position, bytes: &[u8]) {
-        // The bytes of one batch end soon behind BATCH_BYTES, far below what 32 bits count.
-        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        if self.bytes.capacity() == 0 {
+            self.bytes = std::mem::take(&mut self.room);
+            self.bytes.clear();
+        }
+        self.records.push(head.record(self.bytes.len(), position));
         self.bytes.extend_from_slice(bytes);
-        self.records.push(Record {
-            ts: head.ts,
-            start,
-            caplen: head.caplen,
-            len: head.len,
-            linktype: head.linktype,
-            interface: head.interface,
-            position,
-        });
     }
 
     /// Empties the batch, keeping its memory.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        if self.bytes.capacity() > 0 {
+            self.room = std::mem::take(&mut self.bytes);
+        }
         self.records.clear();
     }
 }
@@ -99,9 +97,24 @@ pub struct SourceCounts {
     pub damaged: u64,
 }
 
+impl SourceCounts {
+    /// Adds the counts of another source, or of another thread of the same.
+    pub fn add(&mut self, other: &SourceCounts) {
+        self.received += other.received;
+        self.kernel_dropped += other.kernel_dropped;
+        self.interface_dropped += other.interface_dropped;
+        self.own += other.own;
+        self.not_targeted += other.not_targeted;
+        self.duplicates += other.duplicates;
+        self.damaged += other.damaged;
+    }
+}
+
 /// Something that gives packets in capture order.
 pub trait Source: Send {
-    /// Appends packets to `batch` until it is full or nothing is left to read now.
+    /// Fills `batch`, which is empty, with packets until it is full or nothing is left to read now.
+    ///
+    /// Its bytes may be more than those of its packets, record headers between them.
     ///
     /// # Errors
     /// When the source cannot be read any further; what is in `batch` counts all the same.

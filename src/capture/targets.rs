@@ -10,22 +10,49 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::capture::RawBatch;
 use crate::packet::{Endpoint, headers};
 
 type Set<T> = HashSet<T, ahash::RandomState>;
 
 /// The addresses to capture.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TargetSet {
     /// Addresses with all their ports.
     pub ips: Set<IpAddr>,
     /// Ports of addresses that others share, such as those of nodes.
+    #[serde(with = "as_pairs")]
     pub endpoints: Set<Endpoint>,
     /// Addresses of which it is known who has them.
     pub known: Set<IpAddr>,
     /// Networks whose unknown addresses may be those of new pods.
     pub networks: Vec<(IpAddr, u8)>,
+}
+
+/// Endpoints as pairs of address and port.
+mod as_pairs {
+    use super::{Deserialize, Endpoint, IpAddr, Serialize, Set};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        endpoints: &Set<Endpoint>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let pairs: Vec<(IpAddr, u16)> = endpoints.iter().map(|end| (end.ip, end.port)).collect();
+        pairs.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<Set<Endpoint>, D::Error> {
+        let pairs = Vec::<(IpAddr, u16)>::deserialize(from)?;
+        Ok(pairs
+            .into_iter()
+            .map(|(ip, port)| Endpoint { ip, port })
+            .collect())
+    }
 }
 
 /// The targets of a source; clones share them.
@@ -44,6 +71,12 @@ impl SharedTargets {
         let mut held = self.0.set.lock().unwrap_or_else(PoisonError::into_inner);
         *held = set.map(Arc::new);
         self.0.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// What is captured now, with a number that rises whenever it is set anew; `None` is everything.
+    pub fn get(&self) -> (u64, Option<Arc<TargetSet>>) {
+        let held = self.0.set.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.0.version.load(Ordering::Acquire), held.clone())
     }
 }
 
@@ -262,6 +295,22 @@ mod tests {
         let mut batch = batch(&[packet(POD, FAR, 1, false), packet(POD, FAR, 1, false)]);
         assert_eq!(filter.leave_out(&mut batch, 1), 1);
         assert_eq!(batch.records.len(), 1);
+    }
+
+    #[test]
+    fn a_set_travels_as_json() {
+        let mut set = TargetSet {
+            networks: vec![([10, 244, 1, 0].into(), 24)],
+            ..TargetSet::default()
+        };
+        set.ips.insert(POD.into());
+        set.known.insert(POD.into());
+        set.endpoints.insert(Endpoint {
+            ip: NODE.into(),
+            port: 9100,
+        });
+        let text = serde_json::to_string(&set).unwrap();
+        assert_eq!(serde_json::from_str::<TargetSet>(&text).unwrap(), set);
     }
 
     #[test]

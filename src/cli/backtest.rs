@@ -18,6 +18,7 @@ use super::recordings::size;
 use super::secrets::SecretsArgs;
 use super::source::{self, SourceArgs};
 use super::style::Style;
+use super::tap::Asked;
 use super::tap::live::script_env;
 use super::tap::session::{Dry, Session, Setup};
 use crate::capture::own::OwnSockets;
@@ -307,6 +308,7 @@ fn scripts(
     let setup = Setup {
         source: opened.source,
         names: Some(source::names_of(opened.names)),
+        cluster: Asked::default(),
         is_live: false,
         what: "backtest".to_owned(),
         data: data.path().to_owned(),

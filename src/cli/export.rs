@@ -301,7 +301,8 @@ impl Export<'_> {
         if !self.rule.is_empty() {
             let mut key = [0; 32];
             getrandom::fill(&mut key).map_err(|error| Failure::failed(error.to_string()))?;
-            let mut redactor = Redactor::new(&self.rule, &key);
+            let protocols = super::protocols(self.config)?;
+            let mut redactor = Redactor::new(&self.rule, &key).knowing(&protocols);
             record::rewrite(&pair.data(), &order, &mut redactor)?;
             // Summaries hold what was sent.
             comments.clear();
@@ -352,7 +353,8 @@ impl Export<'_> {
             len: record.len,
             interface: record.interface,
             linktype: record.linktype,
-            adopted: false,
+            fragment: false,
+            adopts: None,
         };
         let Some((name, _)) = packet.stream else {
             if matches!(packet.decoded, crate::packet::Decoded::Fragment)
@@ -370,7 +372,7 @@ impl Export<'_> {
             {
                 let adopted = Entry {
                     stream: packet.stream,
-                    adopted: true,
+                    fragment: true,
                     ..earlier
                 };
                 log.push(adopted, &bytes);

@@ -393,7 +393,7 @@ mod tests {
             told.end(&name, at + 90);
         }
         assert_eq!(told.holders.size(), (1, MAX_CLAIMS));
-        assert_eq!(told.at(1000 + 100 * 100 + 5), "pod-100");
+        assert_eq!(told.at(1000 + 900 * 100 + 5), "pod-900");
         told.holders.forget_before(1_000_000);
         assert_eq!(told.holders.size(), (0, 0));
         assert!(told.holders.by_owner.is_empty());

@@ -38,6 +38,17 @@ impl Kind {
         }
     }
 
+    /// What one of its objects is called in `kind`.
+    pub fn object(self) -> &'static str {
+        match self {
+            Kind::Nodes => "Node",
+            Kind::Namespaces => "Namespace",
+            Kind::Services => "Service",
+            Kind::EndpointSlices => "EndpointSlice",
+            Kind::Pods => "Pod",
+        }
+    }
+
     /// Whether its objects belong to a namespace.
     pub fn is_namespaced(self) -> bool {
         !matches!(self, Kind::Nodes | Kind::Namespaces)

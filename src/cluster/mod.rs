@@ -20,6 +20,7 @@ mod kinds;
 mod objects;
 mod status;
 mod targets;
+
 mod watch;
 mod who;
 

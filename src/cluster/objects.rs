@@ -104,7 +104,10 @@ pub struct Pod {
     pub ran: Option<i64>,
     /// Whether it is over: its addresses are free though the object is still there.
     pub is_over: bool,
-    /// When its last container ended, where all of them have.
+    /// Whether it is being deleted.
+    pub is_leaving: bool,
+    /// When its last container ended, where all of them have. One that is to run again keeps its
+    /// addresses meanwhile.
     pub ended: Option<i64>,
 }
 
@@ -153,6 +156,9 @@ impl Pod {
                 .or_else(|| moment(metadata.get("creationTimestamp"))),
             ran: statuses().filter_map(began).min(),
             is_over: matches!(text(status, "phase"), "Succeeded" | "Failed"),
+            is_leaving: metadata
+                .get("deletionTimestamp")
+                .is_some_and(Json::is_string),
             ended: all_ended.and_then(|ends| ends.into_iter().max()),
             key,
             ips,

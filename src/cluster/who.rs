@@ -89,7 +89,7 @@ impl Who {
         match kind {
             Kind::Pods => match self.pods.remove(key) {
                 Some(pod) => {
-                    let ended = pod.ended.filter(|ended| *ended <= now).unwrap_or(now);
+                    let ended = end_of(&pod, now);
                     self.holders.end(&owner_of_pod(&pod), ended)
                 }
                 None => Vec::new(),
@@ -146,6 +146,26 @@ impl Who {
         }
         self.listed.insert(kind);
         (gone, updates)
+    }
+
+    /// Takes in a whole list as of `at`: the API server's answer, or what `kubectl get -o json` wrote.
+    /// Objects of other kinds in it are passed over.
+    pub fn list(&mut self, kind: Kind, list: &Json, at: Timestamp) -> Vec<Update> {
+        let items = list.get("items").and_then(Json::as_array);
+        let is_of_kind = |object: &&Json| match object.get("kind").and_then(Json::as_str) {
+            Some(named) => {
+                named == kind.object() || (kind, named) == (Kind::EndpointSlices, "Endpoints")
+            }
+            None => true,
+        };
+        let mut there = HashSet::new();
+        let mut updates = Vec::new();
+        for object in items.into_iter().flatten().filter(is_of_kind) {
+            there.extend(Key::of(object));
+            updates.extend(self.apply(kind, object, at));
+        }
+        updates.extend(self.complete(kind, None, &there, at).1);
+        updates
     }
 
     /// Whether a kind was listed once.
@@ -237,7 +257,7 @@ impl Who {
         let mut updates = Vec::new();
         if let Some(before) = self.pods.get(&pod.key) {
             if before.uid != pod.uid {
-                let ended = before.ended.unwrap_or(now);
+                let ended = end_of(before, now);
                 updates.extend(self.holders.end(&owner_of_pod(before), ended));
             } else if !before.ips.is_empty() {
                 // The first time it had addresses is when it surely held them.
@@ -467,7 +487,7 @@ fn pod_claims(
             rank: Rank::Pod,
             from,
             sure,
-            to: pod.ended,
+            to: pod.ended.filter(|_| pod.is_over),
             name: name(&pod.key, identity_of(&who)),
         }
     };
@@ -564,6 +584,13 @@ fn owner(kind: &str, key: &Key) -> String {
 
 fn owner_of_pod(pod: &Pod) -> String {
     format!("pod/{}/{}", pod.key, pod.uid)
+}
+
+/// When a pod that is gone at `now` ended.
+fn end_of(pod: &Pod, now: i64) -> i64 {
+    let is_told = pod.is_over || pod.is_leaving;
+    let ended = pod.ended.filter(|ended| is_told && *ended <= now);
+    ended.unwrap_or(now)
 }
 
 fn pods_of(slice: &Slice) -> BTreeSet<Key> {

@@ -94,38 +94,73 @@ impl Detection {
     }
 
     fn decide(&mut self, stream: &StreamInfo, protocols: &Protocols, last: bool) -> Found {
-        let mut probe = Probe {
+        let probe = Probe {
             stream,
             ports: &[],
             to_server: &self.to_server,
             to_client: &self.to_client,
         };
-        let mut best: Option<(Verdict, bool, &'static dyn Protocol)> = None;
-        let mut unsure = false;
-        for protocol in protocols.iter() {
-            if !protocol.transports().contains(&stream.name.transport)
-                || self.ruled_out.contains(&protocol.name())
-                || !protocols.ports.allow(*protocol, stream)
-            {
-                continue;
-            }
-            probe.ports = protocols.ports.further(*protocol);
-            match protocol.probe(&probe) {
-                Verdict::No => self.ruled_out.push(protocol.name()),
-                Verdict::Unsure => unsure = true,
-                verdict @ (Verdict::Likely | Verdict::Certain) => {
-                    let rank = (verdict, protocols.ports.suit(*protocol, stream));
-                    if best.is_none_or(|(verdict, port, _)| rank > (verdict, port)) {
-                        best = Some((rank.0, rank.1, *protocol));
-                    }
-                }
-            }
-        }
+        let (best, unsure) = look(probe, protocols, &mut self.ruled_out);
         match best {
-            Some((Verdict::Certain, _, protocol)) => Found::Known(protocol),
-            Some((_, _, protocol)) if last || !unsure => Found::Known(protocol),
+            Some((Verdict::Certain, protocol)) => Found::Known(protocol),
+            Some((_, protocol)) if last || !unsure => Found::Known(protocol),
             _ if last || !unsure && best.is_none() => Found::Unknown,
             _ => Found::Unsure,
         }
+    }
+}
+
+/// The likeliest of `protocols` for what `probe` shows, and whether others need more bytes; those that
+/// it cannot be join `ruled_out`, and are not asked again.
+fn look<'p>(
+    mut probe: Probe<'p>,
+    protocols: &'p Protocols,
+    ruled_out: &mut Vec<&'static str>,
+) -> (Option<(Verdict, &'static dyn Protocol)>, bool) {
+    let stream = probe.stream;
+    let mut best: Option<(Verdict, bool, &'static dyn Protocol)> = None;
+    let mut unsure = false;
+    for protocol in protocols.iter() {
+        if !protocol.transports().contains(&stream.name.transport)
+            || ruled_out.contains(&protocol.name())
+            || !protocols.ports.allow(*protocol, stream)
+        {
+            continue;
+        }
+        probe.ports = protocols.ports.further(*protocol);
+        match protocol.probe(&probe) {
+            Verdict::No => ruled_out.push(protocol.name()),
+            Verdict::Unsure => unsure = true,
+            verdict @ (Verdict::Likely | Verdict::Certain) => {
+                let rank = (verdict, protocols.ports.suit(*protocol, stream));
+                if best.is_none_or(|(verdict, port, _)| rank > (verdict, port)) {
+                    best = Some((rank.0, rank.1, *protocol));
+                }
+            }
+        }
+    }
+    (
+        best.map(|(verdict, _, protocol)| (verdict, protocol)),
+        unsure,
+    )
+}
+
+impl Protocols {
+    /// The protocol that a stream speaks by its first bytes, both sides, when no more of them come;
+    /// `None` when nobody knows it.
+    pub fn recognise(
+        &self,
+        stream: &StreamInfo,
+        to_server: &[u8],
+        to_client: &[u8],
+    ) -> Option<&'static str> {
+        let probe = Probe {
+            stream,
+            ports: &[],
+            to_server,
+            to_client,
+        };
+        let (best, _) = look(probe, self, &mut Vec::new());
+        best.map(|(_, protocol)| protocol.name())
     }
 }

@@ -153,6 +153,14 @@ impl Protocols {
         }
     }
 
+    /// The same with all protocols, those that are switched off among them.
+    pub fn with_all(self) -> Protocols {
+        Protocols {
+            list: PROTOCOLS.into(),
+            ..self
+        }
+    }
+
     /// The secrets.
     pub fn secrets(&self) -> &Arc<Secrets> {
         &self.secrets
@@ -200,26 +208,6 @@ pub fn enabled<'n>(names: &[&'n str]) -> (Protocols, Vec<&'n str>) {
     let known = |name: &str| PROTOCOLS.iter().any(|protocol| is_called(*protocol, name));
     let unknown = names.iter().copied().filter(|name| !known(name)).collect();
     (Protocols::new(wanted.collect()), unknown)
-}
-
-/// The protocol that a stream speaks by its first bytes, both sides; `None` when nobody is sure.
-pub fn recognise(stream: &StreamInfo, to_server: &[u8], to_client: &[u8]) -> Option<&'static str> {
-    let probe = Probe {
-        stream,
-        ports: &[],
-        to_server,
-        to_client,
-    };
-    let fits = |protocol: &&&dyn Protocol| protocol.transports().contains(&stream.name.transport);
-    let asked = PROTOCOLS.iter().filter(fits);
-    let mut best: Option<(Verdict, &'static str)> = None;
-    for protocol in asked {
-        let verdict = protocol.probe(&probe);
-        if verdict >= Verdict::Likely && best.is_none_or(|(known, _)| known < verdict) {
-            best = Some((verdict, protocol.name()));
-        }
-    }
-    best.map(|(_, name)| name)
 }
 
 /// Whether an entry of the configuration stands for the protocol.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -149,10 +148,10 @@ impl Hub {
     /// # Errors
     /// One sentence when it is too much to be sent; what was told before stays in force.
     pub fn spread(&self, spread: &Spread) -> Result<(), String> {
-        let message = self
-            .shared
-            .say(&ToWorker::Spread(Box::new(spread.clone())))?;
-        self.shared.standing().spread = Some(message);
+        let message = said(&ToWorker::Spread(Box::new(spread.clone())))?;
+        // First for those who come, then to those who are there: nobody is between the two.
+        self.shared.standing().spread = Some(message.clone());
+        self.shared.send_all(&message);
         Ok(())
     }
 
@@ -161,10 +160,10 @@ impl Hub {
     /// # Errors
     /// As [`Hub::spread`].
     pub fn targets(&self, targets: &Json) -> Result<(), String> {
-        let message = self.shared.say(&ToWorker::Targets {
-            targets: targets.clone(),
-        })?;
-        self.shared.standing().targets = Some(message);
+        let targets = targets.clone();
+        let message = said(&ToWorker::Targets { targets })?;
+        self.shared.standing().targets = Some(message.clone());
+        self.shared.send_all(&message);
         Ok(())
     }
 
@@ -214,12 +213,6 @@ impl Shared {
         }
     }
 
-    fn say(&self, message: &impl Serialize) -> Result<Bytes, String> {
-        let message = message::said(message).map_err(|error| error.to_string())?;
-        self.send_all(&message);
-        Ok(message)
-    }
-
     /// Somebody looks at items through a query: workers send what matches from now on, and what they
     /// hold of before, which this waits for.
     pub(super) fn look(&self, query: &kfl::Query) {
@@ -236,8 +229,9 @@ impl Shared {
 
     fn tell_queries(&self) {
         let queries = self.queries.all();
-        if let Err(error) = self.say(&ToWorker::Queries { queries }) {
-            tracing::warn!(error, "the queries are not told");
+        match said(&ToWorker::Queries { queries }) {
+            Ok(message) => self.send_all(&message),
+            Err(error) => tracing::warn!(error, "the queries are not told"),
         }
     }
 
@@ -258,6 +252,10 @@ impl Shared {
             }
         }
     }
+}
+
+fn said(message: &ToWorker) -> Result<Bytes, String> {
+    message::said(message).map_err(|error| error.to_string())
 }
 
 /// Does what is due by the clock.

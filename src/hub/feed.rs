@@ -149,6 +149,12 @@ impl Feed {
         }
     }
 
+    /// A query in force, for hooks that are told one; rows may be asked for by several.
+    pub(super) fn query(&self) -> String {
+        let first = self.queries.first();
+        first.map(|query| query.kfl.clone()).unwrap_or_default()
+    }
+
     /// The queries in force from now on.
     pub(super) fn set_queries(&mut self, queries: Vec<QueryText>) {
         let held = self.rows.held();

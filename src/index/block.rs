@@ -3,7 +3,8 @@
 //! In: columns as the decoder gives them. Out: values by row, [`Item`]s. Never: a trust in them;
 //! what makes no sense is empty.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
@@ -13,7 +14,9 @@ use super::column::{COLUMNS, Content, End, Kind, place};
 use super::fold::Held;
 use super::json;
 use super::writer::Place;
-use crate::item::{Item, ItemError, Key, Origin, Peer, ProtocolInfo, Value};
+use crate::item::{
+    Identity, Item, ItemError, Key, MAX_IDENTITY, Origin, Peer, ProtocolInfo, Value,
+};
 use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
@@ -22,6 +25,8 @@ pub struct Block {
     pub(super) rows: usize,
     pub(super) columns: Vec<Option<Values>>,
     pub(super) record: Arc<str>,
+    /// Identities by their text: few have many items.
+    pub(super) known: Mutex<HashMap<Vec<u8>, Option<Arc<Identity>>>>,
 }
 
 /// The values of one column.
@@ -176,8 +181,26 @@ impl Block {
             name: Arc::from(text(name)),
             namespace: Arc::from(text(namespace)),
             mechanism: known(MECHANISMS, text(mechanism)),
-            identity: None,
+            identity: self.identity(ip.split('.').next().unwrap_or_default(), row),
         }
+    }
+
+    /// Who a side is; `None` when the column was not read, or does not say.
+    fn identity(&self, side: &str, row: usize) -> Option<Arc<Identity>> {
+        let side = ["src", "dst"].into_iter().find(|one| *one == side)?;
+        let Values::Text(values) = self.values(Content::Who(side))? else {
+            return None;
+        };
+        let text = values.get(row)?.as_ref()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(text.data()) {
+            return found.clone();
+        }
+        let json = Some(text.data()).filter(|text| text.len() <= MAX_IDENTITY);
+        let json = json.and_then(|text| serde_json::from_slice(text).ok());
+        let found = json.as_ref().and_then(Identity::from_json).map(Arc::new);
+        known.insert(text.data().to_vec(), found.clone());
+        found
     }
 
     /// A part of an item: its JSON when that was read, else what columns hold of it.

@@ -38,6 +38,8 @@ pub(super) enum Content {
     Frame(End),
     /// Whether the JSON of the row lacks something.
     Cut,
+    /// Who a side is in the cluster, as JSON.
+    Who(&'static str),
     /// A part of the item as JSON.
     Json(&'static str),
 }
@@ -123,6 +125,8 @@ pub static COLUMNS: &[Column] = &[
     bloom("dst_name", Text, Path("dst.name"), "server name at the time; empty when unresolved"),
     column("dst_namespace", Text, Path("dst.namespace"), "server namespace"),
     column("dst_mechanism", Text, Path("dst.resolutionMechanism"), "how the server's name was found"),
+    column("src_identity", Text, Content::Who("src"), "pod, service and more of the client as JSON; null when the cluster did not tell"),
+    column("dst_identity", Text, Content::Who("dst"), "the same of the server"),
     column("request_size", Int, Path("requestSize"), "bytes of the request as captured"),
     column("response_size", Int, Path("responseSize"), "bytes of the response as captured"),
     bloom("trace_id", Text, Content::Trace, "trace identifier in the request's headers (W3C traceparent or B3), lower case"),

@@ -212,10 +212,13 @@ fn envelope(root: &str) -> impl Iterator<Item = usize> {
         .iter()
         .enumerate()
         .filter(move |(_, column)| match (side, column.path()) {
-            (Some(side), path) => path.is_some_and(|path| path.starts_with(side)),
+            (Some(side), path) => {
+                path.is_some_and(|path| path.starts_with(side))
+                    || matches!(column.from, Content::Who(of) if of == side)
+            }
             (None, _) => !matches!(
                 column.from,
-                Content::Json(_) | Content::Time | Content::Trace
+                Content::Json(_) | Content::Who(_) | Content::Time | Content::Trace
             ),
         })
         .map(|(index, _)| index)

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use parquet::file::metadata::page_index::RowGroupPageIndex;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -201,6 +201,7 @@ impl Reader {
             rows,
             columns,
             record: self.record.clone(),
+            known: Mutex::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::item::{ENVELOPE, Item, Value, json, sample};
+use crate::item::{ENVELOPE, Identity, Item, Value, json, sample};
 use crate::kfl::{self, Schema, Verdict};
 use crate::packet::{StreamId, StreamName, Transport};
 use crate::time::Timestamp;
@@ -44,6 +44,14 @@ fn items(count: u32) -> Vec<Item> {
         item.start = Timestamp::from_secs(1_706_933_106 + i64::from(index), 7);
         item.src.name = Arc::from(format!("web-{}", index % 3));
         item.record = Arc::from("errors");
+        if index % 3 == 1 {
+            let name = format!("web-{index}");
+            let who = serde_json::json!({
+                "pod": {"metadata": {"name": name, "labels": {"app": "web"}}},
+                "service": {"metadata": {"name": "web"}},
+            });
+            item.src.identity = Identity::from_json(&who).map(Arc::new);
+        }
         item
     };
     (0..count).map(varied).collect()
@@ -105,6 +113,9 @@ fn columns_alone_decide_as_the_item_does() {
         "http and response.status == 500",
         "response.status != 500",
         "src.name == \"web-1\"",
+        "src.pod.metadata.name == \"web-4\"",
+        "src.service.metadata.name == \"web\"",
+        "dst.pod.metadata.name == \"web-4\"",
         "status_code >= 400 && src.name == \"web-2\"",
         "request.method == \"POST\" and elapsedTime > 5",
         "dst.namespace == \"shop\" and dst.port == \"8080\"",

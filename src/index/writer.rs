@@ -187,6 +187,12 @@ impl<W: Write + Send> Writer<W> {
                     })
                 })),
                 Content::Cut => buffer.bool(Some(is_cut)),
+                Content::Who(side) => {
+                    let peer = if side == "src" { &item.src } else { &item.dst };
+                    let text = peer.identity.as_ref().map(|who| who.text());
+                    self.json_bytes += text.map_or(0, str::len);
+                    buffer.text(text.map(str::to_owned));
+                }
                 Content::Json(name) => {
                     let part = parts.iter().find(|(part, _)| *part == name);
                     let text = part.and_then(|(_, text)| text.clone());
@@ -263,6 +269,11 @@ fn properties() -> Result<WriterProperties, IndexError> {
         if is_rising {
             properties =
                 properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+        }
+        if matches!(column.from, Content::Who(_)) {
+            // Few pods have many items: the dictionary is what keeps it small.
+            properties =
+                properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
         }
         if matches!(column.from, Content::Json(_)) {
             // No question is answered by the bounds of a JSON text.

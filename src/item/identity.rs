@@ -4,30 +4,34 @@
 //! has it, cut to what names it. Out: values that an item shows as `src.pod` or `dst.service`, and
 //! the JSON text again. Never: more than [`MAX_TEXT`] bytes; annotations give first, then labels.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 
-use super::{Key, Value};
+use super::Value;
 
 /// Bytes of JSON text that one identity holds; a pod with a screenful of annotations has half of it.
 pub const MAX_TEXT: usize = 8 * 1024;
-
-/// Nested objects and lists that are read; deeper ones are null.
-const MAX_DEPTH: usize = 16;
 
 /// Members of an identity, each an object.
 const MEMBERS: [&str; 4] = ["pod", "service", "endpointSlice", "node"];
 
 /// Who holds an address, or one port of it.
+///
+/// Of the thousands that a history keeps few are ever shown, so the values are made when they are
+/// read.
 #[derive(Debug, Clone)]
 pub struct Identity {
     text: Arc<str>,
+    is_node: bool,
+    values: OnceLock<Values>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Values {
     pod: Value,
     service: Value,
     endpoint_slice: Value,
-    node: Value,
 }
 
 impl Eq for Identity {}
@@ -66,17 +70,22 @@ impl Identity {
         if text.len() > MAX_TEXT {
             return None;
         }
-        let value = |name: &str| {
-            members
-                .get(name)
-                .map_or(Value::Null, |json| value_of(json, 0))
-        };
         Some(Identity {
-            pod: value("pod"),
-            service: value("service"),
-            endpoint_slice: value("endpointSlice"),
-            node: value("node"),
             text: Arc::from(text),
+            is_node: members.contains_key("node") && !members.contains_key("pod"),
+            values: OnceLock::new(),
+        })
+    }
+
+    fn values(&self) -> &Values {
+        self.values.get_or_init(|| {
+            let members: Json = serde_json::from_str(&self.text).unwrap_or_default();
+            let value = |name: &str| members.get(name).map_or(Value::Null, Value::from_json);
+            Values {
+                pod: value("pod"),
+                service: value("service"),
+                endpoint_slice: value("endpointSlice"),
+            }
         })
     }
 
@@ -89,60 +98,35 @@ impl Identity {
     /// `owner` (kind and name of what made it, seen through replica sets) and, where the port tells it,
     /// `container`; null when no pod holds the address.
     pub fn pod(&self) -> &Value {
-        &self.pod
+        &self.values().pod
     }
 
     /// The service, an object with `metadata`; null when none is known.
     pub fn service(&self) -> &Value {
-        &self.service
+        &self.values().service
     }
 
     /// The endpoint slice (or endpoints object) that lists the address for the service; null when none.
     pub fn endpoint_slice(&self) -> &Value {
-        &self.endpoint_slice
+        &self.values().endpoint_slice
     }
 
     /// Whether the address is that of a node itself.
     pub fn is_node(&self) -> bool {
-        matches!(self.node, Value::Object(_)) && matches!(self.pod, Value::Null)
+        self.is_node
     }
 
     /// The id of the container that listens on the port, without its runtime's prefix; empty when
     /// it is not known.
     pub fn container_id(&self) -> &str {
         let id = self
-            .pod
+            .pod()
             .member("container")
             .and_then(|container| container.member("id"));
         match id {
             Some(Value::Text(id)) => std::str::from_utf8(id).unwrap_or_default(),
             _ => "",
         }
-    }
-}
-
-fn value_of(json: &Json, depth: usize) -> Value {
-    if depth > MAX_DEPTH {
-        return Value::Null;
-    }
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Int(whole),
-            None => Value::Float(number.as_f64().unwrap_or_default()),
-        },
-        Json::String(text) => Value::text(text.as_str()),
-        Json::Array(list) => Value::List(list.iter().map(|one| value_of(one, depth + 1)).collect()),
-        Json::Object(members) => Value::Object(
-            members
-                .iter()
-                .map(|(name, member)| {
-                    let name = Key::Bytes(Bytes::copy_from_slice(name.as_bytes()));
-                    (name, value_of(member, depth + 1))
-                })
-                .collect(),
-        ),
     }
 }
 

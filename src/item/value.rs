@@ -153,6 +153,37 @@ impl Value {
         Value::Text(Bytes::from(text.into()))
     }
 
+    /// The value that JSON says; what lies deeper than [`flat::MAX_DEPTH`](super::flat::MAX_DEPTH) is
+    /// null.
+    pub fn from_json(json: &serde_json::Value) -> Value {
+        Value::from_json_at(json, 0)
+    }
+
+    fn from_json_at(json: &serde_json::Value, depth: usize) -> Value {
+        use serde_json::Value as Json;
+        if depth > super::flat::MAX_DEPTH {
+            return Value::Null;
+        }
+        let below = |json: &Json| Value::from_json_at(json, depth + 1);
+        match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match number.as_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Float(number.as_f64().unwrap_or_default()),
+            },
+            Json::String(text) => Value::text(text.as_str()),
+            Json::Array(list) => Value::List(list.iter().map(below).collect()),
+            Json::Object(members) => {
+                let name = |name: &String| Key::Bytes(Bytes::copy_from_slice(name.as_bytes()));
+                let members = members
+                    .iter()
+                    .map(|(key, member)| (name(key), below(member)));
+                Value::Object(members.collect())
+            }
+        }
+    }
+
     /// A value made from `from` when somebody reads it; `make` must not answer `Lazy`.
     pub fn lazy(from: Bytes, make: fn(&Bytes) -> Value) -> Value {
         Value::made_by(Make::Alone(make), from)

@@ -3,8 +3,6 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
-
 use super::printing::{self, Lines, Taker};
 use super::worker::Found;
 use super::{Consumer, Spent, Step};
@@ -44,8 +42,6 @@ pub(super) struct Collector {
     consumers: Vec<Box<dyn Consumer>>,
     /// Takes the lines of a run that prints.
     taker: Option<Box<dyn Taker>>,
-    /// Takes memory back to where it is filled.
-    to_spent: Sender<Spent>,
     next: u64,
 }
 
@@ -53,48 +49,40 @@ impl Collector {
     pub(super) fn new(
         consumers: Vec<Box<dyn Consumer>>,
         taker: Option<Box<dyn Taker>>,
-        to_spent: Sender<Spent>,
     ) -> Collector {
         Collector {
             consumers,
             taker,
-            to_spent,
             next: 0,
         }
     }
 
-    /// Works until the ingest thread hangs up, then ends the consumers.
-    pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, workers: &[Receiver<Found>]) {
-        for step in steps {
-            let mut items = Vec::new();
-            let mut states = States::default();
-            let mut lines: Vec<Lines> = Vec::new();
-            for worker in workers {
-                let Ok(found) = worker.recv() else { break };
-                debug_assert_eq!(
-                    found.number, step.batch.number,
-                    "every worker answers every step"
-                );
-                items.extend(found.items);
-                states.states.extend(found.states);
-                lines.push(found.lines);
-            }
-            if let Some(wanted) = &step.wanted {
-                states.asked.extend(wanted.iter());
-                for consumer in &mut self.consumers {
-                    consumer.on_states(&step, &states);
-                }
-            }
-            if let Some(taker) = &mut self.taker {
-                printing::merge(&lines, &mut **taker);
-                taker.on_step();
-            }
-            self.step(&step, items);
-            if let Some(spent) = Spent::of(step) {
-                // Nobody waits for it.
-                let _ = self.to_spent.try_send(spent);
+    /// Takes what all workers found in a step; answers its memory, when nobody needs it any more.
+    pub(super) fn step(&mut self, step: Arc<Step>, found: Vec<Found>) -> Option<Spent> {
+        let mut items = Vec::new();
+        let mut states = States::default();
+        let mut lines: Vec<Lines> = Vec::with_capacity(found.len());
+        for found in found {
+            items.extend(found.items);
+            states.states.extend(found.states);
+            lines.push(found.lines);
+        }
+        if let Some(wanted) = &step.wanted {
+            states.asked.extend(wanted.iter());
+            for consumer in &mut self.consumers {
+                consumer.on_states(&step, &states);
             }
         }
+        if let Some(taker) = &mut self.taker {
+            printing::merge(&lines, &mut **taker);
+            taker.on_step();
+        }
+        self.hand_out(&step, items);
+        Spent::of(step)
+    }
+
+    /// The run is over.
+    pub(super) fn end(&mut self) {
         for consumer in &mut self.consumers {
             consumer.on_end();
         }
@@ -103,7 +91,7 @@ impl Collector {
         }
     }
 
-    fn step(&mut self, step: &Step, mut items: Vec<Item>) {
+    fn hand_out(&mut self, step: &Step, mut items: Vec<Item>) {
         // Within a stream the items already stand in order, so the sort must be stable.
         items.sort_by_key(|item| (item.ordinal, item.stream.stream));
         for item in &mut items {

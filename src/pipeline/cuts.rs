@@ -151,12 +151,14 @@ impl Waiting {
         }
     }
 
+    /// Whether no state waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
     /// The state of the stream that begins with a packet of this five-tuple.
     pub(super) fn take(&mut self, tuple: &FiveTuple) -> Option<Resumed> {
-        match self.states.is_empty() {
-            true => None,
-            false => self.states.remove(&ends(tuple)),
-        }
+        self.states.remove(&ends(tuple))
     }
 
     /// Notes which streams go on behind the end of the reel.

@@ -1,22 +1,21 @@
-//! The one thread that reads the source: headers, ordinals, streams, spool.
+//! Reading the source, one step after the other: headers, ordinals, streams, spool.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
 
-use super::backlog::Entrance;
+use super::crew::Feed;
 use super::cuts::{Cuts, Resumed, Waiting};
-use super::{Counters, Exits, Links, NamesOf, Spent, Step, Stop};
+use super::{Counters, Links, NamesOf, Spent, Step, Stop};
 use crate::capture::duplicates::Duplicates;
-use crate::capture::{BATCH_BYTES, BATCH_PACKETS, CaptureError, Filled, RawBatch, Source};
+use crate::capture::{CaptureError, Filled, RawBatch, Source};
 use crate::dissect::Secrets;
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::{Batch, Decoded, MAX_SNAPLEN, Packet, Record, StreamId, TcpFlags};
+use crate::packet::{Batch, Decoded, Packet, Record, StreamId, TcpFlags};
 use crate::record::parse_goes_on;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
@@ -24,31 +23,36 @@ use crate::time::{Clock, Timestamp};
 /// How often a live run without traffic still takes a step, so that streams end and reels are sealed.
 const IDLE_STEP: Duration = Duration::from_millis(250);
 
-/// Owns the source, the flow table and the spool's writer.
-pub(super) struct Ingest {
+/// Where packets come from and go to first, and what is known beforehand.
+pub(super) struct Setup {
     pub(super) source: Box<dyn Source>,
     pub(super) spool: Option<spool::Writer>,
     pub(super) origin: Arc<Origin>,
     pub(super) names: Option<NamesOf>,
     /// The wall clock of a live run.
     pub(super) live: Option<Arc<dyn Clock>>,
+    pub(super) limits: Limits,
     pub(super) stop: Stop,
     pub(super) counters: Arc<Counters>,
     /// Where key logs of the source go; workers look there.
     pub(super) secrets: Arc<Secrets>,
-    /// Memory of batches that are done, in a run whose source waits for the workers.
-    pub(super) spent: Option<Receiver<Spent>>,
-    pub(super) way: Way,
     /// States that recordings ask for.
     pub(super) cuts: Cuts,
+    /// Why the source could not be read to its end.
+    pub(super) failure: Failure,
 }
 
-/// Where steps go.
-pub(super) enum Way {
-    /// To the workers, whom reading waits for.
-    Straight(Exits),
-    /// To a backlog, so that a live source is not waited on.
-    Behind(Entrance),
+/// Why a source could not be read to its end, for whoever asks when the run is over.
+pub(super) type Failure = Arc<Mutex<Option<CaptureError>>>;
+
+/// Owns the source, the flow table and the spool's writer.
+pub(super) struct Ingest {
+    setup: Setup,
+    state: State,
+    raw: RawBatch,
+    asked: bool,
+    last_step: Timestamp,
+    ended: bool,
 }
 
 /// What goes on from batch to batch.
@@ -69,13 +73,57 @@ struct State {
     resumed: Vec<(StreamId, Resumed)>,
 }
 
+impl Feed for Ingest {
+    /// The next step; waits until the source gives packets or an idle step is due. `None` when the
+    /// source has ended or somebody asked to stop.
+    fn next(&mut self, spent: Option<Spent>) -> Option<Step> {
+        if let Some(spent) = spent {
+            self.raw.room = spent.bytes;
+            self.state.packets = spent.packets;
+        }
+        while !self.ended {
+            if self.setup.stop.is_asked() && !self.asked {
+                self.asked = true;
+                self.setup.source.finish();
+            }
+            self.raw.clear();
+            let filled = self.setup.source.fill(&mut self.raw);
+            self.note_source();
+            self.note_blocks();
+            let stopped = self.asked && self.setup.live.is_none();
+            let over = stopped || !matches!(filled, Ok(Filled::More | Filled::Idle));
+            if let Some(clock) = &self.setup.live {
+                self.state.now = self.state.now.max(clock.now());
+            }
+            let due = self.state.now.since(self.last_step) >= IDLE_STEP;
+            let step = (!self.raw.records.is_empty() || over || due).then(|| self.step(over));
+            match filled {
+                Ok(Filled::Boundary) if !stopped => self.state.decoder = Decoder::new(),
+                Ok(Filled::More | Filled::Idle) if !stopped => {}
+                Ok(_) => self.ended = true,
+                Err(error) => {
+                    self.ended = true;
+                    let failure = self.setup.failure.lock();
+                    *failure.unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            }
+            if self.ended {
+                self.setup.counters.ended.store(true, Ordering::Relaxed);
+            }
+            if step.is_some() {
+                return step;
+            }
+        }
+        None
+    }
+}
+
 impl Ingest {
-    /// Reads until the source ends or somebody asks to stop.
-    pub(super) fn run(mut self, limits: Limits) -> Result<(), CaptureError> {
-        let mut state = State {
+    pub(super) fn new(setup: Setup) -> Ingest {
+        let state = State {
             decoder: Decoder::new(),
             found: Found::default(),
-            table: Table::new(limits),
+            table: Table::new(setup.limits),
             duplicates: None,
             packets: Vec::new(),
             ordinal: 0,
@@ -84,101 +132,74 @@ impl Ingest {
             waiting: Waiting::default(),
             resumed: Vec::new(),
         };
-        let mut raw = RawBatch::default();
-        let mut asked = false;
-        let mut last_step = Timestamp::default();
-        let result = loop {
-            if self.stop.is_asked() && !asked {
-                asked = true;
-                self.source.finish();
-            }
-            self.make_room(&mut state, &mut raw);
-            let filled = self.source.fill(&mut raw);
-            self.note_source();
-            self.note_blocks(&mut state);
-            let over = !matches!(filled, Ok(Filled::More | Filled::Idle))
-                || (asked && self.live.is_none());
-            if let Some(clock) = &self.live {
-                state.now = state.now.max(clock.now());
-            }
-            let due = state.now.since(last_step) >= IDLE_STEP;
-            if !raw.records.is_empty() || over || due {
-                last_step = state.now;
-                let (batch, opened) = self.batch(&mut state, &mut raw, over);
-                let links = Links {
-                    resumed: std::mem::take(&mut state.resumed),
-                    going_on: over.then(|| std::mem::take(&mut state.waiting)),
-                };
-                if !self.send(batch, opened, links) {
-                    break Ok(());
-                }
-            }
-            match filled {
-                Err(error) => break Err(error),
-                Ok(Filled::End) => break Ok(()),
-                Ok(_) if asked && self.live.is_none() => break Ok(()),
-                Ok(Filled::Boundary) => state.decoder = Decoder::new(),
-                Ok(Filled::More | Filled::Idle) => {}
-            }
-        };
-        self.counters.ended.store(true, Ordering::Relaxed);
-        result
-    }
-
-    /// Empties the batch that is filled next; its memory is that of one that is done, or new.
-    fn make_room(&self, state: &mut State, raw: &mut RawBatch) {
-        raw.clear();
-        if let Some(spent) = &self.spent
-            && raw.bytes.capacity() == 0
-        {
-            let spent = spent.try_recv().unwrap_or_else(|_| Spent {
-                bytes: Vec::with_capacity(BATCH_BYTES + MAX_SNAPLEN as usize),
-                packets: Vec::with_capacity(BATCH_PACKETS),
-            });
-            raw.bytes = spent.bytes;
-            state.packets = spent.packets;
+        Ingest {
+            setup,
+            state,
+            raw: RawBatch::default(),
+            asked: false,
+            last_step: Timestamp::default(),
+            ended: false,
         }
     }
 
     fn note_source(&mut self) {
-        *self
-            .counters
-            .source
-            .lock()
-            .expect("counting does not panic") = self.source.counts();
-        *self
-            .counters
-            .progress
-            .lock()
-            .expect("counting does not panic") = self.source.progress();
-        self.counters.warn(self.source.warnings());
+        let Setup {
+            source, counters, ..
+        } = &mut self.setup;
+        counters.note_source(source.counts(), source.progress());
+        counters.warn(source.warnings());
         // Before the batch is sent, so that its streams find them.
-        for log in self.source.key_logs() {
-            self.secrets.insert(&log);
+        for log in source.key_logs() {
+            self.setup.secrets.insert(&log);
         }
     }
 
-    fn note_blocks(&mut self, state: &mut State) {
+    fn note_blocks(&mut self) {
         // Before the packets that came with them are looked at; the marks of the reel before say
         // nothing about this one's end.
-        let back = self.source.back_blocks();
-        if let Some(front) = self.source.front_blocks() {
-            state.waiting.begin(&front);
+        let back = self.setup.source.back_blocks();
+        let waiting = &mut self.state.waiting;
+        if let Some(front) = self.setup.source.front_blocks() {
+            waiting.begin(&front);
         }
         for data in back {
             if let Some(tuples) = parse_goes_on(&data) {
-                state.waiting.go_on(&tuples);
+                waiting.go_on(&tuples);
             }
         }
     }
 
-    /// The next batch; `over` ends every stream with it.
-    fn batch(
-        &mut self,
-        state: &mut State,
-        raw: &mut RawBatch,
-        over: bool,
-    ) -> (Batch, Vec<StreamInfo>) {
+    /// A step of the packets that were read; `over` ends every stream with it.
+    fn step(&mut self, over: bool) -> Step {
+        self.last_step = self.state.now;
+        let (batch, opened) = self.batch(over);
+        let Setup {
+            source,
+            origin,
+            names,
+            cuts,
+            ..
+        } = &self.setup;
+        let origin = source.origin().unwrap_or_else(|| origin.clone());
+        Step {
+            batch: Arc::new(batch),
+            opened,
+            names: names.as_ref().and_then(|names| names(&origin)),
+            origin,
+            record: source.record().unwrap_or_else(|| Arc::from("")),
+            progress: source.progress(),
+            wanted: cuts.take(),
+            links: Links {
+                resumed: std::mem::take(&mut self.state.resumed),
+                going_on: over.then(|| std::mem::take(&mut self.state.waiting)),
+            },
+        }
+    }
+
+    fn batch(&mut self, over: bool) -> (Batch, Vec<StreamInfo>) {
+        let Ingest {
+            setup, state, raw, ..
+        } = self;
         let mut batch = Batch {
             number: state.number,
             bytes: Bytes::from(std::mem::take(&mut raw.bytes)),
@@ -188,138 +209,110 @@ impl Ingest {
         batch.packets.reserve(raw.records.len());
         let mut opened = Vec::new();
         state.number += 1;
-        let mut malformed = 0;
+        let (mut malformed, mut bytes) = (0, 0);
         for record in &raw.records {
-            let packet = self.packet(state, record, &mut batch, &mut opened);
-            malformed += u64::from(packet.decoded == Decoded::Malformed);
-            batch.packets.push(packet);
+            bytes += u64::from(record.caplen);
+            state.packet(setup, record, &mut batch, &mut opened);
+            let last = batch.packets.last();
+            malformed += u64::from(last.is_some_and(|packet| packet.decoded == Decoded::Malformed));
         }
         batch.datagrams = std::mem::take(&mut state.found.datagrams);
         batch.tunnels = std::mem::take(&mut state.found.tunnels);
         state.table.sweep(state.now, &mut batch.ended);
         batch.now = state.now;
-        let count = |counter: &std::sync::atomic::AtomicU64, by: u64| {
-            counter.fetch_add(by, Ordering::Relaxed)
-        };
-        count(&self.counters.packets, batch.packets.len() as u64);
-        count(&self.counters.bytes, batch.bytes.len() as u64);
-        count(&self.counters.malformed, malformed);
-        count(&self.counters.streams, opened.len() as u64);
+        let count = |counter: &AtomicU64, by: u64| counter.fetch_add(by, Ordering::Relaxed);
+        let counters = &setup.counters;
+        count(&counters.packets, batch.packets.len() as u64);
+        count(&counters.bytes, bytes);
+        count(&counters.malformed, malformed);
+        count(&counters.streams, opened.len() as u64);
         if let Some(last) = raw.records.last() {
             let millis = u64::try_from(last.ts.millis()).unwrap_or_default();
-            self.counters.last_packet.store(millis, Ordering::Relaxed);
+            counters.last_packet.store(millis, Ordering::Relaxed);
         }
         if over {
             state.table.end_all(&mut batch.ended);
         }
-        if let Some(spool) = &mut self.spool
+        if let Some(spool) = &mut setup.spool
             && let Err(error) = spool.append(&mut batch)
-            && count(&self.counters.spool_errors, 1) == 0
+            && count(&counters.spool_errors, 1) == 0
         {
-            self.counters.warn(vec![format!("spool: {error}")]);
+            counters.warn(vec![format!("spool: {error}")]);
         }
         (batch, opened)
     }
+}
 
+impl State {
     fn packet(
-        &self,
-        state: &mut State,
+        &mut self,
+        setup: &Setup,
         record: &Record,
         batch: &mut Batch,
         opened: &mut Vec<StreamInfo>,
-    ) -> Packet {
-        let ordinal = state.ordinal;
-        state.ordinal += 1;
-        state.now = state.now.max(record.ts);
-        let mut packet = Packet {
-            ordinal,
-            record: *record,
-            decoded: Decoded::NotIp,
-            stream: None,
-        };
+    ) {
+        let ordinal = self.ordinal;
+        self.ordinal += 1;
+        self.now = self.now.max(record.ts);
         let start = record.start as usize;
         let bytes = batch
             .bytes
             .get(start..start + record.caplen as usize)
             .unwrap_or_default();
-        packet.decoded = state
-            .decoder
-            .decode(ordinal, record, bytes, &mut state.found);
-        if self.live.is_none() && is_second_sight(state, record, bytes) {
+        let decoded = self.decoder.decode(ordinal, record, bytes, &mut self.found);
+        let mut stream = None;
+        if setup.live.is_none() && self.is_second_sight(record, bytes) {
             // It stays among the packets, and out of its stream.
-            self.counters.duplicates.fetch_add(1, Ordering::Relaxed);
-            return packet;
-        }
-        if let Decoded::Flow(layers) = &packet.decoded {
+            setup.counters.duplicates.fetch_add(1, Ordering::Relaxed);
+        } else if let Decoded::Flow(layers) = &decoded {
             let opens = layers.tcp.is_some_and(|tcp| tcp.flags.has(TcpFlags::SYN));
-            let resumed = match opens || state.table.has(&layers.tuple) {
+            let resumed = match self.waiting.is_empty() || opens || self.table.has(&layers.tuple) {
                 true => None,
-                false => state.waiting.take(&layers.tuple),
+                false => self.waiting.take(&layers.tuple),
             };
             let assigned = match &resumed {
-                None => state.table.assign(ordinal, record.ts, layers),
-                Some(resumed) => state
-                    .table
-                    .resume(ordinal, record.ts, layers, &resumed.info),
+                None => self.table.assign(ordinal, record.ts, layers),
+                Some(resumed) => self.table.resume(ordinal, record.ts, layers, &resumed.info),
             };
+            let number = assigned.info.name.stream;
             if let Some(resumed) = resumed {
-                state.resumed.push((assigned.info.name.stream, resumed));
+                self.resumed.push((number, resumed));
             }
-            let stream = assigned.info.name.stream;
-            packet.stream = Some((stream, assigned.direction));
-            batch.adopted.extend(
-                state
-                    .found
-                    .earlier
-                    .drain(..)
-                    .map(|earlier| (earlier, stream)),
-            );
+            stream = Some((number, assigned.direction));
+            let earlier = self.found.earlier.drain(..);
+            batch
+                .adopted
+                .extend(earlier.map(|earlier| (earlier, number)));
             match assigned.translated {
                 // The packets stay with their stream; its calls are those of the other one.
                 Some(_) => {
-                    self.counters.translated.fetch_add(1, Ordering::Relaxed);
+                    setup.counters.translated.fetch_add(1, Ordering::Relaxed);
                 }
                 None if assigned.new => opened.push(assigned.info),
                 None => {}
             }
         }
-        packet
+        // Built once, in its place: moving it around costs as much as reading its headers.
+        batch.packets.push(Packet {
+            ordinal,
+            record: *record,
+            decoded,
+            stream,
+        });
     }
 
-    fn send(&mut self, batch: Batch, opened: Vec<StreamInfo>, links: Links) -> bool {
-        let origin = self.source.origin().unwrap_or_else(|| self.origin.clone());
-        let names = self.names.as_ref().and_then(|names| names(&origin));
-        let record = self.source.record().unwrap_or_else(|| Arc::from(""));
-        let step = Step {
-            batch: Arc::new(batch),
-            opened,
-            origin,
-            names,
-            record,
-            progress: self.source.progress(),
-            wanted: self.cuts.take(),
-            links,
-        };
-        match &self.way {
-            Way::Straight(exits) => exits.send(Arc::new(step)),
-            Way::Behind(entrance) => entrance.send(step),
+    fn is_second_sight(&mut self, record: &Record, bytes: &[u8]) -> bool {
+        if self.duplicates.is_none() {
+            self.duplicates = Duplicates::for_linktype(record.linktype);
         }
+        let known = self.duplicates.as_mut();
+        known.is_some_and(|known| known.is_second_sight(record.linktype, bytes, record.ts))
     }
-}
-
-fn is_second_sight(state: &mut State, record: &Record, bytes: &[u8]) -> bool {
-    if state.duplicates.is_none() {
-        state.duplicates = Duplicates::for_linktype(record.linktype);
-    }
-    let known = state.duplicates.as_mut();
-    known.is_some_and(|known| known.is_second_sight(record.linktype, bytes, record.ts))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use crossbeam_channel::bounded;
 
     use super::*;
     use crate::capture::file;
@@ -336,29 +329,24 @@ mod tests {
             return None;
         };
         let counters: Arc<Counters> = Arc::default();
-        let (to_worker, steps) = bounded(1000);
-        let (to_collect, _collected) = bounded(1000);
-        let ingest = Ingest {
+        let mut ingest = Ingest::new(Setup {
             source,
             spool: None,
             origin: Arc::default(),
             names: None,
             live: None,
+            limits: Limits::default(),
             stop: Stop::default(),
             counters: counters.clone(),
             secrets: Arc::default(),
-            spent: None,
-            way: Way::Straight(Exits {
-                to_workers: vec![to_worker],
-                to_collect,
-            }),
             cuts: Cuts::default(),
-        };
-        ingest.run(Limits::default()).unwrap();
-        let (found, items) = bounded(1000);
-        Worker::new(0, 1, Protocols::all(), counters.clone()).run(&steps, &found);
-        drop(found);
-        let items: Vec<_> = items.iter().flat_map(|found| found.items).collect();
+            failure: Failure::default(),
+        });
+        let mut worker = Worker::new(0, 1, Protocols::all(), counters.clone());
+        let mut items = Vec::new();
+        while let Some(step) = ingest.next(None) {
+            items.extend(worker.find(&step).items);
+        }
         Some((items, counters.now()))
     }
 

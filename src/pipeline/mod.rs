@@ -5,20 +5,21 @@
 //! gives from the back). Never: knowledge of protocols, stores or pages.
 //!
 //! ```text
-//! ingest ──step──▶ worker 0..n ──items──▶ collect ──▶ consumers
-//!    │                                       ▲
-//!    └───────────────step────────────────────┘
+//! ingest ──step──▶ workers, each its streams ──items──▶ collect ──▶ consumers
 //! ```
 //!
-//! In a live run a `backlog` stands behind ingest: workers that fall behind read on from the spool.
+//! Ingest reads, decodes, gives ordinals and streams, and appends to the spool. Workers own their
+//! streams' reassembly and dissection. The collector puts the items of a step in packet order,
+//! numbers them and calls the consumers. A run that only prints has the workers write the lines, and
+//! the collector puts those in order.
 //!
-//! The ingest thread reads, decodes, gives ordinals and streams, and appends to the spool. Workers
-//! own their streams' reassembly and dissection. The collector puts the items of a step in packet
-//! order, numbers them and calls the consumers; it is the only caller they have. A run that only
-//! prints has the workers write the lines, and the collector puts those in order.
+//! All of it is done by as many threads as there are workers, in turns (`crew`). In a live run
+//! ingest has a thread of its own, and a `backlog` stands behind it: workers that fall behind read on
+//! from the spool.
 
 mod backlog;
 mod collect;
+mod crew;
 mod cuts;
 mod declared;
 mod desk;
@@ -27,6 +28,7 @@ pub mod host;
 mod indexing;
 mod ingest;
 pub mod key_log;
+mod learning;
 mod planned;
 mod printing;
 mod rows;
@@ -35,13 +37,16 @@ mod scripting;
 mod status;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
-
-use crate::capture::{CaptureError, Source};
+use self::backlog::Entrance;
+use self::collect::Collector;
+use self::crew::{Crew, Feed};
+use self::ingest::{Failure, Ingest, Setup};
+use self::worker::Worker;
+use crate::capture::{BATCH_BYTES, CaptureError, Source};
 use crate::dissect::Protocols;
 use crate::flow::{Limits, StreamInfo};
 use crate::item::{Item, Origin};
@@ -57,15 +62,12 @@ use cuts::{Resumed, Waiting};
 pub use declared::{Basis, payload};
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use indexing::Indexing;
+pub use learning::{Learning, ServiceOfHost};
 pub use printing::{Printed, Printer, Printing, Taker};
 pub use rows::{Row, Rows, RowsConsumer};
 pub use schedule::{Phase, Schedule};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};
-
-/// Steps that may wait between two threads: 2 MiB of packets with [`crate::capture::BATCH_BYTES`] a
-/// step. A live run's backlog holds more.
-const QUEUED_STEPS: usize = 8;
 
 /// A batch with what the ingest thread knows beyond the packets.
 pub struct Step {
@@ -97,7 +99,10 @@ struct Links {
     going_on: Option<Waiting>,
 }
 
-/// The memory of a batch that nobody needs any more.
+/// Largest memory of a batch that is used again.
+const MAX_KEPT_BYTES: usize = 4 * BATCH_BYTES;
+
+/// The memory of a batch that nobody needs any more; the bytes hold whatever they held.
 #[derive(Default)]
 struct Spent {
     bytes: Vec<u8>,
@@ -108,34 +113,15 @@ impl Spent {
     /// Takes the memory of a step; `None` when somebody still holds its packets, or a byte of them.
     fn of(step: Arc<Step>) -> Option<Spent> {
         let batch = Arc::into_inner(Arc::into_inner(step)?.batch)?;
-        let mut bytes = batch.bytes.try_into_mut().ok()?;
+        let bytes: Vec<u8> = batch.bytes.try_into_mut().ok()?.into();
         let mut packets = batch.packets;
-        bytes.clear();
         packets.clear();
-        Some(Spent {
-            bytes: bytes.into(),
-            packets,
-        })
+        // A window that grew for one large record is not kept.
+        (bytes.capacity() <= MAX_KEPT_BYTES).then_some(Spent { bytes, packets })
     }
 }
 
-/// The queues of workers and collector.
-struct Exits {
-    to_workers: Vec<Sender<Arc<Step>>>,
-    to_collect: Sender<Arc<Step>>,
-}
-
-impl Exits {
-    /// Hands a step to all of them; false when one is gone.
-    fn send(&self, step: Arc<Step>) -> bool {
-        self.to_workers
-            .iter()
-            .all(|worker| worker.send(step.clone()).is_ok())
-            && self.to_collect.send(step).is_ok()
-    }
-}
-
-/// Takes what the pipeline yields, step by step, on the collector's thread.
+/// Takes what the pipeline yields, step by step; one thread at a time calls it.
 pub trait Consumer: Send {
     /// Marks the items of a step before anybody takes them.
     fn mark(&mut self, step: &Step, items: &mut [Item]) {
@@ -159,7 +145,8 @@ pub type NamesOf = Box<dyn Fn(&Origin) -> Option<Arc<Names>> + Send>;
 
 /// How a run is set up.
 pub struct Options {
-    /// Threads that reassemble and dissect; 0 takes one less than the machine has.
+    /// Threads that reassemble and dissect, and read where the source is not live; 0 takes what the
+    /// machine has.
     pub workers: usize,
     /// Protocols to look for.
     pub protocols: Protocols,
@@ -207,8 +194,8 @@ pub struct Running {
     pub stop: Stop,
     /// What it counted so far.
     pub counters: Arc<Counters>,
-    ingest: JoinHandle<Result<(), CaptureError>>,
-    others: Vec<JoinHandle<()>>,
+    failure: Failure,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -217,19 +204,19 @@ impl Running {
     /// # Errors
     /// When the source could not be read to its end; everything before that was handed out.
     pub fn join(self) -> Result<(), CaptureError> {
-        let result = self
-            .ingest
-            .join()
-            .expect("the ingest thread does not panic");
-        for thread in self.others {
-            thread.join().expect("workers and collector do not panic");
+        for thread in self.threads {
+            thread.join().expect("no thread of a run panics");
         }
-        result
+        let failure = self.failure.lock();
+        failure
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .map_or(Ok(()), Err)
     }
 
     /// Whether the source has ended and everything is handed out.
     pub fn is_finished(&self) -> bool {
-        self.ingest.is_finished() && self.others.iter().all(JoinHandle::is_finished)
+        self.threads.iter().all(JoinHandle::is_finished)
     }
 }
 
@@ -245,76 +232,73 @@ pub fn print(source: Box<dyn Source>, options: Options, printing: Printing) -> R
 }
 
 fn begin(source: Box<dyn Source>, options: Options, printing: Option<Printing>) -> Running {
-    let stop = options.stop;
-    let counters = options.counters;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = if options.workers == 0 {
-        cores.saturating_sub(1).clamp(1, 16)
-    } else {
-        options.workers
-    };
+    let (stop, counters) = (options.stop, options.counters);
     counters.set_secrets(options.protocols.secrets().clone());
-    let (to_collect, steps) = bounded(QUEUED_STEPS);
-    let mut to_workers = Vec::new();
-    let mut from_workers = Vec::new();
-    let mut others = Vec::new();
-    for index in 0..workers {
-        let (send, receive) = bounded(QUEUED_STEPS);
-        let (done, outputs) = bounded(QUEUED_STEPS);
-        to_workers.push(send);
-        from_workers.push(outputs);
-        let mut worker =
-            worker::Worker::new(index, workers, options.protocols.clone(), counters.clone());
-        if let Some(printing) = &printing {
-            worker.print_with((printing.printer)());
-        }
-        others.push(spawn(&format!("worker-{index}"), move || {
-            worker.run(&receive, &done)
-        }));
-    }
-    let taker = printing.map(|printing| printing.taker);
-    let (to_spent, spent) = bounded(2 * QUEUED_STEPS);
-    let collector = collect::Collector::new(options.consumers, taker, to_spent);
-    others.push(spawn("collect", move || {
-        collector.run(&steps, &from_workers)
-    }));
-
-    let exits = Exits {
-        to_workers,
-        to_collect,
-    };
+    let failure = Failure::default();
     let (spool, reader) = options.spool.unzip();
-    let way = match reader.filter(|_| options.live) {
-        None => ingest::Way::Straight(exits),
-        Some(reader) => {
-            let (entrance, backlog) =
-                backlog::new(reader, exits, backlog::MAX_WAITING_BYTES, counters.clone());
-            others.push(spawn("backlog", move || backlog.run()));
-            ingest::Way::Behind(entrance)
-        }
-    };
-    let ingest = ingest::Ingest {
+    let ingest = Ingest::new(Setup {
         source,
         spool,
         origin: options.origin,
         names: options.names,
         live: options.live.then_some(options.clock),
+        limits: options.limits,
         stop: stop.clone(),
         counters: counters.clone(),
         secrets: options.protocols.secrets().clone(),
-        // A live run's steps may wait by the thousands: what they hold must not be more than their
-        // packets need.
-        spent: (!options.live).then_some(spent),
-        way,
         cuts: options.cuts,
+        failure: failure.clone(),
+    });
+    let mut threads = Vec::new();
+    let feed: Box<dyn Feed> = match reader.filter(|_| options.live) {
+        None => Box::new(ingest),
+        Some(reader) => {
+            let max_bytes = backlog::MAX_WAITING_BYTES;
+            let (entrance, backlog) = backlog::new(reader, max_bytes, counters.clone());
+            threads.push(spawn("ingest", move || run_ahead(ingest, &entrance)));
+            Box::new(backlog)
+        }
     };
-    let limits = options.limits;
-    let ingest = spawn("ingest", move || ingest.run(limits));
+    let workers = workers(options.workers, !threads.is_empty());
+    let (printer, taker) = match printing {
+        None => (None, None),
+        Some(printing) => (Some(printing.printer), Some(printing.taker)),
+    };
+    let collector = Collector::new(options.consumers, taker);
+    let crew = Arc::new(Crew::new(feed, collector, workers));
+    for index in 0..workers {
+        let mut worker = Worker::new(index, workers, options.protocols.clone(), counters.clone());
+        if let Some(printer) = &printer {
+            worker.print_with(printer());
+        }
+        let crew = crew.clone();
+        threads.push(spawn(&format!("worker-{index}"), move || {
+            crew.run(index, worker)
+        }));
+    }
     Running {
         stop,
         counters,
-        ingest,
-        others,
+        failure,
+        threads,
+    }
+}
+
+/// Workers of a run: as many as asked for, else one for each core that no other thread of it needs.
+fn workers(asked: usize, reads_ahead: bool) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match asked {
+        0 => cores.saturating_sub(usize::from(reads_ahead)).clamp(1, 16),
+        asked => asked,
+    }
+}
+
+/// Reads a live source without waiting for the workers.
+fn run_ahead(mut ingest: Ingest, entrance: &Entrance) {
+    while let Some(step) = ingest.next(None) {
+        if !entrance.send(step) {
+            return;
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Printed {
     Undecided,
 }
 
-/// Takes the lines, on the collector's thread.
+/// Takes the lines, one thread at a time.
 pub trait Taker: Send {
     /// The next line; empty for an item about which the printer could not decide.
     fn take(&mut self, line: &[u8]);
@@ -59,7 +59,22 @@ struct Mark {
     end: usize,
 }
 
+impl Mark {
+    fn place(&self) -> (u64, StreamId) {
+        (self.ordinal, self.stream)
+    }
+}
+
 impl Lines {
+    /// The lines as they stand.
+    fn each<'l>(&'l self, mut each: impl FnMut(&Mark, &'l [u8])) {
+        let mut start = 0;
+        for mark in &self.marks {
+            each(mark, self.bytes.get(start..mark.end).unwrap_or_default());
+            start = mark.end;
+        }
+    }
+
     /// Lets `printer` add what it makes of an item.
     pub(super) fn print(&mut self, item: &Item, printer: &mut dyn Printer) {
         let before = self.bytes.len();
@@ -78,14 +93,14 @@ impl Lines {
 
 /// Hands the lines of all workers to `taker`, in packet order; within a stream as they stand.
 pub(super) fn merge(found: &[Lines], taker: &mut dyn Taker) {
+    if let [lines] = found
+        && lines.marks.is_sorted_by_key(Mark::place)
+    {
+        return lines.each(|_, line| taker.take(line));
+    }
     let mut all = Vec::with_capacity(found.iter().map(|lines| lines.marks.len()).sum());
     for lines in found {
-        let mut start = 0;
-        for mark in &lines.marks {
-            let line = lines.bytes.get(start..mark.end).unwrap_or_default();
-            all.push(((mark.ordinal, mark.stream), line));
-            start = mark.end;
-        }
+        lines.each(|mark, line| all.push((mark.place(), line)));
     }
     // Within a stream the lines already stand in order, so the sort must be stable.
     all.sort_by_key(|(place, _)| *place);

@@ -138,6 +138,12 @@ impl Counters {
         counts.values().sum()
     }
 
+    /// What the source counted and how far it is.
+    pub(super) fn note_source(&self, counts: SourceCounts, progress: Option<(u64, u64)>) {
+        *self.source.lock().expect("counting does not panic") = counts;
+        *self.progress.lock().expect("counting does not panic") = progress;
+    }
+
     pub(super) fn warn(&self, sentences: Vec<String>) {
         if sentences.is_empty() {
             return;

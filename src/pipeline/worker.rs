@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
 
 use super::printing::{Lines, Printer};
 use super::{Counters, Step, cuts};
@@ -18,8 +17,6 @@ const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a worker found in one step.
 pub(super) struct Found {
-    /// The batch's number.
-    pub(super) number: u64,
     /// Items, in the order in which this worker found them; none in a run that prints.
     pub(super) items: Vec<Item>,
     /// States that the step asked for, as of its start.
@@ -126,22 +123,15 @@ impl Worker {
         self.printer = Some(printer);
     }
 
-    /// Works until the ingest thread hangs up.
-    pub(super) fn run(mut self, steps: &Receiver<Arc<Step>>, found: &Sender<Found>) {
-        for step in steps {
-            let mut out = Found {
-                number: step.batch.number,
-                items: Vec::new(),
-                lines: Lines::default(),
-                states: self.saved(&step),
-            };
-            self.step(&step, &mut out);
-            // The collector is the last to hold the step.
-            drop(step);
-            if found.send(out).is_err() {
-                return;
-            }
-        }
+    /// What the worker's share of the streams has in a step.
+    pub(super) fn find(&mut self, step: &Step) -> Found {
+        let mut found = Found {
+            items: Vec::new(),
+            lines: Lines::default(),
+            states: self.saved(step),
+        };
+        self.step(step, &mut found);
+        found
     }
 
     /// The states that a step asks for, before its packets are read.
@@ -462,7 +452,6 @@ mod tests {
 
     fn found() -> Found {
         Found {
-            number: 0,
             items: Vec::new(),
             lines: Lines::default(),
             states: Vec::new(),

@@ -613,7 +613,8 @@ fn entry_of(packet: &Packet, name: StreamName) -> Entry {
         len: packet.record.len,
         interface: packet.record.interface,
         linktype: packet.record.linktype,
-        adopted: packet.stream.is_none(),
+        fragment: packet.stream.is_none(),
+        adopts: None,
     }
 }
 

@@ -24,6 +24,7 @@ use super::states::States;
 use super::wish::{MAX_RECORDINGS, Wish};
 use crate::item::Item;
 use crate::packet::{SharedBatch, StreamId, StreamName};
+use crate::redact::Protocols;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
 
@@ -61,6 +62,8 @@ pub struct Options {
     pub indexer: Option<Arc<dyn Indexer>>,
     /// Sentences that each manifest of the run carries.
     pub remarks: Vec<String>,
+    /// By which streams are known when they are redacted.
+    pub protocols: Protocols,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ impl Options {
             want_states: None,
             indexer: None,
             remarks: Vec::new(),
+            protocols: Protocols::all(),
         }
     }
 
@@ -250,7 +254,7 @@ impl Recorder {
             .collect();
         left.sort();
         let key = redaction::key(&options.dir.join("redact.key")).map_err(failed)?;
-        let redactors = Redactors::new(key);
+        let redactors = Redactors::new(key, options.protocols.clone());
         let indexer = options.indexer.clone();
         let sealer = Sealer::start(outbox.clone(), redactors, indexer).map_err(failed)?;
         let run = options.run;

@@ -14,7 +14,7 @@ use ahash::RandomState;
 use super::reel::Closed;
 use super::seal::in_order;
 use crate::packet::{Direction, StreamId};
-use crate::redact::{Captured, Redactor, Rule};
+use crate::redact::{Captured, Protocols, Redactor, Rule};
 use crate::spool::{self, Entry};
 
 /// Bytes of packets of one stream that are in memory at a time; what a stream has beyond them is
@@ -22,17 +22,18 @@ use crate::spool::{self, Entry};
 const MAX_STREAM_BYTES: u64 = 256 << 20;
 
 /// The redactors of all recordings, by name.
-#[derive(Default)]
 pub(crate) struct Redactors {
     key: Vec<u8>,
+    protocols: Protocols,
     of: HashMap<String, Redactor, RandomState>,
 }
 
 impl Redactors {
     /// Redactors that make stand-ins with `key`.
-    pub(crate) fn new(key: Vec<u8>) -> Redactors {
+    pub(crate) fn new(key: Vec<u8>, protocols: Protocols) -> Redactors {
         Redactors {
             key,
+            protocols,
             of: HashMap::default(),
         }
     }
@@ -45,7 +46,7 @@ impl Redactors {
         }
         let known = self.of.get(&closed.head.recording);
         if known.is_none_or(|known| known.rule() != rule) {
-            let new = Redactor::new(rule, &self.key);
+            let new = Redactor::new(rule, &self.key).knowing(&self.protocols);
             self.of.insert(closed.head.recording.clone(), new);
         }
         let done = closed.folder.join("redacted.pcapng");
@@ -114,7 +115,7 @@ fn read(file: &File, entries: &[&Entry]) -> io::Result<Vec<Captured>> {
                 direction: entry
                     .stream
                     .map_or(Direction::ToServer, |(_, direction)| direction),
-                fragment: entry.adopted,
+                fragment: entry.fragment,
                 bytes,
             })
         })

@@ -32,6 +32,7 @@ use ahash::RandomState;
 
 use crate::packet::{Direction, LinkType, StreamId};
 
+pub use crate::dissect::Protocols;
 pub use rule::{Payload, Rule};
 
 use address::Addresses;
@@ -66,6 +67,8 @@ pub struct Redactor {
     json: Vec<Path>,
     addresses: Option<Addresses>,
     carried: HashMap<StreamId, Carried, RandomState>,
+    /// By which streams are known.
+    protocols: Protocols,
 }
 
 impl Redactor {
@@ -77,6 +80,16 @@ impl Redactor {
             addresses: rule.addresses.then(|| Addresses::new(key)),
             carried: HashMap::default(),
             rule: rule.clone(),
+            protocols: Protocols::all(),
+        }
+    }
+
+    /// The same with the ports of `protocols`, by which streams are told apart where they are read.
+    /// Which of them are switched on is of no account here.
+    pub fn knowing(self, protocols: &Protocols) -> Redactor {
+        Redactor {
+            protocols: protocols.clone().with_all(),
+            ..self
         }
     }
 

@@ -4,7 +4,6 @@
 //! of a byte that was sent several times is the same, whatever it was. Never: a payload left as it
 //! was because nobody could tell what it is.
 
-use crate::dissect;
 use crate::flow::{Opening, StreamInfo};
 use crate::packet::{Direction, StreamId, StreamName, TcpFlags, Transport};
 use crate::time::Timestamp;
@@ -224,7 +223,7 @@ fn reading(
         Opening::Syn
     };
     let info = info_of(&frame, direction, opening);
-    let name = dissect::recognise(&info, &asked, &answered);
+    let name = redactor.protocols.recognise(&info, &asked, &answered);
     if let Some(name) = name
         && redactor.rule.keeps(name)
     {
@@ -361,7 +360,7 @@ fn datagram_reading(
         Direction::ToServer => (payload, &[]),
         Direction::ToClient => (&[], payload),
     };
-    match dissect::recognise(&info, asked, answered) {
+    match redactor.protocols.recognise(&info, asked, answered) {
         Some(name) if redactor.rule.keeps(name) => Reading::Kept,
         // Its records are addresses, and bodies there are none.
         Some("dns") if !redactor.rule.addresses => Reading::Kept,

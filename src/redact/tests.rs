@@ -131,6 +131,29 @@ fn a_stream_goes_on_over_reels_where_it_stood() {
 }
 
 #[test]
+fn streams_are_known_by_the_ports_by_which_they_are_read() {
+    // A damaged message of DNS: likely on its port, unknown elsewhere.
+    let message = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x08hidden";
+    let frames = synth::udp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 5300))
+        .to_server(message)
+        .end();
+    let ports = [("dns".to_owned(), vec![5300])];
+    let mapped = Protocols::all().with_ports(&ports, &[]).unwrap();
+    let (only_http, _) = crate::dissect::enabled(&["http"]);
+    let switched_off = only_http.with_ports(&ports, &[]).unwrap();
+    for (protocols, is_kept) in [
+        (Protocols::all(), false),
+        (mapped, true),
+        (switched_off, true),
+    ] {
+        let mut redactor = Redactor::new(&rule(), b"key").knowing(&protocols);
+        let mut packets = captured(&frames);
+        redactor.stream(StreamId(1), &mut packets);
+        assert_eq!(holds(&all(&packets), "hidden"), is_kept);
+    }
+}
+
+#[test]
 fn items_lose_what_packets_lose() {
     let item = json!({
         "protocol": {"name": "http"},

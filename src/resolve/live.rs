@@ -22,8 +22,8 @@ pub const KEPT: Duration = Duration::from_secs(6 * 3600);
 /// Time between two looks for names that ended longer ago.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
-/// Changes kept at most; from there on names are forgotten sooner. With an identity of 2 KB each it is
-/// some 400 MB, which 5,000 pods that are all replaced every five minutes fill in three hours.
+/// Changes kept at most; from there on names are forgotten sooner. With an identity of 600 bytes each it
+/// is some 150 MB; 5,000 pods that are all replaced every hour make a bit more than half of it in six hours.
 const MAX_CHANGES: usize = 200_000;
 
 /// Rows of full tables up to which they are written: some 10 MB.

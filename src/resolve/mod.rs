@@ -17,7 +17,7 @@ use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
 pub use history::{Address, Change, History, Name};
-pub use live::{LiveHistory, Update};
+pub use live::{KEPT, LiveHistory, Update};
 pub use write::Form;
 
 /// A name as found.

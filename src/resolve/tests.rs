@@ -204,6 +204,142 @@ fn a_file_that_is_cut_off_gives_what_stands_before_the_cut() {
     assert!(History::new().read(&b"{}"[..]).is_ok());
 }
 
+fn who(pod: &str) -> Option<Arc<Identity>> {
+    let json = serde_json::json!({"pod": {"metadata": {"name": pod, "namespace": "shop"}}});
+    Identity::from_json(&json).map(Arc::new)
+}
+
+fn change(seconds: i64, name: Option<&str>) -> Change {
+    Change {
+        from: at(seconds).secs(),
+        name: name.map(|name| Name {
+            identity: who(name),
+            ..Name::plain(name, "shop")
+        }),
+    }
+}
+
+#[test]
+fn node_ports_are_those_of_nodes_alone() {
+    let mut history = History::new();
+    let node = serde_json::json!({"node": {"metadata": {"name": "worker-1"}}});
+    let node = Name {
+        identity: Identity::from_json(&node).map(Arc::new),
+        ..Name::plain("worker-1", "")
+    };
+    let ip = |text: &str| Address::Ip(text.parse().unwrap());
+    history.set_name(ip("192.0.2.11"), at(0), Some(node));
+    history.set(ip("192.0.2.12"), at(0), Some(("other", "")));
+    let port = Address::parse("*:30080").unwrap();
+    assert_eq!(port.to_string(), "*:30080");
+    history.set(port, at(0), Some(("cart", "shop")));
+    let name = |address| shown(history.lookup(endpoint(address), at(1)));
+    assert_eq!(name("192.0.2.11:30080"), "shop/cart ip-and-port");
+    assert_eq!(name("192.0.2.11:22"), "/worker-1 ip");
+    assert_eq!(name("192.0.2.12:30080"), "/other ip");
+}
+
+#[test]
+fn a_rewrite_replaces_all_from_its_beginning_on() {
+    let mut history = History::new();
+    let address = Address::parse("10.0.0.1").unwrap();
+    let first = [
+        change(0, Some("a")),
+        change(10, Some("b")),
+        change(20, None),
+    ];
+    assert!(history.rewrite(address, &first));
+    assert!(history.rewrite(address, &[change(10, Some("c"))]));
+    let name = |seconds| shown(history.lookup(endpoint("10.0.0.1"), at(seconds)));
+    assert_eq!(
+        [0, 9, 10, 30].map(name),
+        ["shop/a ip", "shop/a ip", "shop/c ip", "shop/c ip"]
+    );
+    assert_eq!(history.changes(), 2);
+}
+
+#[test]
+fn what_ended_before_is_forgotten_and_what_counts_still_is_kept() {
+    let mut history = History::new();
+    let address = |last: u8| Address::Ip([10, 0, 0, last].into());
+    history.rewrite(address(1), &[change(0, Some("a")), change(10, Some("b"))]);
+    history.rewrite(address(2), &[change(0, Some("gone")), change(20, None)]);
+    history.rewrite(
+        address(3),
+        &[
+            change(0, Some("gone")),
+            change(20, None),
+            change(90, Some("new")),
+        ],
+    );
+    history.forget_before(at(50).secs());
+    assert_eq!((history.len(), history.changes()), (2, 2));
+    let name = |last: &str, seconds| shown(history.lookup(endpoint(last), at(seconds)));
+    assert_eq!(name("10.0.0.1", 60), "shop/b ip");
+    assert_eq!(name("10.0.0.2", 60), "-");
+    assert_eq!(name("10.0.0.3", 60), "-");
+    assert_eq!(name("10.0.0.3", 95), "shop/new ip");
+}
+
+#[test]
+fn deltas_keep_who_has_an_address() {
+    let mut history = History::new();
+    let address = Address::parse("10.0.0.1:80").unwrap();
+    history.rewrite(address, &[change(0, Some("a")), change(10, Some("b"))]);
+    for (form, known) in [(Form::Deltas, true), (Form::Full, false)] {
+        let mut text = Vec::new();
+        history.write(at(0), at(99), form, &mut text).unwrap();
+        let mut again = History::new();
+        again.read(text.as_slice()).unwrap();
+        let found = again.lookup(endpoint("10.0.0.1:80"), at(12)).unwrap();
+        assert_eq!(&*found.name, "b");
+        assert_eq!(found.identity, who("b").filter(|_| known));
+    }
+}
+
+#[test]
+fn updates_travel_as_json() {
+    let update = Update {
+        address: Address::parse("[fd00::1]:80").unwrap(),
+        changes: vec![change(0, Some("a")), change(10, None)],
+    };
+    let text = serde_json::to_string(&update).unwrap();
+    assert_eq!(serde_json::from_str::<Update>(&text).unwrap(), update);
+    assert!(serde_json::from_str::<Update>(r#"{"address":"x","changes":[]}"#).is_err());
+}
+
+#[test]
+fn a_live_history_makes_room_when_it_is_full() {
+    let live = LiveHistory::with_max(100);
+    for index in 0..1000i64 {
+        let [.., a, b] = index.to_be_bytes();
+        let update = Update {
+            address: Address::Ip([10, 0, a, b].into()),
+            changes: vec![
+                change(index * 60, Some("pod")),
+                change(index * 60 + 30, None),
+            ],
+        };
+        live.apply(&[update], at(index * 60));
+    }
+    let (_, changes) = live.size();
+    assert!(changes <= 100, "{changes}");
+    let found = |index: i64| {
+        let [.., a, b] = index.to_be_bytes();
+        live.read(|history| {
+            history
+                .lookup_ip([10, 0, a, b].into(), at(index * 60 + 1))
+                .is_some()
+        })
+    };
+    assert!(found(999) && found(985) && !found(1));
+    // Who begins now is told what holds now and later.
+    let snapshot = live.snapshot(at(999 * 60));
+    assert!((1..=2).contains(&snapshot.len()), "{snapshot:?}");
+    let json = live.json(at(0), at(100_000));
+    assert!(json.as_object().unwrap().len() > 10);
+}
+
 /// Tables that repeat the same rows, made while they are read.
 struct Repeating {
     table: u32,

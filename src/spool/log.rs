@@ -2,7 +2,8 @@
 //!
 //! In: packets. Out: both files, whole up to the last commit whatever happens to the process.
 //! Never: two writers. The savefile opens in Wireshark at any time. Spool segments, pin files and
-//! the open files of recordings are all such pairs.
+//! the open files of recordings are all such pairs. Segments are classic savefiles, which have half
+//! the bytes around a packet; what holds packets of several link types is pcapng.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -11,28 +12,76 @@ use std::path::{Path, PathBuf};
 
 use ahash::RandomState;
 
-use super::side::{ENTRY_SIZE, Entry, Head, SideReader};
+use super::side::{Anchor, Entry, HEAD_SIZE, Head, SideReader, SideWriter, anchor, renew};
+use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::{self, write};
 use crate::packet::{LinkType, MAX_SNAPLEN, Position};
 use crate::time::Timestamp;
 
-/// Bytes of an enhanced packet block in front of the packet.
-const PACKET_HEAD: u64 = 28;
+/// What kind of savefile a pair has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A classic savefile with nanoseconds: one link type.
+    Pcap,
+    /// pcapng: any link types and interfaces.
+    #[default]
+    Pcapng,
+}
 
-/// Size of the enhanced packet block around `caplen` bytes: head, bytes to a multiple of four, and
-/// the length once more.
-fn packet_size(caplen: u32) -> u64 {
-    PACKET_HEAD + u64::from(caplen).next_multiple_of(4) + 4
+impl Form {
+    fn ending(self) -> &'static str {
+        match self {
+            Form::Pcap => ".pcap",
+            Form::Pcapng => ".pcapng",
+        }
+    }
+
+    /// Bytes of a record in front of the packet.
+    pub(crate) fn head(self) -> u64 {
+        match self {
+            Form::Pcap => pcap::RECORD_BYTES as u64,
+            Form::Pcapng => 28,
+        }
+    }
+
+    /// Size of the record around `caplen` bytes; that of pcapng has its length once more behind them,
+    /// and is a multiple of four.
+    fn size(self, caplen: u32) -> u64 {
+        let caplen = u64::from(caplen);
+        match self {
+            Form::Pcap => self.head() + caplen,
+            Form::Pcapng => self.head() + caplen.next_multiple_of(4) + 4,
+        }
+    }
 }
 
 /// What a pair of files is called: the same path with two endings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair(PathBuf);
+pub struct Pair(PathBuf, Form);
 
 impl Pair {
-    /// The pair `stem` in `folder`.
+    /// The pair `stem` in `folder`, with packets of any link types.
     pub fn new(folder: &Path, stem: &str) -> Pair {
-        Pair(folder.join(stem))
+        Pair(folder.join(stem), Form::Pcapng)
+    }
+
+    /// The same with another kind of savefile.
+    pub(crate) fn with_form(self, form: Form) -> Pair {
+        Pair(self.0, form)
+    }
+
+    /// What kind of savefile it has.
+    pub(crate) fn form(&self) -> Form {
+        self.1
+    }
+
+    /// The same with the kind of savefile that is there.
+    pub(crate) fn on_disk(self) -> Pair {
+        let classic = self.clone().with_form(Form::Pcap);
+        match classic.data().exists() {
+            true => classic,
+            false => self.with_form(Form::Pcapng),
+        }
     }
 
     fn with(&self, ending: &str) -> PathBuf {
@@ -43,7 +92,7 @@ impl Pair {
 
     /// The savefile.
     pub fn data(&self) -> PathBuf {
-        self.with(".pcapng")
+        self.with(self.1.ending())
     }
 
     /// The side file.
@@ -88,9 +137,10 @@ pub struct Log {
     pair: Pair,
     data: Option<Growing>,
     side: Growing,
+    index: SideWriter,
     interfaces: Interfaces,
     committed_interfaces: usize,
-    entries: u64,
+    committed_entries: u64,
 }
 
 /// What segments and reels say they were written by.
@@ -204,8 +254,29 @@ impl Log {
     /// # Errors
     /// What the system says, a full disk among it; then nothing is left behind.
     pub fn create(pair: Pair, head: Head, comment: &str) -> io::Result<Log> {
-        let data = Growing::create(&pair.data())?;
-        Log::start(pair, Some(data), head, comment)
+        let mut data = Growing::create(&pair.data())?;
+        let comments: &[&str] = if comment.is_empty() { &[] } else { &[comment] };
+        write::section(
+            &mut data.buffer,
+            &write::Section {
+                hardware: "",
+                os: "",
+                application: APPLICATION,
+                comments,
+            },
+        );
+        Log::start(pair, Some(data), head)
+    }
+
+    /// Starts a new pair for packets of one link type.
+    ///
+    /// # Errors
+    /// As for [`Log::create`].
+    pub(crate) fn create_classic(pair: Pair, head: Head, linktype: LinkType) -> io::Result<Log> {
+        let pair = pair.with_form(Form::Pcap);
+        let mut data = Growing::create(&pair.data())?;
+        pcap::write_header(&mut data.buffer, linktype, MAX_SNAPLEN, Precision::Nanos);
+        Log::start(pair, Some(data), head)
     }
 
     /// Starts a side file alone; the packets stay where they are.
@@ -213,31 +284,20 @@ impl Log {
     /// # Errors
     /// As for [`Log::create`].
     pub fn create_index(pair: Pair, head: Head) -> io::Result<Log> {
-        Log::start(pair, None, head, "")
+        Log::start(pair, None, head)
     }
 
-    fn start(pair: Pair, mut data: Option<Growing>, head: Head, comment: &str) -> io::Result<Log> {
+    fn start(pair: Pair, data: Option<Growing>, head: Head) -> io::Result<Log> {
         let mut side = Growing::create(&pair.side())?;
         side.buffer.extend_from_slice(&head.encode());
-        if let Some(data) = &mut data {
-            let comments: &[&str] = if comment.is_empty() { &[] } else { &[comment] };
-            write::section(
-                &mut data.buffer,
-                &write::Section {
-                    hardware: "",
-                    os: "",
-                    application: APPLICATION,
-                    comments,
-                },
-            );
-        }
         let mut log = Log {
             pair,
             data,
             side,
+            index: SideWriter::default(),
             interfaces: Interfaces::default(),
             committed_interfaces: 0,
-            entries: 0,
+            committed_entries: 0,
         };
         if let Err(error) = log.commit() {
             let _ = log.pair.remove();
@@ -246,7 +306,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Adds a packet; it is in the files after the next [`Log::commit`].
+    /// Adds a packet; it is in the files after the next [`Log::commit`]. A classic savefile has room
+    /// for packets of its link type alone.
     ///
     /// `entry.position.offset` becomes the packet's place in this savefile, unless the pair is a
     /// side file alone. Answers the entry as written.
@@ -255,15 +316,24 @@ impl Log {
             let bytes = bytes.get(..MAX_SNAPLEN as usize).unwrap_or(bytes);
             entry.caplen = u32::try_from(bytes.len()).unwrap_or(MAX_SNAPLEN);
             entry.len = entry.len.max(entry.caplen);
-            let (id, is_new) = self.interfaces.id(entry.linktype, entry.interface);
-            if is_new {
-                describe(&mut data.buffer, entry.linktype, "", "");
+            match self.pair.form() {
+                Form::Pcap => {
+                    entry.position.offset = data.end();
+                    let (ts, len) = (entry.ts, entry.len);
+                    pcap::write_packet(&mut data.buffer, Precision::Nanos, ts, len, bytes);
+                }
+                Form::Pcapng => {
+                    let (id, is_new) = self.interfaces.id(entry.linktype, entry.interface);
+                    if is_new {
+                        describe(&mut data.buffer, entry.linktype, "", "");
+                    }
+                    entry.position.offset = data.end();
+                    write::packet(&mut data.buffer, id, entry.ts, entry.len, bytes);
+                }
             }
-            entry.position.offset = data.end();
-            write::packet(&mut data.buffer, id, entry.ts, entry.len, bytes);
         }
-        self.side.buffer.extend_from_slice(&entry.encode());
-        self.entries += 1;
+        let end = self.side.end();
+        self.index.push(&entry, &mut self.side.buffer, end);
         entry
     }
 
@@ -272,6 +342,8 @@ impl Log {
     /// # Errors
     /// What the system says; the pair is then as it was after the commit before.
     pub fn commit(&mut self) -> io::Result<()> {
+        let end = self.side.end();
+        self.index.finish(&mut self.side.buffer, end);
         let data_before = self.data.as_ref().map_or(0, |data| data.committed);
         let side_before = self.side.committed;
         let mut done = match &mut self.data {
@@ -282,14 +354,17 @@ impl Log {
             done = self.side.commit();
         }
         match done {
-            Ok(()) => self.committed_interfaces = self.interfaces.list.len(),
+            Ok(()) => {
+                self.committed_interfaces = self.interfaces.list.len();
+                self.committed_entries = self.index.entries();
+            }
             Err(_) => {
                 if let Some(data) = &mut self.data {
                     data.roll_back(data_before);
                 }
                 self.side.roll_back(side_before);
                 self.interfaces.truncate(self.committed_interfaces);
-                self.entries = (side_before / ENTRY_SIZE as u64).saturating_sub(1);
+                self.index.roll_back(self.committed_entries);
             }
         }
         done
@@ -297,12 +372,18 @@ impl Log {
 
     /// Bytes of both files, uncommitted ones included.
     pub fn bytes(&self) -> u64 {
-        self.data.as_ref().map_or(0, Growing::end) + self.side.end()
+        let side = self.side.end() + self.index.pending();
+        self.data.as_ref().map_or(0, Growing::end) + side
     }
 
     /// Packets, uncommitted ones included.
     pub fn entries(&self) -> u64 {
-        self.entries
+        self.index.entries()
+    }
+
+    /// Where its entries are found.
+    pub(crate) fn anchors(&self) -> &[Anchor] {
+        self.index.anchors()
     }
 
     /// What it is called.
@@ -325,15 +406,15 @@ impl Log {
             })
         };
         let data = open(pair.data(), recovered.data_bytes)?;
-        let side_bytes = (recovered.entries + 1).saturating_mul(ENTRY_SIZE as u64);
-        let side = open(pair.side(), side_bytes)?;
+        let side = open(pair.side(), recovered.side_bytes)?;
         Ok(Log {
             pair,
             data: Some(data),
             side,
+            index: SideWriter::behind(recovered.entries, recovered.anchors.clone()),
             committed_interfaces: recovered.interfaces.list.len(),
             interfaces: recovered.interfaces.clone(),
-            entries: recovered.entries,
+            committed_entries: recovered.entries,
         })
     }
 }
@@ -347,6 +428,10 @@ pub struct Recovered {
     pub entries: u64,
     /// Bytes of the savefile up to the end of the last whole packet.
     pub data_bytes: u64,
+    /// Bytes of the side file up to there.
+    pub side_bytes: u64,
+    /// Where its entries are found.
+    pub(crate) anchors: Vec<Anchor>,
     /// Bytes that were cut off both files.
     pub cut: u64,
     /// Captured bytes of the packets.
@@ -366,13 +451,15 @@ pub struct Recovered {
 /// # Errors
 /// What the system says.
 pub fn recover(pair: &Pair, contiguous: bool) -> io::Result<Option<Recovered>> {
-    let side = match OpenOptions::new().read(true).write(true).open(pair.side()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
+    let open = |path: PathBuf| match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     };
-    let data = match OpenOptions::new().read(true).write(true).open(pair.data()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
+    if open(pair.side())?.is_some() {
+        renew(&pair.side())?;
+    }
+    let (Some(side), Some(data)) = (open(pair.side())?, open(pair.data())?) else {
+        return Ok(None);
     };
     let (side_len, data_len) = (side.metadata()?.len(), data.metadata()?.len());
     let mut reader = SideReader::new(side.try_clone()?);
@@ -383,47 +470,66 @@ pub fn recover(pair: &Pair, contiguous: bool) -> io::Result<Option<Recovered>> {
         head,
         entries: 0,
         data_bytes: 0,
+        side_bytes: HEAD_SIZE as u64,
+        anchors: Vec::new(),
         cut: 0,
         captured: 0,
         interfaces: Interfaces::default(),
         span: None,
     };
-    while let Some(entry) = reader.next_entry(recovered.entries)? {
-        let end = entry
-            .position
-            .offset
-            .saturating_add(packet_size(entry.caplen));
-        let in_order = entry.position.offset >= recovered.data_bytes
-            && (!contiguous || Some(entry.ordinal) == head.first.checked_add(recovered.entries));
-        if end > data_len || !in_order {
+    while let Some((_, behind)) = reader.next_block()? {
+        if !recovered.add(reader.at_hand(), pair.form(), data_len, contiguous) {
             break;
         }
-        let (from, to) = recovered.span.unwrap_or((entry.ts, entry.ts));
-        recovered.span = Some((from.min(entry.ts), to.max(entry.ts)));
-        recovered.interfaces.id(entry.linktype, entry.interface);
-        recovered.captured += u64::from(entry.caplen);
-        recovered.data_bytes = end;
-        recovered.entries += 1;
+        let index = recovered.entries - reader.at_hand().len() as u64;
+        anchor(&mut recovered.anchors, index, recovered.side_bytes);
+        recovered.side_bytes = behind;
     }
     if recovered.entries == 0 {
         return Ok(None);
     }
-    let side_bytes = (recovered.entries + 1).saturating_mul(ENTRY_SIZE as u64);
-    recovered.cut =
-        data_len.saturating_sub(recovered.data_bytes) + side_len.saturating_sub(side_bytes);
+    recovered.cut = data_len.saturating_sub(recovered.data_bytes)
+        + side_len.saturating_sub(recovered.side_bytes);
     if recovered.cut > 0 {
         data.set_len(recovered.data_bytes)?;
-        side.set_len(side_bytes)?;
+        side.set_len(recovered.side_bytes)?;
     }
     Ok(Some(recovered))
 }
 
-/// Where the captured bytes of a packet of a pair's savefile begin.
-pub fn bytes_at(position: Position) -> u64 {
-    position.offset + PACKET_HEAD
+impl Recovered {
+    /// Adds a block of the side file; false, and nothing added, when not all of its packets are whole.
+    fn add(&mut self, block: &[Entry], form: Form, data_len: u64, contiguous: bool) -> bool {
+        let (mut end, mut entries) = (self.data_bytes, self.entries);
+        for entry in block {
+            let in_order = entry.position.offset >= end
+                && (!contiguous || Some(entry.ordinal) == self.head.first.checked_add(entries));
+            end = entry
+                .position
+                .offset
+                .saturating_add(form.size(entry.caplen));
+            entries += 1;
+            if end > data_len || !in_order {
+                return false;
+            }
+        }
+        for entry in block {
+            let (from, to) = self.span.unwrap_or((entry.ts, entry.ts));
+            self.span = Some((from.min(entry.ts), to.max(entry.ts)));
+            self.interfaces.id(entry.linktype, entry.interface);
+            self.captured += u64::from(entry.caplen);
+        }
+        (self.data_bytes, self.entries) = (end, entries);
+        true
+    }
 }
 
-/// Reads the captured bytes of one packet of a pair's savefile.
+/// Where the captured bytes of a packet of a pcapng savefile begin.
+pub fn bytes_at(position: Position) -> u64 {
+    position.offset + Form::Pcapng.head()
+}
+
+/// Reads the captured bytes of one packet of a pair's pcapng savefile.
 ///
 /// # Errors
 /// What the system says; `UnexpectedEof` when the file ends before the packet does.

@@ -5,7 +5,7 @@
 //! waiting for readers, knowledge of protocols. Any segment opens in Wireshark at any time.
 //!
 //! ```text
-//! <dir>/run-<Unix start second>/<number>.pcapng   packets, in order
+//! <dir>/run-<Unix start second>/<number>.pcap     packets, in order; .pcapng where link types mix
 //!                               <number>.side     what is known of each (see `side`)
 //!                               <number>.ends     streams that ended: stream u64, last ordinal u64
 //!                               pins/<stream>.pcapng, .side   kept from recycled segments
@@ -38,7 +38,7 @@ pub use places::{LocalFiles, PacketBytes};
 pub use reader::{Packets, Reader, Spooled};
 pub use recover::unused_run;
 pub use ring::Counts;
-pub use side::{ENTRY_SIZE, Entry, Head, SideReader};
+pub use side::{Entry, Head, SideReader};
 pub use writer::Writer;
 
 use crate::packet::Position;

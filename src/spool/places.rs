@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SpoolError;
-use super::log::{Pair, read_bytes, read_packet};
+use super::log::{Form, Pair, read_bytes};
 use super::side::read_at;
 use crate::packet::Position;
 
@@ -29,10 +29,14 @@ pub trait PacketBytes: Send + Sync {
 
 /// Files by number, the last few kept open.
 #[derive(Debug, Default)]
-struct OpenFiles(Mutex<VecDeque<(u32, Arc<File>)>>);
+struct OpenFiles(Mutex<VecDeque<(u32, Opened)>>);
+
+/// A file and what kind it is.
+type Opened = (Arc<File>, Form);
 
 impl OpenFiles {
-    fn file(&self, number: u32, path: &Path) -> Result<Arc<File>, SpoolError> {
+    /// The file with a number; when it is not open yet, the one at `path`, which has `form`.
+    fn file(&self, number: u32, form: Form, path: &Path) -> Result<Opened, SpoolError> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, file)) = open.iter().find(|(known, _)| *known == number) {
             return Ok(file.clone());
@@ -41,8 +45,8 @@ impl OpenFiles {
         if open.len() >= MAX_OPEN {
             open.pop_front();
         }
-        open.push_back((number, file.clone()));
-        Ok(file)
+        open.push_back((number, (file.clone(), form)));
+        Ok((file, form))
     }
 
     fn forget(&self, number: u32) {
@@ -67,8 +71,8 @@ impl Segments {
     }
 
     /// What the pair of a segment is called.
-    pub(crate) fn pair(folder: &Path, number: u32) -> Pair {
-        Pair::new(folder, &format!("{number:08}"))
+    pub(crate) fn pair(folder: &Path, number: u32, form: Form) -> Pair {
+        Pair::new(folder, &format!("{number:08}")).with_form(form)
     }
 
     /// Closes a file that is about to be deleted, so that its space is free.
@@ -79,17 +83,27 @@ impl Segments {
 
 impl PacketBytes for Segments {
     fn read(&self, position: Position, caplen: u32, into: &mut Vec<u8>) -> Result<(), SpoolError> {
-        let path = Segments::pair(&self.folder, position.file).data();
-        let file = self
-            .open
-            .file(position.file, &path)
-            .map_err(|error| match error {
-                SpoolError::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
-                    gone(position)
-                }
-                other => other,
-            })?;
-        read_packet(&file, position, caplen, into).map_err(|error| cut_off(error, &path, position))
+        let (file, form) = self.open(position)?;
+        let at = position.offset.saturating_add(form.head());
+        read_bytes(&file, at, caplen, into).map_err(|error| {
+            let path = Segments::pair(&self.folder, position.file, form).data();
+            cut_off(error, &path, position)
+        })
+    }
+}
+
+impl Segments {
+    /// A segment's savefile, whichever kind it is.
+    fn open(&self, position: Position) -> Result<Opened, SpoolError> {
+        for form in [Form::Pcap, Form::Pcapng] {
+            let path = Segments::pair(&self.folder, position.file, form).data();
+            match self.open.file(position.file, form, &path) {
+                Err(SpoolError::Io { error, .. })
+                    if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        Err(gone(position))
     }
 }
 
@@ -116,7 +130,8 @@ impl PacketBytes for LocalFiles {
             .paths
             .get(position.file as usize)
             .ok_or_else(|| gone(position))?;
-        let file = self.open.file(position.file, path)?;
+        // What kind it is, its first bytes tell.
+        let (file, _) = self.open.file(position.file, Form::default(), path)?;
         let head =
             head_bytes(&file, position.offset).map_err(|error| cut_off(error, path, position))?;
         let at = position.offset.saturating_add(head);

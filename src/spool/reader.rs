@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 
 use super::SpoolError;
-use super::log::read_packet;
+use super::log::{Form, Pair, read_packet};
 use super::places::{PacketBytes, Segments};
 use super::ring::{Counts, Ring, Segment};
 use super::side::{Entry, SideReader, read_at};
@@ -234,14 +234,43 @@ impl Reader {
                 }
                 entries.push(entry);
             }
+            if let Some(last) = entry.adopts.filter(|last| *last < at) {
+                self.fragments(stream, last, before, &mut entries)?;
+            }
             // Ordinals fall along the chain, or a damaged file could lead round in circles.
             match entry.previous.filter(|previous| *previous < at) {
                 Some(previous) => at = previous,
                 None => break,
             }
         }
-        entries.reverse();
+        // Fragments lie before the packet that adopts them, others of the stream between them.
+        entries.sort_unstable_by_key(|entry| entry.ordinal);
+        entries.dedup_by_key(|entry| entry.ordinal);
         Ok(Chain::Whole(entries))
+    }
+
+    /// The fragments that one packet adopts, from the last back to the first.
+    fn fragments(
+        &self,
+        stream: StreamId,
+        last: u64,
+        before: u64,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), SpoolError> {
+        let (mut cursor, mut at) = (None, last);
+        while let Some(entry) = self.entry(&mut cursor, at)? {
+            if entry.stream_id() != Some(stream) || !entry.fragment || entries.len() >= MAX_CHAIN {
+                break;
+            }
+            if entry.ordinal < before {
+                entries.push(entry);
+            }
+            match entry.previous.filter(|previous| *previous < at) {
+                Some(previous) => at = previous,
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// Ordinal of the last packet of a stream that ended, from the lists of ends.
@@ -271,8 +300,9 @@ impl Reader {
             .collect()
     }
 
-    fn pair(&self, number: u32) -> super::log::Pair {
-        Segments::pair(&self.ring.run_dir(self.run), number)
+    fn pair(&self, number: u32) -> Pair {
+        // Of side files and lists of ends the kind of the savefile says nothing.
+        Segments::pair(&self.ring.run_dir(self.run), number, Form::default())
     }
 
     /// The entry of a packet; `cursor` keeps the side file at hand.
@@ -285,14 +315,20 @@ impl Reader {
             ordinal >= cursor.segment.first && ordinal - cursor.segment.first < cursor.segment.count
         };
         if !cursor.as_ref().is_some_and(holds) {
-            let Some((key, segment)) = self.ring.lock().segment_of(self.run, ordinal) else {
-                return Ok(None);
+            let (key, segment, anchors) = {
+                let state = self.ring.lock();
+                let Some((key, segment)) = state.segment_of(self.run, ordinal) else {
+                    return Ok(None);
+                };
+                let anchors = state.anchors.get(&key).cloned();
+                (key, segment, anchors.unwrap_or_default())
             };
             let pair = self.pair(key.1);
-            let side = match pair.read_side() {
+            let side = match File::open(pair.side()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 other => other.map_err(SpoolError::io("open", &pair.side()))?,
             };
+            let side = SideReader::with_anchors(side, anchors);
             *cursor = Some(Cursor {
                 number: key.1,
                 segment,

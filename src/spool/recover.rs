@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::SpoolError;
-use super::log::recover;
+use super::log::{Form, recover};
 use super::places::Segments;
 use super::ring::{Segment, SegmentKey};
+use super::side::Anchors;
 use crate::packet::StreamId;
 
 /// Runs read back at start; each is a process start, and the oldest are long recycled.
@@ -20,6 +22,8 @@ const MAX_RUNS: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) segments: BTreeMap<SegmentKey, Segment>,
+    /// Where the entries of each are found.
+    pub(crate) anchors: BTreeMap<SegmentKey, Anchors>,
     /// Run, stream and bytes of kept pins.
     pub(crate) pins: Vec<(u64, StreamId, u64)>,
     /// Bytes of torn tails that were cut.
@@ -34,7 +38,7 @@ pub(crate) fn look_through(dir: &Path) -> Result<Found, SpoolError> {
             let Some(number) = name.strip_suffix(".side").and_then(|n| n.parse().ok()) else {
                 continue;
             };
-            let pair = Segments::pair(&path, number);
+            let pair = Segments::pair(&path, number, Form::default()).on_disk();
             let recovered = recover(&pair, true)
                 .map_err(SpoolError::io("read", &pair.side()))?
                 .filter(|recovered| recovered.head.run == run && recovered.head.number == number);
@@ -53,8 +57,12 @@ pub(crate) fn look_through(dir: &Path) -> Result<Found, SpoolError> {
                     bytes: pair.bytes(),
                     captured: recovered.captured,
                     span,
+                    form: pair.form(),
                 },
             );
+            found
+                .anchors
+                .insert((run, number), Arc::new(recovered.anchors));
         }
         for name in names(&path.join("pins"))? {
             let Some(stream) = name.strip_suffix(".side").and_then(|n| n.parse().ok()) else {

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 
-use super::log::{Log, Pair, read_packet};
+use super::log::{Form, Log, Pair, read_bytes};
 use super::places::Segments;
-use super::side::Head;
+use super::recover::Found;
+use super::side::{Anchors, Head};
 use super::{Lost, SpoolError};
 use crate::packet::StreamId;
 use crate::time::Timestamp;
@@ -40,6 +41,8 @@ pub(crate) struct Segment {
     pub(crate) captured: u64,
     /// Earliest and latest packet time.
     pub(crate) span: (Timestamp, Timestamp),
+    /// What kind of savefile it has.
+    pub(crate) form: Form,
 }
 
 /// Counts of a spool since it was opened.
@@ -72,6 +75,8 @@ struct Pin {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) segments: BTreeMap<SegmentKey, Segment>,
+    /// Where the entries of each are found.
+    pub(crate) anchors: BTreeMap<SegmentKey, Anchors>,
     /// Last packet of each open stream of the current run.
     pub(crate) open: ByStream<u64>,
     pins: BTreeMap<(u64, StreamId), Pin>,
@@ -89,17 +94,13 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    pub(crate) fn new(
-        dir: PathBuf,
-        max_pin_bytes: u64,
-        segments: BTreeMap<SegmentKey, Segment>,
-        pinned: Vec<(u64, StreamId, u64)>,
-    ) -> Ring {
+    pub(crate) fn new(dir: PathBuf, max_pin_bytes: u64, found: Found) -> Ring {
         let mut state = State {
-            segments,
+            segments: found.segments,
+            anchors: found.anchors,
             ..State::default()
         };
-        for (run, stream, bytes) in pinned {
+        for (run, stream, bytes) in found.pins {
             state.pins.insert((run, stream), Pin { count: 0, bytes });
         }
         Ring {
@@ -170,9 +171,10 @@ impl Ring {
         if key == keep {
             return Ok(false);
         }
-        let pair = Segments::pair(&self.run_dir(key.0), key.1);
+        let pair = Segments::pair(&self.run_dir(key.0), key.1, segment.form);
         state.rescue_pinned(self, key.0, &pair);
         state.segments.remove(&key);
+        state.anchors.remove(&key);
         state
             .counts
             .overwritten
@@ -282,7 +284,10 @@ impl State {
                 continue;
             }
             let kept = (self.pin_bytes() < ring.max_pin_bytes)
-                .then(|| read_packet(&data, entry.position, entry.caplen, &mut bytes))
+                .then(|| {
+                    let at = entry.position.offset.saturating_add(segment.form().head());
+                    read_bytes(&data, at, entry.caplen, &mut bytes)
+                })
                 .and_then(Result::ok)
                 .and_then(|()| open_pin(&mut logs, ring, run, stream))
                 .map(|log| {

@@ -107,13 +107,57 @@ fn a_closed_stream_is_found_over_many_segments() {
 #[test]
 fn segments_are_savefiles_at_any_time() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut writer, _reader) = Writer::open(options(dir.path())).unwrap();
+    let (mut writer, reader) = Writer::open(options(dir.path())).unwrap();
     let mut feed = Feed::default();
-    let mut batch = feed.batch("abc", 60);
-    batch.packets[1].record.linktype = crate::packet::LinkType::RAW;
+    let raw = crate::packet::LinkType::RAW;
+    writer.append(&mut feed.batch("ab", 60)).unwrap();
+    let mut batch = feed.batch("ab", 60);
+    batch
+        .packets
+        .iter_mut()
+        .for_each(|packet| packet.record.linktype = raw);
     writer.append(&mut batch).unwrap();
-    let bytes = fs::read(dir.path().join("run-0000001000/00000000.pcapng")).unwrap();
-    assert_eq!(savefile_ordinals(&bytes), [0, 1, 2]);
+    let mut batch = feed.batch("aba", 60);
+    batch.packets[1].record.linktype = raw;
+    writer.append(&mut batch).unwrap();
+    writer.append(&mut feed.batch("b", 60)).unwrap();
+    for (name, held) in [
+        ("00000000.pcap", &[0, 1][..]),
+        ("00000001.pcap", &[2, 3]),
+        ("00000002.pcapng", &[4, 5, 6, 7]),
+    ] {
+        let bytes = fs::read(dir.path().join("run-0000001000").join(name)).unwrap();
+        assert_eq!(savefile_ordinals(&bytes), held, "{name}");
+    }
+    assert_eq!(
+        ordinals(reader.stream(feed.id('b'), None).unwrap()),
+        [1, 3, 5, 7]
+    );
+}
+
+#[test]
+fn what_is_known_of_packets_takes_little_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = Writer::open(Options {
+        segment_bytes: 1 << 20,
+        max_bytes: 8 << 20,
+        ..options(dir.path())
+    })
+    .unwrap();
+    let mut feed = Feed::default();
+    for round in 0..40 {
+        // Some streams are busy, many have a packet now and then.
+        let letters: String = (0..200u32)
+            .map(|at| char::from(b'a' + ((at * at + round) % 26) as u8))
+            .collect();
+        writer.append(&mut feed.batch(&letters, 250)).unwrap();
+    }
+    let savefile = 24 + feed.next * (16 + 250);
+    let on_disk = reader.counts().on_disk;
+    assert!(
+        on_disk * 100 <= savefile * 105,
+        "{on_disk} bytes where a savefile has {savefile}"
+    );
 }
 
 #[test]
@@ -216,7 +260,7 @@ fn after_kill_an_old_run_reads_back_and_its_torn_tail_is_cut() {
     copy_folder(dir.path(), copy.path());
     let run = copy.path().join("run-0000001000");
     let last = (0..99)
-        .map(|number| run.join(format!("{number:08}.pcapng")))
+        .map(|number| run.join(format!("{number:08}.pcap")))
         .take_while(|path| path.exists())
         .last()
         .unwrap();
@@ -392,7 +436,7 @@ proptest! {
         let mut feed = Feed::default();
         writer.append(&mut feed.batch(&"ab".repeat(25), 600)).unwrap();
         drop(writer);
-        let data = dir.path().join("run-0000001000/00000000.pcapng");
+        let data = dir.path().join("run-0000001000/00000000.pcap");
         let side = data.with_extension("side");
         let mut bytes = fs::read(&data).unwrap();
         bytes.truncate(cut_data);

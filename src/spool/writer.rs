@@ -4,26 +4,22 @@
 //! each packet's position. Never: an error that would stop capture: a full disk costs packets of
 //! the spool, counted and said, and writing goes on when there is room again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::log::Log;
+use super::log::{Form, Log};
 use super::places::{PacketBytes, Segments};
 use super::reader::Reader;
 use super::ring::{ByStream, Ring, Segment, SegmentKey};
-use super::side::{Entry, Head, SideReader, rewrite};
+use super::side::{Entry, Head, SideReader};
 use super::{FULL_DISK_RETRY, NOWHERE, Options, SpoolError, recover};
-use crate::packet::{Batch, Decoded, Packet, StreamId, StreamName, Transport};
+use crate::packet::{Batch, Decoded, Direction, LinkType, Packet, StreamId, StreamName, Transport};
 
-/// Entries of a side file that stands alone: 64 MiB.
+/// Entries of a side file that stands alone: some 8 MiB.
 const INDEX_ENTRIES: u64 = 1 << 20;
-
-/// Packets of a stream that are looked through for a fragment's place; fragments of one datagram
-/// arrive close together.
-const MAX_ADOPTION_WALK: usize = 4096;
 
 /// Sentences kept for whoever asks next.
 const MAX_WARNINGS: usize = 16;
@@ -52,6 +48,34 @@ struct Current {
     log: Log,
     key: SegmentKey,
     segment: Segment,
+    /// The link type of its packets; `None` when it takes all.
+    link: Option<LinkType>,
+}
+
+/// Fragments whose stream became known, by the ordinal of the packet that adopts them.
+type Adoptions = BTreeMap<u64, Adopted>;
+
+struct Adopted {
+    stream: (StreamName, Direction),
+    /// In order.
+    fragments: Vec<u64>,
+}
+
+/// The fragments that the packets of a batch adopt: those of each stream by its last packet, which
+/// comes behind all of them.
+fn adopted(batch: &Batch) -> Adoptions {
+    let mut of_stream: BTreeMap<StreamId, Vec<u64>> = BTreeMap::new();
+    for (ordinal, stream) in &batch.adopted {
+        of_stream.entry(*stream).or_default().push(*ordinal);
+    }
+    let with_packet = of_stream.into_iter().filter_map(|(stream, mut fragments)| {
+        fragments.sort_unstable();
+        let is_of_stream = |packet: &&Packet| packet.stream.is_some_and(|(id, _)| id == stream);
+        let last = batch.packets.iter().rev().find(is_of_stream)?;
+        let stream = entry_of(last).stream?;
+        Some((last.ordinal, Adopted { stream, fragments }))
+    });
+    with_packet.collect()
 }
 
 /// Since when nothing can be written.
@@ -115,12 +139,7 @@ impl Writer {
                 options.dir.display()
             ));
         }
-        let ring = Arc::new(Ring::new(
-            options.dir.clone(),
-            options.max_pin_bytes,
-            found.segments,
-            found.pins,
-        ));
+        let ring = Arc::new(Ring::new(options.dir.clone(), options.max_pin_bytes, found));
         let writer = Writer {
             options,
             ring: ring.clone(),
@@ -143,12 +162,13 @@ impl Writer {
     pub fn append(&mut self, batch: &mut Batch) -> Result<(), SpoolError> {
         let mut at = 0;
         let mut result = Ok(());
+        let adopted = adopted(batch);
         while at < batch.packets.len() {
             if self.is_waiting() {
                 self.lose(batch, at);
                 break;
             }
-            match self.write_from(batch, at) {
+            match self.write_from(batch, at, &adopted) {
                 Ok(next) => at = next,
                 Err(error) => {
                     let full = error.kind() == std::io::ErrorKind::StorageFull;
@@ -166,9 +186,8 @@ impl Writer {
                 .make_room(self.options.max_bytes, self.current_key());
             result = result.and(room);
         }
-        for (ordinal, stream) in std::mem::take(&mut batch.adopted) {
-            self.adopt(batch, ordinal, stream);
-            batch.adopted.push((ordinal, stream));
+        for adopted in adopted.values() {
+            self.adopt(adopted);
         }
         self.end_streams(batch);
         result
@@ -188,12 +207,24 @@ impl Writer {
 
     /// Writes packets from index `at` on, to the end of the batch or of the segment; answers the
     /// index of the next one.
-    fn write_from(&mut self, batch: &mut Batch, at: usize) -> std::io::Result<usize> {
+    fn write_from(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        adopted: &Adoptions,
+    ) -> std::io::Result<usize> {
         let first = batch.packets.get(at).map_or(0, |packet| packet.ordinal);
-        let is_next = |current: &Current| current.segment.first + current.segment.count == first;
+        let links = batch.packets.get(at..).unwrap_or_default();
+        let mut links = links.iter().map(|packet| packet.record.linktype);
+        let link = links.next().unwrap_or_default();
+        let is_next = |current: &Current| {
+            let takes = current.link.is_none_or(|taken| taken == link);
+            takes && current.segment.first + current.segment.count == first
+        };
         let mut current = match self.current.take().filter(is_next) {
             Some(current) => current,
-            None => self.next_segment(first)?,
+            // Where link types are mixed, each change would begin a segment.
+            None => self.next_segment(first, links.all(|other| other == link).then_some(link))?,
         };
         let mut staged: ByStream<u64> = HashMap::default();
         let mut segment = current.segment;
@@ -204,7 +235,10 @@ impl Writer {
             for packet in batch.packets.get_mut(at..).unwrap_or_default() {
                 let full = current.log.bytes() >= self.options.segment_bytes
                     || current.log.entries() >= INDEX_ENTRIES;
-                if packet.ordinal != segment.first + segment.count || (full && next > at) {
+                let linktype = packet.record.linktype;
+                let takes = current.link.is_none_or(|taken| taken == linktype);
+                let follows = packet.ordinal == segment.first + segment.count;
+                if !takes || !follows || (full && next > at) {
                     break;
                 }
                 let start = packet.record.start as usize;
@@ -219,6 +253,8 @@ impl Writer {
                 if self.kind == Kind::Packets {
                     entry.position.file = current.key.1;
                 }
+                let adopts = adopted.get(&packet.ordinal);
+                entry.adopts = adopts.and_then(|adopted| adopted.fragments.last().copied());
                 packet.record.position = current.log.push(entry, bytes).position;
                 segment.extend(packet);
                 next += 1;
@@ -248,20 +284,28 @@ impl Writer {
         state.counts.packets += segment.count - current.segment.count;
         state.counts.bytes += segment.captured - current.segment.captured;
         state.segments.insert(current.key, segment);
+        let known = Arc::make_mut(state.anchors.entry(current.key).or_default());
+        let anchors = current.log.anchors();
+        known.extend_from_slice(anchors.get(known.len()..).unwrap_or_default());
         state.open.extend(staged);
     }
 
-    fn next_segment(&mut self, first: u64) -> std::io::Result<Current> {
+    /// Begins a segment, for packets of one link type when that is given.
+    fn next_segment(&mut self, first: u64, link: Option<LinkType>) -> std::io::Result<Current> {
         let number = self.next_number;
         let head = Head {
             run: self.options.run,
             first,
             number,
         };
-        let pair = Segments::pair(&self.ring.run_dir(self.options.run), number);
-        let log = match self.kind {
-            Kind::Packets => Log::create(pair.clone(), head, "")?,
-            Kind::Index => Log::create_index(pair.clone(), head)?,
+        let run_dir = self.ring.run_dir(self.options.run);
+        let pair = Segments::pair(&run_dir, number, Form::default());
+        let (log, link) = match (self.kind, link) {
+            (Kind::Packets, Some(link)) => {
+                (Log::create_classic(pair.clone(), head, link)?, Some(link))
+            }
+            (Kind::Packets, None) => (Log::create(pair.clone(), head, "")?, None),
+            (Kind::Index, _) => (Log::create_index(pair.clone(), head)?, None),
         };
         self.next_number += 1;
         self.ends = OpenOptions::new()
@@ -276,7 +320,9 @@ impl Writer {
                 bytes: log.bytes(),
                 captured: 0,
                 span: Default::default(),
+                form: log.pair().form(),
             },
+            link,
             log,
             key: (self.options.run, number),
         })
@@ -308,61 +354,32 @@ impl Writer {
         }
     }
 
-    /// Puts an earlier fragment into the chain of its stream.
-    fn adopt(&self, batch: &Batch, ordinal: u64, stream: StreamId) {
-        let of_stream = |packet: &&Packet| packet.stream.is_some_and(|(id, _)| id == stream);
-        let Some(sibling) = batch.packets.iter().find(of_stream).map(entry_of) else {
-            return;
-        };
-        let Some((side, index, mut entry)) = self.side_entry(ordinal) else {
-            return;
-        };
-        if entry.stream.is_some() {
-            return;
-        }
-        entry.stream = sibling.stream;
-        entry.adopted = true;
-        let last = self.ring.lock().open.get(&stream).copied();
-        let Some(last) = last.filter(|last| *last > ordinal) else {
-            entry.previous = last;
-            if rewrite(side.file(), index, &entry).is_ok() {
-                self.ring.lock().open.insert(stream, ordinal);
-            }
-            return;
-        };
-        // Its place is before packets that are chained already: find the one after it.
-        let mut after = last;
-        for _ in 0..MAX_ADOPTION_WALK {
-            let Some((later_side, later_index, mut later)) = self.side_entry(after) else {
-                return;
+    /// Says in the side files which stream fragments belong to; without it, only they are missed.
+    fn adopt(&self, adopted: &Adopted) {
+        let mut previous = None;
+        for ordinal in &adopted.fragments {
+            let run = self.options.run;
+            let found = self.ring.lock().segment_of(run, *ordinal);
+            let Some((key, segment)) = found else {
+                continue;
             };
-            match later.previous {
-                Some(previous) if previous > ordinal => after = previous,
-                previous => {
-                    entry.previous = previous;
-                    later.previous = Some(ordinal);
-                    // First the new link, then the one that leads to it: never a broken chain.
-                    let _ = rewrite(side.file(), index, &entry)
-                        .and_then(|()| rewrite(later_side.file(), later_index, &later));
-                    return;
-                }
+            let done = self
+                .side(key)
+                .and_then(|mut side| side.adopt(ordinal - segment.first, adopted.stream, previous));
+            if done.is_ok_and(|done| done) {
+                previous = Some(*ordinal);
             }
         }
     }
 
-    fn side_entry(&self, ordinal: u64) -> Option<(SideReader, u64, Entry)> {
-        let run = self.options.run;
-        let (key, segment) = self.ring.lock().segment_of(run, ordinal)?;
-        let pair = Segments::pair(&self.ring.run_dir(run), key.1);
+    fn side(&self, key: SegmentKey) -> std::io::Result<SideReader> {
+        let pair = Segments::pair(&self.ring.run_dir(key.0), key.1, Form::default());
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .open(pair.side())
-            .ok()?;
-        let mut side = SideReader::new(file);
-        let index = ordinal - segment.first;
-        let entry = side.entry(index).ok()??;
-        Some((side, index, entry))
+            .open(pair.side())?;
+        let anchors = self.ring.lock().anchors.get(&key).cloned();
+        Ok(SideReader::with_anchors(file, anchors.unwrap_or_default()))
     }
 
     fn is_waiting(&self) -> bool {
@@ -453,7 +470,8 @@ fn entry_of(packet: &Packet) -> Entry {
         len: packet.record.len,
         interface: packet.record.interface,
         linktype: packet.record.linktype,
-        adopted: false,
+        fragment: packet.decoded == Decoded::Fragment,
+        adopts: None,
     }
 }
 

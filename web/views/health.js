@@ -63,6 +63,7 @@ export function healthView() {
       ["not dissected", counts.notDissected, "overwritten in the spool before their turn came"],
       ["spool errors", counts.spoolErrors, "packets that could not be written to disk"],
       ["of tapedeck itself", counts.own, "left out on purpose"],
+      ["of pods that are no targets", counts.notTargeted, "left out on purpose"],
       ["seen twice", counts.duplicates, "counted once"],
       ["TLS handshakes not decrypted", counts.tls ? counts.tls.handshakes - counts.tls.decrypted : 0, "give --tls-keylog to read them"],
     ].map(([name, count, why]) => [name, `${format.count(count ?? 0)} \u2013 ${why}`, count && !/on purpose|once/.test(why) ? "warn" : ""])));

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::tap::Asked;
 use super::tap::session::{Session, Setup};
 use super::tap::{self};
 use crate::capture::Source;
@@ -130,6 +131,7 @@ fn record(
     let setup = Setup {
         source,
         names: None,
+        cluster: Asked::default(),
         is_live: shop.is_some(),
         what: shop.map_or("the shipped capture".to_owned(), traffic::Shop::addresses),
         data: dir.join("data"),

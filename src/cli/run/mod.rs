@@ -12,6 +12,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::secrets::SecretsArgs;
 use super::source::{self, S3Args};
+use super::tap::Asked;
 use super::tap::live::{script_env, script_sources};
 use super::tap::session::{Dry, Session, Setup};
 use crate::capture::own::OwnSockets;
@@ -127,6 +128,7 @@ fn once(
     let setup = Setup {
         source: opened.source,
         names: Some(source::names_of(opened.names)),
+        cluster: Asked::default(),
         is_live: false,
         what: args.pcap.join(" "),
         data: data.to_owned(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::super::config::Config;
+use super::Asked;
 use super::follow::say;
 use super::live::script_env;
 use super::stores::Stores;
@@ -41,6 +42,7 @@ pub struct Facts {
     pub(super) stores: Arc<Stores>,
     /// Where recordings go that do not say.
     pub(super) destination: String,
+    pub(super) cluster: Asked,
 }
 
 impl Facts {
@@ -129,6 +131,7 @@ impl Run for Facts {
                 .map(|(destination, lock)| (destination.clone(), Json::from(lock.to_string())))
                 .collect::<serde_json::Map<_, _>>(),
             "locks": self.locks.json(),
+            "cluster": self.cluster.status(),
             "scripts": self.scripts.summary(),
             "remarks": [],
         })

@@ -13,11 +13,12 @@ use crate::record::{self, outbox};
 use crate::time::Timestamp;
 
 /// Packets that were not dissected or recorded, by reason: the one list for manifests and metrics.
-pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 7] {
+pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 8] {
     [
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("self", counts.own),
+        ("not_targeted", counts.not_targeted),
         ("duplicate", counts.duplicates),
         ("malformed", counts.malformed),
         ("not_dissected", counts.not_dissected),

@@ -130,7 +130,6 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let (scripts, _host) = scripts(&config, &data, &own, console)?;
     let runtime = runtime()?;
     let rows = Arc::new(view::rows(&config));
-    // The dashboard's port is known when it is served, which is after the hub listens.
     let hub_scripts = scripts.clone();
     let options = HubOptions {
         listen,
@@ -138,13 +137,13 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         rows: rows.clone(),
         clock: Arc::new(SystemClock),
         nodes: Some(data.join("nodes.json")),
-        own: Vec::new(),
+        own: beside_the_link(&config, served.port),
         actions: Arc::new(move |action, object| {
             if let Err(sentence) = hub_scripts.tell_action(&action, object) {
                 say(&format!("hub.action {action}: {sentence}"));
             }
         }),
-        said: Box::new(|sentence| say(sentence)),
+        said: Box::new(say),
     };
     let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
     let hub = Arc::new(hub);
@@ -194,6 +193,17 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     drop(server);
     scripts.finish(false);
     Ok(Exit::Done)
+}
+
+/// Where the dashboard and the metrics are, as far as it is known before they are served: workers
+/// leave their traffic out.
+fn beside_the_link(config: &Config, dashboard: u16) -> Vec<SocketAddr> {
+    let metrics = u16::try_from(config.int("tap.metrics.port")).unwrap_or_default();
+    let host: Option<IpAddr> = node_name(config, 0).ip.parse().ok();
+    let ports = [dashboard, metrics].into_iter().filter(|port| *port != 0);
+    ports
+        .filter_map(|port| Some(SocketAddr::new(host?, port)))
+        .collect()
 }
 
 /// What the hub follows with.

@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
+use super::cluster::Nearby;
 use super::follow::say;
 use super::metrics::Served;
 use super::session::{Session, Setup};
 use super::view;
 use crate::capture::own::OwnSockets;
+use crate::capture::targets::SharedTargets;
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
 use crate::script::environment::Environment;
@@ -50,9 +52,12 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     check_query(config)?;
     let served = super::server_options(config)?;
     let own = OwnSockets::default();
-    let (source, follow) = super::source::open(config, &own)?;
+    let addresses = SharedTargets::default();
+    let (source, follow) = super::source::open(config, &own, &addresses)?;
     // Before the first thread: what is given up counts for one thread and those that it starts.
     super::source::give_up_rights()?;
+    let runtime = runtime()?;
+    let mut nearby = Nearby::find(config, addresses, runtime.handle())?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
     for key in config.not_yet() {
@@ -64,7 +69,8 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     let what = format!("live on {}", config.text("tap.interface"));
     let setup = Setup {
         source,
-        names: None,
+        names: nearby.names(),
+        cluster: nearby.asked(),
         is_live: true,
         what: what.clone(),
         data: super::super::data_dir(config)?,
@@ -76,7 +82,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;
-    let runtime = runtime()?;
+    nearby.start(session.facts.scripts.clone(), runtime.handle());
     let view = view::view(
         config,
         session.rows.clone(),
@@ -105,7 +111,10 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         served.port,
         config.bool("headless"),
     );
-    session.follow(config, global, &stop, &follow);
+    session.follow(config, global, &stop, &|config: &Config| {
+        follow(config);
+        nearby.follow(config);
+    });
     session.finish(false)
 }
 

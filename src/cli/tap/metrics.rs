@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use super::super::config::Config;
 use super::super::exit::Failure;
 use crate::capture::own::OwnSockets;
+use crate::cluster::WatchCounts;
 use crate::packet::Endpoint;
 use crate::record::outbox::Status;
 use crate::time::Timestamp;
@@ -98,6 +99,64 @@ pub(super) fn of_outbox(status: &Status, now: Timestamp) -> String {
     figures(&values)
 }
 
+/// One figure of the watches of a cluster.
+type WatchFigure = (&'static str, &'static str, fn(&WatchCounts) -> u64);
+
+/// The figures of the watches: name with labels, help, value; all of them counters.
+const WATCHES: &[WatchFigure] = &[
+    (
+        "tapedeck_kube_requests_total{kind=\"list\"}",
+        "Requests to the API server.",
+        |counts| counts.lists,
+    ),
+    (
+        "tapedeck_kube_requests_total{kind=\"watch\"}",
+        "Requests to the API server.",
+        |counts| counts.watches,
+    ),
+    (
+        "tapedeck_kube_requests_total{kind=\"other\"}",
+        "Requests to the API server.",
+        |counts| counts.others,
+    ),
+    (
+        "tapedeck_kube_bytes_total",
+        "Bytes of the API server's answers.",
+        |counts| counts.bytes,
+    ),
+    (
+        "tapedeck_kube_events_total",
+        "Events of watched objects.",
+        |counts| counts.events,
+    ),
+    (
+        "tapedeck_kube_relists_total",
+        "Lists repeated because a version was no longer kept.",
+        |counts| counts.relists,
+    ),
+    (
+        "tapedeck_kube_failures_total",
+        "Requests to the API server that failed, denials aside.",
+        |counts| counts.failures,
+    ),
+];
+
+/// The figures of the watches as text.
+pub(super) fn of_watches(counts: &WatchCounts) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    let mut last = "";
+    for (name, help, value) in WATCHES {
+        let family = name.split('{').next().unwrap_or(name);
+        if family != last {
+            let _ = write!(text, "# HELP {family} {help}\n# TYPE {family} counter\n");
+            last = family;
+        }
+        let _ = writeln!(text, "{name} {}", value(counts));
+    }
+    text
+}
+
 /// Content type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -172,6 +231,26 @@ pub(super) fn figures(all: &[(&str, &str, &str, u64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_watches_are_told_by_kind_of_request() {
+        let counts = WatchCounts {
+            lists: 14,
+            watches: 5,
+            relists: 1,
+            ..WatchCounts::default()
+        };
+        let text = of_watches(&counts);
+        for line in [
+            "tapedeck_kube_requests_total{kind=\"list\"} 14",
+            "tapedeck_kube_requests_total{kind=\"watch\"} 5",
+            "tapedeck_kube_relists_total 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{text}");
+        }
+        let types = text.matches("# TYPE tapedeck_kube_requests_total counter");
+        assert_eq!(types.count(), 1);
+    }
 
     #[test]
     fn the_outbox_is_told_with_the_age_of_what_waits() {

@@ -1,6 +1,7 @@
 //! `tapedeck tap`: capture and record, or look at what was recorded.
 
 mod budgets;
+mod cluster;
 mod facts;
 mod figures;
 mod follow;
@@ -31,6 +32,7 @@ use super::exit::{Exit, Failure};
 use super::secrets::SecretsArgs;
 use super::source::S3Args;
 use crate::capture::own::OwnSockets;
+use crate::capture::targets::SharedTargets;
 
 /// Capture traffic and record what matters; with --pcap, look at what was recorded
 ///
@@ -41,10 +43,11 @@ use crate::capture::own::OwnSockets;
 Examples:
   tapedeck tap
   tapedeck tap -i eth0 --bpf 'port 80' --set scripting.env.RECORDING_KFL='http or dns'
+  tapedeck tap 'cart.*' -n shop
   tapedeck tap --pcap s3://my-bucket/
   tapedeck tap --pcap capture.pcapng --headless")]
 pub struct TapArgs {
-    /// Pods to capture, by name; used in a cluster
+    /// Pods to capture: a regular expression that their names contain
     #[arg(value_name = "POD REGEX")]
     regex: Option<String>,
 
@@ -94,9 +97,10 @@ pub struct TapArgs {
     cluster: ClusterArgs,
 }
 
-/// Flags of releases in a cluster: accepted, so that lines of a shell history still work.
+/// Which pods are captured; and flags of releases in a cluster, accepted so that lines of a shell
+/// history still work.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "In a cluster (accepted, not acted on in this version)")]
+#[command(next_help_heading = "In a cluster")]
 struct ClusterArgs {
     /// Namespaces to capture
     #[arg(short, long, value_delimiter = ',', value_name = "NAME")]
@@ -114,6 +118,18 @@ struct ClusterArgs {
     /// All namespaces
     #[arg(short = 'A', long)]
     allnamespaces: bool,
+
+    /// Labels of the pods to capture, as 'app=cart,tier in (web,api),!canary'
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<String>,
+
+    /// Kubeconfig; else KUBECONFIG, the service account of a pod, or ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<String>,
+
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
 
     /// Namespace of the release
     #[arg(short = 's', long, value_name = "NAME")]
@@ -172,6 +188,9 @@ impl TapArgs {
         text("tap.bpfOverride", "bpf", &self.bpf);
         text("tap.proxy.host", "proxy-host", &self.proxy_host);
         text("tap.regex", "regex", &self.regex);
+        text("tap.labelSelector", "selector", &self.cluster.selector);
+        text("kube.configPath", "kubeconfig", &self.cluster.kubeconfig);
+        text("kube.context", "context", &self.cluster.context);
         text("tap.storageLimit", "storageLimit", &self.storage_limit);
         if crate::units::quantity(config.text("tap.storageLimit")).is_none() {
             let found = config.text("tap.storageLimit");
@@ -188,7 +207,9 @@ impl TapArgs {
         if self.headless {
             config.flag("headless", "headless", json!(true));
         }
-        if !self.cluster.namespaces.is_empty() {
+        if self.cluster.allnamespaces {
+            config.flag("tap.namespaces", "allnamespaces", json!([]));
+        } else if !self.cluster.namespaces.is_empty() {
             config.flag(
                 "tap.namespaces",
                 "namespaces",
@@ -289,7 +310,8 @@ pub fn open_live(
     config: &Config,
     own: &OwnSockets,
 ) -> Result<Box<dyn crate::capture::Source>, Failure> {
-    source::open(config, own).map(|(source, _)| source)
+    source::open(config, own, &SharedTargets::default()).map(|(source, _)| source)
 }
 
+pub use cluster::Asked;
 pub use source::{as_caller, give_up_rights};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::super::Global;
 use super::super::config::Config;
@@ -17,7 +17,7 @@ use super::live::PACE;
 use super::primed::Primed;
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{budgets, figures, recording, view};
+use super::{Asked, budgets, figures, recording, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -26,8 +26,8 @@ use crate::pipeline::host::{
     SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
-    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, RowsConsumer, ScriptsConsumer,
-    Stop,
+    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
+    ScriptsConsumer, Stop,
 };
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
@@ -51,6 +51,8 @@ pub struct Setup {
     pub source: Box<dyn Source>,
     /// Names by origin, where the source brings them.
     pub names: Option<pipeline::NamesOf>,
+    /// The cluster, as far as it can be asked.
+    pub cluster: Asked,
     /// Whether the source is live; else packet time rules and nothing is dropped.
     pub is_live: bool,
     /// What people call the source.
@@ -154,6 +156,10 @@ impl Session {
         let streams = Arc::new(SpoolStreams(reader.clone()));
         let mut outside = Outside {
             vendor: vendor_options(config, &setup.own)?,
+            pods: Arc::new({
+                let cluster = setup.cluster.clone();
+                move || cluster.pods()
+            }),
             ..Outside::default()
         };
         let is_node = setup.hub.is_some();
@@ -174,7 +180,10 @@ impl Session {
                     move |target: &S3Target| stores.of_script(target)
                 }),
                 recordings: desk.clone(),
-                history: Arc::new(|| json!({})),
+                history: Arc::new({
+                    let cluster = setup.cluster.clone();
+                    move || cluster.history()
+                }),
                 outside,
             })
             .map_err(Failure::failed)?,
@@ -217,6 +226,7 @@ impl Session {
             locks: watch.locks(),
             stores: kept_stores,
             destination,
+            cluster: setup.cluster.clone(),
         });
         facts.choose_recorder();
         if setup.is_live {
@@ -228,7 +238,15 @@ impl Session {
 
         let rows = Arc::new(view::rows(config));
         let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
-        let mut consumers: Vec<Box<dyn Consumer>> = vec![
+        let learning = setup.is_live.then(|| {
+            let cluster = setup.cluster.clone();
+            Learning::new(Box::new(move |host| cluster.service_of_host(host)))
+        });
+        let mut consumers: Vec<Box<dyn Consumer>> = learning
+            .map(|learning| Box::new(learning) as Box<dyn Consumer>)
+            .into_iter()
+            .collect();
+        let others: [Box<dyn Consumer>; 3] = [
             Box::new(DeskConsumer(desk)),
             Box::new(ScriptsConsumer {
                 scripts: scripts.clone(),
@@ -237,6 +255,7 @@ impl Session {
             }),
             Box::new(RowsConsumer(rows.clone())),
         ];
+        consumers.extend(others);
         if let Some(watcher) = setup.dry.and_then(|dry| dry.watcher) {
             consumers.push(watcher(scripts));
         }
@@ -290,6 +309,9 @@ impl Session {
             if let Some(facts) = facts.upgrade() {
                 text += &figures::of_recordings(&facts.desk.status(), &sent, beat, now);
                 text += &health(&facts.scripts.status());
+                if let Some(counts) = facts.cluster.counts() {
+                    text += &super::metrics::of_watches(&counts);
+                }
             }
             text += &host
                 .upgrade()
@@ -349,6 +371,9 @@ impl Session {
                 self.facts.follow_config(&changed);
                 source(&changed);
             }
+            for sentence in self.facts.cluster.sentences() {
+                say(&sentence);
+            }
             self.facts.choose_recorder();
         }
     }
@@ -406,11 +431,15 @@ impl Session {
             return Ok(Exit::Done);
         }
         eprintln!(
-            "{} packets captured, {} dropped by the kernel, {} by the interface, {} left out as own; {items} items in {} streams; {} reels uploaded, {} waiting",
+            "{} packets captured, {} dropped by the kernel, {} by the interface, {} left out as own{}; {items} items in {} streams; {} reels uploaded, {} waiting",
             counts.packets,
             counts.kernel_dropped,
             counts.interface_dropped,
             counts.own,
+            match counts.not_targeted {
+                0 => String::new(),
+                packets => format!(", {packets} as not targeted"),
+            },
             counts.streams,
             status.uploaded,
             status.waiting,
@@ -497,8 +526,9 @@ fn open_recorder(
         let counters = counters.clone();
         move || coverage(&counters)
     }));
+    options.protocols = super::super::protocols(config)?;
     options.indexer = Some(Arc::new(Indexing::new(
-        super::super::protocols(config)?,
+        options.protocols.clone(),
         super::super::limits(config),
     )));
     let cuts = cuts.clone();

@@ -10,14 +10,19 @@ use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 #[cfg(target_os = "linux")]
 use crate::capture::rights::{self, Caller};
+use crate::capture::targets::SharedTargets;
 
 /// Follows a changed configuration.
 pub type Follow = Box<dyn Fn(&Config)>;
 
 /// Opens the interface that the configuration names, and gives what makes it follow changes; `own`
-/// is where other parts say what is ours.
+/// is where other parts say what is ours, and `targets` where they say which addresses are captured.
 #[cfg(feature = "live")]
-pub fn open(config: &Config, own: &OwnSockets) -> Result<(Box<dyn Source>, Follow), Failure> {
+pub fn open(
+    config: &Config,
+    own: &OwnSockets,
+    targets: &SharedTargets,
+) -> Result<(Box<dyn Source>, Follow), Failure> {
     use crate::capture::live::{LiveOptions, Narrowing, open};
     let narrowing = Narrowing::default();
     let follow = {
@@ -39,9 +44,11 @@ pub fn open(config: &Config, own: &OwnSockets) -> Result<(Box<dyn Source>, Follo
         bpf: config.text("tap.bpfOverride").to_owned(),
         snaplen: u32::try_from(config.int("tap.snaplen")).unwrap_or(u32::MAX),
         buffer_bytes: u32::try_from(config.bytes("tap.bufferSize")).unwrap_or(u32::MAX),
+        threads: usize::try_from(config.int("tap.captureThreads")).unwrap_or_default(),
         capture_self: config.bool("tap.capture.captureSelf"),
         own: own.clone(),
         narrowing,
+        targets: targets.clone(),
         ..LiveOptions::default()
     };
     // Nothing was captured yet, so whatever is wrong is wrong with what was asked for.

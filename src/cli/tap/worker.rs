@@ -20,6 +20,7 @@ use super::metrics::{self, Served};
 use super::session::{Remote, Session, Setup, private_dir};
 use super::view;
 use crate::capture::own::OwnSockets;
+use crate::capture::targets::SharedTargets;
 use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
 use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use crate::packet::Endpoint;
@@ -101,7 +102,8 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     certificates.client().map_err(Failure::usage)?;
     check_query(&config)?;
     let own = OwnSockets::default();
-    let (source, follow) = super::source::open(&config, &own)?;
+    let addresses = SharedTargets::default();
+    let (source, follow) = super::source::open(&config, &own, &addresses)?;
     super::source::give_up_rights()?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
@@ -146,6 +148,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         env,
         own: own.clone(),
         hub: Some(remote),
+        cluster: super::Asked::default(),
         dry: None,
         stop: stop.clone(),
     };
@@ -181,7 +184,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             names,
             targets,
         }),
-        said: Box::new(|sentence| say(sentence)),
+        said: Box::new(say),
     };
     let uplink = Arc::new(Uplink::start(uplink, actions, runtime.handle()));
 
@@ -191,7 +194,9 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         port: 0,
         hosts: Vec::new(),
         grants: Vec::new(),
+        oidc: None,
         audit: super::audit_log(&config)?,
+        oidc: None,
     };
     let view = view::view(
         &config,

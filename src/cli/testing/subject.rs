@@ -19,6 +19,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::config::Config;
 use super::super::exit::Failure;
 use super::super::source::{self, S3Args};
+use super::super::tap::Asked;
 use super::super::tap::session::{Dry, Session, Setup};
 use crate::capture::own::OwnSockets;
 use crate::item::Item;
@@ -60,6 +61,7 @@ impl Subject {
         let setup = Setup {
             source: opened.source,
             names: Some(source::names_of(opened.names)),
+            cluster: Asked::default(),
             is_live: false,
             what: self.pcaps.join(" "),
             data: data.path().to_owned(),

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use crate::bytes::{Reader, Short};
-use crate::packet::LinkType;
+use crate::packet::{LinkType, Position, Record};
 use crate::time::Timestamp;
 
 pub mod pcap;
@@ -20,8 +20,9 @@ pub mod pcapng;
 /// recording keeps in blocks of its own (stream states, secrets) stays far below.
 pub const MAX_RECORD_BYTES: u32 = 16 << 20;
 
-/// Bytes asked for at a time; smaller reads cost more in system calls than in copying.
-const READ_BYTES: usize = 1 << 20;
+/// Bytes asked for at a time: few system calls, and what is read is still in the cache when it is
+/// looked at.
+const READ_BYTES: usize = 256 * 1024;
 
 /// Bytes of the first record that must be seen to tell the format.
 const MAGIC_BYTES: usize = 4;
@@ -39,6 +40,22 @@ pub struct PacketHead {
     pub linktype: LinkType,
     /// Interface number, counted through all sections of the file.
     pub interface: u32,
+}
+
+impl PacketHead {
+    /// The record of a packet whose bytes begin at `start` of a batch.
+    pub fn record(&self, start: usize, position: Position) -> Record {
+        Record {
+            ts: self.ts,
+            // A batch ends far below what 32 bits count.
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            caplen: self.caplen,
+            len: self.len,
+            linktype: self.linktype,
+            interface: self.interface,
+            position,
+        }
+    }
 }
 
 /// What stands at the front of a window.
@@ -266,7 +283,7 @@ pub enum Entry<'a> {
 
 /// The records of a capture, read from the front.
 ///
-/// Memory: one window of 1 MiB, growing to one record of at most [`MAX_RECORD_BYTES`] as its bytes
+/// Memory: one window of 256 KiB, growing to one record of at most [`MAX_RECORD_BYTES`] as its bytes
 /// arrive.
 #[derive(Debug)]
 pub struct Records<R> {
@@ -278,6 +295,10 @@ pub struct Records<R> {
     offset: u64,
     parser: Parser,
     read_bytes: usize,
+    /// What stands at the front of the window, when that is known already.
+    found: Option<Step>,
+    /// Whether the reader has ended.
+    read: bool,
     ended: bool,
 }
 
@@ -297,6 +318,8 @@ impl<R: Read> Records<R> {
             offset: 0,
             parser: Parser::Start,
             read_bytes: read_bytes.max(1),
+            found: None,
+            read: false,
             ended: false,
         }
     }
@@ -334,30 +357,73 @@ impl<R: Read> Records<R> {
     /// # Errors
     /// At damage and where the file is cut off; after that there is nothing more.
     pub fn advance(&mut self) -> Result<Option<Entry<'_>>, SavefileError> {
-        if self.ended {
+        if !self.read_on(false)? {
             return Ok(None);
         }
-        let step = match self.find() {
-            Ok(Some(step)) => step,
-            Ok(None) => {
-                self.ended = true;
-                return Ok(None);
+        let at_hand = self.at_hand()?;
+        Ok(at_hand.map(|(entry, _)| entry))
+    }
+
+    /// Reads until a record lies whole in the window, and with `full` until the window is full;
+    /// false at the end. What the window held before may move.
+    ///
+    /// # Errors
+    /// As [`Records::advance`].
+    pub fn read_on(&mut self, full: bool) -> Result<bool, SavefileError> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.found.is_none() {
+            let found = self.find();
+            self.ended = !matches!(found, Ok(Some(_)));
+            self.found = found?;
+        }
+        while full && !self.ended && !self.read && self.end < self.window.len() {
+            // What was found before an error counts first.
+            if self.read_some().is_err() {
+                break;
             }
-            Err(error) => {
-                self.ended = true;
-                return Err(error);
-            }
+        }
+        Ok(!self.ended)
+    }
+
+    /// The next packet or block, when it lies whole in the window, and where a packet's bytes begin
+    /// there; nothing in the window moves.
+    ///
+    /// # Errors
+    /// At damage; after that there is nothing more.
+    #[inline]
+    pub fn at_hand(&mut self) -> Result<Option<(Entry<'_>, usize)>, SavefileError> {
+        let step = match self.found.take() {
+            Some(step) => step,
+            None if self.ended => return Ok(None),
+            None => loop {
+                let front = self.window.get(self.start..self.end).unwrap_or_default();
+                match self.parser.step(front, self.offset) {
+                    Ok(Step::PassOver(size)) if size <= front.len() as u64 => {
+                        self.consume(usize::try_from(size).unwrap_or_default());
+                    }
+                    Ok(step) => break step,
+                    Err(error) => {
+                        self.ended = true;
+                        return Err(error);
+                    }
+                }
+            },
         };
         let (from, offset) = (self.start, self.offset);
         let slice = |window: Range<usize>| from + window.start..from + window.end;
         Ok(match step {
             Step::Packet { head, data, size } => {
                 self.consume(size);
-                Some(Entry::Packet {
+                let start = from + data.start;
+                let bytes = self.window.get(slice(data)).unwrap_or_default();
+                let entry = Entry::Packet {
                     head,
-                    bytes: self.window.get(slice(data)).unwrap_or_default(),
+                    bytes,
                     offset,
-                })
+                };
+                Some((entry, start))
             }
             Step::Block {
                 kind,
@@ -366,17 +432,41 @@ impl<R: Read> Records<R> {
                 size,
             } => {
                 self.consume(size);
-                Some(Entry::Block {
-                    block: pcapng::Block {
-                        kind,
-                        body: self.window.get(slice(body)).unwrap_or_default(),
-                        order,
-                    },
-                    offset,
-                })
+                let start = from + body.start;
+                let body = self.window.get(slice(body)).unwrap_or_default();
+                let block = pcapng::Block { kind, body, order };
+                Some((Entry::Block { block, offset }, start))
             }
             Step::NeedMore(_) | Step::PassOver(_) => None,
         })
+    }
+
+    /// Whether nothing follows what was handed out.
+    pub fn is_over(&self) -> bool {
+        self.ended || self.read && self.start == self.end && self.found.is_none()
+    }
+
+    /// Hands the window out in `room`, so that what was found in it can be kept without a copy, and
+    /// takes the memory of `room` for the next one. What was not handed out yet moves there.
+    pub fn hand_out(&mut self, room: &mut Vec<u8>) {
+        let used = self.window.get(..self.start).unwrap_or_default();
+        // Little in a large window is copied, or it would hold the whole of it.
+        if used.len() < self.window.len() / 4 {
+            room.clear();
+            room.extend_from_slice(used);
+            return;
+        }
+        std::mem::swap(&mut self.window, room);
+        let left = room.get(self.start..self.end).unwrap_or_default();
+        if self.window.len() < left.len() {
+            self.window
+                .resize(left.len().next_multiple_of(self.read_bytes), 0);
+        }
+        if let Some(front) = self.window.get_mut(..left.len()) {
+            front.copy_from_slice(left);
+        }
+        self.end -= self.start;
+        self.start = 0;
     }
 
     /// Offset of the next record.
@@ -456,15 +546,28 @@ impl<R: Read> Records<R> {
             if self.end == self.window.len() {
                 self.window.resize(self.window.len() + self.read_bytes, 0);
             }
+            if self.read_some()? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads into what is free of the window; 0 at the end.
+    fn read_some(&mut self) -> Result<usize, SavefileError> {
+        loop {
             let free = self.window.get_mut(self.end..).unwrap_or_default();
             match self.inner.read(free) {
-                Ok(0) => return Ok(false),
-                Ok(count) => self.end += count.min(free.len()),
+                Ok(count) => {
+                    let count = count.min(free.len());
+                    self.read = count == 0;
+                    self.end += count;
+                    return Ok(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(true)
     }
 }
 

@@ -9,6 +9,11 @@
 
 {{- define "tapedeck.probes" -}}
 {{- $times := pick .times "initialDelaySeconds" "periodSeconds" "failureThreshold" "timeoutSeconds" -}}
+# What a pod before it left open is read first, which takes its time.
+startupProbe:
+  httpGet: {path: /healthz, port: {{ .port }}}
+  periodSeconds: 5
+  failureThreshold: 120
 livenessProbe:
   httpGet: {path: /healthz, port: {{ .port }}}
   {{- merge (deepCopy $times) (dict "periodSeconds" 10 "failureThreshold" 6 "timeoutSeconds" 3) | toYaml | nindent 2 }}

@@ -100,7 +100,11 @@ fn rust(path: &str) -> String {
     let text = match (exact, path.split_once('.')) {
         (Some((_, place)), _) => (*place).to_owned(),
         (None, Some(("protocol", member))) => format!("ProtocolInfo::{member}"),
-        (None, Some(("src" | "dst", member))) => format!("Peer::{member}"),
+        (None, Some(("src" | "dst", member))) => match member.split('.').next() {
+            Some("pod") => "Identity::pod()".to_owned(),
+            Some("service") => "Identity::service()".to_owned(),
+            _ => format!("Peer::{member}"),
+        },
         (None, Some(("error", member))) => format!("ItemError::{member}"),
         (None, Some(("tunnel", _))) => "Tunnel::tuple".to_owned(),
         // Nothing is kept for them: they are the same for all items until a script sets them.

@@ -1,0 +1,232 @@
+//! The cluster beside a live run: names from its watches, targets, pod events for scripts.
+//!
+//! In: the configuration, kubeconfig or service account. Out: names for the pipeline, addresses for
+//! the source's filter, what scripts ask of pods. Never: a run that does not start because no cluster
+//! answers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::super::config::Config;
+use super::super::exit::Failure;
+use super::follow::say;
+use crate::capture::targets::SharedTargets;
+use crate::cluster::{self, Cluster, Connection, Credentials, Pace, Targets, Wanted, WatchCounts};
+use crate::pipeline::NamesOf;
+use crate::resolve::{LiveHistory, Names};
+use crate::script::supervisor::Scripts;
+use crate::time::{Clock, SystemClock};
+
+/// Time for credential plugins of a kubeconfig.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// The cluster of a run, which may be none.
+pub(super) struct Nearby {
+    connection: Option<Connection>,
+    history: Arc<LiveHistory>,
+    addresses: SharedTargets,
+    targets: Targets,
+    namespaces: Vec<String>,
+    /// Set once the run has begun.
+    cluster: Arc<Mutex<Option<Cluster>>>,
+}
+
+impl Nearby {
+    /// Finds the credentials; what is asked for and cannot be had is an error, what is not there is
+    /// said.
+    pub(super) fn find(
+        config: &Config,
+        addresses: SharedTargets,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Nearby, Failure> {
+        let targets = targets(config).map_err(Failure::usage)?;
+        let credentials = credentials(config);
+        let asked = credentials.kubeconfig.is_some();
+        let found = runtime.block_on(async {
+            tokio::time::timeout(CONNECT, cluster::connect(&credentials)).await
+        });
+        let connection = match found {
+            Ok(Ok(found)) => {
+                if found.is_none() {
+                    eprintln!("{}", without(&targets));
+                }
+                found
+            }
+            Ok(Err(error)) if asked => return Err(Failure::usage(error.to_string())),
+            Ok(Err(error)) => {
+                say(&format!("{error}; {}", without(&targets)));
+                None
+            }
+            Err(_) => {
+                let late = format!(
+                    "the credentials for the cluster were not there after {} s",
+                    CONNECT.as_secs()
+                );
+                say(&format!("{late}; {}", without(&targets)));
+                None
+            }
+        };
+        if let Some(connection) = &connection {
+            eprintln!("Names of pods and services come from {}", connection.server);
+        }
+        Ok(Nearby {
+            connection,
+            history: Arc::default(),
+            addresses,
+            targets,
+            namespaces: config.list("tap.namespaces"),
+            cluster: Arc::default(),
+        })
+    }
+
+    /// The names for items; `None` without a cluster.
+    pub(super) fn names(&self) -> Option<NamesOf> {
+        self.connection.as_ref()?;
+        let names = Arc::new(Names::live(self.history.clone()));
+        Some(Box::new(move |_| Some(names.clone())))
+    }
+
+    /// What scripts and pages ask of the cluster.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            history: self.history.clone(),
+            cluster: self.cluster.clone(),
+        }
+    }
+
+    /// Begins to follow the cluster.
+    pub(super) fn start(&mut self, scripts: Arc<Scripts>, runtime: &tokio::runtime::Handle) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let options = cluster::Options {
+            namespaces: self.namespaces.clone(),
+            pace: Pace::default(),
+            history: self.history.clone(),
+            addresses: self.addresses.clone(),
+            targets: self.targets.clone(),
+            on_pod: Some(Arc::new(move |change, pod| {
+                scripts.tell_pod(change.name(), pod);
+            })),
+            on_updates: None,
+            clock: Arc::new(SystemClock),
+        };
+        let cluster = Cluster::start(runtime, connection, options);
+        *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+    }
+
+    /// Follows a changed configuration.
+    pub(super) fn follow(&self, config: &Config) {
+        match targets(config) {
+            Ok(targets) => {
+                let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(cluster) = &*cluster {
+                    cluster.set_targets(targets);
+                }
+            }
+            Err(sentence) => say(&format!("{sentence}; the targets in force stay")),
+        }
+    }
+}
+
+/// What a run asks of its cluster.
+#[derive(Clone, Default)]
+pub struct Asked {
+    history: Arc<LiveHistory>,
+    cluster: Arc<Mutex<Option<Cluster>>>,
+}
+
+impl Asked {
+    /// Pods inside and outside of the targets.
+    pub(super) fn pods(&self) -> Json {
+        self.of(Cluster::targeted)
+            .unwrap_or_else(|| json!({"targets": [], "excluded": []}))
+    }
+
+    /// The name history, as `name_resolution_history.json` holds it.
+    pub(super) fn history(&self) -> Json {
+        let now = SystemClock.now();
+        let kept = i64::try_from(crate::resolve::KEPT.as_secs()).unwrap_or(i64::MAX);
+        let from = crate::time::Timestamp::from_secs(now.secs().saturating_sub(kept), 0);
+        self.history.json(from, now)
+    }
+
+    /// How the watches fare; null without a cluster.
+    pub(super) fn status(&self) -> Json {
+        self.of(Cluster::json).unwrap_or_default()
+    }
+
+    /// Requests and events; `None` without a cluster.
+    pub(super) fn counts(&self) -> Option<WatchCounts> {
+        self.of(Cluster::counts)
+    }
+
+    /// What is to be said of the watches.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        self.of(Cluster::sentences).unwrap_or_default()
+    }
+
+    /// The service that stands for a name outside the cluster, with its namespace.
+    pub(super) fn service_of_host(&self, host: &str) -> Option<(String, String)> {
+        self.of(|cluster| {
+            cluster.with_who(|who| {
+                let key = who.service_of_host(host)?;
+                Some((key.name.clone(), key.namespace.clone()))
+            })
+        })?
+    }
+
+    fn of<R>(&self, ask: impl FnOnce(&Cluster) -> R) -> Option<R> {
+        let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        cluster.as_ref().map(ask)
+    }
+}
+
+/// What is captured, by the configuration; a capture filter of the user's own goes before.
+fn targets(config: &Config) -> Result<Targets, String> {
+    if config.text_if_set("tap.bpfOverride").is_some() {
+        return Ok(Targets::default());
+    }
+    Targets::parse(&Wanted {
+        regex: config.text("tap.regex").to_owned(),
+        namespaces: config.list("tap.namespaces"),
+        excluded: config.list("tap.excludedNamespaces"),
+        labels: config.text("tap.labelSelector").to_owned(),
+        namespace_labels: config.text("tap.namespaceSelector").to_owned(),
+    })
+}
+
+fn credentials(config: &Config) -> Credentials {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    // Of a list of files the first that is there.
+    let listed = variable("KUBECONFIG").map(|list| {
+        let mut paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
+        let first = paths.next().unwrap_or_default();
+        let there = std::iter::once(first.clone())
+            .chain(paths)
+            .find(|path| path.exists());
+        there.unwrap_or(first)
+    });
+    Credentials {
+        kubeconfig: config
+            .text_if_set("kube.configPath")
+            .map(PathBuf::from)
+            .or(listed),
+        usual: std::env::home_dir().map(|home| home.join(".kube").join("config")),
+        context: config.text("kube.context").to_owned(),
+        in_pod: variable("KUBERNETES_SERVICE_HOST").is_some(),
+    }
+}
+
+/// What a run without a cluster is like.
+fn without(targets: &Targets) -> &'static str {
+    match targets.is_all() {
+        true => "no cluster: addresses are shown without names of pods and services",
+        false => {
+            "no cluster: pods cannot be told apart, so everything is captured, and addresses are shown without names"
+        }
+    }
+}
