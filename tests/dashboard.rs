@@ -349,6 +349,8 @@ fn a_browser_finds_filters_and_opens_items() {
     );
     assert!(text(&seen, "recordings").contains("A recorded source is open"));
     assert!(text(&seen, "state").contains("streams 2"));
+    assert!(text(&seen, "notSignedIn").contains("not known here"));
+    assert!(!text(&seen, "signedInAt").contains(&tap.token));
 }
 
 #[test]

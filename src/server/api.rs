@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
-use super::archive::Proofs;
 use super::coverage::Losses;
 use super::queries::refuse_query;
 use super::replay::Replay;
 use super::scripts::Checks;
+use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
 use super::{View, backtest as try_out, packets, routes, row_json};
 use crate::dissect;

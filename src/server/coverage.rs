@@ -31,7 +31,7 @@ struct Span {
 
 #[derive(Debug, Default)]
 struct Noted {
-    last: [u64; 4],
+    last: [u64; 5],
     looked: Option<Timestamp>,
     spans: Vec<Span>,
 }
@@ -44,12 +44,13 @@ pub(super) struct Losses {
 }
 
 /// Reasons by the names that manifests use, with their counters.
-fn figures(counts: &Counts) -> [(&'static str, u64); 4] {
+fn figures(counts: &Counts) -> [(&'static str, u64); 5] {
     [
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("not_dissected", counts.not_dissected),
         ("spool_errors", counts.spool_errors),
+        ("not_targeted", counts.not_targeted),
     ]
 }
 

@@ -7,7 +7,6 @@
 
 mod access;
 mod api;
-mod archive;
 mod assets;
 mod audit;
 mod backtest;
@@ -24,6 +23,7 @@ mod routes;
 mod rows;
 mod script_files;
 mod scripts;
+mod stores;
 mod summary;
 
 use std::io::Write;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::access::{self, Role};
 use super::api::{self, State};
-use super::{archive, feed, openapi, queries, scripts};
+use super::{feed, openapi, queries, scripts, stores};
 
 /// One parameter.
 pub(super) struct Parameter {
@@ -449,7 +449,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Stores that reels go to or come from.",
         parameters: &[],
         answer: Answer::Members(&[("stores", "array")]),
-        handler: || get(archive::stores),
+        handler: || get(stores::list),
     },
     Route {
         method: "get",
@@ -459,7 +459,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Days of a store with reels, the newest first.",
         parameters: &[STORE],
         answer: Answer::Members(&[("days", "array")]),
-        handler: || get(archive::days),
+        handler: || get(stores::days),
     },
     Route {
         method: "get",
@@ -474,7 +474,7 @@ pub(super) const ROUTES: &[Route] = &[
             LIMIT,
         ],
         answer: Answer::Members(&[("reels", "array")]),
-        handler: || get(archive::reels),
+        handler: || get(stores::reels),
     },
     Route {
         method: "get",
@@ -488,7 +488,7 @@ pub(super) const ROUTES: &[Route] = &[
             parameter("version", "string", "its version; the first when left out"),
         ],
         answer: Answer::Bytes,
-        handler: || get(archive::object),
+        handler: || get(stores::object),
     },
     Route {
         method: "get",
@@ -498,7 +498,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "What the last look at a store proved: none, running, done with a report, or failed.",
         parameters: &[STORE],
         answer: Answer::Members(&[("state", "string")]),
-        handler: || get(archive::proof),
+        handler: || get(stores::proof),
     },
     Route {
         method: "post",
@@ -508,7 +508,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Begins to compare all objects of a store with what was sealed; /archive/proof tells the outcome.",
         parameters: &[STORE],
         answer: Answer::Members(&[("state", "string")]),
-        handler: || post(archive::verify),
+        handler: || post(stores::verify),
     },
     Route {
         method: "get",

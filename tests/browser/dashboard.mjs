@@ -163,8 +163,19 @@ try {
   for (const colorScheme of ["light", "dark"]) {
     const context = await browser.newContext({ viewport: { width: 1400, height: 860 }, colorScheme, bypassCSP: true });
     const other = await context.newPage();
-    await other.goto(url);
+    // Without a token there is a page that asks for one.
+    await other.goto(new URL(url).origin);
+    await other.evaluate(rules);
+    const asked = await other.evaluate(() => axe.run());
+    seen.axe.push(...asked.violations.map(({ id, nodes }) => `${colorScheme} sign in: ${id}: ${nodes[0].html.slice(0, 200)}`));
+    await other.getByLabel("Token").fill("wrong-0123456789");
+    await other.getByRole("button", { name: "Sign in" }).click();
+    await other.waitForFunction(() => document.querySelector("#said").textContent);
+    seen.notSignedIn = await other.textContent("#said");
+    await other.getByLabel("Token").fill(new URL(url).searchParams.get("token"));
+    await other.getByRole("button", { name: "Sign in" }).click();
     await other.waitForSelector(".list .row");
+    seen.signedInAt = other.url();
     for (const name of await other.locator(".views").getByRole("tab").allTextContents()) {
       await other.locator(".views").getByRole("tab", { name, exact: true }).click();
       if (name === "Traffic") await other.locator(".list .row").first().click();

@@ -69,10 +69,11 @@ export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
 export const fields = () => ask("/api/v1/fields");
-export const packets = (stream, worker) => ask(`/api/v1/packets/${encodeURIComponent(stream)}?worker=${encodeURIComponent(worker ?? "")}`);
+// Streams of several nodes, and of an archive, may have one name: the node or the item tells which.
+export const packets = (stream, worker, n) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n }));
 export const jobs = () => ask("/api/v1/jobs");
 export const runJob = (tag) => post(query("/jobs/run", { tag }));
-export const pcapLink = (stream, worker) => `/api/v1/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`;
+export const pcapLink = (stream, worker, n) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n });
 
 export function items(q, before, limit) {
   const cursor = before === null ? "" : `&before=${before}`;

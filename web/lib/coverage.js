@@ -5,7 +5,7 @@ const LEFT_OUT = new Set(["recording_limit", "prefilter", "not_targeted", "recor
 const NAMES = {
   kernel_dropped: "dropped by the kernel", interface_dropped: "dropped by the interface", not_dissected: "not dissected in time",
   spool_errors: "not written to the spool", spool_overwritten: "overwritten in the spool", recording_limit: "beyond the limit of a recording's day",
-  outbox_dropped: "dropped because the outbox was full",
+  not_targeted: "of pods that are not targeted", outbox_dropped: "dropped because the outbox was full",
 };
 
 export const reason = (why) => NAMES[why] ?? why.replaceAll("_", " ");

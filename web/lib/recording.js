@@ -48,8 +48,8 @@ export function consequences(declared, destination, tried) {
   const lines = [`Streams with an item that matches ${declared.kfl} are recorded to ${declared.destination ?? destination}.`];
   const { start, duration, iterations, expiry } = declared.schedule ?? {};
   if (start) {
-    const days = iterations === 0 ? "every day" : iterations > 1 ? `on ${iterations} days` : "once";
-    lines.push(`It begins at ${start} UTC, ${days}${duration ? `, for ${duration} each` : ""}.`);
+    const often = iterations === 0 ? "every day" : iterations > 1 ? `on ${iterations} days` : "once";
+    lines.push(`It begins at ${start} UTC, ${often}${duration ? `, for ${duration} each` : ""}.`);
   } else lines.push(duration ? `It begins now and ends after ${duration}.` : "It begins now and goes on until you stop it, also after a restart.");
   if (expiry) lines.push(`It ends for good after ${expiry}.`);
   if (declared.lookBack !== false) lines.push("Streams are taken whole: what came before the match is fetched from the spool.");
@@ -57,8 +57,9 @@ export function consequences(declared, destination, tried) {
     lines.push(`Of the ${format.count(tried.itemsSeen)} items held here it would have kept ${format.count(tried.streams)} of ${format.count(tried.streamsSeen)} streams with ${format.bytes(tried.bytes)} of messages, about ${format.bytes(tried.bytesPerDay)} a day at this rate.`);
   }
   const lock = declared.retention;
-  if (lock?.mode === "COMPLIANCE") lines.push(`Every object is locked for ${lock.days} days: nobody can delete or shorten it in that time, not even the owner of the bucket.`);
-  else if (lock) lines.push(`Every object is locked for ${lock.days} days: only somebody with the right to bypass GOVERNANCE can delete it in that time.`);
+  const days = lock?.days === 1 ? "1 day" : `${lock?.days} days`;
+  if (lock?.mode === "COMPLIANCE") lines.push(`Every object is locked for ${days}: nobody can delete or shorten it in that time, not even the owner of the bucket.`);
+  else if (lock) lines.push(`Every object is locked for ${days}: only somebody with the right to bypass GOVERNANCE can delete it in that time.`);
   else lines.push("No lock is asked for: the bucket's own default rules decide how long objects stay.");
   if (declared.legalHold) lines.push("A legal hold is put on every object: it cannot be deleted until somebody with the right lifts the hold.");
   if (declared.redact) lines.push("Credentials are overwritten before sealing; that cannot be undone.");

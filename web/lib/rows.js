@@ -26,14 +26,20 @@ export function rowsModel(maxLoaded = 20000) {
     return low;
   }
   const model = {
-    // Begins anew with the newest page as the server gives it, newest row first.
-    reset(page) {
+    // Begins anew with the newest page as the server gives it, newest row first, and the cursor that it can
+    // be read again with; null is the newest page of what no longer grows.
+    reset(page, cursor = null) {
       pages = [];
       starts = [];
       end = 0;
       loaded = 0;
       next = page?.next ?? null;
-      if (page?.rows.length) model.append(page.rows.slice().reverse(), true);
+      const rows = (page?.rows ?? []).slice().reverse();
+      if (rows.length === 0) return;
+      starts.push(0);
+      pages.push({ cursor, rows, count: rows.length, last: rows.at(-1).n, open: false });
+      end = rows.length;
+      loaded = rows.length;
     },
     count: () => end - first(),
     loaded: () => loaded,
@@ -58,7 +64,7 @@ export function rowsModel(maxLoaded = 20000) {
       const rows = page.rows.slice().reverse();
       if (rows.length) {
         starts.unshift(first() - rows.length);
-        pages.unshift({ cursor, rows, count: rows.length, last: rows.at(-1).n });
+        pages.unshift({ cursor, rows, count: rows.length, last: rows.at(-1).n, open: false });
         loaded += rows.length;
       }
       return rows.length;
@@ -67,8 +73,8 @@ export function rowsModel(maxLoaded = 20000) {
     append(rows) {
       for (const row of rows) {
         let page = pages.at(-1);
-        if (!page || page.count >= PAGE || !page.rows) {
-          page = { cursor: null, rows: [], count: 0, last: 0 };
+        if (!page?.open || page.count >= PAGE || !page.rows) {
+          page = { cursor: null, rows: [], count: 0, last: 0, open: true };
           starts.push(end);
           pages.push(page);
         }

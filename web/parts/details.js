@@ -34,7 +34,7 @@ export function details({ frame, onClause, onTab, onClose }) {
     el("span", { class: "badge" }, format.took(item.elapsedTime)),
     value(["startTime"], item.startTime, `timestamp >= datetime("${format.moment(item.timestamp)}")`),
     badge(`stream ${item.stream}`, clause(["stream"], item.stream)),
-    el("a", { href: api.pcapLink(item.stream, item.worker), download: item.stream, class: "badge" }, "PCAP"),
+    el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge" }, "PCAP"),
     curl(item) && el("button", { class: "badge", title: "Copy as a curl command", onclick: () => navigator.clipboard?.writeText(curl(item)) }, "curl"),
     frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
@@ -87,7 +87,7 @@ export function details({ frame, onClause, onTab, onClose }) {
     if (tab === "raw") return el("section", { role: "tabpanel" }, el("h3", {}, "Item"), el("pre", {}, colour(JSON.stringify(item, null, 2))));
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
-      showPackets(holder, item, tab);
+      showPackets(holder, item, shown.row.n, tab);
       return holder;
     }
     if (tab === "timing") {

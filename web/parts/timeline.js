@@ -131,8 +131,9 @@ export function timeline({ onRange, onWhole }) {
     if (!drawn) return;
     const where = slot ? format.dateTime(slot.at) : `${format.dateTime(drawn.from)} \u2013 ${format.dateTime(drawn.to)}`;
     const wait = drawn.behind ? ` \u00b7 ${format.count(drawn.behind)} items still to be counted` : "";
+    const since = drawn.since ? ` \u00b7 counted from ${format.dateTime(drawn.since)} on` : "";
     const around = slot ? told(cover, slot.at, slot.at + drawn.width).map((line) => ` \u00b7 ${line}`).join("") : "";
-    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? around : ` \u00b7 dashed: p99`}${wait}`;
+    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? around : ` \u00b7 dashed: p99`}${wait}${since}`;
   };
 
   new ResizeObserver(() => plot?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT })).observe(holder);

@@ -79,8 +79,8 @@ export function trafficView(frame) {
     try {
       const page = await api.items(q, null, PAGE);
       if (held.q !== q) return;
-      model.reset(page);
       held.end = page.end;
+      reset(page);
       held.loading = false;
       table.set();
       node.dataset.q = q;
@@ -95,6 +95,10 @@ export function trafficView(frame) {
       table.node.style.display = "none";
     }
   }
+  // A live run is read again by numbers, since its newest page is another one later.
+  function reset(page) {
+    model.reset(page, frame.state.status?.run.live ? (page.rows[0]?.n ?? -1) + 1 : null);
+  }
   function emptyOrNot() {
     if (source.count() > 0 || model.next() !== null) return say(null);
     if (held.q) say("Nothing matches", "No item held here matches this filter; loosen it, or wait for more traffic.");
@@ -105,10 +109,12 @@ export function trafficView(frame) {
     held.loading = true;
     const q = held.q;
     const cursor = model.next();
+    let came = 1;
     try {
       const page = await api.items(q, cursor, PAGE);
       if (held.q !== q || model.next() !== cursor) return;
-      table.shifted(model.prepend(page, cursor));
+      came = model.prepend(page, cursor);
+      table.shifted(came);
       model.evict(0);
       emptyOrNot();
     } catch (error) {
@@ -116,8 +122,8 @@ export function trafficView(frame) {
     } finally {
       held.loading = false;
     }
-    // A filter that hardly matches gives pages with few rows.
-    if (model.count() < PAGE / 2 && model.next() !== null && held.q === q) older();
+    // A filter that hardly matches gives pages with few rows, or none.
+    if ((model.count() < PAGE / 2 || came === 0) && model.next() !== null && held.q === q) older();
   }
   // Rows that were let go are read again where they are seen.
   async function again(from, to) {
@@ -192,7 +198,7 @@ export function trafficView(frame) {
     try {
       const page = await api.items(q, held.end, PAGE);
       if (held.q !== q) return;
-      model.reset(page);
+      reset(page);
       table.set(true);
       table.unpin();
     } catch (error) {

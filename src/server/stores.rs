@@ -109,7 +109,7 @@ async fn asked(
     }
 }
 
-pub(super) async fn stores(Extract(state): Extract<State>) -> AsJson<Json> {
+pub(super) async fn list(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(json!({"stores": state.view.run.stores()}))
 }
 
