@@ -13,12 +13,12 @@ use tapedeck::capture::{Filled, RawBatch, file};
 use tapedeck::synth;
 
 /// The program with a capture open; it ends with the value.
-struct Tap {
+pub struct Tap {
     child: Child,
     address: SocketAddr,
     token: String,
     said: String,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Tap {
@@ -26,13 +26,27 @@ impl Tap {
         let folder = tempfile::tempdir().unwrap();
         let capture = folder.path().join("made.pcap");
         std::fs::write(&capture, synth::savefile(frames)).unwrap();
+        Tap::on(&capture, folder, port)
+    }
+
+    /// With a source open; its home is `folder`.
+    pub fn on(source: &Path, folder: tempfile::TempDir, port: u16) -> Tap {
+        let mut tap = Tap::at(source, folder.path(), port, &[]);
+        tap._folder = Some(folder);
+        tap
+    }
+
+    /// With a source open, a home that stays, and further flags.
+    pub fn at(source: &Path, home: &Path, port: u16, flags: &[&str]) -> Tap {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
             .args(["tap", "--headless", "--proxy-front-port", &port.to_string()])
             .arg("--pcap")
-            .arg(&capture)
+            .arg(source)
+            .args(flags)
             .arg("--set")
-            .arg(format!("tap.dataDir={}", folder.path().display()))
-            .env("HOME", folder.path())
+            .arg(format!("tap.dataDir={}", home.display()))
+            .env("HOME", home)
+            .env_remove("XDG_CACHE_HOME")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -61,7 +75,7 @@ impl Tap {
             address,
             token,
             said,
-            _folder: folder,
+            _folder: None,
         }
     }
 
@@ -84,6 +98,15 @@ impl Tap {
         stream.read_to_string(&mut answer).unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
         (status, answer)
+    }
+
+    /// The JSON that a route answers with; `path` stands below `/api/v1`.
+    pub fn json(&self, path: &str) -> Json {
+        let headers = format!("{}{}", self.host(), self.bearer());
+        let (status, answer) = self.ask(&format!("GET /api/v1{path}"), &headers);
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
     /// Status of a request whose answer may be any bytes.

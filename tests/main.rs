@@ -22,6 +22,7 @@ mod lake;
 mod live_protocols;
 mod loopback;
 mod matrix;
+mod opening;
 mod outside;
 mod packaging;
 mod pipeline;

@@ -19,8 +19,9 @@ use super::block::{Block, Values};
 use super::chunks::{Chunks, RangeSource};
 use super::column::{COLUMNS, Content, Kind, place};
 use super::json::Cuts;
-use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, RECORD_KEY};
+use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, ORIGINS_KEY, RECORD_KEY};
 use super::{FORMAT, IndexError};
+use crate::item::Origin;
 
 /// Largest file that is read; an index of a full reel has some megabytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -44,6 +45,7 @@ pub struct Reader {
     pub(super) mixed: BTreeSet<String>,
     pub(super) cuts: Cuts,
     record: Arc<str>,
+    origins: Vec<(u64, Arc<Origin>, Arc<str>)>,
 }
 
 impl Reader {
@@ -86,6 +88,8 @@ impl Reader {
         };
         let (mixed, cuts) = (lines(MIXED_KEY), Cuts(lines(CUTS_KEY)));
         let record = Arc::from(told.get(RECORD_KEY).copied().unwrap_or_default());
+        let origins = told.get(ORIGINS_KEY).copied().unwrap_or_default();
+        let origins = origins.lines().filter_map(origin_of).collect();
         let schema = meta.file_metadata().schema_descr();
         let at = COLUMNS
             .iter()
@@ -103,6 +107,7 @@ impl Reader {
             mixed,
             cuts,
             record,
+            origins,
             meta,
         };
         reader.check()?;
@@ -147,6 +152,31 @@ impl Reader {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The first row of a row group, counted over the whole.
+    pub fn first_row(&self, group: usize) -> u64 {
+        (0..group).map(|group| self.rows(group) as u64).sum()
+    }
+
+    /// Origin and recording of a row, where the index tells.
+    pub fn origin(&self, row: u64) -> Option<(&Arc<Origin>, &Arc<str>)> {
+        let behind = self.origins.partition_point(|(first, ..)| *first <= row);
+        let (_, origin, record) = self.origins.get(behind.checked_sub(1)?)?;
+        Some((origin, record))
+    }
+
+    /// The row group of a row of the whole, and its place there.
+    pub fn group_of(&self, row: u64) -> Option<(usize, usize)> {
+        let mut left = usize::try_from(row).ok()?;
+        for group in 0..self.groups() {
+            let rows = self.rows(group);
+            if left < rows {
+                return Some((group, left));
+            }
+            left -= rows;
+        }
+        None
     }
 
     /// Nanoseconds of the first and the last request in a row group.
@@ -209,6 +239,18 @@ impl Reader {
         let group = self.meta.row_groups().get(group)?;
         group.columns().get(at)?.statistics()
     }
+}
+
+/// `[row, node, address, worker, recording]`
+fn origin_of(line: &str) -> Option<(u64, Arc<Origin>, Arc<str>)> {
+    type Line = (u64, String, String, String, String);
+    let (row, node_name, node_ip, worker, record): Line = serde_json::from_str(line).ok()?;
+    let origin = Origin {
+        node_name,
+        node_ip,
+        worker,
+    };
+    Some((row, Arc::new(origin), record.into()))
 }
 
 fn physical(kind: Kind) -> parquet::basic::Type {
