@@ -225,7 +225,7 @@ fn a_capture_is_opened_by_the_index_that_its_first_reading_left() {
     // It is there with the first answer, and the items are called as before.
     assert!(again.json("/status")["archive"].is_object());
     assert_eq!(rows(&again, "", 100), before);
-    let http = &rows(&again, "http", 10)[0];
+    let http = &rows(&again, "response.status == 200", 10)[0];
     let found = again.json(&format!("/item/{}", http["n"]));
     assert!(
         found["item"]["response"]["content"]["text"].is_string(),

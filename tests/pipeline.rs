@@ -306,6 +306,52 @@ fn items_of_a_stream_are_numbered_on_from_reel_to_reel() {
     }
 }
 
+#[test]
+fn messages_of_a_subscription_are_in_every_reel_that_it_goes_on_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let resp = |words: &[&str]| {
+        let words = words
+            .iter()
+            .map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let words: Vec<String> = words.collect();
+        format!("*{}\r\n{}", words.len(), words.concat())
+    };
+    let mut subscriber = synth::tcp(([10, 0, 0, 1], 4000), ([10, 0, 0, 2], 6379))
+        .to_server(resp(&["SUBSCRIBE", "news"]))
+        .to_client("*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    let mut publisher =
+        synth::tcp(([10, 0, 0, 3], 4001), ([10, 0, 0, 2], 6379)).wait(synth::STEP / 2);
+    for number in 0..20 {
+        let text = format!("text {number}");
+        publisher = publisher
+            .to_server(resp(&["PUBLISH", "news", &text]))
+            .to_client(":1\r\n");
+        subscriber = subscriber
+            .wait(synth::STEP)
+            .to_client(resp(&["message", "news", &text]));
+    }
+    let frames = synth::merge([subscriber.fin(), publisher.fin()]);
+    let capture = dir.path().join("pubsub.pcap");
+    std::fs::write(&capture, synth::savefile(&frames)).unwrap();
+    let sorted = |items: Vec<String>| {
+        let mut all: Vec<String> = items
+            .iter()
+            .map(|text| without_origin(text).to_string())
+            .collect();
+        all.sort();
+        all
+    };
+    let whole = sorted(items(&capture, 1));
+    assert!(whole.len() >= 40, "{}", whole.len());
+    for round in 0..4 {
+        let place = dir.path().join(round.to_string());
+        std::fs::create_dir(&place).unwrap();
+        let (reels, cuts) = cut(&capture, &place);
+        let alone = reels.iter().flat_map(|reel| items(reel, 1)).collect();
+        assert_eq!(sorted(alone), whole, "{} reels, {cuts} cuts", reels.len());
+    }
+}
+
 /// What a sealed reel may tell otherwise: where an item was captured, its stream's number, and its
 /// number within the stream.
 fn without_origin(text: &str) -> serde_json::Value {

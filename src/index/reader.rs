@@ -23,8 +23,9 @@ use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, ORIGINS_KEY, RECORD_KEY};
 use super::{FORMAT, IndexError};
 use crate::item::Origin;
 
-/// Largest file that is read; an index of a full reel has some megabytes.
-pub const MAX_FILE_BYTES: u64 = 1 << 30;
+/// Largest file that is read: an index of a full reel has some megabytes, that of a source with ten
+/// million items one or two gigabytes.
+pub const MAX_FILE_BYTES: u64 = 1 << 32;
 
 /// Bytes at the end of a file that are asked for first; a file of twice this size is read whole.
 pub const TAIL_BYTES: u64 = 64 * 1024;
@@ -46,6 +47,8 @@ pub struct Reader {
     pub(super) cuts: Cuts,
     record: Arc<str>,
     origins: Vec<(u64, Arc<Origin>, Arc<str>)>,
+    /// First row of each row group.
+    firsts: Vec<u64>,
 }
 
 impl Reader {
@@ -101,7 +104,14 @@ impl Reader {
                 found.filter(|at| schema.column(*at).physical_type() == physical(column.kind))
             })
             .collect();
+        let mut rows = 0u64;
+        let firsts = meta.row_groups().iter().map(|group| {
+            let first = rows;
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));
+            first
+        });
         let reader = Reader {
+            firsts: firsts.collect(),
             chunks,
             at,
             mixed,
@@ -156,7 +166,7 @@ impl Reader {
 
     /// The first row of a row group, counted over the whole.
     pub fn first_row(&self, group: usize) -> u64 {
-        (0..group).map(|group| self.rows(group) as u64).sum()
+        self.firsts.get(group).copied().unwrap_or_default()
     }
 
     /// Origin and recording of a row, where the index tells.
@@ -168,15 +178,10 @@ impl Reader {
 
     /// The row group of a row of the whole, and its place there.
     pub fn group_of(&self, row: u64) -> Option<(usize, usize)> {
-        let mut left = usize::try_from(row).ok()?;
-        for group in 0..self.groups() {
-            let rows = self.rows(group);
-            if left < rows {
-                return Some((group, left));
-            }
-            left -= rows;
-        }
-        None
+        let group = self.firsts.partition_point(|first| *first <= row);
+        let group = group.checked_sub(1)?;
+        let row = usize::try_from(row - self.first_row(group)).ok()?;
+        (row < self.rows(group)).then_some((group, row))
     }
 
     /// Nanoseconds of the first and the last request in a row group.

@@ -25,8 +25,11 @@ use sha2::{Digest as _, Sha256};
 use crate::index::{self, RangeSource, Reader};
 use crate::store::{Digest, Entry, Store, hex};
 
-/// Bytes that the cache keeps unless told otherwise.
+/// Bytes of ranges that the cache keeps unless told otherwise.
 pub const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
+
+/// Made indexes may take this many times as much: what they were made of takes longest to read.
+const INDEXES: u64 = 16;
 
 /// What reading an archive took so far.
 #[derive(Debug, Default)]
@@ -55,7 +58,7 @@ pub struct Cache {
 
 impl Cache {
     /// The cache in `folder`, which is made when it is missing; the oldest ranges go until the rest
-    /// has `max_bytes`.
+    /// has `max_bytes`, and the made indexes used longest ago until those have 16 times as much.
     ///
     /// # Errors
     /// When the folder cannot be made or read.
@@ -75,10 +78,15 @@ impl Cache {
             }
         }
         kept.sort_by_key(|(used, _, _)| std::cmp::Reverse(*used));
-        let mut bytes = 0u64;
+        let (mut ranges, mut indexes) = (0u64, 0u64);
         for (_, size, path) in kept {
-            bytes = bytes.saturating_add(size);
-            if bytes > max_bytes {
+            let is_index = path.to_string_lossy().ends_with(index::ENDING);
+            let (bytes, most) = match is_index {
+                true => (&mut indexes, max_bytes.saturating_mul(INDEXES)),
+                false => (&mut ranges, max_bytes),
+            };
+            *bytes = bytes.saturating_add(size);
+            if *bytes > most {
                 let _ = fs::remove_file(path);
             }
         }

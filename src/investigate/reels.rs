@@ -298,11 +298,7 @@ impl Archive {
     }
 
     /// The reels of one partition that may hold items of `span`.
-    pub(super) fn list(
-        &self,
-        partition: &str,
-        span: &Span,
-    ) -> Result<Vec<Arc<Reel>>, StoreError> {
+    pub(super) fn list(&self, partition: &str, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
         if let Some(only) = &self.only {
             return Ok(vec![only.clone()]);
         }

@@ -65,12 +65,13 @@ impl Summaries {
         query: &kfl::Query,
     ) -> Result<Arc<Mutex<Summary>>, String> {
         view.run.look(query);
-        let known = self.take(query.text());
+        let known = self.find(query.text());
         let summary = match known.filter(|summary| !lock(summary).is_stale()) {
             Some(summary) => summary,
             None => Arc::new(Mutex::new(Summary::of(view, query)?)),
         };
         let mut kept = lock(&self.kept);
+        kept.retain(|(text, _)| text != query.text());
         kept.push((query.text().to_owned(), summary.clone()));
         if kept.len() > MAX_KEPT {
             kept.remove(0);
@@ -80,19 +81,15 @@ impl Summaries {
         Ok(summary)
     }
 
-    fn take(&self, text: &str) -> Option<Arc<Mutex<Summary>>> {
-        let mut kept = lock(&self.kept);
-        let at = kept.iter().position(|(known, _)| known == text)?;
-        Some(kept.remove(at).1)
+    fn find(&self, text: &str) -> Option<Arc<Mutex<Summary>>> {
+        let kept = lock(&self.kept);
+        let found = kept.iter().find(|(known, _)| known == text);
+        found.map(|(_, summary)| summary.clone())
     }
 
     /// Items that the summary of all of them has counted so far, by protocol.
     pub(super) fn counted(&self) -> Json {
-        let whole = {
-            let kept = lock(&self.kept);
-            let found = kept.iter().find(|(text, _)| text.trim().is_empty());
-            found.map(|(_, summary)| summary.clone())
-        };
+        let whole = self.find("");
         // Whoever is reading on holds it; the figures come with the next look.
         let whole = whole.as_ref().and_then(|summary| summary.try_lock().ok());
         whole.map_or_else(|| json!({}), |summary| summary.by_protocol())
