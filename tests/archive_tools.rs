@@ -37,7 +37,7 @@ fn exported_streams_give_the_same_items_and_redacted_ones_lose_what_is_named() {
     let output = run(home.path(), &["export", &demo, "--kfl", query, "-o", &out]);
     assert!(output.status.success(), "{:?}", said(&output));
     assert!(
-        said(&output).1.contains("Reading 1 objects"),
+        said(&output).1.contains("Reading 1 object,"),
         "{:?}",
         said(&output)
     );

@@ -18,7 +18,8 @@ pub struct Tap {
     pub address: SocketAddr,
     pub token: String,
     said: String,
-    folder: tempfile::TempDir,
+    data: PathBuf,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Tap {
@@ -31,14 +32,30 @@ impl Tap {
         let folder = tempfile::tempdir().unwrap();
         let capture = folder.path().join("made.pcap");
         std::fs::write(&capture, synth::savefile(frames)).unwrap();
+        let flags: Vec<&str> = keys.iter().flat_map(|key| ["--set", key]).collect();
+        let mut tap = Tap::at(&capture, folder.path(), port, &flags);
+        tap._folder = Some(folder);
+        tap
+    }
+
+    /// With a source open; its home is `folder`.
+    pub fn on(source: &Path, folder: tempfile::TempDir, port: u16) -> Tap {
+        let mut tap = Tap::at(source, folder.path(), port, &[]);
+        tap._folder = Some(folder);
+        tap
+    }
+
+    /// With a source open, a home that stays, and further flags.
+    pub fn at(source: &Path, home: &Path, port: u16, flags: &[&str]) -> Tap {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
             .args(["tap", "--headless", "--proxy-front-port", &port.to_string()])
             .arg("--pcap")
-            .arg(&capture)
+            .arg(source)
+            .args(flags)
             .arg("--set")
-            .arg(format!("tap.dataDir={}", folder.path().display()))
-            .args(keys.iter().flat_map(|key| ["--set", key]))
-            .env("HOME", folder.path())
+            .arg(format!("tap.dataDir={}", home.display()))
+            .env("HOME", home)
+            .env_remove("XDG_CACHE_HOME")
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -51,13 +68,14 @@ impl Tap {
             address,
             token,
             said,
-            folder,
+            data: home.to_owned(),
+            _folder: None,
         }
     }
 
     /// The folder of its data.
     pub fn data(&self) -> &Path {
-        self.folder.path()
+        &self.data
     }
 
     pub fn url(&self) -> String {
@@ -79,6 +97,15 @@ impl Tap {
         stream.read_to_string(&mut answer).unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
         (status, answer)
+    }
+
+    /// The JSON that a route answers with; `path` stands below `/api/v1`.
+    pub fn json(&self, path: &str) -> Json {
+        let headers = format!("{}{}", self.host(), self.bearer());
+        let (status, answer) = self.ask(&format!("GET /api/v1{path}"), &headers);
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
     /// Status of a request whose answer may be any bytes.

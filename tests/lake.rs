@@ -69,7 +69,7 @@ impl Consumer for Keeper {
 }
 
 /// A folder with one reel a batch, recorded through the pipeline.
-fn recorded(dir: &Path, batches: Vec<Vec<Frame>>) -> PathBuf {
+pub fn recorded(dir: &Path, batches: Vec<Vec<Frame>>) -> PathBuf {
     let archive = dir.join("archive");
     let clock = Arc::new(SetClock::at(Timestamp::from_secs(START, 0)));
     let store: Arc<dyn Store> = Arc::new(FolderStore::create(&archive).unwrap());
@@ -129,7 +129,7 @@ fn response(status: u16) -> String {
 
 /// Three reels: calls of their own, and one connection on which a request is answered in the reel
 /// behind it.
-fn traffic() -> Vec<Vec<Frame>> {
+pub fn traffic() -> Vec<Vec<Frame>> {
     let call = |port: u16, second: i64, status: u16| {
         synth::tcp(([10, 0, 0, 1], port), ([10, 0, 0, 2], 80))
             .at(Timestamp::from_secs(START + second, 5))
@@ -164,7 +164,7 @@ fn traffic() -> Vec<Vec<Frame>> {
     (0..3).map(of).collect()
 }
 
-fn query(archive: &Path, args: &[&str]) -> Vec<Value> {
+pub fn query(archive: &Path, args: &[&str]) -> Vec<Value> {
     let out = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
         .arg("query")
         .arg(archive)
@@ -184,7 +184,7 @@ fn query(archive: &Path, args: &[&str]) -> Vec<Value> {
 }
 
 /// Items without what depends on how they were read: numbers of streams and of items in them.
-fn comparable(items: &[Value]) -> Vec<String> {
+pub fn comparable(items: &[Value]) -> Vec<String> {
     let shown = items.iter().map(|item| {
         let mut item = item.clone();
         for name in ["id", "stream", "index", "entryFile"] {
@@ -216,7 +216,7 @@ fn grouped(archive: &Path, args: &[&str], field: &str) -> BTreeMap<String, u64> 
     rows.iter().map(row).collect()
 }
 
-fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
+pub fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

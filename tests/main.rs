@@ -29,6 +29,7 @@ mod loopback;
 mod matrix;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod nodes;
+mod opening;
 mod outside;
 mod packaging;
 mod pipeline;

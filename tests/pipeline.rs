@@ -18,6 +18,7 @@ use tapedeck::record::{self, Outbox, Recorder, States, outbox};
 use tapedeck::spool::{self, Writer};
 use tapedeck::store::Store;
 use tapedeck::store::folder::FolderStore;
+use tapedeck::synth;
 use tapedeck::time::SystemClock;
 
 /// Keeps the JSON of every item.
@@ -294,6 +295,91 @@ fn reels_of_long_connections_give_the_same_items_each_alone() {
         }
     }
     assert!(most >= 10, "{most}");
+}
+
+#[test]
+fn items_of_a_stream_are_numbered_on_from_reel_to_reel() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut call = synth::tcp(([10, 0, 0, 1], 4000), ([10, 0, 0, 2], 80));
+    for number in 0..60 {
+        call = call
+            .to_server(format!("GET /{number} HTTP/1.1\r\nHost: shop\r\n\r\n"))
+            .to_client("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+    // Packets in between whose streams no recording takes, so that cuts fall where nothing comes.
+    let start = call.clone().fin()[0].ts;
+    let others = (0..200u16).map(|n| {
+        synth::udp(([10, 0, 1, 1], 20_000 + n), ([10, 0, 1, 2], 9999))
+            .at(start + synth::STEP * u32::from(n) + synth::STEP / 2)
+            .to_server("?")
+            .end()
+    });
+    let frames = synth::merge(others.chain([call.fin()]));
+    let capture = dir.path().join("long.pcap");
+    std::fs::write(&capture, synth::savefile(&frames)).unwrap();
+    for round in 0..4 {
+        let place = dir.path().join(round.to_string());
+        std::fs::create_dir(&place).unwrap();
+        let (reels, cuts) = cut(&capture, &place);
+        let mut numbers = Vec::new();
+        for reel in &reels {
+            let found = items(reel, 1);
+            let number = |text: &String| {
+                let item: serde_json::Value = serde_json::from_str(text).unwrap();
+                let path = item["request"]["path"].as_str()?.to_owned();
+                Some((path, item["index"].as_u64()?))
+            };
+            numbers.extend(found.iter().filter_map(number));
+        }
+        let wanted: Vec<(String, u64)> = (0..60).map(|n| (format!("/{n}"), n)).collect();
+        assert_eq!(numbers, wanted, "{} reels, {cuts} cuts", reels.len());
+    }
+}
+
+#[test]
+fn messages_of_a_subscription_are_in_every_reel_that_it_goes_on_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let resp = |words: &[&str]| {
+        let words = words
+            .iter()
+            .map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let words: Vec<String> = words.collect();
+        format!("*{}\r\n{}", words.len(), words.concat())
+    };
+    let mut subscriber = synth::tcp(([10, 0, 0, 1], 4000), ([10, 0, 0, 2], 6379))
+        .to_server(resp(&["SUBSCRIBE", "news"]))
+        .to_client("*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    let mut publisher =
+        synth::tcp(([10, 0, 0, 3], 4001), ([10, 0, 0, 2], 6379)).wait(synth::STEP / 2);
+    for number in 0..20 {
+        let text = format!("text {number}");
+        publisher = publisher
+            .to_server(resp(&["PUBLISH", "news", &text]))
+            .to_client(":1\r\n");
+        subscriber = subscriber
+            .wait(synth::STEP)
+            .to_client(resp(&["message", "news", &text]));
+    }
+    let frames = synth::merge([subscriber.fin(), publisher.fin()]);
+    let capture = dir.path().join("pubsub.pcap");
+    std::fs::write(&capture, synth::savefile(&frames)).unwrap();
+    let sorted = |items: Vec<String>| {
+        let mut all: Vec<String> = items
+            .iter()
+            .map(|text| without_origin(text).to_string())
+            .collect();
+        all.sort();
+        all
+    };
+    let whole = sorted(items(&capture, 1));
+    assert!(whole.len() >= 40, "{}", whole.len());
+    for round in 0..4 {
+        let place = dir.path().join(round.to_string());
+        std::fs::create_dir(&place).unwrap();
+        let (reels, cuts) = cut(&capture, &place);
+        let alone = reels.iter().flat_map(|reel| items(reel, 1)).collect();
+        assert_eq!(sorted(alone), whole, "{} reels, {cuts} cuts", reels.len());
+    }
 }
 
 /// What a sealed reel may tell otherwise: where an item was captured, its stream's number, and its

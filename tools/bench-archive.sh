@@ -50,7 +50,10 @@ query() { # ENDPOINT WHAT ARGS...
   echo "== $what"
   /usr/bin/time -f '%e s, %M KiB peak' "$tapedeck" query s3://bench/ --s3-endpoint "$endpoint" --s3-path-style \
     --stats "$@" >"$work/out" || true
-  wc -l <"$work/out" | sed 's/$/ lines/'
+  lines="$(wc -l <"$work/out")"
+  echo "$lines lines"
+  # What finds nothing measures pruning alone.
+  [ "$lines" -gt 0 ] || { echo "the query matched nothing" >&2; exit 1; }
 }
 hour="--from 2026-11-22T10:00:00Z --to 2026-11-22T11:00:00Z"
 pod='response.status == 500 and src.name == "web-07-03"'

@@ -86,7 +86,7 @@ pub fn run(args: &BacktestArgs, config: &Config) -> Result<Exit, Failure> {
             missing.display()
         )));
     }
-    let opened = pass::open(&args.source, &config)?;
+    let opened = pass::open(&args.source, pass::times(&[range]), &config)?;
     args.max_read.announce(&opened, 1)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;

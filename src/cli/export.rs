@@ -127,7 +127,7 @@ pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
-    let opened = pass::open(&args.source, &config)?;
+    let opened = pass::open(&args.source, pass::times(&[range]), &config)?;
     args.max_read.announce(&opened, 2)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;

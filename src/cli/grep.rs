@@ -1,13 +1,16 @@
 //! Payload search: `tapedeck query SRC --grep TEXT` and `--hex BYTES`.
 //!
 //! One thread reads packets and tells their streams, one for each core looks into payloads, and the
-//! hits are printed in packet order. A text that two packets share is not found.
+//! hits are printed in packet order. What a TCP segment ends with is looked into again in front of
+//! the one that follows it, so that a text may lie in several; segments out of order are looked into
+//! alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::thread;
 
+use ahash::RandomState;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use memchr::memmem::Finder;
 use serde_json::json;
@@ -17,7 +20,7 @@ use super::plain;
 use super::reading::Range;
 use crate::capture::Source;
 use crate::flow::Limits;
-use crate::packet::{Decoded, FiveTuple, StreamName};
+use crate::packet::{Decoded, Direction, FiveTuple, StreamId, StreamName, TcpHeader};
 use crate::pipeline::Stop;
 use crate::pipeline::extract::{self, Met};
 use crate::time::Timestamp;
@@ -75,14 +78,71 @@ struct Packet {
     ts: Timestamp,
     stream: StreamName,
     tuple: FiveTuple,
+    /// The payload, behind what the segments in front of it end with.
     payload: Vec<u8>,
+    /// Bytes of that.
+    before: usize,
+}
+
+/// Directions of streams whose last bytes are kept.
+const MAX_ENDS: usize = 65_536;
+
+/// What TCP segments end with, until the next one of their direction comes.
+struct Ends {
+    kept: HashMap<(StreamId, Direction), End, RandomState>,
+    /// Bytes that are kept: one less than what is looked for.
+    length: usize,
+}
+
+struct End {
+    /// Sequence number of the byte behind.
+    next: u32,
+    bytes: Vec<u8>,
+}
+
+impl Ends {
+    /// A payload behind what it follows; answers how many bytes are in front of it.
+    fn join(
+        &mut self,
+        of: (StreamId, Direction),
+        tcp: &TcpHeader,
+        wire_length: u32,
+        payload: &[u8],
+    ) -> (Vec<u8>, usize) {
+        if self.length == 0 {
+            return (payload.to_vec(), 0);
+        }
+        let before = self.kept.remove(&of).filter(|end| end.next == tcp.seq);
+        let mut joined = before.map_or_else(Vec::new, |end| end.bytes);
+        let before = joined.len();
+        joined.extend_from_slice(payload);
+        let is_whole = payload.len() as u64 == u64::from(wire_length);
+        if is_whole && self.kept.len() < MAX_ENDS {
+            let from = joined.len().saturating_sub(self.length);
+            let end = End {
+                next: tcp.seq.wrapping_add(wire_length),
+                bytes: joined.get(from..).unwrap_or_default().to_vec(),
+            };
+            self.kept.insert(of, end);
+        }
+        (joined, before)
+    }
+
+    fn forget(&mut self, stream: StreamId) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.kept.remove(&(stream, direction));
+        }
+    }
 }
 
 struct Hit {
     ts: Timestamp,
     stream: StreamName,
     tuple: FiveTuple,
+    /// Where it begins in the packet's payload.
     offset: usize,
+    /// Bytes of it that lie in segments before.
+    before: usize,
     around: Vec<u8>,
 }
 
@@ -106,7 +166,8 @@ pub fn run(
         }
         drop((batches, hits));
         let reading = scope.spawn(|| {
-            let read = read(&mut *source, limits, range, stop, &to_search);
+            let length = needle.0.len();
+            let read = read(&mut *source, limits, range, length, stop, &to_search);
             drop(to_search);
             (read, source.warnings())
         });
@@ -135,20 +196,29 @@ fn read(
     source: &mut dyn Source,
     limits: Limits,
     range: Range,
+    length: usize,
     stop: &Stop,
     out: &Sender<(u64, Vec<Packet>)>,
 ) -> Result<(), String> {
     let (mut number, mut bytes, mut batch) = (0, 0, Vec::new());
+    let mut ends = Ends {
+        kept: HashMap::default(),
+        length: length.saturating_sub(1),
+    };
     let mut hand_on = |batch: &mut Vec<Packet>| {
         let sent = out.send((number, std::mem::take(batch))).is_ok();
         number += 1;
         sent
     };
     extract::packets(source, limits, &mut |met| {
-        let Met::Packet(packet) = met else {
-            return Ok(!stop.is_asked());
+        let packet = match met {
+            Met::Packet(packet) => packet,
+            Met::Ended(stream) => {
+                ends.forget(stream);
+                return Ok(!stop.is_asked());
+            }
         };
-        if let (Decoded::Flow(layers), Some((stream, _)), true) =
+        if let (Decoded::Flow(layers), Some((stream, direction)), true) =
             (packet.decoded, packet.stream, range.has(packet.record.ts))
         {
             let start = layers.payload_start as usize;
@@ -159,12 +229,20 @@ fn read(
             };
             let payload = payload.unwrap_or_default();
             if !payload.is_empty() {
+                let (payload, before) = match &layers.tcp {
+                    Some(tcp) if layers.datagram.is_none() => {
+                        let of = (stream.stream, direction);
+                        ends.join(of, tcp, layers.payload_wire_len, payload)
+                    }
+                    _ => (payload.to_vec(), 0),
+                };
                 bytes += payload.len();
                 batch.push(Packet {
                     ts: packet.record.ts,
                     stream,
                     tuple: layers.tuple,
-                    payload: payload.to_vec(),
+                    payload,
+                    before,
                 });
             }
         }
@@ -189,7 +267,8 @@ fn search(needle: &Needle, batches: &Receiver<(u64, Vec<Packet>)>, hits: &Sender
                 ts: packet.ts,
                 stream: packet.stream,
                 tuple: packet.tuple,
-                offset,
+                offset: offset.saturating_sub(packet.before),
+                before: packet.before.saturating_sub(offset),
                 around: packet.payload.get(from..to).unwrap_or_default().to_vec(),
             })
         });
@@ -237,20 +316,25 @@ fn line(out: &mut impl Write, hit: &Hit, shape: Shape) -> std::io::Result<()> {
             let object = json!({
                 "timestamp": hit.ts.to_string(), "stream": hit.stream.to_string(),
                 "src": at(hit.tuple.src), "dst": at(hit.tuple.dst),
-                "offset": hit.offset, "around": text,
+                "offset": hit.offset, "before": hit.before, "around": text,
             });
             writeln!(out, "{object}")
         }
-        Shape::Lines => writeln!(
-            out,
-            "{} {} {} -> {} at {}: {}",
-            hit.ts,
-            hit.stream,
-            at(hit.tuple.src),
-            at(hit.tuple.dst),
-            hit.offset,
-            plain(&text),
-        ),
+        Shape::Lines => {
+            let begins = match hit.before {
+                0 => hit.offset.to_string(),
+                before => format!("0 ({before} bytes before)"),
+            };
+            writeln!(
+                out,
+                "{} {} {} -> {} at {begins}: {}",
+                hit.ts,
+                hit.stream,
+                at(hit.tuple.src),
+                at(hit.tuple.dst),
+                plain(&text),
+            )
+        }
     }
 }
 
@@ -267,5 +351,33 @@ mod tests {
             assert!(Needle::hex(text).is_err(), "{text}");
         }
         assert!(Needle::text("").is_err());
+    }
+
+    #[test]
+    fn a_text_in_several_segments_is_found_where_it_ends() {
+        let mut ends = Ends {
+            kept: HashMap::default(),
+            length: 5,
+        };
+        let of = (StreamId(7), Direction::ToServer);
+        let tcp = |seq| TcpHeader {
+            seq,
+            ack: 0,
+            flags: crate::packet::TcpFlags(0),
+            window: 0,
+        };
+        assert_eq!(ends.join(of, &tcp(1), 3, b"xse"), (b"xse".to_vec(), 0));
+        assert_eq!(ends.join(of, &tcp(4), 1, b"c"), (b"xsec".to_vec(), 3));
+        assert_eq!(
+            ends.join(of, &tcp(5), 4, b"rets"),
+            (b"xsecrets".to_vec(), 4)
+        );
+        // Only what is not longer than the text itself without its last byte stays.
+        assert_eq!(ends.join(of, &tcp(9), 1, b"!"), (b"crets!".to_vec(), 5));
+        // Sent once more, or after a gap: alone.
+        assert_eq!(ends.join(of, &tcp(4), 1, b"c"), (b"c".to_vec(), 0));
+        assert_eq!(ends.join(of, &tcp(90), 2, b"ab"), (b"ab".to_vec(), 0));
+        ends.forget(StreamId(7));
+        assert!(ends.kept.is_empty());
     }
 }

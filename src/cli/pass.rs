@@ -3,10 +3,11 @@
 use super::config::Config;
 use super::exit::Failure;
 use super::progress::{Bar, Follow};
+use super::reading::Range;
 use super::source::{SourceArgs, names_of};
 use super::style::Style;
 use crate::capture::Source;
-use crate::investigate::{Opened, SourceNames};
+use crate::investigate::{Opened, SourceNames, Span, Wanted};
 use crate::kfl::{self, Query};
 use crate::pipeline::{self, Consumer, Stop};
 
@@ -19,16 +20,29 @@ pub(super) fn query(text: &str) -> Result<Query, Failure> {
         .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))
 }
 
-/// Opens the source and says what is remarkable about it.
+/// Opens what is wanted of the source, and says what is remarkable about it.
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(super) fn open(source: &SourceArgs, config: &Config) -> Result<Opened, Failure> {
-    let opened = source.open(config)?;
+pub(super) fn open(
+    source: &SourceArgs,
+    wanted: Wanted,
+    config: &Config,
+) -> Result<Opened, Failure> {
+    let opened = source.open(wanted, config)?;
     for remark in &opened.remarks {
         eprintln!("{}", Style::stderr().yellow(remark));
     }
     Ok(opened)
+}
+
+/// What is wanted when only these times are: all when one of them has no end.
+pub(super) fn times(ranges: &[Range]) -> Wanted {
+    let mut spans: Vec<Span> = ranges.iter().map(Range::span).collect();
+    if !spans.iter().all(Span::is_limited) {
+        spans.clear();
+    }
+    Wanted { spans, shard: None }
 }
 
 /// Reads all of it into `consumer`, with a progress bar; answers the warnings, which it has said.

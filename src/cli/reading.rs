@@ -186,7 +186,7 @@ impl MaxReadArgs {
             eprintln!("Reading standard input");
             return Ok(());
         };
-        eprintln!("Reading {} objects, {}", opened.objects, size(bytes));
+        eprintln!("Reading {}, {}", objects(opened), size(bytes));
         if bytes <= most || self.yes {
             return Ok(());
         }
@@ -203,6 +203,16 @@ impl MaxReadArgs {
             "y" | "Y" | "yes" => Ok(()),
             _ => Err(Failure::usage("nothing was read")),
         }
+    }
+}
+
+/// `1 object`, `3 of 40 objects`.
+fn objects(opened: &Opened) -> String {
+    let all = opened.objects + opened.left_out;
+    let noun = if all == 1 { "object" } else { "objects" };
+    match opened.left_out {
+        0 => format!("{all} {noun}"),
+        _ => format!("{} of {all} {noun}", opened.objects),
     }
 }
 

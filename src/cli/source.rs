@@ -1,12 +1,13 @@
 //! Flags that name a recorded source and how to reach it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use crate::investigate;
+use crate::investigate::{self, Cache, DEFAULT_CACHE_BYTES, Wanted};
 use crate::record::sign::MAX_PEM;
 use crate::store::cloud::CloudOptions;
 use crate::store::cloud::azure::Account;
@@ -68,25 +69,74 @@ impl S3Args {
 }
 
 impl SourceArgs {
-    /// Opens the sources.
-    pub fn open(&self, config: &Config) -> Result<investigate::Opened, Failure> {
-        open(&self.sources, &self.s3, config)
+    /// Opens what is wanted of the sources.
+    pub fn open(&self, wanted: Wanted, config: &Config) -> Result<investigate::Opened, Failure> {
+        open_some(&self.sources, wanted, &self.s3, config)
     }
 }
 
 impl SourceArgs {
     /// The archive that the one source is, when it has reels in it.
     pub fn archive(&self, config: &Config) -> Result<Option<investigate::Archive>, Failure> {
-        let [source] = self.sources.as_slice() else {
-            return Ok(None);
-        };
-        let options = investigate::Options {
-            store: self.s3.open_options(config),
-            ..Default::default()
-        };
-        investigate::Archive::open(source, &options)
-            .map_err(|error| Failure::failed(error.to_string()))
+        archive(&self.sources, &self.s3, config)
     }
+}
+
+/// The archive that the one source is, when it has reels in it.
+pub fn archive(
+    sources: &[String],
+    s3: &S3Args,
+    config: &Config,
+) -> Result<Option<investigate::Archive>, Failure> {
+    let [source] = sources else {
+        return Ok(None);
+    };
+    let options = investigate::Options {
+        store: s3.open_options(config),
+        ..Default::default()
+    };
+    investigate::Archive::open(source, &options).map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// How packets of an archive are read that its indexes do not tell.
+pub fn reading(config: &Config) -> Result<investigate::Reading, Failure> {
+    let what: Vec<String> = config
+        .list("tap.enabledDissectors")
+        .into_iter()
+        .chain(READ_BY.iter().map(|key| format!("{:?}", config.any(key))))
+        .collect();
+    Ok(investigate::Reading {
+        protocols: super::secrets::protocols(config, None)?,
+        limits: super::limits(config),
+        mark: what.join(" "),
+    })
+}
+
+/// Settings, beside the list of protocols, with which the same packets give other items.
+const READ_BY: [&str; 6] = [
+    super::FURTHER_PORTS,
+    super::ONLY_PORTS,
+    "tap.misc.tcpOverlap",
+    "tap.misc.tcpFlowTimeout",
+    "tap.misc.udpFlowTimeout",
+    "tap.tlsKeylog",
+];
+
+/// The user's cache of what was read of indexes; none where there is no home.
+pub fn cache() -> Result<Option<Arc<Cache>>, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = || Some(Path::new(&set("HOME")?).join(".cache"));
+    let Some(base) = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(home) else {
+        return Ok(None);
+    };
+    let folder = base.join("tapedeck").join("ranges");
+    let cache = Cache::open(&folder, DEFAULT_CACHE_BYTES).map_err(|error| {
+        Failure::failed(format!(
+            "the cache {} cannot be used: {error}",
+            folder.display()
+        ))
+    })?;
+    Ok(Some(Arc::new(cache)))
 }
 
 /// Opens what `sources` name.
@@ -95,8 +145,18 @@ pub fn open(
     s3: &S3Args,
     config: &Config,
 ) -> Result<investigate::Opened, Failure> {
+    open_some(sources, Wanted::default(), s3, config)
+}
+
+fn open_some(
+    sources: &[String],
+    wanted: Wanted,
+    s3: &S3Args,
+    config: &Config,
+) -> Result<investigate::Opened, Failure> {
     let options = investigate::Options {
         store: s3.open_options(config),
+        wanted,
         ..Default::default()
     };
     investigate::open(sources, &options).map_err(|error| Failure::failed(error.to_string()))

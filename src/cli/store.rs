@@ -5,15 +5,19 @@ use clap::{Args, Subcommand};
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::tap::recording;
+use crate::investigate::Archive;
 use crate::store::policy::{self, Role};
 use crate::store::s3::{S3Options, S3Store};
 use crate::store::{self, s3_parts};
+use crate::time::{Clock, SystemClock};
+use crate::units;
 
 /// Check a store, or print least-privilege policies for it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tapedeck store check s3://my-bucket/
+  tapedeck store rollup s3://my-bucket/ --older-than 7d
   tapedeck store policy recorder my-bucket")]
 pub struct StoreArgs {
     #[command(subcommand)]
@@ -34,6 +38,29 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Write roll-ups of an archive's days, so that opening it lists less
+    ///
+    /// A roll-up is one object with the names of all objects of a day. What is uploaded later is not
+    /// seen through it, so leave time for what waits in outboxes.
+    Rollup {
+        /// The archive, as s3://bucket/prefix or a folder
+        store: String,
+
+        #[command(flatten)]
+        s3: super::source::S3Args,
+
+        /// Only days that have been over for this long
+        #[arg(long, value_name = "TIME", default_value = "7d")]
+        older_than: String,
+
+        /// Hours that have been over for as long too
+        #[arg(long)]
+        hourly: bool,
+
+        /// Hold the roll-ups that there are against the reels; write nothing
+        #[arg(long)]
+        check: bool,
+    },
     /// Print the policy that a role needs, as JSON
     Policy {
         /// recorder, reader or verifier
@@ -53,6 +80,21 @@ enum What {
 pub fn run(args: &StoreArgs, config: &Config) -> Result<Exit, Failure> {
     match &args.what {
         What::Check { store, s3, json } => check(store, s3, *json, config),
+        What::Rollup {
+            store,
+            s3,
+            older_than,
+            hourly,
+            check,
+        } => {
+            let archive = super::source::archive(std::slice::from_ref(store), s3, config)?;
+            let archive = archive
+                .ok_or_else(|| Failure::usage(format!("{store} is no archive: it has no reels")))?;
+            match check {
+                true => check_rollups(&archive),
+                false => roll_up(&archive, older_than, *hourly),
+            }
+        }
         What::Policy {
             role,
             bucket,
@@ -71,6 +113,35 @@ pub fn run(args: &StoreArgs, config: &Config) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
     }
+}
+
+fn roll_up(archive: &Archive, older_than: &str, hourly: bool) -> Result<Exit, Failure> {
+    let age = units::duration(older_than).ok_or_else(|| {
+        Failure::usage(format!(
+            "--older-than {older_than} is no time such as 7d or 12h"
+        ))
+    })?;
+    let until = SystemClock.now() - age;
+    let mut count = 0;
+    archive.roll_up(until, hourly, &mut |one| {
+        count += 1;
+        super::print(format_args!("{}: {} objects", one.folder, one.objects));
+    })?;
+    eprintln!("{count} roll-ups were written");
+    Ok(Exit::Done)
+}
+
+fn check_rollups(archive: &Archive) -> Result<Exit, Failure> {
+    let (mut count, mut wrong) = (0, 0);
+    archive.check_rollups(&mut |one| {
+        count += 1;
+        for key in &one.differs {
+            wrong += 1;
+            super::print(format_args!("{}: not as in its roll-up: {key}", one.folder));
+        }
+    })?;
+    eprintln!("{count} roll-ups were checked; {wrong} objects differ");
+    Ok(if wrong == 0 { Exit::Done } else { Exit::Gaps })
 }
 
 /// Checks with the credentials that the recorder would use, unless flags name others.

@@ -27,6 +27,49 @@ use crate::time::Timestamp;
 /// A flow moves within its list at most this often; timeouts are met up to this much late.
 const TOUCH: Duration = Duration::from_secs(1);
 
+/// What is known of a stream at its first packet.
+struct Opened {
+    info: StreamInfo,
+    /// Whether that packet is from the client.
+    from_client: bool,
+    /// Whether the rest is from an earlier reading.
+    is_resumed: bool,
+}
+
+impl Opened {
+    fn of(ordinal: u64, ts: Timestamp, layers: &Layers, resumed: Option<&StreamInfo>) -> Opened {
+        let FiveTuple {
+            src,
+            dst,
+            transport,
+        } = layers.tuple;
+        let name = StreamName {
+            stream: StreamId(ordinal),
+            transport,
+        };
+        if let Some(resumed) = resumed {
+            return Opened {
+                info: StreamInfo { name, ..*resumed },
+                from_client: src == resumed.client,
+                is_resumed: true,
+            };
+        }
+        let (opening, from_client) = guess_opening(&layers.tuple, layers.tcp.as_ref());
+        let (client, server) = if from_client { (src, dst) } else { (dst, src) };
+        Opened {
+            info: StreamInfo {
+                name,
+                client,
+                server,
+                opening,
+                first: ts,
+            },
+            from_client,
+            is_resumed: false,
+        }
+    }
+}
+
 /// Bounds of a [`Table`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -162,25 +205,7 @@ impl Table {
         layers: &Layers,
         resumed: &StreamInfo,
     ) -> Assigned {
-        let mut assigned = self.assign(ordinal, ts, layers);
-        let (key, from_low) = Key::of(&layers.tuple);
-        let Some(&slot) = self.keys.get(&key).filter(|_| assigned.new) else {
-            return assigned;
-        };
-        let from_client = layers.tuple.src == resumed.client;
-        let flow = self.flow_mut(slot);
-        flow.info = StreamInfo {
-            name: flow.info.name,
-            ..*resumed
-        };
-        flow.client_is_low = from_low == from_client;
-        assigned.info = flow.info;
-        assigned.translated = None;
-        assigned.direction = match from_client {
-            true => Direction::ToServer,
-            false => Direction::ToClient,
-        };
-        assigned
+        self.place(ordinal, ts, layers, Some(resumed))
     }
 
     /// Whether a packet of this five-tuple would go to a stream that is open.
@@ -191,6 +216,18 @@ impl Table {
     /// Finds or opens the stream of a packet; streams that ended by it are told by the next
     /// [`Table::sweep`].
     pub fn assign(&mut self, ordinal: u64, ts: Timestamp, layers: &Layers) -> Assigned {
+        self.place(ordinal, ts, layers, None)
+    }
+
+    /// A stream whose opening is known (`resumed`) is no other one behind address translation, nor a
+    /// part of one: what its packets look like without their opening says nothing.
+    fn place(
+        &mut self,
+        ordinal: u64,
+        ts: Timestamp,
+        layers: &Layers,
+        resumed: Option<&StreamInfo>,
+    ) -> Assigned {
         let now = self.clock.advance(ts);
         self.last_ordinal = ordinal;
         let (key, from_low) = Key::of(&layers.tuple);
@@ -207,13 +244,16 @@ impl Table {
                 Fate::Ends(reason) => self.end(slot, reason, ordinal.saturating_sub(1)),
             }
         }
-        if let Some(slot) = self.join(key, from_low, now, layers) {
+        if resumed.is_none()
+            && let Some(slot) = self.join(key, from_low, now, layers)
+        {
             return self.existing(slot, now, self.as_opened(slot, key, from_low), layers);
         }
         if self.keys.len() >= self.limits.max_flows.max(1) {
             self.evict();
         }
-        self.open(key, from_low, ordinal, ts, now, layers)
+        let opened = Opened::of(ordinal, ts, layers, resumed);
+        self.open(key, from_low, opened, now, layers)
     }
 
     /// The flow that a packet of no known flow is part of, under other addresses; it then has both
@@ -408,40 +448,28 @@ impl Table {
         &mut self,
         key: Key,
         from_low: bool,
-        ordinal: u64,
-        ts: Timestamp,
+        opened: Opened,
         now: Timestamp,
         layers: &Layers,
     ) -> Assigned {
-        let (opening, from_client) = guess_opening(&layers.tuple, layers.tcp.as_ref());
-        let FiveTuple {
-            src,
-            dst,
-            transport,
-        } = layers.tuple;
-        let (client, server) = if from_client { (src, dst) } else { (dst, src) };
+        let Opened {
+            info,
+            from_client,
+            is_resumed,
+        } = opened;
         let tcp = layers.tcp.as_ref().map(|tcp| {
             let mut state = TcpState::default();
             state.follow(tcp, from_low, layers.payload_wire_len);
             state
         });
-        let class = match (&tcp, transport) {
+        let class = match (&tcp, layers.tuple.transport) {
             (Some(state), _) => state.class(),
             (None, Transport::Udp) => Class::Udp,
             (None, _) => Class::Other,
         };
         let flow = Flow {
             key,
-            info: StreamInfo {
-                name: StreamName {
-                    stream: StreamId(ordinal),
-                    transport,
-                },
-                client,
-                server,
-                opening,
-                first: ts,
-            },
+            info,
             client_is_low: from_low == from_client,
             networks: match from_low {
                 true => [layers.vni, None],
@@ -455,7 +483,7 @@ impl Table {
             joined: None,
             tcp,
         };
-        let translated = from_client
+        let translated = (from_client && !is_resumed)
             .then(|| self.translations.before(now, layers))
             .flatten();
         let assigned = Assigned {

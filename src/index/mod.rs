@@ -31,7 +31,7 @@ mod tests;
 pub use block::Block;
 pub use chunks::RangeSource;
 pub use column::{COLUMNS, Column, Kind, column_of};
-pub use prune::{Need, whole};
+pub use prune::{Need, moment, places, whole};
 pub use reader::{MAX_FILE_BYTES, Reader, TAIL_BYTES};
 pub use writer::{Place, Summary, Writer};
 

@@ -10,9 +10,10 @@ use parquet::data_type::ByteArray;
 use parquet::file::statistics::Statistics;
 
 use super::IndexError;
-use super::column::{COLUMNS, Content, column_of, place};
+use super::column::{COLUMNS, Content, End, column_of, place};
 use super::reader::{Reader, guarded};
 use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Stats, Test, may_hold};
+use crate::packet::StreamName;
 
 /// What it takes to answer a question about items.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,20 @@ pub enum Need {
 impl Reader {
     /// What answering a question about these paths takes ([`crate::kfl::Query::paths`]).
     pub fn need<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> Need {
+        match self.wanted(paths) {
+            (wanted, false) => Need::Columns(wanted),
+            (_, true) => Need::Packets,
+        }
+    }
+
+    /// The columns that hold what the index has of these paths.
+    pub fn columns<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> Vec<usize> {
+        self.wanted(paths).0
+    }
+
+    /// The columns, and whether the packets have more.
+    fn wanted<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> (Vec<usize>, bool) {
+        let mut is_cut = false;
         let mut wanted: BTreeSet<usize> = [Content::Time, Content::Nanos, Content::Elapsed]
             .map(place)
             .into();
@@ -43,10 +58,8 @@ impl Reader {
                 continue;
             }
             if root == "tunnel" {
-                match self.cuts.touch(path) {
-                    true => return Need::Packets,
-                    false => continue,
-                }
+                is_cut |= self.cuts.touch(path);
+                continue;
             }
             match column_of(path) {
                 Some(index) if self.has(index) && (path != root || root_of(root).is_empty()) => {
@@ -59,16 +72,14 @@ impl Reader {
                 .iter()
                 .position(|column| column.from == Content::Json(root_of(root)))
             {
-                if self.cuts.touch(path) || !self.has(part) {
-                    return Need::Packets;
-                }
+                is_cut |= self.cuts.touch(path) || !self.has(part);
                 wanted.insert(part);
                 wanted.extend(held());
             } else {
                 wanted.extend(envelope(root));
             }
         }
-        Need::Columns(wanted.into_iter().collect())
+        (wanted.into_iter().collect(), is_cut)
     }
 
     /// Whether a column is there, and holds all that items have at its path.
@@ -94,6 +105,19 @@ impl Reader {
             return Ok(false);
         }
         guarded(|| self.filter_may_hold(group, condition))
+    }
+
+    /// Whether a row group may hold items of a stream.
+    ///
+    /// # Errors
+    /// When a filter cannot be read.
+    pub fn may_hold_stream(&self, group: usize, name: StreamName) -> Result<bool, IndexError> {
+        let test = ColumnTest {
+            column: "stream".into(),
+            test: Test::Eq(Scalar::Text(name.to_string().into())),
+            nulls: Vec::new(),
+        };
+        self.may_hold(group, &Condition::Is(test))
     }
 
     /// What KFL is told of a column's values in a row group.
@@ -234,6 +258,21 @@ fn held() -> impl Iterator<Item = usize> {
     ]
     .into_iter()
     .map(place)
+}
+
+/// The columns that tell when a request was.
+pub fn moment() -> Vec<usize> {
+    [Content::Time, Content::Nanos].map(place).into()
+}
+
+/// The columns that tell where the packets of an item are.
+pub fn places() -> Vec<usize> {
+    let frames = [End::First, End::Last].map(Content::Frame);
+    [Content::Stream, Content::Packet]
+        .into_iter()
+        .chain(frames)
+        .map(place)
+        .collect()
 }
 
 /// Every column that an item is made of.

@@ -19,11 +19,13 @@ use super::block::{Block, Values};
 use super::chunks::{Chunks, RangeSource};
 use super::column::{COLUMNS, Content, Kind, place};
 use super::json::Cuts;
-use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, RECORD_KEY};
+use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, ORIGINS_KEY, RECORD_KEY};
 use super::{FORMAT, IndexError};
+use crate::item::Origin;
 
-/// Largest file that is read; an index of a full reel has some megabytes.
-pub const MAX_FILE_BYTES: u64 = 1 << 30;
+/// Largest file that is read: an index of a full reel has some megabytes, that of a source with ten
+/// million items one or two gigabytes.
+pub const MAX_FILE_BYTES: u64 = 1 << 32;
 
 /// Bytes at the end of a file that are asked for first; a file of twice this size is read whole.
 pub const TAIL_BYTES: u64 = 64 * 1024;
@@ -44,6 +46,9 @@ pub struct Reader {
     pub(super) mixed: BTreeSet<String>,
     pub(super) cuts: Cuts,
     record: Arc<str>,
+    origins: Vec<(u64, Arc<Origin>, Arc<str>)>,
+    /// First row of each row group.
+    firsts: Vec<u64>,
 }
 
 impl Reader {
@@ -86,6 +91,8 @@ impl Reader {
         };
         let (mixed, cuts) = (lines(MIXED_KEY), Cuts(lines(CUTS_KEY)));
         let record = Arc::from(told.get(RECORD_KEY).copied().unwrap_or_default());
+        let origins = told.get(ORIGINS_KEY).copied().unwrap_or_default();
+        let origins = origins.lines().filter_map(origin_of).collect();
         let schema = meta.file_metadata().schema_descr();
         let at = COLUMNS
             .iter()
@@ -97,12 +104,20 @@ impl Reader {
                 found.filter(|at| schema.column(*at).physical_type() == physical(column.kind))
             })
             .collect();
+        let mut rows = 0u64;
+        let firsts = meta.row_groups().iter().map(|group| {
+            let first = rows;
+            rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));
+            first
+        });
         let reader = Reader {
+            firsts: firsts.collect(),
             chunks,
             at,
             mixed,
             cuts,
             record,
+            origins,
             meta,
         };
         reader.check()?;
@@ -147,6 +162,26 @@ impl Reader {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The first row of a row group, counted over the whole.
+    pub fn first_row(&self, group: usize) -> u64 {
+        self.firsts.get(group).copied().unwrap_or_default()
+    }
+
+    /// Origin and recording of a row, where the index tells.
+    pub fn origin(&self, row: u64) -> Option<(&Arc<Origin>, &Arc<str>)> {
+        let behind = self.origins.partition_point(|(first, ..)| *first <= row);
+        let (_, origin, record) = self.origins.get(behind.checked_sub(1)?)?;
+        Some((origin, record))
+    }
+
+    /// The row group of a row of the whole, and its place there.
+    pub fn group_of(&self, row: u64) -> Option<(usize, usize)> {
+        let group = self.firsts.partition_point(|first| *first <= row);
+        let group = group.checked_sub(1)?;
+        let row = usize::try_from(row - self.first_row(group)).ok()?;
+        (row < self.rows(group)).then_some((group, row))
     }
 
     /// Nanoseconds of the first and the last request in a row group.
@@ -210,6 +245,18 @@ impl Reader {
         let group = self.meta.row_groups().get(group)?;
         group.columns().get(at)?.statistics()
     }
+}
+
+/// `[row, node, address, worker, recording]`
+fn origin_of(line: &str) -> Option<(u64, Arc<Origin>, Arc<str>)> {
+    type Line = (u64, String, String, String, String);
+    let (row, node_name, node_ip, worker, record): Line = serde_json::from_str(line).ok()?;
+    let origin = Origin {
+        node_name,
+        node_ip,
+        worker,
+    };
+    Some((row, Arc::new(origin), record.into()))
 }
 
 fn physical(kind: Kind) -> parquet::basic::Type {

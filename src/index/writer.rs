@@ -20,7 +20,7 @@ use super::column::{COLUMNS, Column, Content, End, Kind, schema};
 use super::fold::Held;
 use super::json::{self, Cuts};
 use super::{FORMAT, IndexError};
-use crate::item::{Item, Kind as NodeKind, Node, Path, Value, lookup};
+use crate::item::{Item, Kind as NodeKind, Node, Origin, Path, Value, lookup};
 use crate::packet::StreamName;
 
 /// Items of one row group: what is read at least to see one item.
@@ -40,6 +40,7 @@ pub(super) const FORMAT_KEY: &str = "tapedeck.format";
 pub(super) const MIXED_KEY: &str = "tapedeck.mixed";
 pub(super) const CUTS_KEY: &str = "tapedeck.cut";
 pub(super) const RECORD_KEY: &str = "tapedeck.recording";
+pub(super) const ORIGINS_KEY: &str = "tapedeck.origins";
 
 /// Where an item is in its reel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub struct Writer<W: Write + Send> {
     mixed: BTreeSet<&'static str>,
     cuts: Cuts,
     summary: Summary,
+    /// Origin and recording of items from a row on, where an index has items of several.
+    origins: Option<Vec<(u64, Arc<Origin>, Arc<str>)>>,
 }
 
 /// The values of one column until their row group is written.
@@ -125,7 +128,16 @@ impl<W: Write + Send> Writer<W> {
             mixed: BTreeSet::new(),
             cuts: Cuts::default(),
             summary: Summary::default(),
+            origins: None,
         })
+    }
+
+    /// The same with the origin of each item; else all are of the node that the key names.
+    pub fn with_origins(self) -> Writer<W> {
+        Writer {
+            origins: Some(Vec::new()),
+            ..self
+        }
     }
 
     /// Adds an item.
@@ -201,6 +213,14 @@ impl<W: Write + Send> Writer<W> {
                 }
             }
         }
+        if let Some(origins) = &mut self.origins
+            && origins
+                .last()
+                .is_none_or(|(_, origin, record)| *origin != item.origin || *record != item.record)
+        {
+            let run = (self.summary.items, item.origin.clone(), item.record.clone());
+            origins.push(run);
+        }
         let nanos = item.start.nanos();
         let (first, last) = self.summary.span.unwrap_or((nanos, nanos));
         self.summary.span = Some((first.min(nanos), last.max(nanos)));
@@ -241,6 +261,15 @@ impl<W: Write + Send> Writer<W> {
         for (key, value) in [(MIXED_KEY, mixed.join("\n")), (CUTS_KEY, cuts.join("\n"))] {
             self.file
                 .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+        if let Some(origins) = &self.origins {
+            let lines = origins.iter().map(|(row, origin, record)| {
+                let (node, ip, worker) = (&origin.node_name, &origin.node_ip, &origin.worker);
+                serde_json::json!([row, node, ip, worker, record]).to_string()
+            });
+            let lines: Vec<String> = lines.collect();
+            let lines = KeyValue::new(ORIGINS_KEY.to_owned(), lines.join("\n"));
+            self.file.append_key_value_metadata(lines);
         }
         let out = self.file.into_inner()?;
         Ok((self.summary, out))

@@ -8,8 +8,10 @@
 //! specs ─▶ plan (listing, manifests, histories, order) ─▶ feeds (files, downloads, tar entries)
 //!                                                            └─▶ Inputs: one Source over all
 //!
-//! archive ─▶ reels (partitions, keys) ─▶ search (footers, columns, KFL) ─▶ items, newest first
-//!               reels without an index, bodies ─▶ packets ─▶ pipeline ─────┘
+//! archive ─▶ reels (partitions, keys) ─▶ made (open indexes) ─▶ search, scan (columns, KFL) ─▶ items
+//!               reels without an index, bodies, streams ─▶ packets ─▶ pipeline ──────┘
+//! browse: an archive that stays open, its items by number
+//! kept: the same for what is no archive, by an index that its first reading left
 //! ```
 
 use std::path::PathBuf;
@@ -22,25 +24,44 @@ use crate::store::{OpenOptions, StoreError};
 
 pub mod aggregate;
 mod archive;
+mod browse;
+mod cursor;
+mod days;
 mod feed;
 mod fetch;
 mod group;
+mod kept;
 pub(crate) mod latency;
+mod made;
+mod narrow;
 mod packets;
 mod plan;
 mod ranges;
+mod reel;
 mod reels;
+mod rollups;
+mod scan;
 mod search;
+mod shard;
 mod shelf;
 mod source;
+mod span;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod verify;
 
+pub use browse::{Browse, Numbers};
+pub use cursor::Cursor;
+pub use kept::{Making, SourceId, begin_index};
 pub use packets::Reading;
 pub use ranges::{Cache, DEFAULT_CACHE_BYTES, Used};
-pub use reels::{Archive, Span};
-pub use search::{Cursor, Found, Search};
+pub use reels::Archive;
+pub use rollups::RolledUp;
+pub use scan::Scan;
+pub use search::{Found, Page, Search};
+pub use shard::Shard;
+pub use span::Span;
 
 /// How sources are opened.
 #[derive(Clone, Default)]
@@ -49,6 +70,18 @@ pub struct Options {
     pub store: OpenOptions,
     /// Folder for objects on their way; `None` is the system's temporary folder.
     pub cache: Option<PathBuf>,
+    /// What is wanted of what the sources hold.
+    pub wanted: Wanted,
+}
+
+/// What is wanted of what sources hold.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Times of which packets and items are wanted; all when there are none. Objects that lie more
+    /// than an hour outside of all of them are not read.
+    pub spans: Vec<Span>,
+    /// The part that is read; all of it without one.
+    pub shard: Option<Shard>,
 }
 
 /// An opened source.
@@ -61,6 +94,8 @@ pub struct Opened {
     pub again: Again,
     /// Files and objects that will be read.
     pub objects: usize,
+    /// Objects that were seen and are not wanted.
+    pub left_out: usize,
     /// Their bytes as stored; `None` when a pipe is among them.
     pub bytes: Option<u64>,
     /// What should be known before reading, one sentence each.
@@ -86,12 +121,14 @@ pub fn open(specs: &[String], options: &Options) -> Result<Opened, OpenError> {
         names,
         again,
         objects: plan.objects(),
+        left_out: plan.left_out,
         bytes: plan.bytes(),
         remarks: plan.remarks.clone(),
     })
 }
 
 /// Reads the same files once more, for what is asked of a source after it was read.
+#[derive(Clone)]
 pub struct Again {
     plan: Arc<plan::Plan>,
     options: Options,

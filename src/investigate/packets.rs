@@ -11,11 +11,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::group::Place;
 use super::ranges::Used;
-use super::reels::{Archive, Reel};
+use super::reel::Reel;
+use super::reels::Archive;
 use crate::capture::file::{FileSource, LeftBlocks};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::dissect::Protocols;
 use crate::flow::Limits;
+use crate::index::IndexError;
 use crate::item::{Item, Origin};
 use crate::pipeline::{self, Consumer, Cuts, Encoded, Step, Stop};
 use crate::record::manifest::{Frame, MAX_MANIFEST_BYTES, Manifest};
@@ -34,6 +36,9 @@ pub struct Reading {
     pub protocols: Protocols,
     /// Caps and timeouts of the flow table.
     pub limits: Limits,
+    /// What tells readings apart that give other items: indexes made with one mark are not used with
+    /// another.
+    pub mark: String,
 }
 
 /// Why packets of a reel cannot be read.
@@ -45,6 +50,8 @@ pub(super) enum PacketsError {
     Capture(#[from] CaptureError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("{0}")]
+    Index(#[from] IndexError),
 }
 
 /// Calls `each` for every item of a reel, of certain frames when `frames` names the first and the
@@ -58,20 +65,10 @@ pub(super) fn items(
     each: &mut dyn FnMut(Item),
 ) -> Result<(), PacketsError> {
     let mut parts = VecDeque::new();
-    for (reel, frames) in before
-        .map(|before| (before, None))
-        .into_iter()
-        .chain([(reel, frames)])
-    {
-        for entry in &reel.packets {
-            let body = match frames {
-                None => whole(archive, entry)?,
-                Some(wanted) => match frames_of(archive, reel, entry)? {
-                    Some(frames) => some(archive, entry, &frames, wanted)?,
-                    None => whole(archive, entry)?,
-                },
-            };
-            parts.push_back(FileSource::new(entry.key.clone(), body, 0)?);
+    let before = before.map(|reel| Part { reel, frames: None });
+    for part in before.into_iter().chain([Part { reel, frames }]) {
+        for (name, body) in bodies(archive, &part)? {
+            parts.push_back(FileSource::new(name, body, 0)?);
         }
     }
     let Some(entry) = reel.packets.first() else {
@@ -81,19 +78,39 @@ pub(super) fn items(
     let place = Place::of(&entry.key);
     let origin = place.as_ref().map(Place::origin);
     let record = place.and_then(|place| place.recording);
+    let source = Box::new(Parts {
+        parts,
+        left: LeftBlocks::default(),
+        origin,
+        record: record.map(Arc::from),
+    });
+    named(source, names, reading, each)
+}
+
+/// Calls `each` for every item of a source, without names.
+pub(super) fn dissect(
+    source: Box<dyn Source>,
+    reading: &Reading,
+    each: &mut dyn FnMut(Item),
+) -> Result<(), PacketsError> {
+    named(source, None, reading, each)
+}
+
+fn named(
+    source: Box<dyn Source>,
+    names: Option<Arc<Names>>,
+    reading: &Reading,
+    each: &mut dyn FnMut(Item),
+) -> Result<(), PacketsError> {
     let (to_here, found) = bounded(QUEUED);
+    let origin = source.origin().unwrap_or_default();
     let running = pipeline::start(
-        Box::new(Parts {
-            parts,
-            left: LeftBlocks::default(),
-            origin: origin.clone(),
-            record: record.map(Arc::from),
-        }),
+        source,
         pipeline::Options {
             workers: 1,
             protocols: reading.protocols.clone(),
             limits: reading.limits,
-            origin: origin.unwrap_or_default(),
+            origin,
             names: Some(Box::new(move |_: &Origin| names.clone())),
             spool: None,
             live: false,
@@ -106,6 +123,40 @@ pub(super) fn items(
     );
     drain(&found, each);
     Ok(running.join()?)
+}
+
+/// A reel, or the frames of it from the first to the last.
+pub(super) struct Part<'r> {
+    pub(super) reel: &'r Reel,
+    pub(super) frames: Option<(u32, u32)>,
+}
+
+/// The packets parts of a reel by their names, of which only some frames are read.
+pub(super) fn bodies(archive: &Archive, part: &Part<'_>) -> Result<Vec<Named>, PacketsError> {
+    let mut bodies = Vec::new();
+    for entry in &part.reel.packets {
+        let body = match part.frames {
+            None => whole(archive, entry)?,
+            Some(wanted) => match frames_of(archive, part.reel, entry)? {
+                Some(frames) => some(archive, entry, &frames, wanted)?,
+                None => whole(archive, entry)?,
+            },
+        };
+        bodies.push((entry.key.clone(), body));
+    }
+    Ok(bodies)
+}
+
+type Named = (String, Box<dyn Read + Send>);
+
+/// Files as one source, one after the other.
+pub(super) fn in_a_row(parts: Vec<FileSource>) -> Box<dyn Source> {
+    Box::new(Parts {
+        parts: parts.into(),
+        left: LeftBlocks::default(),
+        origin: None,
+        record: None,
+    })
 }
 
 fn drain(found: &Receiver<Vec<Item>>, each: &mut dyn FnMut(Item)) {

@@ -8,17 +8,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::group::{
     Group, HISTORY, Histories, MAX_BORROWED, Place, StoredHistory, named_second, reel_stem,
 };
-use super::{OpenError, Options};
+use super::{OpenError, Options, Span, narrow};
 use crate::capture::CaptureError;
 use crate::capture::file::first_packet;
-use crate::index::ENDING;
+use crate::index::{ENDING, span_of};
 use crate::store::cloud;
 use crate::store::folder::FolderStore;
 use crate::store::s3::S3Store;
-use crate::store::{Entry, Oddity, Store, StoreError, s3_parts};
+use crate::store::{Digest, Entry, Oddity, Store, StoreError, s3_parts};
+use crate::time::Timestamp;
 
 /// Objects that are planned for at most, some 300 bytes each: a year of a large cluster.
 const MAX_OBJECTS: usize = 2_000_000;
@@ -44,6 +47,8 @@ pub(super) struct Plan {
     pub(super) sections: Vec<Section>,
     /// What should be known before reading.
     pub(super) remarks: Vec<String>,
+    /// Files that are not wanted.
+    pub(super) left_out: usize,
 }
 
 /// What one spec named.
@@ -62,6 +67,8 @@ pub(super) struct Stored {
     pub(super) root: Option<PathBuf>,
     /// The files.
     pub(super) files: Vec<Planned>,
+    /// What tells them from others: names, sizes, versions and times of all that was listed.
+    pub(super) identity: Digest,
 }
 
 /// One file to read.
@@ -80,6 +87,8 @@ pub(super) struct Planned {
     pub(super) manifest: Option<(String, Option<String>)>,
     /// Names of the reel's addresses, as listed.
     pub(super) names: Option<Entry>,
+    /// Second of its last request, where its index tells.
+    pub(super) last: Option<i64>,
     /// Second by which it is ordered.
     second: i64,
 }
@@ -101,9 +110,20 @@ impl Plan {
         let mut plan = Plan {
             sections: Vec::new(),
             remarks: Vec::new(),
+            left_out: 0,
         };
         for spec in specs {
-            let section = section(spec, options, &mut plan.remarks)?;
+            let mut section = section(spec, options, &mut plan.remarks)?;
+            if let Section::Stored(stored) = &mut section {
+                let before = stored.files.len();
+                narrow::narrow(&mut stored.files, &options.wanted.spans);
+                if let Some(shard) = options.wanted.shard {
+                    stored
+                        .files
+                        .retain(|file| shard.has(&file.key, &file.group.key));
+                }
+                plan.left_out += before - stored.files.len();
+            }
             plan.sections.push(section);
         }
         Ok(plan)
@@ -137,17 +157,17 @@ fn section(spec: &str, options: &Options, remarks: &mut Vec<String>) -> Result<S
         s3.bucket = bucket.to_owned();
         s3.prefix = String::new();
         let store: Arc<dyn Store> = Arc::new(S3Store::new(s3)?);
-        return of_bucket(spec, store, rest, remarks);
+        return of_bucket(spec, store, rest, &options.wanted.spans, remarks);
     }
     if let Some((scheme, bucket, rest)) = cloud::parts(spec) {
         let store = cloud::CloudStore::new(scheme, bucket, "", &options.store.cloud)?;
-        return of_bucket(spec, Arc::new(store), rest, remarks);
+        return of_bucket(spec, Arc::new(store), rest, &options.wanted.spans, remarks);
     }
     let path = spec.strip_prefix("file://").unwrap_or(spec);
     if let Some((scheme, _)) = path.split_once("://") {
         return Err(OpenError::Scheme(format!("{scheme}://")));
     }
-    of_path(spec, Path::new(path), remarks)
+    of_path(spec, Path::new(path), &options.wanted.spans, remarks)
 }
 
 /// An object when there is one of exactly this name, else all keys that start so.
@@ -155,6 +175,7 @@ pub(super) fn of_bucket(
     spec: &str,
     store: Arc<dyn Store>,
     rest: &str,
+    spans: &[Span],
     remarks: &mut Vec<String>,
 ) -> Result<Section, OpenError> {
     if !rest.is_empty() && !rest.ends_with('/') {
@@ -175,16 +196,21 @@ pub(super) fn of_bucket(
             return arranged(spec, store, None, entries, Some(rest), remarks);
         }
     }
-    let entries = listed(&*store, rest)?;
+    let entries = listed(&store, rest, spans)?;
     arranged(spec, store, None, entries, None, remarks)
 }
 
-fn of_path(spec: &str, path: &Path, remarks: &mut Vec<String>) -> Result<Section, OpenError> {
+fn of_path(
+    spec: &str,
+    path: &Path,
+    spans: &[Span],
+    remarks: &mut Vec<String>,
+) -> Result<Section, OpenError> {
     let failed = |error| CaptureError::from_io(path.display().to_string(), error);
     let found = std::fs::metadata(path).map_err(failed)?;
     if found.is_dir() {
         let store: Arc<dyn Store> = Arc::new(FolderStore::open(path)?);
-        let entries = listed(&*store, "")?;
+        let entries = listed(&store, "", spans)?;
         return arranged(spec, store, Some(path.to_owned()), entries, None, remarks);
     }
     // A file is the one object that is read of its folder; its node and names lie around it.
@@ -211,7 +237,11 @@ fn of_path(spec: &str, path: &Path, remarks: &mut Vec<String>) -> Result<Section
         key: key.clone(),
         size: found.len(),
         version: None,
-        modified: Default::default(),
+        modified: found
+            .modified()
+            .ok()
+            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+            .map_or_else(Timestamp::default, |since| Timestamp::default() + since),
         oddity: None,
     }];
     let beside = key
@@ -230,16 +260,18 @@ fn of_path(spec: &str, path: &Path, remarks: &mut Vec<String>) -> Result<Section
     )
 }
 
-/// Everything below a prefix that could matter.
-fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<Entry>, OpenError> {
+/// Everything below a prefix that could matter, of an archive only the days of `spans`.
+fn listed(store: &Arc<dyn Store>, prefix: &str, spans: &[Span]) -> Result<Vec<Entry>, OpenError> {
     let mut entries = Vec::new();
-    store.list(prefix, &mut |entry| {
-        let hidden = entry.key.split('/').any(|part| part.starts_with('.'));
-        if !hidden {
-            entries.push(entry);
-        }
-        entries.len() < MAX_OBJECTS
-    })?;
+    for prefix in narrow::prefixes(store, prefix, spans)? {
+        store.list(&prefix, &mut |entry| {
+            let hidden = entry.key.split('/').any(|part| part.starts_with('.'));
+            if !hidden {
+                entries.push(entry);
+            }
+            entries.len() < MAX_OBJECTS
+        })?;
+    }
     Ok(entries)
 }
 
@@ -259,9 +291,11 @@ fn arranged(
         ));
     }
     remarks.extend(oddities(spec, &entries));
+    let identity = identity(&*store, &entries);
     let mut histories = BTreeMap::new();
     let mut manifests = HashMap::new();
     let mut names = HashMap::new();
+    let mut lasts = HashMap::new();
     let mut captures = Vec::new();
     for entry in entries {
         let file = entry.key.rsplit('/').next().unwrap_or_default();
@@ -281,6 +315,8 @@ fn arranged(
             if let Some(stem) = reel_stem(&entry.key) {
                 names.insert(stem.to_owned(), entry);
             }
+        } else if let (Some(stem), Some((_, last))) = (reel_stem(&entry.key), span_of(&entry.key)) {
+            lasts.insert(stem.to_owned(), last);
         } else if let Some(kind) = kind {
             captures.push((kind, entry));
         } else if only.is_some() {
@@ -311,6 +347,9 @@ fn arranged(
             kind,
             manifest: manifest.map(|manifest| (manifest.key, manifest.version)),
             names,
+            last: reel_stem(&entry.key)
+                .and_then(|stem| lasts.get(stem))
+                .copied(),
             second,
             key: entry.key,
         });
@@ -327,6 +366,7 @@ fn arranged(
                 .and_then(|stem| names.get(stem))
                 .cloned(),
             manifest: Some((entry.key.clone(), entry.version)),
+            last: None,
             key: entry.key,
         });
     }
@@ -341,7 +381,30 @@ fn arranged(
         });
     }
     sort(&mut files);
-    Ok(Section::Stored(Stored { store, root, files }))
+    Ok(Section::Stored(Stored {
+        store,
+        root,
+        files,
+        identity,
+    }))
+}
+
+fn identity(store: &dyn Store, entries: &[Entry]) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update(store.name());
+    // An index that lies beside the files says nothing of them.
+    let others = entries.iter().filter(|entry| !entry.key.ends_with(ENDING));
+    for entry in others {
+        let version = entry.version.as_deref().unwrap_or_default();
+        let Entry {
+            key,
+            size,
+            modified,
+            ..
+        } = entry;
+        hash.update(format!("\n{key}\n{version} {size} {modified}"));
+    }
+    hash.finalize().into()
 }
 
 /// Groups by their first file, files of a group by time, then by key.

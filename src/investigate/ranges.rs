@@ -6,24 +6,30 @@
 //!
 //! ```text
 //! <cache>/<hash of store, key and version>-<start>-<end>     mode 0700, safe to delete
+//! <cache>/<hash of objects and reading>.items.parquet        an index made on first sight
 //! ```
 
-use std::fs::{self, DirBuilder};
+use std::collections::VecDeque;
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::index::RangeSource;
+use crate::index::{self, RangeSource, Reader};
 use crate::store::{Digest, Entry, Store, hex};
 
-/// Bytes that the cache keeps unless told otherwise.
+/// Bytes of ranges that the cache keeps unless told otherwise.
 pub const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
+
+/// Made indexes may take this many times as much: what they were made of takes longest to read.
+const INDEXES: u64 = 16;
 
 /// What reading an archive took so far.
 #[derive(Debug, Default)]
@@ -52,7 +58,7 @@ pub struct Cache {
 
 impl Cache {
     /// The cache in `folder`, which is made when it is missing; the oldest ranges go until the rest
-    /// has `max_bytes`.
+    /// has `max_bytes`, and the made indexes used longest ago until those have 16 times as much.
     ///
     /// # Errors
     /// When the folder cannot be made or read.
@@ -72,10 +78,15 @@ impl Cache {
             }
         }
         kept.sort_by_key(|(used, _, _)| std::cmp::Reverse(*used));
-        let mut bytes = 0u64;
+        let (mut ranges, mut indexes) = (0u64, 0u64);
         for (_, size, path) in kept {
-            bytes = bytes.saturating_add(size);
-            if bytes > max_bytes {
+            let is_index = path.to_string_lossy().ends_with(index::ENDING);
+            let (bytes, most) = match is_index {
+                true => (&mut indexes, max_bytes.saturating_mul(INDEXES)),
+                false => (&mut ranges, max_bytes),
+            };
+            *bytes = bytes.saturating_add(size);
+            if *bytes > most {
                 let _ = fs::remove_file(path);
             }
         }
@@ -88,6 +99,29 @@ impl Cache {
         let object = hex(object);
         self.folder
             .join(format!("{object}-{}-{}", range.start, range.end))
+    }
+
+    /// A file in the cache's folder that becomes part of it with [`Cache::keep`].
+    pub(super) fn half(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::NamedTempFile::new_in(&self.folder)
+    }
+
+    /// Keeps a file as the index called `id`; opens it.
+    pub(super) fn keep(&self, half: tempfile::NamedTempFile, id: &Digest) -> io::Result<File> {
+        Ok(half.persist(self.index_path(id))?)
+    }
+
+    /// The index called `id`, when it is kept.
+    pub(super) fn index(&self, id: &Digest) -> Option<File> {
+        let path = self.index_path(id);
+        let file = File::open(path).ok()?;
+        // What was used last goes last.
+        let _ = file.set_modified(SystemTime::now());
+        Some(file)
+    }
+
+    fn index_path(&self, id: &Digest) -> PathBuf {
+        self.folder.join(format!("{}.{}", hex(id), index::ENDING))
     }
 
     fn get(&self, object: &Digest, range: &Range<u64>) -> Option<Bytes> {
@@ -104,6 +138,62 @@ impl Cache {
         {
             let _ = half.persist(self.path(object, range));
         }
+    }
+}
+
+/// Indexes that stay open, so that a second look costs no reading.
+#[derive(Default)]
+pub(super) struct Readers(Mutex<VecDeque<(String, Arc<Reader>)>>);
+
+/// Indexes that stay open: a footer and a small index as a whole take some 200 KB.
+const KEPT_READERS: usize = 128;
+
+impl Readers {
+    /// The open index of `key`.
+    pub(super) fn get(&self, key: &str) -> Option<Arc<Reader>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(other, _)| other == key)?;
+        let found = kept.remove(at)?;
+        let reader = found.1.clone();
+        kept.push_back(found);
+        Some(reader)
+    }
+
+    /// Keeps an index open; the one used longest ago is closed.
+    pub(super) fn keep(&self, key: &str, reader: &Arc<Reader>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_READERS {
+            kept.pop_front();
+        }
+        kept.push_back((key.to_owned(), reader.clone()));
+    }
+}
+
+/// A file's bytes.
+pub(super) struct FileRanges {
+    file: File,
+    length: u64,
+}
+
+impl FileRanges {
+    pub(super) fn new(file: File) -> io::Result<FileRanges> {
+        let length = file.metadata()?.len();
+        Ok(FileRanges { file, length })
+    }
+}
+
+impl RangeSource for FileRanges {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let length = range.end.checked_sub(range.start);
+        let length = length.filter(|_| range.end <= self.length);
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let mut bytes = vec![0; length.ok_or(io::ErrorKind::UnexpectedEof)?];
+        self.file.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
     }
 }
 

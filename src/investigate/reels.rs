@@ -7,106 +7,66 @@
 //! the recording take the stream, so partitions of [`LOOK_BACK`] before the range are listed too;
 //! what lies in them and ends before the range is ruled out by the span in its index's key.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::group::{Place, named_second, reel_stem};
-use super::ranges::Used;
+use super::days::{Days, day_of, hour_beside, is_late};
+use super::plan::folder_of;
+use super::ranges::{Readers, Used};
+use super::reel::{Gathered, Reel};
+use super::rollups::{ROLLUPS, Rollups};
+use super::span::Span;
 use super::{OpenError, Options};
-use crate::index;
+use crate::index::Reader;
 use crate::record::PREFIX;
 use crate::store::cloud;
 use crate::store::folder::FolderStore;
+use crate::store::memory::MemoryStore;
 use crate::store::s3::S3Store;
-use crate::store::{Entry, Store, StoreError, s3_parts};
-use crate::time::Timestamp;
+use crate::store::{Store, StoreError, s3_parts};
 
 /// How long before its matches a reel may begin and still be found by a time range.
-const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
 
 /// How long after its request an exchange may end and still be found by a time range.
-const LONGEST_EXCHANGE: Duration = Duration::from_secs(3600);
-
-/// Reels that are listed at most, some 600 bytes each: a month of a large cluster.
-const MAX_REELS: usize = 1_000_000;
+pub(super) const LONGEST_EXCHANGE: Duration = Duration::from_secs(3600);
 
 /// Partitions that are listed at the same time.
-const PARALLEL: usize = 8;
+pub(super) const PARALLEL: usize = 8;
 
 /// Keys of one page of a listing.
 const PAGE_KEYS: u64 = 1000;
 
-/// A time range, both ends optional and within it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The first moment.
-    pub from: Option<Timestamp>,
-    /// The last moment.
-    pub to: Option<Timestamp>,
-}
+/// How long listings hold for whoever looks again and again.
+const LISTING_HOLDS: Duration = Duration::from_secs(30);
 
-impl Span {
-    /// Whether a moment lies in it.
-    pub fn contains(&self, at: Timestamp) -> bool {
-        self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at <= to)
-    }
-
-    /// Whether any moment from `first` to `last`, in nanoseconds, may lie in it.
-    pub(super) fn touches(&self, first: i64, last: i64) -> bool {
-        self.from.is_none_or(|from| from.nanos() <= last)
-            && self.to.is_none_or(|to| first <= to.nanos())
-    }
-}
-
-/// The objects of one reel.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Reel {
-    /// What all its keys have in common.
-    pub(super) stem: String,
-    pub(super) packets: Vec<Entry>,
-    pub(super) index: Option<Entry>,
-    pub(super) names: Option<Entry>,
-    pub(super) manifest: Option<Entry>,
-}
-
-impl Reel {
-    /// Nanoseconds within which its items lie, as far as its keys tell.
-    pub(super) fn span(&self) -> (i64, i64) {
-        let nanos = |second: i64| second.saturating_mul(1_000_000_000);
-        match self
-            .index
-            .as_ref()
-            .and_then(|entry| index::span_of(&entry.key))
-        {
-            Some((first, last)) => (nanos(first), nanos(last).saturating_add(999_999_999)),
-            // The first packet of a reel is hardly later than its first item.
-            None => (named_second(&self.stem).map_or(i64::MIN, nanos), i64::MAX),
-        }
-    }
-
-    /// Its node, run and recording, and its number in the run.
-    pub(super) fn number(&self) -> Option<(String, u64)> {
-        let entry = self.index.as_ref().or(self.packets.first())?;
-        let number = self.stem.rsplit('-').next()?.parse().ok()?;
-        Some((Place::of(&entry.key)?.key, number))
-    }
-
-    /// Whether there is anything of items in it: signs of life have none.
-    fn has_items(&self) -> bool {
-        self.index.is_some() || !self.packets.is_empty()
-    }
-}
+/// Days of listings that are kept for them.
+const KEPT_DAYS: usize = 8;
 
 /// A store with reels in it.
 pub struct Archive {
     pub(super) store: Arc<dyn Store>,
     /// What stands in front of `reels/`.
-    base: String,
+    pub(super) base: String,
     /// What was asked for below it: empty, or whole partitions.
-    below: String,
+    pub(super) below: String,
     pub(super) used: Arc<Used>,
+    /// Indexes that are open.
+    pub(super) readers: Readers,
+    /// What was listed, for whoever looks again and again.
+    listings: Option<Mutex<Listings>>,
+    /// Roll-ups, listed when they are first wanted.
+    rollups: OnceLock<Arc<Rollups>>,
+    /// All there is, where an index was made of a source that is no archive.
+    only: Option<Arc<Reel>>,
+}
+
+/// Listings, the one used last at the end.
+#[derive(Default)]
+struct Listings {
+    partitions: Option<(Instant, Arc<Vec<String>>)>,
+    days: Vec<(String, Instant, Arc<Vec<Arc<Reel>>>)>,
 }
 
 impl Archive {
@@ -152,15 +112,57 @@ impl Archive {
             base: base.to_owned(),
             below: below.to_owned(),
             used: Arc::default(),
+            readers: Readers::default(),
+            listings: None,
+            rollups: OnceLock::new(),
+            only: None,
             store,
         };
         let has_reels = !archive.folders(&archive.root())?.is_empty() || !below.is_empty();
         Ok(has_reels.then_some(archive))
     }
 
+    /// One index of a source that people call `name` and that is no archive.
+    pub(super) fn of_index(name: &str, reader: Reader) -> Archive {
+        let only = Arc::new(Reel {
+            stem: name.to_owned(),
+            ..Reel::default()
+        });
+        let archive = Archive {
+            store: Arc::new(MemoryStore::new()),
+            base: String::new(),
+            below: String::new(),
+            used: Arc::default(),
+            readers: Readers::default(),
+            listings: None,
+            rollups: OnceLock::new(),
+            only: Some(only),
+        };
+        archive.readers.keep(name, &Arc::new(reader));
+        archive
+    }
+
     /// What reading took so far.
     pub fn used(&self) -> &Used {
         &self.used
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> String {
+        match &self.only {
+            Some(only) => only.stem.clone(),
+            None => self.store.name(),
+        }
+    }
+
+    /// All there is, where an index was made of a source that is no archive.
+    pub(super) fn only(&self) -> Option<&Arc<Reel>> {
+        self.only.as_ref()
+    }
+
+    /// Keeps what it lists for a while.
+    pub(super) fn keep_listings(&mut self) {
+        self.listings = Some(Mutex::default());
     }
 
     pub(super) fn root(&self) -> String {
@@ -173,7 +175,7 @@ impl Archive {
     }
 
     /// The reels that may hold items of `span`, in no order.
-    pub(super) fn reels(&self, span: &Span) -> Result<Vec<Reel>, StoreError> {
+    pub(super) fn reels(&self, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
         let mut reels = Vec::new();
         for days in self.partitions(span)?.chunks(PARALLEL) {
             self.add(days, span, &mut reels)?;
@@ -183,19 +185,40 @@ impl Archive {
 
     /// The same, the newest days first: each call gives the reels of some days more, and the end of
     /// what the days behind can hold.
-    pub(super) fn by_day(&self, span: &Span) -> Result<Days<'_>, StoreError> {
-        let mut partitions = self.partitions(span)?;
-        // The newest stands last, so that it is taken first.
-        partitions.sort_by_key(|partition| day_of(partition));
-        Ok(Days {
-            archive: self,
-            partitions,
-            span: *span,
-        })
+    pub(super) fn by_day(self: &Arc<Self>, span: &Span) -> Result<Days, StoreError> {
+        Ok(Days::new(self.clone(), self.partitions(span)?, *span))
     }
 
-    fn add(&self, days: &[String], span: &Span, reels: &mut Vec<Reel>) -> Result<(), StoreError> {
-        let found: Vec<Result<Vec<Reel>, StoreError>> = std::thread::scope(|scope| {
+    /// The reel before one (`by` -1) or behind it (`by` 1) of the same node, run and recording;
+    /// `None` when there is none within an hour.
+    pub(super) fn beside(&self, reel: &Reel, by: i64) -> Result<Option<Arc<Reel>>, StoreError> {
+        let Some((chain, number)) = reel.number() else {
+            return Ok(None);
+        };
+        let Some(wanted) = number.checked_add_signed(by) else {
+            return Ok(None);
+        };
+        let folder = format!("{}/", folder_of(&reel.stem));
+        let other = hour_beside(&folder, by);
+        for folder in std::iter::once(folder).chain(other) {
+            let found = self.list_all(&folder)?.into_iter().find(|other| {
+                let number = other.number();
+                number.is_some_and(|(other, number)| other == chain && number == wanted)
+            });
+            if let Some(found) = found {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn add(
+        &self,
+        days: &[String],
+        span: &Span,
+        reels: &mut Vec<Arc<Reel>>,
+    ) -> Result<(), StoreError> {
+        let found: Vec<Result<Vec<Arc<Reel>>, StoreError>> = std::thread::scope(|scope| {
             let threads: Vec<_> = days
                 .iter()
                 .map(|day| scope.spawn(move || self.list(day, span)))
@@ -212,8 +235,49 @@ impl Archive {
         Ok(())
     }
 
+    /// Whether nothing but reels lies in its folders.
+    pub(super) fn is_alone(&self) -> Result<bool, StoreError> {
+        if !self.below.is_empty() {
+            return Ok(true);
+        }
+        let ours = [PREFIX, ROLLUPS].map(|folder| format!("{}{folder}", self.base));
+        let folders = self.folders(&self.base)?;
+        Ok(folders.iter().all(|folder| ours.contains(folder)))
+    }
+
     /// The days of all clusters that the range can need; the whole when there are no such folders.
     pub(super) fn partitions(&self, span: &Span) -> Result<Vec<String>, StoreError> {
+        let mut days = match &self.listings {
+            None => self.all_partitions()?,
+            Some(kept) => {
+                let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let found = kept().partitions.clone();
+                match found.filter(|(at, _)| at.elapsed() < LISTING_HOLDS) {
+                    Some((_, days)) => days.to_vec(),
+                    None => {
+                        let days = self.all_partitions()?;
+                        kept().partitions = Some((Instant::now(), Arc::new(days.clone())));
+                        days
+                    }
+                }
+            }
+        };
+        days.retain(|day| {
+            let Some(start) = day_of(day) else {
+                return true;
+            };
+            let end = start + Duration::from_secs(24 * 3600);
+            let late = span.to.is_some_and(|to| start > to + LONGEST_EXCHANGE);
+            let early = span.from.is_some_and(|from| end + LOOK_BACK < from);
+            !(late || early)
+        });
+        Ok(days)
+    }
+
+    fn all_partitions(&self) -> Result<Vec<String>, StoreError> {
+        if self.only.is_some() {
+            return Ok(vec![String::new()]);
+        }
         let root = self.root();
         let mut open = vec![root.clone()];
         let mut days = Vec::new();
@@ -230,114 +294,93 @@ impl Archive {
             open = next;
         }
         days.extend(open);
-        days.retain(|day| {
-            let Some(start) = day_of(day) else {
-                return true;
-            };
-            let end = start + Duration::from_secs(24 * 3600);
-            let late = span.to.is_some_and(|to| start > to + LONGEST_EXCHANGE);
-            let early = span.from.is_some_and(|from| end + LOOK_BACK < from);
-            !(late || early)
-        });
         Ok(days)
     }
 
-    /// The reels of one partition.
-    pub(super) fn list(&self, partition: &str, span: &Span) -> Result<Vec<Reel>, StoreError> {
-        let mut reels: BTreeMap<String, Reel> = BTreeMap::new();
-        let mut keys = 0u64;
-        self.store.list(partition, &mut |entry| {
-            keys += 1;
-            if is_late(&entry.key, span) {
-                return false;
+    /// The reels of one partition that may hold items of `span`.
+    pub(super) fn list(&self, partition: &str, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
+        if let Some(only) = &self.only {
+            return Ok(vec![only.clone()]);
+        }
+        let mut reels = match &self.listings {
+            None => self.list_until(partition, span)?,
+            Some(kept) => {
+                let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let found = kept().day(partition);
+                match found {
+                    Some(reels) => reels.to_vec(),
+                    None => {
+                        let reels = self.list_all(partition)?;
+                        kept().keep(partition, &reels);
+                        reels
+                    }
+                }
             }
-            let Some(stem) = reel_stem(&entry.key) else {
-                return true;
-            };
-            let reel = reels.entry(stem.to_owned()).or_insert_with(|| Reel {
-                stem: stem.to_owned(),
-                ..Reel::default()
-            });
-            let file = entry.key.rsplit('/').next().unwrap_or_default();
-            if file.ends_with(index::ENDING) {
-                reel.index = Some(entry);
-            } else if file.ends_with(".manifest.json") {
-                reel.manifest = Some(entry);
-            } else if file.ends_with(".names.jsonl") {
-                reel.names = Some(entry);
-            } else if super::plan::kind_of(file) == Some(super::plan::Kind::Capture) {
-                reel.packets.push(entry);
-            }
-            reels.len() < MAX_REELS
-        })?;
-        Used::add(&self.used.lists, keys.div_ceil(PAGE_KEYS).max(1));
-        let mut reels: Vec<Reel> = reels.into_values().collect();
+        };
         reels.retain(|reel| {
             let (first, last) = reel.span();
-            reel.has_items() && span.touches(first, last)
+            span.touches(first, last)
         });
         Ok(reels)
     }
-}
 
-/// Whether the hour of a key begins so long after the range that neither it nor a later one can hold
-/// what was asked in the range.
-fn is_late(key: &str, span: &Span) -> bool {
-    let hour = key.split('/').find_map(|part| part.strip_prefix("hour="));
-    let hour = hour.and_then(|hour| hour.parse::<u64>().ok());
-    match (day_of(key), hour, span.to) {
-        (Some(day), Some(hour), Some(to)) => {
-            day + Duration::from_secs(hour * 3600) > to + LONGEST_EXCHANGE
-        }
-        _ => false,
+    fn list_all(&self, prefix: &str) -> Result<Vec<Arc<Reel>>, StoreError> {
+        self.list_until(prefix, &Span::default())
     }
-}
 
-/// Reels, the newest days first.
-pub(super) struct Days<'a> {
-    archive: &'a Archive,
-    partitions: Vec<String>,
-    span: Span,
-}
+    /// The reels below a prefix, up to the hour at whose start `span` is over.
+    fn list_until(&self, prefix: &str, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
+        let mut found = Gathered::default();
+        if day_of(prefix).is_some() {
+            let rollups = self.rollups()?;
+            if let Some(entries) = self.rolled_up(&rollups, prefix)? {
+                entries.into_iter().all(|entry| found.add(entry));
+                return Ok(found.reels());
+            }
+        }
+        let mut keys = 0u64;
+        self.store.list(prefix, &mut |entry| {
+            keys += 1;
+            !is_late(&entry.key, span) && found.add(entry)
+        })?;
+        self.count_listed(keys);
+        Ok(found.reels())
+    }
 
-impl Days<'_> {
-    /// The reels of the next day, of all clusters, and of the day before it at first; `None` when
-    /// there are no more.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<Reel>>, StoreError> {
-        let Some(newest) = self.partitions.last() else {
-            return Ok(None);
+    /// Counts the pages of a listing.
+    pub(super) fn count_listed(&self, keys: u64) {
+        Used::add(&self.used.lists, keys.div_ceil(PAGE_KEYS).max(1));
+    }
+
+    /// Roll-ups of its days; none where they may not be listed.
+    fn rollups(&self) -> Result<Arc<Rollups>, StoreError> {
+        if let Some(known) = self.rollups.get() {
+            return Ok(known.clone());
+        }
+        let found = match self.list_rollups() {
+            // Whoever may read the reels alone does without.
+            Err(StoreError::Denied(_)) => Rollups::new(),
+            found => found?,
         };
-        let newest = day_of(newest);
-        let mut days = Vec::new();
-        while let Some(partition) = self.partitions.pop_if(|last| day_of(last) == newest) {
-            days.push(partition);
-        }
-        let mut reels = Vec::new();
-        for days in days.chunks(PARALLEL) {
-            self.archive.add(days, &self.span, &mut reels)?;
-        }
-        Ok(Some(reels))
-    }
-
-    /// Nanoseconds behind which no reel that is not listed yet has an item.
-    pub(super) fn bound(&self) -> i64 {
-        match self.partitions.last() {
-            None => i64::MIN,
-            Some(partition) => day_of(partition).map_or(i64::MAX, |start| {
-                (start + Duration::from_secs(24 * 3600) + LOOK_BACK).nanos()
-            }),
-        }
+        Ok(self.rollups.get_or_init(|| Arc::new(found)).clone())
     }
 }
 
-/// Start of the day of a `date=YYYY-MM-DD/` folder.
-fn day_of(folder: &str) -> Option<Timestamp> {
-    let date = folder
-        .split('/')
-        .find_map(|part| part.strip_prefix("date="))?;
-    let day = chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?;
-    let start = day.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
-    Some(Timestamp::from_secs(start, 0))
+impl Listings {
+    fn day(&mut self, partition: &str) -> Option<Arc<Vec<Arc<Reel>>>> {
+        self.days.retain(|(_, at, _)| at.elapsed() < LISTING_HOLDS);
+        let found = self.days.iter().find(|(day, ..)| day == partition);
+        found.map(|(_, _, reels)| reels.clone())
+    }
+
+    fn keep(&mut self, partition: &str, reels: &[Arc<Reel>]) {
+        if self.days.len() >= KEPT_DAYS {
+            self.days.remove(0);
+        }
+        let reels = Arc::new(reels.to_vec());
+        self.days
+            .push((partition.to_owned(), Instant::now(), reels));
+    }
 }
 
 #[cfg(test)]
@@ -345,8 +388,9 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::index;
     use crate::store::conformance;
-    use crate::store::memory::MemoryStore;
+    use crate::time::Timestamp;
 
     const HOUR: i64 = 3600;
 
@@ -396,8 +440,8 @@ mod tests {
             .map(|reel| reel.span().0 / 1_000_000_000)
             .collect();
         assert_eq!(firsts, [noon - 13 * HOUR, noon]);
-        // Folders of clusters (twice) and of dates, and two days.
-        assert_eq!(archive.used.lists.load(Ordering::Relaxed), 5);
+        // Folders of clusters (twice) and of dates, roll-ups, and two days.
+        assert_eq!(archive.used.lists.load(Ordering::Relaxed), 6);
     }
 
     #[test]
@@ -409,12 +453,12 @@ mod tests {
         ] {
             put(&store, date, 5, second(at), second(at));
         }
-        let archive = Archive::of(store, "x/").unwrap().unwrap();
+        let archive = Arc::new(Archive::of(store, "x/").unwrap().unwrap());
         let mut days = archive.by_day(&Span::default()).unwrap();
         let first = days.next().unwrap().unwrap();
         assert!(first[0].stem.contains("date=2026-11-24"));
         let bound = second("2026-11-25T00:00:00Z");
-        assert_eq!(days.bound(), bound * 1_000_000_000);
+        assert_eq!(days.bound(), bound * 1_000_000_000 - 1);
         assert_eq!(days.next().unwrap().unwrap().len(), 1);
         assert!(days.next().unwrap().is_none());
         assert_eq!(days.bound(), i64::MIN);

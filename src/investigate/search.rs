@@ -1,4 +1,4 @@
-//! Items of an archive by its indexes: the newest first, page by page, or all of them in no order.
+//! Items of an archive by its indexes: the newest first, page by page.
 //!
 //! In: a query and a time range. Out: items. Never: a reel whose key, footer or filters rule it out;
 //! packets, but of reels that have no index or whose index lacks what the query asks for.
@@ -7,93 +7,62 @@
 //! then row groups by their statistics, then rows. A row is given when nothing that was not looked
 //! into can hold a newer one.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::sync::atomic::AtomicUsize;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use crossbeam_channel::bounded;
-use sha2::{Digest as _, Sha256};
-
+use super::cursor::{Cursor, DISSECTED, id_of};
+use super::days::Days;
 use super::group::Place;
-use super::packets::{self, Reading};
-use super::ranges::{Cache, ObjectRanges};
-use super::reels::{Archive, Days, Reel, Span};
+use super::packets::{self, PacketsError, Reading};
+use super::ranges::{Cache, Used};
+use super::reel::Reel;
+use super::reels::Archive;
+use super::shard::Shard;
+use super::span::Span;
+use super::{made, stream};
 use crate::dissect::PROTOCOLS;
 use crate::index::{self, Block, IndexError, Need, Reader};
 use crate::item::{Item, Origin, ProtocolInfo};
 use crate::kfl::prefilter::{ColumnTest, Condition};
 use crate::kfl::{Query, Verdict};
-use crate::store::{Digest, StoreError, hex};
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 /// Reels that are opened at the same time.
-const PARALLEL: usize = 8;
+pub(super) const PARALLEL: usize = 8;
+
+/// Row groups that are read at the same time.
+const PARALLEL_GROUPS: usize = 4;
 
 /// Row groups that are kept decoded for the items of a page.
 const KEPT_BLOCKS: usize = 4;
-
-/// Batches of items that may wait for whoever takes them.
-const QUEUED: usize = 16;
 
 /// Sentences that are kept.
 const MAX_WARNINGS: usize = 100;
 
 /// A question about an archive.
-pub struct Search<'a> {
-    archive: &'a Archive,
+pub struct Search {
+    pub(super) archive: Arc<Archive>,
     query: Query,
     condition: Option<Condition<ColumnTest>>,
     paths: Vec<String>,
-    span: Span,
+    /// What is wanted beside, as far as indexes have it.
+    beside: Vec<String>,
+    pub(super) span: Span,
     now: Timestamp,
-    reading: Reading,
-    cache: Option<Arc<Cache>>,
-    kinds: Vec<&'static ProtocolInfo>,
+    pub(super) reading: Reading,
+    pub(super) cache: Option<Arc<Cache>>,
+    pub(super) kinds: Vec<&'static ProtocolInfo>,
+    /// Only reels of this node.
+    node: Option<String>,
+    /// Only reels of this part.
+    shard: Option<Shard>,
+    /// Rows that were looked at.
+    looked: AtomicU64,
     warnings: Mutex<Vec<String>>,
-    /// Reels that were listed, by node and run, then by number.
-    listed: Mutex<BTreeMap<(String, u64), Reel>>,
-}
-
-/// Where a page ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    start: i64,
-    reel: String,
-    row: u64,
-}
-
-impl Cursor {
-    /// Reads a cursor as it is shown; `None` when it is none.
-    pub fn parse(text: &str) -> Option<Cursor> {
-        let mut parts = text.split('.');
-        let cursor = Cursor {
-            start: parts.next()?.parse().ok()?,
-            reel: parts.next()?.to_owned(),
-            row: parts.next()?.parse().ok()?,
-        };
-        parts.next().is_none().then_some(cursor)
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.start, self.reel, self.row)
-    }
-}
-
-/// Items come the newest first; of one moment, by reel and row.
-impl Ord for Cursor {
-    fn cmp(&self, other: &Cursor) -> Ordering {
-        let left = (Reverse(self.start), &self.reel, self.row);
-        left.cmp(&(Reverse(other.start), &other.reel, other.row))
-    }
-}
-
-impl PartialOrd for Cursor {
-    fn partial_cmp(&self, other: &Cursor) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 /// An item that was found.
@@ -102,7 +71,8 @@ pub struct Found {
     pub item: Item,
     /// Where it stands.
     pub cursor: Cursor,
-    source: Option<Source>,
+    pub(super) reel: Arc<Reel>,
+    source: Option<index::Place>,
 }
 
 impl Found {
@@ -112,15 +82,29 @@ impl Found {
     }
 }
 
-/// Where the packets of an item are.
-type Source = (Arc<OpenReel>, index::Place);
+/// Some of the newest items.
+pub struct Page {
+    /// The items.
+    pub found: Vec<Found>,
+    /// Where to go on; `None` when there are no more.
+    pub next: Option<Cursor>,
+}
 
-struct OpenReel {
-    reel: Reel,
+/// A reel whose index is open.
+pub(super) struct OpenReel {
+    pub(super) reel: Arc<Reel>,
     id: String,
-    reader: Reader,
-    wanted: Vec<usize>,
+    pub(super) reader: Arc<Reader>,
+    pub(super) wanted: Vec<usize>,
     origin: Arc<Origin>,
+}
+
+/// What answers a question about a reel.
+pub(super) enum Answer {
+    /// Columns of its index.
+    Columns(OpenReel),
+    /// Its packets: the index lacks what is asked for.
+    Packets,
 }
 
 /// What is still to be looked into, and rows that wait for it.
@@ -132,14 +116,14 @@ struct Unit {
 
 enum What {
     Days,
-    Reel(Box<Reel>),
+    Reel(Arc<Reel>),
     Group(Arc<OpenReel>, usize),
     Row(Cursor, Row),
 }
 
 enum Row {
     Indexed(Arc<OpenReel>, usize, usize),
-    Dissected(Box<Item>),
+    Dissected(Arc<Reel>, Box<Item>),
 }
 
 impl Ord for Unit {
@@ -170,32 +154,51 @@ impl PartialEq for Unit {
 
 impl Eq for Unit {}
 
-impl<'a> Search<'a> {
+impl Search {
     /// Asks `query` of the items of `span` in `archive`; `now` is when it was asked.
     pub fn new(
-        archive: &'a Archive,
+        archive: Arc<Archive>,
         query: Query,
         span: Span,
         now: Timestamp,
         reading: Reading,
         cache: Option<Arc<Cache>>,
-    ) -> Search<'a> {
-        let kinds = PROTOCOLS
-            .iter()
-            .flat_map(|protocol| protocol.kinds().iter().copied());
+    ) -> Search {
+        let condition = query.column_condition(now);
         Search {
-            condition: query.column_condition(now),
+            span: span.narrowed(condition.as_ref()),
+            condition,
             paths: query.paths().into_iter().collect(),
-            kinds: kinds.collect(),
+            beside: Vec::new(),
+            kinds: kinds(),
+            node: None,
+            shard: None,
+            looked: AtomicU64::new(0),
             warnings: Mutex::default(),
-            listed: Mutex::default(),
             archive,
             query,
-            span,
             now,
             reading,
             cache,
         }
+    }
+
+    /// The same of one node's reels alone.
+    pub(super) fn of_node(self, node: &str) -> Search {
+        Search {
+            node: Some(node.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same of one part's reels alone.
+    pub fn of_shard(self, shard: Option<Shard>) -> Search {
+        Search { shard, ..self }
+    }
+
+    /// The same with these paths in the items of scans, as far as indexes have them.
+    pub(super) fn with(self, beside: Vec<String>) -> Search {
+        Search { beside, ..self }
     }
 
     /// What went wrong, one sentence each.
@@ -203,23 +206,39 @@ impl<'a> Search<'a> {
         std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn warn(&self, sentence: String) {
+    /// Rows that were looked at so far.
+    pub fn looked(&self) -> u64 {
+        self.looked.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Counts rows that are looked at.
+    pub(super) fn count(&self, rows: usize) {
+        Used::add(&self.looked, rows as u64);
+    }
+
+    pub(super) fn warn(&self, sentence: String) {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if warnings.len() < MAX_WARNINGS {
             warnings.push(sentence);
         }
     }
 
-    /// The newest items, behind `after` when it is given, at most `limit`.
+    /// The newest items, behind `after` when it is given, at most `limit`. After `until` nothing
+    /// more is looked into, once the page has got behind `after`: it may then be short.
     ///
     /// # Errors
     /// When the archive cannot be listed; reels that cannot be read are warnings.
-    pub fn page(&self, limit: usize, after: Option<&Cursor>) -> Result<Vec<Found>, StoreError> {
-        let mut span = self.span;
-        if let Some(after) = after {
-            let last = Timestamp::from_nanos(after.start);
-            span.to = Some(span.to.map_or(last, |to| to.min(last)));
-        }
+    pub fn page(
+        &self,
+        limit: usize,
+        after: Option<&Cursor>,
+        until: Option<Instant>,
+    ) -> Result<Page, StoreError> {
+        let began = after.map_or(i64::MAX, |after| after.start);
+        let span = match after {
+            Some(after) => self.span.until(Timestamp::from_nanos(after.start)),
+            None => self.span,
+        };
         let mut days = self.archive.by_day(&span)?;
         let mut open = BinaryHeap::new();
         open.push(Unit {
@@ -227,42 +246,63 @@ impl<'a> Search<'a> {
             what: What::Days,
         });
         let mut blocks: VecDeque<(String, usize, Arc<Block>)> = VecDeque::new();
-        let mut page = Vec::new();
-        while page.len() < limit
-            && let Some(unit) = open.pop()
-        {
+        let mut found: Vec<Found> = Vec::new();
+        loop {
+            let Some(unit) = open.pop() else {
+                return Ok(Page { found, next: None });
+            };
+            let is_row = matches!(unit.what, What::Row(..));
+            if found.len() >= limit {
+                let next = found.last().map(|last| last.cursor.clone());
+                return Ok(Page { found, next });
+            }
+            let is_late = until.is_some_and(|until| Instant::now() > until);
+            if is_late && !is_row && unit.bound < began {
+                let next = Some(Cursor::at(unit.bound));
+                return Ok(Page { found, next });
+            }
             match unit.what {
                 What::Days => self.look_into_days(&mut days, &mut open)?,
                 What::Reel(reel) => {
-                    let mut reels = vec![*reel];
+                    let mut reels = vec![reel];
                     while reels.len() < PARALLEL
-                        && let Some(Unit {
-                            what: What::Reel(_),
-                            ..
-                        }) = open.peek()
-                        && let Some(Unit {
-                            what: What::Reel(reel),
-                            ..
-                        }) = open.pop()
+                        && let Some(What::Reel(_)) = open.peek().map(|unit| &unit.what)
+                        && let Some(What::Reel(reel)) = open.pop().map(|unit| unit.what)
                     {
-                        reels.push(*reel);
+                        reels.push(reel);
                     }
-                    open.extend(self.look_into_reels(reels, &span, after));
+                    open.extend(
+                        self.at_once(reels, |reel| self.look_into_reel(&reel, &span, after)),
+                    );
                 }
-                What::Group(reel, group) => match self.rows(&reel, group, &span, after) {
-                    Ok(rows) => open.extend(rows),
-                    Err(error) => self.warn(format!("{}: {error}", reel.reel.stem)),
-                },
-                What::Row(cursor, Row::Dissected(item)) => page.push(Found {
+                What::Group(reel, group) => {
+                    let mut groups = vec![(reel, group)];
+                    while groups.len() < PARALLEL_GROUPS
+                        && let Some(What::Group(..)) = open.peek().map(|unit| &unit.what)
+                        && let Some(What::Group(reel, group)) = open.pop().map(|unit| unit.what)
+                    {
+                        groups.push((reel, group));
+                    }
+                    open.extend(self.at_once(groups, |(reel, group)| {
+                        self.rows(&reel, group, &span, after)
+                            .unwrap_or_else(|error| {
+                                self.warn(format!("{}: {error}", reel.reel.stem));
+                                Vec::new()
+                            })
+                    }));
+                }
+                What::Row(cursor, Row::Dissected(reel, item)) => found.push(Found {
                     item: *item,
                     cursor,
+                    reel,
                     source: None,
                 }),
                 What::Row(cursor, Row::Indexed(reel, group, row)) => {
                     match self.whole_row(&reel, group, row, &mut blocks) {
-                        Ok(Some((item, source))) => page.push(Found {
+                        Ok(Some((item, source))) => found.push(Found {
                             item,
                             cursor,
+                            reel: reel.reel.clone(),
                             source,
                         }),
                         Ok(None) => {}
@@ -271,25 +311,18 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Ok(page)
     }
 
     fn look_into_days(
         &self,
-        days: &mut Days<'_>,
+        days: &mut Days,
         open: &mut BinaryHeap<Unit>,
     ) -> Result<(), StoreError> {
         if let Some(reels) = days.next()? {
-            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-            listed.extend(
-                reels
-                    .iter()
-                    .filter_map(|reel| Some((reel.number()?, reel.clone()))),
-            );
-            drop(listed);
-            open.extend(reels.into_iter().map(|reel| Unit {
+            let reels = reels.into_iter().filter(|reel| self.is_wanted(reel));
+            open.extend(reels.map(|reel| Unit {
                 bound: reel.span().1,
-                what: What::Reel(Box::new(reel)),
+                what: What::Reel(reel),
             }));
             open.push(Unit {
                 bound: days.bound(),
@@ -299,46 +332,22 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn look_into_reels(&self, reels: Vec<Reel>, span: &Span, after: Option<&Cursor>) -> Vec<Unit> {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = reels
-                .into_iter()
-                .map(|reel| scope.spawn(move || self.look_into_reel(reel, span, after)))
-                .collect();
-            let mut found = Vec::new();
-            for thread in threads {
-                match thread.join() {
-                    Ok(units) => found.extend(units),
-                    Err(_) => self.warn("a reel could not be looked into".to_owned()),
-                }
-            }
-            found
-        })
+    pub(super) fn is_wanted(&self, reel: &Reel) -> bool {
+        let is_in_part = self.shard.is_none_or(|shard| {
+            let entry = reel.index.as_ref().or(reel.packets.first());
+            entry.is_none_or(|entry| shard.has(&entry.key, ""))
+        });
+        is_in_part
+            && self.node.as_ref().is_none_or(|node| {
+                let place = reel.place();
+                place.is_none_or(|place| place.node == *node)
+            })
     }
 
-    fn look_into_reel(&self, reel: Reel, span: &Span, after: Option<&Cursor>) -> Vec<Unit> {
-        let id = id_of(&reel);
-        let open = match self.open(&reel, &[]) {
-            Ok(Some(open)) => Arc::new(open),
-            Ok(None) => {
-                let mut rows = Vec::new();
-                let mut row = 0;
-                self.dissect(&reel, &mut |item| {
-                    let cursor = Cursor {
-                        start: item.start.nanos(),
-                        reel: id.clone(),
-                        row,
-                    };
-                    row += 1;
-                    if is_behind(&cursor, after) && span.contains(item.start) {
-                        rows.push(Unit {
-                            bound: cursor.start,
-                            what: What::Row(cursor, Row::Dissected(Box::new(item))),
-                        });
-                    }
-                });
-                return rows;
-            }
+    fn look_into_reel(&self, reel: &Arc<Reel>, span: &Span, after: Option<&Cursor>) -> Vec<Unit> {
+        let open = match self.open(reel, &[]) {
+            Ok(Answer::Columns(open)) => Arc::new(open),
+            Ok(Answer::Packets) => return self.dissected(reel, span, after),
             Err(error) => {
                 self.warn(format!("{}: {error}", reel.stem));
                 return Vec::new();
@@ -355,40 +364,57 @@ impl<'a> Search<'a> {
         groups.collect()
     }
 
-    /// Opens the index of a reel; `None` when the packets must answer.
-    fn open(&self, reel: &Reel, more: &[String]) -> Result<Option<OpenReel>, IndexError> {
-        let Some(entry) = &reel.index else {
-            return Ok(None);
-        };
-        let source = ObjectRanges::new(
-            self.archive.store.clone(),
-            entry.clone(),
-            self.cache.clone(),
-            self.archive.used.clone(),
-        );
-        let reader = match Reader::open(Arc::new(source)) {
-            Ok(reader) => reader,
-            // A damaged index is no reason not to look at the packets.
-            Err(error) if !reel.packets.is_empty() => {
-                self.warn(format!("{}: {error}; its packets are read", entry.key));
-                return Ok(None);
+    /// The rows of a reel that match, by its packets.
+    fn dissected(&self, reel: &Arc<Reel>, span: &Span, after: Option<&Cursor>) -> Vec<Unit> {
+        let id = id_of(reel);
+        let mut rows = Vec::new();
+        let mut row = DISSECTED;
+        self.dissect(reel, &mut |item| {
+            let cursor = Cursor {
+                start: item.start.nanos(),
+                reel: id.clone(),
+                row,
+            };
+            row += 1;
+            if cursor.is_behind(after) && span.contains(item.start) && self.matches(&item) {
+                rows.push(Unit {
+                    bound: cursor.start,
+                    what: What::Row(cursor, Row::Dissected(reel.clone(), Box::new(item))),
+                });
             }
-            Err(error) => return Err(error),
-        };
+        });
+        rows
+    }
+
+    /// Opens the index of a reel, one that is made now where there is none.
+    pub(super) fn open(&self, reel: &Arc<Reel>, more: &[String]) -> Result<Answer, PacketsError> {
+        let reader = made::open(
+            &self.archive,
+            reel,
+            &self.reading,
+            self.cache.as_ref(),
+            &|sentence| self.warn(sentence),
+        )?;
         let paths = self.paths.iter().chain(more).map(String::as_str);
-        let Need::Columns(wanted) = reader.need(paths) else {
+        let Need::Columns(mut wanted) = reader.need(paths) else {
             let may = (0..reader.groups()).any(|group| {
                 self.condition
                     .as_ref()
                     .is_none_or(|condition| reader.may_hold(group, condition).unwrap_or(true))
             });
             // What the columns rule out, the packets need not be asked.
-            return Ok((!may).then(|| OpenReel::new(reel, reader, Vec::new())));
+            return Ok(match may {
+                true => Answer::Packets,
+                false => Answer::Columns(OpenReel::new(reel, reader, Vec::new())),
+            });
         };
-        Ok(Some(OpenReel::new(reel, reader, wanted)))
+        wanted.extend(reader.columns(self.beside.iter().map(String::as_str)));
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(Answer::Columns(OpenReel::new(reel, reader, wanted)))
     }
 
-    fn may_hold(&self, open: &OpenReel, group: usize) -> bool {
+    pub(super) fn may_hold(&self, open: &OpenReel, group: usize) -> bool {
         let Some(condition) = &self.condition else {
             return true;
         };
@@ -409,19 +435,20 @@ impl<'a> Search<'a> {
         after: Option<&Cursor>,
     ) -> Result<Vec<Unit>, IndexError> {
         let block = open.reader.read(group, &open.wanted)?;
-        let before: usize = (0..group).map(|group| open.reader.rows(group)).sum();
+        self.count(block.len());
+        let before = open.reader.first_row(group);
         let mut rows = Vec::new();
         for row in 0..block.len() {
             let start = block.start(row);
             let cursor = Cursor {
                 start,
                 reel: open.id.clone(),
-                row: (before + row) as u64,
+                row: before + row as u64,
             };
-            if !span.contains(Timestamp::from_nanos(start)) || !is_behind(&cursor, after) {
+            if !span.contains(Timestamp::from_nanos(start)) || !cursor.is_behind(after) {
                 continue;
             }
-            let item = block.item(row, &self.kinds, &open.origin);
+            let item = open.item(&block, group, row, &self.kinds);
             if item.is_some_and(|item| self.matches(&item)) {
                 rows.push(Unit {
                     bound: start,
@@ -432,7 +459,7 @@ impl<'a> Search<'a> {
         Ok(rows)
     }
 
-    fn matches(&self, item: &Item) -> bool {
+    pub(super) fn matches(&self, item: &Item) -> bool {
         self.query.is_empty()
             || match self.query.matches(item.node(), self.now) {
                 Verdict::Match => true,
@@ -450,7 +477,7 @@ impl<'a> Search<'a> {
         group: usize,
         row: usize,
         blocks: &mut VecDeque<(String, usize, Arc<Block>)>,
-    ) -> Result<Option<(Item, Option<Source>)>, IndexError> {
+    ) -> Result<Option<(Item, Option<index::Place>)>, IndexError> {
         let kept = blocks
             .iter()
             .find(|(id, kept, _)| *kept == group && *id == open.id);
@@ -463,172 +490,108 @@ impl<'a> Search<'a> {
                 block
             }
         };
-        let source = block
-            .place(row)
-            .filter(|_| block.is_cut(row))
-            .map(|place| (open.clone(), place));
-        let item = block.item(row, &self.kinds, &open.origin);
+        let source = block.place(row).filter(|_| block.is_cut(row));
+        let item = open.item(&block, group, row, &self.kinds);
         Ok(item.map(|item| (item, source)))
     }
 
-    /// Calls `each` for all items that match, in no order; of an indexed item what `paths` name is
-    /// there, and perhaps more.
-    ///
-    /// # Errors
-    /// When the archive cannot be listed; reels that cannot be read are warnings.
-    pub fn scan(&self, paths: &[String], each: &mut dyn FnMut(&Item)) -> Result<(), StoreError> {
-        let reels = self.archive.reels(&self.span)?;
-        let next = AtomicUsize::new(0);
-        let (to_here, found) = bounded::<Vec<Item>>(QUEUED);
-        std::thread::scope(|scope| {
-            for _ in 0..PARALLEL.min(reels.len()) {
-                let (to_here, reels, next) = (to_here.clone(), &reels, &next);
-                scope.spawn(move || {
-                    loop {
-                        let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let Some(reel) = reels.get(at) else { break };
-                        // Fails only when nobody takes any more.
-                        if let Err(error) = self.scan_reel(reel, paths, &mut |items| {
-                            let _ = to_here.send(items);
-                        }) {
-                            self.warn(format!("{}: {error}", reel.stem));
-                        }
-                    }
-                });
-            }
-            drop(to_here);
-            for items in found {
-                items.iter().for_each(&mut *each);
-            }
-        });
-        Ok(())
-    }
-
-    fn scan_reel(
-        &self,
-        reel: &Reel,
-        paths: &[String],
-        send: &mut dyn FnMut(Vec<Item>),
-    ) -> Result<(), IndexError> {
-        let Some(open) = self.open(reel, paths)? else {
-            self.dissect(reel, &mut |item| {
-                if self.span.contains(item.start) {
-                    send(vec![item]);
-                }
-            });
-            return Ok(());
-        };
-        for group in 0..open.reader.groups() {
-            let (first, last) = open.reader.span(group).unwrap_or((i64::MIN, i64::MAX));
-            if !self.span.touches(first, last) || !self.may_hold(&open, group) {
-                continue;
-            }
-            let block = open.reader.read(group, &open.wanted)?;
-            let rows = (0..block.len())
-                .filter(|row| self.span.contains(Timestamp::from_nanos(block.start(*row))))
-                .filter_map(|row| block.item(row, &self.kinds, &open.origin));
-            let items: Vec<Item> = rows.filter(|item| self.matches(item)).collect();
-            if !items.is_empty() {
-                send(items);
-            }
-        }
-        Ok(())
-    }
-
-    /// Calls `each` for the items of a reel that match, from its packets.
-    fn dissect(&self, reel: &Reel, each: &mut dyn FnMut(Item)) {
-        let done = packets::items(self.archive, None, reel, &self.reading, None, &mut |item| {
-            if self.matches(&item) {
+    /// Calls `each` for the items of a reel, from its packets.
+    pub(super) fn dissect(&self, reel: &Reel, each: &mut dyn FnMut(Item)) {
+        let done = packets::items(
+            &self.archive,
+            None,
+            reel,
+            &self.reading,
+            None,
+            &mut |item| {
+                self.count(1);
                 each(item);
-            }
-        });
+            },
+        );
         if let Err(error) = done {
             self.warn(format!("{}: {error}", reel.stem));
         }
     }
 
+    /// Does the same for several at once, each on a thread of its own; all that they give together.
+    fn at_once<T: Send>(&self, all: Vec<T>, look: impl Fn(T) -> Vec<Unit> + Sync) -> Vec<Unit> {
+        let look = &look;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = all
+                .into_iter()
+                .map(|one| scope.spawn(move || look(one)))
+                .collect();
+            let mut found = Vec::new();
+            for thread in threads {
+                match thread.join() {
+                    Ok(units) => found.extend(units),
+                    Err(_) => self.warn("a reel could not be looked into".to_owned()),
+                }
+            }
+            found
+        })
+    }
+
     /// The whole item from the packets of its stream alone; as it was found when they do not give
     /// it.
     pub fn whole(&self, found: &Found) -> Item {
-        let Some((open, place)) = &found.source else {
+        let Some(place) = &found.source else {
             return found.item.clone();
         };
-        let mut why = "its packets do not give it".to_owned();
-        let before = self.before(&open.reel);
-        // Where the request lies in the reel before, both together have it.
-        let with_before = before.map(|before| (Some(before), None));
-        for (before, frames) in [(None, place.frames)].into_iter().chain(with_before) {
-            let mut whole = None;
-            let done = packets::items(
-                self.archive,
-                before.as_ref(),
-                &open.reel,
-                &self.reading,
-                frames,
-                &mut |item| {
-                    if whole.is_none() && is_same(&item, &found.item) {
-                        whole = Some(item);
-                    }
-                },
-            );
-            match (done, whole) {
-                (Ok(()), Some(item)) => {
-                    return Item {
-                        index: found.item.index,
-                        stream: found.item.stream,
-                        ..item
-                    };
-                }
-                (Err(error), _) => why = error.to_string(),
-                (Ok(()), None) => {}
-            }
-        }
-        self.warn(format!(
-            "{}: an item is shown without its bodies: {why}",
-            open.reel.stem
-        ));
-        found.item.clone()
-    }
-
-    /// The reel before one of the same node, run and recording, when it was listed.
-    fn before(&self, reel: &Reel) -> Option<Reel> {
-        let (chain, number) = reel.number()?;
-        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut before = listed.range((chain.clone(), 0)..(chain, number));
-        before.next_back().map(|(_, reel)| reel.clone())
+        stream::whole_item(
+            &self.archive,
+            &self.reading,
+            &found.reel,
+            place,
+            &found.item,
+        )
+        .unwrap_or_else(|why| {
+            self.warn(format!(
+                "{}: an item is shown without its bodies: {why}",
+                found.reel.stem
+            ));
+            found.item.clone()
+        })
     }
 }
 
-/// Whether two readings of the traffic mean the same exchange.
-fn is_same(left: &Item, right: &Item) -> bool {
-    left.start == right.start
-        && left.elapsed_nanos == right.elapsed_nanos
-        && left.protocol.abbr == right.protocol.abbr
-        && left.src.endpoint == right.src.endpoint
-        && left.dst.endpoint == right.dst.endpoint
+/// Every kind of item that an index may hold.
+pub(super) fn kinds() -> Vec<&'static ProtocolInfo> {
+    PROTOCOLS
+        .iter()
+        .flat_map(|protocol| protocol.kinds().iter().copied())
+        .collect()
 }
 
 impl OpenReel {
-    fn new(reel: &Reel, reader: Reader, wanted: Vec<usize>) -> OpenReel {
-        let place = reel.index.as_ref().and_then(|entry| Place::of(&entry.key));
+    pub(super) fn new(reel: &Arc<Reel>, reader: Arc<Reader>, wanted: Vec<usize>) -> OpenReel {
         OpenReel {
             id: id_of(reel),
-            origin: place.map(|place| place.origin()).unwrap_or_default(),
+            origin: reel
+                .place()
+                .map(|place: Place| place.origin())
+                .unwrap_or_default(),
             reel: reel.clone(),
             reader,
             wanted,
         }
     }
-}
 
-fn is_behind(cursor: &Cursor, after: Option<&Cursor>) -> bool {
-    after.is_none_or(|after| cursor > after)
-}
-
-/// A short name of a reel for cursors.
-fn id_of(reel: &Reel) -> String {
-    let digest: Digest = Sha256::digest(reel.stem.as_bytes()).into();
-    let mut id = hex(&digest);
-    id.truncate(16);
-    id
+    /// The item of a row of a row group.
+    pub(super) fn item(
+        &self,
+        block: &Block,
+        group: usize,
+        row: usize,
+        kinds: &[&'static ProtocolInfo],
+    ) -> Option<Item> {
+        let at = self.reader.first_row(group) + row as u64;
+        match self.reader.origin(at) {
+            None => block.item(row, kinds, &self.origin),
+            Some((origin, record)) => Some(Item {
+                record: record.clone(),
+                ..block.item(row, kinds, origin)?
+            }),
+        }
+    }
 }

@@ -5,11 +5,14 @@
 //! manifests at a time than asked for.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use super::group::Place;
-use super::reels::{Archive, Reel, Span};
+use super::reel::Reel;
+use super::reels::Archive;
+use super::span::Span;
 use crate::record::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::store::{Entry, StoreError};
 use crate::time::Timestamp;
@@ -115,7 +118,7 @@ impl Archive {
     }
 
     /// The reels with what their manifests say, read side by side.
-    fn told(&self, reels: &[Reel]) -> Vec<Json> {
+    fn told(&self, reels: &[Arc<Reel>]) -> Vec<Json> {
         let mut told = Vec::with_capacity(reels.len());
         for some in reels.chunks(PARALLEL) {
             std::thread::scope(|scope| {

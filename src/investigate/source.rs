@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::feed::{Feed, Input};
 use super::fetch::Told;
-use super::group::Group;
+use super::group::{Group, reel_stem};
 use super::plan::Plan;
 use super::{Options, SourceNames};
 use crate::capture::file::FileSource;
@@ -38,6 +38,8 @@ pub(super) struct Inputs {
     /// Whether the current file is read to its end.
     ended: bool,
     group: Option<Arc<Group>>,
+    /// Number of the reel that is read, in its run.
+    sequence: Option<u64>,
     /// Names that came with the current file alone.
     own_names: Option<Arc<Names>>,
     /// A file that is open, with its first packets, while the boundary in front of it is told.
@@ -57,6 +59,7 @@ pub(super) struct Inputs {
 struct Next {
     file: FileSource,
     group: Arc<Group>,
+    sequence: Option<u64>,
     names: Option<Arc<Names>>,
     batch: RawBatch,
     filled: Filled,
@@ -76,6 +79,7 @@ impl Inputs {
             current: None,
             ended: false,
             group: None,
+            sequence: None,
             own_names: None,
             next: None,
             latest: None,
@@ -123,6 +127,7 @@ impl Inputs {
     }
 
     fn open(&mut self, input: Input) -> Result<Option<Next>, CaptureError> {
+        let sequence = sequence_of(&input.name);
         let mut file = FileSource::new(input.name, input.reader, self.number)?;
         self.number = self.number.saturating_add(1);
         self.paths.push(input.path);
@@ -136,6 +141,7 @@ impl Inputs {
         Ok(Some(Next {
             file,
             group: input.group,
+            sequence,
             names: input.names,
             batch,
             filled,
@@ -156,12 +162,18 @@ impl Inputs {
             .records
             .first()
             .is_some_and(|first| latest.since(first.ts) > ROTATION_SLACK);
-        !same || back
+        // Reels between them are missing, or not wanted.
+        let apart = self
+            .sequence
+            .zip(next.sequence)
+            .is_some_and(|(before, next)| next != before + 1);
+        !same || back || apart
     }
 
     fn enter(&mut self, next: Next, batch: &mut RawBatch) -> Filled {
         self.own_names = next.names;
         self.group = Some(next.group);
+        self.sequence = next.sequence;
         self.names.set(self.known_names());
         *batch = next.batch;
         self.note_latest(batch);
@@ -204,6 +216,11 @@ impl Inputs {
         self.counts.received += counts.received;
         self.counts.damaged += counts.damaged;
     }
+}
+
+/// The number of a reel in its run, by the name of its packets.
+fn sequence_of(name: &str) -> Option<u64> {
+    reel_stem(name)?.rsplit('-').next()?.parse().ok()
 }
 
 impl Source for Inputs {

@@ -343,9 +343,10 @@ fn reel(store: &dyn Store, sequence: u32, seconds: &[i64]) -> String {
 
 fn of_store(store: Arc<dyn Store>) -> (plan::Plan, Options) {
     let mut remarks = Vec::new();
-    let section = plan::of_bucket("s3://test", store, "", &mut remarks).unwrap();
+    let section = plan::of_bucket("s3://test", store, "", &[], &mut remarks).unwrap();
     let plan = plan::Plan {
         sections: vec![section],
+        left_out: 0,
         remarks,
     };
     (plan, Options::default())
@@ -509,4 +510,74 @@ fn a_source_is_read_again_in_the_same_order() {
     let mut again = opened.again.reopen().unwrap();
     assert_eq!(story(&mut *again, &SourceNames::default()), first);
     assert_eq!(first, ["/: 1", "/: 2"]);
+}
+
+/// Keys that are read for a time range of seconds after N.
+fn read_for(folder: &Path, spans: &[(i64, i64)]) -> (Vec<String>, usize) {
+    let spans = spans.iter().map(|(from, to)| Span {
+        from: Some(Timestamp::from_secs(N + from, 0)),
+        to: Some(Timestamp::from_secs(N + to, 0)),
+    });
+    let options = Options {
+        wanted: Wanted {
+            spans: spans.collect(),
+            shard: None,
+        },
+        ..Options::default()
+    };
+    let plan = plan::Plan::of(&[folder.display().to_string()], &options).unwrap();
+    let mut keys = Vec::new();
+    for section in &plan.sections {
+        if let plan::Section::Stored(stored) = section {
+            keys.extend(stored.files.iter().map(|file| file.key.clone()));
+        }
+    }
+    (keys, plan.left_out)
+}
+
+#[test]
+fn a_time_range_leaves_out_files_whose_names_tell_another_time() {
+    const HOUR: i64 = 3600;
+    let folder = tempfile::tempdir().unwrap();
+    let node = "node-a_10.1.2.3_1700000000";
+    for hour in 0..10 {
+        let key = format!("{node}/{}.pcap", N + hour * HOUR);
+        write(folder.path(), &key, &capture(&[N + hour * HOUR + 5]));
+    }
+    write(folder.path(), "other.pcap", &capture(&[N]));
+    let (keys, left_out) = read_for(folder.path(), &[(5 * HOUR + 60, 5 * HOUR + 120)]);
+    let hour = |hour: i64| format!("{node}/{}.pcap", N + hour * HOUR);
+    let wanted: Vec<String> = (4..=6).map(hour).collect();
+    let of_node: Vec<&String> = keys.iter().filter(|key| key.starts_with(node)).collect();
+    assert_eq!(of_node, wanted.iter().collect::<Vec<_>>());
+    assert!(keys.contains(&"other.pcap".to_owned()), "{keys:?}");
+    assert_eq!(left_out, 7);
+    let both = [(0, 60), (9 * HOUR, 9 * HOUR + 60)];
+    assert_eq!(read_for(folder.path(), &both).1, 10 - 5);
+    assert_eq!(read_for(folder.path(), &[]).1, 0);
+}
+
+#[test]
+fn a_time_range_leaves_out_reels_and_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::store::folder::FolderStore::create(folder.path()).unwrap();
+    let put_reel = |date: &str, hour: u32, first: i64, last: i64| {
+        let day = date.replace('-', "");
+        let stem = format!(
+            "reels/cluster=c/date={date}/hour={hour:02}/node=n/recording=r/{day}T{hour:02}0000Z-1700000000-000001-0123456789abcdef"
+        );
+        put(&store, &format!("{stem}.pcapng"), &capture(&[first])).unwrap();
+        let index = format!("{stem}.{}", crate::index::ending(Some((first, last))));
+        put(&store, &index, b"x").unwrap();
+    };
+    // 2023-11-14 22:13:20 is N.
+    put_reel("2023-11-13", 1, N - 76_000, N - 75_000);
+    put_reel("2023-11-14", 18, N - 15_000, N - 14_000);
+    put_reel("2023-11-14", 22, N - 800, N + 100);
+    put_reel("2023-11-16", 1, N + 97_000, N + 98_000);
+    let (keys, left_out) = read_for(folder.path(), &[(0, 60)]);
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert!(keys[0].contains("hour=22"), "{keys:?}");
+    // The 16th was not even listed.
+    assert_eq!(left_out, 2);
 }

@@ -9,7 +9,7 @@ use crate::capture::{Filled, RawBatch, Source};
 use crate::flow::{Limits, Table};
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::pcap;
-use crate::packet::{Decoded, Direction, MAX_SNAPLEN, Record, StreamId, StreamName};
+use crate::packet::{Decoded, Direction, LinkType, MAX_SNAPLEN, Record, StreamId, StreamName};
 use crate::time::Timestamp;
 
 /// A packet of a source that is read again.
@@ -74,9 +74,7 @@ pub fn stream_pcap(
     stream: StreamId,
     out: &mut dyn Write,
 ) -> Result<u64, String> {
-    let mut linktype = None;
-    let mut written = 0;
-    let mut buffer = Vec::new();
+    let mut file = Savefile::new(out);
     packets(&mut *source, limits, &mut |met| {
         let packet = match met {
             Met::Ended(ended) => return Ok(ended != stream),
@@ -85,25 +83,57 @@ pub fn stream_pcap(
         if packet.stream.is_none_or(|(name, _)| name.stream != stream) {
             return Ok(true);
         }
-        let record = packet.record;
-        if linktype.is_none() {
-            linktype = Some(record.linktype);
-            let precision = pcap::Precision::Micros;
-            pcap::write_header(&mut buffer, record.linktype, MAX_SNAPLEN, precision);
-        }
-        // A savefile has one link type; a stream is seen on one interface.
-        if linktype == Some(record.linktype) {
-            let precision = pcap::Precision::Micros;
-            pcap::write_packet(&mut buffer, precision, record.ts, record.len, packet.bytes);
-            written += 1;
-        }
-        out.write_all(&buffer).map_err(|error| error.to_string())?;
-        buffer.clear();
+        file.write(packet.record, packet.bytes)?;
         Ok(true)
     })?;
-    match written {
+    match file.packets() {
         0 => Err(format!("stream {} is not in this source", stream.0)),
         written => Ok(written),
+    }
+}
+
+/// A classic savefile of one stream while it is written.
+pub struct Savefile<'o> {
+    out: &'o mut dyn Write,
+    linktype: Option<LinkType>,
+    packets: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'o> Savefile<'o> {
+    /// Goes to `out`, which gets nothing before the first packet.
+    pub fn new(out: &'o mut dyn Write) -> Savefile<'o> {
+        Savefile {
+            out,
+            linktype: None,
+            packets: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Writes a packet; one of another link type than the first is left out.
+    ///
+    /// # Errors
+    /// One sentence, when the output takes no more.
+    pub fn write(&mut self, record: &Record, bytes: &[u8]) -> Result<(), String> {
+        let precision = pcap::Precision::Micros;
+        if self.linktype.is_none() {
+            self.linktype = Some(record.linktype);
+            pcap::write_header(&mut self.buffer, record.linktype, MAX_SNAPLEN, precision);
+        }
+        // A savefile has one link type; a stream is seen on one interface.
+        if self.linktype == Some(record.linktype) {
+            pcap::write_packet(&mut self.buffer, precision, record.ts, record.len, bytes);
+            self.packets += 1;
+        }
+        let written = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        written.map_err(|error| error.to_string())
+    }
+
+    /// Packets that were written.
+    pub fn packets(&self) -> u64 {
+        self.packets
     }
 }
 

@@ -59,6 +59,9 @@ pub(crate) struct Stats {
     pub(crate) left_out: Option<Covered>,
 }
 
+/// Why a reel ends whose recording was changed: what follows is another one.
+pub(crate) const CHANGED: &str = "changed";
+
 /// A reel that is due, until the states come with which its streams go on in the next one: their
 /// packets go here until then, those of streams taken since to the next reel.
 struct Closing {
@@ -417,6 +420,11 @@ impl Lane {
             }
             return (jobs, had_earlier);
         };
+        // It holds nothing but how its streams stand, and the next one would not know.
+        if reel.packets() == 0 && !self.taken.is_empty() && why != CHANGED {
+            self.reel = Some(reel);
+            return (jobs, had_earlier);
+        }
         // A state holds what the packets before it said, so it is not for a recording that overwrites
         // some of that, or did; nor is there room for one in a classic savefile.
         let with_states = self.wish.redact.is_empty()

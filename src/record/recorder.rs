@@ -13,7 +13,7 @@ use std::time::Duration;
 use ahash::RandomState;
 
 use super::indexer::Indexer;
-use super::lane::{Around, Lane, STOPPED, Stats};
+use super::lane::{Around, CHANGED, Lane, STOPPED, Stats};
 use super::manifest::{Coverage, Covered};
 use super::outbox::Outbox;
 use super::redaction::{self, Redactors};
@@ -374,8 +374,8 @@ impl Recorder {
         );
         // What is open says itself what it was for; what follows is for the new wish.
         lane.follow(wish, self.clock.now());
-        self.close(lane, "changed");
-        self.with(|around| lane.heartbeat("changed", around));
+        self.close(lane, CHANGED);
+        self.with(|around| lane.heartbeat(CHANGED, around));
         Some(said)
     }
 

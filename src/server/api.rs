@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::coverage::Losses;
+use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
 use super::replay::Replay;
 use super::scripts::Checks;
@@ -29,7 +30,7 @@ use crate::pipeline::{Row, Rows};
 use crate::time::Timestamp;
 
 /// Rows that one answer holds at most.
-const MAX_LIMIT: usize = 1000;
+pub(super) const MAX_LIMIT: usize = 1000;
 
 /// Rows that one request looks at before it answers with what it has and a cursor to go on from.
 const MAX_SCAN: usize = 200_000;
@@ -95,6 +96,7 @@ pub(super) struct Ask {
     #[serde(default)]
     pub(super) sample: bool,
     after: Option<u64>,
+    n: Option<u64>,
     pub(super) cursor: Option<usize>,
     #[serde(default)]
     pub(super) clause: String,
@@ -127,14 +129,22 @@ pub(super) async fn aside<T: Send + 'static>(
 pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     let view = &state.view;
     let held = view.rows.held();
-    AsJson(json!({
+    let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "counts": view.run.counts().unwrap_or_else(|| json!(view.counters.now())),
         "rows": {"first": held.start, "end": held.end, "bytes": view.rows.bytes()},
         "defaultFilter": view.default_filter,
         "undecided": state.undecided.load(Ordering::Relaxed),
         "run": view.run.status(),
-    }))
+    });
+    if let Some(browse) = view.indexed.get() {
+        status["archive"] = indexed::status(browse);
+        if view.counters.items() == 0 {
+            status["counts"]["items"] = state.summaries.counted();
+        }
+        status["counts"]["ended"] = true.into();
+    }
+    AsJson(status)
 }
 
 pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
@@ -144,9 +154,16 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
         Err(error) => return refuse_query(&ask.q, &error),
     };
     let limit = ask.limit.unwrap_or(200);
-    let found = aside(move || page_back(&state, &query, ask.before, limit)).await;
-    match found {
-        Ok(found) => AsJson(found).into_response(),
+    let found = aside(move || match view.indexed.get() {
+        Some(browse) => {
+            let (now, end) = (view.clock.now(), view.rows.held().end);
+            indexed::page(browse, query, now, ask.before, limit, end)
+        }
+        None => Ok(page_back(&state, &query, ask.before, limit)),
+    });
+    match found.await {
+        Ok(Ok(found)) => AsJson(found).into_response(),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
         Err(response) => response,
     }
 }
@@ -215,7 +232,14 @@ pub(super) async fn item_by_number(
     Named(number): Named<u64>,
 ) -> Response {
     let view = state.view.clone();
-    one_item(aside(move || view.rows.get(number).and_then(|row| detail(&row))).await)
+    one_item(aside(move || item_numbered(&view, number)).await)
+}
+
+fn item_numbered(view: &View, number: u64) -> Result<Option<Json>, Refusal> {
+    match view.indexed.get() {
+        Some(browse) => indexed::item(browse, number).map(Some),
+        None => Ok(view.rows.get(number).and_then(|row| detail(&row))),
+    }
 }
 
 pub(super) async fn item_by_id(
@@ -223,8 +247,15 @@ pub(super) async fn item_by_id(
     Named((worker, id)): Named<(String, String)>,
 ) -> Response {
     let view = state.view.clone();
+    if view.indexed.get().is_some() {
+        let found = aside(move || match view.indexed.get() {
+            Some(browse) => indexed::item_by_id(browse, &worker, &id, view.clock.now()),
+            None => Ok(None),
+        });
+        return one_item(found.await);
+    }
     let id = format!("{worker}/{id}");
-    one_item(aside(move || item_of(&view.rows, &id).or_else(|| view.run.item(&id))).await)
+    one_item(aside(move || Ok(item_of(&view.rows, &id).or_else(|| view.run.item(&id)))).await)
 }
 
 /// One item of the rows by its id, with all its fields.
@@ -261,10 +292,11 @@ fn detail(row: &Row) -> Option<Json> {
 /// For an item that the ring of rows has dropped.
 const GONE: &str = "this item is no longer held; search for it in the archive";
 
-fn one_item(found: Result<Option<Json>, Response>) -> Response {
+fn one_item(found: Result<Result<Option<Json>, Refusal>, Response>) -> Response {
     match found {
-        Ok(Some(item)) => AsJson(item).into_response(),
-        Ok(None) => refuse(StatusCode::NOT_FOUND, GONE),
+        Ok(Ok(Some(item))) => AsJson(item).into_response(),
+        Ok(Ok(None)) => refuse(StatusCode::NOT_FOUND, GONE),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
         Err(response) => response,
     }
 }
@@ -278,39 +310,28 @@ pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json
 pub(super) async fn download(
     Extract(state): Extract<State>,
     Named(stream): Named<String>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
-    send_stream(state, String::new(), stream).await
+    send_stream(state, ask.worker, stream, ask.n).await
 }
 
 pub(super) async fn download_of_worker(
     Extract(state): Extract<State>,
     Named((worker, stream)): Named<(String, String)>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
-    send_stream(state, worker, stream).await
-}
-
-/// The packets of a stream; of the run's only worker when none is named.
-fn write_stream(
-    view: &View,
-    worker: &str,
-    name: StreamName,
-    out: &mut dyn std::io::Write,
-) -> Result<u64, String> {
-    match worker {
-        "" => view.run.stream_pcap(name, out),
-        worker => view.run.stream_pcap_of(worker, name, out),
-    }
+    send_stream(state, worker, stream, ask.n).await
 }
 
 /// Answers with the stream as an attachment; the file is made beside and then sent, so that a stream
 /// that is gone is an error and not half a file.
-async fn send_stream(state: State, worker: String, stream: String) -> Response {
+async fn send_stream(state: State, worker: String, stream: String, near: Option<u64>) -> Response {
     let Some(name) = StreamName::parse(&stream) else {
         return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
     };
     let made = aside(move || {
         let mut bytes = Vec::new();
-        write_stream(&state.view, &worker, name, &mut bytes).map(|_| bytes)
+        write_stream(&state.view, &worker, name, near, &mut bytes).map(|_| bytes)
     });
     match made.await {
         Ok(Ok(bytes)) => {
@@ -329,6 +350,22 @@ async fn send_stream(state: State, worker: String, stream: String) -> Response {
     }
 }
 
+/// The packets of a stream: of the run's only worker when none is named; of an archive that of the
+/// item numbered `near`.
+fn write_stream(
+    view: &View,
+    worker: &str,
+    name: StreamName,
+    near: Option<u64>,
+    out: &mut dyn std::io::Write,
+) -> Result<u64, String> {
+    match (view.indexed.get(), worker) {
+        (Some(browse), worker) => browse.stream_pcap(worker, name, near, out),
+        (None, "") => view.run.stream_pcap(name, out),
+        (None, worker) => view.run.stream_pcap_of(worker, name, out),
+    }
+}
+
 pub(super) async fn packets_of(
     Extract(state): Extract<State>,
     Named(stream): Named<String>,
@@ -339,7 +376,7 @@ pub(super) async fn packets_of(
     };
     let made = aside(move || {
         let mut front = packets::Front::default();
-        match write_stream(&state.view, &ask.worker, name, &mut front) {
+        match write_stream(&state.view, &ask.worker, name, ask.n, &mut front) {
             Err(sentence) if !front.is_cut() => Err(sentence),
             _ => Ok(packets::table(&front)),
         }
@@ -397,7 +434,7 @@ async fn summed(
         Err(error) => return refuse_query(q, &error),
     };
     let made = aside(move || {
-        let summary = state.summaries.of(&state.view, &query);
+        let summary = state.summaries.of(&state.view, &query)?;
         read(&summary.lock().unwrap_or_else(PoisonError::into_inner))
     });
     match made.await {
@@ -506,10 +543,8 @@ fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)>
         let sentence = "requests are not sent again unless tap.dashboard.replay is true";
         return Err((StatusCode::FORBIDDEN, sentence.to_owned()));
     }
-    let found = state.view.rows.get(number).and_then(|row| detail(&row));
-    let Some(found) = found else {
-        return Err((StatusCode::NOT_FOUND, GONE.to_owned()));
-    };
+    let found = item_numbered(&state.view, number)?;
+    let found = found.ok_or_else(|| (StatusCode::NOT_FOUND, GONE.to_owned()))?;
     Replay::of(&found["item"]).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
 }
 

@@ -14,6 +14,7 @@ mod coverage;
 mod feed;
 mod guard;
 mod id_token;
+mod indexed;
 mod oidc;
 mod openapi;
 mod packets;
@@ -25,16 +26,17 @@ mod script_files;
 mod scripts;
 mod stores;
 mod summary;
+mod sums;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use serde_json::Value as Json;
 
-use crate::investigate::Archive;
+use crate::investigate::{Archive, Browse};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
@@ -189,8 +191,10 @@ pub trait Run: Send + Sync {
 
 /// What is served.
 pub struct View {
-    /// The rows.
+    /// The rows; none of an archive.
     pub rows: Arc<Rows>,
+    /// What is looked at by indexes, as soon as there are any.
+    pub indexed: Arc<OnceLock<Arc<Browse>>>,
     /// The counters of the run.
     pub counters: Arc<Counters>,
     /// Fields for queries.

@@ -61,6 +61,11 @@ const fn parameter(name: &'static str, kind: &'static str, about: &'static str) 
 const Q: Parameter = parameter("q", "string", "KFL; empty for all items");
 const LIMIT: Parameter = parameter("limit", "integer", "how many at most");
 const STREAM: Parameter = parameter("stream", "string", "name of a stream, as items have it");
+const NEAR: Parameter = parameter(
+    "n",
+    "integer",
+    "number of an item of the stream, where an archive has several of this name; the one shown last when left out",
+);
 const WORKER: Parameter = parameter(
     "worker",
     "string",
@@ -176,13 +181,13 @@ pub(super) const ROUTES: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/items",
-        about: "Rows that match, newest first; next is the cursor for before, null at the end.",
+        about: "Rows that match, newest first; next is the cursor for before, null at the end. A page of an archive may be short or empty before the end.",
         parameters: &[
             Q,
             parameter(
                 "before",
                 "integer",
-                "the cursor: rows with lower numbers only",
+                "the cursor: rows behind it only, in an archive older ones, else those with lower numbers",
             ),
             LIMIT,
         ],
@@ -229,7 +234,7 @@ pub(super) const ROUTES: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/timeline",
-        about: "Counts, failures and latencies of what matches, by time.",
+        about: "Counts, failures and latencies of what matches, by time; since is the moment before which an archive was not read, null when all was.",
         parameters: &[Q, LIMIT],
         answer: Answer::Members(&[
             ("from", "integer"),
@@ -279,7 +284,7 @@ pub(super) const ROUTES: &[Route] = &[
         audited: true,
         path: "/packets/{stream}",
         about: "The front of a stream as a table of packets with their bytes.",
-        parameters: &[STREAM, WORKER],
+        parameters: &[STREAM, WORKER, NEAR],
         answer: Answer::Members(&[("packets", "array"), ("more", "boolean")]),
         handler: || get(api::packets_of),
     },
@@ -299,7 +304,7 @@ pub(super) const ROUTES: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{stream}",
         about: "A stream as a savefile.",
-        parameters: &[STREAM],
+        parameters: &[STREAM, NEAR],
         answer: Answer::Capture,
         handler: || get(api::download),
     },
@@ -309,7 +314,7 @@ pub(super) const ROUTES: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{worker}/{stream}",
         about: "The same, with the node as older clients name it.",
-        parameters: &[WORKER, STREAM],
+        parameters: &[WORKER, STREAM, NEAR],
         answer: Answer::Capture,
         handler: || get(api::download_of_worker),
     },

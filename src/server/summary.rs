@@ -1,19 +1,21 @@
 //! What all items of a filter say together: a timeline, groups, and who speaks to whom.
 //!
-//! In: rows, each once. Out: counts, tones and latencies by time, by group and by pair of peers.
+//! In: rows, or the items of an archive by its indexes, each once. Out: counts, tones and latencies by time, by group and by pair of peers.
 //! Never: memory that grows with the rows. A summary is kept for each filter that pages look at and
 //! reads on from where it stopped, so that asking again costs only what is new; it remembers items
 //! that the ring of rows has dropped since.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
 use super::View;
-use super::rows::{Tone, columns_of, tone_of};
-use crate::investigate::latency::Latencies;
+use super::rows::{columns_of, tone_of};
+use super::sums::{Clause, End, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template};
+use crate::dissect::PROTOCOLS;
+use crate::investigate::Scan;
 use crate::item::{Node, lookup, shown};
 use crate::kfl;
 use crate::time::Timestamp;
@@ -33,6 +35,9 @@ const STEP: usize = 2048;
 /// Time that one request reads on for; the answer says how many rows are still to be read.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// How long the summary of an archive holds that was read to its end: the archive may grow.
+const HOLDS: Duration = Duration::from_secs(300);
+
 /// What groups can be made by.
 pub(super) const GROUPINGS: [&str; 6] = [
     "endpoint",
@@ -51,161 +56,80 @@ pub(super) struct Summaries {
 
 impl Summaries {
     /// The summary of a filter, read on as far as the patience of one request goes.
-    pub(super) fn of(&self, view: &View, query: &kfl::Query) -> Arc<Mutex<Summary>> {
+    ///
+    /// # Errors
+    /// One sentence, when an archive cannot be listed.
+    pub(super) fn of(
+        &self,
+        view: &View,
+        query: &kfl::Query,
+    ) -> Result<Arc<Mutex<Summary>>, String> {
         view.run.look(query);
-        let summary = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = kept.iter().position(|(text, _)| text == query.text());
-            let entry = match found {
-                Some(at) => kept.remove(at),
-                None => (
-                    query.text().to_owned(),
-                    Arc::new(Mutex::new(Summary::new(view.clock.now()))),
-                ),
-            };
-            let summary = entry.1.clone();
-            kept.push(entry);
-            if kept.len() > MAX_KEPT {
-                kept.remove(0);
-            }
-            summary
+        let known = self.find(query.text());
+        let summary = match known.filter(|summary| !lock(summary).is_stale()) {
+            Some(summary) => summary,
+            None => Arc::new(Mutex::new(Summary::of(view, query)?)),
         };
-        summary
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read_on(view, query);
-        summary
+        let mut kept = lock(&self.kept);
+        kept.retain(|(text, _)| text != query.text());
+        kept.push((query.text().to_owned(), summary.clone()));
+        if kept.len() > MAX_KEPT {
+            kept.remove(0);
+        }
+        drop(kept);
+        lock(&summary).read_on(view, query)?;
+        Ok(summary)
+    }
+
+    fn find(&self, text: &str) -> Option<Arc<Mutex<Summary>>> {
+        let kept = lock(&self.kept);
+        let found = kept.iter().find(|(known, _)| known == text);
+        found.map(|(_, summary)| summary.clone())
+    }
+
+    /// Items that the summary of all of them has counted so far, by protocol.
+    pub(super) fn counted(&self) -> Json {
+        let whole = self.find("");
+        // Whoever is reading on holds it; the figures come with the next look.
+        let whole = whole.as_ref().and_then(|summary| summary.try_lock().ok());
+        whole.map_or_else(|| json!({}), |summary| summary.by_protocol())
     }
 }
 
-/// Counts of some items.
-#[derive(Debug, Default, Clone)]
-struct Sum {
-    tones: [u64; 4],
-    bytes: u64,
-    latencies: Latencies,
-    protocols: Vec<(u16, u64)>,
-    first: i64,
-    last: i64,
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Sum {
-    fn add(&mut self, seen: &Seen) {
-        if self.count() == 0 {
-            self.first = seen.at;
-            self.last = seen.at;
-        }
-        self.first = self.first.min(seen.at);
-        self.last = self.last.max(seen.at);
-        self.tones[seen.tone as usize] += 1;
-        self.bytes += seen.bytes;
-        self.add_protocol(seen.protocol, 1);
-        if let Some(took) = seen.took {
-            self.latencies.add(took);
-        }
-    }
-
-    fn merge(&mut self, other: &Sum) {
-        if self.count() == 0 {
-            self.first = other.first;
-            self.last = other.last;
-        }
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-        for (mine, theirs) in self.tones.iter_mut().zip(other.tones) {
-            *mine += theirs;
-        }
-        self.bytes += other.bytes;
-        self.latencies.merge(&other.latencies);
-        for &(protocol, count) in &other.protocols {
-            self.add_protocol(protocol, count);
-        }
-    }
-
-    fn add_protocol(&mut self, protocol: u16, count: u64) {
-        match self
-            .protocols
-            .iter_mut()
-            .find(|(known, _)| *known == protocol)
-        {
-            Some((_, sum)) => *sum += count,
-            None => self.protocols.push((protocol, count)),
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.tones.iter().sum()
-    }
-
-    /// `{"count","good","warn","bad","bytes","p50","p99","first","last","protocols":{abbr: count}}`;
-    /// times in milliseconds.
-    fn json(&self, names: &[Protocol]) -> Json {
-        let protocols: serde_json::Map<String, Json> = self
-            .protocols
-            .iter()
-            .filter_map(|(index, count)| {
-                Some((names.get(usize::from(*index))?.abbr.clone(), json!(count)))
-            })
-            .collect();
-        let tone = |tone: Tone| self.tones[tone as usize];
-        json!({
-            "count": self.count(),
-            "good": tone(Tone::Good) + tone(Tone::Plain),
-            "warn": tone(Tone::Warn),
-            "bad": tone(Tone::Bad),
-            "bytes": self.bytes,
-            "p50": self.latencies.percentile(50),
-            "p99": self.latencies.percentile(99),
-            "first": self.first,
-            "last": self.last,
-            "protocols": protocols,
-        })
-    }
-}
-
-/// What one item adds.
-struct Seen {
-    at: i64,
-    tone: Tone,
-    bytes: u64,
-    took: Option<u64>,
-    protocol: u16,
-}
-
-/// A protocol as pages draw it.
-struct Protocol {
-    abbr: String,
-    background: String,
-    foreground: String,
-}
-
-/// A clause that leads back to the items of a group: a path and the value there.
-#[derive(Debug, Clone, PartialEq)]
-struct Clause {
-    path: String,
-    value: String,
-    /// The value is a regular expression.
-    pattern: bool,
-}
-
-struct Group {
-    labels: Vec<String>,
-    protocol: Option<String>,
-    clauses: Vec<Clause>,
-    sum: Sum,
-}
-
-/// One end of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct End {
-    name: String,
-    namespace: String,
+/// What is read of each item.
+fn paths() -> Vec<String> {
+    let fixed = [
+        "timestamp",
+        "elapsedTime",
+        "size",
+        "error.msg",
+        "src.name",
+        "src.ip",
+        "src.namespace",
+        "dst.name",
+        "dst.ip",
+        "dst.namespace",
+    ];
+    let columns = PROTOCOLS.iter().flat_map(|protocol| {
+        let columns = protocol.columns();
+        [columns.method, columns.status, columns.summary]
+    });
+    let paths = fixed.into_iter().chain(columns);
+    let paths: BTreeSet<&str> = paths.filter(|path| !path.is_empty()).collect();
+    paths.into_iter().map(str::to_owned).collect()
 }
 
 /// Sums of the items that match one filter.
 pub(super) struct Summary {
     now: Timestamp,
     next: u64,
+    /// Reading an archive on.
+    scan: Option<Scan>,
+    made: Instant,
     behind: u64,
     all: Sum,
     width: i64,
@@ -221,6 +145,8 @@ impl Summary {
         Summary {
             now,
             next: 0,
+            scan: None,
+            made: Instant::now(),
             behind: 0,
             all: Sum::default(),
             width: 1,
@@ -232,18 +158,49 @@ impl Summary {
         }
     }
 
-    fn read_on(&mut self, view: &View, query: &kfl::Query) {
+    /// Nothing is read yet of what `view` has.
+    fn of(view: &View, query: &kfl::Query) -> Result<Summary, String> {
+        let now = view.clock.now();
+        let scan = match view.indexed.get() {
+            None => None,
+            Some(browse) => {
+                let scan = browse.scan(query.clone(), now, paths());
+                Some(scan.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Summary {
+            scan,
+            ..Summary::new(now)
+        })
+    }
+
+    /// Whether an archive may have grown since.
+    fn is_stale(&self) -> bool {
+        let is_over = self.scan.as_ref().is_some_and(Scan::is_over);
+        is_over && self.made.elapsed() > HOLDS
+    }
+
+    fn read_on(&mut self, view: &View, query: &kfl::Query) -> Result<(), String> {
         let began = Instant::now();
+        if let Some(mut scan) = self.scan.take() {
+            let done = scan.step(began + PATIENCE, &mut |item| self.add(item.node()));
+            if let Some(browse) = view.indexed.get() {
+                browse.warn(scan.warnings());
+            }
+            self.behind = scan.behind();
+            self.scan = Some(scan);
+            return done.map_err(|error| error.to_string());
+        }
         loop {
             let held = view.rows.held();
             self.next = self.next.max(held.start);
             self.behind = held.end.saturating_sub(self.next);
             if self.behind == 0 || began.elapsed() > PATIENCE {
-                return;
+                return Ok(());
             }
             let rows = view.rows.page(self.next..held.end, STEP);
             let Some(last) = rows.last().and_then(|row| row.node()) else {
-                return;
+                return Ok(());
             };
             self.next = last.number() + 1;
             for row in &rows {
@@ -364,6 +321,23 @@ impl Summary {
         }
     }
 
+    /// `{abbr: count}`.
+    fn by_protocol(&self) -> Json {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (index, count) in &self.all.protocols {
+            if let Some(protocol) = self.protocols.get(usize::from(*index)) {
+                *counts.entry(&protocol.abbr).or_default() += count;
+            }
+        }
+        json!(counts)
+    }
+
+    /// Milliseconds before which nothing was read of an archive, since nobody limited the time.
+    fn since(&self) -> Option<i64> {
+        let since = self.scan.as_ref()?.since()?;
+        Some(since.nanos().div_euclid(1_000_000))
+    }
+
     fn protocol(&mut self, abbr: &str, text: &impl Fn(&str) -> String) -> u16 {
         let known = self.protocols.iter().position(|one| one.abbr == abbr);
         let index = known.unwrap_or_else(|| {
@@ -396,6 +370,7 @@ impl Summary {
     ///
     /// ```text
     /// {"from","to","width": ms, "slots": [{"at": ms, "count", ...}], "all": {"count", ...}, "behind",
+    ///  "since": ms before which an archive was not read, or null,
     ///  "protocols": {abbr: {"background","foreground"}}}
     /// ```
     pub(super) fn timeline(&self, wanted: usize) -> Json {
@@ -436,6 +411,7 @@ impl Summary {
             "all": self.all.json(&self.protocols),
             "protocols": protocols,
             "behind": self.behind,
+            "since": self.since(),
         })
     }
 
@@ -443,7 +419,7 @@ impl Summary {
     ///
     /// ```text
     /// {"groups": [{"labels": [], "protocol": macro or null, "clauses": [{"path","value","pattern"}],
-    ///   "count", ...}], "all", "more": groups left out, "notGrouped": items, "behind"}
+    ///   "count", ...}], "all", "more": groups left out, "notGrouped": items, "behind", "since"}
     /// ```
     pub(super) fn groups(&self, by: &str, limit: usize) -> Option<Json> {
         let groups = &self.groups[GROUPINGS.iter().position(|one| *one == by)?];
@@ -478,6 +454,7 @@ impl Summary {
             "more": all.len().saturating_sub(limit),
             "notGrouped": self.not_grouped,
             "behind": self.behind,
+            "since": self.since(),
         }))
     }
 
@@ -485,7 +462,7 @@ impl Summary {
     ///
     /// ```text
     /// {"nodes": [{"id","name","namespace"}], "edges": [{"src": id, "dst": id, "count", ...}],
-    ///  "protocols": {...}, "notGrouped", "behind"}
+    ///  "protocols": {...}, "notGrouped", "behind", "since"}
     /// ```
     pub(super) fn map(&self, by_namespace: bool, limit: usize) -> Json {
         let end = |end: &End| {
@@ -541,70 +518,9 @@ impl Summary {
             "more": more,
             "notGrouped": self.not_grouped,
             "behind": self.behind,
+            "since": self.since(),
         })
     }
-}
-
-fn label_of(end: &End) -> String {
-    if end.namespace.is_empty() {
-        end.name.clone()
-    } else {
-        format!("{}.{}", end.name, end.namespace)
-    }
-}
-
-fn clause_of(side: &str, end: &End) -> Clause {
-    let address = end.name.parse::<std::net::IpAddr>().is_ok();
-    Clause {
-        path: format!("{side}.{}", if address { "ip" } else { "name" }),
-        value: end.name.clone(),
-        pattern: false,
-    }
-}
-
-/// The next width of slots that people read easily, in milliseconds.
-fn nicer(width: i64) -> i64 {
-    const NICE: [i64; 22] = [
-        10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000,
-        300_000, 600_000, 900_000, 1_800_000, 3_600_000, 10_800_000, 21_600_000, 86_400_000,
-    ];
-    NICE.into_iter()
-        .find(|nice| *nice > width)
-        .unwrap_or(width.saturating_mul(2))
-}
-
-/// A path whose segments that differ from call to call (numbers, UUIDs, long hexadecimal words) are
-/// `{id}`, with the regular expression that finds all of its kind; the query string is left out.
-fn template(summary: &str) -> (String, Option<String>) {
-    let path = summary.split('?').next().unwrap_or_default();
-    let had_query = path.len() < summary.len();
-    if !path.starts_with('/') {
-        return (summary.to_owned(), None);
-    }
-    let mut changed = false;
-    let mut shown = Vec::new();
-    let mut pattern = Vec::new();
-    for segment in path.split('/') {
-        if differs(segment) {
-            changed = true;
-            shown.push("{id}".to_owned());
-            pattern.push("[^/?]+".to_owned());
-        } else {
-            shown.push(segment.to_owned());
-            pattern.push(regex::escape(segment));
-        }
-    }
-    let pattern = (changed || had_query).then(|| format!("^{}($|\\?)", pattern.join("/")));
-    (shown.join("/"), pattern)
-}
-
-/// Whether a segment looks like the name of one thing among many.
-fn differs(segment: &str) -> bool {
-    let hex = segment
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
-    !segment.is_empty() && (digits == segment.len() || (hex && segment.len() >= 16 && digits > 0))
 }
 
 #[cfg(test)]
@@ -616,35 +532,6 @@ mod tests {
         let mut summary = Summary::new(Timestamp::default());
         items.for_each(|item| summary.add(item.node()));
         summary
-    }
-
-    #[test]
-    fn what_differs_from_call_to_call_is_one_endpoint() {
-        let cases = [
-            ("/orders/17", "/orders/{id}", true),
-            ("/orders/17?full=1", "/orders/{id}", true),
-            (
-                "/a/6fa459ea-ee8a-3ca4-894e-db77e160355e/b",
-                "/a/{id}/b",
-                true,
-            ),
-            ("/feed", "/feed", false),
-            ("/a.b?x", "/a.b", true),
-            ("", "", false),
-            ("SELECT 1", "SELECT 1", false),
-            ("example.org", "example.org", false),
-        ];
-        for (given, wanted, has_pattern) in cases {
-            let (shown, pattern) = template(given);
-            assert_eq!(shown, wanted);
-            assert_eq!(pattern.is_some(), has_pattern, "{given}");
-            if let Some(pattern) = pattern {
-                assert!(
-                    regex::Regex::new(&pattern).unwrap().is_match(given),
-                    "{pattern}"
-                );
-            }
-        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub fn run(args: &DiffArgs, config: &Config) -> Result<Exit, Failure> {
     let query = pass::query(&args.kfl)?;
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
-    let opened = pass::open(&args.source, &config)?;
+    let opened = pass::open(&args.source, pass::times(&ranges), &config)?;
     args.max_read.announce(&opened, 1)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;

@@ -1,7 +1,6 @@
 //! A query of an archive by its indexes.
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -9,12 +8,13 @@ use std::time::Instant;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::reading::Range;
+use super::super::source;
 use super::super::style::Style;
 use super::QueryArgs;
 use super::group;
 use super::lines::{Format, Lines};
 use crate::investigate::aggregate::{Aggregate, Wanted};
-use crate::investigate::{Archive, Cache, Cursor, DEFAULT_CACHE_BYTES, Reading, Search};
+use crate::investigate::{Archive, Cursor, Search};
 use crate::kfl::Query;
 use crate::time::{Clock, SystemClock};
 
@@ -25,18 +25,18 @@ const PAGE: usize = 1000;
 pub fn run(
     args: &QueryArgs,
     config: &Config,
-    archive: &Archive,
+    archive: Archive,
     query: Query,
     range: Range,
     wanted: Option<Wanted>,
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let reading = Reading {
-        protocols: super::super::secrets::protocols(config, None)?,
-        limits: super::super::limits(config),
-    };
+    let archive = Arc::new(archive);
+    let reading = source::reading(config)?;
     let now = SystemClock.now();
-    let search = Search::new(archive, query, range.span(), now, reading, cache()?);
+    let cache = source::cache()?;
+    let search = Search::new(archive.clone(), query, range.span(), now, reading, cache);
+    let search = search.of_shard(args.shard);
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
     let done = match wanted {
         Some(wanted) => groups(&search, wanted, args.format, &mut out),
@@ -47,7 +47,7 @@ pub fn run(
         eprintln!("{}", Style::stderr().yellow(warning));
     }
     if args.stats {
-        stats(archive, began);
+        stats(&archive, began);
     }
     match done {
         Ok(()) if gaps.is_empty() => Ok(Exit::Done),
@@ -79,7 +79,7 @@ impl From<crate::store::StoreError> for Ended {
 }
 
 fn groups(
-    search: &Search<'_>,
+    search: &Search,
     wanted: Wanted,
     format: Format,
     out: &mut dyn Write,
@@ -90,7 +90,7 @@ fn groups(
     Ok(group::print(&aggregate, &wanted, format, out)?)
 }
 
-fn items(args: &QueryArgs, search: &Search<'_>, out: &mut dyn Write) -> Result<(), Ended> {
+fn items(args: &QueryArgs, search: &Search, out: &mut dyn Write) -> Result<(), Ended> {
     let mut lines = Lines::new(args.format, Style::stdout());
     let mut line = Vec::new();
     out.write_all(args.format.header())?;
@@ -98,8 +98,8 @@ fn items(args: &QueryArgs, search: &Search<'_>, out: &mut dyn Write) -> Result<(
     let mut cursor = args.after.clone();
     while left > 0 {
         let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE);
-        let page = search.page(limit, cursor.as_ref())?;
-        for found in &page {
+        let page = search.page(limit, cursor.as_ref(), None)?;
+        for found in &page.found {
             // Lists show no bodies, so their packets can stay where they are.
             let item = match args.format {
                 Format::Json if found.is_cut() => search.whole(found),
@@ -109,10 +109,9 @@ fn items(args: &QueryArgs, search: &Search<'_>, out: &mut dyn Write) -> Result<(
             lines.append(&item, &mut line);
             out.write_all(&line)?;
         }
-        left -= page.len() as u64;
-        cursor = page.last().map(|found| found.cursor.clone()).or(cursor);
-        if page.len() < limit {
-            cursor = None;
+        left -= page.found.len() as u64;
+        cursor = page.next;
+        if cursor.is_none() {
             break;
         }
     }
@@ -134,23 +133,6 @@ fn stats(archive: &Archive, began: Instant) {
         read(&used.cached),
         began.elapsed().as_secs_f64()
     );
-}
-
-/// The user's cache of what was read of indexes; none where there is no home.
-fn cache() -> Result<Option<Arc<Cache>>, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = || Some(Path::new(&set("HOME")?).join(".cache"));
-    let Some(base) = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(home) else {
-        return Ok(None);
-    };
-    let folder = base.join("tapedeck").join("ranges");
-    let cache = Cache::open(&folder, DEFAULT_CACHE_BYTES).map_err(|error| {
-        Failure::failed(format!(
-            "the cache {} cannot be used: {error}",
-            folder.display()
-        ))
-    })?;
-    Ok(Some(Arc::new(cache)))
 }
 
 /// Reads a cursor of the command line.

@@ -20,8 +20,8 @@ use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
-use crate::investigate::Cursor;
 use crate::investigate::aggregate::{Aggregate, MAX_GROUPS};
+use crate::investigate::{self, Cursor, Shard};
 use crate::item::Item;
 use crate::kfl;
 use crate::pipeline::{self, Printed, Printer, Printing, Stop, Taker};
@@ -53,6 +53,7 @@ Examples:
   tapedeck query s3://my-bucket/ --newest --limit 50 --stats
   tapedeck query s3://my-bucket/ --from 2026-11-24T10:00:00Z --to 2026-11-24T11:00:00Z \
       --kfl 'response.status == 500' --count-by dst.name,request.path --top 10
+  tapedeck query s3://my-bucket/ --kfl 'http' --format json --shard \"$JOB_COMPLETION_INDEX/8\"
   tapedeck query s3://my-bucket/ --every 1m --percentiles elapsedTime --format csv")]
 pub struct QueryArgs {
     #[command(flatten)]
@@ -108,6 +109,11 @@ pub struct QueryArgs {
     #[arg(long, value_name = "CURSOR", value_parser = archive::cursor)]
     after: Option<Cursor>,
 
+    /// Only part I of N of the source, I from 0: whole days of a node's recording, or all files of a
+    /// node and run
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
+    shard: Option<Shard>,
+
     /// Say at the end how much was read of an archive, and how long it took
     #[arg(long)]
     stats: bool,
@@ -148,14 +154,18 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         && needle.is_none()
         && let Some(found) = args.source.archive(&config)?
     {
-        return archive::run(args, &config, &found, query, range, wanted);
+        return archive::run(args, &config, found, query, range, wanted);
     }
     if args.newest || args.after.is_some() {
         return Err(Failure::usage(
             "--newest needs one archive with reels, as a recording writes it",
         ));
     }
-    let opened = pass::open(&args.source, &config)?;
+    let asked = investigate::Wanted {
+        shard: args.shard,
+        ..pass::times(&[range])
+    };
+    let opened = pass::open(&args.source, asked, &config)?;
     let stop = Stop::default();
     super::stop_on_signal(&stop)?;
     if let Some(needle) = needle {

@@ -56,6 +56,14 @@ pub struct TapArgs {
     #[arg(short, long, value_name = "SRC")]
     pcap: Vec<String>,
 
+    /// Read all packets, also where an index tells what is in them
+    #[arg(long, requires = "pcap")]
+    dissect: bool,
+
+    /// Write the index of a source that is no archive beside it, for others who open it
+    #[arg(long, requires = "pcap", conflicts_with = "dissect")]
+    write_index: bool,
+
     /// Network interface to capture on
     #[arg(short, long, value_name = "NAME")]
     interface: Option<String>,
@@ -245,7 +253,8 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
     if sources.is_empty() {
         live::run(&config, global)
     } else {
-        offline::run(&sources, &args.s3, &config)
+        let (dissect, write_index) = (args.dissect, args.write_index);
+        offline::run(&sources, &args.s3, dissect, write_index, &config)
     }
 }
 
@@ -303,7 +312,7 @@ fn audit_log(config: &Config) -> Result<PathBuf, Failure> {
 
 /// Serves recorded sources until Ctrl+C.
 pub fn open_recorded(sources: &[String], config: &Config) -> Result<Exit, Failure> {
-    offline::run(sources, &S3Args::default(), config)
+    offline::run(sources, &S3Args::default(), false, false, config)
 }
 
 /// Opens the live source that the configuration names.

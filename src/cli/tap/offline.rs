@@ -1,8 +1,11 @@
 //! `tap --pcap`: the dashboard over a recorded source.
+//!
+//! An archive is looked at by its indexes, and so is what was read before and left one in the
+//! cache; anything else is dissected while its first items are shown.
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value as Json, json};
 
@@ -12,24 +15,174 @@ use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
 use super::view;
 use crate::flow::Limits;
-use crate::investigate::{self, Archive};
+use crate::investigate::{self, Archive, Browse, Cache, Making, Reading, SourceId};
 use crate::packet::StreamName;
-use crate::pipeline::{self, Consumer, RowsConsumer, Stop};
-use crate::server::Run;
+use crate::pipeline::{self, Consumer, Counts, Rows, RowsConsumer, Stop};
+use crate::server::{Run, Server, View};
 use crate::store::{self, OpenOptions, Store};
 
-/// Serves `sources` until Ctrl+C.
-pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Failure> {
+/// Serves `sources` until Ctrl+C; with `dissect`, an archive by its packets too.
+pub fn run(
+    sources: &[String],
+    s3: &S3Args,
+    dissect: bool,
+    write_index: bool,
+    config: &Config,
+) -> Result<Exit, Failure> {
     let served = super::server_options(config)?;
-    let opened = source::open(sources, s3, config)?;
-    let runtime = super::live::runtime()?;
+    // What a key log opens is in no index.
+    let by_packets = dissect || config.text_if_set("tap.tlsKeylog").is_some();
+    let archive = match by_packets {
+        true => None,
+        false => source::archive(sources, s3, config)?,
+    };
+    let what = What {
+        name: sources.join(" "),
+        sources: sources.to_vec(),
+        reach: s3.open_options(config),
+        served,
+    };
+    let (reading, cache) = (source::reading(config)?, source::cache()?);
+    if let Some(archive) = archive {
+        return indexed(
+            what,
+            Browse::new(archive, reading, cache),
+            Vec::new(),
+            config,
+        );
+    }
+    let mut opened = source::open(sources, s3, config)?;
+    if !by_packets && !write_index {
+        let remarks = opened.remarks.clone();
+        match Browse::known(opened, &what.name, reading.clone(), cache.clone()) {
+            Ok(browse) => return indexed(what, browse, remarks, config),
+            Err(unknown) => opened = *unknown,
+        }
+    }
+    let index = match by_packets {
+        true => None,
+        false => opened.id(&reading).map(|id| Index {
+            id,
+            reading,
+            cache,
+            beside: write_index,
+        }),
+    };
+    if write_index && index.is_none() {
+        return Err(Failure::usage(
+            "--write-index needs a source that can be read again, and no key log; save standard input to a file",
+        ));
+    }
+    dissected(what, opened, index, config)
+}
+
+/// What is looked at.
+struct What {
+    /// As people call it.
+    name: String,
+    sources: Vec<String>,
+    /// How stores are reached.
+    reach: OpenOptions,
+    /// Where the dashboard is served.
+    served: crate::server::Options,
+}
+
+/// Serves by indexes.
+fn indexed(
+    what: What,
+    browse: Browse,
+    remarks: Vec<String>,
+    config: &Config,
+) -> Result<Exit, Failure> {
+    let browse = Arc::new(browse);
+    let stop = Stop::default();
+    super::super::stop_on_signal(&stop)?;
+    let (name, served) = (what.name.clone(), what.served.clone());
+    let facts = Arc::new(Recorded {
+        what,
+        coverage: Mutex::default(),
+        again: None,
+        limits: super::super::limits(config),
+        remarks,
+    });
+    let rows = Arc::new(Rows::new(0, 0));
+    let view = view::view(config, rows, Arc::default(), facts);
+    let _ = view.indexed.set(browse.clone());
+    let _served = Served::start(config, &served, view, &name)?;
+    eprintln!("{name} is open on the dashboard by its index; Ctrl+C ends it");
+    while !stop.is_asked() {
+        std::thread::sleep(super::live::PACE);
+    }
+    let gaps = browse.warnings();
+    for warning in &gaps {
+        eprintln!("{}", super::super::Style::stderr().yellow(warning));
+    }
+    Ok(if gaps.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Gaps
+    })
+}
+
+/// How an index is made of a source while it is dissected.
+struct Index {
+    id: SourceId,
+    reading: Reading,
+    cache: Option<Arc<Cache>>,
+    /// Whether it is put beside the source too.
+    beside: bool,
+}
+
+impl Index {
+    /// Keeps what was made, and shows it from now on; not of a source that is damaged, and not what
+    /// was decrypted, which its packets alone do not give.
+    fn keep(
+        self,
+        making: Making,
+        what: &str,
+        again: investigate::Again,
+        shown: &OnceLock<Arc<Browse>>,
+        counts: &Counts,
+    ) {
+        let is_whole = counts.warnings.is_empty() && counts.damaged == 0;
+        if !is_whole || counts.tls.decrypted > 0 {
+            if self.beside {
+                eprintln!("No index was written: the source is damaged, or was decrypted");
+            }
+            return;
+        }
+        match Browse::made(making, what, again, self.reading, self.cache, self.beside) {
+            Ok(browse) => {
+                let _ = shown.set(Arc::new(browse));
+            }
+            Err(error) => {
+                let said = format!("The index of {what} is not kept: {error}");
+                eprintln!("{}", super::super::Style::stderr().yellow(&said));
+            }
+        }
+    }
+}
+
+/// Serves what is dissected meanwhile, and makes an index of it.
+fn dissected(
+    what: What,
+    opened: investigate::Opened,
+    index: Option<Index>,
+    config: &Config,
+) -> Result<Exit, Failure> {
     let rows = Arc::new(view::rows(config));
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
-    let consumers: Vec<Box<dyn Consumer>> = vec![
+    let mut consumers: Vec<Box<dyn Consumer>> = vec![
         Box::new(progress::Follow::new(progress::Bar::for_reading())),
         Box::new(RowsConsumer(rows.clone())),
     ];
+    let mut making = None;
+    if let Some(index) = index {
+        let (made, consumer) = investigate::begin_index(index.id, index.cache.as_deref())?;
+        consumers.push(consumer);
+        making = Some((index, made, opened.again.clone()));
+    }
     // The run ends by itself; Ctrl+C ends the serving as well.
     let reading = stop.clone();
     let running = pipeline::start(
@@ -42,32 +195,17 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
         )?,
     );
     let counters = running.counters.clone();
-    let facts = Arc::new(Offline {
-        source: sources.join(" "),
-        sources: sources.to_vec(),
-        reach: s3.open_options(config),
+    let (name, served) = (what.name.clone(), what.served.clone());
+    let facts = Arc::new(Recorded {
+        what,
         coverage: Mutex::default(),
-        again: Mutex::new(opened.again),
+        again: Some(Mutex::new(opened.again)),
         limits: super::super::limits(config),
         remarks: opened.remarks,
     });
     let view = view::view(config, rows, counters.clone(), facts);
-    let server = crate::server::Server::start(&served, view, runtime.handle())
-        .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
-    let data = super::super::data_dir(config)?;
-    // Files of root in the caller's home would stand in the way of later runs without sudo.
-    let _registered = (!super::source::writes_for_another()).then(|| {
-        instance::register(
-            &data,
-            &instance::Instance::of_process(&server, &sources.join(" ")),
-        )
-    });
-    browser::show(
-        &server.url(),
-        server.address,
-        served.port,
-        config.bool("headless"),
-    );
+    let shown = view.indexed.clone();
+    let _served = Served::start(config, &served, view, &name)?;
     let mut running = Some(running);
     let mut failed = None;
     while !stop.is_asked() {
@@ -79,6 +217,9 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
             let counts = counters.now();
             for warning in &counts.warnings {
                 eprintln!("{}", super::super::Style::stderr().yellow(warning));
+            }
+            if let Some((index, made, again)) = making.take_if(|_| failed.is_none()) {
+                index.keep(made, &name, again, &shown, &counts);
             }
             let items: u64 = counts.items.values().sum();
             eprintln!(
@@ -95,26 +236,65 @@ pub fn run(sources: &[String], s3: &S3Args, config: &Config) -> Result<Exit, Fai
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
 }
 
+/// A dashboard that is being served, and known to other commands.
+struct Served {
+    _server: Server,
+    _registered: Option<instance::Registered>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Served {
+    /// Serves `view` of `what` and opens the browser on it.
+    fn start(
+        config: &Config,
+        served: &crate::server::Options,
+        view: View,
+        what: &str,
+    ) -> Result<Served, Failure> {
+        let runtime = super::live::runtime()?;
+        let server = Server::start(served, view, runtime.handle())
+            .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
+        let data = super::super::data_dir(config)?;
+        // Files of root in the caller's home would stand in the way of later runs without sudo.
+        let registered = (!super::source::writes_for_another())
+            .then(|| instance::register(&data, &instance::Instance::of_process(&server, what)))
+            .and_then(Result::ok);
+        browser::show(
+            &server.url(),
+            server.address,
+            served.port,
+            config.bool("headless"),
+        );
+        Ok(Served {
+            _server: server,
+            _registered: registered,
+            _runtime: runtime,
+        })
+    }
+}
+
 /// What the dashboard may ask of a recorded source.
-struct Offline {
-    source: String,
-    sources: Vec<String>,
-    reach: OpenOptions,
+struct Recorded {
+    what: What,
     /// Told once: an archive takes a while to be read.
     coverage: Mutex<Option<Json>>,
-    again: Mutex<investigate::Again>,
+    /// Reads it once more; `None` where the indexes of an archive tell where streams are.
+    again: Option<Mutex<investigate::Again>>,
     limits: Limits,
     remarks: Vec<String>,
 }
 
-impl Run for Offline {
+impl Run for Recorded {
     fn status(&self) -> Json {
-        json!({"live": false, "source": self.source, "remarks": self.remarks})
+        json!({"live": false, "source": self.what.name, "remarks": self.remarks})
     }
 
     fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {
+        let Some(again) = &self.again else {
+            return Err(format!("{stream} is found by one of its items"));
+        };
         // One at a time: each reads the source from its start.
-        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = again.lock().unwrap_or_else(PoisonError::into_inner);
         let source = again.reopen().map_err(|error| error.to_string())?;
         pipeline::extract::stream_pcap(source, self.limits, stream.stream, out)
     }
@@ -137,19 +317,19 @@ impl Run for Offline {
 
     fn stores(&self) -> Vec<String> {
         let is_store = |source: &&String| source.contains("://") || Path::new(source).is_dir();
-        self.sources.iter().filter(is_store).cloned().collect()
+        self.what.sources.iter().filter(is_store).cloned().collect()
     }
 
     fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         let options = investigate::Options {
-            store: self.reach.clone(),
-            cache: None,
+            store: self.what.reach.clone(),
+            ..investigate::Options::default()
         };
         Archive::open(store, &options).map_err(|error| error.to_string())
     }
 
     fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
-        store::open(store, &self.reach).map_err(|error| error.to_string())
+        store::open(store, &self.what.reach).map_err(|error| error.to_string())
     }
 
     fn coverage(&self) -> Result<Json, String> {

@@ -26,6 +26,7 @@ pub fn rows(config: &Config) -> Rows {
 pub fn view(config: &Config, rows: Arc<Rows>, counters: Arc<Counters>, run: Arc<dyn Run>) -> View {
     View {
         rows,
+        indexed: Arc::default(),
         counters,
         schema: super::super::schema(),
         clock: Arc::new(SystemClock),

@@ -189,7 +189,6 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         port: 0,
         hosts: Vec::new(),
         grants: Vec::new(),
-        oidc: None,
         audit: super::audit_log(&config)?,
         oidc: None,
     };

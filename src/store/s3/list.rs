@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::types::{Delete, DeleteMarkerEntry, ObjectIdentifier, ObjectVersion};
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::{CommonPrefix, Delete, DeleteMarkerEntry, ObjectIdentifier, ObjectVersion};
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::DateTime;
 
@@ -70,34 +72,17 @@ pub(super) async fn folders(
         }
     }
     let mut folders = Vec::new();
-    let mut token = None;
-    loop {
-        let answer = connection
-            .client
-            .list_objects_v2()
-            .bucket(&connection.options.bucket)
-            .prefix(prefix)
-            .delimiter("/")
-            .set_continuation_token(token)
-            .send()
-            .await;
-        let page = match answer {
-            Ok(page) => page,
-            Err(error) => {
-                let asked = Asked::bucket(connection, "s3:ListBucket");
-                return Err(asked.failed(error).await);
-            }
-        };
-        let found = page.common_prefixes().iter();
-        folders.extend(found.filter_map(|folder| folder.prefix().map(str::to_owned)));
-        token = page
-            .next_continuation_token()
-            .filter(|_| page.is_truncated().unwrap_or(false))
-            .map(str::to_owned);
-        if token.is_none() {
-            return Ok(folders);
-        }
-    }
+    plain_pages(connection, prefix, Some("/"), &mut |page| {
+        folders.extend(names(page.common_prefixes()));
+        true
+    })
+    .await?;
+    Ok(folders)
+}
+
+fn names(folders: &[CommonPrefix]) -> impl Iterator<Item = String> {
+    let names = folders.iter().filter_map(CommonPrefix::prefix);
+    names.map(str::to_owned)
 }
 
 /// The same by a listing of versions; `None` when that is not allowed.
@@ -106,37 +91,15 @@ async fn folders_of_versions(
     prefix: &str,
 ) -> Result<Option<Vec<String>>, StoreError> {
     let mut folders = Vec::new();
-    let (mut key_marker, mut version_marker) = (None, None);
-    loop {
-        let answer = connection
-            .client
-            .list_object_versions()
-            .bucket(&connection.options.bucket)
-            .prefix(prefix)
-            .delimiter("/")
-            .set_key_marker(key_marker)
-            .set_version_id_marker(version_marker)
-            .send()
-            .await;
-        let page = match answer {
-            Ok(page) => page,
-            Err(error) if may_not_list_versions(&error) => return Ok(None),
-            Err(error) => {
-                let asked = Asked::bucket(connection, "s3:ListBucketVersions");
-                return Err(asked.failed(error).await);
-            }
-        };
-        let found = page.common_prefixes().iter();
-        folders.extend(found.filter_map(|folder| folder.prefix().map(str::to_owned)));
-        let next = page
-            .next_key_marker()
-            .filter(|_| page.is_truncated().unwrap_or(false));
-        let Some(next) = next else {
-            return Ok(Some(folders));
-        };
-        key_marker = Some(next.to_owned());
-        version_marker = page.next_version_id_marker().map(str::to_owned);
-    }
+    let listed = version_pages(connection, prefix, Some("/"), &mut |page| {
+        folders.extend(names(page.common_prefixes()));
+        true
+    })
+    .await?;
+    Ok(match listed {
+        Listed::Done => Some(folders),
+        Listed::NotAllowed => None,
+    })
 }
 
 /// Deletes what is below `prefix`; on a bucket with versions this leaves delete markers.
@@ -260,6 +223,42 @@ async fn versions(
 ) -> Result<Listed, StoreError> {
     // Keys whose versions may go on in the next page: at most the last of a page.
     let mut open: BTreeMap<String, Versions> = BTreeMap::new();
+    version_pages(connection, prefix, None, &mut |page| {
+        for version in page.versions() {
+            if let Some(key) = version.key() {
+                open.entry(key.to_owned()).or_default().version(version);
+            }
+        }
+        for marker in page.delete_markers() {
+            if let Some(key) = marker.key() {
+                open.entry(key.to_owned()).or_default().marker(marker);
+            }
+        }
+        let unfinished = match next_key(page) {
+            Some(next) => open.split_off(next),
+            None => BTreeMap::new(),
+        };
+        std::mem::replace(&mut open, unfinished)
+            .into_iter()
+            .filter_map(|(key, versions)| versions.entry(key))
+            .all(&mut *each)
+    })
+    .await
+}
+
+/// The key that the next page begins with; `None` on the last.
+fn next_key(page: &ListObjectVersionsOutput) -> Option<&str> {
+    page.next_key_marker()
+        .filter(|_| page.is_truncated().unwrap_or(false))
+}
+
+/// Calls `each` for the pages of a listing of versions until it answers no.
+async fn version_pages(
+    connection: &Connection,
+    prefix: &str,
+    delimiter: Option<&str>,
+    each: &mut dyn FnMut(&ListObjectVersionsOutput) -> bool,
+) -> Result<Listed, StoreError> {
     let (mut key_marker, mut version_marker) = (None, None);
     loop {
         let answer = connection
@@ -267,6 +266,7 @@ async fn versions(
             .list_object_versions()
             .bucket(&connection.options.bucket)
             .prefix(prefix)
+            .set_delimiter(delimiter.map(str::to_owned))
             .set_key_marker(key_marker)
             .set_version_id_marker(version_marker)
             .send()
@@ -279,31 +279,10 @@ async fn versions(
                 return Err(asked.failed(error).await);
             }
         };
-        for version in page.versions() {
-            if let Some(key) = version.key() {
-                open.entry(key.to_owned()).or_default().version(version);
-            }
+        if !each(&page) {
+            return Ok(Listed::Done);
         }
-        for marker in page.delete_markers() {
-            if let Some(key) = marker.key() {
-                open.entry(key.to_owned()).or_default().marker(marker);
-            }
-        }
-        let next = page
-            .next_key_marker()
-            .filter(|_| page.is_truncated().unwrap_or(false));
-        let unfinished = match next {
-            Some(next) => open.split_off(next),
-            None => BTreeMap::new(),
-        };
-        for (key, versions) in std::mem::replace(&mut open, unfinished) {
-            if let Some(entry) = versions.entry(key)
-                && !each(entry)
-            {
-                return Ok(Listed::Done);
-            }
-        }
-        let Some(next) = next else {
+        let Some(next) = next_key(&page) else {
             return Ok(Listed::Done);
         };
         key_marker = Some(next.to_owned());
@@ -316,6 +295,30 @@ async fn plain(
     prefix: &str,
     each: &mut dyn FnMut(Entry) -> bool,
 ) -> Result<(), StoreError> {
+    plain_pages(connection, prefix, None, &mut |page| {
+        let mut entries = page.contents().iter().filter_map(|object| {
+            Some(Entry {
+                key: object.key()?.to_owned(),
+                size: u64::try_from(object.size().unwrap_or(0)).unwrap_or(0),
+                version: None,
+                modified: object
+                    .last_modified()
+                    .map_or_else(Timestamp::default, timestamp),
+                oddity: None,
+            })
+        });
+        entries.all(&mut *each)
+    })
+    .await
+}
+
+/// Calls `each` for the pages of a plain listing until it answers no.
+async fn plain_pages(
+    connection: &Connection,
+    prefix: &str,
+    delimiter: Option<&str>,
+    each: &mut dyn FnMut(&ListObjectsV2Output) -> bool,
+) -> Result<(), StoreError> {
     let mut token = None;
     loop {
         let answer = connection
@@ -323,31 +326,19 @@ async fn plain(
             .list_objects_v2()
             .bucket(&connection.options.bucket)
             .prefix(prefix)
+            .set_delimiter(delimiter.map(str::to_owned))
             .set_continuation_token(token)
             .send()
             .await;
         let page = match answer {
             Ok(page) => page,
             Err(error) => {
-                return Err(Asked::bucket(connection, "s3:ListBucket")
-                    .failed(error)
-                    .await);
+                let asked = Asked::bucket(connection, "s3:ListBucket");
+                return Err(asked.failed(error).await);
             }
         };
-        for object in page.contents() {
-            let Some(key) = object.key() else { continue };
-            let entry = Entry {
-                key: key.to_owned(),
-                size: u64::try_from(object.size().unwrap_or(0)).unwrap_or(0),
-                version: None,
-                modified: object
-                    .last_modified()
-                    .map_or_else(Timestamp::default, timestamp),
-                oddity: None,
-            };
-            if !each(entry) {
-                return Ok(());
-            }
+        if !each(&page) {
+            return Ok(());
         }
         token = page
             .next_continuation_token()
