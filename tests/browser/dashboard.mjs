@@ -147,6 +147,7 @@ try {
   await page.waitForSelector(".stage");
   seen.health = await page.textContent(".road");
   await view("Recordings");
+  await page.waitForSelector(".page .empty h2");
   seen.recordings = await page.textContent(".page");
   await view("Scripts");
   await page.waitForSelector(".page.scripts");

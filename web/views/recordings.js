@@ -3,14 +3,14 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { confirm, notice, trouble } from "../parts/dialog.js";
+import { confirm, loading, notice, trouble } from "../parts/dialog.js";
 import { recordingForm } from "../parts/recording-form.js";
 import { redraw } from "../parts/redraw.js";
 
 const AGAIN_MS = 2000;
 
 export function recordingsView(frame) {
-  const list = el("div", {});
+  const list = el("div", {}, loading("the recordings"));
   const around = el("div", {});
   const said = el("span", { class: "said", role: "status" });
   const form = recordingForm(frame, { destination: () => destination, done: (sentence) => load(sentence) });
