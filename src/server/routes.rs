@@ -304,7 +304,7 @@ pub(super) const ROUTES: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{stream}",
         about: "A stream as a savefile.",
-        parameters: &[STREAM, NEAR],
+        parameters: &[STREAM, WORKER, NEAR],
         answer: Answer::Capture,
         handler: || get(api::download),
     },
