@@ -226,7 +226,12 @@ impl Source for Week {
 impl Week {
     fn connection(&self, number: u64, at: i64, draw: &mut Draw) -> Vec<synth::Frame> {
         let octet = |value: u64| u8::try_from(value % 256).expect("below 256");
-        let client = [10, 1, octet(self.node), octet(draw.below(30))];
+        // The first connection of each reel is of the pod that fails.
+        let pod = match number {
+            0 => FAILING,
+            _ => octet(draw.below(30)),
+        };
+        let client = [10, 1, octet(self.node), pod];
         let server = [10, 2, octet(self.node), octet(draw.below(10))];
         let port =
             20_000 + u16::try_from((self.next * CONNECTIONS + number) % 40_000).expect("fits");
