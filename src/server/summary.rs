@@ -1,9 +1,9 @@
 //! What all items of a filter say together: a timeline, groups, and who speaks to whom.
 //!
-//! In: rows, or the items of an archive by its indexes, each once. Out: counts, tones and latencies by time, by group and by pair of peers.
-//! Never: memory that grows with the rows. A summary is kept for each filter that pages look at and
-//! reads on from where it stopped, so that asking again costs only what is new; it remembers items
-//! that the ring of rows has dropped since.
+//! In: rows, or the items of an archive by its indexes, each once. Out: counts, tones and latencies
+//! by time, by group and by pair of peers. Never: memory that grows with the rows. A summary is kept
+//! for each filter that pages look at and reads on from where it stopped, so that asking again costs
+//! only what is new; it remembers items that the ring of rows has dropped since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
