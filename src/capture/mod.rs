@@ -31,7 +31,7 @@ pub const BATCH_PACKETS: usize = 4096;
 /// Records over one buffer, as a source fills them.
 #[derive(Debug, Default)]
 pub struct RawBatch {
-    /// Bytes of all packets, one after the other.
+    /// Bytes of all packets, in order; what stood between them in the source may lie there too.
     pub bytes: Vec<u8>,
     /// The records.
     pub records: Vec<Record>,
