@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +12,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
+use tapedeck::time::{Clock as _, SystemClock};
 
 use crate::dashboard::{Tap, shop};
 use crate::seaweed::free_ports;
@@ -133,10 +133,7 @@ fn answer(
         let refused = json!({"error": "invalid_grant", "error_description": "no such code"});
         return ("400 Bad Request", refused);
     }
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    let now = SystemClock.now().secs();
     let claims = json!({
         "iss": issuer, "aud": "deck", "exp": now + 60, "nonce": plan.asked["nonce"],
         "sub": "1", "email": "ann@shop.test", "groups": plan.groups,

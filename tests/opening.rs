@@ -78,7 +78,10 @@ fn an_archive_is_shown_by_its_indexes_page_by_page() {
         let found = tap.json(&format!("/item/{}", row["n"]));
         assert_eq!(found["row"]["n"], row["n"]);
         let (left, right) = (&found["item"], item);
-        assert_eq!(comparable(&[left.clone()]), comparable(&[right.clone()]));
+        assert_eq!(
+            comparable(std::slice::from_ref(left)),
+            comparable(std::slice::from_ref(right))
+        );
         assert!(left["response"]["content"]["text"].is_string(), "{left}");
         let id = row["id"].as_str().unwrap();
         let named = tap.json(&format!("/item/{id}"));

@@ -179,10 +179,6 @@ impl Run for Overview {
         run
     }
 
-    fn is_live(&self) -> bool {
-        true
-    }
-
     fn counts(&self) -> Option<Json> {
         let mut counts = serde_json::to_value(Counts::default()).unwrap_or_default();
         for (_, state) in self.hub.shared.nodes.states() {

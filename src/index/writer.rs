@@ -70,6 +70,9 @@ impl Summary {
     }
 }
 
+/// The first row of items of one origin and recording, and both.
+type Source = (u64, Arc<Origin>, Arc<str>);
+
 /// Writes one index.
 pub struct Writer<W: Write + Send> {
     file: SerializedFileWriter<W>,
@@ -81,7 +84,7 @@ pub struct Writer<W: Write + Send> {
     cuts: Cuts,
     summary: Summary,
     /// Origin and recording of items from a row on, where an index has items of several.
-    origins: Option<Vec<(u64, Arc<Origin>, Arc<str>)>>,
+    origins: Option<Vec<Source>>,
 }
 
 /// The values of one column until their row group is written.

@@ -24,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::index::{self, RangeSource, Reader};
 use crate::store::{Digest, Entry, Store, hex};
+use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// Bytes of ranges that the cache keeps unless told otherwise.
 pub const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
@@ -116,7 +117,8 @@ impl Cache {
         let path = self.index_path(id);
         let file = File::open(path).ok()?;
         // What was used last goes last.
-        let _ = file.set_modified(SystemTime::now());
+        let now = SystemClock.now().since(Timestamp::from_secs(0, 0));
+        let _ = file.set_modified(SystemTime::UNIX_EPOCH + now);
         Some(file)
     }
 

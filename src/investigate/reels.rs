@@ -62,11 +62,14 @@ pub struct Archive {
     only: Option<Arc<Reel>>,
 }
 
+/// The reels of a partition, and when they were listed.
+type Day = (String, Instant, Arc<Vec<Arc<Reel>>>);
+
 /// Listings, the one used last at the end.
 #[derive(Default)]
 struct Listings {
     partitions: Option<(Instant, Arc<Vec<String>>)>,
-    days: Vec<(String, Instant, Arc<Vec<Arc<Reel>>>)>,
+    days: Vec<Day>,
 }
 
 impl Archive {
