@@ -59,7 +59,7 @@ cp -rL "$work/reflect2/usr/share/gocode/src/github.com/modern-go/reflect2" "$wor
 
 # Its go.mod is older than its vendor folder, so it is built as Debian does, without modules.
 cd "$work/go/src/k8s.io/kubernetes"
-export GOPATH="$work/go" GOCACHE="$work/cache" GO111MODULE=off GOFLAGS= CGO_ENABLED=0
+export GOPATH="$work/go" GOCACHE="$work/cache" GO111MODULE=off GOFLAGS="" CGO_ENABLED=0
 # The one file that the source package leaves to its build: the schema of all objects.
 go build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
 marked="$(grep -rl --include=doc.go --include=types.go --include='*.go' '^// +k8s:openapi-gen=true' pkg staging/src cmd |

@@ -135,6 +135,7 @@ try {
 
   // A request is sent once more, after it was shown.
   await view(page, "Traffic");
+  await page.getByRole("button", { name: "Pause" }).click();
   await page.locator(".list .row[id]", { hasText: "GET" }).first().click();
   await page.getByRole("button", { name: /Send again/ }).click();
   await dialog(page).waitFor();
@@ -146,7 +147,10 @@ try {
   seen.audit = await page.textContent(".grid");
 
   await axe(browser, tools, url, seen, {
-    Traffic: (one) => one.locator(".list .row[id]").first().click(),
+    Traffic: async (one) => {
+      await one.getByRole("button", { name: "Pause" }).click();
+      await one.locator(".list .row[id]").first().click();
+    },
     Recordings: (one) => one.getByRole("button", { name: "New recording" }).click(),
     Archive: (one) => one.waitForSelector(".archive .reels .reel, .archive .empty"),
     Scripts: (one) => one.locator(".files .file").first().click(),
@@ -161,6 +165,8 @@ try {
   asView.searchParams.set("token", viewToken);
   watch(other, url, seen, [403]);
   await other.goto(asView.href);
+  await other.waitForSelector(".list .row[id]");
+  await other.getByRole("button", { name: "Pause" }).click();
   await other.locator(".list .row[id]").first().click();
   await other.waitForSelector(".details .empty h2");
   seen.viewDetails = await other.textContent(".details");

@@ -21,9 +21,11 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   let shown = columns;
   let order = null;
   let setting = null;
+  let pressed = false;
 
   const soon = () => {
-    if (queued) return;
+    // A row that goes away between press and release is not chosen.
+    if (queued || pressed) return;
     queued = true;
     requestAnimationFrame(draw);
   };
@@ -38,6 +40,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   }
   function draw() {
     queued = false;
+    if (pressed) return;
     size();
     if (pinned) barTo(scroll.go(source.count() * ROW));
     const count = source.count();
@@ -134,6 +137,18 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     const row = source.at(next);
     if (row) choose(row);
     if (next === 0) onTop();
+  }
+
+  space.addEventListener("pointerdown", () => {
+    pressed = true;
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    // The click comes after this.
+    addEventListener(end, () => setTimeout(() => {
+      if (!pressed) return;
+      pressed = false;
+      soon();
+    }));
   }
 
   node.addEventListener("scroll", () => {

@@ -56,6 +56,8 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     let (source, follow) = super::source::open(config, &own, &addresses)?;
     // Before the first thread: what is given up counts for one thread and those that it starts.
     super::source::give_up_rights()?;
+    let data = super::super::data_dir(config)?;
+    super::session::private_dir(&data)?;
     let runtime = runtime()?;
     let mut nearby = Nearby::find(config, addresses, runtime.handle())?;
     let stop = Stop::default();
@@ -73,7 +75,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         cluster: nearby.asked(),
         is_live: true,
         what: what.clone(),
-        data: super::super::data_dir(config)?,
+        data: data.clone(),
         scripts: script_sources(config),
         env: script_env(config),
         own: own.clone(),
@@ -102,7 +104,6 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         };
         super::metrics::serve(config, served.host, beside, &own, runtime.handle())?;
     }
-    let data = super::super::data_dir(config)?;
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
     eprintln!("Capturing {what}; Ctrl+C seals and uploads what is open");
     browser::show(
