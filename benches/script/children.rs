@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use tapedeck::item::flat;
 use tapedeck::script::wire::{
-    Batch, ClockMode, FromChild, Limits, Role, Small, Start, ToChild, ToParent, send_to_child,
+    Batch, ClockMode, FromChild, Habits, Limits, Role, Small, Start, ToChild, ToParent,
+    send_to_child,
 };
 use tapedeck::time::Timestamp;
 
@@ -29,6 +30,7 @@ pub fn start(code: &str, index: u32) -> Start {
         clock: ClockMode::Wall,
         now: Timestamp::default(),
         limits: Limits::default(),
+        habits: Habits::default(),
     }
 }
 

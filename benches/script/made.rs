@@ -7,8 +7,9 @@ use tapedeck::packet::{Endpoint, StreamId, StreamName, Transport};
 use tapedeck::script::wire::PacketSummary;
 use tapedeck::time::Timestamp;
 
-/// Items or packets of one batch, as the pipeline sends them.
-pub const BATCH: usize = 64;
+/// Items or packets of one batch. A step of the pipeline holds 256 KiB of packets, which are some 300
+/// exchanges of this size.
+pub const BATCH: usize = 256;
 
 /// Streams that the items are of, in turn.
 const STREAMS: u64 = 1000;

@@ -4,7 +4,7 @@
 //! received, by the live rows of the dashboard. Never stored on disk, so it has no version.
 //!
 //! ```text
-//! record   = length u32, number u64, node                     (length counts what follows it)
+//! record   = length u32, number u64, elapsed u64, node        (length counts what follows it)
 //! node     = tag u8, body
 //!   0 null | 1 false | 2 true
 //!   3 int    i64
@@ -38,21 +38,26 @@ const LIST: u8 = 7;
 const OBJECT: u8 = 8;
 
 /// Bytes in front of the root node.
-const HEAD: usize = 12;
+const HEAD: usize = 20;
 
 /// Containers within containers that are written; what lies deeper is null.
 pub const MAX_DEPTH: usize = 64;
 
 /// Appends the record of `item` to `out`.
 pub fn encode(item: &Item, out: &mut Vec<u8>) {
-    encode_node(item.number, item.node(), out);
+    record(item.number, item.elapsed_nanos, item.node(), out);
 }
 
 /// Appends a record holding any node under `number`.
 pub fn encode_node<'a, N: Node<'a>>(number: u64, node: N, out: &mut Vec<u8>) {
+    record(number, 0, node, out);
+}
+
+fn record<'a, N: Node<'a>>(number: u64, elapsed: u64, node: N, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&elapsed.to_le_bytes());
     Writer { start, out }.node(node, 0);
     let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -181,10 +186,34 @@ impl<'a> Flat<'a> {
 
     /// The item's run-wide number.
     pub fn number(self) -> u64 {
+        self.head(4)
+    }
+
+    /// Nanoseconds from request to response, of which the item itself has only the milliseconds.
+    pub fn elapsed_nanos(self) -> u64 {
+        self.head(12)
+    }
+
+    fn head(self, at: usize) -> u64 {
         self.record
-            .get(4..12)
+            .get(at..at + 8)
             .and_then(|bytes| bytes.try_into().ok())
             .map_or(0, u64::from_le_bytes)
+    }
+
+    /// A copy of the record in which the whole number `name` of this object is `value`; the same
+    /// record when the object has no such number.
+    pub fn with_int(self, name: &str, value: i64) -> Vec<u8> {
+        let mut record = self.record.to_vec();
+        let place = self.member(name).filter(|member| member.tag() == INT);
+        let bytes = place.and_then(|place| {
+            let start = place.at.checked_add(1)?;
+            record.get_mut(start..start.checked_add(8)?)
+        });
+        if let Some(bytes) = bytes {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+        record
     }
 
     /// The whole record.
@@ -384,12 +413,33 @@ mod tests {
         let read: Vec<_> = records(&bytes).collect();
         assert_eq!(read.len(), 2);
         assert_eq!(read[1].number(), item.number);
+        assert_eq!(read[1].elapsed_nanos(), item.elapsed_nanos);
         assert_eq!(json::to_string(read[1]), json::to_string(item.node()));
+    }
+
+    #[test]
+    fn one_number_of_a_record_can_be_another() {
+        let mut bytes = Vec::new();
+        encode(&sample::http(), &mut bytes);
+        let record = Flat::new(&bytes).unwrap();
+        let other = record.with_int("elapsedTime", 12_345);
+        let other = Flat::new(&other).unwrap();
+        assert_eq!(record.member("elapsedTime").and_then(Node::int), Some(12));
+        assert_eq!(
+            other.member("elapsedTime").and_then(Node::int),
+            Some(12_345)
+        );
+        assert_eq!(
+            other.member("stream").and_then(Node::text),
+            record.member("stream").and_then(Node::text)
+        );
+        assert_eq!(record.with_int("protocol", 1), bytes);
+        assert_eq!(record.with_int("absent", 1), bytes);
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_a_reader_panic_or_loop(mut bytes in proptest::collection::vec(any::<u8>(), 13..300)) {
+        fn no_bytes_make_a_reader_panic_or_loop(mut bytes in proptest::collection::vec(any::<u8>(), 21..300)) {
             if let Some(root) = Flat::new(&bytes) {
                 let _ = to_value(root, 50);
             }

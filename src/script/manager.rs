@@ -348,6 +348,7 @@ impl Manager {
             clock: options.clock_mode,
             now: self.shared.clock.now(),
             limits: allowed.limits,
+            habits: options.habits,
         };
         let started = Runner::start(
             &options.program,

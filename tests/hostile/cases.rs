@@ -4,6 +4,7 @@
 //! recording, which must not notice.
 
 /// A script that means no good.
+#[derive(Clone, Copy)]
 pub struct Case {
     /// Name of its file, without the ending.
     pub name: &'static str,
@@ -34,6 +35,7 @@ const SPACE: &[&str] = &[
     "did not return within",
     "RangeError",
     "recursion",
+    "recursive calls",
     "too deep",
     "Too deep",
     "SyntaxError",
@@ -43,10 +45,11 @@ const CAUGHT: &[&str] = &[
     "of processor time",
     "did not return within",
     "maximum stack size",
+    "recursive calls",
 ];
 /// The engine knows no place for these.
 const LOOPS: &[&str] = &["maximum number of iteration loops"];
-const DEEP: &[&str] = &["recursion", "call stack", "stack", "of processor time"];
+const DEEP: &[&str] = &["recursive calls", "stack", "of processor time"];
 
 const fn case(
     name: &'static str,
@@ -64,54 +67,54 @@ const fn case(
     }
 }
 
-/// The engine ends these after so many turns and names the line.
+/// The engine ends these after so many turns or calls. It cannot go on then: the process ends.
 pub const COUNTED_LOOPS: &[Case] = &[
     case(
         "while_true",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "function onItemCaptured(data) {\n  while (true) {}\n}",
     ),
     case(
         "for_ever",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "function onItemCaptured(data) {\n  for (;;) {}\n}",
     ),
     case(
         "do_while",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "function onItemCaptured(data) {\n  var n = 0;\n  do { n++ } while (n >= 0);\n}",
     ),
     case(
         "labelled",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "function onItemCaptured(data) {\n  outer: for (;;) { for (;;) { continue outer } }\n}",
     ),
     case(
         "finally_loop",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "function onItemCaptured(data) {\n  for (;;) { try { throw 1 } finally { continue } }\n}",
     ),
     case(
         "loop_that_catches",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "function onItemCaptured(data) {\n  try {\n    for (;;) {}\n  } catch (error) { onItemCaptured(data) }\n}",
     ),
     case(
         "for_in_getter",
-        RUNS,
-        "(hook=onItemCaptured)",
+        GONE,
+        ITEM,
         LOOPS,
         "var box = {\n  get inside() { for (;;) {} }\n};\nfunction onItemCaptured(data) { for (var key in box) box[key] }",
     ),
@@ -124,14 +127,14 @@ pub const COUNTED_LOOPS: &[Case] = &[
     ),
     case(
         "recursion",
-        RUNS,
+        GONE,
         "recursion.js:1:",
         DEEP,
         "function again() { return 1 + again() }\nfunction onItemCaptured(data) { again() }",
     ),
     case(
         "getter_of_itself",
-        RUNS,
+        GONE,
         "getter_of_itself.js:1:",
         DEEP,
         "var box = { get inside() { return this.inside } };\nfunction onItemCaptured(data) { box.inside }",

@@ -22,8 +22,8 @@ use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
-    DryHost, HubAction, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside, S3Target, SentLog,
-    SpoolStreams, VendorOptions, health,
+    Credentials, DryHost, HubAction, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside,
+    S3Target, SentLog, SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
@@ -36,6 +36,7 @@ use crate::script::environment::Environment;
 use crate::script::folder::{HubInstances, Side};
 use crate::script::host::Host;
 use crate::script::supervisor::{self, Scripts};
+use crate::script::wire::{Dates, Elapsed, Habits};
 use crate::spool;
 use crate::time::{Clock, SetClock, SystemClock};
 
@@ -562,8 +563,30 @@ pub(super) fn script_options(
         "none" => HubInstances::None,
         _ => HubInstances::Aware,
     };
+    options.habits = habits(config)?;
     budgets::apply(config, &mut options)?;
     Ok(options)
+}
+
+/// How items and dates read in scripts.
+fn habits(config: &Config) -> Result<Habits, Failure> {
+    let elapsed = match config.text("scripting.elapsedTime") {
+        "ms" => Elapsed::Millis,
+        "us" => Elapsed::Micros,
+        other => {
+            let sentence = format!("scripting.elapsedTime must be ms or us, not {other:?}");
+            return Err(Failure::usage(sentence));
+        }
+    };
+    let dates = match config.text("scripting.dates") {
+        "standard" => Dates::Standard,
+        "otto" => Dates::Otto,
+        other => {
+            let sentence = format!("scripting.dates must be standard or otto, not {other:?}");
+            return Err(Failure::usage(sentence));
+        }
+    };
+    Ok(Habits { elapsed, dates })
 }
 
 /// How helpers of scripts reach services.
@@ -579,6 +602,7 @@ pub(super) fn vendor_options(config: &Config, own: &OwnSockets) -> Result<Vendor
         ca_bundle: variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from),
         kinesis: variable(&["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]),
         gcs: variable(&["STORAGE_EMULATOR_HOST"]),
+        credentials: Credentials::of_process(),
         network: NetworkPolicy::parse(&allowed).map_err(Failure::usage)?,
         own: own.clone(),
         ..VendorOptions::default()

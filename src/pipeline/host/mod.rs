@@ -24,7 +24,7 @@ pub use objects::{NodeName, S3Target, StoreFactory};
 pub use outside::{HubAction, Outside};
 pub use spooled::SpoolStreams;
 pub use streams::{StreamReader, StreamRef};
-pub use vendor::VendorOptions;
+pub use vendor::{CREDENTIALS, Credential, Credentials, Used, VendorOptions};
 pub use web::NetworkPolicy;
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ impl LiveHost {
             self.log(script, &format!("Would call {}: {told}", call.helper()));
             return Ok(instead(&call));
         }
+        let call = self.options().outside.vendor.credentials.complete(call)?;
         use HostCall as Call;
         match call {
             Call::Webhook {

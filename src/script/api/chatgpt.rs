@@ -45,7 +45,7 @@ const HELPERS: &[Helper] = &[
 ];
 
 fn prompt(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let key = text(args, 0, "the key", context)?;
+    let key = optional_text(args, 0, context)?.unwrap_or_default();
     let prompt = text(args, 1, "what to ask", context)?;
     let tokens = args.get_or_undefined(2);
     let max_tokens = if tokens.is_null_or_undefined() {

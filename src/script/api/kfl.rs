@@ -3,11 +3,12 @@
 use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsValue};
 
 use super::{Effect, Global, GlobalKind, Helper};
+use crate::item::flat::Flat;
 use crate::item::json::JsonNode;
 use crate::kfl::{Query, Verdict};
 use crate::script::child::engine::Shared;
 use crate::script::child::{json, pristine};
-use crate::script::wire::Level;
+use crate::script::wire::{Elapsed, Level};
 use crate::time::Clock;
 
 pub(super) static GLOBAL: Global = Global {
@@ -43,14 +44,27 @@ fn query(value: &JsValue, context: &mut Context) -> JsResult<Result<Query, Strin
 }
 
 fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let query = query(args.get_or_undefined(0), context)?
+    let shared = Shared::of(context)?;
+    let text = args.get_or_undefined(0).to_string(context)?;
+    let query = shared
+        .query_of(&text)
         .map_err(|message| JsNativeError::error().with_message(message))?;
     let data = args.get_or_undefined(1);
-    let now = Shared::of(context)?.clock.now();
+    let now = shared.clock.now();
+    let elapsed = shared.start.habits.elapsed;
     let verdict = match pristine(data, context) {
-        Some(place) => query.matches(place.node(), now),
+        Some(place) if elapsed == Elapsed::Millis || !place.is_item() => {
+            query.matches(place.node(), now)
+        }
+        Some(place) => {
+            let record = elapsed.told(place.node());
+            query.matches(Flat::at(&record, place.node().offset()), now)
+        }
         None if query.is_empty() => Verdict::Match,
-        None => query.matches(JsonNode(&json::json_of(data, context)?), now),
+        None => {
+            let item = elapsed.told_json(json::json_of(data, context)?);
+            query.matches(JsonNode(&item), now)
+        }
     };
     // What cannot be decided is kept: a recorder rather keeps too much.
     Ok(JsValue::from(verdict != Verdict::NoMatch))

@@ -39,6 +39,11 @@
     return value === undefined || value === null ? otherwise : value;
   }
 
+  // Scripts may read microseconds; HAR has milliseconds.
+  function millis(item) {
+    return item.elapsedTime === undefined ? undefined : item.elapsedTime / host.perMilli;
+  }
+
   function harEntry(item) {
     const request = item.request, response = item.response, dst = item.dst;
     if (!request || !request.method || !dst || !response || !response.status) return null;
@@ -46,7 +51,7 @@
     const content = response.content || {};
     const entry = {
       startedDateTime: item.startTime,
-      time: item.elapsedTime,
+      time: millis(item),
       request: {
         method: request.method,
         url: 'http://' + place + or(request.url, request.path || '/'),
@@ -73,7 +78,7 @@
         bodySize: or(response.bodySize, -1)
       },
       cache: {},
-      timings: { send: 0, wait: item.elapsedTime, receive: 0 }
+      timings: { send: 0, wait: millis(item), receive: 0 }
     };
     if (content.encoding && content.text) entry.response.content.encoding = content.encoding;
     if (request.postData) {

@@ -9,6 +9,7 @@ use boa_engine::{
 };
 
 use super::{Effect, Global, GlobalKind, Helper, Helpers};
+use crate::script::child::engine::Shared;
 
 /// The code, an expression that is a function of the helpers.
 const CODE: &str = include_str!("wrapper.js");
@@ -81,6 +82,10 @@ fn functions(context: &mut Context) -> JsResult<Rc<Made>> {
     helpers
         .0
         .create_data_property_or_throw(js_string!("version"), version, context)?;
+    let per_milli = Shared::of(context)?.start.habits.elapsed.per_milli();
+    helpers
+        .0
+        .create_data_property_or_throw(js_string!("perMilli"), per_milli, context)?;
     let source = Source::from_bytes(CODE).with_path(std::path::Path::new(NAME));
     let factory = context.eval(source)?;
     let factory = factory.as_callable().ok_or_else(|| lost("the code"))?;

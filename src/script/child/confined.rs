@@ -13,7 +13,7 @@ use serde_json::Map;
 use super::{limits, serve_confined};
 use crate::kfl::Schema;
 use crate::script::wire::{
-    ClockMode, FromChild, Limits, Role, Small, Start, ToChild, ToParent, send_to_child,
+    ClockMode, FromChild, Habits, Limits, Role, Small, Start, ToChild, ToParent, send_to_child,
 };
 use crate::time::Timestamp;
 
@@ -104,6 +104,7 @@ fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
         clock: ClockMode::Wall,
         now: Timestamp::default(),
         limits: Limits::default(),
+        habits: Habits::default(),
     };
     send_to_child(&socket, &ToChild::Start(Box::new(start))).unwrap();
     let mut reader = FromChild::new(socket.try_clone().unwrap());

@@ -10,6 +10,8 @@
 //! `Object.getOwnPropertyDescriptor` and by freezing it. As long as a script changed nothing
 //! ([`pristine`]), natives take the record itself instead of walking the object.
 
+mod unchanged;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,8 +28,11 @@ use boa_engine::{
     NativeFunction, Trace,
 };
 
+pub(crate) use self::unchanged::{Place, pristine, redefined};
 use super::aliases::{Aliases, Part};
+use super::garbage::Record;
 use super::layouts::Layouts;
+use super::texts::Texts;
 use super::traps;
 use crate::item::flat::Flat;
 use crate::item::{Kind, Node};
@@ -45,13 +50,13 @@ const MAX_DEPTH: usize = crate::item::flat::MAX_DEPTH + 2;
 #[derive(Trace, Finalize, JsData)]
 pub(crate) struct Lazy {
     #[unsafe_ignore_trace]
-    record: Rc<[u8]>,
+    record: Record,
     #[unsafe_ignore_trace]
     offset: usize,
     #[unsafe_ignore_trace]
     part: Part,
-    /// Children handed out or written, by their index in the record.
-    children: Vec<Option<Child>>,
+    /// Children handed out or written, each with its index in the record.
+    children: Vec<(usize, Child)>,
     /// What scripts have of it, when that is a proxy.
     proxy: Option<JsObject>,
     /// Whether it has its keys.
@@ -80,8 +85,27 @@ impl From<JsValue> for Child {
 }
 
 impl Lazy {
-    fn node(&self) -> Flat<'_> {
-        Flat::at(&self.record, self.offset)
+    /// What it stands for.
+    fn place(&self) -> Place {
+        Place {
+            bytes: self.record.bytes(),
+            offset: self.offset,
+        }
+    }
+
+    fn child(&self, index: usize) -> Option<&Child> {
+        let mut children = self.children.iter();
+        let (_, child) = children.find(|(known, _)| *known == index)?;
+        Some(child)
+    }
+
+    /// Keeps a child.
+    fn keep(&mut self, index: usize, child: Child) {
+        let mut children = self.children.iter_mut();
+        match children.find(|(known, _)| *known == index) {
+            Some((_, place)) => *place = child,
+            None => self.children.push((index, child)),
+        }
     }
 
     /// Whether the keys that it was given are those that `object`, which it is of, has.
@@ -99,6 +123,7 @@ pub(crate) struct Makers {
     keys: RefCell<HashMap<Box<str>, PropertyKey, ahash::RandomState>>,
     aliases: Aliases,
     layouts: Layouts,
+    texts: Texts,
     /// Of the proxies in front of large objects.
     handler: JsObject,
     /// A key to which such a proxy answers with what stands behind it.
@@ -119,6 +144,7 @@ impl Makers {
             keys: RefCell::default(),
             aliases: Aliases::new(context),
             layouts: Layouts::default(),
+            texts: Texts::default(),
             handler: traps::handler(context)?,
             secret,
             last: RefCell::default(),
@@ -177,8 +203,8 @@ fn makers(context: &Context) -> JsResult<Rc<Makers>> {
 }
 
 /// The value of the root of `record`.
-pub(crate) fn item(record: Rc<[u8]>, context: &mut Context) -> JsResult<JsValue> {
-    let Some(offset) = Flat::new(&record).map(Flat::offset) else {
+pub(crate) fn item(record: Record, context: &mut Context) -> JsResult<JsValue> {
+    let Some(offset) = Flat::new(&record.bytes()).map(Flat::offset) else {
         return Ok(JsValue::null());
     };
     let made = value(&record, offset, Part::Root, false, context)?;
@@ -190,19 +216,23 @@ pub(crate) fn item(record: Rc<[u8]>, context: &mut Context) -> JsResult<JsValue>
 
 /// The value at a place; `whole` objects have their keys at once.
 fn value(
-    record: &Rc<[u8]>,
+    record: &Record,
     offset: usize,
     part: Part,
     whole: bool,
     context: &mut Context,
 ) -> JsResult<Child> {
-    let node = Flat::at(record, offset);
+    let bytes = record.bytes();
+    let node = Flat::at(&bytes, offset);
     let plain = match node.kind() {
         Kind::Null => JsValue::null(),
         Kind::Bool => JsValue::from(node.bool().unwrap_or_default()),
         Kind::Int => JsValue::from(node.int().unwrap_or_default()),
         Kind::Float => JsValue::from(node.float().unwrap_or_default()),
-        Kind::Text => JsString::from(node.text().unwrap_or_default().as_ref()).into(),
+        Kind::Text => {
+            let text = node.text().unwrap_or_default();
+            makers(context)?.texts.of(&text).into()
+        }
         Kind::List => {
             let mut elements = Vec::with_capacity(node.len());
             for element in (0..node.len()).filter_map(|index| node.element(index)) {
@@ -211,26 +241,25 @@ fn value(
             }
             JsArray::from_iter(elements, context).into()
         }
-        Kind::Object => return object(record, offset, part, whole, context),
+        Kind::Object => return object(record, node, part, whole, context),
     };
     Ok(plain.into())
 }
 
 fn object(
-    record: &Rc<[u8]>,
-    offset: usize,
+    record: &Record,
+    node: Flat<'_>,
     part: Part,
     whole: bool,
     context: &mut Context,
 ) -> JsResult<Child> {
     let makers = makers(context)?;
-    let node = Flat::at(record, offset);
     let prototype = makers.aliases.prototype(part, context);
     let lazy = Lazy {
         record: record.clone(),
-        offset,
+        offset: node.offset(),
         part,
-        children: vec![None; node.len()],
+        children: Vec::new(),
         proxy: None,
         made: false,
         written: false,
@@ -260,11 +289,11 @@ fn object(
 /// Gives a lazy object its keys, once.
 pub(super) fn make_keys(object: &JsObject, context: &mut Context) -> JsResult<()> {
     let makers = makers(context)?;
-    let (record, offset, part) = match object.downcast_ref::<Lazy>() {
-        Some(lazy) if !lazy.made => (lazy.record.clone(), lazy.offset, lazy.part),
+    let (place, part) = match object.downcast_ref::<Lazy>() {
+        Some(lazy) if !lazy.made => (lazy.place(), lazy.part),
         _ => return Ok(()),
     };
-    let node = Flat::at(&record, offset);
+    let node = place.node();
     if let Some(layout) = makers.layouts.find(part, node) {
         for (key, accessor) in &layout.keys {
             object.insert_property(key.clone(), accessor.clone());
@@ -368,17 +397,16 @@ pub(super) fn set_own(object: &JsObject, name: &JsString, value: &JsValue) -> bo
         return false;
     };
     lazy.written = true;
-    if let Some(place) = lazy.children.get_mut(index) {
-        *place = Some(value.clone().into());
-    }
+    lazy.keep(index, value.clone().into());
     true
 }
 
 fn index_of(object: &JsObject, name: &JsString) -> Option<usize> {
     let lazy = object.downcast_ref::<Lazy>().filter(|lazy| !lazy.made)?;
+    let place = lazy.place();
     match name.as_str().variant() {
-        JsStrVariant::Latin1(bytes) if bytes.is_ascii() => lazy.node().position(bytes),
-        _ => lazy.node().position(name.to_std_string().ok()?.as_bytes()),
+        JsStrVariant::Latin1(bytes) if bytes.is_ascii() => place.node().position(bytes),
+        _ => place.node().position(name.to_std_string().ok()?.as_bytes()),
     }
 }
 
@@ -439,10 +467,11 @@ fn member(object: &JsObject, index: usize, context: &mut Context) -> JsResult<Js
         let Some(lazy) = object.downcast_ref::<Lazy>() else {
             return Ok(JsValue::undefined());
         };
-        if let Some(Some(child)) = lazy.children.get(index) {
+        if let Some(child) = lazy.child(index) {
             return Ok(child.value.clone());
         }
-        let Some((name, node)) = lazy.node().entry(index) else {
+        let place = lazy.place();
+        let Some((name, node)) = place.node().entry(index) else {
             return Ok(JsValue::undefined());
         };
         let (offset, part) = (node.offset(), lazy.part.child(&name));
@@ -450,10 +479,8 @@ fn member(object: &JsObject, index: usize, context: &mut Context) -> JsResult<Js
     };
     let child = value(&record, offset, part, false, context)?;
     let read = child.value.clone();
-    if let Some(mut lazy) = object.downcast_mut::<Lazy>()
-        && let Some(place) = lazy.children.get_mut(index)
-    {
-        *place = Some(child);
+    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.keep(index, child);
     }
     Ok(read)
 }
@@ -472,174 +499,16 @@ fn write(this: &JsValue, index: usize, value: JsValue, context: &mut Context) ->
     let receiver = this.as_object().filter(is_other);
     if let Some(receiver) = receiver {
         // An object that inherits from an item gets a key of its own, as from a plain object.
-        let name = object
-            .downcast_ref::<Lazy>()
-            .and_then(|lazy| Some(JsString::from(lazy.node().entry(index)?.0.as_ref())));
+        let place = object.downcast_ref::<Lazy>().map(|lazy| lazy.place());
+        let name = place
+            .as_ref()
+            .and_then(|place| Some(JsString::from(place.node().entry(index)?.0.as_ref())));
         if let Some(name) = name {
             receiver.create_data_property_or_throw(name, value, context)?;
         }
     } else if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
         lazy.written = true;
-        if let Some(place) = lazy.children.get_mut(index) {
-            *place = Some(value.into());
-        }
+        lazy.keep(index, value.into());
     }
     Ok(JsValue::undefined())
-}
-
-/// Notes that a script redefines keys of `target` by other means than assignment.
-pub(crate) fn redefined(target: &JsValue, context: &mut Context) {
-    let Some(object) = target.as_object() else {
-        return;
-    };
-    if let Some(lazy) = lazy_of(&object, context) {
-        mark_written(&lazy);
-    } else if object.is::<Proxy>()
-        && let Ok(makers) = makers(context)
-    {
-        makers.doubtful.set(true);
-    }
-}
-
-/// A place in a record that stands for a value.
-pub(crate) struct Place {
-    record: Rc<[u8]>,
-    offset: usize,
-}
-
-impl Place {
-    /// The node there.
-    pub(crate) fn node(&self) -> Flat<'_> {
-        Flat::at(&self.record, self.offset)
-    }
-}
-
-/// The record's place behind `value`, when it is a lazy object that reads as it was made.
-pub(crate) fn pristine(value: &JsValue, context: &mut Context) -> Option<Place> {
-    let object = lazy_of(&value.as_object()?, context)?;
-    if makers(context).ok()?.doubtful.get() {
-        return None;
-    }
-    unchanged(&object, 0).then(|| {
-        let lazy = object.downcast_ref::<Lazy>()?;
-        Some(Place {
-            record: lazy.record.clone(),
-            offset: lazy.offset,
-        })
-    })?
-}
-
-fn unchanged(object: &JsObject, depth: usize) -> bool {
-    let Some(lazy) = object.downcast_ref::<Lazy>() else {
-        return false;
-    };
-    let same_keys = !lazy.made || lazy.has_its_keys(object);
-    if lazy.written || !same_keys || depth > MAX_DEPTH {
-        return false;
-    }
-    lazy.children.iter().enumerate().all(|(index, child)| {
-        let Some(child) = child else { return true };
-        let node = lazy.node().entry(index).map(|(_, node)| node);
-        node.is_some_and(|node| same(child, node, depth + 1))
-    })
-}
-
-/// Whether `value` still is what the record has at `node`; a list can be changed without its parent
-/// knowing, so its elements are compared.
-fn same(child: &Child, node: Flat<'_>, depth: usize) -> bool {
-    let Some(object) = child.value.as_object() else {
-        return true;
-    };
-    if node.kind() == Kind::Object {
-        let object = child.lazy.as_ref().unwrap_or(&object);
-        let same_place = object
-            .downcast_ref::<Lazy>()
-            .is_some_and(|lazy| lazy.offset == node.offset());
-        return same_place && unchanged(object, depth);
-    }
-    let inner = object.borrow();
-    if !object.is_array() || inner.properties().index_property_keys().count() != node.len() {
-        return false;
-    }
-    (0..node.len()).all(|index| {
-        let element = u32::try_from(index).map(PropertyKey::from).ok();
-        let value = element
-            .and_then(|key| inner.properties().get(&key))
-            .and_then(|property| property.value().cloned());
-        match (value, node.element(index)) {
-            (Some(value), Some(node)) => depth <= MAX_DEPTH && equal(&value, node, depth + 1),
-            _ => false,
-        }
-    })
-}
-
-fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
-    match node.kind() {
-        Kind::Null => value.is_null(),
-        Kind::Bool => value.as_boolean() == node.bool(),
-        Kind::Int | Kind::Float => value.as_number() == node.float(),
-        Kind::Text => match (value.as_string(), node.text()) {
-            (Some(value), Some(text)) => value == *text,
-            _ => false,
-        },
-        Kind::List | Kind::Object => {
-            value.is_object() && same(&Child::from(value.clone()), node, depth)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use boa_engine::{Source, js_string};
-
-    use super::*;
-    use crate::item::{flat, sample};
-
-    fn context_with_item() -> (Context, JsValue) {
-        let mut context = Context::default();
-        let makers = Rc::new(Makers::new(&mut context).unwrap());
-        context.insert_data(makers);
-        let mut record = Vec::new();
-        flat::encode(&sample::http(), &mut record);
-        let data = item(Rc::from(record), &mut context).unwrap();
-        let global = context.global_object();
-        global
-            .set(js_string!("data"), data.clone(), true, &mut context)
-            .unwrap();
-        (context, data)
-    }
-
-    #[test]
-    fn reading_leaves_an_item_pristine_and_writing_does_not() {
-        let (mut context, data) = context_with_item();
-        let mut run = |code: &str| {
-            context.eval(Source::from_bytes(code)).unwrap();
-            pristine(&data, &mut context).is_some()
-        };
-        assert!(run(
-            "data.request.headers.Host; data.protocol.ports.length; data.src.ip"
-        ));
-        assert!(run(
-            "for (var k in data) data[k]; data.nothing; data.Protocol"
-        ));
-        assert!(!run("data.request.headers.Host = 'x'"));
-    }
-
-    #[test]
-    fn a_child_of_an_item_stands_for_its_place() {
-        let (mut context, _) = context_with_item();
-        let child = context.eval(Source::from_bytes("data.response")).unwrap();
-        let place = pristine(&child, &mut context).unwrap();
-        assert_eq!(place.node().member("status").and_then(Node::int), Some(500));
-    }
-
-    #[test]
-    fn items_of_one_kind_share_their_shape() {
-        let (mut context, data) = context_with_item();
-        let shape = |value: &JsValue| value.as_object().unwrap().borrow().shape().to_addr_usize();
-        let mut record = Vec::new();
-        flat::encode(&sample::http(), &mut record);
-        let other = item(Rc::from(record), &mut context).unwrap();
-        assert_eq!(shape(&data), shape(&other));
-    }
 }

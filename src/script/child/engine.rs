@@ -3,145 +3,43 @@
 //! In: the script, then what its parent tells and asks. Out: console lines, answers, host calls.
 //! Never: an effect of its own; a hook that the script does not define costs nothing.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::borrow::Cow;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
-use boa_engine::builtins::promise::{OperationType, Promise, PromiseState};
-use boa_engine::context::{ContextBuilder, HostHooks};
-use boa_engine::job::{GenericJob, Job, JobExecutor, PromiseJob};
+use boa_engine::builtins::promise::PromiseState;
+use boa_engine::context::ContextBuilder;
 use boa_engine::module::IdleModuleLoader;
 use boa_engine::object::builtins::{JsFunction, JsPromise};
-use boa_engine::property::PropertyKey;
+use boa_engine::property::{PropertyDescriptor, PropertyKey};
 use boa_engine::{
-    Context, JsError, JsNativeError, JsObject, JsResult, JsString, JsValue, Script, Source,
-    js_string,
+    Context, JsError, JsObject, JsResult, JsString, JsValue, Script, Source, js_string,
 };
+use bytes::Bytes;
 use serde_json::Value as Json;
 
-use super::clock::{ScriptClock, Timers};
+use super::clock::ScriptClock;
 use super::data::{self, Makers};
 use super::faults::{Fault, fault_of};
+use super::garbage::{Garbage, Record};
 use super::json;
 use super::link::Link;
 use super::pod;
+use super::shared::{Hooks, Jobs};
+pub(crate) use super::shared::{Shared, ask};
 use super::shims;
 use crate::item::Node;
 use crate::item::flat::{Flat, records};
-use crate::kfl::{self, Query, Schema};
+use crate::kfl::Schema;
 use crate::script::api;
-use crate::script::host::HostCall;
 use crate::script::wire::{
     BEAT_EVERY, Batch, Hook, Level, PacketSummary, Small, Spent, Start, ToChild, ToParent,
 };
 use crate::time::Timestamp;
 
-/// Compiled queries that are kept: a script has a handful, one that builds them anew a handful each.
-const MAX_QUERIES: usize = 256;
-
-/// Queries that are looked through before all others.
-const MAX_RECENT: usize = 8;
-
-/// Jobs that a script may have at once, counting those it replaced and the host still knows.
-const MAX_TASKS: usize = 4096;
-
 /// Where a script states which items its hook is told.
 const FILTERED: &str = "onItemCaptured.kfl";
-
-/// Bytes of one console line that are sent; the console keeps less.
-const MAX_LINE: usize = 256 << 10;
-
-/// What natives of one context share.
-pub(crate) struct Shared {
-    /// The line to the parent.
-    pub(crate) link: RefCell<Link>,
-    /// The script and its surroundings; the code is taken out.
-    pub(crate) start: Start,
-    /// The script's clock.
-    pub(crate) clock: Rc<ScriptClock>,
-    /// Its timers.
-    pub(crate) timers: RefCell<Timers>,
-    tasks: RefCell<HashMap<u64, (JsFunction, Vec<JsValue>)>>,
-    last_task: Cell<u64>,
-    schema: Schema,
-    queries: RefCell<HashMap<String, Result<Query, String>>>,
-    /// Those asked for last, by the texts as scripts hold them.
-    recent: RefCell<VecDeque<(JsString, Result<Query, String>)>>,
-    rejected: RefCell<Vec<JsObject<Promise>>>,
-}
-
-impl Shared {
-    /// Of `context`.
-    pub(crate) fn of(context: &Context) -> JsResult<Rc<Shared>> {
-        context.get_data::<Rc<Shared>>().cloned().ok_or_else(|| {
-            JsNativeError::error()
-                .with_message("there is no host here")
-                .into()
-        })
-    }
-
-    /// Prints a console line.
-    pub(crate) fn print(&self, level: Level, text: &str) {
-        let text = text
-            .get(..text.floor_char_boundary(MAX_LINE))
-            .unwrap_or(text);
-        self.link.borrow_mut().say(&ToParent::Console {
-            level,
-            text: text.to_owned(),
-        });
-    }
-
-    /// Keeps a job's function and answers its number; `None` when there are too many.
-    pub(crate) fn add_task(&self, function: JsFunction, args: Vec<JsValue>) -> Option<u64> {
-        let mut tasks = self.tasks.borrow_mut();
-        if tasks.len() >= MAX_TASKS {
-            return None;
-        }
-        self.last_task.set(self.last_task.get() + 1);
-        tasks.insert(self.last_task.get(), (function, args));
-        Some(self.last_task.get())
-    }
-
-    /// Lets go of a job's function.
-    pub(crate) fn drop_task(&self, task: u64) {
-        self.tasks.borrow_mut().remove(&task);
-    }
-
-    /// As [`Shared::query`], of a text that a script holds: a literal is found without being copied.
-    pub(crate) fn query_of(&self, text: &JsString) -> Result<Query, String> {
-        let mut recent = self.recent.borrow_mut();
-        if let Some((_, query)) = recent.iter().find(|(known, _)| known == text) {
-            return query.clone();
-        }
-        let query = self.query(&text.to_std_string_lossy());
-        recent.truncate(MAX_RECENT - 1);
-        recent.push_front((text.clone(), query.clone()));
-        query
-    }
-
-    /// The compiled query, made once; the error says what is wrong with it.
-    pub(crate) fn query(&self, text: &str) -> Result<Query, String> {
-        let mut queries = self.queries.borrow_mut();
-        if let Some(known) = queries.get(text) {
-            return known.clone();
-        }
-        if queries.len() >= MAX_QUERIES {
-            queries.clear();
-        }
-        let made = kfl::compile(text, &self.schema).map_err(|error| error.to_string());
-        queries.insert(text.to_owned(), made.clone());
-        made
-    }
-}
-
-/// Has the host do something; what goes wrong becomes a real `Error`.
-pub(crate) fn ask(context: &Context, call: HostCall) -> JsResult<Json> {
-    let shared = Shared::of(context)?;
-    let result = shared.link.borrow_mut().call(call);
-    result.map_err(|message| JsNativeError::error().with_message(message).into())
-}
 
 /// What a script states: the hooks that it defines, and the query of its item hook.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -179,6 +77,12 @@ pub(crate) struct Engine {
     /// A query that is none and was said to be none.
     refused: Option<String>,
     timer_at: Option<Timestamp>,
+    garbage: Garbage,
+    /// When the last call ended, or the message came whose calls are made: the clock is read once a
+    /// call.
+    at: Instant,
+    /// An error after which the engine cannot go on.
+    spoilt: Option<Fault>,
 }
 
 impl Engine {
@@ -186,18 +90,7 @@ impl Engine {
     pub(crate) fn load(mut start: Start, link: Link, schema: &Schema) -> Result<Engine, Fault> {
         let code = std::mem::take(&mut start.code);
         let clock = Rc::new(ScriptClock::new(start.clock, start.now));
-        let shared = Rc::new(Shared {
-            link: RefCell::new(link),
-            start,
-            clock: clock.clone(),
-            timers: RefCell::default(),
-            tasks: RefCell::default(),
-            last_task: Cell::new(0),
-            schema: schema.clone(),
-            queries: RefCell::default(),
-            recent: RefCell::default(),
-            rejected: RefCell::default(),
-        });
+        let shared = Rc::new(Shared::new(start, link, clock.clone(), schema.clone()));
         let jobs = Rc::new(Jobs::default());
         let built = ContextBuilder::new()
             .clock(clock)
@@ -222,17 +115,23 @@ impl Engine {
             told: Stated::default(),
             refused: None,
             timer_at: None,
+            garbage: Garbage::new(),
+            at: Instant::now(),
+            spoilt: None,
         };
-        match engine.run_top_level() {
-            Ok(()) => match engine.filter() {
-                Ok(kfl) => {
-                    let hooks = engine.hooks();
-                    engine.told = Stated { hooks, kfl };
-                    Ok(engine)
-                }
-                Err((_, message)) => Err(Fault::at(message, FILTERED, &engine.code)),
-            },
-            Err(error) => Err(fault_of(error, &engine.code, &mut engine.context)),
+        if let Err(error) = engine.run_top_level() {
+            return Err(engine.fault(error));
+        }
+        if let Some(fault) = engine.spoilt.take() {
+            return Err(fault);
+        }
+        match engine.filter() {
+            Ok(kfl) => {
+                let hooks = engine.hooks();
+                engine.told = Stated { hooks, kfl };
+                Ok(engine)
+            }
+            Err((_, message)) => Err(Fault::at(message, FILTERED, &engine.code)),
         }
     }
 
@@ -240,7 +139,7 @@ impl Engine {
         let context = &mut self.context;
         let makers = Rc::new(Makers::new(context)?);
         context.insert_data(makers);
-        shims::install(context)?;
+        shims::install(self.shared.start.habits, context)?;
         api::install(&self.shared.start, context)?;
         let source = Source::from_bytes(self.code.as_bytes());
         let path = self.shared.start.path.clone();
@@ -264,6 +163,11 @@ impl Engine {
         let names = self.names.iter().find(|names| names.hook == hook)?;
         let names = [Some(&names.name), names.old.as_ref()];
         names.into_iter().flatten().find_map(|name| {
+            // The usual way to define a hook, looked at without detours.
+            let own = global.borrow().properties().get(name);
+            if let Some(value) = own.as_ref().and_then(PropertyDescriptor::value) {
+                return value.as_function();
+            }
             let value = global.get(name.clone(), &mut self.context).ok()?;
             value.as_function()
         })
@@ -295,6 +199,7 @@ impl Engine {
 
     /// Does what the parent says; false means that it is time to end.
     pub(crate) fn handle(&mut self, message: ToChild) -> bool {
+        self.at = Instant::now();
         match message {
             ToChild::Start(_) => return false,
             ToChild::Items(batch) => self.items(&batch),
@@ -304,9 +209,9 @@ impl Engine {
                 query,
                 record,
             } => self.queried(call, &query, &record),
-            ToChild::Small(small) => return self.small(small),
+            ToChild::Small(small) => return self.small(small) && self.spoilt.is_none(),
         }
-        true
+        self.spoilt.is_none()
     }
 
     fn small(&mut self, small: Small) -> bool {
@@ -331,7 +236,7 @@ impl Engine {
                     }
                     None => Hook::OnJobPassed,
                 };
-                self.tell(hook, |_| Ok(args.clone()), &mut spent);
+                self.tell(hook, |_| Ok(args), &mut spent);
                 self.done(0, spent);
             }
             Small::HubAction { action, object } => {
@@ -363,7 +268,7 @@ impl Engine {
     }
 
     /// Calls a hook and says that it is done.
-    fn told(&mut self, hook: Hook, args: impl Fn(&mut Context) -> JsResult<Vec<JsValue>>) {
+    fn told(&mut self, hook: Hook, args: impl FnOnce(&mut Context) -> JsResult<Vec<JsValue>>) {
         let mut spent = Spent::default();
         self.tell(hook, args, &mut spent);
         self.done(0, spent);
@@ -371,15 +276,20 @@ impl Engine {
 
     fn items(&mut self, batch: &Batch) {
         let mut spent = Spent::default();
+        let elapsed = self.shared.start.habits.elapsed;
         match batch.records() {
             Ok(bytes) => {
                 for record in records(&bytes) {
                     self.beat(record.number());
                     self.follow_packets(record, &mut spent);
-                    let owned: Rc<[u8]> = Rc::from(record.record());
-                    let data =
-                        |context: &mut Context| Ok(vec![data::item(owned.clone(), context)?]);
+                    let owned = Record::new(match elapsed.shown(record) {
+                        Cow::Borrowed(record) => bytes.slice_ref(record),
+                        Cow::Owned(record) => record.into(),
+                    });
+                    self.garbage.made_from(&owned);
+                    let data = |context: &mut Context| Ok([data::item(owned, context)?]);
                     self.tell(Hook::OnItemCaptured, data, &mut spent);
+                    self.garbage.rest();
                 }
             }
             Err(error) => {
@@ -408,7 +318,7 @@ impl Engine {
         for packet in packets {
             self.beat(last);
             self.shared.clock.advance(packet.at);
-            let info = |context: &mut Context| Ok(vec![info(packet, context)?]);
+            let info = |context: &mut Context| Ok([info(packet, context)?]);
             self.tell(Hook::OnPacketCaptured, info, &mut spent);
         }
         self.done(last, spent);
@@ -416,21 +326,23 @@ impl Engine {
 
     fn queried(&mut self, call: u64, query: &str, record: &[u8]) {
         let mut spent = Spent::default();
-        let owned: Rc<[u8]> = Rc::from(record);
+        let elapsed = self.shared.start.habits.elapsed;
+        let shown = Flat::new(record).map_or(Cow::Borrowed(record), |item| elapsed.shown(item));
+        let owned = Record::new(Bytes::copy_from_slice(&shown));
         let query = text(query);
-        let args =
-            |context: &mut Context| Ok(vec![data::item(owned.clone(), context)?, query.clone()]);
+        let args = |context: &mut Context| Ok([data::item(owned, context)?, query]);
         let returned = self.tell(Hook::OnItemQueried, args, &mut spent);
         let object = returned.filter(JsValue::is_object);
         let result = object.map_or(Ok(Json::Null), |object| {
             json::json_of(&object, &mut self.context)
-                .map_err(|error| fault_of(error, &self.code, &mut self.context).to_string())
+                .map(|item| elapsed.told_json(item))
+                .map_err(|error| self.fault(error).to_string())
         });
         self.answer(call, result, spent);
     }
 
     fn run_job(&mut self, call: u64, task: u64) {
-        let known = self.shared.tasks.borrow().get(&task).cloned();
+        let known = self.shared.task(task);
         let mut spent = Spent::default();
         let result = match known {
             None => Err("the job's function is not there any more".to_owned()),
@@ -439,10 +351,11 @@ impl Engine {
                 let result = self.timed(&mut spent, |engine| {
                     function.call(&this, &args, &mut engine.context)
                 });
+                let result = result
+                    .map(|_| Json::Null)
+                    .map_err(|error| self.fault(error).to_string());
                 self.settle("job");
                 result
-                    .map(|_| Json::Null)
-                    .map_err(|error| fault_of(error, &self.code, &mut self.context).to_string())
             }
         };
         self.answer(call, result, spent);
@@ -460,6 +373,9 @@ impl Engine {
         }
         let due = self.shared.timers.borrow_mut().take_due(now);
         for (id, timer) in due {
+            if self.spoilt.is_some() {
+                return;
+            }
             // A callback before this one may have cleared it.
             if timer.every.is_some() && !self.shared.timers.borrow().has(id) {
                 continue;
@@ -474,16 +390,19 @@ impl Engine {
     }
 
     /// Calls a hook if it is defined, with the arguments that `args` makes for it.
-    fn tell(
+    fn tell<A: AsRef<[JsValue]>>(
         &mut self,
         hook: Hook,
-        args: impl Fn(&mut Context) -> JsResult<Vec<JsValue>>,
+        args: impl FnOnce(&mut Context) -> JsResult<A>,
         spent: &mut Spent,
     ) -> Option<JsValue> {
+        if self.spoilt.is_some() {
+            return None;
+        }
         let function = self.function(hook)?;
         let result = self.timed(spent, |engine| {
             let args = args(&mut engine.context)?;
-            function.call(&JsValue::undefined(), &args, &mut engine.context)
+            function.call(&JsValue::undefined(), args.as_ref(), &mut engine.context)
         });
         let returned = self.report(hook.name(), result);
         self.settle(hook.name());
@@ -496,10 +415,11 @@ impl Engine {
         call: impl FnOnce(&mut Engine) -> JsResult<JsValue>,
     ) -> JsResult<JsValue> {
         let host_before = self.shared.link.borrow().host_time;
-        let began = Instant::now();
         let result = call(self);
         let host = self.shared.link.borrow().host_time - host_before;
-        let nanos = began.elapsed().saturating_sub(host).as_nanos();
+        let began = std::mem::replace(&mut self.at, Instant::now());
+        let took = self.at.saturating_duration_since(began);
+        let nanos = took.saturating_sub(host).as_nanos();
         spent.calls += 1;
         spent.errors += u64::from(result.is_err());
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
@@ -513,19 +433,36 @@ impl Engine {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                let fault = fault_of(error, &self.code, &mut self.context);
-                self.shared
-                    .print(Level::Error, &format!("(hook={place}) {fault}"));
+                let fault = self.fault(error);
+                // The parent tells what ended the child.
+                if self.spoilt.is_none() {
+                    self.shared
+                        .print(Level::Error, &format!("(hook={place}) {fault}"));
+                }
                 None
             }
         }
     }
 
+    /// What went wrong. An error of the engine itself leaves values on the engine's stack that nobody
+    /// takes away, so that calls fail one after the other later on: it is the last.
+    fn fault(&mut self, error: JsError) -> Fault {
+        let is_last = error.as_engine().is_some();
+        let fault = fault_of(error, &self.code, &mut self.context);
+        if is_last {
+            self.spoilt.get_or_insert_with(|| fault.clone());
+        }
+        fault
+    }
+
     /// Runs promise jobs and prints rejections that nobody handled.
     fn settle(&mut self, place: &str) {
+        if self.spoilt.is_some() {
+            return;
+        }
         let result = self.context.run_jobs().map(|()| JsValue::undefined());
         self.report(place, result);
-        let rejected = self.shared.rejected.take();
+        let rejected = self.shared.take_rejected();
         for promise in rejected {
             let promise = JsPromise::from(promise);
             if let PromiseState::Rejected(reason) = promise.state() {
@@ -536,24 +473,40 @@ impl Engine {
 
     fn beat(&self, at: u64) {
         let mut link = self.shared.link.borrow_mut();
-        if link.silence() > BEAT_EVERY {
+        if link.silence(self.at) > BEAT_EVERY {
             link.say(&ToParent::Beat { at });
         }
     }
 
     fn done(&mut self, last: u64, spent: Spent) {
+        if self.is_over() {
+            return;
+        }
         // Looking for hooks may run a script's getters: it belongs to the call that is open.
         self.say_changes();
         self.say(&ToParent::Done { last, spent });
     }
 
     fn answer(&mut self, call: u64, result: Result<Json, String>, spent: Spent) {
+        if self.is_over() {
+            return;
+        }
         self.say_changes();
         self.say(&ToParent::Answered {
             call,
             result,
             spent,
         });
+    }
+
+    /// Says what ends the child, if something does.
+    fn is_over(&self) -> bool {
+        let Some(fault) = &self.spoilt else {
+            return false;
+        };
+        let message = fault.to_string();
+        self.say(&ToParent::Spoilt { message });
+        true
     }
 
     /// Tells the parent that the script is ready.
@@ -621,68 +574,4 @@ fn info(packet: &PacketSummary, context: &mut Context) -> JsResult<JsValue> {
         info.create_data_property_or_throw(key, value, context)?;
     }
     Ok(info.into())
-}
-
-/// Promise jobs, run in their order after each call.
-#[derive(Default)]
-struct Jobs(RefCell<VecDeque<Work>>);
-
-enum Work {
-    Promise(PromiseJob),
-    Generic(GenericJob),
-}
-
-impl JobExecutor for Jobs {
-    fn enqueue_job(self: Rc<Self>, job: Job, _: &mut Context) {
-        let work = match job {
-            Job::PromiseJob(job) => Work::Promise(job),
-            Job::GenericJob(job) => Work::Generic(job),
-            // Timers are our own, and nothing else here is asynchronous.
-            _ => return,
-        };
-        self.0.borrow_mut().push_back(work);
-    }
-
-    fn run_jobs(self: Rc<Self>, context: &mut Context) -> JsResult<()> {
-        loop {
-            let Some(work) = self.0.borrow_mut().pop_front() else {
-                return Ok(());
-            };
-            let result = match work {
-                Work::Promise(job) => job.call(context),
-                Work::Generic(job) => job.call(context),
-            };
-            if let Err(error) = result {
-                self.0.borrow_mut().clear();
-                return Err(error);
-            }
-        }
-    }
-}
-
-/// What boa asks of its host.
-struct Hooks(Rc<Shared>);
-
-impl HostHooks for Hooks {
-    /// Rejections are collected, and taken back when somebody handles them after all.
-    fn promise_rejection_tracker(
-        &self,
-        promise: &JsObject<Promise>,
-        operation: OperationType,
-        _: &mut Context,
-    ) {
-        let mut rejected = self.0.rejected.borrow_mut();
-        match operation {
-            OperationType::Reject => rejected.push(promise.clone()),
-            OperationType::Handle => {
-                let promise = promise.clone().upcast();
-                rejected.retain(|known| !JsObject::equals(&known.clone().upcast(), &promise));
-            }
-        }
-    }
-
-    /// Scripts live in UTC, as cron does: equal output wherever and whenever they run.
-    fn local_timezone_offset_seconds(&self, _: i64) -> i32 {
-        0
-    }
 }

@@ -57,9 +57,9 @@ impl Link {
         }
     }
 
-    /// How long the parent was not told that a call is over.
-    pub(crate) fn silence(&self) -> Duration {
-        self.last_beat.elapsed()
+    /// How long the parent was not told, at `now`, that a call is over.
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_beat)
     }
 
     /// Has the parent do something and waits until it is done.

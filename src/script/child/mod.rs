@@ -9,17 +9,22 @@ mod clock;
 #[cfg(all(test, target_os = "linux"))]
 mod confined;
 mod data;
+mod dates;
+mod elapsed;
 pub(crate) mod engine;
 mod faults;
+mod garbage;
 pub(crate) mod json;
 mod layouts;
 mod limits;
 mod link;
 mod lists;
 mod pod;
+mod shared;
 mod shims;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod traps;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! What scripts need and boa lacks or does slowly, and what they must not have.
 //!
-//! In: a fresh context. Out: `Date` that reads nanoseconds, `JSON` with fast ways for items, lists that
+//! In: a fresh context. Out: `Date` as items write times, `JSON` with fast ways for items, lists that
 //! find a text fast, keys of items watched for redefinition. Never: a helper with an effect; those are in `api`.
 
 use std::rc::Rc;
@@ -8,13 +8,13 @@ use std::rc::Rc;
 use boa_engine::object::builtins::JsFunction;
 use boa_engine::object::{FunctionObjectBuilder, JsObject};
 use boa_engine::property::PropertyDescriptor;
-use boa_engine::{
-    Context, JsArgs, JsNativeError, JsResult, JsString, JsValue, NativeFunction, Source,
-};
+use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsString, JsValue, NativeFunction};
 
 use super::data::redefined;
+use super::dates;
 use super::json::{self, Stringify};
-use super::lists;
+use super::lists::{self, Lists};
+use crate::script::wire::Habits;
 
 /// Globals that make no sense in a process of one thread.
 const REMOVED: &[&str] = &["SharedArrayBuffer", "Atomics"];
@@ -27,37 +27,13 @@ const REDEFINERS: &[(&str, &str)] = &[
 ];
 const OLD_REDEFINERS: &[&str] = &["__defineGetter__", "__defineSetter__"];
 
-/// `Date` reads times as items write them: ECMA-262 section 21.4.1.18 knows three fraction digits,
-/// RFC 3339 any number; those past the third are cut.
-const DATE: &str = r"(function () {
-  const Original = Date, parse = Original.parse, construct = Reflect.construct;
-  const exec = Function.prototype.call.bind(String.prototype.replace);
-  const nine = /^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{3})\d+/;
-  const cut = (text) => exec(text, nine, '$1');
-  const Shim = function Date(...args) {
-    if (!new.target) return Original();
-    if (args.length === 1 && typeof args[0] === 'string') args[0] = cut(args[0]);
-    return construct(Original, args, new.target);
-  };
-  const define = (name, value) =>
-    Object.defineProperty(Shim, name, { value, writable: true, configurable: true });
-  define('now', Original.now);
-  define('UTC', Original.UTC);
-  define('parse', { parse(text) { return parse(cut(String(text))); } }.parse);
-  Object.defineProperty(Shim, 'length', { value: 7, configurable: true });
-  Object.defineProperty(Shim, 'prototype', { value: Original.prototype, writable: false });
-  Object.defineProperty(Original.prototype, 'constructor', { value: Shim });
-  return Shim;
-})()";
-
 /// Prepares the global object.
-pub(crate) fn install(context: &mut Context) -> JsResult<()> {
+pub(crate) fn install(habits: Habits, context: &mut Context) -> JsResult<()> {
     let global = context.global_object();
     for name in REMOVED {
         global.delete_property_or_throw(JsString::from(*name), context)?;
     }
-    let date = context.eval(Source::from_bytes(DATE))?;
-    define(&global, "Date", date, context)?;
+    dates::install(&global, habits.dates, context)?;
     install_json(&global, context)?;
     install_lists(context)?;
     for (owner, name) in REDEFINERS {
@@ -114,6 +90,7 @@ fn install_lists(context: &mut Context) -> JsResult<()> {
         }),
         ("includes", |place| JsValue::from(place.is_some())),
     ];
+    context.insert_data(Rc::new(Lists::default()));
     let prototype = context.intrinsics().constructors().array().prototype();
     for (name, answer) in SEARCHES {
         let slow = member(&prototype, name, context)?;

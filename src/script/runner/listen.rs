@@ -71,6 +71,10 @@ impl Runner {
                     self.beat();
                     None
                 }
+                ToParent::Spoilt { message } => {
+                    self.spoilt(&cut(&message, MAX_FAULT));
+                    return;
+                }
                 ToParent::Call { call, with } => {
                     self.host_call(call, with, desk);
                     None
@@ -99,6 +103,13 @@ impl Runner {
             let text = format!("the answer of {size} bytes is too large");
             let _ = self.send(&answer(Err(text)));
         }
+    }
+
+    /// Ends a child whose engine cannot go on.
+    fn spoilt(&self, message: &str) {
+        let what = lock(&self.call).as_ref().map(|call| call.what.clone());
+        let what = what.unwrap_or_else(|| "the script".into());
+        self.kill(format!("{what} met a limit of the engine: {message}"));
     }
 
     fn set_hooks(&self, hooks: &[Hook], kfl: Option<&str>, desk: &dyn Desk) {

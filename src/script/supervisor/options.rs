@@ -11,7 +11,7 @@ use super::super::environment::{Environment, is_named};
 use super::super::folder::{HubInstances, ScriptFile, Side};
 use super::super::restart::RestartPolicy;
 use super::super::runner::Budgets;
-use super::super::wire::{ClockMode, Limits};
+use super::super::wire::{ClockMode, Habits, Limits};
 use crate::kfl::Schema;
 
 /// All that scripts run under.
@@ -40,6 +40,8 @@ pub struct Options {
     pub clock_mode: ClockMode,
     /// Whether telling waits for scripts that fall behind (offline runs) or drops (live).
     pub lossless: bool,
+    /// How items and dates read in scripts.
+    pub habits: Habits,
     /// What one child may use.
     pub limits: Limits,
     /// Time that calls may take.
@@ -71,6 +73,7 @@ impl Options {
             run,
             clock_mode: ClockMode::Wall,
             lossless: false,
+            habits: Habits::default(),
             limits: Limits::default(),
             budgets: Budgets::default(),
             own: Vec::new(),

@@ -44,6 +44,38 @@ impl Default for Limits {
     }
 }
 
+/// What reads as a script was written for, where the usual way has another.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Habits {
+    /// Unit of `data.elapsedTime`.
+    pub elapsed: Elapsed,
+    /// How a `Date` becomes text.
+    pub dates: Dates,
+}
+
+/// Unit of `data.elapsedTime`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Elapsed {
+    /// Milliseconds.
+    #[default]
+    Millis,
+    /// Microseconds.
+    Micros,
+}
+
+/// How a `Date` becomes text.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dates {
+    /// As ECMAScript says: `Fri Feb 02 2024 12:00:00 GMT+0000 (UTC)`.
+    #[default]
+    Standard,
+    /// As the engine otto did: `Fri, 02 Feb 2024 12:00:00 UTC`.
+    Otto,
+}
+
 /// The first message to a child: the script and its surroundings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +102,8 @@ pub struct Start {
     pub now: Timestamp,
     /// What it may use.
     pub limits: Limits,
+    /// How items and dates read.
+    pub habits: Habits,
 }
 
 /// One packet as `onPacketCaptured` sees it.
@@ -280,6 +314,12 @@ pub enum ToParent {
         last: u64,
         /// What the hook calls came to.
         spent: Spent,
+    },
+    /// The engine met one of its limits and does not unwind what ran: the child ends instead of
+    /// answering.
+    Spoilt {
+        /// The error, with the place where it is.
+        message: String,
     },
     /// The child works; see the head of the room `wire`.
     Beat {

@@ -37,7 +37,8 @@ use std::time::Duration;
 pub use self::batch::{Batch, MAX_BATCH};
 pub use self::hook::{FILTER, Hook, Role};
 pub use self::message::{
-    ClockMode, Level, Limits, PacketSummary, Small, Spent, Start, ToChild, ToParent,
+    ClockMode, Dates, Elapsed, Habits, Level, Limits, PacketSummary, Small, Spent, Start, ToChild,
+    ToParent,
 };
 pub use self::receive::{FromChild, FromParent};
 pub use self::send::{send_to_child, send_to_parent};

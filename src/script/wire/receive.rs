@@ -121,7 +121,7 @@ impl FromParent {
         let Some((kind, body)) = self.frame()? else {
             return Ok(None);
         };
-        self.message(kind, Bytes::from(body))
+        self.message(kind, body)
             .ok_or(WireError::Malformed(kind))
             .map(Some)
     }
@@ -169,7 +169,7 @@ impl FromParent {
         })
     }
 
-    fn frame(&mut self) -> Result<Option<(u8, Vec<u8>)>, WireError> {
+    fn frame(&mut self) -> Result<Option<(u8, Bytes)>, WireError> {
         let mut head = [0; 5];
         match self.fill(&mut head)? {
             0 => return Ok(None),
@@ -181,11 +181,32 @@ impl FromParent {
         if length == 0 || length > MAX_FRAME {
             return Err(WireError::Size(length));
         }
-        let mut body = vec![0; length - 1];
-        if self.fill(&mut body)? != body.len() {
+        Ok(Some((kind, self.body(length - 1)?.into())))
+    }
+
+    /// The next `length` bytes.
+    fn body(&mut self, length: usize) -> Result<Vec<u8>, WireError> {
+        let mut body = Vec::with_capacity(length);
+        let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let waiting = waiting.get(..length).unwrap_or(waiting);
+        body.extend_from_slice(waiting);
+        self.start += waiting.len();
+        // The bytes of one frame come with one descriptor at most, and that with its head.
+        while length - body.len() >= READ {
+            let rest = rustix::buffer::spare_capacity(&mut body);
+            match rustix::net::recv(&self.socket, rest, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(WireError::Cut),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(WireError::Io(error.into())),
+            }
+        }
+        let start = body.len();
+        body.resize(length, 0);
+        let rest = body.get_mut(start..).unwrap_or_default();
+        if self.fill(rest)? != length - start {
             return Err(WireError::Cut);
         }
-        Ok(Some((kind, body)))
+        Ok(body)
     }
 
     /// Fills `into` with what waits, then from the socket; less only when the other end closes.

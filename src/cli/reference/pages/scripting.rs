@@ -2,6 +2,7 @@
 
 use super::super::hooks;
 use super::{GENERATED, code, head, row};
+use crate::pipeline::host::{CREDENTIALS, Used};
 use crate::script::api::{Effect, GLOBALS, Global, GlobalKind};
 
 const INTRODUCTION: &str = "\
@@ -40,6 +41,24 @@ last good one stays. `tapedeck scripts` shows how many items the query left out.
 `onItemQueried` and `onPacketCaptured` have no such query.
 ";
 
+const SECRETS: &str = "
+## Credentials
+
+A script sees the values of `scripting.env`, and those of `scripting.envFor` that are meant for it; it
+passes them to helpers. What it leaves empty may come from the environment of tapedeck itself, which no
+script can read. A credential of the environment is never sent to an address that a script chose.
+
+";
+
+const HABITS: &str = "
+## Scripts of other times
+
+- `scripting.elapsedTime: us` gives `data.elapsedTime` in microseconds; without it, in milliseconds.
+  `kfl.match` and `wrapper.buildHAR` know which it is.
+- `scripting.dates: otto` makes text of dates as the engine otto did, `Fri, 02 Feb 2024 12:00:00 UTC`;
+  without it, as ECMAScript says. `Date.parse` and `JSON.stringify` are the same in both.
+";
+
 /// The page.
 pub(super) fn render() -> String {
     let mut out = GENERATED.to_owned() + INTRODUCTION;
@@ -65,6 +84,27 @@ pub(super) fn render() -> String {
     for global in GLOBALS {
         out.push_str(&section(global));
     }
+    out.push_str(SECRETS);
+    out.push_str(&head(&["helper", "argument", "variables", "used"]));
+    for one in CREDENTIALS {
+        let variables: Vec<String> = one.variables.iter().map(|name| code(name)).collect();
+        let used = match one.used {
+            Used::Always => "when the argument is empty",
+            Used::AtItsAddress => {
+                "when the argument is empty and the address is the environment's too"
+            }
+            Used::ByItsClient => "as the service's own client does, which looks in further places",
+        };
+        let helpers: Vec<String> = one.helper.split(", ").map(code).collect();
+        let arguments: Vec<String> = one.argument.split(", ").map(code).collect();
+        out.push_str(&row(&[
+            &helpers.join(", "),
+            &arguments.join(", "),
+            &variables.join(", "),
+            used,
+        ]));
+    }
+    out.push_str(HABITS);
     out
 }
 

@@ -48,6 +48,12 @@ impl Vendors {
 
     fn azure(&self, container: &str, account: Account) -> Result<Opened, String> {
         let of_machine = account.key.is_none() && account.sas.is_empty();
+        if of_machine && account.endpoint.is_some() {
+            // What the machine signs in with is for Azure alone.
+            return Err(
+                "the connection string of Azure has neither a key nor a signature".to_owned(),
+            );
+        }
         let builder = match of_machine {
             true => MicrosoftAzureBuilder::from_env(),
             false => MicrosoftAzureBuilder::new(),
@@ -57,7 +63,7 @@ impl Vendors {
             .with_container_name(container)
             .with_retry(retries())
             .with_allow_http(true)
-            .with_http_connector(self.cloud.bridge(of_machine && account.endpoint.is_none()));
+            .with_http_connector(self.cloud.bridge(of_machine));
         let store = builder
             .build()
             .map_err(|error| format!("the container {container} cannot be opened: {error}"))?;

@@ -14,6 +14,7 @@ use crate::capture::own::OwnSockets;
 
 pub(crate) mod azure;
 mod cloud;
+mod credentials;
 mod elastic;
 mod gcs;
 mod influx;
@@ -22,6 +23,7 @@ mod prompt;
 mod slack;
 
 pub(crate) use self::cloud::{Cloud, Upload};
+pub use self::credentials::{CREDENTIALS, Credential, Credentials, Used};
 pub(crate) use self::influx::{Influx, Point};
 pub(crate) use self::slack::Shared as SharedFile;
 
@@ -44,6 +46,8 @@ pub struct VendorOptions {
     pub network: NetworkPolicy,
     /// Where connections are announced, so that they are not captured.
     pub own: OwnSockets,
+    /// Credentials for scripts that give none.
+    pub credentials: Credentials,
     /// Certificates in PEM that are trusted beside the system's.
     pub ca_bundle: Option<PathBuf>,
     /// Slack's Web API.
@@ -63,6 +67,7 @@ impl Default for VendorOptions {
         VendorOptions {
             network: NetworkPolicy::default(),
             own: OwnSockets::default(),
+            credentials: Credentials::default(),
             slack: "https://slack.com/api".to_owned(),
             ca_bundle: None,
             kinesis: None,

@@ -1,0 +1,175 @@
+//! Whether objects of an item still read as they were made.
+//!
+//! In: a value of a script. Out: the place in a record that it stands for, as long as nothing was
+//! changed. Never: a getter of a script run.
+
+use boa_engine::builtins::proxy::Proxy;
+use boa_engine::property::PropertyKey;
+use boa_engine::{Context, JsObject, JsValue};
+use bytes::Bytes;
+
+use super::{Child, Lazy, MAX_DEPTH, lazy_of, makers, mark_written};
+use crate::item::flat::Flat;
+use crate::item::{Kind, Node};
+
+/// Notes that a script redefines keys of `target` by other means than assignment.
+pub(crate) fn redefined(target: &JsValue, context: &mut Context) {
+    let Some(object) = target.as_object() else {
+        return;
+    };
+    if let Some(lazy) = lazy_of(&object, context) {
+        mark_written(&lazy);
+    } else if object.is::<Proxy>()
+        && let Ok(makers) = makers(context)
+    {
+        makers.doubtful.set(true);
+    }
+}
+
+/// A place in a record that stands for a value.
+pub(crate) struct Place {
+    pub(super) bytes: Bytes,
+    pub(super) offset: usize,
+}
+
+impl Place {
+    /// The node there.
+    pub(crate) fn node(&self) -> Flat<'_> {
+        Flat::at(&self.bytes, self.offset)
+    }
+
+    /// Whether it is a whole item.
+    pub(crate) fn is_item(&self) -> bool {
+        Flat::new(&self.bytes).is_some_and(|item| item.offset() == self.offset)
+    }
+}
+
+/// The record's place behind `value`, when it is a lazy object that reads as it was made.
+pub(crate) fn pristine(value: &JsValue, context: &mut Context) -> Option<Place> {
+    let object = lazy_of(&value.as_object()?, context)?;
+    if makers(context).ok()?.doubtful.get() {
+        return None;
+    }
+    unchanged(&object, 0).then(|| {
+        let lazy = object.downcast_ref::<Lazy>()?;
+        Some(lazy.place())
+    })?
+}
+
+fn unchanged(object: &JsObject, depth: usize) -> bool {
+    let Some(lazy) = object.downcast_ref::<Lazy>() else {
+        return false;
+    };
+    let same_keys = !lazy.made || lazy.has_its_keys(object);
+    if lazy.written || !same_keys || depth > MAX_DEPTH {
+        return false;
+    }
+    let place = lazy.place();
+    lazy.children.iter().all(|(index, child)| {
+        let node = place.node().entry(*index).map(|(_, node)| node);
+        node.is_some_and(|node| same(child, node, depth + 1))
+    })
+}
+
+/// Whether `value` still is what the record has at `node`; a list can be changed without its parent
+/// knowing, so its elements are compared.
+fn same(child: &Child, node: Flat<'_>, depth: usize) -> bool {
+    let Some(object) = child.value.as_object() else {
+        return true;
+    };
+    if node.kind() == Kind::Object {
+        let object = child.lazy.as_ref().unwrap_or(&object);
+        let same_place = object
+            .downcast_ref::<Lazy>()
+            .is_some_and(|lazy| lazy.offset == node.offset());
+        return same_place && unchanged(object, depth);
+    }
+    let inner = object.borrow();
+    if !object.is_array() || inner.properties().index_property_keys().count() != node.len() {
+        return false;
+    }
+    (0..node.len()).all(|index| {
+        let element = u32::try_from(index).map(PropertyKey::from).ok();
+        let value = element
+            .and_then(|key| inner.properties().get(&key))
+            .and_then(|property| property.value().cloned());
+        match (value, node.element(index)) {
+            (Some(value), Some(node)) => depth <= MAX_DEPTH && equal(&value, node, depth + 1),
+            _ => false,
+        }
+    })
+}
+
+fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
+    match node.kind() {
+        Kind::Null => value.is_null(),
+        Kind::Bool => value.as_boolean() == node.bool(),
+        Kind::Int | Kind::Float => value.as_number() == node.float(),
+        Kind::Text => match (value.as_string(), node.text()) {
+            (Some(value), Some(text)) => value == *text,
+            _ => false,
+        },
+        Kind::List | Kind::Object => {
+            value.is_object() && same(&Child::from(value.clone()), node, depth)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use boa_engine::{Source, js_string};
+
+    use super::super::{Makers, Record, item};
+    use super::*;
+    use crate::item::{flat, sample};
+
+    fn context_with_item() -> (Context, JsValue) {
+        let mut context = Context::default();
+        let makers = Rc::new(Makers::new(&mut context).unwrap());
+        context.insert_data(makers);
+        let mut record = Vec::new();
+        flat::encode(&sample::http(), &mut record);
+        let data = item(Record::new(record.into()), &mut context).unwrap();
+        let global = context.global_object();
+        global
+            .set(js_string!("data"), data.clone(), true, &mut context)
+            .unwrap();
+        (context, data)
+    }
+
+    #[test]
+    fn reading_leaves_an_item_pristine_and_writing_does_not() {
+        let (mut context, data) = context_with_item();
+        let mut run = |code: &str| {
+            context.eval(Source::from_bytes(code)).unwrap();
+            pristine(&data, &mut context).is_some()
+        };
+        assert!(run(
+            "data.request.headers.Host; data.protocol.ports.length; data.src.ip"
+        ));
+        assert!(run(
+            "for (var k in data) data[k]; data.nothing; data.Protocol"
+        ));
+        assert!(!run("data.request.headers.Host = 'x'"));
+    }
+
+    #[test]
+    fn a_child_of_an_item_stands_for_its_place() {
+        let (mut context, _) = context_with_item();
+        let child = context.eval(Source::from_bytes("data.response")).unwrap();
+        let place = pristine(&child, &mut context).unwrap();
+        assert_eq!(place.node().member("status").and_then(Node::int), Some(500));
+    }
+
+    #[test]
+    fn items_of_one_kind_share_their_shape() {
+        let (mut context, data) = context_with_item();
+        let shape = |value: &JsValue| value.as_object().unwrap().borrow().shape().to_addr_usize();
+        let mut record = Vec::new();
+        flat::encode(&sample::http(), &mut record);
+        let other = item(Record::new(record.into()), &mut context).unwrap();
+        assert_eq!(shape(&data), shape(&other));
+    }
+}

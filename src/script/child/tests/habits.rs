@@ -1,0 +1,82 @@
+//! What reads as scripts of other times were written for.
+
+use serde_json::json;
+
+use super::{Rig, nothing, start};
+use crate::item::{flat, sample};
+use crate::script::wire::{Dates, Elapsed, ToChild, ToParent};
+
+#[test]
+fn elapsed_time_can_be_microseconds() {
+    let code = "
+        function onItemCaptured(data) {
+            console.log(data.elapsedTime, data.ElapsedTime, JSON.parse(JSON.stringify(data)).elapsedTime);
+            console.log(kfl.match('elapsedTime == 12', data), kfl.match('elapsed_time > 11999', data));
+            console.log(kfl.match('elapsedTime > 12', data));
+            console.log(JSON.parse(wrapper.buildHAR([data])).log.entries[0].time);
+            data.passed = true;
+            console.log(data.elapsedTime, kfl.match('elapsedTime == 12', data));
+        }
+        function onItemQueried(data) { data.failed = data.elapsedTime; return data }";
+    let mut start = start(code);
+    start.habits.elapsed = Elapsed::Micros;
+    let mut rig = Rig::with(start, nothing);
+    rig.items(1);
+    assert_eq!(
+        rig.lines,
+        [
+            "12345 12345 12345",
+            "true true",
+            "false",
+            "12.345",
+            "12345 true"
+        ]
+    );
+    let mut record = Vec::new();
+    flat::encode(&sample::http(), &mut record);
+    let asked = ToChild::Queried {
+        call: 1,
+        query: String::new(),
+        record,
+    };
+    let ToParent::Answered {
+        result: Ok(answer), ..
+    } = rig.ask(asked)
+    else {
+        panic!("it answers")
+    };
+    let numbers = (&answer["failed"], &answer["elapsedTime"]);
+    assert_eq!(numbers, (&json!(12_345), &json!(12)));
+}
+
+#[test]
+fn dates_can_read_as_otto_wrote_them() {
+    let code = "
+        var at = new Date('2024-02-03T04:05:06.123456789Z');
+        console.log(String(at), '|', at + '', '|', at.toUTCString(), '|', at.toGMTString());
+        console.log(at.toDateString(), '|', at.toTimeString(), '|', at.toISOString());
+        console.log(at.toLocaleString(), '|', at.toLocaleDateString(), '|', at.toLocaleTimeString());
+        console.log(new Date(NaN).toString(), '|', JSON.stringify(at), '|', Date() === String(new Date()));
+        console.log(new Date(-62198755200000).toDateString(), Object.keys(Date.prototype).length);";
+    let mut otto = start(code);
+    otto.habits.dates = Dates::Otto;
+    let rig = Rig::with(otto, nothing);
+    let text = "Sat, 03 Feb 2024 04:05:06";
+    assert_eq!(
+        rig.lines,
+        [
+            format!("{text} UTC | {text} UTC | {text} UTC | {text} GMT"),
+            "Sat, 03 Feb 2024 | 04:05:06 UTC | 2024-02-03T04:05:06.123Z".into(),
+            "2024-02-03 04:05:06 | 2024-02-03 | 04:05:06".into(),
+            "Invalid Date | \"2024-02-03T04:05:06.123Z\" | true".into(),
+            "Fri, 01 Jan -0001 0".into(),
+        ]
+    );
+    let rig = Rig::new(code);
+    assert!(
+        rig.lines[0].starts_with("Sat Feb 03 2024 04:05:06 GMT+0000"),
+        "{:?}",
+        rig.lines
+    );
+    assert!(rig.lines[3].ends_with("| true"), "{:?}", rig.lines);
+}
