@@ -512,7 +512,17 @@ impl Manager {
         let mut open = Unsettled {
             loading: 0,
             restarting: 0,
+            retiring: 0,
         };
+        let is_kept = |runner: &Arc<Runner>| {
+            let mut kept = self
+                .slots
+                .values()
+                .flat_map(|slot| slot.current.iter().chain(&slot.loading));
+            kept.any(|one| Arc::ptr_eq(one, runner))
+        };
+        let alive = self.alive.values();
+        open.retiring = alive.filter(|runner| !is_kept(runner)).count();
         for (index, slot) in &self.slots {
             let state = slot.state();
             if slot.current.is_none() {

@@ -14,7 +14,7 @@ export function recordingsView(frame) {
   const around = el("div", {});
   const said = el("span", { class: "said", role: "status" });
   const form = recordingForm(frame, { destination: () => destination, done: (sentence) => load(sentence) });
-  const make = el("button", { class: "main", onclick: () => form.open() }, "New recording");
+  const make = el("button", { class: "main", disabled: true, onclick: () => form.open() }, "New recording");
   const sealAll = el("button", { onclick: () => seal(null) }, "Seal all now");
   const tools = el("div", { class: "tools" }, make, sealAll, said);
   const node = el("div", { class: "page" }, tools, form.node, list, around);

@@ -602,7 +602,7 @@ pub(super) fn vendor_options(config: &Config, own: &OwnSockets) -> Result<Vendor
         ca_bundle: variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from),
         kinesis: variable(&["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]),
         gcs: variable(&["STORAGE_EMULATOR_HOST"]),
-        credentials: Credentials::of_process(),
+        credentials: Credentials::read(|name| std::env::var_os(name)?.into_string().ok()),
         network: NetworkPolicy::parse(&allowed).map_err(Failure::usage)?,
         own: own.clone(),
         ..VendorOptions::default()

@@ -438,7 +438,7 @@ impl Scripts {
 
     fn drain_once(&self) {
         self.shared
-            .wait(|open| open.loading == 0 && open.restarting == 0);
+            .wait(|open| open.loading == 0 && open.restarting == 0 && open.retiring == 0);
         let waiting: Vec<Receiver<()>> = self
             .shared
             .all()

@@ -53,6 +53,8 @@ pub(crate) struct Unsettled {
     pub loading: usize,
     /// Scripts that wait for their restart.
     pub restarting: usize,
+    /// Earlier versions that have something left to do.
+    pub retiring: usize,
 }
 
 impl Shared {
@@ -71,6 +73,7 @@ impl Shared {
                 // Until the manager has looked for the first time.
                 loading: 1,
                 restarting: 0,
+                retiring: 0,
             }),
             settled: Condvar::new(),
             events,

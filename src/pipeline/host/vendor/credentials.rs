@@ -165,13 +165,13 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Those of this process.
-    pub fn of_process() -> Credentials {
+    /// Those that `variable` has, by name: the environment of the program.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Credentials {
         let ours = CREDENTIALS
             .iter()
             .filter(|one| one.used != Used::ByItsClient);
         let names = ours.flat_map(|one| one.variables.iter());
-        Credentials::of(names.filter_map(|name| Some((*name, std::env::var(name).ok()?))))
+        Credentials::of(names.filter_map(|name| Some((*name, variable(name)?))))
     }
 
     /// Of names and values; empty ones count as absent.
