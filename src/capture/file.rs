@@ -3,7 +3,7 @@
 //! In: bytes of a pcap or pcapng file, plain or as gzip or zstd, told by their content. Out: batches
 //! of its packets; positions are offsets in the uncompressed file. A file that is damaged or cut off
 //! gives what is before that, and one warning. Never: more memory than one window, the
-//! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]) and [`MAX_NAMES`] names.
+//! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]) and 65,536 names.
 
 mod blocks;
 

@@ -65,7 +65,7 @@ fn record<'a, N: Node<'a>>(number: u64, elapsed: u64, node: N, out: &mut Vec<u8>
 
 /// Gives a record another number.
 pub fn renumber(record: &mut [u8], number: u64) {
-    if let Some(place) = record.get_mut(4..HEAD) {
+    if let Some(place) = record.get_mut(4..12) {
         place.copy_from_slice(&number.to_le_bytes());
     }
 }

@@ -645,7 +645,7 @@ pub const FLOODS: &[Case] = &[
         RUNS,
         "long_tag.js:1:",
         &["at most 1024 bytes"],
-        "function onItemCaptured(data) { jobs.schedule('x'.repeat(5000000), '* * * * * *', function () {}) }",
+        "function onItemCaptured(data) { jobs.schedule('x'.repeat(500000), '* * * * * *', function () {}) }",
     ),
     case(
         "hub_flood",
