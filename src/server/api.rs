@@ -13,7 +13,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
-use super::coverage::Losses;
 use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
 use super::replay::Replay;
@@ -46,7 +45,6 @@ pub(super) struct State {
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
     pub(super) summaries: Arc<Summaries>,
-    pub(super) losses: Arc<Losses>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) checks: Checks,
 }
@@ -95,7 +93,7 @@ pub(super) struct Ask {
     pub(super) limit: Option<usize>,
     #[serde(default)]
     pub(super) sample: bool,
-    after: Option<u64>,
+    pub(super) after: Option<u64>,
     n: Option<u64>,
     pub(super) cursor: Option<usize>,
     #[serde(default)]
@@ -518,15 +516,10 @@ pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<A
     }
 }
 
-/// What the run knows of its past, with what was lost since it began.
+/// What the run knows of its past.
 pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
     let made = aside(move || {
         let mut told = state.view.run.coverage()?;
-        if state.view.run.live_since().is_some() {
-            let losses = state.losses.json(state.view.clock.now());
-            told["captured"] = losses["captured"].clone();
-            told["lost"] = losses["lost"].clone();
-        }
         for list in ["captured", "lost", "reels"] {
             if !told[list].is_array() {
                 told[list] = json!([]);

@@ -90,6 +90,34 @@ fn body_of(route: &Route) -> Option<Json> {
             "properties": {"name": {"type": "string"}, "kfl": {"type": "string"}},
             "required": ["name", "kfl"],
         }}}),
+        "/scripts" | "/scripts/{index}" if route.method != "get" && route.method != "delete" => {
+            json!({"application/json": {"schema": {
+                "type": "object",
+                "description": "A script; title is its first comment.",
+                "properties": {
+                    "title": {"type": "string"},
+                    "file": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+                "required": ["code"],
+            }}})
+        }
+        "/scripts/done" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {"files": {"type": "array", "items": {"type": "string"}}},
+        }}}),
+        "/scripts/env" if route.method == "post" => {
+            json!({"application/json": {"schema": {"type": "object"}}})
+        }
+        "/pcaps/merge" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {
+                "query": {"type": "string"},
+                "pcaps": {"type": "object", "additionalProperties": {
+                    "type": "array", "items": {"type": "string"},
+                }},
+            },
+        }}}),
         "/scripts/check" | "/scripts/save" => {
             json!({"text/plain": {"schema": {"type": "string"}}})
         }

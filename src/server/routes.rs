@@ -4,13 +4,13 @@
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json as AsJson, Router};
 use serde_json::json;
 
 use super::access::{self, Role};
 use super::api::{self, State};
-use super::{feed, openapi, queries, scripts, stores};
+use super::{feed, openapi, push, queries, raw, scripts, search, stores};
 
 /// One parameter.
 pub(super) struct Parameter {
@@ -22,7 +22,7 @@ pub(super) struct Parameter {
 
 /// One route.
 pub(super) struct Route {
-    /// `get` or `post`.
+    /// `get`, `post`, `put` or `delete`.
     pub(super) method: &'static str,
     /// What whoever asks must be allowed at least.
     pub(super) role: Role,
@@ -75,6 +75,12 @@ const WORKER: Parameter = parameter(
 const STORE: Parameter = parameter("store", "string", "a store, as /archive/stores names it");
 const PATH: Parameter = parameter("path", "string", "path of the script, as /scripts names it");
 const NUMBER: Parameter = parameter("number", "integer", "number of the item in this run");
+
+const INDEX: Parameter = parameter(
+    "index",
+    "integer",
+    "number of the script, as pushing it told",
+);
 
 /// Members that answers of summaries share.
 const BEHIND: (&str, &str) = ("behind", "integer");
@@ -647,6 +653,169 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: Answer::Socket,
         handler: || get(feed::open),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/search",
+        about: "The newest items that match, of live rows, spools and archives of all nodes in one order; from tells where each is from, missing what could not be asked.",
+        parameters: &[
+            Q,
+            parameter(
+                "before",
+                "string",
+                "next of the answer before, or milliseconds since 1970; the newest when left out",
+            ),
+            parameter(
+                "from",
+                "integer",
+                "nothing from before this moment, in milliseconds since 1970",
+            ),
+            LIMIT,
+        ],
+        answer: Answer::Members(&[
+            ("rows", "array"),
+            ("missing", "array"),
+            ("looked", "integer"),
+        ]),
+        handler: || get(search::search),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/pcapdump",
+        about: "All packets that a node holds, as they were captured.",
+        parameters: &[
+            parameter(
+                "node",
+                "string",
+                "name of the node; may be left out where there is one",
+            ),
+            parameter(
+                "from",
+                "integer",
+                "the first moment, in milliseconds since 1970",
+            ),
+            parameter("to", "integer", "the moment behind the last one"),
+        ],
+        answer: Answer::Capture,
+        handler: || get(raw::dump),
+    },
+    Route {
+        method: "post",
+        role: Role::Investigate,
+        audited: true,
+        path: "/pcaps/merge",
+        about: "Streams of several nodes as a .tar.gz with a folder for each: those of pcaps by worker, or all of the rows that query matches.",
+        parameters: &[],
+        answer: Answer::Bytes,
+        handler: || post(raw::merge),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/pcaps/name-resolution-history",
+        about: "Which name an address had from when on.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || get(raw::history),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/pods/targeted",
+        about: "The pods that are captured.",
+        parameters: &[],
+        answer: Answer::Json("array"),
+        handler: || get(raw::targeted),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/pods/targetted",
+        about: "The same, in an older spelling.",
+        parameters: &[],
+        answer: Answer::Json("array"),
+        handler: || get(raw::targeted),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts",
+        about: "Pushes a script: title and code, or file and code; one of the same file is replaced.",
+        parameters: &[],
+        answer: Answer::Members(&[("index", "integer")]),
+        handler: || post(push::add),
+    },
+    Route {
+        method: "put",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/{index}",
+        about: "Replaces the code of a pushed script.",
+        parameters: &[INDEX],
+        answer: Answer::Members(&[("index", "integer")]),
+        handler: || put(push::replace),
+    },
+    Route {
+        method: "delete",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/{index}",
+        about: "Deletes a pushed script.",
+        parameters: &[INDEX],
+        answer: Answer::Members(&[("index", "integer")]),
+        handler: || delete(push::remove),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/done",
+        about: "Says that all scripts were pushed; with files, those of no other file name are deleted.",
+        parameters: &[],
+        answer: Answer::Members(&[("scripts", "integer")]),
+        handler: || post(push::done),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/scripts/env",
+        about: "Values of env that were pushed, but for secrets.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || get(push::env),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/env",
+        about: "Pushes values of env, which go before those of the configuration.",
+        parameters: &[],
+        answer: Answer::Members(&[("names", "integer")]),
+        handler: || post(push::set_env),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: false,
+        path: "/scripts/logs",
+        about: "Lines of the console of scripts, pushed as they come.",
+        parameters: &[parameter(
+            "after",
+            "integer",
+            "number of a line: those behind it",
+        )],
+        answer: Answer::Socket,
+        handler: || get(push::logs),
     },
 ];
 

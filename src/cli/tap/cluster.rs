@@ -206,7 +206,7 @@ impl Asked {
 }
 
 /// What is captured, by the configuration; a capture filter of the user's own goes before.
-fn targets(config: &Config) -> Result<Targets, String> {
+pub fn targets(config: &Config) -> Result<Targets, String> {
     if config.text_if_set("tap.bpfOverride").is_some() {
         return Ok(Targets::default());
     }
@@ -219,7 +219,8 @@ fn targets(config: &Config) -> Result<Targets, String> {
     })
 }
 
-fn credentials(config: &Config) -> Credentials {
+/// Where credentials for a cluster may be, by the configuration and the environment.
+pub fn credentials(config: &Config) -> Credentials {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     // Of a list of files the first that is there.
     let listed = variable("KUBECONFIG").map(|list| {

@@ -39,5 +39,6 @@ pub fn view(config: &Config, rows: Arc<Rows>, counters: Arc<Counters>, run: Arc<
             declarations(),
         ),
         replay: config.bool("tap.dashboard.replay"),
+        pushed: None,
     }
 }
