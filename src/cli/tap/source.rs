@@ -80,7 +80,11 @@ pub fn list_interfaces() -> Result<Exit, Failure> {
 }
 
 #[cfg(not(feature = "live"))]
-pub fn open(_config: &Config, _own: &OwnSockets) -> Result<(Box<dyn Source>, Follow), Failure> {
+pub fn open(
+    _config: &Config,
+    _own: &OwnSockets,
+    _targets: &SharedTargets,
+) -> Result<(Box<dyn Source>, Follow), Failure> {
     Err(Failure::usage(
         "this tapedeck was built without live capture; open a recorded source with --pcap SRC",
     ))
