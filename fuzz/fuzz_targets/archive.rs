@@ -1,4 +1,4 @@
-//! Any bytes as a tar archive of captures, plain, gzip or zstd, opened as a user opens it: packets and
+//! Any bytes as a tar archive of captures, plain, gzip, LZ4 or zstd, opened as a user opens it: packets and
 //! names up to where it is damaged, and no thread that stays behind.
 
 #![no_main]

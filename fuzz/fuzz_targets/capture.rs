@@ -1,4 +1,4 @@
-//! Any bytes as a savefile, plain, gzip or zstd, told by their content: packets, names and key logs up
+//! Any bytes as a savefile, plain, gzip, LZ4 or zstd, told by their content: packets, names and key logs up
 //! to where it is damaged.
 
 #![no_main]

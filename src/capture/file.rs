@@ -1,14 +1,15 @@
 //! One savefile as a source: a path, standard input, or any reader.
 //!
-//! In: bytes of a pcap or pcapng file, plain or as gzip or zstd, told by their content. Out: batches
+//! In: bytes of a pcap or pcapng file, plain or as gzip, LZ4 or zstd, told by their content. Out: batches
 //! of its packets; positions are offsets in the uncompressed file. A file that is damaged or cut off
 //! gives what is before that, and one warning. Never: more memory than one window, the
-//! decompressor's ([`MAX_ZSTD_WINDOW_LOG`]) and 65,536 names.
+//! decompressor's ([`compression`]) and 65,536 names.
 
 mod blocks;
+mod compression;
 
 use std::fs::File;
-use std::io::{self, Cursor, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,20 +17,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use self::blocks::Blocks;
 pub use self::blocks::LeftBlocks;
+pub use self::compression::MAX_ZSTD_WINDOW_LOG;
+pub(crate) use self::compression::{decompressed, plain_name};
 use crate::capture::{BATCH_PACKETS, CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::packet::savefile::{Entry, Records, SavefileError};
 use crate::packet::{Position, Record};
 use crate::time::Timestamp;
 
-/// Largest zstd window that is accepted, 128 MiB: the default bound of the zstd program, so that a
-/// hostile frame header cannot ask for more.
-pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
-
 /// Bytes read at a time when only the first packet of a file is looked for.
 const PROBE_BYTES: usize = 16 * 1024;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens one file.
 ///
@@ -102,12 +98,11 @@ pub fn first_packet(path: &Path) -> Result<Option<Timestamp>, CaptureError> {
 
 /// Whether a file's bytes lie at the offsets of its positions.
 pub(crate) fn is_seekable(path: &Path) -> bool {
-    let mut front = [0; ZSTD_MAGIC.len()];
+    let mut front = [0; compression::MAGIC];
     File::open(path)
         .and_then(|mut file| file.read_exact(&mut front))
         .is_ok()
-        && !front.starts_with(&GZIP_MAGIC)
-        && front != ZSTD_MAGIC
+        && !compression::is_compressed(&front)
 }
 
 /// The packets of one capture.
@@ -308,31 +303,6 @@ fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureErro
     }
 }
 
-/// Undoes gzip and zstd, several members or frames in a row included; tells whether it does.
-pub(crate) fn decompressed(
-    mut reader: Box<dyn Read + Send>,
-) -> io::Result<(Box<dyn Read + Send>, bool)> {
-    let mut front = Vec::new();
-    reader
-        .by_ref()
-        .take(ZSTD_MAGIC.len() as u64)
-        .read_to_end(&mut front)?;
-    let (is_gzip, is_zstd) = (
-        front.starts_with(&GZIP_MAGIC),
-        front.starts_with(&ZSTD_MAGIC),
-    );
-    let whole = Cursor::new(front).chain(reader);
-    Ok(if is_gzip {
-        (Box::new(flate2::read::MultiGzDecoder::new(whole)), true)
-    } else if is_zstd {
-        let mut decoder = zstd::stream::read::Decoder::new(whole)?;
-        decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
-        (Box::new(decoder), true)
-    } else {
-        (Box::new(whole), false)
-    })
-}
-
 /// What a reader gave, seen from outside the decompressor.
 #[derive(Debug, Default, Clone)]
 struct Meter {
@@ -369,7 +339,7 @@ impl Read for Metered {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use super::*;
     use crate::packet::LinkType;
@@ -423,8 +393,14 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn lz4(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
     #[test]
-    fn plain_gzip_and_zstd_give_the_same_packets() {
+    fn compressed_captures_give_the_same_packets() {
         let plain = capture(10_000);
         let expected = drain(&mut source(plain.clone()));
         assert_eq!(expected.len(), 10_000);
@@ -442,7 +418,8 @@ mod tests {
             zstd::encode_all(tail, 1).unwrap(),
         ]
         .concat();
-        for bytes in [members, frames] {
+        let blocks = [lz4(head), lz4(b""), lz4(tail)].concat();
+        for bytes in [members, frames, blocks] {
             let mut source = source(bytes);
             assert_eq!(drain(&mut source), expected);
             let (read, size) = source.progress().unwrap();
@@ -481,12 +458,13 @@ mod tests {
 
     #[test]
     fn cut_compressed_data_is_a_warning_and_not_an_error() {
-        let mut bytes = gzip(&capture(10_000));
-        bytes.truncate(bytes.len() / 2);
-        let mut source = source(bytes);
-        assert!(!drain(&mut source).is_empty());
-        let warnings = source.warnings();
-        assert!(warnings[0].contains("its compressed data is damaged at offset"));
+        for mut bytes in [gzip(&capture(10_000)), lz4(&capture(10_000))] {
+            bytes.truncate(bytes.len() / 2);
+            let mut source = source(bytes);
+            assert!(!drain(&mut source).is_empty());
+            let warnings = source.warnings();
+            assert!(warnings[0].contains("its compressed data is damaged at offset"));
+        }
     }
 
     #[test]

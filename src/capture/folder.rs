@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::file::{self, FileSource, LeftBlocks};
+use crate::capture::file::{self, FileSource, LeftBlocks, plain_name};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::time::Timestamp;
 
@@ -149,10 +149,7 @@ fn walk(
 fn is_named_like_a_capture(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_ascii_lowercase();
-    let plain = [".gz", ".zst"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(&name);
+    let plain = plain_name(&name);
     [".pcap", ".pcapng", ".cap"]
         .iter()
         .any(|ending| plain.ends_with(ending))

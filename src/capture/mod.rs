@@ -242,7 +242,7 @@ pub enum CaptureError {
         reason: String,
     },
     /// A folder without one capture in it.
-    #[error("{path} holds no capture; tapedeck reads pcap and pcapng, also as .gz and .zst")]
+    #[error("{path} holds no capture; tapedeck reads pcap and pcapng, also as .gz, .lz4 and .zst")]
     NoCaptures {
         /// The folder.
         path: String,

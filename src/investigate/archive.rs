@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -82,7 +83,9 @@ impl Reader {
     fn run(&self, open: &Opener) -> io::Result<()> {
         let histories = self.histories(open)?;
         let mut groups: BTreeMap<String, Arc<Group>> = BTreeMap::new();
-        let mut archive = tar::Archive::new(Bounded::new(open()?)?);
+        let bytes = Bounded::new(open()?)?;
+        let failed = bytes.stored.clone();
+        let mut archive = tar::Archive::new(bytes);
         let mut captures = 0;
         for entry in archive.entries()?.take(MAX_ENTRIES) {
             let mut entry = entry?;
@@ -121,7 +124,7 @@ impl Reader {
             if self.inputs.send(Ok(input)).is_err() {
                 return Ok(());
             }
-            pump(&mut entry, &pieces)?;
+            pump(&mut entry, &pieces, &failed)?;
         }
         if captures == 0 {
             return Err(io::Error::other("the archive holds no capture"));
@@ -182,7 +185,16 @@ fn key_of<R: Read>(entry: &tar::Entry<'_, R>) -> String {
 }
 
 /// Hands an entry over piece by piece; a reader that goes away ends it without an error.
-fn pump(entry: &mut impl Read, to: &Sender<io::Result<Vec<u8>>>) -> io::Result<()> {
+///
+/// An archive that is cut off or damaged ends the entry where it is, as a file that is cut off would.
+///
+/// # Errors
+/// When the entry cannot be read on.
+fn pump(
+    entry: &mut impl Read,
+    to: &Sender<io::Result<Vec<u8>>>,
+    stored: &Stored,
+) -> io::Result<()> {
     loop {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         match entry
@@ -197,8 +209,12 @@ fn pump(entry: &mut impl Read, to: &Sender<io::Result<Vec<u8>>>) -> io::Result<(
                 }
             }
             Err(error) => {
-                let told = io::Error::new(error.kind(), error.to_string());
-                let _ = to.send(Err(told));
+                // Nobody may wait any more.
+                let _ = to.send(Ok(piece));
+                if stored.failed.load(Ordering::Relaxed) {
+                    let told = io::Error::new(error.kind(), error.to_string());
+                    let _ = to.send(Err(told));
+                }
                 return Err(error);
             }
         }
@@ -230,20 +246,28 @@ impl Read for Pieces {
 /// Decompressed bytes, refused when they are far more than was stored.
 struct Bounded {
     inner: Box<dyn Read + Send>,
-    stored: Arc<std::sync::atomic::AtomicU64>,
+    stored: Arc<Stored>,
     given: u64,
 }
 
+/// What became of the stored bytes.
+#[derive(Debug, Default)]
+struct Stored {
+    count: AtomicU64,
+    /// Whether they could not be read.
+    failed: AtomicBool,
+}
+
 impl Bounded {
-    fn new(stored: Box<dyn Read + Send>) -> io::Result<Bounded> {
-        let count = Arc::<std::sync::atomic::AtomicU64>::default();
+    fn new(reader: Box<dyn Read + Send>) -> io::Result<Bounded> {
+        let stored = Arc::<Stored>::default();
         let (inner, _) = decompressed(Box::new(Tally {
-            inner: stored,
-            count: count.clone(),
+            inner: reader,
+            stored: stored.clone(),
         }))?;
         Ok(Bounded {
             inner,
-            stored: count,
+            stored,
             given: 0,
         })
     }
@@ -253,7 +277,7 @@ impl Read for Bounded {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let taken = self.inner.read(into)?;
         self.given = self.given.saturating_add(taken as u64);
-        let stored = self.stored.load(std::sync::atomic::Ordering::Relaxed);
+        let stored = self.stored.count.load(Ordering::Relaxed);
         if self.given > stored.saturating_mul(MAX_RATIO).saturating_add(FREE_BYTES) {
             return Err(io::Error::other(format!(
                 "the archive unpacks to more than {MAX_RATIO} times its size and is not read on"
@@ -265,14 +289,20 @@ impl Read for Bounded {
 
 struct Tally {
     inner: Box<dyn Read + Send>,
-    count: Arc<std::sync::atomic::AtomicU64>,
+    stored: Arc<Stored>,
 }
 
 impl Read for Tally {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let taken = self.inner.read(into)?;
-        self.count
-            .fetch_add(taken as u64, std::sync::atomic::Ordering::Relaxed);
-        Ok(taken)
+        let taken = self.inner.read(into);
+        match &taken {
+            Ok(taken) => {
+                let taken = *taken as u64;
+                self.stored.count.fetch_add(taken, Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.stored.failed.store(true, Ordering::Relaxed),
+        }
+        taken
     }
 }

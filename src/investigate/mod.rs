@@ -180,7 +180,7 @@ pub enum OpenError {
     Capture(#[from] CaptureError),
     /// Nothing is there, or nothing that is a capture.
     #[error(
-        "{place} holds no capture{hint}; tapedeck reads pcap and pcapng, also as .gz and .zst, and tar archives of them"
+        "{place} holds no capture{hint}; tapedeck reads pcap and pcapng, also as .gz, .lz4 and .zst, and tar archives of them"
     )]
     Nothing {
         /// What was asked for.

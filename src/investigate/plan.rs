@@ -15,7 +15,7 @@ use super::group::{
 };
 use super::{OpenError, Options, Span, narrow};
 use crate::capture::CaptureError;
-use crate::capture::file::first_packet;
+use crate::capture::file::{first_packet, plain_name};
 use crate::index::{ENDING, span_of};
 use crate::store::cloud;
 use crate::store::folder::FolderStore;
@@ -33,7 +33,7 @@ const NAMED_KEYS: usize = 3;
 const CAPTURES: &[&str] = &[".pcap", ".pcapng", ".cap"];
 
 /// Endings of archives.
-const ARCHIVES: &[&str] = &[".tar", ".tar.gz", ".tgz", ".gz.tar", ".tar.zst"];
+const ARCHIVES: &[&str] = &[".tar", ".tar.gz", ".tgz", ".gz.tar", ".tar.lz4", ".tar.zst"];
 
 /// Ending of manifests.
 const MANIFEST: &str = ".manifest.json";
@@ -439,10 +439,7 @@ pub(super) fn kind_of(file: &str) -> Option<Kind> {
     if ARCHIVES.iter().any(|ending| file.ends_with(ending)) {
         return Some(Kind::Archive);
     }
-    let plain = [".gz", ".zst"]
-        .iter()
-        .find_map(|ending| file.strip_suffix(ending))
-        .unwrap_or(&file);
+    let plain = plain_name(&file);
     let named = CAPTURES.iter().any(|ending| plain.ends_with(ending));
     named.then_some(Kind::Capture)
 }
@@ -547,7 +544,14 @@ mod tests {
 
     #[test]
     fn endings_tell_captures_from_archives() {
-        for name in ["a.pcap", "a.PCAPNG", "a.pcap.gz", "x.pcapng.zst", "a.cap"] {
+        for name in [
+            "a.pcap",
+            "a.PCAPNG",
+            "a.pcap.gz",
+            "a.pcap.lz4",
+            "x.pcapng.zst",
+            "a.cap",
+        ] {
             assert_eq!(kind_of(name), Some(Kind::Capture), "{name}");
         }
         for name in [
@@ -555,6 +559,7 @@ mod tests {
             "a.tar.gz",
             "a.tgz",
             "r_kubeshark_1.gz.tar",
+            "a.tar.lz4",
             "a.tar.zst",
         ] {
             assert_eq!(kind_of(name), Some(Kind::Archive), "{name}");

@@ -232,14 +232,21 @@ fn an_archive_that_is_cut_off_gives_what_is_before_the_cut() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (capture(&[N + 1]), capture(&[N + 2; 5000]));
     let whole = tar(&[("a.pcap", &one), ("b.pcap", &two)]);
-    write(folder.path(), "cut.tar", &whole[..whole.len() / 2]);
-    let (lines, warnings) = told(&folder.path().join("cut.tar"));
-    assert_eq!(lines[0], "/: 1");
-    assert!(lines.len() >= 2, "{lines:?}");
-    assert!(
-        warnings.iter().any(|warning| warning.contains("cut.tar")),
-        "{warnings:?}"
-    );
+    let zipped = gzip(&whole);
+    for (name, whole) in [("cut.tar", whole), ("cut.tar.gz", zipped)] {
+        write(folder.path(), name, &whole[..whole.len() / 2]);
+        let (lines, warnings) = told(&folder.path().join(name));
+        assert_eq!(lines[0], "/: 1");
+        assert!(lines.len() >= 2, "{lines:?}");
+        let cut = warnings.iter().find(|warning| warning.contains("b.pcap"));
+        let cut = cut.unwrap_or_else(|| panic!("{warnings:?}"));
+        assert!(cut.contains("it is cut off within"), "{cut}");
+    }
+    // And one that ends within its only capture.
+    let whole = gzip(&tar(&[("b.pcap", &two)]));
+    write(folder.path(), "one.tar.gz", &whole[..whole.len() / 2]);
+    let (lines, _) = told(&folder.path().join("one.tar.gz"));
+    assert!(!lines.is_empty());
 }
 
 #[test]
