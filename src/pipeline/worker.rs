@@ -54,8 +54,15 @@ struct Share {
 
 impl Share {
     fn has(self, stream: StreamId) -> bool {
-        self.of == 1 || stream.0 % self.of == self.index
+        self.of == 1 || spread(stream) % self.of == self.index
     }
+}
+
+/// A number for each stream, the same for both directions, that says nothing about its neighbours':
+/// streams that open in step, as queries with their responses do, all have even numbers or odd ones.
+fn spread(stream: StreamId) -> u64 {
+    // Fibonacci hashing: 2^64 divided by the golden ratio; the upper bits depend on all others.
+    stream.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 /// Owns every stream whose number falls to it.
@@ -461,6 +468,36 @@ mod tests {
     fn worker() -> Worker {
         let (protocols, _) = crate::dissect::enabled(&["http", "dns"]);
         Worker::new(0, 1, protocols, Arc::default())
+    }
+
+    #[test]
+    fn streams_that_open_in_step_are_spread_over_the_workers() {
+        for step in [1, 2, 3, 4, 8, 10] {
+            for of in [2, 3, 4] {
+                let mut shares = vec![0; of];
+                for stream in 0..3000u64 {
+                    let stream = StreamId(stream * step);
+                    let has = |index: &usize| {
+                        Share {
+                            index: *index as u64,
+                            of: of as u64,
+                        }
+                        .has(stream)
+                    };
+                    let owners: Vec<usize> = (0..of).filter(has).collect();
+                    let [owner] = owners[..] else {
+                        panic!("{owners:?}");
+                    };
+                    shares[owner] += 1;
+                }
+                let fair = 3000 / of;
+                let near = fair * 9 / 10..=fair * 11 / 10;
+                assert!(
+                    shares.iter().all(|share| near.contains(share)),
+                    "{step}: {shares:?}"
+                );
+            }
+        }
     }
 
     fn ssh() -> Vec<Frame> {
