@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use tapedeck::capture::CaptureError;
 use tapedeck::capture::live::{self, LiveOptions};
-use tapedeck::dissect::Protocols;
+use tapedeck::dissect::{Protocols, Secrets};
 use tapedeck::flow::Limits;
 use tapedeck::item::{Item, Origin, shown};
+use tapedeck::pipeline::key_log::KeyLog;
 use tapedeck::pipeline::{self, Consumer, Encoded, Running, Step, Stop};
 use tapedeck::time::SystemClock;
 
@@ -49,6 +50,10 @@ struct Row {
 struct Place {
     folder: tempfile::TempDir,
     port: u16,
+    /// Servers behind the one that is captured.
+    behind: Vec<Served>,
+    /// Secrets of TLS, which follow the file `keys` where the server made one.
+    secrets: Arc<Secrets>,
 }
 
 impl Place {
@@ -211,10 +216,10 @@ struct Capture {
 }
 
 /// Starts one; `None` where the right to capture is missing.
-fn capture(port: u16) -> Option<Capture> {
+fn capture(place: &Place) -> Option<Capture> {
     let source = match live::open(&LiveOptions {
         interface: "lo".into(),
-        bpf: format!("port {port}"),
+        bpf: format!("port {}", place.port),
         capture_self: true,
         ..LiveOptions::default()
     }) {
@@ -228,7 +233,7 @@ fn capture(port: u16) -> Option<Capture> {
     let kept = Arc::default();
     let options = pipeline::Options {
         workers: 1,
-        protocols: Protocols::all(),
+        protocols: Protocols::all().with_secrets(Arc::clone(&place.secrets)),
         limits: Limits::default(),
         origin: Arc::new(Origin::default()),
         names: None,
@@ -240,10 +245,14 @@ fn capture(port: u16) -> Option<Capture> {
         cuts: pipeline::Cuts::default(),
         consumers: vec![Box::new(Keep(Arc::clone(&kept)))],
     };
-    Some(Capture {
-        running: pipeline::start(source, options),
-        kept,
-    })
+    let running = pipeline::start(source, options);
+    let keys = place.path("keys");
+    if keys.is_file() {
+        let secrets = Arc::clone(&place.secrets);
+        let followed = KeyLog::new(&keys).follow(secrets, running.stop.clone());
+        followed.unwrap();
+    }
+    Some(Capture { running, kept })
 }
 
 impl Capture {
@@ -262,9 +271,11 @@ fn check(row: &Row) {
     let mut place = Place {
         folder: tempfile::tempdir().unwrap(),
         port: free_port(),
+        behind: Vec::new(),
+        secrets: Arc::default(),
     };
     let server = (row.server)(&mut place);
-    let Some(capture) = capture(place.port) else {
+    let Some(capture) = capture(&place) else {
         return;
     };
     (row.client)(&place);

@@ -25,13 +25,14 @@ want redis-server redis-server
 want redis-cli redis-tools
 want nghttpd nghttp2-server
 want h2load nghttp2-client
+want nghttpx nghttp2-proxy
+want dig bind9-dnsutils
 want slapd slapd
 want ldapsearch ldap-utils
 want freeradius freeradius
 want radclient freeradius-utils
 want mariadbd mariadb-server
 want psql postgresql
-want curl curl
 want promtool prometheus
 want shellcheck shellcheck
 want rabbitmq-server rabbitmq-server

@@ -5,6 +5,24 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
+/// An nginx on loopback that listens as `listen` says and answers 200, 500 and 404.
+fn nginx(place: &Place, listen: &str, port: u16) -> Served {
+    let config = format!(
+        "daemon off; master_process off; pid {0}/nginx.pid; error_log {0}/nginx.log;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{ access_log off; default_type text/plain;\n\
+         client_body_temp_path {0}/body; proxy_temp_path {0}/proxy; fastcgi_temp_path {0}/fcgi;\n\
+         uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;\n\
+         server {{ listen 127.0.0.1:{port} {listen};\n\
+         location = /ok {{ return 200 \"fine\"; }}\n\
+         location = /err {{ return 500 \"broken\"; }} }} }}\n",
+        place.folder.path().display()
+    );
+    let mut server = command("nginx");
+    server.arg("-c").arg(place.write("nginx.conf", &config));
+    Served::start(&mut server).listening(port)
+}
+
 /// The protocols that a server could be found for; of MongoDB there is none in Debian or on PyPI.
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -28,6 +46,164 @@ pub(super) const ROWS: &[Row] = &[
         },
         expected: &["SET cart 7", "INCR cart", "GET cart", "LPOP cart WRONGTYPE"],
         paths: &["request.commandLine", "response.keyword"],
+        without: &[],
+    },
+    Row {
+        what: "HTTP/1.1: nginx and curl",
+        name: "http",
+        needs: &["nginx", "curl"],
+        server: |place| Some(nginx(place, "", place.port)),
+        client: |place| {
+            let url = |path: &str| format!("http://127.0.0.1:{}/{path}", place.port);
+            // Of one call all on one connection.
+            run(command("curl").args(["-s", &url("ok"), &url("err"), &url("none")]));
+            run(command("curl").args(["-s", "-d", "a=1", &url("err")]));
+        },
+        expected: &[
+            "GET /ok 200 HTTP/1.1 fine",
+            "GET /err 500 HTTP/1.1 broken",
+            "GET /none 404 HTTP/1.1",
+            "POST /err 500 HTTP/1.1 broken a=1",
+        ],
+        paths: &[
+            "request.method",
+            "request.path",
+            "response.status",
+            "request.httpVersion",
+            "response.content.text",
+            "request.postData.text",
+        ],
+        without: &[],
+    },
+    Row {
+        what: "TLS 1.2 and 1.3 with a key log: nginx and curl",
+        name: "http",
+        needs: &["nginx", "curl", "openssl"],
+        server: |place| {
+            let mut make = command("openssl");
+            make.args(["req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"]);
+            make.args(["-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+            make.args(["-subj", "/CN=shop.example"]);
+            let (key, certificate) = (place.path("key.pem"), place.path("certificate.pem"));
+            run(make.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
+            place.write("keys", "");
+            let listen = format!(
+                "ssl http2; ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3",
+                certificate.display(),
+                key.display()
+            );
+            Some(nginx(place, &listen, place.port))
+        },
+        client: |place| {
+            let ways: [&[&str]; 4] = [
+                &["--http1.1", "--tls-max", "1.2"],
+                &["--http1.1", "--tlsv1.3"],
+                &["--http2", "--tls-max", "1.2"],
+                &["--http2", "--tlsv1.3"],
+            ];
+            for way in ways {
+                let mut client = command("curl");
+                client.args(way).args(["-s", "-k"]);
+                client.arg(format!("https://127.0.0.1:{}/ok", place.port));
+                run(client.env("SSLKEYLOGFILE", place.path("keys")));
+            }
+            // One of each connection of TLS 1.2, four or five of each of TLS 1.3.
+            wait("the secrets are read", || {
+                place.secrets.counts().secrets >= 10
+            });
+        },
+        expected: &[
+            "true GET /ok 200 HTTP/1.1",
+            "true GET /ok 200 HTTP/1.1",
+            "true GET /ok 200 HTTP/2.0",
+            "true GET /ok 200 HTTP/2.0",
+        ],
+        paths: &[
+            "tls",
+            "request.method",
+            "request.path",
+            "response.status",
+            "request.httpVersion",
+        ],
+        without: &[],
+    },
+    Row {
+        what: "HTTP/2 after an upgrade: nghttpx and nghttp",
+        name: "http",
+        needs: &["nghttpx", "nghttp", "nginx"],
+        server: |place| {
+            let port = free_port();
+            let behind = nginx(place, "", port);
+            place.behind.push(behind);
+            let mut server = command("nghttpx");
+            server.arg(format!("-f127.0.0.1,{};no-tls", place.port));
+            server.arg(format!("-b127.0.0.1,{port}"));
+            Some(Served::start(&mut server).listening(place.port))
+        },
+        client: |place| {
+            let url = |path: &str| format!("http://127.0.0.1:{}/{path}", place.port);
+            run(command("nghttp").args(["-n", "-u", &url("ok"), &url("err")]));
+        },
+        expected: &[
+            "GET /ok HTTP/1.1 101 HTTP/1.1",
+            "GET /ok HTTP/1.1 200 HTTP/2.0",
+            "GET /err HTTP/2.0 500 HTTP/2.0",
+        ],
+        paths: &[
+            "request.method",
+            "request.path",
+            "request.httpVersion",
+            "response.status",
+            "response.httpVersion",
+        ],
+        without: &[],
+    },
+    Row {
+        what: "DNS over UDP and TCP: unbound and dig",
+        name: "dns",
+        needs: &["unbound", "dig"],
+        server: |place| {
+            let config = format!(
+                "server:\n interface: 127.0.0.1\n port: {}\n do-daemonize: no\n use-syslog: no\n\
+                 username: \"\"\n chroot: \"\"\n directory: \"{1}\"\n pidfile: \"{1}/pid\"\n\
+                 module-config: \"iterator\"\n local-zone: \".\" refuse\n\
+                 local-zone: \"shop.example.\" static\n\
+                 local-data: \"shop.example. A 10.0.0.7\"\n\
+                 local-data: 'shop.example. TXT \"open\"'\n",
+                place.port,
+                place.folder.path().display()
+            );
+            let mut server = command("unbound");
+            server.arg("-c").arg(place.write("unbound.conf", &config));
+            Some(Served::start(&mut server).listening(place.port))
+        },
+        client: |place| {
+            for question in [
+                &["shop.example", "A"][..],
+                &["shop.example", "TXT"],
+                &["none.shop.example", "A"],
+                &["elsewhere.example", "AAAA"],
+                &["+tcp", "shop.example", "A"],
+            ] {
+                let mut client = command("dig");
+                client.args(["@127.0.0.1", "-p", &place.port(), "+tries=1"]);
+                run(client.args(question));
+            }
+        },
+        expected: &[
+            "A shop.example No Error 10.0.0.7",
+            "TXT shop.example No Error  open",
+            "A none.shop.example Non-Existent Domain",
+            "AAAA elsewhere.example Query Refused",
+            "A shop.example No Error 10.0.0.7",
+        ],
+        paths: &[
+            "request.questions.0.type",
+            "request.questions.0.name",
+            "response.code",
+            "response.answers.0.ip",
+            "response.answers.0.txts",
+        ],
         without: &[],
     },
     Row {
