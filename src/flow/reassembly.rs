@@ -41,9 +41,9 @@ pub use state::State;
 /// three segments.
 const REORDER_SEGMENTS: u64 = 8;
 
-/// How long a segment that acknowledges bytes not seen yet may wait for them; queues and interfaces
-/// of one machine delay far less.
-const REORDER_WAIT: Duration = Duration::from_millis(50);
+/// How long a segment that acknowledges bytes not seen yet may wait for them: Linux repeats nothing
+/// earlier (`TCP_RTO_MIN`), and queues and interfaces of one machine delay far less.
+const REORDER_WAIT: Duration = Duration::from_millis(200);
 
 /// One TCP segment as it was captured.
 #[derive(Debug, Clone)]
