@@ -28,7 +28,7 @@ pub use identity::{Identity, MAX_TEXT as MAX_IDENTITY};
 pub use node::{ItemNode, Kind, Node, ShortText, lookup};
 pub use path::Path;
 pub use tunnel::Tunnels;
-pub use value::{Key, Lazy, Outline, Told, Value, text_of};
+pub use value::{Key, Lazy, Outline, Tell, Told, Value, text_of};
 
 /// Bytes of one body that an item carries at most; the whole body is made again from the packets.
 pub const MAX_ITEM_BODY: usize = 256 * 1024;

@@ -289,6 +289,14 @@ impl<'a> At<'a> {
         }
     }
 
+    fn told(told: Told<'a>) -> At<'a> {
+        match told {
+            Told::Int(value) => At::Int(value),
+            Told::Static(text) => At::Str(text),
+            Told::Text(bytes) => At::Text(bytes),
+        }
+    }
+
     /// The same place with all its members made.
     fn whole(self) -> At<'a> {
         match self {
@@ -306,6 +314,14 @@ impl<'a> ItemNode<'a> {
     /// A node on a value that stands alone.
     pub fn of_value(value: &'a Value) -> ItemNode<'a> {
         ItemNode(At::of(value))
+    }
+
+    /// The place below this one that an outlined object tells without being made.
+    pub(super) fn told_below(self, names: &[Box<str>]) -> Option<ItemNode<'a>> {
+        match self.0 {
+            At::Outline(outline) => Some(ItemNode(At::told(outline.told_below(names)?))),
+            _ => None,
+        }
     }
 
     /// How to get from the root to a place that every item has.
@@ -379,9 +395,7 @@ impl<'a> ItemNode<'a> {
             },
             At::Value(value) => At::of(value.member(name)?),
             At::Outline(outline) => match outline.told(name) {
-                Some(Told::Int(value)) => At::Int(value),
-                Some(Told::Static(text)) => At::Str(text),
-                Some(Told::Text(bytes)) => At::Text(bytes),
+                Some(told) => At::told(told),
                 None => At::of(outline.whole().member(name)?),
             },
             _ => return None,

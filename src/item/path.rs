@@ -36,7 +36,10 @@ impl Path {
     /// The place below the root of a typed item.
     pub(super) fn in_item<'a>(&self, item: &'a Item) -> Option<ItemNode<'a>> {
         match self.fixed {
-            Some((reach, used)) => follow(reach(item), self.names.get(used..).unwrap_or_default()),
+            Some((reach, used)) => {
+                let (node, names) = (reach(item), self.names.get(used..).unwrap_or_default());
+                node.told_below(names).or_else(|| follow(node, names))
+            }
             None => self.below(ItemNode::root(item)),
         }
     }

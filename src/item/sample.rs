@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Item, Key, Origin, Peer, ProtocolInfo, Value};
+use super::{Item, ItemNode, Key, Node, Origin, Peer, ProtocolInfo, Told, Value, lookup, text_of};
 use crate::packet::{Endpoint, StreamId, StreamName, Transport};
 use crate::time::Timestamp;
 
@@ -116,4 +116,27 @@ pub(crate) fn http() -> Item {
         record: Arc::from(""),
         tunnel: None,
     }
+}
+
+/// Asserts that an outlined value tells what would be made; answers how many of `paths` it tells.
+pub fn told_as_made(value: &Value, paths: &[&str]) -> usize {
+    let Value::Outlined(outline) = value else {
+        panic!("no outline: {value:?}");
+    };
+    let whole = ItemNode::of_value(outline.whole());
+    let is_told = |path: &&&str| {
+        let names: Vec<Box<str>> = path.split('.').map(Into::into).collect();
+        let Some(told) = outline.told_below(&names) else {
+            return false;
+        };
+        let made = lookup(whole, path);
+        let equal = match told {
+            Told::Int(number) => made.and_then(Node::int) == Some(number),
+            Told::Static(text) => made.and_then(Node::text) == Some(text.into()),
+            Told::Text(bytes) => made.and_then(Node::text) == Some(text_of(bytes)),
+        };
+        assert!(equal, "{path} is told as {told:?} of {value:?}");
+        true
+    };
+    paths.iter().filter(is_told).count()
 }

@@ -86,6 +86,14 @@ pub trait Outline: Send + Sync {
     /// is none.
     fn told(&self, name: &str) -> Option<Told<'_>>;
 
+    /// The place that several names lead to, on the same terms; a number names an element of a list.
+    fn told_below(&self, names: &[Box<str>]) -> Option<Told<'_>> {
+        match names {
+            [name] => self.told(name),
+            _ => None,
+        }
+    }
+
     /// The whole object, made now if it was not yet; what [`Outline::told`] tells is in it too.
     fn whole(&self) -> &Value;
 
@@ -114,6 +122,32 @@ pub enum Told<'a> {
     Static(&'static str),
     /// Text from the traffic.
     Text(&'a [u8]),
+}
+
+/// Reads a member of an object off the bytes that the object is made of, for [`Outline::told`].
+pub type Tell = for<'a> fn(&'a Bytes, &str) -> Option<Told<'a>>;
+
+/// An [`Outline`] that tells what lies in the bytes it is made of.
+#[derive(Clone)]
+struct OfBytes {
+    from: Bytes,
+    tell: Tell,
+    make: fn(&Bytes) -> Value,
+    made: OnceLock<Value>,
+}
+
+impl Outline for OfBytes {
+    fn told(&self, name: &str) -> Option<Told<'_>> {
+        (self.tell)(&self.from, name)
+    }
+
+    fn whole(&self) -> &Value {
+        self.made.get_or_init(|| (self.make)(&self.from))
+    }
+
+    fn copied(&self) -> Box<dyn Outline> {
+        Box::new(self.clone())
+    }
 }
 
 /// One value.
@@ -195,6 +229,17 @@ impl Value {
         make: impl Fn(&Bytes) -> Value + Send + Sync + 'static,
     ) -> Value {
         Value::made_by(Make::Knowing(Arc::new(make)), from)
+    }
+
+    /// An object made from `from` when somebody reads more of it than `tell` reads off the bytes;
+    /// `make` must answer an object.
+    pub fn outlined(from: Bytes, tell: Tell, make: fn(&Bytes) -> Value) -> Value {
+        Value::Outlined(Box::new(OfBytes {
+            from,
+            tell,
+            make,
+            made: OnceLock::new(),
+        }))
     }
 
     fn made_by(make: Make, from: Bytes) -> Value {

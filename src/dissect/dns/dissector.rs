@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 
 use super::parser::{HEADER, Message};
-use super::{DNS, LLMNR_PORT, MULTICAST_PORT, render};
+use super::{DNS, LLMNR_PORT, MULTICAST_PORT, outline};
 use crate::bytes::Reader;
 use crate::dissect::{Dissector, Draft, GiveUp, Outcome, Output};
 use crate::flow::{Chunk, Gap, StreamInfo};
@@ -31,6 +31,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// A query without a response so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Open {
+    /// Its identifier, which most others do not have.
+    id: u16,
     direction: Direction,
     bytes: Bytes,
     ts: Timestamp,
@@ -134,10 +136,9 @@ impl DnsDissector {
             let query = self.answered(&message, chunk.direction);
             self.response(query, &bytes, chunk, out);
         } else if self.multicast {
-            let query = Open::new(&bytes, chunk);
-            self.unanswered(query, out);
+            self.unanswered(Open::new(&message, chunk), out);
         } else {
-            self.ask(Open::new(&bytes, chunk), out);
+            self.ask(Open::new(&message, chunk), out);
         }
     }
 
@@ -159,12 +160,13 @@ impl DnsDissector {
     /// Finds the query that a response answers.
     fn answered(&mut self, response: &Message<'_>, direction: Direction) -> Option<Open> {
         let asked = response.question_bytes().filter(|bytes| !bytes.is_empty());
+        let id = response.header().id;
         let answers = |query: &Open| {
-            query.direction == direction.other()
+            query.id == id
+                && query.direction == direction.other()
                 && Message::new(&query.bytes).is_ok_and(|message| {
-                    message.header().id == response.header().id
-                        // Some errors come without the question.
-                        && (asked.is_none() || same_question(message.question_bytes(), asked))
+                    // Some errors come without the question.
+                    asked.is_none() || same_question(message.question_bytes(), asked)
                 })
         };
         let index = self.open.iter().position(answers)?;
@@ -200,10 +202,10 @@ impl DnsDissector {
             request_size: query.as_ref().map_or(0, |query| query.bytes.len() as u64),
             response_size: bytes.len() as u64,
             request: match query {
-                Some(query) => Value::lazy(query.bytes, render::request),
+                Some(query) => outline::request(query.bytes),
                 None => Value::Null,
             },
-            response: Value::lazy(bytes.clone(), render::response),
+            response: outline::response(bytes.clone()),
             data: Value::Null,
             error,
             ordinal: chunk.ordinal,
@@ -233,7 +235,7 @@ impl DnsDissector {
             elapsed_nanos: 0,
             request_size: query.bytes.len() as u64,
             response_size: 0,
-            request: Value::lazy(query.bytes, render::request),
+            request: outline::request(query.bytes),
             response: Value::Null,
             data: Value::Null,
             error,
@@ -255,10 +257,11 @@ impl DnsDissector {
 
 impl Open {
     /// A copy of the query: it may wait long, and must not hold a whole batch.
-    fn new(bytes: &[u8], chunk: &Chunk) -> Open {
+    fn new(message: &Message<'_>, chunk: &Chunk) -> Open {
         Open {
+            id: message.header().id,
             direction: chunk.direction,
-            bytes: Bytes::copy_from_slice(bytes),
+            bytes: Bytes::copy_from_slice(message.bytes()),
             ts: chunk.ts,
             ordinal: chunk.ordinal,
             repeated: false,
@@ -360,8 +363,10 @@ impl DnsDissector {
             let ordinal = reader.u64().ok()?;
             let length = usize::try_from(reader.u32().ok()?).ok()?;
             let bytes = Bytes::copy_from_slice(reader.take(length).ok()?);
+            let id = Message::new(&bytes).ok()?.header().id;
             restored.open_bytes += bytes.len();
             restored.open.push_back(Open {
+                id,
                 direction: match flags & 1 {
                     0 => Direction::ToServer,
                     _ => Direction::ToClient,

@@ -15,6 +15,7 @@
 //! is there only for types that have no member of their own.
 
 mod dissector;
+mod outline;
 mod parser;
 mod rdata;
 mod render;

@@ -35,12 +35,7 @@ pub(super) fn response(bytes: &Bytes) -> Value {
         return Value::Null;
     };
     let mut sections = [Vec::new(), Vec::new(), Vec::new()];
-    let mut code = u16::from(message.header().rcode());
-    for record in message.records().map_while(Result::ok).take(MAX_RECORDS) {
-        if record.kind == OPT && record.section == Section::Additional {
-            // The upper eight bits of the code (RFC 6891 section 6.1.3).
-            code |= (record.ttl >> 24) as u16 * 16;
-        }
+    for record in records(message) {
         let [answers, authorities, additionals] = &mut sections;
         match record.section {
             Section::Answer => answers,
@@ -51,11 +46,27 @@ pub(super) fn response(bytes: &Bytes) -> Value {
     }
     let [answers, authorities, additionals] = sections;
     object([
-        ("code", code_text(code)),
+        ("code", code_text(code(message))),
         ("answers", Value::List(answers)),
         ("authorities", Value::List(authorities)),
         ("additionals", Value::List(additionals)),
     ])
+}
+
+fn records(message: Message<'_>) -> impl Iterator<Item = Record> {
+    message.records().map_while(Result::ok).take(MAX_RECORDS)
+}
+
+/// The response code, the part that EDNS adds included.
+pub(super) fn code(message: Message<'_>) -> u16 {
+    let mut code = u16::from(message.header().rcode());
+    for record in records(message) {
+        if record.kind == OPT && record.section == Section::Additional {
+            // The upper eight bits of the code (RFC 6891 section 6.1.3).
+            code |= (record.ttl >> 24) as u16 * 16;
+        }
+    }
+    code
 }
 
 fn object<const N: usize>(members: [(&'static str, Value); N]) -> Value {
@@ -136,7 +147,7 @@ pub(super) fn name_text(labels: &[&[u8]]) -> String {
 }
 
 /// Names of the IANA registry "DNS OpCodes".
-fn opcode_text(opcode: u8) -> Value {
+pub(super) fn opcode_text(opcode: u8) -> Value {
     Value::Static(match opcode {
         0 => "Query",
         1 => "Inverse Query",
@@ -149,7 +160,7 @@ fn opcode_text(opcode: u8) -> Value {
 }
 
 /// Names of the IANA registry "DNS RCODEs".
-fn code_text(code: u16) -> Value {
+pub(super) fn code_text(code: u16) -> Value {
     Value::Static(match code {
         0 => "No Error",
         1 => "Format Error",
@@ -176,7 +187,7 @@ fn code_text(code: u16) -> Value {
 }
 
 /// Class mnemonics; in multicast DNS the top bit means something else (RFC 6762 section 18.12).
-fn class_text(class: u16) -> Value {
+pub(super) fn class_text(class: u16) -> Value {
     Value::Static(match class & 0x7fff {
         1 => "IN",
         3 => "CH",
@@ -188,7 +199,7 @@ fn class_text(class: u16) -> Value {
 }
 
 /// Mnemonics of the IANA registry "Resource Record (RR) TYPEs"; others as `TYPE<n>` (RFC 3597).
-fn type_text(kind: u16) -> Value {
+pub(super) fn type_text(kind: u16) -> Value {
     Value::Static(match kind {
         1 => "A",
         2 => "NS",

@@ -243,7 +243,7 @@ pub(super) fn request_object(request: Request) -> Value {
         fields,
         content,
     } = request;
-    let (path, query) = split_target(&target, method == "CONNECT" && !target.starts_with(b"/"));
+    let (path, query) = split_target(&method, &target);
     let (path, query) = (target.slice(path), target.slice(query));
     let mut members = Vec::with_capacity(13);
     let mut put = |name, value| members.push((Key::Static(name), value));
@@ -358,8 +358,8 @@ fn version(version: Version) -> Value {
 }
 
 /// Where path and query of a request target lie, whatever its form (RFC 9112 section 3.2).
-pub(super) fn split_target(target: &[u8], authority: bool) -> (Range<usize>, Range<usize>) {
-    if authority {
+fn split_target(method: &[u8], target: &[u8]) -> (Range<usize>, Range<usize>) {
+    if method == b"CONNECT" && !target.starts_with(b"/") {
         return (0..0, 0..0);
     }
     let start = match target.first() {
@@ -382,6 +382,11 @@ pub(super) fn split_target(target: &[u8], authority: bool) -> (Range<usize>, Ran
         Some(at) => (start..start + at, start + at + 1..start + end),
         None => (start..start + end, 0..0),
     }
+}
+
+/// The path in the target of a request.
+pub(super) fn path_of<'t>(method: &[u8], target: &'t [u8]) -> Option<&'t [u8]> {
+    target.get(split_target(method, target).0)
 }
 
 fn path_segments(path: &Bytes) -> Value {

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::parser::{Head, HeadStep, Kind, head};
+use crate::item::Told;
 
 /// Bytes of a command line that an item shows: its value has the rest.
 const MAX_LINE: usize = 1024;
@@ -115,12 +116,78 @@ fn inline_word<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
     Some(Cow::Owned(word))
 }
 
-/// The first word in upper case; empty when there is none.
-pub(super) fn verb(command: &[u8]) -> Vec<u8> {
-    Words::of(command)
-        .next()
-        .map(|word| word.to_ascii_uppercase())
-        .unwrap_or_default()
+/// Bytes of the longest verb, `GEORADIUSBYMEMBER_RO`.
+const MAX_VERB: usize = 20;
+
+/// The first word of a command in upper case, empty when there is none; of one that is longer than any
+/// verb its front.
+pub(super) struct Verb {
+    bytes: [u8; MAX_VERB],
+    len: usize,
+}
+
+impl Verb {
+    /// The verb of a command.
+    pub(super) fn of(command: &[u8]) -> Verb {
+        let word = Words::of(command).next().unwrap_or_default();
+        let mut verb = Verb {
+            bytes: [0; MAX_VERB],
+            len: word.len().min(MAX_VERB),
+        };
+        for (to, from) in verb.bytes.iter_mut().zip(&*word) {
+            *to = from.to_ascii_uppercase();
+        }
+        verb
+    }
+
+    /// Its bytes.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The verb as it stands in `command`, or as it stands in [`KNOWN`]; `None` when it has to be made.
+pub(super) fn verb_told(command: &[u8]) -> Option<Told<'_>> {
+    match Words::of(command).next() {
+        Some(Cow::Borrowed(word)) => match is_upper(word) {
+            true => Some(Told::Text(word)),
+            false => known(word).map(Told::Static),
+        },
+        Some(Cow::Owned(_)) => None,
+        None => Some(Told::Static("")),
+    }
+}
+
+/// The first key, or the channel, as it stands in `command`; `None` when it has to be looked for.
+pub(super) fn key_told(command: &[u8]) -> Option<Told<'_>> {
+    let verb = match verb_told(command)? {
+        Told::Text(verb) => std::str::from_utf8(verb).ok()?,
+        Told::Static(verb) => verb,
+        Told::Int(_) => return None,
+    };
+    let at = match key_at(verb) {
+        KeyAt::None => return Some(Told::Text(&[])),
+        KeyAt::Word(at) => at,
+        KeyAt::BehindCount(_) | KeyAt::BehindStreams => return None,
+    };
+    match Words::of(command).nth(at) {
+        Some(Cow::Borrowed(word)) => Some(Told::Text(word)),
+        Some(Cow::Owned(_)) => None,
+        None => Some(Told::Text(&[])),
+    }
+}
+
+/// Whether a word is ASCII without lower-case letters.
+fn is_upper(word: &[u8]) -> bool {
+    word.iter()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_lowercase())
+}
+
+/// The verb of [`KNOWN`] that a word is, whatever its case.
+fn known(word: &[u8]) -> Option<&'static str> {
+    let upper = |known: &&str| known.bytes().cmp(word.iter().map(u8::to_ascii_uppercase));
+    let at = KNOWN.binary_search_by(upper).ok()?;
+    KNOWN.get(at).copied()
 }
 
 /// Where the key of a command stands.
@@ -296,6 +363,8 @@ mod tests {
     #[test]
     fn known_verbs_are_in_order() {
         assert!(KNOWN.is_sorted());
+        let longest = KNOWN.iter().map(|verb| verb.len()).max();
+        assert_eq!(longest, Some(MAX_VERB));
         assert!(is_known(b"GET") && !is_known(b"get") && !is_known(b"GETS"));
     }
 

@@ -454,7 +454,8 @@ impl RedisDissector {
     fn confirms_open(&self, reply: &Message) -> bool {
         match (self.open.front(), first_word(&reply.bytes)) {
             (Some(open), Some(kind)) if self.confirmations == 0 => {
-                command::verb(&open.bytes).eq_ignore_ascii_case(kind)
+                let verb = command::Verb::of(&open.bytes);
+                verb.as_bytes().eq_ignore_ascii_case(kind)
             }
             _ => false,
         }
@@ -463,7 +464,7 @@ impl RedisDissector {
     /// Pairs a command with its reply, and takes note of what they change.
     fn answer(&mut self, command: Message, reply: Message, out: &mut dyn Output) {
         let mut pushed = false;
-        match &command::verb(&command.bytes)[..] {
+        match command::Verb::of(&command.bytes).as_bytes() {
             b"MONITOR" => self.monitor = reply.bytes.starts_with(b"+OK"),
             b"RESET" if reply.bytes.starts_with(b"+RESET") => {
                 (self.monitor, self.subscribed, self.wanted) = (false, false, Replies::On);

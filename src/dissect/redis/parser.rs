@@ -170,6 +170,11 @@ fn whole_head(first: u8, line: &[u8]) -> Option<Head> {
 
 /// `[<+|->]<digits>` in 64 bits.
 fn number(line: &[u8]) -> Option<i64> {
+    // Nearly all of them are short, and fit without a check.
+    if matches!(line.len(), 1..=9) && line.iter().all(u8::is_ascii_digit) {
+        let digits = line.iter().map(|digit| i64::from(digit - b'0'));
+        return Some(digits.fold(0, |number, digit| number * 10 + digit));
+    }
     let digits = line.strip_prefix(b"-").or_else(|| line.strip_prefix(b"+"));
     if !digits.unwrap_or(line).first()?.is_ascii_digit() {
         return None;

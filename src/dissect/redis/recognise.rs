@@ -131,7 +131,7 @@ pub(super) fn is_line(bytes: &[u8]) -> bool {
 
 /// Whether the first word of an inline command belongs to other protocols too.
 pub(super) fn is_shared_word(bytes: &[u8]) -> bool {
-    SHARED_WORDS.contains(&&command::verb(bytes)[..])
+    SHARED_WORDS.contains(&command::Verb::of(bytes).as_bytes())
 }
 
 fn is_verb_byte(byte: u8) -> bool {

@@ -1,4 +1,5 @@
-//! Commands and replies as the values of an item; made only when somebody reads them.
+//! Commands and replies as the values of an item; made only when somebody reads more of them than
+//! lists show.
 //!
 //! In: the bytes of one message, perhaps cut at their end. Out: `request` and `response` in the
 //! shape that `mod.rs` draws. Never: recursion; nesting is a stack.
@@ -7,7 +8,7 @@ use bytes::Bytes;
 
 use super::command;
 use super::parser::{Head, HeadStep, Kind, head};
-use crate::item::{Key, MAX_ITEM_BODY, Value};
+use crate::item::{Key, MAX_ITEM_BODY, Told, Value};
 
 /// The member `request` of an item.
 pub(super) fn request(bytes: &Bytes, cut: bool) -> Value {
@@ -15,7 +16,7 @@ pub(super) fn request(bytes: &Bytes, cut: bool) -> Value {
         false => request_value::<false>,
         true => request_value::<true>,
     };
-    Value::lazy(bytes.clone(), make)
+    Value::outlined(bytes.clone(), told_of_request, make)
 }
 
 /// The member `response` of an item, of a reply or of a message that the server pushed.
@@ -26,7 +27,28 @@ pub(super) fn response(bytes: &Bytes, pushed: bool, cut: bool) -> Value {
         (true, false) => response_value::<true, false>,
         (true, true) => response_value::<true, true>,
     };
-    Value::lazy(bytes.clone(), make)
+    match pushed {
+        false => Value::outlined(bytes.clone(), told_of_reply, make),
+        true => Value::lazy(bytes.clone(), make),
+    }
+}
+
+fn told_of_request<'a>(bytes: &'a Bytes, name: &str) -> Option<Told<'a>> {
+    match name {
+        "command" => command::verb_told(bytes),
+        "key" => command::key_told(bytes),
+        _ => None,
+    }
+}
+
+fn told_of_reply<'a>(bytes: &'a Bytes, name: &str) -> Option<Told<'a>> {
+    let plain = |first: &u8| !matches!(first, b'-' | b'!' | b'|');
+    match name {
+        // Errors have one, and perhaps what stands behind attributes.
+        "keyword" if bytes.first().is_some_and(plain) => Some(Told::Text(&[])),
+        "command" => Some(Told::Static("")),
+        _ => None,
+    }
 }
 
 fn request_value<const CUT: bool>(bytes: &Bytes) -> Value {
@@ -327,4 +349,53 @@ fn chunks(rest: &mut &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(bulk(Kind::BulkString, rest, length));
     }
     *rest = &[];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::sample::told_as_made;
+
+    #[test]
+    fn what_is_told_is_what_is_made() {
+        let commands: [&'static [u8]; 11] = [
+            b"*2\r\n$3\r\nGET\r\n$4\r\ncart\r\n",
+            b"*2\r\n$3\r\nget\r\n$4\r\n\xffart\r\n",
+            b"*1\r\n$4\r\nPING\r\n",
+            b"*4\r\n$4\r\nEVAL\r\n$1\r\ns\r\n$1\r\n1\r\n$1\r\nk\r\n",
+            b"*2\r\n$8\r\nJSON.GET\r\n$1\r\nk\r\n",
+            b"*2\r\n$8\r\njson.get\r\n$1\r\nk\r\n",
+            b"*2\r\n$3\r\nG\xffT\r\n$1\r\nk\r\n",
+            b"*3\r\n$6\r\nOBJECT\r\n$8\r\nENCODING\r\n$1\r\nk\r\n",
+            b"*2\r\n$3\r\nGET\r\n$9\r\nca",
+            b"*0\r\n",
+            b"SET 'a b' x\r\n",
+        ];
+        let replies: [&'static [u8]; 9] = [
+            b"+OK\r\n",
+            b"-WRONGTYPE Operation\r\n",
+            b"!9\r\nERR wrong\r\n",
+            b"$2\r\nab\r\n",
+            b"*1\r\n-ERR\r\n",
+            b"_\r\n",
+            b"|1\r\n+a\r\n+b\r\n-ERR x\r\n",
+            b">2\r\n+message\r\n+b\r\n",
+            b"%1\r\n+a\r\n:1\r\n",
+        ];
+        let paths = [
+            "type",
+            "command",
+            "key",
+            "value",
+            "keyword",
+            "commandLine",
+            "x",
+        ];
+        let asked = commands.map(|bytes| request(&Bytes::from_static(bytes), false));
+        let asked = asked.iter().map(|value| told_as_made(value, &paths));
+        assert_eq!(asked.collect::<Vec<_>>(), [2, 2, 2, 1, 2, 0, 0, 2, 2, 2, 1]);
+        let replies = replies.map(|bytes| response(&Bytes::from_static(bytes), false, false));
+        let replies = replies.iter().map(|value| told_as_made(value, &paths));
+        assert_eq!(replies.collect::<Vec<_>>(), [2, 1, 1, 2, 2, 2, 1, 2, 2]);
+    }
 }

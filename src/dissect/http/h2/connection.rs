@@ -50,7 +50,7 @@ pub(super) struct Connection {
     to_server: Side,
     to_client: Side,
     /// The streams that are not handed out yet.
-    pub(super) open: BTreeMap<u32, Exchange>,
+    pub(super) open: BTreeMap<u32, Box<Exchange>>,
     /// What the open exchanges hold, see [`Exchange::weight`].
     pub(super) weight: usize,
     /// Streams whose late frames are passed over.
@@ -132,7 +132,7 @@ impl Connection {
             upgraded: true,
             ..Exchange::default()
         };
-        connection.open.insert(1, exchange);
+        connection.open.insert(1, Box::new(exchange));
         connection
     }
 
@@ -640,7 +640,7 @@ impl Connection {
             let exchange = Exchange::load(from)?;
             connection.weight += exchange.weight();
             connection.reflects |= exchange.learned.is_some();
-            connection.open.insert(stream, exchange);
+            connection.open.insert(stream, Box::new(exchange));
         }
         connection.tunnels = Tunnels::load(from)?;
         from.is_empty().then_some(connection)

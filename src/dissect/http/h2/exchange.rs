@@ -6,7 +6,8 @@
 use bytes::Bytes;
 
 use super::grpc;
-use super::section::{FORM, Facts, Section, Speaker};
+use super::outline::Shown;
+use super::section::{Facts, Section, Speaker};
 use super::{GRPC, HTTP_2};
 use crate::bytes::Reader;
 use crate::dissect::Draft;
@@ -14,8 +15,8 @@ use crate::dissect::http::exchange::{
     DISSECTION, PAIR_NOT_FOUND, flag, load_bytes, load_error, save_bytes, save_error,
 };
 use crate::dissect::http::graphql;
-use crate::dissect::http::shape::{self, Content, Fields, Kept};
-use crate::item::{ItemError, Key, MAX_ITEM_BODY, ProtocolInfo, Value};
+use crate::dissect::http::shape::{self, Kept};
+use crate::item::{ItemError, MAX_ITEM_BODY, ProtocolInfo, Value};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
@@ -109,7 +110,7 @@ impl Exchange {
     /// Learns from what is there of the response of a call that asks a server about itself.
     pub(super) fn learn(&mut self, schemas: &grpc::Schemas, ordinal: u64) {
         if let (Some(at), Some(response)) = (&mut self.learned, &self.response) {
-            let facts = Facts::of(&response.section.lines());
+            let facts = Facts::of(response.section.lines());
             schemas.learn(&facts, response.kept.as_slice(), at, ordinal);
         }
     }
@@ -164,26 +165,28 @@ impl Exchange {
         };
         let size = |message: &Option<Message>| message.as_ref().map_or(0, |message| message.size);
         let (request_size, response_size) = (size(&self.request), size(&self.response));
-        let request = self.request.map(Told::new);
-        let response = self.response.map(Told::new);
-        let path = match &request {
-            Some(told) => told.facts.target.clone(),
-            None => Bytes::new(),
-        };
-        let which = |is_request| grpc::Which {
-            schemas: schemas.clone(),
-            path: path.clone(),
-            is_request,
-            ordinal: self.ordinal,
-        };
+        let request = self.request.map(Shown::new);
+        let response = self.response.map(Shown::new);
         let call = [&request, &response]
             .into_iter()
             .flatten()
-            .any(|told| grpc::is_call(&told.facts));
+            .any(Shown::is_of_call);
         let kind: &'static ProtocolInfo = match &request {
             _ if call => &GRPC,
-            Some(told) if told.is_graphql() => &graphql::KINDS[1],
+            Some(shown) if shown.is_graphql() => &graphql::KINDS[1],
             _ => &HTTP_2,
+        };
+        let path = match &request {
+            Some(shown) if call => shown.target(),
+            _ => Bytes::new(),
+        };
+        let which = |is_request| {
+            call.then(|| grpc::Which {
+                schemas: schemas.clone(),
+                path: path.clone(),
+                is_request,
+                ordinal: self.ordinal,
+            })
         };
         Draft {
             kind,
@@ -192,125 +195,16 @@ impl Exchange {
             elapsed_nanos: u64::try_from(elapsed).unwrap_or(u64::MAX),
             request_size,
             response_size: response_size + self.interim_size,
-            request: request.map_or(Value::Null, |told| {
-                told.request(call.then(|| which(true)), self.pushed, self.upgraded)
+            request: request.map_or(Value::Null, |shown| {
+                shown.request(which(true), self.pushed, self.upgraded)
             }),
-            response: response.map_or_else(shape::no_response, |told| {
-                told.response(call.then(|| which(false)))
-            }),
+            response: response
+                .map_or_else(shape::no_response, |shown| shown.response(which(false))),
             data: Value::Null,
             error: self.error,
             ordinal: self.ordinal,
         }
     }
-}
-
-/// A message on its way into an item.
-struct Told {
-    lines: Bytes,
-    facts: Facts,
-    kept: Kept,
-    body_size: u64,
-}
-
-impl Told {
-    fn new(message: Message) -> Told {
-        let mut kept = message.kept;
-        kept.cut |= message.missing > 0;
-        let lines = message.section.into_lines();
-        Told {
-            facts: Facts::of(&lines),
-            lines,
-            kept,
-            body_size: message.body_size,
-        }
-    }
-
-    /// Whether it asks for a GraphQL operation.
-    fn is_graphql(&self) -> bool {
-        let request = graphql::Request {
-            method: &self.facts.method,
-            target: &self.facts.target,
-            content_type: &self.facts.content_type,
-            codings: self.facts.codings,
-            body: self.kept.as_slice(),
-        };
-        request.is_graphql()
-    }
-
-    fn parts(lines: Bytes, facts: Facts, kept: Kept, size: u64, binary: bool) -> (Fields, Content) {
-        let fields = Fields {
-            bytes: lines,
-            form: &FORM,
-            cookies: facts.cookies,
-        };
-        let content = Content {
-            size,
-            kept,
-            codings: facts.codings,
-            content_type: facts.content_type,
-            binary,
-        };
-        (fields, content)
-    }
-
-    fn request(self, call: Option<grpc::Which>, pushed: bool, upgraded: bool) -> Value {
-        let Told {
-            lines,
-            facts,
-            mut kept,
-            body_size,
-        } = self;
-        let binary = call.is_some();
-        let grpc = call.map(|which| grpc::request(&facts, &kept.share(), which));
-        let (method, target) = (facts.method.clone(), facts.target.clone());
-        let (fields, content) = Told::parts(lines, facts, kept, body_size, binary);
-        let shown = shape::request_object(shape::Request {
-            method,
-            target,
-            version: Value::Static(if upgraded { "HTTP/1.1" } else { "HTTP/2.0" }),
-            fields,
-            content,
-        });
-        let pushed = pushed.then_some(Value::Bool(true));
-        with(shown, [("grpc", grpc), ("pushed", pushed)])
-    }
-
-    fn response(self, call: Option<grpc::Which>) -> Value {
-        let Told {
-            lines,
-            facts,
-            mut kept,
-            body_size,
-        } = self;
-        let binary = call.is_some();
-        let grpc = call.map(|which| grpc::response(&facts, &kept.share(), which));
-        let (status, location) = (facts.status, facts.location.clone());
-        let (fields, content) = Told::parts(lines, facts, kept, body_size, binary);
-        let shown = shape::response_object(shape::Response {
-            status,
-            // "HTTP/2 does not define a way to carry the ... reason phrase" (RFC 9113 section 8.3.2).
-            reason: Bytes::new(),
-            version: Value::Static("HTTP/2.0"),
-            location,
-            fields,
-            content,
-        });
-        with(shown, [("grpc", grpc)])
-    }
-}
-
-/// An object with what else there is to tell.
-fn with<const N: usize>(object: Value, more: [(&'static str, Option<Value>); N]) -> Value {
-    let Value::Object(mut members) = object else {
-        return object;
-    };
-    for (name, value) in more {
-        if let Some(value) = value {
-            members.push((Key::Static(name), value));
-        }
-    }
-    Value::Object(members)
 }
 
 /// Saving and restoring.

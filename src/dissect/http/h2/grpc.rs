@@ -53,9 +53,9 @@ const STATUS: [&str; 17] = [
 
 /// Whether a message with these fields is one of a call.
 pub(super) fn is_call(facts: &Facts) -> bool {
-    let kind = facts.content_type.get(..CONTENT_TYPE.len());
+    let kind = facts.content_type().get(..CONTENT_TYPE.len());
     kind.is_some_and(|kind| kind.eq_ignore_ascii_case(CONTENT_TYPE))
-        || (facts.content_type.is_empty() && facts.grpc_status.is_some())
+        || (facts.content_type().is_empty() && facts.grpc_status.is_some())
 }
 
 /// The number of a Grpc-Status; `None` when it is none.
@@ -73,6 +73,7 @@ pub(super) struct Schemas {
 }
 
 /// Whose messages a body holds.
+#[derive(Clone)]
 pub(super) struct Which {
     pub(super) schemas: Schemas,
     /// Service and method.
@@ -113,7 +114,7 @@ impl Schemas {
                 return;
             };
             *at += reader.offset();
-            let coding = Coding::named(&facts.grpc_encoding);
+            let coding = Coding::named(facts.grpc_encoding());
             match flags & COMPRESSED {
                 0 => self.reflected(ordinal, sent),
                 _ => {
@@ -129,14 +130,14 @@ impl Schemas {
 /// The `grpc` object of a request.
 pub(super) fn request(facts: &Facts, body: &Bytes, which: Which) -> Value {
     // "Path → "/" Service-Name "/" {method name}"
-    let path = &facts.target;
+    let path = facts.target();
     let slash = memchr::memrchr(b'/', path).unwrap_or(path.len());
     let service = path.get(..slash).unwrap_or_default();
     let service = service.strip_prefix(b"/").unwrap_or(service);
     let method = path.get(slash + 1..).unwrap_or_default();
     Value::Object(vec![
-        (Key::Static("service"), Value::Text(path.slice_ref(service))),
-        (Key::Static("method"), Value::Text(path.slice_ref(method))),
+        (Key::Static("service"), Value::Text(facts.piece(service))),
+        (Key::Static("method"), Value::Text(facts.piece(method))),
         (
             Key::Static("messages"),
             messages(facts, &plain(facts, body), which),
@@ -147,7 +148,7 @@ pub(super) fn request(facts: &Facts, body: &Bytes, which: Which) -> Value {
 /// The `grpc` object of a response.
 pub(super) fn response(facts: &Facts, body: &Bytes, which: Which) -> Value {
     let body = plain(facts, body);
-    let mut ended = (facts.grpc_status, facts.grpc_message.clone());
+    let mut ended = (facts.grpc_status, facts.piece(facts.grpc_message()));
     if ended.0.is_none() && is_web(facts) {
         ended = web_trailers(&body);
     }
@@ -170,13 +171,13 @@ fn unescaped(message: &Bytes) -> Value {
 }
 
 fn is_web(facts: &Facts) -> bool {
-    let behind = facts.content_type.get(CONTENT_TYPE.len()..);
+    let behind = facts.content_type().get(CONTENT_TYPE.len()..);
     behind.is_some_and(|kind| kind.starts_with(b"-web"))
 }
 
 /// The body as length-prefixed messages; gRPC-Web's text form is base64 on top of that.
 fn plain(facts: &Facts, body: &Bytes) -> Bytes {
-    let behind = facts.content_type.get(CONTENT_TYPE.len()..);
+    let behind = facts.content_type().get(CONTENT_TYPE.len()..);
     if !behind.is_some_and(|kind| kind.starts_with(b"-web-text")) {
         return body.clone();
     }
@@ -224,7 +225,7 @@ fn messages(facts: &Facts, body: &Bytes, which: Which) -> Value {
         return Value::List(Vec::new());
     }
     // "deflate" is zlib here as in HTTP.
-    let coding = Coding::named(&facts.grpc_encoding);
+    let coding = Coding::named(facts.grpc_encoding());
     Value::lazy_knowing(body.clone(), move |body| {
         let call = Call {
             server: which.schemas.server,

@@ -13,6 +13,7 @@ mod fields;
 mod frame;
 mod grpc;
 mod hpack;
+mod outline;
 mod search;
 mod section;
 mod side;

@@ -239,6 +239,15 @@ impl<'a> Lines<'a> {
         let length = usize::try_from(self.0.u32().ok()?).ok()?;
         self.0.take(length).ok()
     }
+
+    /// The place of the value of the line that came last.
+    fn place(&self, value: &[u8]) -> Place {
+        let end = self.0.offset();
+        Place {
+            start: end - value.len(),
+            end,
+        }
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -261,67 +270,114 @@ fn text_of(name: Name<'_>) -> &[u8] {
     }
 }
 
-/// What an item's shape needs of a section; the pieces are slices of its lines.
-#[derive(Debug, Default)]
+/// A value within the lines of a section; empty when there is none.
+#[derive(Debug, Default, Clone, Copy)]
+struct Place {
+    start: usize,
+    end: usize,
+}
+
+/// What an item's shape needs of a section.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Facts {
-    /// `:method`
-    pub method: Bytes,
-    /// `:path`, or the authority of a CONNECT.
-    pub target: Bytes,
+    /// The lines of the section.
+    pub lines: Bytes,
+    method: Place,
+    target: Place,
+    content_type: Place,
+    location: Place,
+    grpc_message: Place,
+    grpc_encoding: Place,
     /// `:status`; 0 when there is none.
     pub status: u16,
-    /// Content-Type.
-    pub content_type: Bytes,
     /// Content-Encoding.
     pub codings: Codings,
-    /// Location.
-    pub location: Bytes,
     /// Whether there is a Cookie or Set-Cookie.
     pub cookies: bool,
     /// Grpc-Status; `None` when there is none.
     pub grpc_status: Option<u16>,
-    /// Grpc-Message as sent.
-    pub grpc_message: Bytes,
-    /// Grpc-Encoding.
-    pub grpc_encoding: Bytes,
 }
 
 impl Facts {
     /// Reads them off the lines of a section.
-    pub(super) fn of(lines: &Bytes) -> Facts {
+    pub(super) fn of(bytes: Bytes) -> Facts {
         let mut facts = Facts::default();
-        let mut authority = Bytes::new();
-        for (name, value) in Lines::of(lines) {
-            let piece = || lines.slice_ref(value);
+        let mut authority = Place::default();
+        let mut lines = Lines::of(&bytes);
+        while let Some((name, value)) = lines.next() {
+            let place = lines.place(value);
             match name {
-                Name::Static(at::AUTHORITY) => authority = piece(),
-                Name::Static(at::METHOD) => facts.method = piece(),
-                Name::Static(at::PATH) => facts.target = piece(),
+                Name::Static(at::AUTHORITY) => authority = place,
+                Name::Static(at::METHOD) => facts.method = place,
+                Name::Static(at::PATH) => facts.target = place,
                 Name::Static(at::STATUS) => facts.status = number(value),
-                Name::Static(at::CONTENT_TYPE) => facts.content_type = piece(),
-                Name::Static(at::LOCATION) => facts.location = piece(),
+                Name::Static(at::CONTENT_TYPE) => facts.content_type = place,
+                Name::Static(at::LOCATION) => facts.location = place,
                 Name::Static(at::COOKIE | at::SET_COOKIE) => facts.cookies = true,
                 Name::Static(at::CONTENT_ENCODING) => facts.encoded(value),
-                Name::Written(name) => facts.written(name, lines, value),
+                Name::Written(name) => facts.written(name, value, place),
                 Name::Static(_) | Name::Unknown => {}
             }
         }
-        if facts.target.is_empty() && facts.method == "CONNECT" {
+        facts.lines = bytes;
+        if facts.target().is_empty() && facts.method() == b"CONNECT" {
             facts.target = authority;
         }
         facts
     }
 
+    fn at(&self, place: Place) -> &[u8] {
+        self.lines.get(place.start..place.end).unwrap_or_default()
+    }
+
+    /// `:method`
+    pub(super) fn method(&self) -> &[u8] {
+        self.at(self.method)
+    }
+
+    /// `:path`, or the authority of a CONNECT.
+    pub(super) fn target(&self) -> &[u8] {
+        self.at(self.target)
+    }
+
+    /// Content-Type.
+    pub(super) fn content_type(&self) -> &[u8] {
+        self.at(self.content_type)
+    }
+
+    /// Location.
+    pub(super) fn location(&self) -> &[u8] {
+        self.at(self.location)
+    }
+
+    /// Grpc-Message as sent.
+    pub(super) fn grpc_message(&self) -> &[u8] {
+        self.at(self.grpc_message)
+    }
+
+    /// Grpc-Encoding.
+    pub(super) fn grpc_encoding(&self) -> &[u8] {
+        self.at(self.grpc_encoding)
+    }
+
+    /// A part of the lines that lives on without them.
+    pub(super) fn piece(&self, part: &[u8]) -> Bytes {
+        match part {
+            [] => Bytes::new(),
+            part => self.lines.slice_ref(part),
+        }
+    }
+
     /// Senders may write out any name, and gRPC's are not in the static table.
-    fn written(&mut self, name: &[u8], lines: &Bytes, value: &[u8]) {
+    fn written(&mut self, name: &[u8], value: &[u8], place: Place) {
         match name {
-            b"content-type" => self.content_type = lines.slice_ref(value),
+            b"content-type" => self.content_type = place,
             b"content-encoding" => self.encoded(value),
-            b"location" => self.location = lines.slice_ref(value),
+            b"location" => self.location = place,
             b"cookie" | b"set-cookie" => self.cookies = true,
             b"grpc-status" => self.grpc_status = grpc::status(value),
-            b"grpc-message" => self.grpc_message = lines.slice_ref(value),
-            b"grpc-encoding" => self.grpc_encoding = lines.slice_ref(value),
+            b"grpc-message" => self.grpc_message = place,
+            b"grpc-encoding" => self.grpc_encoding = place,
             _ => {}
         }
     }
