@@ -91,9 +91,9 @@ fn packet_counts_are_those_of_the_truth() {
 #[test]
 fn tunnels_are_those_of_the_truth() {
     let Some(folder) = samples() else { return };
-    // Frames without IP inside stay packets of the tunnel's own flow: ARP in the first.
+    // Frames without IP inside stay packets of the tunnel's own flow: here ARP in packets 3 and 4.
     let without_ip = [("overlays/own-vxlan-http-kernel.pcap", 2)];
-    // One packet of more than 65,535 bytes, whose UDP length is zero: there tshark stops, we go on.
+    // Packet 1 has more than 65,535 bytes and a UDP length of zero: there tshark stops, we go on.
     let jumbo = "overlays/tcpdump-bigtcp-ipv4-vxlan-ipv4.pcap";
     assert_eq!(read(&folder.join(jumbo)).tunnels[0].id, Some(5001));
     let mut wrong = Vec::new();

@@ -2,8 +2,9 @@
 //!
 //! In come the name of a protocol and its counts; out come assertions over every capture that
 //! `truth.json` lists, read with the TLS secrets in it or beside it. Each assertion prints a table of
-//! what was expected and found (`cargo test sample_captures -- --show-output`). Where the folder of
-//! captures is absent, they are skipped, and say so.
+//! what was expected and found (`cargo test sample_captures -- --show-output`); a difference is
+//! explained there with the numbers of its packets. Where the folder of captures is absent, they are
+//! skipped, and say so.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,12 +12,37 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::conversation::tests::{dissect_capture, dissect_records, read_savefile};
-use super::{Draft, Protocols, Secrets};
+use super::{Draft, PROTOCOLS, Protocol, Protocols, Secrets};
+use crate::item::sample::told_as_made;
+use crate::item::{ProtocolInfo, Value};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures");
 
-/// A capture in which we count otherwise than `truth.json`: its name, what differs, and the reason.
-pub type Difference<D> = (&'static str, D, &'static str);
+/// A capture in which we count otherwise than `truth.json`: its name, what differs, the packets that
+/// it is about, and the reason.
+pub type Difference<D> = (&'static str, D, &'static [u64], &'static str);
+
+/// A reason with the numbers of its packets, counted from one as Wireshark does.
+///
+/// Asserts that there are some, in order, and that the capture has them.
+pub fn explained(name: &str, facts: &serde_json::Value, packets: &[u64], reason: &str) -> String {
+    let last = facts["packets"].as_u64().unwrap();
+    assert!(
+        !packets.is_empty() && packets.is_sorted_by(|one, next| one < next),
+        "{name}: \"{reason}\" names no packets, or not in order: {packets:?}"
+    );
+    assert!(
+        packets.iter().all(|number| (1..=last).contains(number)),
+        "{name} has {last} packets, not {packets:?}"
+    );
+    let numbers: Vec<String> = packets.iter().map(u64::to_string).collect();
+    let word = if packets.len() == 1 {
+        "packet"
+    } else {
+        "packets"
+    };
+    format!("{reason} ({word} {})", numbers.join(", "))
+}
 
 /// Items of one protocol in a sample capture; `None` when the capture is not there.
 pub fn items(protocol: &str, name: &str) -> Option<Vec<Draft>> {
@@ -81,14 +107,15 @@ pub fn assert_counts_but<T: PartialEq + Default + Debug, D>(
     let mut wrong = BTreeMap::new();
     walk(|name, facts, drafts| {
         let mut wanted = expected(name, facts);
-        let mut why = "";
-        if let Some((_, difference, reason)) = differences.iter().find(|(path, ..)| *path == name) {
+        let mut why = String::new();
+        let known = differences.iter().find(|(path, ..)| *path == name);
+        if let Some((_, difference, packets, reason)) = known {
             differ(&mut wanted, difference);
             assert_ne!(expected(name, facts), wanted, "{name} no longer differs");
-            why = reason;
+            why = explained(name, facts, packets, reason);
         }
         let ours = count(&only(protocol, drafts));
-        row(protocol, name, &expected(name, facts), &ours, why);
+        row(protocol, name, &expected(name, facts), &ours, &why);
         if ours != wanted {
             wrong.insert(name.to_owned(), (ours, wanted));
         }
@@ -131,6 +158,28 @@ fn captures() -> Vec<String> {
     names
 }
 
+#[test]
+#[should_panic(expected = "names no packets")]
+fn a_reason_without_a_packet_is_refused() {
+    explained(
+        "a.pcap",
+        &serde_json::json!({"packets": 9}),
+        &[],
+        "we are right",
+    );
+}
+
+#[test]
+#[should_panic(expected = "has 9 packets")]
+fn a_reason_with_a_packet_that_is_not_there_is_refused() {
+    explained(
+        "a.pcap",
+        &serde_json::json!({"packets": 9}),
+        &[4, 10],
+        "we are right",
+    );
+}
+
 /// No capture of any folder is left out by the tests that walk.
 #[test]
 fn every_sample_capture_is_walked() {
@@ -139,6 +188,40 @@ fn every_sample_capture_is_walked() {
         walked.sort();
         assert_eq!(walked, captures());
         assert!(walked.len() > 300, "{}", walked.len());
+    }
+}
+
+/// The paths of a side's members that filters, lists and documentation know of a kind of item.
+fn paths_of(kind: &ProtocolInfo, side: &str) -> Vec<&'static str> {
+    let mut protocols = PROTOCOLS.iter();
+    let is_of =
+        |protocol: &&&dyn Protocol| protocol.kinds().iter().any(|one| one.abbr == kind.abbr);
+    let protocol = protocols.find(is_of).unwrap();
+    let columns = protocol.columns();
+    let fields = protocol.fields().iter().map(|field| field.path);
+    fields
+        .chain([columns.method, columns.status, columns.summary])
+        .filter_map(|path| path.strip_prefix(side)?.strip_prefix('.'))
+        .collect()
+}
+
+/// What an item tells without being made is what would be made, in every sample capture.
+#[test]
+fn items_of_the_sample_captures_tell_what_is_made() {
+    let mut told = BTreeMap::<&str, usize>::new();
+    let walked = walk(|_, _, drafts| {
+        for draft in &drafts {
+            for (side, value) in [("request", &draft.request), ("response", &draft.response)] {
+                if let Value::Outlined(_) = value {
+                    *told.entry(draft.kind.abbr).or_default() +=
+                        told_as_made(value, &paths_of(draft.kind, side));
+                }
+            }
+        }
+    });
+    for kind in ["HTTP", "HTTP/2", "gRPC", "DNS", "REDIS"] {
+        let count = told.get(kind).copied().unwrap_or_default();
+        assert!(!walked || count > 100, "{kind}: {told:?}");
     }
 }
 

@@ -404,21 +404,26 @@ const DIFFERENCES: &[truth::Difference<(usize, usize)>] = &[
     (
         "http2/suricata-dns-over-http2.pcap",
         (0, 0),
+        &[9, 11, 17, 22],
         "both are: the messages are bodies of HTTP/2, whose items show them",
     ),
     (
         "icmp/zeek-icmp-destunreach-udp.pcap",
         (0, 0),
+        &[1],
         "we are right: the response is quoted in an ICMP error, nobody sent it a second time",
     ),
     (
         "malformed/ndpi-badpackets.pcap",
         (0, 0),
-        "both are: only first fragments were captured; tshark reads those alone, we wait for all",
+        &[1, 93],
+        "both are: from the first response to the last, only first fragments were captured; tshark \
+         reads those alone, we wait for all",
     ),
     (
         "overlays/zeek-gre-sample.pcap",
         (2, 0),
+        &[34, 36],
         "we are right: two of tshark's four queries are quoted in ICMP errors",
     ),
 ];
@@ -440,5 +445,74 @@ fn messages_of_the_sample_captures_are_all_found() {
         if counts.1 == 0 {
             wanted.1.clear();
         }
+    });
+}
+
+/// How often each type of question came: once in a query, and once more in the response to it.
+fn questions(drafts: &[Draft]) -> BTreeMap<String, u64> {
+    let mut types = BTreeMap::new();
+    for draft in drafts {
+        let asked = lookup(ItemNode::of_value(&draft.request), "questions");
+        let times = 1 + u64::from(!matches!(draft.response, Value::Null));
+        for at in 0..asked.map_or(0, Node::len) {
+            *types
+                .entry(text(&draft.request, &format!("questions.{at}.type")))
+                .or_default() += times;
+        }
+    }
+    types
+}
+
+/// Captures in which we count other types of questions than `truth.json`.
+const QUESTIONS: &[truth::Difference<&[(&str, u64)]>] = &[
+    (
+        "dns/ndpi-malformed_dns.pcap",
+        &[("A", 4)],
+        &[2, 3, 5, 6],
+        "we are right: the second question of each response has a name that is longer than one may be",
+    ),
+    (
+        "http2/suricata-dns-over-http2.pcap",
+        &[],
+        &[9, 11, 17, 22],
+        "both are: the messages are bodies of HTTP/2, whose items show them",
+    ),
+    (
+        "icmp/zeek-icmp-destunreach-udp.pcap",
+        &[],
+        &[1],
+        "we are right: the response is quoted in an ICMP error, nobody sent it a second time",
+    ),
+    (
+        "malformed/ndpi-badpackets.pcap",
+        &[],
+        &[1, 93],
+        "both are: from the first response to the last, only first fragments were captured; tshark \
+         reads those alone, we wait for all",
+    ),
+    (
+        "overlays/zeek-gre-sample.pcap",
+        &[("ANY", 2)],
+        &[34, 36],
+        "we are right: two of tshark's four queries are quoted in ICMP errors",
+    ),
+];
+
+#[test]
+fn questions_of_the_sample_captures_are_all_found() {
+    let expected = |_: &str, facts: &serde_json::Value| {
+        let types = facts["dns"]["question_types"].as_object();
+        let named = types.into_iter().flatten().map(|(number, count)| {
+            let name = super::render::type_text(number.parse().unwrap());
+            let name = json::to_string(ItemNode::of_value(&name));
+            (name.trim_matches('"').to_owned(), count.as_u64().unwrap())
+        });
+        named.collect::<BTreeMap<_, _>>()
+    };
+    truth::assert_counts_but("dns", questions, expected, QUESTIONS, |wanted, ours| {
+        *wanted = ours
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect();
     });
 }
