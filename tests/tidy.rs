@@ -37,7 +37,13 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Rooms at the rim that may use all rooms above them.
 const RIM: &[&str] = &[
-    "pipeline", "investigate", "sql", "server", "hub", "release", "cli",
+    "pipeline",
+    "investigate",
+    "sql",
+    "server",
+    "hub",
+    "release",
+    "cli",
 ];
 
 fn sources() -> Vec<PathBuf> {

@@ -453,23 +453,20 @@ impl Walk {
         let Some(filter) = filter else {
             return Ok(vec![true; parts.len()]);
         };
-        let columns = PLACE.iter().map(|column| {
-            let value = |part: &Values<'_>| part(column.name);
-            match column.kind {
-                Kind::Int => ints(parts.iter().map(|part| match value(part) {
-                    Value::Int(number) => number,
-                    Value::Text(_) => None,
-                })),
-                _ => {
-                    let found: StringArray = parts
-                        .iter()
-                        .map(|part| match value(part) {
-                            Value::Text(text) => text.map(str::to_owned),
-                            Value::Int(_) => None,
-                        })
-                        .collect();
-                    Arc::new(found) as ArrayRef
-                }
+        let columns = PLACE.iter().map(|column| match column.kind {
+            Kind::Int => ints(parts.iter().map(|part| match part(column.name) {
+                Value::Int(number) => number,
+                Value::Text(_) => None,
+            })),
+            _ => {
+                let found: StringArray = parts
+                    .iter()
+                    .map(|part| match part(column.name) {
+                        Value::Text(text) => text.map(str::to_owned),
+                        Value::Int(_) => None,
+                    })
+                    .collect();
+                Arc::new(found) as ArrayRef
             }
         });
         let batch = batch(&self.places, columns.collect(), parts.len())?;
