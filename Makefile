@@ -1,5 +1,6 @@
 # make demo: install what is missing, build, record a real conversation, open the dashboard on it.
 # make test: install what the tests need and run them all.
+# make test-sql: build and test what the cargo feature `sql` adds, unless that passed before.
 # make bench: run tapedeck beside other programs on the same traffic, into docs/performance.md
 #   (SIZE=small for a quick look); make bench-parts: the parts on their own, with criterion.
 # make fuzz: each fuzz target for a while (TARGET=headers SECONDS=60 for one).
@@ -9,7 +10,7 @@ SIZE ?= full
 TARGET ?= all
 SECONDS ?= 600
 
-.PHONY: demo test bench bench-parts fuzz deps lint
+.PHONY: demo test test-sql bench bench-parts fuzz deps lint
 
 demo: deps
 	cargo build --release --locked
@@ -19,6 +20,9 @@ test: deps
 	tools/test-deps.sh
 	node --test web/test/
 	cargo test --locked -- --show-output
+
+test-sql: deps
+	tools/test-sql.sh
 
 bench: deps
 	tools/bench-deps.sh

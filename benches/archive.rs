@@ -3,10 +3,11 @@
 //! `cargo bench --bench archive -- make DESTINATION [--reels 10000] [--nodes 20]` records made HTTP
 //! traffic through the pipeline, the recorder and the outbox, one node after the other, with the time
 //! of the packets; `tools/bench-archive.sh` does that against a local S3 server and measures.
-//! `-- record DESTINATION CAPTURE` records a capture as one reel. Without arguments, as `cargo bench`
-//! runs it, it does nothing.
+//! `-- record DESTINATION CAPTURE` records a capture as one reel. `-- year FOLDER [--reels 1000000]`
+//! lays empty manifests beside what is in the folder, as of reels of the year before that week.
+//! Without arguments, as `cargo bench` runs it, it does nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -50,20 +51,20 @@ fn main() {
             record(destination, "node", source, Arc::default(), false);
             return;
         }
+        ["year", folder, rest @ ..] => {
+            year(Path::new(folder), number(rest, "--reels", 1_000_000)).expect("a folder for it");
+            return;
+        }
         ["make", destination, rest @ ..] => (*destination, rest),
         _ => {
             println!(
-                "usage: make DESTINATION [--reels N] [--nodes N], or record DESTINATION CAPTURE"
+                "usage: make DESTINATION [--reels N] [--nodes N], record DESTINATION CAPTURE, \
+                 or year FOLDER [--reels N]"
             );
             return;
         }
     };
-    let number = |flag: &str, default: u64| {
-        let at = rest.iter().position(|arg| *arg == flag);
-        at.and_then(|at| rest.get(at + 1)?.parse().ok())
-            .unwrap_or(default)
-    };
-    let (reels, nodes) = (number("--reels", 10_000), number("--nodes", 20));
+    let (reels, nodes) = (number(rest, "--reels", 10_000), number(rest, "--nodes", 20));
     let began = Instant::now();
     for node in 0..nodes {
         let week = Week {
@@ -81,6 +82,42 @@ fn main() {
             began.elapsed().as_secs_f64()
         );
     }
+}
+
+fn number(args: &[&str], flag: &str, default: u64) -> u64 {
+    let at = args.iter().position(|arg| *arg == flag);
+    at.and_then(|at| args.get(at + 1)?.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Lays `reels` manifests over the 358 days before the week, of 20 nodes.
+fn year(folder: &Path, reels: u64) -> std::io::Result<()> {
+    const DAYS: i64 = 358;
+    let a_day = reels.div_ceil(DAYS.unsigned_abs());
+    for day in 0..DAYS {
+        let start = END + 1 - WEEK - (DAYS - day) * 86_400;
+        let mut made = HashSet::new();
+        for number in 0..a_day {
+            let second = i64::try_from(number * 86_400 / a_day).expect("below a day");
+            let at = Timestamp::from_secs(start + second, 0).utc();
+            let place = folder.join(format!(
+                "reels/cluster=bench/date={}/hour={}/node=node-{:02}/recording=all",
+                at.format("%Y-%m-%d"),
+                at.format("%H"),
+                number % 20
+            ));
+            if made.insert(place.clone()) {
+                std::fs::create_dir_all(&place)?;
+            }
+            let name = format!(
+                "{}-{}-{number:06}-{number:016x}.manifest.json",
+                at.format("%Y%m%dT%H%M%SZ"),
+                END - WEEK
+            );
+            std::fs::File::create(place.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Records a source, a batch a reel or all in one.

@@ -53,6 +53,8 @@ pub mod pipeline;
 
 pub mod investigate;
 
+pub mod sql;
+
 pub mod server;
 
 pub mod hub;

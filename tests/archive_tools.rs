@@ -121,6 +121,32 @@ fn payloads_are_searched_in_a_time_range_in_order() {
 }
 
 #[test]
+fn what_is_read_whole_is_said_and_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let demo = demo().display().to_string();
+    let out = home.path().join("out.pcapng").display().to_string();
+    for args in [
+        &["tap", "--headless", "--pcap", &demo][..],
+        &["export", &demo, "-o", &out],
+        &["backtest", &demo, "--kfl", "http"],
+        &[
+            "diff",
+            &demo,
+            "--before",
+            "2000-01-01..2020-01-01",
+            "--after",
+            "2020-01-01..2100-01-01",
+        ],
+    ] {
+        let output = run(home.path(), &[args, &["--max-read", "1Ki"]].concat());
+        let errors = said(&output).1;
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {errors}");
+        assert!(errors.contains("Reading 1 object,"), "{args:?}: {errors}");
+        assert!(errors.contains("more than --max-read 1Ki"), "{errors}");
+    }
+}
+
+#[test]
 fn a_backtest_counts_what_a_recording_would_keep() {
     let home = tempfile::tempdir().unwrap();
     let demo = demo().display().to_string();

@@ -19,6 +19,7 @@ mod dashboard_live;
 mod dashboard_login;
 mod dashboard_schema;
 mod double;
+mod engines;
 mod faults;
 mod hostile;
 mod kill;
@@ -47,5 +48,6 @@ mod seaweed;
 mod signin;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod site;
+mod sql;
 mod tamper;
 mod tidy;

@@ -44,6 +44,45 @@ fn whole(tap: &Tap, path: &str) -> Value {
 }
 
 #[test]
+fn a_recording_is_tried_on_an_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = recorded(dir.path(), traffic());
+    let tap = tap(&archive);
+    let tried = |q: &str| whole(&tap, &format!("/recordings/backtest?q={}", encoded(q)));
+    let all = tried("true");
+    assert_eq!(all["items"], 62);
+    assert_eq!(all["itemsSeen"], 62);
+    assert_eq!(all["streams"], all["streamsSeen"]);
+    assert_eq!(all["bytes"], all["bytesSeen"]);
+    assert_eq!(all["byNamespace"][0]["namespace"], "shop");
+    // A stream is kept as a whole: the long connection with the items of its three reels.
+    let one = tried("response.status == 503");
+    assert_eq!((&one["items"], &one["streams"]), (&1.into(), &1.into()));
+    let size = |item: &Value| item["size"].as_u64().unwrap();
+    let long: u64 = query(&archive, &["--newest", "--kfl", "src.port == 4000"])
+        .iter()
+        .map(size)
+        .sum();
+    assert_eq!(one["bytes"], long);
+    // Bodies are in the packets alone.
+    let bodies = tried("response.content.text.contains(\"OjUwM30\")");
+    assert_eq!(bodies["items"], 1);
+    assert_eq!(bodies["bytes"], long);
+}
+
+#[test]
+fn a_savefile_that_was_indexed_is_asked_for_bodies_too() {
+    let home = tempfile::tempdir().unwrap();
+    let capture = capture(home.path());
+    let kfl = "response.content.text.contains(\"a\")";
+    let wanted = query(&capture, &["--kfl", kfl]).len();
+    assert!(wanted > 0);
+    let tap = Tap::at(&capture, home.path(), 0, &[]);
+    indexed(&tap);
+    assert_eq!(rows(&tap, kfl, 100).len(), wanted);
+}
+
+#[test]
 fn an_archive_is_shown_by_its_indexes_page_by_page() {
     let dir = tempfile::tempdir().unwrap();
     let archive = recorded(dir.path(), traffic());

@@ -82,6 +82,58 @@ fn the_chart_renders_valid_manifests_and_a_configuration_that_is_read() {
 }
 
 #[test]
+fn jobs_are_valid_manifests() {
+    check("jobs");
+}
+
+/// The pods of the job read an archive's parts: here one after the other, of a small archive.
+#[test]
+fn the_pods_of_the_job_read_every_item_once() {
+    use serde_json::Value;
+    let text = fs::read_to_string(root().join("deploy/jobs/shards.yaml")).unwrap();
+    let version = format!("image: tapedeck:{}\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&version), "the image is not of this version");
+    let job = serde_yaml_ng::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap())
+        .find(|document: &Value| document["kind"] == "Job")
+        .unwrap();
+    let args: Vec<&str> = job["spec"]["template"]["spec"]["containers"][0]["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|arg| arg.as_str().unwrap())
+        .collect();
+    let pods = job["spec"]["completions"].as_u64().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let archive = crate::lake::recorded(dir.path(), crate::lake::traffic());
+    let mut found = Vec::new();
+    for pod in 0..pods {
+        let own = args.iter().map(|arg| {
+            arg.replace("$(JOB_COMPLETION_INDEX)", &pod.to_string())
+                .replace("s3://my-bucket/", archive.to_str().unwrap())
+                .replace("/out/", &format!("{}/", dir.path().display()))
+        });
+        let output = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+            .args(own)
+            .env("HOME", dir.path())
+            .output()
+            .unwrap();
+        succeeded(&output, "a pod");
+        assert!(output.stdout.is_empty(), "it goes into a file");
+        let out = fs::read_to_string(dir.path().join(format!("items-{pod}.jsonl"))).unwrap();
+        let items = out.lines().map(|line| serde_json::from_str(line).unwrap());
+        found.extend(items.collect::<Vec<Value>>());
+    }
+    let kfl = args[args.iter().position(|arg| *arg == "--kfl").unwrap() + 1];
+    let whole = crate::lake::query(&archive, &["--kfl", kfl]);
+    assert!(!whole.is_empty());
+    assert_eq!(
+        crate::lake::comparable(&found),
+        crate::lake::comparable(&whole)
+    );
+}
+
+#[test]
 fn the_chart_refuses_wrong_values_by_their_names() {
     check("refuses");
 }

@@ -252,7 +252,7 @@ fn reels_of_long_connections_give_the_same_items_each_alone() {
         "grpc/own-grpc-all-call-types.pcap",
         "grpc/wireshark-grpc_stream_reassembly_sample.pcapng",
         "http2",
-        "redis/own-redis-mixed.pcap",
+        "redis",
     ];
     let mut most = 0;
     for name in captures {

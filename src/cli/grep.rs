@@ -6,7 +6,7 @@
 //! alone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::thread;
 
@@ -146,16 +146,28 @@ struct Hit {
     around: Vec<u8>,
 }
 
-/// Prints every packet in `range` whose payload holds the needle, at most `limit` of them.
+/// Which packets are printed, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'n> {
+    /// What their payload holds.
+    pub needle: &'n Needle,
+    /// When they were captured.
+    pub range: Range,
+    /// How many at most.
+    pub limit: u64,
+    /// How they look.
+    pub shape: Shape,
+}
+
+/// Prints the packets that are wanted to `out`.
 pub fn run(
     mut source: Box<dyn Source>,
     limits: Limits,
-    needle: &Needle,
-    range: Range,
-    limit: u64,
-    shape: Shape,
+    wanted: &Wanted<'_>,
+    mut out: Box<dyn Write + Send>,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
+    let Wanted { needle, range, .. } = *wanted;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (to_search, batches) = bounded::<(u64, Vec<Packet>)>(cores * 2);
     let (hits, found) = bounded::<(u64, Vec<Hit>)>(cores * 2);
@@ -171,7 +183,7 @@ pub fn run(
             drop(to_search);
             (read, source.warnings())
         });
-        let printed = print(&found, limit, shape, stop);
+        let printed = print(&found, wanted, &mut *out, stop);
         // Whoever still searches must not wait for a reader that is gone.
         drop(found);
         let (read, warnings) = reading.join().expect("reading packets does not panic");
@@ -281,13 +293,12 @@ fn search(needle: &Needle, batches: &Receiver<(u64, Vec<Packet>)>, hits: &Sender
 /// Prints hits in the order of their packets.
 fn print(
     found: &Receiver<(u64, Vec<Hit>)>,
-    limit: u64,
-    shape: Shape,
+    wanted: &Wanted<'_>,
+    out: &mut dyn Write,
     stop: &Stop,
 ) -> std::io::Result<()> {
-    let mut out = BufWriter::new(std::io::stdout());
     let mut waiting = BTreeMap::new();
-    let (mut next, mut left) = (0, limit);
+    let (mut next, mut left) = (0, wanted.limit);
     for (number, hits) in found {
         waiting.insert(number, hits);
         while let Some(hits) = waiting.remove(&next) {
@@ -297,7 +308,7 @@ fn print(
                     break;
                 }
                 left -= 1;
-                line(&mut out, &hit, shape)?;
+                line(out, &hit, wanted.shape)?;
             }
         }
         if left == 0 {
@@ -308,7 +319,7 @@ fn print(
     out.flush()
 }
 
-fn line(out: &mut impl Write, hit: &Hit, shape: Shape) -> std::io::Result<()> {
+fn line(out: &mut dyn Write, hit: &Hit, shape: Shape) -> std::io::Result<()> {
     let at = |end: crate::packet::Endpoint| SocketAddr::new(end.ip, end.port).to_string();
     let text = String::from_utf8_lossy(&hit.around);
     match shape {

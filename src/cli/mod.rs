@@ -394,11 +394,7 @@ pub fn offline_options(
         workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
         protocols: secrets::protocols(config, None)?,
         limits: limits(config),
-        origin: Arc::new(Origin {
-            node_name: "offline".into(),
-            node_ip: "127.0.0.1".into(),
-            worker: "127.0.0.1:8897".into(),
-        }),
+        origin: Arc::new(Origin::offline()),
         names,
         spool: None,
         live: false,

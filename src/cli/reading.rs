@@ -158,16 +158,28 @@ impl RangeArgs {
     }
 }
 
+/// What is read without asking unless told otherwise.
+const MAX_READ: &str = "10Gi";
+
 /// How much may be read without asking.
 #[derive(Debug, Clone, Args)]
 pub struct MaxReadArgs {
     /// Ask before more than this is read
-    #[arg(long, value_name = "SIZE", default_value = "10Gi")]
+    #[arg(long, value_name = "SIZE", default_value = MAX_READ)]
     max_read: String,
 
     /// Read without asking
     #[arg(long)]
     yes: bool,
+}
+
+impl Default for MaxReadArgs {
+    fn default() -> MaxReadArgs {
+        MaxReadArgs {
+            max_read: MAX_READ.to_owned(),
+            yes: false,
+        }
+    }
 }
 
 impl MaxReadArgs {

@@ -76,9 +76,39 @@ impl SourceArgs {
 }
 
 impl SourceArgs {
+    /// What people call the source.
+    #[cfg(feature = "sql")]
+    pub fn name(&self) -> &str {
+        self.sources.first().map_or("the source", String::as_str)
+    }
+
     /// The archive that the one source is, when it has reels in it.
     pub fn archive(&self, config: &Config) -> Result<Option<investigate::Archive>, Failure> {
         archive(&self.sources, &self.s3, config)
+    }
+}
+
+#[cfg(not(feature = "sql"))]
+impl SourceArgs {
+    /// The one source and how it is reached, where DuckDB may read it: a bucket, or a folder.
+    pub fn archive_of_duckdb(
+        &self,
+        config: &Config,
+    ) -> Option<(String, crate::sql::duckdb::Reach)> {
+        let [source] = self.sources.as_slice() else {
+            return None;
+        };
+        let path = source.strip_prefix("file://").unwrap_or(source);
+        if !path.contains("://") && !Path::new(path).is_dir() {
+            return None;
+        }
+        let s3 = self.s3.open_options(config).s3;
+        let reach = crate::sql::duckdb::Reach {
+            endpoint: s3.endpoint,
+            region: s3.region,
+            is_path_style: s3.path_style == Some(true),
+        };
+        Some((path.to_owned(), reach))
     }
 }
 

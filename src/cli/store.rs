@@ -40,8 +40,8 @@ enum What {
     },
     /// Write roll-ups of an archive's days, so that opening it lists less
     ///
-    /// A roll-up is one object with the names of all objects of a day. What is uploaded later is not
-    /// seen through it, so leave time for what waits in outboxes.
+    /// A roll-up is one object with the names of all objects of a day. Reels that are uploaded later
+    /// are marked by their recorder and seen all the same; such a day is rolled up anew.
     Rollup {
         /// The archive, as s3://bucket/prefix or a folder
         store: String,
@@ -121,9 +121,9 @@ fn roll_up(archive: &Archive, older_than: &str, hourly: bool) -> Result<Exit, Fa
             "--older-than {older_than} is no time such as 7d or 12h"
         ))
     })?;
-    let until = SystemClock.now() - age;
+    let now = SystemClock.now();
     let mut count = 0;
-    archive.roll_up(until, hourly, &mut |one| {
+    archive.roll_up(now - age, now, hourly, &mut |one| {
         count += 1;
         super::print(format_args!("{}: {} objects", one.folder, one.objects));
     })?;

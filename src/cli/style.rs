@@ -23,6 +23,11 @@ impl Style {
         }
     }
 
+    /// No colours.
+    pub fn plain() -> Style {
+        Style { on: false }
+    }
+
     /// Whether colours are on.
     pub fn is_on(self) -> bool {
         self.on

@@ -82,6 +82,31 @@ impl Block {
         self.rows == 0
     }
 
+    /// The text of a row in a column of [`COLUMNS`]; `None` when it is null, was not read, or is none.
+    pub fn text_at(&self, column: usize, row: usize) -> Option<&str> {
+        match self.columns.get(column)?.as_ref()? {
+            Values::Text(values) => std::str::from_utf8(values.get(row)?.as_ref()?.data()).ok(),
+            _ => None,
+        }
+    }
+
+    /// The number of a row in a column of [`COLUMNS`], as [`Block::text_at`]; times are in
+    /// microseconds since 1970.
+    pub fn int_at(&self, column: usize, row: usize) -> Option<i64> {
+        match self.columns.get(column)?.as_ref()? {
+            Values::Int(values) => *values.get(row)?,
+            _ => None,
+        }
+    }
+
+    /// Yes or no of a row in a column of [`COLUMNS`], as [`Block::text_at`].
+    pub fn bool_at(&self, column: usize, row: usize) -> Option<bool> {
+        match self.columns.get(column)?.as_ref()? {
+            Values::Bool(values) => *values.get(row)?,
+            _ => None,
+        }
+    }
+
     /// Nanoseconds of a row's request.
     pub fn start(&self, row: usize) -> i64 {
         let micros = self.int(Content::Time, row).unwrap_or_default();
@@ -91,10 +116,7 @@ impl Block {
 
     /// Whether the JSON of a row lacks something.
     pub fn is_cut(&self, row: usize) -> bool {
-        match self.values(Content::Cut) {
-            Some(Values::Bool(values)) => values.get(row).copied().flatten().unwrap_or(false),
-            _ => false,
-        }
+        self.bool_at(place(Content::Cut), row).unwrap_or(false)
     }
 
     /// Where a row's packets are; `None` when the columns were not read or say nothing.
@@ -140,10 +162,7 @@ impl Block {
                 transport: crate::packet::Transport::Tcp,
             }),
             protocol,
-            tls: matches!(
-                self.values(Content::Path("tls")),
-                Some(Values::Bool(values)) if values.get(row).copied().flatten() == Some(true)
-            ),
+            tls: self.bool_at(place(Content::Path("tls")), row) == Some(true),
             src: self.peer(SRC, row),
             dst: self.peer(DST, row),
             start: Timestamp::from_nanos(self.start(row)),
@@ -244,10 +263,7 @@ impl Block {
     }
 
     fn int(&self, from: Content, row: usize) -> Option<i64> {
-        match self.values(from)? {
-            Values::Int(values) => *values.get(row)?,
-            _ => None,
-        }
+        self.int_at(place(from), row)
     }
 
     fn bytes(&self, from: Content, row: usize) -> Option<&[u8]> {
@@ -258,7 +274,7 @@ impl Block {
     }
 
     fn text(&self, from: Content, row: usize) -> Option<&str> {
-        std::str::from_utf8(self.bytes(from, row)?).ok()
+        self.text_at(place(from), row)
     }
 }
 

@@ -202,7 +202,8 @@ impl Reader {
             Scalar::Text(null) => wanted.contains(&&**null),
             _ => false,
         });
-        let column = column_of(&test.column).filter(|index| {
+        let column = column_of(&test.column).or_else(|| by_name(&test.column));
+        let column = column.filter(|index| {
             COLUMNS.get(*index).is_some_and(|column| column.has_bloom) && self.has(*index)
         });
         let (Some(index), false) = (column, by_null) else {
@@ -218,6 +219,12 @@ impl Reader {
         let filter = Sbbf::read_from_column_chunk(chunk, &*self.chunks)?;
         Ok(filter.is_none_or(|filter| wanted.iter().any(|text| filter.check(*text))))
     }
+}
+
+/// A column with a filter that is no field of items.
+fn by_name(name: &str) -> Option<usize> {
+    let mut columns = COLUMNS.iter();
+    columns.position(|column| column.path().is_none() && column.has_bloom && column.name == name)
 }
 
 /// The parts of an item that are kept as JSON.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cursor::{Cursor, DISSECTED, id_of};
-use super::kept::{Making, Rereading};
+use super::kept::Making;
 use super::packets::{self, Part, Reading};
 use super::ranges::{Cache, Used};
 use super::reel::Reel;
@@ -60,8 +60,6 @@ pub struct Browse {
     cache: Option<Arc<Cache>>,
     numbered: Mutex<Numbered>,
     warnings: Mutex<Vec<String>>,
-    /// Reads what is no archive again.
-    source: Option<Rereading>,
 }
 
 #[derive(Default)]
@@ -92,11 +90,10 @@ impl Browse {
             cache,
             numbered: Mutex::default(),
             warnings: Mutex::default(),
-            source: None,
         }
     }
 
-    /// Looks at a source that is no archive by the index that an earlier reading of it left; gives
+    /// Looks at a source that is no archive by an index that an earlier reading of it left; gives
     /// the source back when there is none.
     pub fn known(
         opened: Opened,
@@ -104,15 +101,8 @@ impl Browse {
         reading: Reading,
         cache: Option<Arc<Cache>>,
     ) -> Result<Browse, Box<Opened>> {
-        let id = opened.id(&reading);
-        let known = id.and_then(|id| opened.known(&id, cache.as_deref()));
-        match known {
-            Some(reader) => {
-                let again = opened.again;
-                Ok(Browse::of_index(name, reader, again, reading, cache))
-            }
-            None => Err(Box::new(opened)),
-        }
+        let archive = Archive::known(opened, name, &reading, cache.as_deref())?;
+        Ok(Browse::of_index(archive, reading, cache))
     }
 
     /// Looks at a source that is no archive by the index that was made while it was read; the items
@@ -128,18 +118,11 @@ impl Browse {
         cache: Option<Arc<Cache>>,
         beside: bool,
     ) -> Result<Browse, IndexError> {
-        let reader = making.finish(cache.as_deref(), beside.then_some(&again))?;
-        Ok(Browse::of_index(name, reader, again, reading, cache))
+        let archive = Archive::made(making, name, again, &reading, cache.as_deref(), beside)?;
+        Ok(Browse::of_index(archive, reading, cache))
     }
 
-    fn of_index(
-        name: &str,
-        reader: Reader,
-        again: Again,
-        reading: Reading,
-        cache: Option<Arc<Cache>>,
-    ) -> Browse {
-        let archive = Archive::of_index(name, reader);
+    fn of_index(archive: Archive, reading: Reading, cache: Option<Arc<Cache>>) -> Browse {
         let mut numbered = Numbered::default();
         if let Some(only) = archive.only() {
             numbered.by_id.insert(id_of(only), 0);
@@ -147,7 +130,6 @@ impl Browse {
         }
         Browse {
             archive: Arc::new(archive),
-            source: Some(Rereading::new(again, reading.clone())),
             reading,
             cache,
             numbered: Mutex::new(numbered),
@@ -370,7 +352,7 @@ impl Browse {
         let Some(place) = place.filter(|_| is_cut) else {
             return Ok(item);
         };
-        let whole = match &self.source {
+        let whole = match &self.archive.source {
             Some(source) => source.whole(&item),
             None => stream::whole_item(&self.archive, &self.reading, reel, &place, &item)
                 .map_err(|error| error.to_string()),
@@ -428,7 +410,7 @@ impl Browse {
         near: Option<u64>,
         out: &mut dyn Write,
     ) -> Result<u64, String> {
-        if let Some(source) = &self.source {
+        if let Some(source) = &self.archive.source {
             return source.stream_pcap(name, out);
         }
         let shown = || {

@@ -14,14 +14,15 @@ use crossbeam_channel::{Sender, bounded};
 use sha2::{Digest as _, Sha256};
 
 use super::made::of_file;
-use super::packets::{self, Reading};
+use super::packets::{self, PacketsError, Reading};
 use super::plan::{Plan, Section};
 use super::ranges::Cache;
+use super::reels::Archive;
 use super::stream::is_same;
 use super::{Again, Opened};
 use crate::capture::file::FileSource;
 use crate::index::{ENDING, FORMAT, IndexError, Place, Reader, Writer};
-use crate::item::Item;
+use crate::item::{Item, Origin};
 use crate::packet::StreamName;
 use crate::pipeline::{Consumer, Encoded, Step, extract};
 use crate::store::{Body, Digest, PutOptions, Store, StoreError, hex};
@@ -202,7 +203,45 @@ fn put_beside(plan: &Plan, id: &SourceId, path: PathBuf) -> Result<(), StoreErro
     store.put(&key, Body::File(&path), &options).map(|_| ())
 }
 
-/// Reads single streams of a source again, for what its index lacks.
+impl Archive {
+    /// A source that is no archive, by the index that an earlier reading of it left; gives the
+    /// source back when there is none.
+    pub fn known(
+        opened: Opened,
+        name: &str,
+        reading: &Reading,
+        cache: Option<&Cache>,
+    ) -> Result<Archive, Box<Opened>> {
+        let id = opened.id(reading);
+        match id.and_then(|id| opened.known(&id, cache)) {
+            Some(reader) => {
+                let again = Rereading::new(opened.again, reading.clone());
+                Ok(Archive::of_index(name, reader, again))
+            }
+            None => Err(Box::new(opened)),
+        }
+    }
+
+    /// A source that is no archive, by the index that was made while it was read. It is kept where
+    /// there is a cache, and with `beside` put beside the source.
+    ///
+    /// # Errors
+    /// When the index could not be written or kept.
+    pub fn made(
+        making: Making,
+        name: &str,
+        again: Again,
+        reading: &Reading,
+        cache: Option<&Cache>,
+        beside: bool,
+    ) -> Result<Archive, IndexError> {
+        let reader = making.finish(cache, beside.then_some(&again))?;
+        let again = Rereading::new(again, reading.clone());
+        Ok(Archive::of_index(name, reader, again))
+    }
+}
+
+/// Reads a source again, or single streams of it, for what its index lacks.
 pub(super) struct Rereading {
     again: Mutex<Again>,
     reading: Reading,
@@ -214,6 +253,14 @@ impl Rereading {
             again: Mutex::new(again),
             reading,
         }
+    }
+
+    /// Calls `each` for every item of the source, with names and bodies.
+    pub(super) fn items(&self, each: &mut dyn FnMut(Item)) -> Result<(), PacketsError> {
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let (source, names) = again.reopen_named().map_err(io::Error::other)?;
+        let names = Box::new(move |origin: &Origin| names.of(origin));
+        packets::named(source, names, &self.reading, each)
     }
 
     /// An item with its bodies, out of the packets of its stream.

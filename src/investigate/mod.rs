@@ -47,6 +47,7 @@ mod shelf;
 mod source;
 mod span;
 mod stream;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -140,15 +141,17 @@ impl Again {
     /// # Errors
     /// When standard input is among the sources.
     pub fn reopen(&self) -> Result<Box<dyn Source>, OpenError> {
+        self.reopen_named().map(|(source, _)| source)
+    }
+
+    /// The same, with the names for the packets that it reads last.
+    fn reopen_named(&self) -> Result<(Box<dyn Source>, SourceNames), OpenError> {
         if self.plan.bytes().is_none() {
             return Err(OpenError::Once);
         }
         let names = SourceNames::default();
-        Ok(Box::new(source::Inputs::new(
-            &self.plan,
-            &self.options,
-            names,
-        )))
+        let source = source::Inputs::new(&self.plan, &self.options, names.clone());
+        Ok((Box::new(source), names))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::dissect::Protocols;
 use crate::flow::Limits;
 use crate::index::IndexError;
 use crate::item::{Item, Origin};
-use crate::pipeline::{self, Consumer, Cuts, Encoded, Step, Stop};
+use crate::pipeline::{self, Consumer, Cuts, Encoded, NamesOf, Step, Stop};
 use crate::record::manifest::{Frame, MAX_MANIFEST_BYTES, Manifest};
 use crate::record::names;
 use crate::resolve::Names;
@@ -64,6 +64,9 @@ pub(super) fn items(
     frames: Option<(u32, u32)>,
     each: &mut dyn FnMut(Item),
 ) -> Result<(), PacketsError> {
+    if let Some(source) = &archive.source {
+        return source.items(each);
+    }
     let mut parts = VecDeque::new();
     let before = before.map(|reel| Part { reel, frames: None });
     for part in before.into_iter().chain([Part { reel, frames }]) {
@@ -84,6 +87,7 @@ pub(super) fn items(
         origin,
         record: record.map(Arc::from),
     });
+    let names = Box::new(move |_: &Origin| names.clone());
     named(source, names, reading, each)
 }
 
@@ -93,17 +97,20 @@ pub(super) fn dissect(
     reading: &Reading,
     each: &mut dyn FnMut(Item),
 ) -> Result<(), PacketsError> {
-    named(source, None, reading, each)
+    named(source, Box::new(|_| None), reading, each)
 }
 
-fn named(
+/// Calls `each` for every item of a source.
+pub(super) fn named(
     source: Box<dyn Source>,
-    names: Option<Arc<Names>>,
+    names: NamesOf,
     reading: &Reading,
     each: &mut dyn FnMut(Item),
 ) -> Result<(), PacketsError> {
     let (to_here, found) = bounded(QUEUED);
-    let origin = source.origin().unwrap_or_default();
+    let origin = source
+        .origin()
+        .unwrap_or_else(|| Arc::new(Origin::offline()));
     let running = pipeline::start(
         source,
         pipeline::Options {
@@ -111,7 +118,7 @@ fn named(
             protocols: reading.protocols.clone(),
             limits: reading.limits,
             origin,
-            names: Some(Box::new(move |_: &Origin| names.clone())),
+            names: Some(names),
             spool: None,
             live: false,
             clock: Arc::new(SystemClock),

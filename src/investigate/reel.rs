@@ -82,8 +82,14 @@ impl Gathered {
         reels.len() < MAX_REELS
     }
 
+    /// Those with items in them.
     pub(super) fn reels(self) -> Vec<Arc<Reel>> {
         let reels = self.0.into_values().filter(Reel::has_items);
         reels.map(Arc::new).collect()
+    }
+
+    /// All, signs of life among them.
+    pub(super) fn all(self) -> Vec<Arc<Reel>> {
+        self.0.into_values().map(Arc::new).collect()
     }
 }

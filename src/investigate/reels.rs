@@ -8,18 +8,19 @@
 //! what lies in them and ends before the range is ruled out by the span in its index's key.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::days::{Days, day_of, hour_beside, is_late};
+use super::kept::Rereading;
 use super::plan::folder_of;
 use super::ranges::{Readers, Used};
 use super::reel::{Gathered, Reel};
-use super::rollups::{ROLLUPS, Rollups};
+use super::rollups::Rollups;
 use super::span::Span;
 use super::{OpenError, Options};
 use crate::index::Reader;
-use crate::record::PREFIX;
+use crate::record::{PREFIX, ROLLUPS};
 use crate::store::cloud;
 use crate::store::folder::FolderStore;
 use crate::store::memory::MemoryStore;
@@ -56,10 +57,12 @@ pub struct Archive {
     pub(super) readers: Readers,
     /// What was listed, for whoever looks again and again.
     listings: Option<Mutex<Listings>>,
-    /// Roll-ups, listed when they are first wanted.
-    rollups: OnceLock<Arc<Rollups>>,
+    /// Roll-ups and marks of what came late, and when they were listed.
+    rollups: Mutex<Option<(Instant, Arc<Rollups>)>>,
     /// All there is, where an index was made of a source that is no archive.
     only: Option<Arc<Reel>>,
+    /// Reads that source again.
+    pub(super) source: Option<Arc<Rereading>>,
 }
 
 /// The reels of a partition, and when they were listed.
@@ -117,16 +120,18 @@ impl Archive {
             used: Arc::default(),
             readers: Readers::default(),
             listings: None,
-            rollups: OnceLock::new(),
+            rollups: Mutex::default(),
             only: None,
+            source: None,
             store,
         };
         let has_reels = !archive.folders(&archive.root())?.is_empty() || !below.is_empty();
         Ok(has_reels.then_some(archive))
     }
 
-    /// One index of a source that people call `name` and that is no archive.
-    pub(super) fn of_index(name: &str, reader: Reader) -> Archive {
+    /// One index of a source that people call `name` and that is no archive; `again` reads it for
+    /// what the index lacks.
+    pub(super) fn of_index(name: &str, reader: Reader, again: Rereading) -> Archive {
         let only = Arc::new(Reel {
             stem: name.to_owned(),
             ..Reel::default()
@@ -138,8 +143,9 @@ impl Archive {
             used: Arc::default(),
             readers: Readers::default(),
             listings: None,
-            rollups: OnceLock::new(),
+            rollups: Mutex::default(),
             only: Some(only),
+            source: Some(Arc::new(again)),
         };
         archive.readers.keep(name, &Arc::new(reader));
         archive
@@ -300,6 +306,14 @@ impl Archive {
         Ok(days)
     }
 
+    /// All that lies in one partition, signs of life among it.
+    pub(super) fn gathered(&self, partition: &str) -> Result<Vec<Arc<Reel>>, StoreError> {
+        match &self.only {
+            Some(only) => Ok(vec![only.clone()]),
+            None => Ok(self.gather(partition, &Span::default())?.all()),
+        }
+    }
+
     /// The reels of one partition that may hold items of `span`.
     pub(super) fn list(&self, partition: &str, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
         if let Some(only) = &self.only {
@@ -333,12 +347,16 @@ impl Archive {
 
     /// The reels below a prefix, up to the hour at whose start `span` is over.
     fn list_until(&self, prefix: &str, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
+        Ok(self.gather(prefix, span)?.reels())
+    }
+
+    fn gather(&self, prefix: &str, span: &Span) -> Result<Gathered, StoreError> {
         let mut found = Gathered::default();
         if day_of(prefix).is_some() {
             let rollups = self.rollups()?;
             if let Some(entries) = self.rolled_up(&rollups, prefix)? {
                 entries.into_iter().all(|entry| found.add(entry));
-                return Ok(found.reels());
+                return Ok(found);
             }
         }
         let mut keys = 0u64;
@@ -347,7 +365,7 @@ impl Archive {
             !is_late(&entry.key, span) && found.add(entry)
         })?;
         self.count_listed(keys);
-        Ok(found.reels())
+        Ok(found)
     }
 
     /// Counts the pages of a listing.
@@ -357,15 +375,20 @@ impl Archive {
 
     /// Roll-ups of its days; none where they may not be listed.
     fn rollups(&self) -> Result<Arc<Rollups>, StoreError> {
-        if let Some(known) = self.rollups.get() {
-            return Ok(known.clone());
+        let mut known = self.rollups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, found)) = &*known
+            && at.elapsed() < LISTING_HOLDS
+        {
+            return Ok(found.clone());
         }
         let found = match self.list_rollups() {
             // Whoever may read the reels alone does without.
-            Err(StoreError::Denied(_)) => Rollups::new(),
+            Err(StoreError::Denied(_)) => Rollups::default(),
             found => found?,
         };
-        Ok(self.rollups.get_or_init(|| Arc::new(found)).clone())
+        let found = Arc::new(found);
+        *known = Some((Instant::now(), found.clone()));
+        Ok(found)
     }
 }
 

@@ -1,16 +1,19 @@
 //! Roll-ups: what the folders of an archive hold, in one object an hour or a day.
 //!
-//! In: folders to which nothing is added any more. Out: a list of their objects, written once beside
-//! the reels; from such lists the reels again, without listing. Never: needed; trusted beyond what a
-//! listing is: parts are held against their manifests, and `verify` lists.
+//! In: folders that are over. Out: a list of their objects, written once beside the reels; from such
+//! lists the reels again, without listing. What comes into a folder after that is marked by whoever
+//! puts it there, and the marks lie beside the roll-ups, so that one listing tells both. Never:
+//! needed; trusted beyond what a listing is: parts are held against their manifests, and `verify`
+//! lists.
 //!
 //! ```text
 //! rollups/cluster=<c>/date=<d>/[hour=<h>/]<hash>.rollup.zst      zstd of lines of JSON:
 //!     {"format":1,"folder":"reels/cluster=<c>/date=<d>/","objects":n}
 //!     [key behind the folder, size, version or null, nanoseconds of its time of writing]
+//! rollups/cluster=<c>/date=<d>/hour=<h>/node=<n>/recording=<r>/<YYYYMMDDTHH>.late
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
@@ -21,12 +24,9 @@ use super::days::day_of;
 use super::ranges::Used;
 use super::reels::Archive;
 use super::span::Span;
-use crate::record::PREFIX;
+use crate::record::{PREFIX, ROLLUPS, SETTLED_AFTER, of_late_mark};
 use crate::store::{Body, Digest, Entry, PutOptions, StoreError, hex};
 use crate::time::Timestamp;
-
-/// Where roll-ups are, beside the reels.
-pub(super) const ROLLUPS: &str = "rollups/";
 
 /// Ending of a roll-up.
 const ENDING: &str = ".rollup.zst";
@@ -43,6 +43,9 @@ const MAX_LINE: u64 = 8192;
 /// Hours of a day of which there must be a roll-up before the others are listed one by one.
 const MANY_HOURS: usize = 12;
 
+/// Folders of a day into which something came late before all of it is listed.
+const MAX_LATE: usize = 24;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     format: u32,
@@ -53,8 +56,31 @@ struct Head {
 /// One object: key behind the folder, size, version, time of writing.
 type Line = (String, u64, Option<String>, i64);
 
-/// Roll-ups by the folders that they tell of.
-pub(super) type Rollups = BTreeMap<String, Entry>;
+/// What lies beside the reels of an archive.
+#[derive(Debug, Default)]
+pub(super) struct Rollups {
+    /// Roll-ups by the folders that they tell of, the newest of each.
+    by_folder: BTreeMap<String, Entry>,
+    /// Folders into which something came late, and the end of the hour in which it last did.
+    late: BTreeMap<String, Timestamp>,
+}
+
+impl Rollups {
+    /// Folders below that of a roll-up into which something may have come since it was written.
+    fn late(&self, folder: &str, written: Timestamp) -> Vec<&str> {
+        let below = self.late.range(folder.to_owned()..);
+        let below = below.take_while(|(late, _)| late.starts_with(folder));
+        // It was listed some time before it was written.
+        let since = below.filter(|(_, came)| **came + SETTLED_AFTER > written);
+        since.map(|(late, _)| late.as_str()).collect()
+    }
+
+    /// Whether a folder needs no roll-up: it has one, and nothing came later.
+    fn is_told(&self, folder: &str) -> bool {
+        let entry = self.by_folder.get(folder);
+        entry.is_some_and(|entry| self.late(folder, entry.modified).is_empty())
+    }
+}
 
 /// A roll-up that was written or checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,17 +98,30 @@ impl Archive {
     /// The roll-ups that there are.
     pub(super) fn list_rollups(&self) -> Result<Rollups, StoreError> {
         let prefix = format!("{}{ROLLUPS}{}", self.base, self.below);
-        let mut found = Rollups::new();
-        Used::add(&self.used.lists, 1);
+        let mut found = Rollups::default();
+        let mut keys = 0;
         self.store.list(&prefix, &mut |entry| {
-            let folder = entry.key.rsplit_once('/').map(|(folder, _)| folder);
-            let below = folder.and_then(|folder| folder.strip_prefix(&self.base));
-            let below = below.and_then(|below| below.strip_prefix(ROLLUPS));
-            if let Some(below) = below.filter(|_| entry.key.ends_with(ENDING)) {
-                found.insert(format!("{}{PREFIX}{below}/", self.base), entry);
+            keys += 1;
+            let below = entry.key.strip_prefix(&self.base);
+            let Some(below) = below.and_then(|below| below.strip_prefix(ROLLUPS)) else {
+                return true;
+            };
+            if let Some((folder, came)) = of_late_mark(below) {
+                let folder = format!("{}{PREFIX}{folder}/", self.base);
+                let last = found.late.entry(folder).or_insert(came);
+                *last = came.max(*last);
+            } else if let Some((folder, _)) = below.rsplit_once('/')
+                && below.ends_with(ENDING)
+            {
+                let folder = format!("{}{PREFIX}{folder}/", self.base);
+                let known = found.by_folder.get(&folder);
+                if known.is_none_or(|known| known.modified <= entry.modified) {
+                    found.by_folder.insert(folder, entry);
+                }
             }
             true
         })?;
+        self.count_listed(keys);
         Ok(found)
     }
 
@@ -92,22 +131,47 @@ impl Archive {
         rollups: &Rollups,
         day: &str,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
-        if let Some(entry) = rollups.get(day) {
-            return self.read_rollup(day, entry).map(Some);
-        }
         let hour = |hour: u32| format!("{day}hour={hour:02}/");
-        let known = (0..24).filter(|at| rollups.contains_key(&hour(*at)));
-        if known.count() < MANY_HOURS {
-            return Ok(None);
-        }
-        let mut entries = Vec::new();
-        for folder in (0..24).map(hour) {
-            match rollups.get(&folder) {
-                Some(entry) => entries.extend(self.read_rollup(&folder, entry)?),
-                None => entries.extend(self.list_folder(&folder)?),
+        let mut folders = vec![day.to_owned()];
+        if !rollups.by_folder.contains_key(day) {
+            folders = (0..24).map(hour).collect();
+            let known = folders
+                .iter()
+                .filter(|folder| rollups.by_folder.contains_key(*folder));
+            if known.count() < MANY_HOURS {
+                return Ok(None);
             }
         }
+        let mut entries = Vec::new();
+        let mut late = Vec::new();
+        for folder in &folders {
+            match rollups.by_folder.get(folder) {
+                Some(entry) => {
+                    late.extend(rollups.late(folder, entry.modified));
+                    entries.extend(self.read_rollup(folder, entry)?);
+                }
+                None => entries.extend(self.list_folder(folder)?),
+            }
+        }
+        if late.len() > MAX_LATE {
+            return Ok(None);
+        }
+        self.add_late(&late, &mut entries)?;
         Ok(Some(entries))
+    }
+
+    /// Adds what lies in `late` folders and is not among the entries.
+    fn add_late(&self, late: &[&str], entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        if late.is_empty() {
+            return Ok(());
+        }
+        let known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        for folder in late {
+            let listed = self.list_folder(folder)?.into_iter();
+            entries.extend(listed.filter(|entry| !known.contains(&entry.key)));
+        }
+        entries.sort_by(|left, right| left.key.cmp(&right.key));
+        Ok(())
     }
 
     fn list_folder(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
@@ -134,16 +198,19 @@ impl Archive {
     }
 
     /// Writes the roll-ups that are missing: of days over before `until`, and of hours too when
-    /// `hourly`. Calls `each` for every one.
+    /// `hourly`, but of none that was not over for [`SETTLED_AFTER`] at `now`. What something came
+    /// late into is rolled up anew. Calls `each` for every one.
     ///
     /// # Errors
     /// When the archive cannot be listed, or a roll-up not be written.
     pub fn roll_up(
         &self,
         until: Timestamp,
+        now: Timestamp,
         hourly: bool,
         each: &mut dyn FnMut(&RolledUp),
     ) -> Result<(), StoreError> {
+        let until = until.min(now - SETTLED_AFTER);
         let rollups = self.list_rollups()?;
         for day in self.partitions(&Span::default())? {
             let Some(start) = day_of(&day) else { continue };
@@ -161,7 +228,7 @@ impl Archive {
                 false => {}
             }
             for folder in folders {
-                if rollups.contains_key(&folder) {
+                if rollups.is_told(&folder) {
                     continue;
                 }
                 let entries = self.list_folder(&folder)?;
@@ -202,8 +269,12 @@ impl Archive {
     /// # Errors
     /// When the archive cannot be listed, or a roll-up is damaged.
     pub fn check_rollups(&self, each: &mut dyn FnMut(&RolledUp)) -> Result<(), StoreError> {
-        for (folder, entry) in self.list_rollups()? {
-            let told = by_key(self.read_rollup(&folder, &entry)?);
+        let rollups = self.list_rollups()?;
+        for (folder, entry) in &rollups.by_folder {
+            let mut told = self.read_rollup(folder, entry)?;
+            self.add_late(&rollups.late(folder, entry.modified), &mut told)?;
+            let told = by_key(told);
+            let folder = folder.clone();
             let listed = by_key(self.list_folder(&folder)?);
             let objects = listed.len();
             let one_sided = |left: &BTreeMap<String, u64>, right: &BTreeMap<String, u64>| {
@@ -309,6 +380,9 @@ mod tests {
 
     /// 2026-11-24 00:00:00.
     const LAST: i64 = 1_795_478_400;
+
+    /// Long after all of it.
+    const NOW: Timestamp = Timestamp::from_secs(LAST + 30 * DAY, 0);
 
     fn reel(day: i64, number: i64) -> (String, i64) {
         // Days and times of reels of a year: 2,740 a day, 20 nodes.
@@ -495,7 +569,7 @@ mod tests {
         // Of the two days that the newest page needs, and of the hours of the one that is not over.
         let rolled = |day: i64, hourly: bool, wrote: &mut Vec<RolledUp>| {
             let until = Timestamp::from_secs(LAST - (day - 1) * DAY, 0);
-            archive.roll_up(until, hourly, &mut |one| wrote.push(one.clone()))
+            archive.roll_up(until, NOW, hourly, &mut |one| wrote.push(one.clone()))
         };
         assert!(year.keys_of(0).len() / 4 * 365 >= 1_000_000);
         let before = year.requests.load(Ordering::Relaxed);
@@ -526,13 +600,67 @@ mod tests {
     }
 
     #[test]
+    fn what_came_after_a_roll_up_is_seen_through_it() {
+        let store = Arc::new(MemoryStore::new());
+        let reel = |hour: i64, number: u32| {
+            let at = Timestamp::from_secs(LAST - DAY + hour * 3600, 0).utc();
+            let stem = format!(
+                "reels/cluster=c/date=2026-11-23/hour={hour:02}/node=n/recording=r/{}-5-{number:06}",
+                at.format("%Y%m%dT%H%M%SZ")
+            );
+            put(
+                &*store,
+                &format!("{stem}-0123456789abcdef.pcapng.zst"),
+                b"x",
+            )
+            .unwrap();
+        };
+        let reels = || {
+            let archive = Archive::of(store.clone(), "").unwrap().unwrap();
+            archive.reels(&Span::default()).unwrap().len()
+        };
+        // Objects of a store in memory are written now; a mark of later counts.
+        let mark = |came: &str| {
+            let place = "rollups/cluster=c/date=2026-11-23/hour=03/node=n/recording=r";
+            put(&*store, &format!("{place}/{came}.late"), b"x").unwrap();
+        };
+        reel(3, 1);
+        reel(4, 2);
+        let archive = Archive::of(store.clone(), "").unwrap().unwrap();
+        let mut count = 0;
+        let early = Timestamp::from_secs(LAST + 60, 0);
+        archive
+            .roll_up(NOW, early, false, &mut |_| count += 1)
+            .unwrap();
+        assert_eq!(count, 0, "the day may still get reels");
+        archive
+            .roll_up(NOW, NOW, false, &mut |_| count += 1)
+            .unwrap();
+        assert_eq!((count, reels()), (1, 2));
+        // Nobody may put a reel there without the mark.
+        reel(3, 3);
+        assert_eq!(reels(), 2);
+        mark("21000101T00");
+        assert_eq!(reels(), 3);
+        let mut differs = 0;
+        archive
+            .check_rollups(&mut |one| differs += one.differs.len())
+            .unwrap();
+        assert_eq!(differs, 0);
+        archive
+            .roll_up(NOW, NOW, false, &mut |_| count += 1)
+            .unwrap();
+        assert_eq!((count, reels()), (2, 3));
+    }
+
+    #[test]
     fn a_roll_up_gives_the_listing_again_and_is_held_against_it() {
         let year = year(3);
         let archive = Archive::of(year.clone(), "").unwrap().unwrap();
         let until = Timestamp::from_secs(LAST + 3600 * 20, 0);
         let mut wrote = Vec::new();
         archive
-            .roll_up(until, true, &mut |one| wrote.push(one.clone()))
+            .roll_up(until, NOW, true, &mut |one| wrote.push(one.clone()))
             .unwrap();
         let (days, hours): (Vec<_>, Vec<_>) =
             wrote.iter().partition(|one| !one.folder.contains("hour="));
@@ -552,7 +680,7 @@ mod tests {
         };
         assert_eq!(check(&archive), 0);
         // One that forgets a reel is found.
-        let (folder, entry) = rollups.first_key_value().unwrap();
+        let (folder, entry) = rollups.by_folder.first_key_value().unwrap();
         let mut entries = archive.list_folder(folder).unwrap();
         entries.remove(7);
         let half = pack(folder, &entries).unwrap();

@@ -67,7 +67,7 @@ impl Span {
     }
 
     /// Whether any moment from `first` to `last`, in nanoseconds, may lie in it.
-    pub(super) fn touches(&self, first: i64, last: i64) -> bool {
+    pub fn touches(&self, first: i64, last: i64) -> bool {
         self.from.is_none_or(|from| from.nanos() <= last)
             && self.to.is_none_or(|to| first <= to.nanos())
     }

@@ -103,6 +103,17 @@ pub struct Origin {
     pub worker: String,
 }
 
+impl Origin {
+    /// Of packets that do not tell where they were captured.
+    pub fn offline() -> Origin {
+        Origin {
+            node_name: "offline".into(),
+            node_ip: "127.0.0.1".into(),
+            worker: "127.0.0.1:8897".into(),
+        }
+    }
+}
+
 /// One side of an item, with the name it had at the time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Peer {

@@ -120,17 +120,46 @@ pub(super) fn ends(tuple: &FiveTuple) -> Ends {
 /// States that a reel begins with, until their streams' first packets come.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    states: HashMap<Ends, Resumed, RandomState>,
+    states: HashMap<Ends, Kept, RandomState>,
     bytes: usize,
     going_on: HashSet<Ends, RandomState>,
 }
 
+#[derive(Debug)]
+struct Kept {
+    resumed: Resumed,
+    /// Whether the stream was read in the reel before, so that more is known of it than its state.
+    is_read: bool,
+}
+
 impl Waiting {
-    /// Takes the states at the start of a reel; those of the reel before are over.
-    pub(super) fn begin(&mut self, states: &[Vec<u8>]) {
-        self.states.clear();
-        self.bytes = 0;
+    /// Takes the states at the start of a reel; `is_open` tells which streams were read in the reel
+    /// before. Answers those of that reel that are over without a packet.
+    pub(super) fn begin(
+        &mut self,
+        states: &[Vec<u8>],
+        is_open: impl Fn(&FiveTuple) -> bool,
+    ) -> Vec<Resumed> {
+        let over = self.over();
         self.going_on.clear();
+        self.take_in(states, is_open);
+        over
+    }
+
+    /// What waits for no packet any more: streams that had none in the reel, and that no further one
+    /// goes on with.
+    pub(super) fn over(&mut self) -> Vec<Resumed> {
+        self.bytes = 0;
+        let states = std::mem::take(&mut self.states);
+        let over = states
+            .into_iter()
+            .filter(|(ends, kept)| !kept.is_read && !self.going_on.contains(ends));
+        let mut over: Vec<Resumed> = over.map(|(_, kept)| kept.resumed).collect();
+        over.sort_by_key(|resumed| resumed.info.first);
+        over
+    }
+
+    fn take_in(&mut self, states: &[Vec<u8>], is_open: impl Fn(&FiveTuple) -> bool) {
         for data in states {
             let Some((name, state)) = parse_state(data) else {
                 continue;
@@ -147,7 +176,11 @@ impl Waiting {
                 dst: resumed.info.server,
                 transport: name.transport,
             };
-            self.states.insert(ends(&tuple), resumed);
+            let kept = Kept {
+                resumed,
+                is_read: is_open(&tuple),
+            };
+            self.states.insert(ends(&tuple), kept);
         }
     }
 
@@ -158,7 +191,8 @@ impl Waiting {
 
     /// The state of the stream that begins with a packet of this five-tuple.
     pub(super) fn take(&mut self, tuple: &FiveTuple) -> Option<Resumed> {
-        self.states.remove(&ends(tuple))
+        let kept = self.states.remove(&ends(tuple));
+        kept.map(|kept| kept.resumed)
     }
 
     /// Notes which streams go on behind the end of the reel.

@@ -122,6 +122,8 @@ struct Found {
     /// Ordinal behind its last packet, when it had packets.
     next: Option<u64>,
     items: Vec<Item>,
+    /// Streams that went on with a saved state, and their names in the recorded run.
+    resumed: Vec<(StreamId, StreamName)>,
     ended: Vec<StreamId>,
 }
 
@@ -225,6 +227,7 @@ impl Lane {
         writer: &mut Writer<W>,
     ) -> io::Result<()> {
         let within = |ordinal: u64| ordinal.checked_sub(self.base);
+        self.names.extend(found.resumed.iter().copied());
         for (ordinal, stream) in &found.streams {
             let at = within(*ordinal).and_then(|at| usize::try_from(at).ok());
             if let Some(Some(name)) = at.and_then(|at| reel.streams.get(at)) {
@@ -349,6 +352,12 @@ impl Consumer for Forward {
                 .collect(),
             next: packets.last().map(|packet| packet.ordinal + 1),
             items: items.to_vec(),
+            resumed: step
+                .links
+                .resumed
+                .iter()
+                .map(|(stream, resumed)| (*stream, resumed.info.name))
+                .collect(),
             ended: step.batch.ended.iter().map(|ended| ended.stream).collect(),
         };
         // Fails only when nobody writes an index any more.

@@ -15,7 +15,9 @@ use crate::dissect::Secrets;
 use crate::flow::{Limits, StreamInfo, Table};
 use crate::item::Origin;
 use crate::packet::headers::{Decoder, Found};
-use crate::packet::{Batch, Decoded, Packet, Record, StreamId, TcpFlags};
+use crate::packet::{
+    Batch, Decoded, EndReason, Ended, Packet, Record, StreamId, StreamName, TcpFlags,
+};
 use crate::record::parse_goes_on;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
@@ -55,6 +57,9 @@ pub(super) struct Ingest {
     ended: bool,
 }
 
+/// Number of the first stream that has no packet; others have that of their first one.
+const FIRST_OVER: u64 = 1 << 40;
+
 /// What goes on from batch to batch.
 struct State {
     decoder: Decoder,
@@ -71,6 +76,10 @@ struct State {
     waiting: Waiting,
     /// Streams of the batch that go on with a saved state.
     resumed: Vec<(StreamId, Resumed)>,
+    /// Streams that had no packet in the reel which began with their states, and are over.
+    over: Vec<Resumed>,
+    /// How many of them there were so far.
+    number_over: u64,
 }
 
 impl Feed for Ingest {
@@ -131,6 +140,8 @@ impl Ingest {
             now: Timestamp::default(),
             waiting: Waiting::default(),
             resumed: Vec::new(),
+            over: Vec::new(),
+            number_over: 0,
         };
         Ingest {
             setup,
@@ -158,9 +169,14 @@ impl Ingest {
         // Before the packets that came with them are looked at; the marks of the reel before say
         // nothing about this one's end.
         let back = self.setup.source.back_blocks();
-        let waiting = &mut self.state.waiting;
+        let State {
+            waiting,
+            table,
+            over,
+            ..
+        } = &mut self.state;
         if let Some(front) = self.setup.source.front_blocks() {
-            waiting.begin(&front);
+            over.extend(waiting.begin(&front, |tuple| table.has(tuple)));
         }
         for data in back {
             if let Some(tuples) = parse_goes_on(&data) {
@@ -231,6 +247,11 @@ impl Ingest {
             counters.last_packet.store(millis, Ordering::Relaxed);
         }
         if over {
+            let left = state.waiting.over();
+            state.over.extend(left);
+        }
+        state.end_over(&mut batch, &mut opened);
+        if over {
             state.table.end_all(&mut batch.ended);
         }
         if let Some(spool) = &mut setup.spool
@@ -299,6 +320,28 @@ impl State {
             decoded,
             stream,
         });
+    }
+
+    /// Opens and ends streams of which only their states are there, so that what they had open is told.
+    fn end_over(&mut self, batch: &mut Batch, opened: &mut Vec<StreamInfo>) {
+        for resumed in std::mem::take(&mut self.over) {
+            let stream = StreamId(FIRST_OVER + self.number_over);
+            self.number_over += 1;
+            let name = StreamName {
+                stream,
+                ..resumed.info.name
+            };
+            opened.push(StreamInfo {
+                name,
+                ..resumed.info
+            });
+            batch.ended.push(Ended {
+                stream,
+                reason: EndReason::SourceEnd,
+                ordinal: self.ordinal.saturating_sub(1),
+            });
+            self.resumed.push((stream, resumed));
+        }
     }
 
     fn is_second_sight(&mut self, record: &Record, bytes: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use super::{Counters, Step, cuts};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
 use crate::item::{Item, Origin, Peer, Tunnels};
-use crate::packet::{Batch, Decoded, Direction, Packet, StreamId};
+use crate::packet::{Batch, Decoded, Direction, FiveTuple, Packet, StreamId};
 
 /// Out-of-order segments that all workers together hold at most.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
@@ -20,7 +20,7 @@ pub(super) struct Found {
     /// Items, in the order in which this worker found them; none in a run that prints.
     pub(super) items: Vec<Item>,
     /// States that the step asked for, as of its start.
-    pub(super) states: Vec<(StreamId, Vec<u8>)>,
+    pub(super) states: Vec<(StreamId, (FiveTuple, Vec<u8>))>,
     /// The lines of a run that prints.
     pub(super) lines: Lines,
 }
@@ -142,7 +142,7 @@ impl Worker {
     }
 
     /// The states that a step asks for, before its packets are read.
-    fn saved(&self, step: &Step) -> Vec<(StreamId, Vec<u8>)> {
+    fn saved(&self, step: &Step) -> Vec<(StreamId, (FiveTuple, Vec<u8>))> {
         let wanted = step.wanted.iter().flat_map(|wanted| wanted.iter());
         let ours = wanted.filter(|stream| self.share.has(**stream));
         // The state of a stream that is decrypted holds plain text, which no reel has.
@@ -151,7 +151,13 @@ impl Worker {
             Place::Read(state) if decrypts && state.conversation.is_encrypted() => None,
             Place::Read(state) => {
                 let saved = state.conversation.save();
-                Some((*stream, cuts::save(&state.info, state.items, &saved)))
+                let info = &state.info;
+                let tuple = FiveTuple {
+                    src: info.client,
+                    dst: info.server,
+                    transport: info.name.transport,
+                };
+                Some((*stream, (tuple, cuts::save(info, state.items, &saved))))
             }
             Place::Counted(_) | Place::Alone => None,
         })

@@ -24,7 +24,7 @@ use super::states::States;
 use super::wish::{Format, Wish};
 use crate::item::Item;
 use crate::kfl::Verdict;
-use crate::packet::{Batch, Direction, Packet, Position, StreamId, StreamName};
+use crate::packet::{Batch, Direction, FiveTuple, Packet, Position, StreamId, StreamName};
 use crate::spool::{self, Entry};
 use crate::time::Timestamp;
 
@@ -102,6 +102,8 @@ pub(crate) struct Lane {
     /// When its query was asked: what `now` in it means.
     since: Timestamp,
     taken: HashMap<StreamId, StreamName, RandomState>,
+    /// Whether it was switched off.
+    is_over: bool,
     done: Done,
     last_sealed: Option<Timestamp>,
     /// End of the time that the last sign of life covered.
@@ -122,6 +124,7 @@ impl Lane {
             warning: None,
             since: now,
             taken: HashMap::default(),
+            is_over: false,
             done: Done::default(),
             last_sealed: None,
             alive_at: now,
@@ -461,16 +464,21 @@ impl Lane {
         }
     }
 
-    /// What seals a reel; `None` when it holds no packet.
+    /// What seals a reel; `None` when it holds nothing.
     fn job(
         &mut self,
         reel: OpenReel,
         why: &'static str,
-        linked: Vec<StreamId>,
+        linked: Vec<FiveTuple>,
         around: &mut Around<'_>,
     ) -> Option<Job> {
         let bytes = reel.bytes();
-        let mut closed = reel.close()?;
+        // Requests that nobody answered any more are items that only its end tells.
+        let tells_open = self.is_over
+            && reel.has_carried()
+            && self.wish.format == Format::Pcapng
+            && (around.options.indexer.is_some() || reel.has_states());
+        let mut closed = reel.close(tells_open)?;
         closed.linked = linked;
         if !self.wish.redact.is_empty() {
             closed.going_on = self.taken.keys().copied().collect();
@@ -499,10 +507,9 @@ impl Lane {
             .into_values()
             .filter(|name| self.taken.contains_key(&name.stream))
             .collect();
-        let linked: Vec<StreamId> = going_on
+        let linked: Vec<FiveTuple> = going_on
             .iter()
-            .map(|name| name.stream)
-            .filter(|stream| states.states.contains_key(stream))
+            .filter_map(|name| Some(states.states.get(&name.stream)?.0))
             .collect();
         if !going_on.is_empty()
             && let Err(error) = self.carry(&going_on, states, around)
@@ -531,7 +538,7 @@ impl Lane {
             reel.take(&takes)?;
         }
         for name in going_on {
-            if let Some(state) = states.states.get(&name.stream) {
+            if let Some((_, state)) = states.states.get(&name.stream) {
                 reel.state(*name, state)?;
             }
         }
@@ -540,6 +547,7 @@ impl Lane {
 
     /// Ends following streams, when the recording is switched off.
     pub(crate) fn forget_all(&mut self) {
+        self.is_over = true;
         self.taken.clear();
     }
 

@@ -132,6 +132,17 @@ pub enum Kind {
     Rollup,
 }
 
+impl Kind {
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Reel => "reel",
+            Kind::Heartbeat => "heartbeat",
+            Kind::Rollup => "rollup",
+        }
+    }
+}
+
 /// How objects were asked to be kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -283,6 +294,17 @@ pub enum Lockedness {
     NotVerified,
 }
 
+impl Lockedness {
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lockedness::Locked => "locked",
+            Lockedness::NotLocked => "not-locked",
+            Lockedness::NotVerified => "not-verified",
+        }
+    }
+}
+
 impl From<LockState> for LockNote {
     fn from(state: LockState) -> LockNote {
         match state {
@@ -401,6 +423,20 @@ mod tests {
             .coverage
             .insert("kernel_dropped".into(), Covered::new(3, 0, None));
         assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn kinds_and_locks_are_written_by_their_names() {
+        for kind in [Kind::Reel, Kind::Heartbeat, Kind::Rollup] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+        for state in [
+            Lockedness::Locked,
+            Lockedness::NotLocked,
+            Lockedness::NotVerified,
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
     }
 
     #[test]

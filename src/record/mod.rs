@@ -39,7 +39,9 @@ mod wish;
 mod tests;
 
 pub use indexer::{Indexer, SealedReel};
-pub use keys::{MANIFEST, PREFIX, of_manifest as manifest_key};
+pub use keys::{
+    LATE, MANIFEST, PREFIX, ROLLUPS, SETTLED_AFTER, of_late_mark, of_manifest as manifest_key,
+};
 pub use lane::MAX_TAKEN;
 pub use outbox::Outbox;
 pub use recorder::{

@@ -175,22 +175,27 @@ impl Outbox {
     }
 
     /// Takes a parcel in: `fill` writes its parts into a folder, and when this returns, it is on
-    /// disk whole and synced, and waits for upload.
+    /// disk whole and synced, and waits for upload. Answers whether there is one: `fill` may find
+    /// that there is nothing to keep.
     ///
     /// # Errors
     /// What the system says, a full disk among it; then nothing is left behind.
     pub(crate) fn deliver(
         self: &Arc<Self>,
         id: &str,
-        fill: impl FnOnce(&Path) -> io::Result<Parcel>,
-    ) -> io::Result<()> {
+        fill: impl FnOnce(&Path) -> io::Result<Option<Parcel>>,
+    ) -> io::Result<bool> {
         let half = self.dir.join(format!("half-{id}"));
         let made = self.write(&half, id, fill);
         match made {
-            Ok(parcel) => {
+            Ok(Some(parcel)) => {
                 self.enqueue(&parcel);
                 self.keep_share();
-                Ok(())
+                Ok(true)
+            }
+            Ok(None) => {
+                let _ = fs::remove_dir_all(&half);
+                Ok(false)
             }
             Err(error) => {
                 let _ = fs::remove_dir_all(&half);
@@ -203,18 +208,20 @@ impl Outbox {
         &self,
         half: &Path,
         id: &str,
-        fill: impl FnOnce(&Path) -> io::Result<Parcel>,
-    ) -> io::Result<Parcel> {
+        fill: impl FnOnce(&Path) -> io::Result<Option<Parcel>>,
+    ) -> io::Result<Option<Parcel>> {
         let _ = fs::remove_dir_all(half);
         fs::create_dir_all(half)?;
-        let mut parcel = fill(half)?;
+        let Some(mut parcel) = fill(half)? else {
+            return Ok(None);
+        };
         parcel.sealed_nanos = self.clock.now().nanos();
         let bytes = serde_json::to_vec(&parcel)?;
         super::seal::write_whole(&half.join("parcel.json"), &bytes)?;
         sync_folder(half)?;
         fs::rename(half, self.dir.join(id))?;
         sync_folder(&self.dir)?;
-        Ok(parcel)
+        Ok(Some(parcel))
     }
 
     /// Whether a parcel was in the outbox at any time since the start.

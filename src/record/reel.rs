@@ -18,7 +18,7 @@ use super::journal::{self, Head, Journal, Take};
 use super::names::{self, NameLog};
 use super::states::state_record;
 use crate::item::Peer;
-use crate::packet::{StreamId, StreamName};
+use crate::packet::{FiveTuple, StreamId, StreamName};
 use crate::spool::{self, Entry, Log, Pair};
 use crate::time::Timestamp;
 
@@ -40,6 +40,8 @@ pub(crate) struct OpenReel {
     pub(crate) items: u64,
     /// Streams taken for it, those carried over apart.
     pub(crate) streams: u64,
+    /// Whether streams go on in it from the reel before.
+    has_carried: bool,
     /// Captured bytes of its packets.
     pub(crate) captured: u64,
     /// When its first packet was added, on the recorder's clock.
@@ -76,6 +78,7 @@ impl OpenReel {
             journal,
             items: 0,
             streams: 0,
+            has_carried: false,
             captured: 0,
             since: None,
             names: NameLog::new(folder),
@@ -86,6 +89,7 @@ impl OpenReel {
     pub(crate) fn take(&mut self, takes: &[Take]) -> io::Result<()> {
         self.journal.takes(takes.iter())?;
         self.streams += takes.iter().filter(|take| !take.carried).count() as u64;
+        self.has_carried |= takes.iter().any(|take| take.carried);
         Ok(())
     }
 
@@ -135,6 +139,16 @@ impl OpenReel {
         !self.head.redact.is_empty()
     }
 
+    /// Whether streams go on in it from the reel before.
+    pub(crate) fn has_carried(&self) -> bool {
+        self.has_carried
+    }
+
+    /// Whether it holds how streams stand that go on in it.
+    pub(crate) fn has_states(&self) -> bool {
+        has_states(&self.folder)
+    }
+
     /// Packets in it.
     pub(crate) fn packets(&self) -> u64 {
         self.log.entries()
@@ -145,10 +159,11 @@ impl OpenReel {
         self.log.bytes()
     }
 
-    /// Ends adding: what sealing needs, or nothing when it holds no packet and is deleted.
-    pub(crate) fn close(mut self) -> Option<Closed> {
+    /// Ends adding: what sealing needs. One without packets is deleted, and gives nothing, unless
+    /// `keep_empty`.
+    pub(crate) fn close(mut self, keep_empty: bool) -> Option<Closed> {
         let _ = self.commit();
-        if self.packets() == 0 {
+        if self.packets() == 0 && !keep_empty {
             let _ = fs::remove_dir_all(&self.folder);
             return None;
         }
@@ -170,8 +185,8 @@ pub(crate) struct Closed {
     pub(crate) items: u64,
     /// Streams that go on in the next reel.
     pub(crate) going_on: Vec<StreamId>,
-    /// Those of them with whose state the next reel begins.
-    pub(crate) linked: Vec<StreamId>,
+    /// Those with whose state the next reel begins, whether they have packets in this one or not.
+    pub(crate) linked: Vec<FiveTuple>,
 }
 
 impl Closed {
@@ -221,9 +236,13 @@ impl Closed {
         };
         let recovered = spool::recover(&pair(folder), false)?;
         let old = spool.and_then(|spool| spool.of_run(head.run));
-        if let Some(old) = old
-            && !takes.is_empty()
-        {
+        let old = old.filter(|_| !takes.is_empty());
+        if recovered.is_none() || old.is_some() {
+            // What its streams had open when they went on in it is told by their states alone.
+            let has_states = has_states(folder);
+            if old.is_none() && !has_states {
+                return Ok(None);
+            }
             let mut log = match &recovered {
                 Some(recovered) => Log::reopen(pair(folder), recovered)?,
                 None => Log::create(
@@ -236,12 +255,13 @@ impl Closed {
                     "",
                 )?,
             };
-            complete(&mut log, &takes, &old)?;
-            if log.entries() == 0 {
+            match &old {
+                Some(old) => complete(&mut log, &takes, old)?,
+                None => log.commit()?,
+            }
+            if log.entries() == 0 && !has_states {
                 return Ok(None);
             }
-        } else if recovered.is_none() {
-            return Ok(None);
         }
         Ok(Some(Closed {
             folder: folder.to_owned(),
@@ -251,6 +271,10 @@ impl Closed {
             linked: Vec::new(),
         }))
     }
+}
+
+fn has_states(folder: &Path) -> bool {
+    fs::metadata(folder.join("states")).is_ok_and(|file| file.len() > 0)
 }
 
 fn read_journal(folder: &Path) -> io::Result<Option<(Head, Vec<Take>)>> {

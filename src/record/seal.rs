@@ -6,7 +6,7 @@
 //! The packets are pcapng in independent zstd frames: each begins at a block, so that any frame can
 //! be decompressed and read with the first one's head, and tools that read `.zst` see one file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -27,10 +27,9 @@ use super::states;
 use super::upload::content_type_of;
 use super::wish::Format;
 use crate::index;
-use crate::packet::headers::peek;
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::write;
-use crate::packet::{FiveTuple, LinkType, MAX_SNAPLEN, StreamId};
+use crate::packet::{LinkType, MAX_SNAPLEN};
 use crate::resolve::Names;
 use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
 use crate::store::Digest;
@@ -74,7 +73,8 @@ pub(crate) enum Index<'i> {
 }
 
 /// Writes the parts of a closed reel into `folder` and says what the parcel is. Of a recording with a
-/// rule the packets are those that `redactors` has overwritten; the index is made of the same.
+/// rule the packets are those that `redactors` has overwritten; the index is made of the same. One
+/// without packets, whose streams had nothing open, is `None`.
 ///
 /// # Errors
 /// What the system says, a full disk among it; `folder` may then hold half-written files.
@@ -84,7 +84,7 @@ pub(crate) fn seal(
     redactors: &mut Redactors,
     index: &Index<'_>,
     folder: &Path,
-) -> io::Result<Parcel> {
+) -> io::Result<Option<Parcel>> {
     let takes = closed.takes()?;
     let (order, mut counts) = in_order(&mut closed.pair().read_side()?)?;
     counts.items = closed.items;
@@ -136,6 +136,7 @@ pub(crate) fn seal(
     let mut manifest = draft(head, Kind::Reel, occasion);
     match source.index(index, &parts, folder) {
         Ok(None) => {}
+        Ok(Some((summary, _))) if order.is_empty() && summary.items == 0 => return Ok(None),
         Ok(Some((summary, written))) => {
             let ending = index::ending(summary.seconds());
             parts.push(written.part("index", &stem, &ending));
@@ -155,7 +156,7 @@ pub(crate) fn seal(
     manifest.to = to.map(|ts| ts.to_string());
     manifest.counts = counts;
     manifest.parts = parts;
-    Ok(Parcel::new(head, stem, manifest, files))
+    Ok(Some(Parcel::new(head, stem, manifest, files)))
 }
 
 /// A sign of life, or a roll-up, for the time from `from` on.
@@ -284,12 +285,6 @@ impl Source<'_> {
                 &state,
             );
         }
-        let mut linked: HashMap<StreamId, Option<FiveTuple>> = self
-            .closed
-            .linked
-            .iter()
-            .map(|stream| (*stream, None))
-            .collect();
         let mut received = vec![0u64; interfaces.list().len()];
         let mut bytes = Vec::new();
         for entry in self.order {
@@ -299,15 +294,10 @@ impl Source<'_> {
             if let Some(count) = received.get_mut(id as usize) {
                 *count += 1;
             }
-            if let Some(tuple @ None) = entry.stream_id().and_then(|stream| linked.get_mut(&stream))
-            {
-                *tuple = peek(entry.linktype, &bytes).map(|(layers, _)| layers.tuple);
-            }
             frames.packet(entry.ts)?;
         }
-        let linked: Vec<FiveTuple> = linked.into_values().flatten().collect();
-        if !linked.is_empty() {
-            let mark = states::goes_on_record(&linked);
+        if !self.closed.linked.is_empty() {
+            let mark = states::goes_on_record(&self.closed.linked);
             write::custom(
                 &mut frames.plain,
                 ENTERPRISE,

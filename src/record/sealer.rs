@@ -161,23 +161,24 @@ impl Job {
         }
     }
 
+    /// Does the job; answers whether something came of it.
     fn run(
         &self,
         outbox: &Arc<Outbox>,
         redactors: &mut Redactors,
         index: &seal::Index<'_>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         match self {
             Job::Reel {
                 closed, occasion, ..
             } => {
                 let id = closed.head.id();
-                outbox.deliver(&id, |folder| {
+                let is_kept = outbox.deliver(&id, |folder| {
                     seal::seal(closed, occasion, redactors, index, folder)
                 })?;
                 // From here on the outbox has it; a restart finds the parcel and skips the folder.
                 let _ = fs::remove_dir_all(&closed.folder);
-                Ok(())
+                Ok(is_kept)
             }
             Job::Heartbeat {
                 kind,
@@ -185,7 +186,7 @@ impl Job {
                 from,
                 occasion,
             } => outbox.deliver(&head.id(), |_| {
-                Ok(seal::heartbeat(head, *kind, occasion, *from))
+                Ok(Some(seal::heartbeat(head, *kind, occasion, *from)))
             }),
         }
     }
@@ -207,9 +208,9 @@ impl Shared {
                 Some(indexer) => seal::Index::By(&**indexer),
             };
             match job.run(&self.outbox, &mut redactors, &index) {
-                Ok(()) => {
+                Ok(is_kept) => {
                     failures = 0;
-                    self.done(&job);
+                    self.done(&job, is_kept);
                 }
                 Err(error) => {
                     failures += 1;
@@ -238,12 +239,12 @@ impl Shared {
         }
     }
 
-    fn done(&self, job: &Job) {
+    fn done(&self, job: &Job, is_kept: bool) {
         let mut state = self.lock();
         let progress = &mut state.progress;
         progress.waiting_bytes = progress.waiting_bytes.saturating_sub(job.bytes());
         progress.error = None;
-        if let Job::Reel { closed, .. } = job {
+        if let (Job::Reel { closed, .. }, true) = (job, is_kept) {
             *progress
                 .sealed
                 .entry(closed.head.recording.clone())

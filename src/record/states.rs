@@ -30,8 +30,8 @@ const MAX_GOING_ON: usize = 262_144;
 pub struct States {
     /// Streams that were asked for.
     pub asked: HashSet<StreamId, RandomState>,
-    /// States of those that have one.
-    pub states: HashMap<StreamId, Vec<u8>, RandomState>,
+    /// Five-tuple, the client first, and state of those that have one.
+    pub states: HashMap<StreamId, (FiveTuple, Vec<u8>), RandomState>,
 }
 
 /// The data of a custom block with a stream's state.

@@ -383,7 +383,16 @@ fn a_stream_that_lives_long_goes_over_many_reels_with_its_state() {
         let items = [item(feed.id('a'), 500)];
         let wanted: Vec<StreamId> = std::mem::take(&mut *asked.lock().unwrap());
         if !wanted.is_empty() {
-            let state = |stream: &StreamId| (*stream, stream.0.to_be_bytes().to_vec());
+            let end = |port| crate::packet::Endpoint {
+                ip: [10, 0, 0, 1].into(),
+                port,
+            };
+            let tuple = crate::packet::FiveTuple {
+                src: end(4000),
+                dst: end(80),
+                transport: crate::packet::Transport::Tcp,
+            };
+            let state = |stream: &StreamId| (*stream, (tuple, stream.0.to_be_bytes().to_vec()));
             let states = States {
                 states: wanted.iter().map(state).collect(),
                 asked: wanted.into_iter().collect(),

@@ -69,8 +69,33 @@ impl Upload<'_> {
         };
         let new_head = serde_json::to_vec(&new_head).expect("three plain values have a JSON");
         write_whole(self.head, &new_head).map_err(|error| local(self.head, &error))?;
+        self.mark_late(parcel);
         let manifest = Manifest::parse(&bytes).ok();
         Ok(manifest.and_then(|manifest| Some(manifest.parts.into_iter().next()?.lock)))
+    }
+
+    /// Marks the folder of a parcel that comes after its hour was over: whoever has listed the folder
+    /// looks again. Without the mark the archive is as complete, so nothing fails for it.
+    fn mark_late(&self, parcel: &Parcel) {
+        let manifest = &parcel.manifest;
+        let start = match manifest.kind {
+            Kind::Reel => manifest.from.as_ref().unwrap_or(&manifest.sealed),
+            Kind::Heartbeat | Kind::Rollup => &manifest.sealed,
+        };
+        let start = Timestamp::parse(start);
+        let late = start.and_then(|start| keys::late_mark(&parcel.stem, start, self.now));
+        let Some((folder, key)) = late else { return };
+        let body = format!("{folder}\n");
+        let options = PutOptions {
+            sha256: Sha256::digest(&body).into(),
+            content_type: "text/plain",
+            write_once: true,
+            ..PutOptions::default()
+        };
+        match self.store.put(&key, Body::Bytes(body.as_bytes()), &options) {
+            Ok(_) | Err(StoreError::Exists(_)) => {}
+            Err(error) => tracing::warn!(key, %error, "a late reel could not be marked"),
+        }
     }
 
     /// Adds what is known only now: losses, the chain, and who vouches for it.

@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use super::backtest::Tries;
 use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
 use super::replay::Replay;
 use super::scripts::Checks;
 use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
-use super::{View, backtest as try_out, packets, routes, row_json};
+use super::{View, packets, routes, row_json};
 use crate::dissect;
 use crate::item::json::AsJson as NodeJson;
 use crate::item::{Node, lookup};
@@ -45,6 +46,7 @@ pub(super) struct State {
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
     pub(super) summaries: Arc<Summaries>,
+    pub(super) tries: Arc<Tries>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) checks: Checks,
 }
@@ -503,15 +505,15 @@ fn answered(done: Result<Result<Json, String>, Response>) -> Response {
     }
 }
 
-/// What a recording with this query would have kept of the rows.
+/// What a recording with this query would have kept of the rows, or of the archive.
 pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let query = match kfl::compile(&ask.q, &state.view.schema) {
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
-    let now = state.view.clock.now();
-    match aside(move || try_out::try_on(&state.view.rows, &query, now)).await {
-        Ok(found) => AsJson(found).into_response(),
+    match aside(move || state.tries.of(&state.view, &query)).await {
+        Ok(Ok(found)) => AsJson(found).into_response(),
+        Ok(Err(sentence)) => refuse(StatusCode::BAD_GATEWAY, sentence),
         Err(response) => response,
     }
 }

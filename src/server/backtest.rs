@@ -1,14 +1,21 @@
-//! What a recording would have kept of the traffic that is held.
+//! What a recording would have kept of the traffic that is held, or of an archive.
 //!
-//! In: the rows, a query. Out: counts of items, streams and bytes, by namespace and a day. A stream is
-//! recorded as a whole, so each counts with all its items. Bytes are those of messages; headers of
-//! packets come on top. Never: memory that grows beyond [`MAX_STREAMS`].
+//! In: the rows, or the items of an archive by its indexes; a query. Out: counts of items, streams
+//! and bytes, by namespace and a day. A stream is recorded as a whole, so each counts with all its
+//! items. Bytes are those of messages; headers of packets come on top. Never: memory that grows
+//! beyond [`MAX_STREAMS`].
+//!
+//! An archive is read bit by bit: each request reads on for a while, and says how much is left.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use serde_json::{Value as Json, json};
 
+use super::View;
+use crate::investigate::{Browse, Scan};
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::pipeline::Rows;
@@ -20,24 +27,145 @@ const MAX_STREAMS: usize = 500_000;
 /// Rows that are looked up under one lock.
 const STEP: usize = 2048;
 
-#[derive(Debug, Default)]
-struct Stream {
-    bytes: u64,
-    items: u64,
-    wanted: bool,
-    namespace: String,
+/// Queries whose outcome over an archive is kept; the one asked for longest ago goes first.
+const MAX_KEPT: usize = 4;
+
+/// Time that one request reads an archive on for.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// How long an outcome holds that was read to its end: the archive may grow.
+const HOLDS: Duration = Duration::from_secs(300);
+
+/// What is read of each item of an archive.
+const PATHS: [&str; 10] = [
+    "timestamp",
+    "size",
+    "stream",
+    "worker",
+    "src.ip",
+    "src.port",
+    "dst.ip",
+    "dst.port",
+    "src.namespace",
+    "dst.namespace",
+];
+
+/// Tries of queries on an archive.
+#[derive(Default)]
+pub(super) struct Tries {
+    kept: Mutex<Vec<(String, Arc<Mutex<Try>>)>>,
 }
 
-/// Tries a query on all rows.
-///
-/// ```text
-/// {"kfl", "items", "itemsSeen", "undecided", "streams", "streamsSeen", "bytes", "bytesSeen",
-///  "from": ms, "to": ms, "bytesPerDay", "byNamespace": [{"namespace","streams","bytes","bytesPerDay"}]}
-/// ```
-pub(super) fn try_on(rows: &Rows, query: &kfl::Query, now: Timestamp) -> Json {
-    let mut streams: HashMap<String, Stream, RandomState> = HashMap::default();
-    let (mut items, mut seen, mut undecided, mut bytes_seen) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let mut span: Option<(i64, i64)> = None;
+/// One query on an archive.
+struct Try {
+    made: Instant,
+    /// What matches, then everything: both are read to the same reel.
+    matching: Scan,
+    all: Scan,
+    tally: Tally,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tries {
+    /// Tries a query on all that `view` has.
+    ///
+    /// ```text
+    /// {"kfl", "items", "itemsSeen", "undecided", "streams", "streamsSeen", "bytes", "bytesSeen",
+    ///  "from": ms, "to": ms, "bytesPerDay", "byNamespace": [{"namespace","streams","bytes","bytesPerDay"}],
+    ///  "behind": items still to be read}
+    /// ```
+    ///
+    /// # Errors
+    /// One sentence, when an archive cannot be listed.
+    pub(super) fn of(&self, view: &View, query: &kfl::Query) -> Result<Json, String> {
+        let now = view.clock.now();
+        match view.indexed.get() {
+            None => Ok(held(&view.rows, query, now)),
+            Some(browse) => self.of_archive(browse, query, now),
+        }
+    }
+
+    fn of_archive(
+        &self,
+        browse: &Browse,
+        query: &kfl::Query,
+        now: Timestamp,
+    ) -> Result<Json, String> {
+        let mut kept = lock(&self.kept);
+        let known = kept
+            .iter()
+            .position(|(text, _)| text == query.text())
+            .map(|at| kept.remove(at).1)
+            .filter(|known| !lock(known).is_stale());
+        let tried = match known {
+            Some(known) => known,
+            None => {
+                let all =
+                    kfl::compile("", &kfl::Schema::empty()).map_err(|error| error.to_string())?;
+                let scan = |query| {
+                    let scan = browse.scan(query, now, PATHS.map(str::to_owned).into());
+                    scan.map_err(|error| error.to_string())
+                };
+                Arc::new(Mutex::new(Try {
+                    made: Instant::now(),
+                    matching: scan(query.clone())?,
+                    all: scan(all)?,
+                    tally: Tally::default(),
+                }))
+            }
+        };
+        kept.push((query.text().to_owned(), tried.clone()));
+        if kept.len() > MAX_KEPT {
+            kept.remove(0);
+        }
+        drop(kept);
+        lock(&tried).read_on(browse, query)
+    }
+}
+
+impl Try {
+    fn is_over(&self) -> bool {
+        self.matching.is_over() && self.all.is_over()
+    }
+
+    fn is_stale(&self) -> bool {
+        self.is_over() && self.made.elapsed() > HOLDS
+    }
+
+    fn read_on(&mut self, browse: &Browse, query: &kfl::Query) -> Result<Json, String> {
+        let until = Instant::now() + PATIENCE;
+        let Try {
+            matching,
+            all,
+            tally,
+            ..
+        } = self;
+        if !matching.is_over() {
+            matching
+                .step(until, &mut |item| {
+                    tally.want(item.node(), kfl::Verdict::Match);
+                })
+                .map_err(|error| error.to_string())?;
+            browse.warn(matching.warnings());
+        }
+        if matching.is_over() && !all.is_over() && Instant::now() < until {
+            all.step(until, &mut |item| tally.see(item.node()))
+                .map_err(|error| error.to_string())?;
+            browse.warn(all.warnings());
+        }
+        let behind = matching.behind() + all.behind();
+        // What nobody began is not over.
+        let behind = if self.is_over() { 0 } else { behind.max(1) };
+        Ok(self.tally.json(query.text(), behind))
+    }
+}
+
+/// Tries a query on all rows that are held.
+fn held(rows: &Rows, query: &kfl::Query, now: Timestamp) -> Json {
+    let mut tally = Tally::default();
     let held = rows.held();
     let mut next = held.start;
     while next < held.end {
@@ -47,78 +175,123 @@ pub(super) fn try_on(rows: &Rows, query: &kfl::Query, now: Timestamp) -> Json {
         };
         next = last.number() + 1;
         for node in page.iter().filter_map(|row| row.node()) {
-            let text = |path: &str| {
-                lookup(node, path)
-                    .and_then(Node::text)
-                    .unwrap_or_default()
-                    .into_owned()
-            };
-            let int = |path: &str| lookup(node, path).and_then(Node::int).unwrap_or_default();
-            seen += 1;
-            let bytes = u64::try_from(int("size")).unwrap_or_default();
-            bytes_seen += bytes;
-            let at = int("timestamp");
-            let (from, to) = span.unwrap_or((at, at));
-            span = Some((from.min(at), to.max(at)));
-            let wanted = match query.matches(node, now) {
-                kfl::Verdict::NoMatch => false,
-                kfl::Verdict::Match => {
-                    items += 1;
-                    true
-                }
-                // A recording keeps what it cannot decide.
-                kfl::Verdict::Undecided => {
-                    undecided += 1;
-                    true
-                }
-            };
-            let name = text("stream");
-            if streams.len() >= MAX_STREAMS && !streams.contains_key(&name) {
-                continue;
-            }
-            let stream = streams.entry(name).or_default();
+            tally.see(node);
+            tally.want(node, query.matches(node, now));
+        }
+    }
+    tally.json(query.text(), 0)
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    bytes: u64,
+    is_seen: bool,
+    is_wanted: bool,
+    namespace: String,
+}
+
+/// Node, name and ends of a stream: names are of one run.
+type Name = [String; 6];
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+struct Tally {
+    streams: HashMap<Name, Stream, RandomState>,
+    items: u64,
+    seen: u64,
+    undecided: u64,
+    bytes_seen: u64,
+    span: Option<(i64, i64)>,
+}
+
+fn text<'a, N: Node<'a>>(node: N, path: &str) -> String {
+    let text = lookup(node, path).and_then(Node::text);
+    text.unwrap_or_default().into_owned()
+}
+
+impl Tally {
+    fn stream<'a, N: Node<'a>>(&mut self, node: N) -> Option<&mut Stream> {
+        let name = [
+            "worker", "stream", "src.ip", "src.port", "dst.ip", "dst.port",
+        ];
+        let name = name.map(|path| match lookup(node, path).and_then(Node::int) {
+            Some(number) => number.to_string(),
+            None => text(node, path),
+        });
+        if self.streams.len() >= MAX_STREAMS && !self.streams.contains_key(&name) {
+            return None;
+        }
+        Some(self.streams.entry(name).or_default())
+    }
+
+    /// Counts an item, whatever the query says.
+    fn see<'a, N: Node<'a>>(&mut self, node: N) {
+        let int = |path: &str| lookup(node, path).and_then(Node::int).unwrap_or_default();
+        let bytes = u64::try_from(int("size")).unwrap_or_default();
+        self.seen += 1;
+        self.bytes_seen += bytes;
+        let at = int("timestamp");
+        let (from, to) = self.span.unwrap_or((at, at));
+        self.span = Some((from.min(at), to.max(at)));
+        if let Some(stream) = self.stream(node) {
             stream.bytes += bytes;
-            stream.items += 1;
-            if wanted && !stream.wanted {
-                stream.wanted = true;
-                stream.namespace = Some(text("dst.namespace"))
-                    .filter(|namespace| !namespace.is_empty())
-                    .unwrap_or_else(|| text("src.namespace"));
+            stream.is_seen = true;
+        }
+    }
+
+    /// Counts what the query says of an item.
+    fn want<'a, N: Node<'a>>(&mut self, node: N, verdict: kfl::Verdict) {
+        match verdict {
+            kfl::Verdict::NoMatch => return,
+            kfl::Verdict::Match => self.items += 1,
+            // A recording keeps what it cannot decide.
+            kfl::Verdict::Undecided => self.undecided += 1,
+        }
+        if let Some(stream) = self.stream(node)
+            && !stream.is_wanted
+        {
+            stream.is_wanted = true;
+            stream.namespace = Some(text(node, "dst.namespace"))
+                .filter(|namespace| !namespace.is_empty())
+                .unwrap_or_else(|| text(node, "src.namespace"));
+        }
+    }
+
+    fn json(&self, kfl: &str, behind: u64) -> Json {
+        let (from, to) = self.span.unwrap_or_default();
+        let days = ((to - from) as f64 / 86_400_000.0).max(1.0 / 86_400.0);
+        let a_day = |bytes: u64| (bytes as f64 / days) as u64;
+        let mut by_namespace: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let mut total = (0_u64, 0_u64);
+        for stream in self.streams.values().filter(|stream| stream.is_wanted) {
+            let sum = by_namespace.entry(&stream.namespace).or_default();
+            for (count, bytes) in [sum, &mut total] {
+                *count += 1;
+                *bytes += stream.bytes;
             }
         }
-    }
-    let (from, to) = span.unwrap_or_default();
-    let days = ((to - from) as f64 / 86_400_000.0).max(1.0 / 86_400.0);
-    let a_day = |bytes: u64| (bytes as f64 / days) as u64;
-    let mut by_namespace: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    let mut total = (0_u64, 0_u64);
-    for stream in streams.values().filter(|stream| stream.wanted) {
-        let sum = by_namespace.entry(&stream.namespace).or_default();
-        for (count, bytes) in [sum, &mut total] {
-            *count += 1;
-            *bytes += stream.bytes;
-        }
-    }
-    let by_namespace: Vec<Json> = by_namespace
-        .into_iter()
-        .map(|(namespace, (count, bytes))| {
-            json!({
-                "namespace": namespace, "streams": count, "bytes": bytes, "bytesPerDay": a_day(bytes),
+        let by_namespace: Vec<Json> = by_namespace
+            .into_iter()
+            .map(|(namespace, (count, bytes))| {
+                json!({
+                    "namespace": namespace, "streams": count, "bytes": bytes, "bytesPerDay": a_day(bytes),
+                })
             })
+            .collect();
+        json!({
+            "kfl": kfl,
+            "items": self.items,
+            "itemsSeen": self.seen,
+            "undecided": self.undecided,
+            "streams": total.0,
+            "streamsSeen": self.streams.values().filter(|stream| stream.is_seen).count(),
+            "bytes": total.1,
+            "bytesSeen": self.bytes_seen,
+            "from": from,
+            "to": to,
+            "bytesPerDay": a_day(total.1),
+            "byNamespace": by_namespace,
+            "behind": behind,
         })
-        .collect();
-    json!({
-        "kfl": query.text(),
-        "items": items,
-        "itemsSeen": seen,
-        "undecided": undecided,
-        "streams": total.0,
-        "streamsSeen": streams.len(),
-        "bytes": total.1,
-        "bytesSeen": bytes_seen,
-        "from": from,
-        "to": to,
-        "bytesPerDay": a_day(total.1),
-        "byNamespace": by_namespace,
-    })
+    }
 }

@@ -399,6 +399,7 @@ fn router(
         stopped,
         undecided: Arc::default(),
         summaries: Arc::default(),
+        tries: Arc::default(),
         proofs: Arc::default(),
         checks: scripts::Checks::default(),
     };

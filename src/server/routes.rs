@@ -526,7 +526,7 @@ pub(super) const ROUTES: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/recordings/backtest",
-        about: "What a recording with this query would have kept of the items that are held.",
+        about: "What a recording with this query would have kept of the items that are held, or of an archive; ask again while items are behind.",
         parameters: &[Q],
         answer: Answer::Members(&[
             ("items", "integer"),
@@ -534,6 +534,7 @@ pub(super) const ROUTES: &[Route] = &[
             ("bytes", "integer"),
             ("bytesPerDay", "integer"),
             ("byNamespace", "array"),
+            ("behind", "integer"),
         ]),
         handler: || get(api::backtest),
     },

@@ -3,6 +3,7 @@
 
 check.py schema    values.schema.json and docs/install.md against the configuration keys of the program
 check.py render    lint, templates of every file in ci/, schemas of Kubernetes, and rules of the house
+check.py jobs      the manifests of deploy/jobs against the schemas of Kubernetes, and rules of the house
 check.py refuses   values that must be refused with a sentence that names them
 check.py installs  install, upgrade and uninstall at a real API server, and what the roles may do there
 
@@ -25,6 +26,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/tapedeck"
+JOBS = ROOT / "deploy/jobs"
 SCHEMA = CHART / "values.schema.json"
 PAGE = ROOT / "docs/install.md"
 # Parts of the values that the program reads.
@@ -234,10 +236,11 @@ def house_rules(manifests, name):
         {("r", one["metadata"]["name"], one["kind"]) for one in manifests if one["kind"] in ("Role", "RoleBinding")}
     ):
         faults.append(f"{name}: two objects have one name")
-    for one in by_kind.get("DaemonSet", []) + by_kind.get("Deployment", []):
+    for one in by_kind.get("DaemonSet", []) + by_kind.get("Deployment", []) + by_kind.get("Job", []):
         pod = one["spec"]["template"]
         spec, what = pod["spec"], f"{name}: {one['kind']}"
-        for label, value in one["spec"]["selector"]["matchLabels"].items():
+        # A job selects its pods by itself.
+        for label, value in one["spec"].get("selector", {}).get("matchLabels", {}).items():
             if pod["metadata"]["labels"].get(label) != value:
                 faults.append(f"{what} does not select its own pods by {label}")
         for container in spec["containers"] + spec.get("initContainers", []):
@@ -314,6 +317,20 @@ def check_render():
             if version == VERSIONS[-1]:
                 read_by_program(by_kind, values.name)
                 print(f"{values.name}: {len(manifests)} manifests", file=sys.stderr)
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+def check_jobs():
+    import yaml
+    files = sorted(JOBS.glob("*.yaml"))
+    if not files:
+        faults.append("deploy/jobs has no manifest")
+    for file in files:
+        manifests = list(yaml.safe_load_all(file.read_text()))
+        house_rules(manifests, file.name)
+        for version in VERSIONS:
+            valid(manifests, version, file.name)
 
 
 # --- refuses --------------------------------------------------------------------------------------
@@ -492,7 +509,10 @@ def check_installs():
 
 
 def main():
-    checks = {"schema": check_schema, "render": check_render, "refuses": check_refuses, "installs": check_installs}
+    checks = {
+        "schema": check_schema, "render": check_render, "jobs": check_jobs, "refuses": check_refuses,
+        "installs": check_installs,
+    }
     if len(sys.argv) != 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     checks[sys.argv[1]]()

@@ -61,11 +61,14 @@ export function recordingForm(frame, { destination, done }) {
     last = null;
     if (!kfl) return tried.replaceChildren();
     try {
-      const found = await api.backtest(kfl);
-      if (mine !== asked) return;
+      let found;
+      do {
+        found = await api.backtest(kfl);
+        if (mine !== asked) return;
+        tried.replaceChildren(...outcome(found));
+        inputs.kfl.removeAttribute("aria-invalid");
+      } while (found.behind > 0);
       last = found;
-      tried.replaceChildren(...outcome(found));
-      inputs.kfl.removeAttribute("aria-invalid");
     } catch (error) {
       if (mine !== asked) return;
       inputs.kfl.setAttribute("aria-invalid", "true");
@@ -123,6 +126,7 @@ function outcome(found) {
   return [
     el("p", {}, "Over the traffic held here, ", el("b", {}, `${format.count(found.streams)} of ${format.count(found.streamsSeen)} streams`),
       ` with ${format.count(found.items)} matching items and ${format.bytes(found.bytes)} of messages would have been kept: about `, el("b", {}, `${format.bytes(found.bytesPerDay)} a day`), "."),
+    found.behind ? el("p", {}, `${format.count(found.behind)} items are still to be read.`) : null,
     found.undecided ? el("p", { class: "warn" }, `${format.count(found.undecided)} items took the query too many steps; a recording keeps those.`) : null,
     rows.length > 1 ? el("table", { class: "facts" }, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.namespace || "no namespace"), el("td", {}, `${format.count(row.streams)} streams, ${format.bytes(row.bytes)}, ${format.bytes(row.bytesPerDay)} a day`)))) : null,
   ].filter(Boolean);

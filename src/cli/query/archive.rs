@@ -1,6 +1,6 @@
 //! A query of an archive by its indexes.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use super::super::style::Style;
 use super::QueryArgs;
 use super::group;
 use super::lines::{Format, Lines};
+use super::output::Target;
 use crate::investigate::aggregate::{Aggregate, Wanted};
 use crate::investigate::{Archive, Cursor, Search};
 use crate::kfl::Query;
@@ -21,14 +22,21 @@ use crate::time::{Clock, SystemClock};
 /// Items of one page that are found at a time while all are printed.
 const PAGE: usize = 1000;
 
+/// How items are printed, and where.
+pub(super) struct Output<'o> {
+    pub(super) format: Format,
+    pub(super) target: &'o Target,
+}
+
 /// Runs the query on an archive; `wanted` when groups are asked for.
-pub fn run(
+pub(super) fn run(
     args: &QueryArgs,
     config: &Config,
     archive: Archive,
     query: Query,
     range: Range,
     wanted: Option<Wanted>,
+    output: &Output<'_>,
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
     let archive = Arc::new(archive);
@@ -37,17 +45,21 @@ pub fn run(
     let cache = source::cache()?;
     let search = Search::new(archive.clone(), query, range.span(), now, reading, cache);
     let search = search.of_shard(args.shard);
-    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout());
+    let mut out = output.target.open()?;
     let done = match wanted {
-        Some(wanted) => groups(&search, wanted, args.format, &mut out),
-        None => items(args, &search, &mut out),
+        Some(wanted) => groups(&search, wanted, output.format, &mut *out),
+        None => items(args, &search, output, &mut *out),
     };
+    drop(out);
     let gaps = search.warnings();
     for warning in &gaps {
         eprintln!("{}", Style::stderr().yellow(warning));
     }
     if args.stats {
         stats(&archive, began);
+    }
+    if done.is_ok() {
+        output.target.keep()?;
     }
     match done {
         Ok(()) if gaps.is_empty() => Ok(Exit::Done),
@@ -90,10 +102,15 @@ fn groups(
     Ok(group::print(&aggregate, &wanted, format, out)?)
 }
 
-fn items(args: &QueryArgs, search: &Search, out: &mut dyn Write) -> Result<(), Ended> {
-    let mut lines = Lines::new(args.format, Style::stdout());
+fn items(
+    args: &QueryArgs,
+    search: &Search,
+    output: &Output<'_>,
+    out: &mut dyn Write,
+) -> Result<(), Ended> {
+    let mut lines = Lines::new(output.format, output.target.style());
     let mut line = Vec::new();
-    out.write_all(args.format.header())?;
+    out.write_all(output.format.header())?;
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut cursor = args.after.clone();
     while left > 0 {
@@ -101,7 +118,7 @@ fn items(args: &QueryArgs, search: &Search, out: &mut dyn Write) -> Result<(), E
         let page = search.page(limit, cursor.as_ref(), None)?;
         for found in &page.found {
             // Lists show no bodies, so their packets can stay where they are.
-            let item = match args.format {
+            let item = match output.format {
                 Format::Json if found.is_cut() => search.whole(found),
                 _ => found.item.clone(),
             };
@@ -122,7 +139,7 @@ fn items(args: &QueryArgs, search: &Search, out: &mut dyn Write) -> Result<(), E
     Ok(())
 }
 
-fn stats(archive: &Archive, began: Instant) {
+pub(super) fn stats(archive: &Archive, began: Instant) {
     let used = archive.used();
     let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     eprintln!(

@@ -7,8 +7,6 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use clap::ValueEnum;
-
 use crate::bytes::append_number;
 use crate::cli::style::Style;
 use crate::item::json::AsJson;
@@ -17,7 +15,7 @@ use crate::packet::Endpoint;
 use crate::server::columns_of;
 
 /// Output formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// Columns for people
     Table,

@@ -3,14 +3,18 @@
 mod archive;
 mod group;
 mod lines;
+mod output;
+mod sql;
 
-use std::io::{BufWriter, ErrorKind, Stdout, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
 use self::lines::{Format, Lines};
+use self::output::{Asked, Target};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
@@ -39,6 +43,19 @@ const ITEMS_ONLY: [&str; 8] = [
     "every",
 ];
 
+/// Flags that an SQL statement says better; it does not go with a search of payloads either.
+const ITEMS_BUT_STATS: [&str; 9] = [
+    "kfl",
+    "newest",
+    "after",
+    "count_by",
+    "top",
+    "percentiles",
+    "every",
+    "grep",
+    "hex",
+];
+
 /// Print the items of a recorded source
 ///
 /// Reads savefiles, folders, archives and buckets from one end to the other and prints each request
@@ -54,7 +71,9 @@ Examples:
   tapedeck query s3://my-bucket/ --from 2026-11-24T10:00:00Z --to 2026-11-24T11:00:00Z \
       --kfl 'response.status == 500' --count-by dst.name,request.path --top 10
   tapedeck query s3://my-bucket/ --kfl 'http' --format json --shard \"$JOB_COMPLETION_INDEX/8\"
-  tapedeck query s3://my-bucket/ --every 1m --percentiles elapsedTime --format csv")]
+  tapedeck query s3://my-bucket/ --every 1m --percentiles elapsedTime --format csv
+  tapedeck query s3://my-bucket/ --sql \"SELECT path, count(*) FROM items
+      WHERE date = '2026-11-24' AND kfl('http and response.status == 500') GROUP BY path\"")]
 pub struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -99,7 +118,16 @@ pub struct QueryArgs {
 
     /// How to print them; json is one object a line
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: Asked,
+
+    /// Write to this file instead of stdout; it is there when all of it is written
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Answer an SQL statement over the tables items, streams, reels and coverage; KFL in it as
+    /// kfl('...')
+    #[arg(long, value_name = "SQL", conflicts_with_all = ITEMS_BUT_STATS)]
+    sql: Option<String>,
 
     /// The newest items of an archive first, by the indexes of its reels
     #[arg(long)]
@@ -141,6 +169,11 @@ impl QueryArgs {
 
 /// Runs the command.
 pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
+    let target = Target::of(args.output.as_deref())?;
+    if let Some(statement) = &args.sql {
+        return sql::run(args, statement, &target, config);
+    }
+    let format = args.format.lines()?;
     let query = pass::query(&args.kfl)?;
     for warning in query.warnings() {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
@@ -154,7 +187,11 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         && needle.is_none()
         && let Some(found) = args.source.archive(&config)?
     {
-        return archive::run(args, &config, found, query, range, wanted);
+        let output = archive::Output {
+            format,
+            target: &target,
+        };
+        return archive::run(args, &config, found, query, range, wanted, &output);
     }
     if args.newest || args.after.is_some() {
         return Err(Failure::usage(
@@ -170,16 +207,23 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     super::stop_on_signal(&stop)?;
     if let Some(needle) = needle {
         args.max_read.announce(&opened, 1)?;
-        let shape = match args.format {
+        let shape = match format {
             Format::Json => grep::Shape::Json,
             Format::Table | Format::Csv => grep::Shape::Lines,
         };
-        let limit = args.limit.unwrap_or(u64::MAX);
+        let wanted = grep::Wanted {
+            needle: &needle,
+            range,
+            limit: args.limit.unwrap_or(u64::MAX),
+            shape,
+        };
         let limits = super::limits(&config);
-        return grep::run(opened.source, limits, &needle, range, limit, shape, &stop);
+        let exit = grep::run(opened.source, limits, &wanted, target.open()?, &stop)?;
+        target.keep()?;
+        return Ok(exit);
     }
     let outcome = Arc::new(Outcome::default());
-    let lines = Lines::new(args.format, Style::stdout());
+    let lines = Lines::new(format, target.style());
     // When the query was asked: what `now` in it means.
     let now = SystemClock.now();
     let groups = wanted
@@ -199,14 +243,18 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         taker: Box::new(Output {
             header: match &groups {
                 Some(_) => b"",
-                None => args.format.header(),
+                None => format.header(),
             },
             left: args.limit.unwrap_or(u64::MAX),
-            out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
+            out: match &groups {
+                Some(_) => Box::new(std::io::sink()),
+                None => target.open()?,
+            },
             stop: stop.clone(),
             outcome: outcome.clone(),
         }),
     };
+    let stopped = stop.clone();
     let options = super::offline_options(
         &config,
         Some(super::source::names_of(opened.names)),
@@ -228,7 +276,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     if let (Some(groups), Some(wanted)) = (&groups, &wanted) {
         let groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
         tell_others(&groups);
-        if let Err(error) = group::print(&groups, wanted, args.format, &mut std::io::stdout()) {
+        if let Err(error) = group::print(&groups, wanted, format, &mut *target.open()?) {
             let mut failed = outcome
                 .failed
                 .lock()
@@ -248,6 +296,10 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     }
     if let Err(error) = result {
         return Err(Failure::failed(error.to_string()));
+    }
+    // Who ends it by hand has not all of it.
+    if !stopped.is_asked() || outcome.is_enough.load(Ordering::Relaxed) {
+        target.keep()?;
     }
     let undecided = outcome.undecided.load(Ordering::Relaxed);
     if undecided > 0 {
@@ -279,6 +331,8 @@ struct Outcome {
     failed: Mutex<Option<std::io::Error>>,
     /// Items about which the query could not be decided in its bound of steps.
     undecided: AtomicU64,
+    /// Whether as many were printed as were wanted.
+    is_enough: AtomicBool,
 }
 
 /// Prints the items that a query chooses.
@@ -317,7 +371,7 @@ struct Output {
     /// What comes before the first line.
     header: &'static [u8],
     left: u64,
-    out: BufWriter<Stdout>,
+    out: Box<dyn Write + Send>,
     stop: Stop,
     outcome: Arc<Outcome>,
 }
@@ -351,6 +405,9 @@ impl Taker for Output {
             return;
         }
         self.left -= 1;
+        if self.left == 0 {
+            self.outcome.is_enough.store(true, Ordering::Relaxed);
+        }
         if let Err(error) = self.write(line) {
             self.give_up(error);
         }

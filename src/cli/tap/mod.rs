@@ -31,6 +31,7 @@ use serde_json::json;
 use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::reading::MaxReadArgs;
 use super::release::{self, ReleaseArgs};
 use super::secrets::SecretsArgs;
 use super::source::S3Args;
@@ -71,6 +72,9 @@ pub struct TapArgs {
     /// Write the index of a source that is no archive beside it, for others who open it
     #[arg(long, requires = "pcap", conflicts_with = "dissect")]
     write_index: bool,
+
+    #[command(flatten)]
+    max_read: MaxReadArgs,
 
     /// Network interface to capture on
     #[arg(short, long, value_name = "NAME")]
@@ -341,8 +345,12 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
     } else if sources.is_empty() {
         live::run(&config, global)
     } else {
-        let (dissect, write_index) = (args.dissect, args.write_index);
-        offline::run(&sources, &args.s3, dissect, write_index, &config)
+        let how = offline::How {
+            dissect: args.dissect,
+            write_index: args.write_index,
+            max_read: args.max_read.clone(),
+        };
+        offline::run(&sources, &args.s3, &how, &config)
     }
 }
 
@@ -424,7 +432,12 @@ fn audit_log(config: &Config) -> Result<PathBuf, Failure> {
 
 /// Serves recorded sources until Ctrl+C.
 pub fn open_recorded(sources: &[String], config: &Config) -> Result<Exit, Failure> {
-    offline::run(sources, &S3Args::default(), false, false, config)
+    offline::run(
+        sources,
+        &S3Args::default(),
+        &offline::How::default(),
+        config,
+    )
 }
 
 /// Opens the live source that the configuration names.

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
+use super::super::reading::MaxReadArgs;
 use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
 use super::view;
@@ -21,14 +22,24 @@ use crate::pipeline::{self, Consumer, Counts, Rows, RowsConsumer, Stop};
 use crate::server::{Run, Server, View};
 use crate::store::{self, OpenOptions, Store};
 
-/// Serves `sources` until Ctrl+C; with `dissect`, an archive by its packets too.
-pub fn run(
-    sources: &[String],
-    s3: &S3Args,
-    dissect: bool,
-    write_index: bool,
-    config: &Config,
-) -> Result<Exit, Failure> {
+/// How sources are opened.
+#[derive(Debug, Default)]
+pub struct How {
+    /// Whether an archive is read by its packets too.
+    pub dissect: bool,
+    /// Whether the index of a source is put beside it.
+    pub write_index: bool,
+    /// How much is read without asking.
+    pub max_read: MaxReadArgs,
+}
+
+/// Serves `sources` until Ctrl+C.
+pub fn run(sources: &[String], s3: &S3Args, how: &How, config: &Config) -> Result<Exit, Failure> {
+    let How {
+        dissect,
+        write_index,
+        ..
+    } = *how;
     let served = super::server_options(config)?;
     // What a key log opens is in no index.
     let by_packets = dissect || config.text_if_set("tap.tlsKeylog").is_some();
@@ -73,6 +84,7 @@ pub fn run(
             "--write-index needs a source that can be read again, and no key log; save standard input to a file",
         ));
     }
+    how.max_read.announce(&opened, 1)?;
     dissected(what, opened, index, config)
 }
 
