@@ -184,6 +184,25 @@ impl Node {
             .collect()
     }
 
+    /// What the pods of a namespace are, and what they say.
+    fn states(&self, namespace: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        let list = self.ask("GET", &path, &Json::Null);
+        let pods = list["items"].as_array().unwrap().iter();
+        let told = pods.map(|pod| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let said = Command::new("curl")
+                .args(["-sk", "-H", "Authorization: Bearer admin-token"])
+                .arg(format!(
+                    "https://10.200.0.1:6443{path}/{name}/log?tailLines=10"
+                ))
+                .output()
+                .map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+            format!("{name} {} {}\n", pod["status"], said.unwrap_or_default())
+        });
+        told.collect()
+    }
+
     fn wait_for_pods(&self, namespace: &str, count: usize) -> BTreeMap<String, String> {
         let late = Instant::now() + PATIENCE;
         loop {
@@ -193,7 +212,8 @@ impl Node {
             }
             assert!(
                 Instant::now() < late,
-                "{ready:?} of {count} pods of {namespace} are ready"
+                "{ready:?} of {count} pods of {namespace} are ready: {}",
+                self.states(namespace)
             );
             std::thread::sleep(Duration::from_millis(500));
         }
