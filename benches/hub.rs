@@ -58,6 +58,7 @@ impl Follower for Quiet {
     fn spread(&self, _: &Spread) {}
     fn targets(&self, _: &Json) {}
     fn names(&self, _: &[u8]) {}
+    fn news(&self, _: &Json) {}
 }
 
 /// Takes the first item of a run.

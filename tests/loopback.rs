@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tapedeck::capture::live::{self, LiveOptions, Narrow, Narrowing};
+use tapedeck::capture::live::narrowing::{Narrow, Narrowing};
+use tapedeck::capture::live::{self, LiveOptions};
 use tapedeck::capture::own::OwnSockets;
 use tapedeck::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use tapedeck::packet::headers::{Decoder, Found};

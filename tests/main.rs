@@ -29,11 +29,15 @@ mod live_protocols;
 mod loopback;
 mod matrix;
 #[cfg(all(feature = "live", target_os = "linux"))]
+mod node;
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod nodes;
 mod opening;
 mod outside;
 mod packaging;
 mod pipeline;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod real_node;
 mod recording;
 mod redaction;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -103,6 +103,7 @@ fn peer(name: &str, namespace: &str, last: u8, port: u16) -> Peer {
         namespace: Arc::from(namespace),
         mechanism: "ip",
         identity: None,
+        process: None,
     }
 }
 

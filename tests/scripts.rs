@@ -52,6 +52,7 @@ pub fn item(number: u64, status: i64, at: Timestamp) -> Item {
         namespace: Arc::from("shop"),
         mechanism: "ip",
         identity: None,
+        process: None,
     };
     let text = |text: &'static str| Value::Text(text.as_bytes().into());
     Item {

@@ -16,8 +16,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("item", &["packet", "time"]),
     ("dissect", &["item", "flow", "packet", "bytes", "time"]),
     ("resolve", &["item", "packet", "time"]),
-    // `capture` here is `targets` alone: which addresses to capture.
-    ("cluster", &["capture", "resolve", "item", "packet", "time"]),
+    // `capture` here is `targets` alone: which addresses to capture; `kfl` is `pattern` alone: names of
+    // pods are asked for by regular expressions of RE2.
+    (
+        "cluster",
+        &["capture", "kfl", "resolve", "item", "packet", "time"],
+    ),
     ("kfl", &["item", "packet", "time"]),
     ("index", &["packet", "item", "kfl", "time"]),
     (

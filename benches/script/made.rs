@@ -68,6 +68,7 @@ fn item(number: u64) -> Item {
         namespace: Arc::from("shop"),
         mechanism: "ip",
         identity: None,
+        process: None,
     };
     Item {
         number,

@@ -350,6 +350,14 @@ interface Envelope {
         namespace: string;
       };
     } | null;
+    /** process that holds the client's end; empty when it is not of this node, or not known. */
+    processName: string;
+    /** its number, in a container that of the container; 0 when not known. */
+    processId: number;
+    /** the program that it runs. */
+    processPath: string;
+    /** container of the process, else of the client's port. */
+    containerId: string;
   };
   /** who was asked. */
   dst: {
@@ -389,6 +397,14 @@ interface Envelope {
         namespace: string;
       };
     } | null;
+    /** process that holds the server's end; empty when it is not of this node, or not known. */
+    processName: string;
+    /** its number, in a container that of the container; 0 when not known. */
+    processId: number;
+    /** the program that it runs. */
+    processPath: string;
+    /** container of the process, else of the server's port. */
+    containerId: string;
   };
   /** whether the node itself asked. */
   outgoing: boolean;

@@ -7,13 +7,14 @@
 //! before it may still lie in a block that is not handed over.
 //! Interface: <https://www.tcpdump.org/manpages/pcap.3pcap.html>.
 
+mod aim;
 #[cfg(target_os = "linux")]
 mod fanout;
+pub mod narrowing;
 #[cfg(target_os = "linux")]
 mod several;
 
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::pcap::{Active, Capture, Device, Error, Linktype, Precision};
@@ -23,9 +24,13 @@ use crate::capture::duplicates::Duplicates;
 use crate::capture::own::{OwnFilter, OwnSockets};
 use crate::capture::targets::{SharedTargets, TargetFilter};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
+use crate::packet::bpf::Link;
 use crate::packet::savefile::PacketHead;
 use crate::packet::{LinkType, MAX_SNAPLEN, Position};
 use crate::time::{Clock, SystemClock, Timestamp};
+
+use aim::Aim;
+use narrowing::{Narrowing, both};
 
 /// The pseudo-interface of Linux that sees all others.
 pub const ANY: &str = "any";
@@ -85,30 +90,6 @@ pub struct LiveOptions {
 
 /// Time in which what the kernel holds at a moment is read, on a busy machine too.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// A second capture filter, in libpcap's language, that others may change at any time.
-#[derive(Debug, Clone, Default)]
-pub struct Narrowing(Arc<Mutex<Option<Narrow>>>);
-
-/// The filter for each kind of link; empty lets everything pass.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Narrow {
-    /// On Ethernet, where tags may stand before the addresses.
-    pub ethernet: String,
-    /// On any other link.
-    pub other: String,
-}
-
-impl Narrowing {
-    /// Lets only `narrow` pass from the next look at the interface on.
-    pub fn set(&self, narrow: Narrow) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(narrow);
-    }
-
-    fn take(&self) -> Option<Narrow> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
 
 impl Default for LiveOptions {
     fn default() -> LiveOptions {
@@ -232,6 +213,8 @@ fn open_several(options: &LiveOptions) -> Result<Box<dyn Source>, CaptureError> 
         let (mut live, narrowing) = one()?;
         // What it saw before it shares is seen by the others.
         live.since = SystemClock.now();
+        // One of them counts what all of them leave out.
+        live.aim.without_tally();
         group
             .join(live.capture.as_fd())
             .map_err(|error| CaptureError::Live {
@@ -251,7 +234,11 @@ struct Live {
     interface: String,
     bpf: String,
     narrowing: Narrowing,
-    /// The narrowing filter in force.
+    /// What others narrow the capture to, and the targets.
+    asked: String,
+    aim: Aim,
+    aimed: String,
+    /// The filter in force beside `bpf`.
     narrow: String,
     /// The one that follows, and when.
     next: Option<(String, Instant)>,
@@ -308,9 +295,17 @@ impl Live {
             12 | 14 => LinkType::RAW,
             other => LinkType(u16::try_from(other).unwrap_or(u16::MAX)),
         };
+        let link = match linktype {
+            LinkType::ETHERNET => Link::Ethernet,
+            _ => Link::Other,
+        };
+        let tally = aim::open_tally(options, linktype);
         let mut live = Live {
             bpf: options.bpf.clone(),
             narrowing: options.narrowing.clone(),
+            asked: String::new(),
+            aim: Aim::new(options.targets.clone(), link, tally),
+            aimed: String::new(),
             narrow: String::new(),
             next: None,
             warnings: Vec::new(),
@@ -325,11 +320,24 @@ impl Live {
             counts: SourceCounts::default(),
             kernel: (0, 0),
         };
-        if let Some(narrow) = live.set_narrow() {
+        if let Some(narrow) = live.changed() {
             live.filter_also(&narrow)?;
             live.narrow = narrow;
         }
         Ok(live)
+    }
+
+    /// The filter beside `bpf` that what others asked for and the targets make, when one of them
+    /// changed.
+    fn changed(&mut self) -> Option<String> {
+        let (asked, aimed) = (self.set_narrow(), self.aim.follow(Instant::now()));
+        if asked.is_none() && aimed.is_none() {
+            return None;
+        }
+        self.asked = asked.unwrap_or_else(|| std::mem::take(&mut self.asked));
+        self.aimed = aimed.unwrap_or_else(|| std::mem::take(&mut self.aimed));
+        self.aim.count(&[&self.bpf, &self.asked], &self.aimed);
+        Some(both(&self.asked, &self.aimed))
     }
 
     /// What was set since the last look, for this link.
@@ -340,17 +348,19 @@ impl Live {
         })
     }
 
-    /// Goes over to another narrowing filter, when one was set.
+    /// Goes over to another filter, when one was set or the targets changed.
     ///
     /// libpcap asks a new filter of packets that wait already, so both hold until these are read.
     fn follow_narrowing(&mut self) -> Result<(), CaptureError> {
-        if let Some(next) = self.set_narrow() {
-            let both = match (self.narrow.as_str(), next.as_str()) {
+        if let Some(next) = self.changed() {
+            // Before an earlier change has settled, everything passes: filters would add up.
+            let either = match (self.narrow.as_str(), next.as_str()) {
                 ("", _) | (_, "") => String::new(),
+                _ if self.next.is_some() => String::new(),
                 (old, new) => format!("({old}) or ({new})"),
             };
-            self.filter_also(&both)?;
-            self.narrow = both;
+            self.filter_also(&either)?;
+            self.narrow = either;
             self.next = Some((next, Instant::now() + SETTLED));
         }
         match self.next.take() {
@@ -365,10 +375,8 @@ impl Live {
 
     /// Makes the filter `bpf` and this one.
     fn filter_also(&mut self, narrow: &str) -> Result<(), CaptureError> {
-        match (self.bpf.as_str(), narrow) {
-            (one, "") | ("", one) => filter(&mut self.capture, one),
-            (bpf, narrow) => filter(&mut self.capture, &format!("({bpf}) and ({narrow})")),
-        }
+        let whole = both(&self.bpf, narrow);
+        filter(&mut self.capture, &whole)
     }
 
     /// Appends what the kernel hands over now; tells whether there was a packet.
@@ -501,7 +509,9 @@ impl Source for Live {
                 u64::from(stats.if_dropped.wrapping_sub(interface_dropped));
             self.kernel = (stats.dropped, stats.if_dropped);
         }
-        self.counts
+        let mut counts = self.counts;
+        counts.not_targeted += self.aim.left_out();
+        counts
     }
 
     fn interface_name(&self, interface: u32) -> Option<String> {

@@ -19,6 +19,10 @@ pub mod folder;
 pub mod live;
 pub mod own;
 #[cfg(target_os = "linux")]
+mod proc_net;
+#[cfg(target_os = "linux")]
+pub mod process;
+#[cfg(target_os = "linux")]
 pub mod rights;
 pub mod targets;
 

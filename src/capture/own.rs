@@ -158,7 +158,7 @@ fn listens(listener: &Endpoint, end: &Endpoint) -> bool {
 }
 
 /// The tuple with its smaller endpoint first: one key for both directions.
-fn ordered(tuple: FiveTuple) -> FiveTuple {
+pub(super) fn ordered(tuple: FiveTuple) -> FiveTuple {
     if tuple.src <= tuple.dst {
         tuple
     } else {

@@ -73,6 +73,11 @@ impl SharedTargets {
         self.0.version.fetch_add(1, Ordering::Release);
     }
 
+    /// The number that rises whenever the targets are set anew.
+    pub(crate) fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
+    }
+
     /// What is captured now, with a number that rises whenever it is set anew; `None` is everything.
     pub fn get(&self) -> (u64, Option<Arc<TargetSet>>) {
         let held = self.0.set.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +187,14 @@ impl Ready {
                 .iter()
                 .any(|(bits, bases)| bases.contains(&base_of(ip, *bits)))
     }
+}
+
+/// Whether a packet of raw IP belongs to the targets.
+#[cfg(test)]
+pub(crate) fn keeps(set: &TargetSet, packet: &[u8]) -> bool {
+    let ready = Ready::of(Arc::new(set.clone()));
+    let peeked = headers::peek(crate::packet::LinkType::RAW, packet);
+    peeked.is_some_and(|(layers, _)| ready.wants(layers.tuple.src, layers.tuple.dst))
 }
 
 /// The first address of the network of `bits` bits that an address is in.

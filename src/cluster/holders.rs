@@ -60,6 +60,8 @@ struct Owned {
     heard: i64,
     /// Whether the same owner says something else of the address by now.
     replaced: bool,
+    /// Before this it says nothing: what its owner said before counts then.
+    floor: i64,
 }
 
 /// All claims.
@@ -194,6 +196,7 @@ fn put(held: &mut Vec<Owned>, owner: &Arc<str>, claim: Claim, now: i64, settling
                 claim,
                 heard: now,
                 replaced: false,
+                floor: to,
             });
             return;
         }
@@ -202,8 +205,8 @@ fn put(held: &mut Vec<Owned>, owner: &Arc<str>, claim: Claim, now: i64, settling
             // What was sure before stays so: a container that runs again began later.
             let (from, sure) = (one.claim.from, one.claim.sure);
             one.claim = Claim {
-                from: from.min(claim.from),
-                sure: sure.min(claim.sure),
+                from: from.min(claim.from).max(one.floor),
+                sure: sure.min(claim.sure).max(one.floor),
                 ..claim
             };
             return;
@@ -219,6 +222,7 @@ fn put(held: &mut Vec<Owned>, owner: &Arc<str>, claim: Claim, now: i64, settling
             },
             heard: now,
             replaced: false,
+            floor: now,
         });
         return;
     }
@@ -227,6 +231,7 @@ fn put(held: &mut Vec<Owned>, owner: &Arc<str>, claim: Claim, now: i64, settling
         claim,
         heard: now,
         replaced: false,
+        floor: i64::MIN,
     });
 }
 
@@ -345,6 +350,17 @@ mod tests {
         told.end("a", 1110);
         let at = [1099, 1105, 1109, 1111, 1112, 1500].map(|at| told.at(at));
         assert_eq!(at, ["a", "a", "a", "b", "b", "b"]);
+    }
+
+    /// What a claim says anew within moments of each other never reaches back over what it said before.
+    #[test]
+    fn a_claim_that_changes_twice_at_once_leaves_its_past_alone() {
+        let mut told = Told::new();
+        told.put("a", vec![claim("with", 1000, 1001, None)], 1003);
+        told.put("a", vec![claim("other", 1000, 1001, None)], 1100);
+        told.put("a", vec![claim("without", 1000, 1001, None)], 1100);
+        let at = [1000, 1050, 1099, 1100, 1200].map(|at| told.at(at));
+        assert_eq!(at, ["with", "with", "with", "without", "without"]);
     }
 
     #[test]

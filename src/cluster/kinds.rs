@@ -15,10 +15,12 @@ pub enum Kind {
     EndpointSlices,
     /// Pods.
     Pods,
+    /// Events of failed probes, which name no address; watched when a recording waits for them.
+    Events,
 }
 
 impl Kind {
-    /// All kinds.
+    /// The kinds that are always followed.
     pub const ALL: [Kind; 5] = [
         Kind::Nodes,
         Kind::Namespaces,
@@ -35,6 +37,7 @@ impl Kind {
             Kind::Services => "services",
             Kind::EndpointSlices => "endpointslices",
             Kind::Pods => "pods",
+            Kind::Events => "events",
         }
     }
 
@@ -46,12 +49,21 @@ impl Kind {
             Kind::Services => "Service",
             Kind::EndpointSlices => "EndpointSlice",
             Kind::Pods => "Pod",
+            Kind::Events => "Event",
         }
     }
 
     /// Whether its objects belong to a namespace.
     pub fn is_namespaced(self) -> bool {
         !matches!(self, Kind::Nodes | Kind::Namespaces)
+    }
+
+    /// Which of its objects are asked for, as parameters of a request; empty for all.
+    pub fn selector(self) -> &'static str {
+        match self {
+            Kind::Events => "&fieldSelector=reason%3DUnhealthy",
+            _ => "",
+        }
     }
 
     /// Path of its list, of one namespace or of all.

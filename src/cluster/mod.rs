@@ -2,12 +2,12 @@
 //!
 //! In: lists and watches of pods, services, endpoint slices, nodes and namespaces. Out: names of
 //! addresses as of any moment, in a [`LiveHistory`]; the addresses of targeted pods; what becomes of
-//! pods, for scripts. Never: a write to the cluster; a secret or config map.
+//! pods, for scripts; what happens to them, for recordings. Never: a write to the cluster; a secret or config map.
 //!
 //! ```text
 //! connect ──▶ watch (list, then watch, for each kind) ──events──▶ who ──claims──▶ holders ──updates──▶ history
-//!                                                                  │
-//!                                                                  └──▶ targets ──▶ filter of the source
+//!                                                                  ├──▶ targets ──▶ filter of the source
+//!                                                                  └──▶ happenings ──▶ recordings
 //! ```
 //!
 //! One set of watches is enough for a cluster: [`Options::on_updates`] hands the changes on, and
@@ -15,12 +15,12 @@
 
 mod api;
 mod connect;
+mod happenings;
 mod holders;
 mod kinds;
 mod objects;
 mod status;
 mod targets;
-
 mod watch;
 mod who;
 
@@ -33,13 +33,14 @@ use tokio::task::JoinSet;
 
 use crate::capture::targets::SharedTargets;
 use crate::resolve::{LiveHistory, Update};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 use api::{Api, Refusal};
 use status::Statuses;
 use watch::Watcher;
 
 pub use connect::{ConnectError, Connection, Credentials, connect};
+pub use happenings::{Ends, Happening, What};
 pub use kinds::{Kind, SliceApi};
 pub use objects::{Container, Key, Node, Owner, Pod, Service, Slice, SliceEndpoint};
 pub use status::{KindState, WatchCounts};
@@ -50,11 +51,20 @@ pub use who::Who;
 /// Time between two looks at whether the targets changed.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Time between two looks at whether events are asked for.
+const LOOK_FOR_EVENTS: Duration = Duration::from_secs(1);
+
+/// Targeted pods that are named at the start.
+const MAX_NAMED: usize = 10;
+
 /// Hears what became of a pod, with the object as core/v1 has it.
 pub type PodTeller = Arc<dyn Fn(Change, &Json) + Send + Sync>;
 
 /// Hears which names changed.
 pub type UpdateTeller = Arc<dyn Fn(&[Update]) + Send + Sync>;
+
+/// Hears what happened to pods and nodes.
+pub type HappeningTeller = Arc<dyn Fn(&Happening) + Send + Sync>;
 
 /// How to follow a cluster.
 #[derive(Clone)]
@@ -74,6 +84,11 @@ pub struct Options {
     pub on_pod: Option<PodTeller>,
     /// Hears which names changed, after they are in the history.
     pub on_updates: Option<UpdateTeller>,
+    /// Hears what happened to pods and nodes.
+    pub on_happening: Option<HappeningTeller>,
+    /// Whether failed probes are to be heard of, which takes a watch of events; asked every second
+    /// until it is so.
+    pub wants_probes: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -90,6 +105,10 @@ struct Shared {
     targets: Mutex<Targets>,
     /// Whether the addresses of the targets may be others by now.
     changed: AtomicBool,
+    /// Whether it is still to be said which pods are targeted.
+    unsaid: AtomicBool,
+    /// When it began.
+    since: Timestamp,
     statuses: Arc<Statuses>,
     api: Api,
     server: String,
@@ -109,10 +128,13 @@ impl Cluster {
             false => options.namespaces.clone(),
         };
         let pace = options.pace;
+        let wants_probes = options.wants_probes.clone();
         let shared = Arc::new(Shared {
             who: Mutex::new(Who::new()),
             targets: Mutex::new(options.targets.clone()),
             changed: AtomicBool::new(true),
+            unsaid: AtomicBool::new(true),
+            since: options.clock.now(),
             statuses: Arc::default(),
             api: api.clone(),
             server: connection.server,
@@ -138,6 +160,14 @@ impl Cluster {
                 let mut kinds = JoinSet::new();
                 for kind in Kind::ALL {
                     kinds.spawn(watcher.clone().follow(kind));
+                }
+                if let Some(wants) = wants_probes {
+                    kinds.spawn(async move {
+                        while !wants() {
+                            tokio::time::sleep(LOOK_FOR_EVENTS).await;
+                        }
+                        watcher.follow(Kind::Events).await;
+                    });
                 }
                 kinds.join_all().await;
             },
@@ -167,6 +197,7 @@ impl Cluster {
     /// Captures other pods from now on.
     pub fn set_targets(&self, targets: Targets) {
         *lock(&self.shared.targets) = targets;
+        self.shared.unsaid.store(true, Ordering::Release);
         self.shared.changed.store(true, Ordering::Release);
         self.shared.look();
     }
@@ -245,11 +276,13 @@ impl Shared {
     fn take(&self, event: Event) {
         let now = self.options.clock.now();
         let mut told: Vec<(Change, Json)> = Vec::new();
+        let mut happened: Vec<Happening> = Vec::new();
         let mut who = lock(&self.who);
         let (kind, updates) = match event {
             Event::There(kind, object) => {
                 let key = Key::of(&object);
                 let before = key.as_ref().and_then(|key| who.pod(key)).cloned();
+                happened.extend(self.happens(kind, None, &object, &who, now));
                 let updates = who.apply(kind, &object, now);
                 if kind == Kind::Pods && self.options.on_pod.is_some() {
                     let after = key.as_ref().and_then(|key| who.pod(key));
@@ -264,6 +297,7 @@ impl Shared {
                 (kind, updates)
             }
             Event::Changed(kind, change, object) => {
+                happened.extend(self.happens(kind, Some(change), &object, &who, now));
                 let mut updates = who.apply(kind, &object, now);
                 if change == Change::Deleted
                     && let Some(key) = Key::of(&object)
@@ -276,12 +310,23 @@ impl Shared {
                 (kind, updates)
             }
             Event::Complete(kind, namespace, there) => {
-                let (gone, updates) = who.complete(kind, namespace.as_deref(), &there, now);
-                if kind == Kind::Pods {
-                    told.extend(gone.into_iter().map(|key| {
-                        let metadata = json!({"name": key.name, "namespace": key.namespace});
-                        (Change::Deleted, json!({"metadata": metadata}))
-                    }));
+                let gone: Vec<Pod> = match kind {
+                    Kind::Pods => who
+                        .pods()
+                        .filter(|pod| !there.contains(&pod.key))
+                        .cloned()
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                let of_gone = gone.iter().map(|pod| happenings::of_gone(pod, &who, now));
+                let mut of_gone: Vec<_> = of_gone.collect();
+                let (keys, updates) = who.complete(kind, namespace.as_deref(), &there, now);
+                // Of another namespace's pods the list says nothing.
+                for (pod, happening) in gone.iter().zip(of_gone.iter_mut()) {
+                    if keys.contains(&pod.key) {
+                        told.push((Change::Deleted, pod.json()));
+                        happened.extend(happening.take());
+                    }
                 }
                 (kind, updates)
             }
@@ -302,13 +347,63 @@ impl Shared {
         }
         who.sweep(now);
         drop(who);
-        if kind != Kind::EndpointSlices {
+        if !matches!(kind, Kind::EndpointSlices | Kind::Events) {
             self.changed.store(true, Ordering::Release);
         }
         if let Some(tell) = &self.options.on_pod {
             for (change, pod) in &told {
                 tell(*change, pod);
             }
+        }
+        if let Some(tell) = &self.options.on_happening {
+            happened.iter().for_each(|happening| tell(happening));
+        }
+    }
+
+    /// What an object says that happened, before it is taken in; `change` is `None` in a list.
+    fn happens(
+        &self,
+        kind: Kind,
+        change: Option<Change>,
+        object: &Json,
+        who: &Who,
+        now: Timestamp,
+    ) -> Vec<Happening> {
+        if self.options.on_happening.is_none() {
+            return Vec::new();
+        }
+        let Some(key) = Key::of(object) else {
+            return Vec::new();
+        };
+        match kind {
+            Kind::Pods => {
+                let Some(after) = Pod::of(object) else {
+                    return Vec::new();
+                };
+                match (who.pod(&key), change) {
+                    (Some(before), Some(Change::Deleted)) => {
+                        happenings::of_gone(before, who, now).into_iter().collect()
+                    }
+                    (Some(before), _) => happenings::of_pod(before, &after, who, now),
+                    // What the first list has was there before.
+                    (None, Some(Change::Added)) => {
+                        happenings::of_new(&after, who, now).into_iter().collect()
+                    }
+                    (None, _) => Vec::new(),
+                }
+            }
+            Kind::Nodes => {
+                let both = who.node(&key).zip(Node::of(object));
+                let found =
+                    both.and_then(|(before, after)| happenings::of_node(before, &after, who, now));
+                found.into_iter().collect()
+            }
+            Kind::Events if change != Some(Change::Deleted) => {
+                happenings::of_probe(object, who, self.since, now)
+                    .into_iter()
+                    .collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -325,6 +420,26 @@ impl Shared {
             return;
         }
         self.options.addresses.set(targets.set(&who));
+        if self.unsaid.swap(false, Ordering::AcqRel) {
+            self.statuses.say(preview(&targets.running(&who)));
+        }
+    }
+}
+
+/// What is said of the pods that are targeted.
+fn preview(names: &[String]) -> String {
+    let named = names
+        .get(..MAX_NAMED.min(names.len()))
+        .unwrap_or_default()
+        .join(", ");
+    match names.len() {
+        0 => "no pod that runs is targeted; pods that come later are".to_owned(),
+        1 => format!("1 pod is targeted: {named}"),
+        count if count <= MAX_NAMED => format!("{count} pods are targeted: {named}"),
+        count => format!(
+            "{count} pods are targeted: {named} and {} more",
+            count - MAX_NAMED
+        ),
     }
 }
 

@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
+use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
 /// Ports of one object that are read.
@@ -73,6 +74,8 @@ pub struct Container {
     pub restarts: i64,
     /// Why it ended last, such as `OOMKilled`; empty when it never did.
     pub last_end: String,
+    /// When that was (Unix seconds).
+    pub ended_at: Option<i64>,
 }
 
 /// A pod.
@@ -109,6 +112,10 @@ pub struct Pod {
     /// When its last container ended, where all of them have. One that is to run again keeps its
     /// addresses meanwhile.
     pub ended: Option<i64>,
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: String,
+    /// Why it is in that phase, such as `Evicted`; mostly empty.
+    pub reason: String,
 }
 
 impl Pod {
@@ -156,6 +163,8 @@ impl Pod {
                 .or_else(|| moment(metadata.get("creationTimestamp"))),
             ran: statuses().filter_map(began).min(),
             is_over: matches!(text(status, "phase"), "Succeeded" | "Failed"),
+            phase: text(status, "phase").to_owned(),
+            reason: text(status, "reason").to_owned(),
             is_leaving: metadata
                 .get("deletionTimestamp")
                 .is_some_and(Json::is_string),
@@ -165,6 +174,72 @@ impl Pod {
             labels,
             annotations,
         })
+    }
+
+    /// The pod as core/v1 has it, as far as it is kept; what `hub.targeted()` of scripts lists.
+    pub fn json(&self) -> Json {
+        let ips: Vec<Json> = self
+            .ips
+            .iter()
+            .map(|ip| json!({"ip": ip.to_string()}))
+            .collect();
+        let ports = |container: &Container| -> Vec<Json> {
+            let of = |(port, host): &(u16, u16)| match host {
+                0 => json!({"containerPort": port}),
+                host => json!({"containerPort": port, "hostPort": host}),
+            };
+            container.ports.iter().map(of).collect()
+        };
+        let containers: Vec<Json> = self
+            .containers
+            .iter()
+            .map(|one| json!({"name": one.name, "image": one.image, "ports": ports(one)}))
+            .collect();
+        let mut shown = json!({
+            "metadata": {
+                "name": self.key.name, "namespace": self.key.namespace, "uid": self.uid,
+                "labels": self.labels,
+            },
+            "spec": {"nodeName": self.node, "containers": containers},
+            "status": {
+                "phase": self.phase,
+                "podIP": self.ips.first().map_or_else(String::new, ToString::to_string),
+                "podIPs": ips,
+                "hostIP": self.host_ip.map_or_else(String::new, |ip| ip.to_string()),
+            },
+        });
+        if self.host_network {
+            shown["spec"]["hostNetwork"] = true.into();
+        }
+        shown
+    }
+
+    /// Where its traffic is found: its own addresses, and ports of its node's that lead to it.
+    pub fn ends(&self) -> (&[IpAddr], Vec<Endpoint>) {
+        let ips: &[IpAddr] = match self.host_network {
+            true => &[],
+            false => self.ips.as_slice(),
+        };
+        let outer = |(port, host_port): &(u16, u16)| match self.host_network {
+            true => *port,
+            false => *host_port,
+        };
+        let ports = self.containers.iter().flat_map(|one| &one.ports).map(outer);
+        let ports = ports.filter(|port| *port > 0);
+        let ends = ports.filter_map(|port| {
+            Some(Endpoint {
+                ip: self.host_ip?,
+                port,
+            })
+        });
+        (ips, ends.collect())
+    }
+
+    /// The revision of its owner that it was made from, by the label that deployments, stateful sets
+    /// and daemon sets give it.
+    pub fn revision(&self) -> Option<&str> {
+        let label = |name: &str| self.labels.get(name).and_then(Json::as_str);
+        label("pod-template-hash").or_else(|| label("controller-revision-hash"))
     }
 }
 
@@ -210,6 +285,7 @@ fn containers(spec: &Json, status: &Json) -> Vec<Container> {
         left -= ports.len();
         let ended = |member: &str| state.get(member).and_then(|of| of.get("terminated"));
         let last = ended("state").or_else(|| ended("lastState"));
+        let ended_at = last.and_then(|last| Timestamp::parse(text(last, "finishedAt")));
         Container {
             name: name.to_owned(),
             image: text(one, "image").to_owned(),
@@ -220,6 +296,7 @@ fn containers(spec: &Json, status: &Json) -> Vec<Container> {
                 .and_then(Json::as_i64)
                 .unwrap_or(0),
             last_end: last.map_or("", |last| text(last, "reason")).to_owned(),
+            ended_at: ended_at.map(Timestamp::secs),
         }
     };
     list(spec, "containers").take(MAX_PORTS).map(of).collect()
@@ -382,6 +459,8 @@ pub struct Node {
     pub ips: Vec<IpAddr>,
     /// Networks of its pods, as `10.244.1.0/24`.
     pub networks: Vec<(IpAddr, u8)>,
+    /// What it is short of: `MemoryPressure`, `DiskPressure`, `PIDPressure`.
+    pub pressures: Vec<String>,
     /// When it was made (Unix seconds).
     pub from: Option<i64>,
 }
@@ -394,12 +473,19 @@ impl Node {
         let spec = object.get("spec").unwrap_or(&Json::Null);
         let status = object.get("status").unwrap_or(&Json::Null);
         let addresses = list(status, "addresses").filter_map(|one| ip(text(one, "address")));
+        let presses =
+            |one: &&Json| text(one, "type").ends_with("Pressure") && text(one, "status") == "True";
+        let pressures = list(status, "conditions").filter(presses);
         let mut networks: Vec<_> = texts(spec, "podCIDRs").filter_map(network).collect();
         if networks.is_empty() {
             networks.extend(network(text(spec, "podCIDR")));
         }
         Some(Node {
             ips: addresses.take(MAX_ADDRESSES).collect(),
+            pressures: pressures
+                .take(MAX_PORTS)
+                .map(|one| text(one, "type").to_owned())
+                .collect(),
             networks,
             from: creation(metadata),
             key,

@@ -94,12 +94,8 @@ impl Statuses {
             }
             _ => None,
         };
-        let mut sentences = self
-            .sentences
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if sentences.len() < MAX_SENTENCES {
-            sentences.extend(sentence);
+        if let Some(sentence) = sentence {
+            self.say(sentence);
         }
     }
 
@@ -108,6 +104,17 @@ impl Statuses {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Has a sentence said.
+    pub(super) fn say(&self, sentence: String) {
+        let mut sentences = self
+            .sentences
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if sentences.len() < MAX_SENTENCES {
+            sentences.push(sentence);
+        }
     }
 
     pub(super) fn take_sentences(&self) -> Vec<String> {
@@ -158,5 +165,6 @@ fn without(kind: Kind) -> &'static str {
         Kind::EndpointSlices => "pods are shown without their services",
         Kind::Nodes => "addresses of nodes have no names",
         Kind::Namespaces => "labels of namespaces are not known",
+        Kind::Events => "recordings do not hear of failed probes",
     }
 }

@@ -6,13 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::objects::Pod;
 use super::who::Who;
 use crate::capture::targets::TargetSet;
-use crate::packet::Endpoint;
+use crate::kfl::pattern::Pattern;
 
 /// Bits of the networks that pods are taken to be in where nodes do not tell theirs.
 const NETWORK_V4: u8 = 24;
@@ -25,7 +24,7 @@ const MAX_NETWORKS: usize = 20_000;
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
     /// Pattern that names of pods contain; `None` for all.
-    name: Option<Regex>,
+    name: Option<Pattern>,
     namespaces: Vec<String>,
     excluded: Vec<String>,
     labels: Selector,
@@ -35,7 +34,7 @@ pub struct Targets {
 /// Targets in the words of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Pattern that names of pods contain; empty or `.*` for all.
+    /// Pattern in RE2's syntax that names of pods contain; empty or `.*` for all.
     pub regex: String,
     /// Namespaces to capture; empty for all.
     pub namespaces: Vec<String>,
@@ -55,15 +54,16 @@ impl Targets {
     pub fn parse(wanted: &Wanted) -> Result<Targets, String> {
         let name = match wanted.regex.trim() {
             "" | ".*" => None,
-            pattern => Some(Regex::new(pattern).map_err(|error| {
-                let said = error.to_string();
-                let why = said.lines().last().unwrap_or_default().trim();
+            pattern => Some(Pattern::new(pattern).map_err(|why| {
                 format!("{pattern} is no regular expression for names of pods: {why}")
             })?),
         };
         let names = |list: &[String]| -> Vec<String> {
             let names = list.iter().map(|name| name.trim().to_owned());
-            names.filter(|name| !name.is_empty()).collect()
+            let mut names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+            names.sort();
+            names.dedup();
+            names
         };
         Ok(Targets {
             name,
@@ -92,7 +92,7 @@ impl Targets {
             && self
                 .name
                 .as_ref()
-                .is_none_or(|name| name.is_match(&pod.key.name))
+                .is_none_or(|name| name.is_in(&pod.key.name))
             && self
                 .labels
                 .matches(|key| pod.labels.get(key).and_then(Json::as_str))
@@ -122,17 +122,7 @@ impl Targets {
             if !wanted {
                 continue;
             }
-            let host = pod.host_ip.into_iter();
-            for (port, host_port) in pod.containers.iter().flat_map(|one| &one.ports) {
-                let outer = match pod.host_network {
-                    true => *port,
-                    false => *host_port,
-                };
-                if outer > 0 {
-                    let ends = host.clone().map(|ip| Endpoint { ip, port: outer });
-                    set.endpoints.extend(ends);
-                }
-            }
+            set.endpoints.extend(pod.ends().1);
         }
         set.networks = networks(who, &set);
         for node in who.nodes() {
@@ -149,21 +139,30 @@ impl Targets {
         Some(set)
     }
 
-    /// The pods inside and outside, as `hub.targeted()` of scripts tells them.
+    /// `namespace/name` of the targeted pods that run, in order: the preview of a capture.
+    pub fn running(&self, who: &Who) -> Vec<String> {
+        let runs = |pod: &&Pod| pod.phase == "Running";
+        let wanted = |pod: &&Pod| self.wants(pod, who.namespace(&pod.key.namespace));
+        let mut names: Vec<String> = who
+            .pods()
+            .filter(runs)
+            .filter(wanted)
+            .map(|pod| pod.key.to_string())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The pods inside and outside, as `hub.targeted()` of scripts tells them: each as
+    /// [`Pod::json`].
     pub fn json(&self, who: &Who) -> Json {
         let (mut inside, mut outside) = (Vec::new(), Vec::new());
         let mut pods: Vec<&Pod> = who.pods().collect();
         pods.sort_by(|a, b| a.key.cmp(&b.key));
         for pod in pods {
-            let mut shown = Map::new();
-            shown.insert("name".to_owned(), pod.key.name.clone().into());
-            shown.insert("namespace".to_owned(), pod.key.namespace.clone().into());
-            shown.insert("nodeName".to_owned(), pod.node.clone().into());
-            let ips: Vec<Json> = pod.ips.iter().map(|ip| ip.to_string().into()).collect();
-            shown.insert("ips".to_owned(), ips.into());
             match self.wants(pod, who.namespace(&pod.key.namespace)) {
-                true => inside.push(Json::Object(shown)),
-                false => outside.push(Json::Object(shown)),
+                true => inside.push(pod.json()),
+                false => outside.push(pod.json()),
             }
         }
         serde_json::json!({"targets": inside, "excluded": outside})

@@ -222,7 +222,10 @@ impl Watcher {
         let mut there = HashSet::new();
         let mut more = String::new();
         loop {
-            let page = self.api.page(&page_path(&path, &more)).await;
+            let page = self
+                .api
+                .page(&page_path(&path, kind.selector(), &more))
+                .await;
             let page = page.map_err(|refusal| (refusal, None))?;
             for object in page.items.unwrap_or_default() {
                 there.extend(Key::of(&object));
@@ -247,7 +250,8 @@ impl Watcher {
         let path = kind.path(self.slices, namespace);
         let seconds = with_chance(self.pace.watch).as_secs().max(1);
         let path = format!(
-            "{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={from}"
+            "{path}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={from}{}",
+            kind.selector()
         );
         let mut version = from;
         let mut events = match self.api.watch(&path).await {
@@ -301,12 +305,12 @@ fn version_of(object: &Json) -> Option<String> {
     Some(version.to_owned()).filter(|version| !version.is_empty())
 }
 
-fn page_path(path: &str, more: &str) -> String {
+fn page_path(path: &str, selector: &str, more: &str) -> String {
     if more.is_empty() {
-        return format!("{path}?limit={PAGE}");
+        return format!("{path}?limit={PAGE}{selector}");
     }
     let more = percent_encoding::utf8_percent_encode(more, percent_encoding::NON_ALPHANUMERIC);
-    format!("{path}?limit={PAGE}&continue={more}")
+    format!("{path}?limit={PAGE}{selector}&continue={more}")
 }
 
 #[cfg(test)]

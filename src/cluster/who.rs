@@ -79,6 +79,7 @@ impl Who {
                 self.namespaces.insert(key, labels.collect());
                 None
             }
+            Kind::Events => None,
         }
         .unwrap_or_default()
     }
@@ -115,6 +116,7 @@ impl Who {
                 self.namespaces.remove(key);
                 Vec::new()
             }
+            Kind::Events => Vec::new(),
         }
     }
 
@@ -134,6 +136,7 @@ impl Who {
             Kind::EndpointSlices => self.slices.keys().collect(),
             Kind::Nodes => self.nodes.keys().collect(),
             Kind::Namespaces => self.namespaces.keys().collect(),
+            Kind::Events => Vec::new(),
         };
         let gone = known
             .into_iter()
@@ -191,6 +194,11 @@ impl Who {
         self.pods.values()
     }
 
+    /// One node.
+    pub fn node(&self, key: &Key) -> Option<&Node> {
+        self.nodes.get(key)
+    }
+
     /// One pod.
     pub fn pod(&self, key: &Key) -> Option<&Pod> {
         self.pods.get(key)
@@ -229,6 +237,7 @@ impl Who {
             Kind::EndpointSlices => self.slices.len(),
             Kind::Nodes => self.nodes.len(),
             Kind::Namespaces => self.namespaces.len(),
+            Kind::Events => 0,
         }
     }
 
@@ -244,6 +253,7 @@ impl Who {
             Kind::EndpointSlices => self.slices.contains_key(key),
             Kind::Nodes => self.nodes.contains_key(key),
             Kind::Namespaces => self.namespaces.contains_key(key),
+            Kind::Events => false,
         }
     }
 
@@ -322,9 +332,7 @@ impl Who {
         let mut claims = BTreeMap::new();
         for ip in service.cluster_ips.iter().chain(&service.outer_ips) {
             claims.insert(Address::Ip(*ip), claim(Rank::Service));
-        }
-        // A load balancer may give a node's address away; its ports are the service's all the same.
-        for ip in &service.outer_ips {
+            // A load balancer may give a node's address away; its ports are the service's all the same.
             for port in &service.ports {
                 let at = Endpoint {
                     ip: *ip,
@@ -609,5 +617,7 @@ pub(super) fn first_of(base: IpAddr) -> IpAddr {
     }
 }
 
+#[cfg(test)]
+mod captures;
 #[cfg(test)]
 mod tests;

@@ -167,6 +167,17 @@ impl Hub {
         Ok(())
     }
 
+    /// Tells all workers that are there what became of pods.
+    ///
+    /// # Errors
+    /// As [`Hub::spread`].
+    pub fn news(&self, news: &Json) -> Result<(), String> {
+        let news = news.clone();
+        let message = said(&ToWorker::News { news })?;
+        self.shared.send_all(&message);
+        Ok(())
+    }
+
     /// Gives the whole name history to workers that come from now on.
     pub fn names(&self, whole: WholeNames) {
         let mut names = self

@@ -299,6 +299,11 @@ pub enum ToWorker {
         /// As whoever names the targets wrote them.
         targets: Json,
     },
+    /// What became of pods.
+    News {
+        /// As whoever hears it wrote it.
+        news: Json,
+    },
     /// Asks for something.
     Call {
         /// Number of the call.

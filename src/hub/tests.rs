@@ -121,6 +121,10 @@ impl Follower for Noted {
         self.note(format!("targets {targets}"));
     }
 
+    fn news(&self, news: &Json) {
+        self.note(format!("news {news}"));
+    }
+
     fn names(&self, deltas: &[u8]) {
         self.note(format!("names {}", String::from_utf8_lossy(deltas)));
     }
@@ -287,11 +291,13 @@ fn rows_state_and_console_of_two_workers_come_together() {
     });
     hub.targets(&json!({"pods": ["cart"]})).unwrap();
     hub.tell_names(b"a delta").unwrap();
+    hub.news(&json!([{"pod": ["ADDED", {}]}])).unwrap();
     for worker in &workers {
         for what in [
             "spread Some(\"http\")",
             "names all names",
             "names a delta",
+            "news [{\"pod\":[\"ADDED\",{}]}]",
             "cart",
         ] {
             wait(what, || worker.heard.has(what));

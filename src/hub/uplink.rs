@@ -58,6 +58,9 @@ pub trait Follower: Send + Sync {
 
     /// Deltas of the name history, as [`crate::resolve::History::read`] reads them.
     fn names(&self, deltas: &[u8]);
+
+    /// What became of pods, as whoever hears it wrote it.
+    fn news(&self, news: &Json);
 }
 
 /// What a worker tells of.
@@ -201,6 +204,7 @@ enum Order {
     Spread(Box<Spread>),
     Targets(Json),
     Names(Bytes),
+    News(Json),
 }
 
 impl Kept {
@@ -502,6 +506,7 @@ impl Kept {
                 Order::Spread(spread) => follower.spread(&spread),
                 Order::Targets(targets) => follower.targets(&targets),
                 Order::Names(deltas) => follower.names(&deltas),
+                Order::News(news) => follower.news(&news),
             });
             if let Err(error) = followed.await {
                 return error.to_string();
@@ -526,6 +531,7 @@ fn heard(
         Some(FromHub::Said(said)) => match said {
             ToWorker::Spread(spread) => order(Order::Spread(spread)),
             ToWorker::Targets { targets } => order(Order::Targets(targets)),
+            ToWorker::News { news } => order(Order::News(news)),
             ToWorker::Queries { queries } => feed(FeedOrder::Queries(queries)),
             ToWorker::Received { batch } => feed(FeedOrder::Received(batch)),
             ToWorker::Call { call, ask } => {

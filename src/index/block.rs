@@ -201,6 +201,7 @@ impl Block {
             namespace: Arc::from(text(namespace)),
             mechanism: known(MECHANISMS, text(mechanism)),
             identity: self.identity(ip.split('.').next().unwrap_or_default(), row),
+            process: None,
         }
     }
 

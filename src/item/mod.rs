@@ -11,6 +11,7 @@ mod identity;
 pub mod json;
 mod node;
 mod path;
+mod process;
 #[cfg(test)]
 pub(crate) mod sample;
 mod tunnel;
@@ -27,6 +28,7 @@ pub use columns::{Columns, MAX_SUMMARY, listed, shown};
 pub use identity::{Identity, MAX_TEXT as MAX_IDENTITY};
 pub use node::{ItemNode, Kind, Node, ShortText, lookup};
 pub use path::Path;
+pub use process::Process;
 pub use tunnel::Tunnels;
 pub use value::{Key, Lazy, Outline, Tell, Told, Value, text_of};
 
@@ -127,6 +129,8 @@ pub struct Peer {
     pub mechanism: &'static str,
     /// Pod, service and more, where the cluster was asked.
     pub identity: Option<Arc<Identity>>,
+    /// The process that holds this end, where it is one of this node and was found in time.
+    pub process: Option<Arc<Process>>,
 }
 
 impl Peer {
@@ -143,6 +147,7 @@ impl Peer {
             namespace: none,
             mechanism: "none",
             identity: None,
+            process: None,
         }
     }
 }
@@ -355,6 +360,26 @@ pub const ENVELOPE: &[Field] = &[
         FieldType::Text,
         "its namespace",
     ),
+    field(
+        "src.processName",
+        FieldType::Text,
+        "process that holds the client's end; empty when it is not of this node, or not known",
+    ),
+    field(
+        "src.processId",
+        FieldType::Int,
+        "its number, in a container that of the container; 0 when not known",
+    ),
+    field(
+        "src.processPath",
+        FieldType::Text,
+        "the program that it runs",
+    ),
+    field(
+        "src.containerId",
+        FieldType::Text,
+        "container of the process, else of the client's port",
+    ),
     field("dst", FieldType::Object, "who was asked"),
     field("dst.ip", FieldType::Text, "server address"),
     field("dst.port", FieldType::Text, "server port"),
@@ -404,6 +429,26 @@ pub const ENVELOPE: &[Field] = &[
         "dst.service.metadata.namespace",
         FieldType::Text,
         "its namespace",
+    ),
+    field(
+        "dst.processName",
+        FieldType::Text,
+        "process that holds the server's end; empty when it is not of this node, or not known",
+    ),
+    field(
+        "dst.processId",
+        FieldType::Int,
+        "its number, in a container that of the container; 0 when not known",
+    ),
+    field(
+        "dst.processPath",
+        FieldType::Text,
+        "the program that it runs",
+    ),
+    field(
+        "dst.containerId",
+        FieldType::Text,
+        "container of the process, else of the server's port",
     ),
     field("outgoing", FieldType::Bool, "whether the node itself asked"),
     field(

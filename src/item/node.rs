@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Identity, Item, Key, Outline, Path, Peer, Told, Tunnels, Value, text_of};
+use super::{Identity, Item, Key, Outline, Path, Peer, Process, Told, Tunnels, Value, text_of};
 use crate::packet::Endpoint;
 
 /// What a node holds.
@@ -503,21 +503,30 @@ fn peer_member<'a>(peer: &'a Peer, name: &str) -> Option<At<'a>> {
         "pod" => peer_object(peer, Identity::pod),
         "endpointSlice" => peer_object(peer, Identity::endpoint_slice),
         "service" => peer_object(peer, Identity::service),
-        "cgroupId"
-        | "socketId"
-        | "processId"
-        | "parentProcessId"
-        | "hostProcessId"
-        | "hostParentProcessId" => At::Int(0),
-        "containerId" => At::Str(
-            peer.identity
-                .as_ref()
-                .map_or("", |known| known.container_id()),
-        ),
-        "processName" | "processPath" => At::Str(""),
+        "cgroupId" => of_process(peer, |process| process.cgroup_id),
+        "socketId" => of_process(peer, |process| process.socket_id),
+        "processId" => of_process(peer, |process| process.id.into()),
+        "parentProcessId" => of_process(peer, |process| process.parent_id.into()),
+        "hostProcessId" => of_process(peer, |process| process.host_id.into()),
+        "hostParentProcessId" => of_process(peer, |process| process.host_parent_id.into()),
+        "containerId" => {
+            let of_process = peer
+                .process
+                .as_deref()
+                .map(|process| &*process.container_id);
+            let of_port = || peer.identity.as_ref().map(|known| known.container_id());
+            let known = of_process.filter(|id| !id.is_empty()).or_else(of_port);
+            At::Str(known.unwrap_or_default())
+        }
+        "processName" => At::Str(peer.process.as_deref().map_or("", |process| &process.name)),
+        "processPath" => At::Str(peer.process.as_deref().map_or("", |process| &process.path)),
         "resolutionMechanism" => At::Str(peer.mechanism),
         _ => return None,
     })
+}
+
+fn of_process<'a>(peer: &'a Peer, of: fn(&Process) -> u64) -> At<'a> {
+    int(peer.process.as_deref().map_or(0, of))
 }
 
 fn int<'a>(value: u64) -> At<'a> {

@@ -51,6 +51,7 @@ pub(crate) fn http() -> Item {
         namespace: Arc::from("shop"),
         mechanism: "ip",
         identity: None,
+        process: None,
     };
     Item {
         number: 7,

@@ -21,7 +21,7 @@ mod macros;
 mod messages;
 mod meter;
 mod path;
-mod pattern;
+pub(crate) mod pattern;
 mod plan;
 pub mod prefilter;
 mod redact;

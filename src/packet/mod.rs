@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::bytes::append_padded;
 use crate::time::Timestamp;
 
+pub mod bpf;
 pub mod fragments;
 pub mod headers;
 pub(crate) mod link;

@@ -10,6 +10,7 @@
 //!  "destination": "s3://bucket/prefix", "format": "pcapng", "storageClass": "STANDARD_IA",
 //!  "retention": {"mode": "GOVERNANCE", "days": 30}, "legalHold": false, "lookBack": true,
 //!  "limits": {"bytesPerDay": "10Gi"}, "redact": {"headers": ["authorization"]}, "payload": "full"}
+//! {"name": "crashes", "on": ["OOMKilled", "podRestart"], "before": "60s", "after": "30s", "scope": "pod"}
 //! ```
 
 use std::sync::Arc;
@@ -18,8 +19,9 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::schedule::{DAY, Schedule, time_of_day};
+use crate::cluster::What;
 use crate::kfl::{self, Query};
-use crate::record::{Format, Retention, Wish};
+use crate::record::{Format, Retention, Scope, Trigger, Wish};
 use crate::redact::{Payload, Rule};
 use crate::units;
 
@@ -33,6 +35,10 @@ const MAX_LOCK_DAYS: u64 = 400;
 const FIELDS: &[&str] = &[
     "name",
     "kfl",
+    "on",
+    "before",
+    "after",
+    "scope",
     "schedule",
     "start",
     "iterations",
@@ -48,6 +54,14 @@ const FIELDS: &[&str] = &[
     "payload",
     "storageClass",
 ];
+
+/// The query of a recording that waits for happenings alone.
+const NOTHING: &str = "false";
+
+/// Time around a happening unless the declaration says otherwise, and the longest.
+const BEFORE: Duration = Duration::from_secs(60);
+const AFTER: Duration = Duration::from_secs(30);
+const MAX_AROUND: Duration = DAY;
 
 /// What declarations are read with.
 pub struct Basis {
@@ -105,13 +119,24 @@ impl Basis {
             Json::Bool(flag) => Ok(flag),
             other => Err(wrong(format!("{field} must be true or false, not {other}"))),
         };
+        let trigger = trigger(fields).map_err(&wrong)?;
         let query = text("kfl")?.filter(|text| !text.trim().is_empty());
-        let Some(query) = query else {
-            return Err(wrong("it needs kfl; to record all, write true".to_owned()));
+        let query = match (query, &trigger) {
+            (Some(query), None) => query,
+            (None, Some(_)) => NOTHING.to_owned(),
+            (None, None) => {
+                let needs = "it needs kfl, or on for what happens in the cluster; to record all, write kfl: true";
+                return Err(wrong(needs.to_owned()));
+            }
+            (Some(_), Some(_)) => {
+                let both = "it has kfl and on; on takes all streams of whom something happens to, so make two recordings";
+                return Err(wrong(both.to_owned()));
+            }
         };
         let mut wish = Wish {
             name: name.to_owned(),
             query: self.query(name, &query)?,
+            trigger,
             ..self.template.clone()
         };
         if let Some(destination) = text("destination")? {
@@ -191,6 +216,13 @@ impl Basis {
         let period = Duration::from_secs(days.saturating_mul(DAY.as_secs()));
         Retention::asked("retention", &mode, period, acknowledged, self.max_lock_days)
     }
+}
+
+/// Whether one of these declarations waits for happenings called so.
+pub fn waits_for(list: &Json, what: &str) -> bool {
+    let declared = list.as_array().into_iter().flatten();
+    let mut triggers = declared.filter_map(|one| trigger(one.as_object()?).ok().flatten());
+    triggers.any(|trigger| trigger.on.iter().any(|on| on == what))
 }
 
 /// The name in a declaration.
@@ -307,6 +339,61 @@ fn schedule(fields: &Map<String, Json>) -> Result<Schedule, String> {
     })
 }
 
+/// `on:` with what belongs to it.
+fn trigger(fields: &Map<String, Json>) -> Result<Option<Trigger>, String> {
+    let listed = match member(fields, "on") {
+        Json::Null => Vec::new(),
+        Json::String(one) => vec![Json::String(one)],
+        Json::Array(list) => list,
+        other => return Err(format!("on must be a list of names, not {other}")),
+    };
+    if listed.is_empty() {
+        let mut others = ["before", "after", "scope"].into_iter();
+        return match others.find(|field| !member(fields, field).is_null()) {
+            Some(field) => Err(format!("{field} goes with on: [OOMKilled, ...]")),
+            None => Ok(None),
+        };
+    }
+    let mut on: Vec<String> = Vec::new();
+    for name in &listed {
+        let what = name.as_str().and_then(What::named).ok_or_else(|| {
+            let known = What::ALL.map(What::name).join(", ");
+            format!("on does not know {name}; there are {known}")
+        })?;
+        if !on.iter().any(|known| known == what.name()) {
+            on.push(what.name().to_owned());
+        }
+    }
+    let time = |name: &str, otherwise: Duration| {
+        if member(fields, name).is_null() {
+            return Ok(otherwise);
+        }
+        let time = minutes(fields, name)?.unwrap_or_default();
+        match time <= MAX_AROUND {
+            true => Ok(time),
+            false => Err(format!("{name} may be a day at most")),
+        }
+    };
+    let scope = match member(fields, "scope") {
+        Json::Null => Scope::Pod,
+        asked => Scope::ALL
+            .into_iter()
+            .find(|scope| asked.as_str() == Some(scope.name()))
+            .ok_or_else(|| {
+                format!(
+                    "scope must be {}, not {asked}",
+                    Scope::ALL.map(Scope::name).join(", ")
+                )
+            })?,
+    };
+    Ok(Some(Trigger {
+        on,
+        before: time("before", BEFORE)?,
+        after: time("after", AFTER)?,
+        scope,
+    }))
+}
+
 /// A time with a unit, or a number of minutes; 0 is none.
 fn minutes(fields: &Map<String, Json>, name: &str) -> Result<Option<Duration>, String> {
     let value = member(fields, name);
@@ -367,8 +454,51 @@ mod tests {
     }
 
     #[test]
+    fn what_happens_in_the_cluster_stands_where_a_query_does() {
+        let read = |declared: Json| basis().read(&declared).unwrap().0;
+        let wish = read(json!({"name": "crashes", "on": ["oomkilled", "podRestart", "OOMKilled"]}));
+        let trigger = wish.trigger.clone().unwrap();
+        assert_eq!(trigger.on, ["OOMKilled", "podRestart"]);
+        assert_eq!((trigger.before, trigger.after), (BEFORE, AFTER));
+        assert_eq!(trigger.scope, Scope::Pod);
+        assert_eq!(wish.query.text(), "false");
+        assert_eq!(
+            wish.asks(),
+            "on OOMKilled, podRestart, 60 s before to 30 s after (pod)"
+        );
+        let around =
+            json!({"name": "r", "on": "rollout", "before": "5m", "after": 0, "scope": "peers"});
+        let trigger = read(around).trigger.unwrap();
+        assert_eq!(trigger.before, Duration::from_secs(300));
+        assert_eq!(
+            (trigger.after, trigger.scope),
+            (Duration::ZERO, Scope::Peers)
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_name_and_field() {
         let cases = [
+            (
+                json!({"name": "a", "on": ["reboot"]}),
+                "on does not know \"reboot\"; there are podRestart, OOMKilled",
+            ),
+            (
+                json!({"name": "a", "on": "rollout", "kfl": "true"}),
+                "make two recordings",
+            ),
+            (
+                json!({"name": "a", "kfl": "true", "before": "5m"}),
+                "before goes with on",
+            ),
+            (
+                json!({"name": "a", "on": "rollout", "scope": "all"}),
+                "scope must be pod, owner, peers",
+            ),
+            (
+                json!({"name": "a", "on": "rollout", "after": "2d"}),
+                "after may be a day",
+            ),
             (
                 json!({"name": "", "kfl": "true"}),
                 "no name for a recording",

@@ -5,6 +5,8 @@
 //! window of time. A name stands once, and the configuration's goes first: no script changes or
 //! crowds out what was configured. Schedules decide which recordings are on.
 
+mod events;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -400,6 +402,7 @@ impl Desk {
                 let mut json = json!({
                     "name": plan.wish.name,
                     "kfl": plan.wish.query.text(),
+                    "on": plan.wish.trigger.as_ref().map(ToString::to_string),
                     "destination": plan.wish.destination,
                 });
                 plan_json(&mut json, plan, now);
@@ -574,6 +577,7 @@ fn status_json(status: &Status) -> Json {
     json!({
         "name": status.name,
         "kfl": status.kfl,
+        "on": status.on,
         "destination": status.destination,
         "streams": status.streams,
         "openStreams": status.open_streams,

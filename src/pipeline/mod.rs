@@ -31,9 +31,12 @@ pub mod key_log;
 mod learning;
 mod planned;
 mod printing;
+#[cfg(target_os = "linux")]
+mod processes;
 mod rows;
 mod schedule;
 mod scripting;
+mod seeking;
 mod status;
 mod worker;
 
@@ -59,14 +62,17 @@ use crate::time::Clock;
 pub use collect::Encoded;
 pub use cuts::{Cuts, Wanted};
 use cuts::{Resumed, Waiting};
-pub use declared::{Basis, payload};
+pub use declared::{Basis, payload, waits_for};
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use indexing::Indexing;
 pub use learning::{Learning, ServiceOfHost};
 pub use printing::{Printed, Printer, Printing, Taker};
+#[cfg(target_os = "linux")]
+pub use processes::ProcessConsumer;
 pub use rows::{Row, Rows, RowsConsumer};
 pub use schedule::{Phase, Schedule};
 pub use scripting::ScriptsConsumer;
+pub use seeking::{Seeking, SeekingOptions};
 pub use status::{Counters, Counts};
 
 /// A batch with what the ingest thread knows beyond the packets.

@@ -7,6 +7,8 @@
 //! many reels when it lives long; when it ended, it is remembered for a while as done, so that a
 //! late item or a script does not take it again.
 
+mod events;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::Path;
@@ -16,9 +18,10 @@ use ahash::RandomState;
 
 use super::budget::Budget;
 use super::journal::{Head, Take};
-use super::manifest::{Covered, Kind};
+use super::manifest::{Covered, Event, Kind};
 use super::recorder::Options;
 use super::reel::OpenReel;
+use super::seal::Occasion;
 use super::sealer::Job;
 use super::states::States;
 use super::wish::{Format, Wish};
@@ -110,6 +113,8 @@ pub(crate) struct Lane {
     pub(crate) alive_at: Timestamp,
     quiet_since: Timestamp,
     quiet_items: u64,
+    /// What happened and is not over.
+    events: Vec<events::Going>,
 }
 
 impl Lane {
@@ -130,6 +135,7 @@ impl Lane {
             alive_at: now,
             quiet_since: now,
             quiet_items: 0,
+            events: Vec::new(),
         }
     }
 
@@ -376,6 +382,7 @@ impl Lane {
                 .map(|name| Take::new(*name, around.next, Position::default(), true))
                 .collect();
             reel.take(&carried)?;
+            self.note_events(&mut reel)?;
             self.reel = Some(reel);
         }
         self.reel
@@ -553,29 +560,36 @@ impl Lane {
 
     /// A sign of life for the time since the last one.
     pub(crate) fn heartbeat(&mut self, why: &'static str, around: &mut Around<'_>) -> Job {
-        self.sign_of_life(Kind::Heartbeat, why, around)
+        self.sign_of_life(Kind::Heartbeat, why, Vec::new(), around)
     }
 
     /// The roll-up of its destination, which is a sign of life too.
     pub(crate) fn rollup(&mut self, around: &mut Around<'_>) -> Job {
-        self.sign_of_life(Kind::Rollup, "daily", around)
+        self.sign_of_life(Kind::Rollup, "daily", Vec::new(), around)
     }
 
-    fn sign_of_life(&mut self, kind: Kind, why: &'static str, around: &mut Around<'_>) -> Job {
+    fn sign_of_life(
+        &mut self,
+        kind: Kind,
+        why: &'static str,
+        events: Vec<Event>,
+        around: &mut Around<'_>,
+    ) -> Job {
         let from = std::mem::replace(&mut self.alive_at, around.now);
+        let occasion = around
+            .options
+            .occasion(why, around.now, around.spool, &self.stats);
         Job::Heartbeat {
             kind,
             head: Box::new(next_head(&self.wish, around)),
             from,
-            occasion: around
-                .options
-                .occasion(why, around.now, around.spool, &self.stats),
+            occasion: Occasion { events, ..occasion },
         }
     }
 
     /// A sentence when items have flowed for an hour and none matched.
     pub(crate) fn quiet(&mut self, now: Timestamp) -> Option<String> {
-        if now.since(self.quiet_since) < QUIET {
+        if now.since(self.quiet_since) < QUIET || self.wish.trigger.is_some() {
             return None;
         }
         let seen = std::mem::take(&mut self.quiet_items);

@@ -49,7 +49,8 @@ pub struct Manifest {
     pub sequence: u64,
     /// When it was sealed, RFC 3339.
     pub sealed: String,
-    /// Why it was sealed: `age`, `size`, `stop`, `start`, `hourly`, `removed`, `asked`, `restart`.
+    /// Why it was sealed: `age`, `size`, `stop`, `start`, `hourly`, `removed`, `asked`, `restart`,
+    /// `event`.
     pub why: String,
     /// Time of the first packet, RFC 3339; for a heartbeat the start of the time it covers.
     pub from: Option<String>,
@@ -79,6 +80,9 @@ pub struct Manifest {
     /// With a roll-up: the newest manifest of this node at its other destinations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub elsewhere: BTreeMap<String, Previous>,
+    /// What happened that made the recording take streams for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
     /// Version of the writer.
     pub tapedeck: String,
     /// Sentences about what is not as it should be.
@@ -107,6 +111,39 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// Something that happened in the cluster (`recordings.on`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// When, RFC 3339.
+    pub at: String,
+    /// What: `podRestart`, `OOMKilled`, `podDeleted`, `failedProbe`, `rollout`, `nodePressure`.
+    pub what: String,
+    /// Namespace of the pod; empty for a node.
+    #[serde(default)]
+    pub namespace: String,
+    /// Name of the pod or node.
+    pub name: String,
+    /// The node.
+    #[serde(default)]
+    pub node: String,
+    /// The container; empty when it is about the pod.
+    #[serde(default)]
+    pub container: String,
+    /// What made the pod, as `Deployment/cart`.
+    #[serde(default)]
+    pub owner: String,
+    /// What the cluster says of it.
+    #[serde(default)]
+    pub message: String,
+    /// Whose streams were taken: `pod`, `owner` or `peers`.
+    pub scope: String,
+    /// From when on they were looked for, RFC 3339.
+    pub from: String,
+    /// Until when they were followed.
+    pub to: String,
 }
 
 /// Why a manifest cannot be read.
@@ -390,6 +427,7 @@ pub(crate) fn sample() -> Manifest {
         store: BTreeMap::new(),
         heads: Vec::new(),
         elsewhere: BTreeMap::new(),
+        events: Vec::new(),
         tapedeck: "0.1.0".into(),
         remarks: Vec::new(),
         signature: None,

@@ -53,4 +53,6 @@ pub use states::{
     GOES_ON_MAGIC, STATE_MAGIC, States, parse_goes_on, parse_state, put_endpoint, take_endpoint,
 };
 pub use upload::digest_of;
-pub use wish::{DEFAULT_BYTES_PER_DAY, Format, MAX_RECORDINGS, Retention, Sealing, Wish};
+pub use wish::{
+    DEFAULT_BYTES_PER_DAY, Format, MAX_RECORDINGS, Retention, Scope, Sealing, Trigger, Wish,
+};

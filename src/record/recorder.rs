@@ -3,6 +3,8 @@
 //! In: wishes, and from one thread batches with their items in order. Out: sealed reels in the
 //! outbox. Never: a script's judgement (design D15), packets of streams that nobody asked for.
 
+mod events;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
@@ -151,6 +153,7 @@ impl Options {
             due: (why != "stop").then(|| now + self.heartbeat),
             coverage,
             remarks,
+            events: Vec::new(),
         }
     }
 }
@@ -165,6 +168,8 @@ pub struct Status {
     pub name: String,
     /// The query in force.
     pub kfl: String,
+    /// What happenings it waits for, a part of a sentence.
+    pub on: Option<String>,
     /// URL of the store.
     pub destination: String,
     /// Streams taken.
@@ -351,7 +356,9 @@ impl Recorder {
                 None => {
                     said.push(format!(
                         "the recording {} is on: {} to {}",
-                        wish.name, wish.query, wish.destination
+                        wish.name,
+                        wish.asks(),
+                        wish.destination
                     ));
                     let mut lane = Lane::new(wish, self.clock.now());
                     self.with(|around| lane.heartbeat("start", around));
@@ -370,7 +377,9 @@ impl Recorder {
         }
         let said = format!(
             "the recording {} follows its new settings: {} to {}",
-            wish.name, wish.query, wish.destination
+            wish.name,
+            wish.asks(),
+            wish.destination
         );
         // What is open says itself what it was for; what follows is for the new wish.
         lane.follow(wish, self.clock.now());
@@ -538,6 +547,7 @@ impl Recorder {
                 Status {
                     name: lane.wish.name.clone(),
                     kfl: lane.wish.query.text().to_owned(),
+                    on: lane.wish.trigger.as_ref().map(ToString::to_string),
                     destination: lane.wish.destination.clone(),
                     streams: stats.streams,
                     open_streams: lane.open_streams(),

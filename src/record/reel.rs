@@ -8,6 +8,7 @@
 //!                             takes.journal                  see `journal`
 //!                             states                         saved dissector states, whole records
 //!                             names.jsonl                    see `names`
+//!                             events.jsonl                   what happened that it is for
 //! ```
 
 use std::fs::{self, File, OpenOptions};
@@ -15,6 +16,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::journal::{self, Head, Journal, Take};
+use super::manifest::Event;
 use super::names::{self, NameLog};
 use super::states::state_record;
 use crate::item::Peer;
@@ -24,6 +26,10 @@ use crate::time::Timestamp;
 
 /// Uncommitted bytes after which a long look-back is handed to the system.
 const COMMIT_BYTES: u64 = 1 << 20;
+
+/// Events of one reel, and the bytes of their lines that are read.
+const MAX_EVENTS: usize = 1024;
+const MAX_EVENT_BYTES: u64 = 4 << 20;
 
 /// Saved states of one reel together.
 const MAX_STATE_BYTES: u64 = 64 << 20;
@@ -107,6 +113,23 @@ impl OpenReel {
             return Ok(());
         }
         file.write_all(&[&length, record.as_slice()].concat())
+    }
+
+    /// Notes something that happened, once.
+    pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
+        let path = self.folder.join(EVENTS);
+        let known = read_events(&path)?;
+        if known.len() >= MAX_EVENTS || known.contains(event) {
+            return Ok(());
+        }
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        let mut options = OpenOptions::new();
+        options
+            .create(true)
+            .append(true)
+            .open(path)?
+            .write_all(&line)
     }
 
     /// Adds a packet; it is in the files after the next commit.
@@ -200,6 +223,11 @@ impl Closed {
         names::of_folder(&self.folder)
     }
 
+    /// What happened that it is for; a torn last line is left out.
+    pub(crate) fn events(&self) -> io::Result<Vec<Event>> {
+        read_events(&self.folder.join(EVENTS))
+    }
+
     /// What was taken for it.
     pub(crate) fn takes(&self) -> io::Result<Vec<Take>> {
         let journal = journal::read(&self.folder.join("takes.journal"))?;
@@ -275,6 +303,21 @@ impl Closed {
 
 fn has_states(folder: &Path) -> bool {
     fs::metadata(folder.join("states")).is_ok_and(|file| file.len() > 0)
+}
+
+/// File of what happened.
+const EVENTS: &str = "events.jsonl";
+
+fn read_events(path: &Path) -> io::Result<Vec<Event>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut text = Vec::new();
+    file.take(MAX_EVENT_BYTES).read_to_end(&mut text)?;
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let events = lines.map_while(|line| serde_json::from_slice(line).ok());
+    Ok(events.take(MAX_EVENTS).collect())
 }
 
 fn read_journal(folder: &Path) -> io::Result<Option<(Head, Vec<Take>)>> {

@@ -18,7 +18,9 @@ use sha2::{Digest as _, Sha256};
 use super::indexer::{Indexer, SealedReel};
 use super::journal::Head;
 use super::keys;
-use super::manifest::{Counts, Coverage, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part};
+use super::manifest::{
+    Counts, Coverage, Event, FORMAT, Frame, Keep, Kind, LockNote, Manifest, Part,
+};
 use super::names;
 use super::parcel::Parcel;
 use super::redaction::{self, Redactors};
@@ -60,6 +62,8 @@ pub(crate) struct Occasion {
     pub(crate) due: Option<Timestamp>,
     pub(crate) coverage: Coverage,
     pub(crate) remarks: Vec<String>,
+    /// With a sign of life: what happened without any traffic.
+    pub(crate) events: Vec<Event>,
 }
 
 /// Whether and by whom the index is made.
@@ -156,6 +160,7 @@ pub(crate) fn seal(
     manifest.to = to.map(|ts| ts.to_string());
     manifest.counts = counts;
     manifest.parts = parts;
+    manifest.events = closed.events()?;
     Ok(Some(Parcel::new(head, stem, manifest, files)))
 }
 
@@ -202,6 +207,7 @@ fn draft(head: &Head, kind: Kind, occasion: &Occasion) -> Manifest {
         store: BTreeMap::new(),
         heads: Vec::new(),
         elsewhere: BTreeMap::new(),
+        events: occasion.events.clone(),
         tapedeck: env!("CARGO_PKG_VERSION").to_owned(),
         remarks: occasion
             .remarks

@@ -34,6 +34,55 @@ pub struct Wish {
     pub storage_class: String,
     /// Captured bytes a UTC day and node from which on no further stream is taken; 0 is no limit.
     pub bytes_per_day: u64,
+    /// What makes it take streams beside its query.
+    pub trigger: Option<Trigger>,
+}
+
+/// Happenings that make a recording take all streams of somebody around that time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Names of the happenings.
+    pub on: Vec<String>,
+    /// Streams with packets so long before it.
+    pub before: Duration,
+    /// And so long after it; then they are let go.
+    pub after: Duration,
+    /// Whose streams.
+    pub scope: Scope,
+}
+
+/// Whose streams a happening makes a recording take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the pod.
+    Pod,
+    /// Those of all pods with the same owner.
+    Owner,
+    /// Those of the pod, and those of whoever it speaks with.
+    Peers,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Scope; 3] = [Scope::Pod, Scope::Owner, Scope::Peers];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Pod => "pod",
+            Scope::Owner => "owner",
+            Scope::Peers => "peers",
+        }
+    }
+}
+
+/// As a sentence goes on with it.
+impl std::fmt::Display for Trigger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (before, after) = (self.before.as_secs(), self.after.as_secs());
+        let (on, scope) = (self.on.join(", "), self.scope.name());
+        write!(f, "on {on}, {before} s before to {after} s after ({scope})")
+    }
 }
 
 /// What a recording keeps of a day's packets on one node unless it says otherwise: 10 GiB.
@@ -54,6 +103,15 @@ impl Wish {
             redact: Rule::default(),
             storage_class: String::new(),
             bytes_per_day: DEFAULT_BYTES_PER_DAY,
+            trigger: None,
+        }
+    }
+
+    /// What it takes, for people.
+    pub fn asks(&self) -> String {
+        match &self.trigger {
+            None => self.query.text().to_owned(),
+            Some(trigger) => trigger.to_string(),
         }
     }
 
@@ -68,6 +126,7 @@ impl Wish {
             && self.look_back == other.look_back
             && self.redact == other.redact
             && self.storage_class == other.storage_class
+            && self.trigger == other.trigger
     }
 }
 

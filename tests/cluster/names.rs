@@ -30,6 +30,8 @@ fn options(targets: Targets, on_pod: Option<PodTeller>) -> Options {
         targets,
         on_pod,
         on_updates: None,
+        on_happening: None,
+        wants_probes: None,
         clock: Arc::new(SystemClock),
     }
 }
@@ -146,8 +148,11 @@ async fn names_and_restart(real: &mut Real) {
     };
     until((1, 5, 5), requests).await;
     let targeted = cluster.targeted();
-    assert_eq!(targeted["targets"][0]["name"], "cart-1", "{targeted}");
-    assert_eq!(targeted["excluded"][0]["name"], "front-1");
+    assert_eq!(
+        targeted["targets"][0]["metadata"]["name"], "cart-1",
+        "{targeted}"
+    );
+    assert_eq!(targeted["excluded"][0]["metadata"]["name"], "front-1");
     {
         let heard = events.lock().unwrap();
         let mut added: Vec<&str> = heard.iter().map(String::as_str).collect();
@@ -198,8 +203,9 @@ async fn names_and_restart(real: &mut Real) {
     })
     .await;
     let said = said.into_inner().unwrap();
+    assert_eq!(said[0], "1 pod is targeted: shop/cart-1");
     assert!(
-        said[0].starts_with("the API server cannot be asked"),
+        said[1].starts_with("the API server cannot be asked"),
         "{said:?}"
     );
     real.delete_pod("web", "front-2").await;

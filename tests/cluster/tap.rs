@@ -34,7 +34,7 @@ for n in range(count):
         c.request('GET', f'/{tag}/{n}'); c.getresponse().read(); c.close()
 "#;
 
-struct Tap {
+pub(super) struct Tap {
     child: Child,
 }
 
@@ -45,11 +45,38 @@ impl Drop for Tap {
     }
 }
 
-fn said(folder: &Path, name: &str) -> String {
+impl Tap {
+    /// Starts on loopback with `tapedeck.yaml` of the folder; what it says is in `out` and `err` there.
+    pub(super) fn start(folder: &Path, real: &Real) -> Tap {
+        let child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+            .env_clear()
+            .env("HOME", folder)
+            .args(["tap", "-i", "lo", "--headless", "--config-path"])
+            .arg(folder.join("tapedeck.yaml"))
+            .arg("--kubeconfig")
+            .arg(real.admin_kubeconfig())
+            .stdin(Stdio::null())
+            .stdout(File::create(folder.join("out")).unwrap())
+            .stderr(File::create(folder.join("err")).unwrap())
+            .spawn();
+        Tap {
+            child: child.unwrap(),
+        }
+    }
+
+    /// Ends it as Ctrl+C does, and answers its exit code.
+    pub(super) fn end(&mut self) -> Option<i32> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::INT).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+pub(super) fn said(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap_or_default()
 }
 
-fn wait_for(folder: &Path, name: &str, words: &str) {
+pub(super) fn wait_for(folder: &Path, name: &str, words: &str) {
     let late = Instant::now() + Duration::from_secs(60);
     while !said(folder, name).contains(words) {
         assert!(
@@ -60,6 +87,22 @@ fn wait_for(folder: &Path, name: &str, words: &str) {
         );
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The items of the archive `kept` in the folder.
+pub(super) fn recorded(folder: &Path) -> Vec<Json> {
+    let found = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .env_clear()
+        .env("HOME", folder)
+        .arg("query")
+        .arg(folder.join("kept"))
+        .args(["--format", "json"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(found.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn configure(folder: &Path, regex: &str) {
@@ -149,20 +192,7 @@ fn only_targeted_pods_are_recorded_and_both_sides_have_their_names() {
     let script = "function onPodEvent(event, pod) { console.log('heard', event, pod.metadata.name, hub.targeted()) }";
     std::fs::write(folder.join("scripts/pods.js"), script).unwrap();
     configure(folder, "^cart");
-    let child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .env_clear()
-        .env("HOME", folder)
-        .args(["tap", "-i", "lo", "--headless", "--config-path"])
-        .arg(folder.join("tapedeck.yaml"))
-        .arg("--kubeconfig")
-        .arg(real.admin_kubeconfig())
-        .stdin(Stdio::null())
-        .stdout(File::create(folder.join("out")).unwrap())
-        .stderr(File::create(folder.join("err")).unwrap())
-        .spawn();
-    let mut tap = Tap {
-        child: child.unwrap(),
-    };
+    let mut tap = Tap::start(folder, &real);
     wait_for(
         folder,
         "err",
@@ -187,11 +217,11 @@ fn only_targeted_pods_are_recorded_and_both_sides_have_their_names() {
     });
     wait_for(folder, "out", "heard MODIFIED pay-1");
     wait_for(folder, "out", "heard DELETED front-1");
-    let pid = Pid::from_raw(i32::try_from(tap.child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    let status = tap.child.wait().unwrap();
+    let code = tap.end();
     let err = said(folder, "err");
-    assert_eq!(status.code(), Some(0), "{err}");
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("1 pod is targeted: shop/cart-1"), "{err}");
+    assert!(err.contains("1 pod is targeted: shop/pay-1"), "{err}");
     let line = err.lines().find(|line| line.contains("as not targeted"));
     let line = line.unwrap_or_else(|| panic!("{err}"));
     let count = line.split(" as not targeted").next().unwrap();
@@ -199,19 +229,7 @@ fn only_targeted_pods_are_recorded_and_both_sides_have_their_names() {
     // Ten packets a request at least, half of the requests.
     assert!(count >= 10 * 2 * REQUESTS as u64, "{line}");
 
-    let found = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .env_clear()
-        .env("HOME", folder)
-        .arg("query")
-        .arg(folder.join("kept"))
-        .args(["--format", "json"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(found.stdout).unwrap();
-    let items: Vec<Json> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let items = recorded(folder);
     let kept = |tag: &str, pod: &str| {
         let is = |item: &&Json| {
             item["request"]["path"].as_str().unwrap().starts_with(tag)
@@ -240,7 +258,7 @@ fn only_targeted_pods_are_recorded_and_both_sides_have_their_names() {
         .rfind(|line| line.contains("heard MODIFIED pay-1"))
         .unwrap();
     assert!(
-        targeted.contains(r#"{"targets":[{"name":"pay-1""#),
+        targeted.contains(r#"{"targets":[{"metadata":{"name":"pay-1""#),
         "{targeted}"
     );
 }

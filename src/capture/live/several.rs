@@ -13,7 +13,8 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{IDLE, Live, Narrowing};
+use super::narrowing::Narrowing;
+use super::{IDLE, Live};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 
 /// Batches that wait for whoever reads; then the kernel's rings take what comes.

@@ -83,6 +83,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.snaplen", Int, "262144", Honoured, "octets kept of each packet"),
     key("tap.bufferSize", Quantity, r#""64Mi""#, Honoured, "kernel buffer of the capture, of all its threads together"),
     key("tap.captureThreads", Int, "0", Honoured, "threads that read the interface and share its flows; 0 takes one for each 8 cores"),
+    key("tap.processes", Bool, "true", Honoured, "name the processes of this machine at the ends of connections, as far as the rights go"),
     key("tap.workers", Int, "0", Honoured, "threads that reassemble and dissect; 0 takes what the machine has"),
     key("tap.storageLimit", Quantity, r#""5Gi""#, Honoured, "disk for spool, open reels, outbox and script folders together"),
     key("tap.dataDir", Text, r#""""#, Honoured, "folder for all of that; empty means ~/.tapedeck/data"),

@@ -15,15 +15,27 @@ use super::super::exit::Failure;
 use super::follow::say;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{
-    self, Cluster, Connection, Credentials, Pace, Targets, UpdateTeller, Wanted, WatchCounts,
+    self, Cluster, Connection, Credentials, HappeningTeller, Pace, PodTeller, Targets,
+    UpdateTeller, Wanted, WatchCounts,
 };
 use crate::pipeline::NamesOf;
 use crate::resolve::{LiveHistory, Names};
-use crate::script::supervisor::Scripts;
 use crate::time::{Clock, SystemClock};
 
 /// Time for credential plugins of a kubeconfig.
 const CONNECT: Duration = Duration::from_secs(20);
+
+/// Who hears of the cluster.
+pub(super) struct Hears {
+    /// What becomes of pods.
+    pub(super) pods: PodTeller,
+    /// Which names changed.
+    pub(super) updates: Option<UpdateTeller>,
+    /// What happens to pods and nodes.
+    pub(super) happenings: HappeningTeller,
+    /// Whether failed probes are among it.
+    pub(super) wants_probes: Arc<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// The cluster of a run, which may be none.
 pub(super) struct Nearby {
@@ -104,13 +116,8 @@ impl Nearby {
         self.history.clone()
     }
 
-    /// Begins to follow the cluster; `on_updates` hears which names changed.
-    pub(super) fn start(
-        &mut self,
-        scripts: Arc<Scripts>,
-        on_updates: Option<UpdateTeller>,
-        runtime: &tokio::runtime::Handle,
-    ) {
+    /// Begins to follow the cluster.
+    pub(super) fn start(&mut self, hears: Hears, runtime: &tokio::runtime::Handle) {
         let Some(connection) = self.connection.take() else {
             return;
         };
@@ -120,10 +127,10 @@ impl Nearby {
             history: self.history.clone(),
             addresses: self.addresses.clone(),
             targets: self.targets.clone(),
-            on_pod: Some(Arc::new(move |change, pod| {
-                scripts.tell_pod(change.name(), pod);
-            })),
-            on_updates,
+            on_pod: Some(hears.pods),
+            on_updates: hears.updates,
+            on_happening: Some(hears.happenings),
+            wants_probes: Some(hears.wants_probes),
             clock: Arc::new(SystemClock),
         };
         let cluster = Cluster::start(runtime, connection, options);
@@ -164,6 +171,11 @@ impl Asked {
     pub(super) fn pods(&self) -> Json {
         self.of(Cluster::targeted)
             .unwrap_or_else(|| json!({"targets": [], "excluded": []}))
+    }
+
+    /// The names of its addresses.
+    pub(super) fn names(&self) -> Names {
+        Names::live(self.history.clone())
     }
 
     /// The name history, as `name_resolution_history.json` holds it.

@@ -19,7 +19,7 @@ use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
-use crate::pipeline::{Desk, Rows};
+use crate::pipeline::{Desk, Rows, Seeking};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
 use crate::script::supervisor::{ScriptState, Scripts};
@@ -56,6 +56,8 @@ pub struct Facts {
     pub(super) spooled: SpoolSearch,
     pub(super) archived: Archived,
     pub(super) losses: Arc<Losses>,
+    /// Has streams recorded around what happens in the cluster; none offline.
+    pub(super) seeking: Option<Arc<Seeking>>,
 }
 
 impl Facts {

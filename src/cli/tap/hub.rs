@@ -14,10 +14,11 @@ use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, style::Style};
 use super::Asked;
-use super::cluster::Nearby;
+use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
 use super::live::{PACE, check_query, runtime, script_env, script_sources};
 use super::metrics::{self, Pulse, Served};
+use super::news::News;
 use super::recording;
 use super::session::{node_name, private_dir, script_options, share, vendor_options};
 use super::stores::{Stores, archived, is_folder};
@@ -26,12 +27,13 @@ use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::UpdateTeller;
+use crate::cluster::What;
 use crate::hub::message::{ScriptText, Spread};
 use crate::hub::{Beside, Hub, HubOptions, Overview, Wishes, tls};
 use crate::pipeline::host::{
     LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
 };
-use crate::pipeline::{Counters, Stop};
+use crate::pipeline::{Counters, Stop, waits_for};
 use crate::script::console::Console;
 use crate::script::environment::Environment;
 use crate::script::folder::{Side, texts};
@@ -174,7 +176,10 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         let history = nearby.history();
         move || packed(&history.snapshot(SystemClock.now()))
     }));
-    nearby.start(scripts.clone(), Some(teller(&hub)), runtime.handle());
+    let news = Arc::new(News::default());
+    news.follow(&wishes.spread().scripts);
+    let hears = hears(&hub, &scripts, &wishes, &news);
+    nearby.start(hears, runtime.handle());
     let beside = Beside {
         archived: archived(&config, &stores)?,
         open: Box::new(move |url| stores.open(url).map_err(|error| error.to_string())),
@@ -255,6 +260,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             addresses: &addresses,
             pushed: &pushed,
             pulse: &pulse,
+            news: &news,
         },
     );
     drop(server);
@@ -283,6 +289,24 @@ struct Parts<'h> {
     addresses: &'h SharedTargets,
     pushed: &'h Pushed,
     pulse: &'h Pulse,
+    news: &'h News,
+}
+
+/// What of the cluster scripts of the hub and workers hear.
+fn hears(hub: &Arc<Hub>, scripts: &Arc<Scripts>, wishes: &Arc<Wishes>, news: &Arc<News>) -> Hears {
+    let (scripts, wishes) = (scripts.clone(), wishes.clone());
+    let (of_pods, of_happenings) = (news.clone(), news.clone());
+    Hears {
+        pods: Arc::new(move |change, pod| {
+            scripts.tell_pod(change.name(), pod);
+            of_pods.pod(change, pod);
+        }),
+        updates: Some(teller(hub)),
+        happenings: Arc::new(move |happening| of_happenings.happening(happening)),
+        wants_probes: Arc::new(move || {
+            waits_for(&wishes.spread().recordings, What::FailedProbe.name())
+        }),
+    }
 }
 
 /// Tells all workers which names changed.
@@ -317,6 +341,13 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
             parts.scripts.tell_log(level, &record);
         }
         line = print_console(&config, parts.overview, line);
+        for part in parts.news.take() {
+            if let Err(sentence) = parts.hub.news(&part) {
+                say(&format!(
+                    "workers are not told of some happenings: {sentence}"
+                ));
+            }
+        }
         if looked.elapsed() < LOOK {
             continue;
         }
@@ -348,7 +379,11 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
             .configure(spread(&config, parts.pushed, &mut said))
         {
             Ok(false) => continue,
-            Ok(true) => parts.hub.spread(&parts.wishes.spread()),
+            Ok(true) => {
+                let spread = parts.wishes.spread();
+                parts.news.follow(&spread.scripts);
+                parts.hub.spread(&spread)
+            }
             Err(sentence) => Err(sentence),
         };
         if let Err(sentence) = told

@@ -1,18 +1,21 @@
 //! `tap` on a live interface: capture, record, script, serve.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
-use super::cluster::Nearby;
+use super::cluster::{Hears, Nearby};
+use super::facts::Facts;
 use super::follow::say;
 use super::metrics::Served;
 use super::session::{Session, Setup};
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
+use crate::cluster::What;
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
 use crate::script::environment::Environment;
@@ -84,7 +87,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         stop: stop.clone(),
     };
     let mut session = Session::start(config, setup)?;
-    nearby.start(session.facts.scripts.clone(), None, runtime.handle());
+    nearby.start(hears(&session.facts), runtime.handle());
     let view = view::view(
         config,
         session.rows.clone(),
@@ -118,6 +121,22 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         nearby.follow(config);
     });
     session.finish(false)
+}
+
+/// What of the cluster scripts and recordings hear.
+fn hears(facts: &Arc<Facts>) -> Hears {
+    let (scripts, desk) = (facts.scripts.clone(), facts.desk.clone());
+    let seeking = facts.seeking.clone();
+    Hears {
+        pods: Arc::new(move |change, pod| scripts.tell_pod(change.name(), pod)),
+        updates: None,
+        happenings: Arc::new(move |happening| {
+            if let Some(seeking) = &seeking {
+                seeking.happened(happening);
+            }
+        }),
+        wants_probes: Arc::new(move || desk.waits_for(What::FailedProbe.name())),
+    }
 }
 
 /// Lists the interfaces.

@@ -1,5 +1,6 @@
 //! `tapedeck tap`: capture and record, or look at what was recorded.
 
+mod beside;
 mod budgets;
 mod cluster;
 mod facts;
@@ -8,6 +9,7 @@ mod follow;
 pub mod hub;
 pub mod live;
 mod metrics;
+mod news;
 mod offline;
 #[cfg(feature = "live")]
 mod prefilter;

@@ -5,7 +5,7 @@
 //! nothing is recorded, or where the query says nothing about packets.
 
 use super::super::config::Config;
-use crate::capture::live::Narrow;
+use crate::capture::live::narrowing::Narrow;
 use crate::kfl;
 use crate::kfl::prefilter::{Link, bpf, shown};
 

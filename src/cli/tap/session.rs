@@ -19,7 +19,7 @@ use super::primed::Primed;
 use super::spooled::{SpoolSearch, shared};
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{Asked, budgets, figures, recording, stores::archived, view};
+use super::{Asked, beside, budgets, figures, recording, stores::archived, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -216,6 +216,16 @@ impl Session {
         let scripts = Arc::new(scripts);
         let kept_stores = stores.clone();
         let watch = Watch::new(stores);
+        let seeking = match setup.is_live {
+            true => Some(Arc::new(beside::seeking(
+                &desk,
+                &reader,
+                &setup.cluster,
+                is_node,
+                &node,
+            )?)),
+            false => None,
+        };
         let rows = Arc::new(view::rows(config));
         let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
         let origin = Arc::new(Origin {
@@ -254,6 +264,7 @@ impl Session {
                 i64::try_from(run).unwrap_or_default(),
                 0,
             ))),
+            seeking,
         });
         facts.choose_recorder();
         if setup.is_live {
@@ -271,6 +282,7 @@ impl Session {
             .map(|learning| Box::new(learning) as Box<dyn Consumer>)
             .into_iter()
             .collect();
+        consumers.extend(beside::processes(config, setup.is_live)?);
         let others: [Box<dyn Consumer>; 3] = [
             Box::new(DeskConsumer(desk)),
             Box::new(ScriptsConsumer {

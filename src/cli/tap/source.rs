@@ -6,6 +6,8 @@
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
+#[cfg(feature = "live")]
+use crate::capture::CaptureError;
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 #[cfg(target_os = "linux")]
@@ -23,25 +25,16 @@ pub fn open(
     own: &OwnSockets,
     targets: &SharedTargets,
 ) -> Result<(Box<dyn Source>, Follow), Failure> {
-    use crate::capture::live::{LiveOptions, Narrowing, open};
+    use crate::capture::live::narrowing::{Narrowing, check};
+    use crate::capture::live::{LiveOptions, open};
+    // Nothing was captured yet, so whatever is wrong is wrong with what was asked for.
+    let wrong = |error: CaptureError| Failure::usage(error.to_string());
+    check(config.text("tap.bpfOverride")).map_err(wrong)?;
     let narrowing = Narrowing::default();
-    let follow = {
-        let narrowing = narrowing.clone();
-        let last = std::cell::RefCell::new(None);
-        move |config: &Config| {
-            let Some((narrow, said)) = super::prefilter::narrow(config) else {
-                return;
-            };
-            if last.replace(Some(narrow.clone())).as_ref() != Some(&narrow) {
-                eprintln!("{said}");
-                narrowing.set(narrow);
-            }
-        }
-    };
+    let follow = filters(narrowing.clone());
     follow(config);
     let options = LiveOptions {
         interface: config.text("tap.interface").to_owned(),
-        bpf: config.text("tap.bpfOverride").to_owned(),
         snaplen: u32::try_from(config.int("tap.snaplen")).unwrap_or(u32::MAX),
         buffer_bytes: u32::try_from(config.bytes("tap.bufferSize")).unwrap_or(u32::MAX),
         threads: usize::try_from(config.int("tap.captureThreads")).unwrap_or_default(),
@@ -51,9 +44,39 @@ pub fn open(
         targets: targets.clone(),
         ..LiveOptions::default()
     };
-    // Nothing was captured yet, so whatever is wrong is wrong with what was asked for.
-    let source = open(&options).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok((source, Box::new(follow)))
+    let source = open(&options).map_err(wrong)?;
+    Ok((source, follow))
+}
+
+/// Follows the filters of the configuration: the user's own, and what the recording can match.
+#[cfg(feature = "live")]
+fn filters(narrowing: crate::capture::live::narrowing::Narrowing) -> Follow {
+    use super::follow::say;
+    use crate::capture::live::narrowing::{Narrow, both, check};
+    let matched = std::cell::RefCell::new(Narrow::default());
+    let own = std::cell::RefCell::new(String::new());
+    let last = std::cell::RefCell::new(None);
+    Box::new(move |config| {
+        if let Some((narrow, said)) = super::prefilter::narrow(config)
+            && (last.borrow().is_none() || *matched.borrow() != narrow)
+        {
+            eprintln!("{said}");
+            matched.replace(narrow);
+        }
+        let bpf = config.text("tap.bpfOverride");
+        match check(bpf) {
+            Ok(()) => drop(own.replace(bpf.to_owned())),
+            Err(error) => say(&format!("{error}; the last good filter stays in force")),
+        }
+        let (own, matched) = (own.borrow(), matched.borrow());
+        let narrow = Narrow {
+            ethernet: both(&own, &matched.ethernet),
+            other: both(&own, &matched.other),
+        };
+        if last.replace(Some(narrow.clone())).as_ref() != Some(&narrow) {
+            narrowing.set(narrow);
+        }
+    })
 }
 
 /// Lists the interfaces, one a line.

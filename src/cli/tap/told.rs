@@ -38,9 +38,33 @@ pub(super) fn packed(updates: &[Update]) -> Vec<Vec<u8>> {
     parts
 }
 
+/// Bytes of the lists of pods in one message; what is longer is told by names alone.
+const MAX_PODS: usize = 4 << 20;
+
 /// Targets as workers are told of them: addresses to capture, and the pods for scripts.
 pub(super) fn targets(set: Option<&TargetSet>, pods: &Json) -> Json {
-    json!({"set": set, "pods": pods})
+    if pods.to_string().len() <= MAX_PODS {
+        return json!({"set": set, "pods": pods});
+    }
+    let brief = |pod: &Json| {
+        let metadata =
+            json!({"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]});
+        json!({"metadata": metadata, "spec": {"nodeName": pod["spec"]["nodeName"]}})
+    };
+    // Addresses must come through, whatever the lists are.
+    let mut left = MAX_PODS;
+    let mut list = |name: &str| -> Vec<Json> {
+        let all = pods[name].as_array().into_iter().flatten().map(brief);
+        all.take_while(|pod| {
+            let length = pod.to_string().len() + 1;
+            let fits = length <= left;
+            left = left.saturating_sub(length);
+            fits
+        })
+        .collect()
+    };
+    let (targets, excluded) = (list("targets"), list("excluded"));
+    json!({"set": set, "pods": {"targets": targets, "excluded": excluded}})
 }
 
 /// What a worker knows of the cluster.
@@ -112,6 +136,27 @@ mod tests {
                 name: Some(Name::plain(name, "shop")),
             }],
         }
+    }
+
+    #[test]
+    fn lists_of_pods_become_brief_before_they_are_too_long() {
+        let pod = |index: usize, label: usize| {
+            json!({
+                "metadata": {"name": format!("cart-{index}"), "namespace": "shop", "labels": {"a": "l".repeat(label)}},
+                "spec": {"nodeName": "worker-1"}, "status": {"podIP": "10.0.0.1"},
+            })
+        };
+        let pods = |count: usize, label: usize| {
+            let list: Vec<Json> = (0..count).map(|index| pod(index, label)).collect();
+            json!({"targets": list, "excluded": []})
+        };
+        assert_eq!(targets(None, &pods(10, 10))["pods"], pods(10, 10));
+        let brief = targets(None, &pods(10_000, 1000));
+        let told = brief["pods"]["targets"].as_array().unwrap();
+        assert_eq!(told.len(), 10_000);
+        assert_eq!(told[9]["metadata"]["name"], "cart-9");
+        assert_eq!(told[9]["spec"]["nodeName"], "worker-1");
+        assert!(targets(None, &pods(100_000, 10)).to_string().len() < MAX_PODS + 1000);
     }
 
     #[test]

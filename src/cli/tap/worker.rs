@@ -17,6 +17,7 @@ use super::facts::Facts;
 use super::follow::say;
 use super::live::{check_query, runtime, script_env};
 use super::metrics::{self, Served};
+use super::news::{self, Piece};
 use super::session::{Remote, Session, Setup, private_dir};
 use super::told::Told;
 use super::view;
@@ -338,6 +339,16 @@ impl Follower for Following {
 
     fn names(&self, deltas: &[u8]) {
         self.told.learn(deltas);
+    }
+
+    fn news(&self, news: &Json) {
+        for piece in news::pieces(news) {
+            match (piece, &self.facts.seeking) {
+                (Piece::Pod(event, pod), _) => self.facts.scripts.tell_pod(&event, &pod),
+                (Piece::Happening(happening), Some(seeking)) => seeking.happened(&happening),
+                (Piece::Happening(_), None) => {}
+            }
+        }
     }
 }
 

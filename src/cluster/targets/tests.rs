@@ -65,7 +65,7 @@ fn cluster() -> Who {
 fn inside(wanted: &Wanted) -> Vec<String> {
     let json = Targets::parse(wanted).unwrap().json(&cluster());
     let list = json["targets"].as_array().unwrap().iter();
-    list.map(|pod| pod["name"].as_str().unwrap().to_owned())
+    list.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
         .collect()
 }
 
@@ -139,6 +139,72 @@ fn targets_become_addresses() {
     for ip in ["10.244.1.8", "192.0.2.11", "10.244.1.1"] {
         assert!(set.known.contains(&ip.parse().unwrap()), "{ip}");
     }
+}
+
+#[test]
+fn patterns_are_those_of_re2_found_anywhere_in_the_name() {
+    for (pattern, expected) in [
+        ("art", vec!["cart-1", "cart-2", "cart-job"]),
+        ("^art", vec![]),
+        (r"-\d$", vec!["cart-1", "cart-2", "host-1", "pay-1"]),
+        (r"\Qpay-1\E|host", vec!["host-1", "pay-1"]),
+        ("(?i)CART-1", vec!["cart-1"]),
+        // Names alone are looked at, never namespaces.
+        ("shop", vec![]),
+        (
+            ".*",
+            vec!["cart-1", "cart-2", "cart-job", "host-1", "pay-1"],
+        ),
+    ] {
+        let mut found = inside(&Wanted {
+            regex: pattern.to_owned(),
+            ..wanted()
+        });
+        found.sort();
+        assert_eq!(found, expected, "{pattern}");
+    }
+    for pattern in ["(?=cart)", r"(a)\1", "["] {
+        let wanted = Wanted {
+            regex: pattern.to_owned(),
+            ..wanted()
+        };
+        assert!(Targets::parse(&wanted).is_err(), "{pattern}");
+    }
+}
+
+#[test]
+fn the_preview_has_running_pods_alone() {
+    let targets = Targets::parse(&Wanted {
+        regex: "cart".to_owned(),
+        namespaces: vec!["web".to_owned(), "shop".to_owned(), "shop".to_owned()],
+        ..wanted()
+    });
+    assert_eq!(
+        targets.unwrap().running(&cluster()),
+        ["shop/cart-1", "web/cart-2"]
+    );
+}
+
+#[test]
+fn scripts_are_told_pods_as_the_api_server_has_them() {
+    let wanted = Wanted {
+        regex: "^cart-1$".to_owned(),
+        ..wanted()
+    };
+    let told = Targets::parse(&wanted).unwrap().json(&cluster());
+    let cart = &told["targets"][0];
+    assert_eq!(cart["metadata"]["name"], "cart-1");
+    assert_eq!(cart["metadata"]["namespace"], "shop");
+    assert_eq!(cart["metadata"]["labels"]["tier"], "api");
+    assert_eq!(cart["spec"]["nodeName"], "worker-1");
+    assert_eq!(
+        cart["spec"]["containers"][0]["ports"][0]["containerPort"],
+        9100
+    );
+    assert_eq!(cart["status"]["phase"], "Running");
+    assert_eq!(cart["status"]["podIP"], "10.244.1.7");
+    assert_eq!(told["targets"].as_array().unwrap().len(), 1);
+    assert_eq!(told["excluded"].as_array().unwrap().len(), 4);
 }
 
 #[test]

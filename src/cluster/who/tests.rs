@@ -282,6 +282,67 @@ fn services_have_addresses_node_ports_and_names_outside() {
 }
 
 #[test]
+fn headless_services_name_their_pods_and_load_balancers_their_addresses() {
+    let mut told = Told::new();
+    told.apply(
+        Kind::Services,
+        &service(
+            "db",
+            json!({"clusterIP": "None", "ports": [{"port": 5432}]}),
+        ),
+        1,
+    );
+    told.apply(Kind::Pods, &pod("db-0", "10.244.1.7", 10), 11);
+    told.apply(
+        Kind::EndpointSlices,
+        &slice("db-x", "db", &[("db-0", "10.244.1.7")], 5432),
+        12,
+    );
+    assert_eq!(
+        told.look("10.244.1.7:5432", 13),
+        "shop/db-0 pod=db-0 service=db container=app"
+    );
+    let mut balanced = service(
+        "front",
+        json!({"type": "LoadBalancer", "clusterIP": "10.96.0.7", "ports": [{"port": 443, "nodePort": 30443}]}),
+    );
+    balanced["status"] = json!({"loadBalancer": {"ingress": [
+        {"ip": "203.0.113.7"}, {"hostname": "Front-1.elb.example.com."},
+    ]}});
+    told.apply(Kind::Services, &balanced, 20);
+    told.apply(Kind::Nodes, &node(), 20);
+    for end in [
+        "203.0.113.7:443",
+        "203.0.113.7:1",
+        "10.96.0.7:443",
+        "192.0.2.11:30443",
+    ] {
+        assert_eq!(told.look(end, 21), "shop/front service=front", "{end}");
+    }
+    let host = told.who.service_of_host("front-1.elb.example.com").unwrap();
+    assert_eq!(host.to_string(), "shop/front");
+}
+
+/// As other tools have it: an address and the address with each port, both names and namespaces.
+#[test]
+fn the_history_of_a_service_has_its_address_and_each_of_its_ports() {
+    let mut told = Told::new();
+    let spec = json!({"clusterIP": "10.96.14.7", "ports": [{"port": 8080}, {"port": 9090}]});
+    told.apply(Kind::Services, &service("orders", spec), 1);
+    let written = told.history.json(at(1), at(100));
+    let table = written.as_object().unwrap().values().last().unwrap();
+    let row = json!({"FullAddress": "orders.shop", "Namespace": "shop", "name": "orders", "namespace": "shop"});
+    for key in [
+        "10.96.14.7",
+        "10.96.14.7:8080",
+        "10.96.14.7:9090",
+        "orders.shop",
+    ] {
+        assert_eq!(table[key], row, "{key}");
+    }
+}
+
+#[test]
 fn a_list_ends_what_it_does_not_have() {
     let mut told = Told::new();
     for (name, ip) in [("a", "10.244.1.7"), ("b", "10.244.1.8")] {

@@ -374,7 +374,8 @@ fn second_is(var: &Var, test: Test) -> Option<Condition<ColumnTest>> {
 /// The column that holds a variable.
 fn column(var: &Var) -> Option<Box<str>> {
     Some(match var.how {
-        How::Absent | How::Always => return None,
+        // Processes are known of live items alone, and no column holds them.
+        How::Absent | How::Always | How::Process(_) => return None,
         How::Path(path) => path.replace(".*.", ".").into(),
         How::Elapsed => "elapsedTime".into(),
         _ => var.name.into(),

@@ -11,7 +11,9 @@ use super::{Condition, path_of, sides};
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Func, Op, Step, Typed};
 use crate::kfl::v2::vars::{How, Var};
-use crate::packet::tunnel;
+use crate::packet::bpf::{Looks, lenient};
+
+pub use crate::packet::bpf::Link;
 
 /// Something that the headers of a packet tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +35,6 @@ pub enum Side {
     Src,
     /// Who was asked.
     Dst,
-}
-
-/// What a link layer may have in front of IP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// Ethernet, with VLAN tags perhaps.
-    Ethernet,
-    /// Anything else.
-    Other,
 }
 
 /// Transports of a protocol flag or macro.
@@ -253,36 +246,13 @@ pub fn shown(condition: &Condition<Fact>) -> String {
     text
 }
 
-/// The condition in libpcap's language, made to let pass whatever the condition cannot judge.
-///
-/// That is: what is no IP right behind the link layer (PPPoE, MPLS, second VLAN tags), later
-/// fragments where ports count, IPv6 with extension headers, which libpcap does not follow, and
-/// packets of tunnels, whose inner addresses it does not see.
+/// The condition in libpcap's language, made to let pass whatever it cannot judge; see [`lenient`].
 pub fn bpf(condition: &Condition<Fact>, link: Link) -> String {
-    let mut plain = format!("({})", shown(condition));
-    if has_ports(condition) {
-        plain.push_str(" or (ip and ip[6:2] & 0x1fff != 0)");
-    }
-    if has_transport(condition) {
-        plain.push_str(
-            " or (ip6 and ip6[6] != 6 and ip6[6] != 17 and ip6[6] != 132 and ip6[6] != 58)",
-        );
-    }
-    let (ports, protocols) = tunnel::CARRIERS;
-    for port in ports {
-        let _ = write!(plain, " or udp dst port {port}");
-    }
-    for protocol in protocols {
-        let _ = write!(plain, " or ip proto {protocol} or ip6 proto {protocol}");
-    }
-    match link {
-        Link::Other => format!("{plain} or not (ip or ip6)"),
-        // What follows `vlan` is read behind the tag, so it comes last.
-        Link::Ethernet => format!(
-            "{plain} or not (ip or ip6 or ether proto 0x8100 or ether proto 0x88a8 or ether proto 0x9100) \
-             or (vlan and ({plain} or not (ip or ip6)))"
-        ),
-    }
+    let looks = Looks {
+        ports: has_ports(condition),
+        transport: has_transport(condition),
+    };
+    lenient(&shown(condition), looks, link)
 }
 
 fn write(out: &mut String, condition: &Condition<Fact>) {

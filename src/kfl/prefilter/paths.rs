@@ -57,7 +57,7 @@ fn add(how: How, paths: &mut BTreeSet<String>) {
         | How::Service(side)
         | How::ServiceNamespace(side)
         | How::DnsName(side) => is(side),
-        How::Both(_) => {
+        How::Both(_) | How::Process(_) => {
             is("src");
             is("dst");
         }

@@ -62,7 +62,8 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
         | How::Pod(_)
         | How::Service(_)
         | How::ServiceNamespace(_)
-        | How::DnsName(_) => name_of(root, var).own(own),
+        | How::DnsName(_)
+        | How::Process(_) => name_of(root, var).own(own),
         How::GrpcMethod => {
             static PATH: LazyLock<Path> = LazyLock::new(|| Path::new("request.path"));
             let path = root.at(&PATH).map(own);
@@ -371,6 +372,15 @@ fn name_of<'m, M: Node<'m>>(root: M, var: &Var) -> Name<M> {
         How::Service(side) => Side::of(root, side).service(),
         How::ServiceNamespace(side) => Side::of(root, side).service_namespace(),
         How::DnsName(side) => Side::of(root, side).dns(),
+        How::Process(local) => {
+            let (src, dst) = (Side::of(root, "src"), Side::of(root, "dst"));
+            let at_dst = dst.text(&dst.places.process);
+            match (at_dst.is_none(), local) {
+                (false, true) => at_dst,
+                (true, false) => Name::NONE,
+                _ => src.text(&src.places.process),
+            }
+        }
         _ => Name::NONE,
     }
 }
@@ -385,6 +395,7 @@ struct Places {
     pod_namespace: Path,
     service: Path,
     service_namespace: Path,
+    process: Path,
 }
 
 static SRC: LazyLock<Places> = LazyLock::new(|| Places::of("src"));
@@ -402,6 +413,7 @@ impl Places {
             pod_namespace: path("pod.metadata.namespace"),
             service: path("service.metadata.name"),
             service_namespace: path("service.metadata.namespace"),
+            process: path("processName"),
         }
     }
 }

@@ -105,6 +105,9 @@ pub(crate) enum How {
     Service(&'static str),
     ServiceNamespace(&'static str),
     DnsName(&'static str),
+    /// The process at the local peer, or at the other one. Local is the destination when its process is
+    /// known, else the source.
+    Process(bool),
     Both(Peers),
     /// `request.httpVersion`, with `HTTP/2` for `HTTP/2.0`.
     HttpVersion,
@@ -155,8 +158,8 @@ pub static VARS: &[Var] = &[
     var("remote_labels", Map(Keys::Labels), None, Absent, "labels of the remote peer; a missing key reads as \"\""),
     var("local_annotations", Map(Keys::Labels), None, Absent, "annotations of the local peer; a missing key reads as \"\""),
     var("remote_annotations", Map(Keys::Labels), None, Absent, "annotations of the remote peer; a missing key reads as \"\""),
-    var("local_process_name", Text, None, Absent, "process name at the local peer"),
-    var("remote_process_name", Text, None, Absent, "process name at the remote peer"),
+    var("local_process_name", Text, None, Process(true), "process name at the local peer"),
+    var("remote_process_name", Text, None, Process(false), "process name at the remote peer"),
     var("local_resolution_status", Text, None, Absent, "\"\" resolved, no_node_mapping, rpc_error, rpc_empty, cache_miss, queue_full"),
     var("remote_resolution_status", Text, None, Absent, "same values"),
     // Identity and metadata

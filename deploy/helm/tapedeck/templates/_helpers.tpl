@@ -127,6 +127,19 @@ imagePullSecrets:
 {{- list "docker" "release" "resources" "probes" "labels" "annotations" "nodeSelectorTerms" "tolerations" "ingress" "auth" "routing" "securityContext" "priorityClass" "dns" "secrets" "hostNetwork" "mountBpf" "persistentStorage" "persistentStorageStatic" "persistentStoragePvcVolumeMode" "efsFileSytemIdAndPath" "resourceGuard" "watchdog" "storageClass" "ignoreTainted" "dataDir" "nodeName" "pcap" "dryRun" | toJson -}}
 {{- end -}}
 
+{{/* The recordings. Helm reads YAML 1.1, in which a key that is written `on` without quotes means true. */}}
+{{- define "tapedeck.recordings" -}}
+{{- $all := list -}}
+{{- range .Values.recordings -}}
+{{- $one := deepCopy . -}}
+{{- if hasKey $one "true" -}}
+{{- $one = set (unset $one "true") "on" (get . "true") -}}
+{{- end -}}
+{{- $all = append $all $one -}}
+{{- end -}}
+{{- $all | toJson -}}
+{{- end -}}
+
 {{/* The configuration file, without what belongs into a Secret. */}}
 {{- define "tapedeck.config" -}}
 {{- $tap := deepCopy .Values.tap -}}
@@ -145,7 +158,7 @@ imagePullSecrets:
 {{- if .Values.signing.existingSecret -}}
 {{- $_ := set $recording "signing" (dict "key" "/etc/tapedeck/signing/key.pem") -}}
 {{- end -}}
-{{- $config := dict "tap" $tap "scripting" $scripting "recording" $recording "recordings" .Values.recordings "s3" .Values.s3 "logLevel" .Values.logLevel "headless" true -}}
+{{- $config := dict "tap" $tap "scripting" $scripting "recording" $recording "recordings" (include "tapedeck.recordings" . | fromJsonArray) "s3" .Values.s3 "logLevel" .Values.logLevel "headless" true -}}
 {{- range $key, $value := $config -}}
 {{- if or (kindIs "bool" $value) (not (empty $value)) }}
 {{ $key }}:

@@ -7,8 +7,8 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
-{{- if include "tapedeck.hasOn" . }}
-# Recordings with `on` follow failed probes and evictions.
+{{- if include "tapedeck.waitsForProbes" . }}
+# Recordings that wait for failed probes.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
@@ -22,8 +22,8 @@
   verbs: [list, watch]
 {{- end -}}
 
-{{- define "tapedeck.hasOn" -}}
-{{- range .Values.recordings -}}
-{{- if .on }}true{{ end -}}
+{{- define "tapedeck.waitsForProbes" -}}
+{{- range include "tapedeck.recordings" . | fromJsonArray -}}
+{{- if contains "failedprobe" (lower (toString .on)) }}true{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,54 @@
+//! What works beside the packets of a live run: processes of this machine, streams around happenings.
+//!
+//! In: the configuration, the parts of the run. Out: a consumer, a thread that looks into the spool. Never:
+//! anything of it offline.
+
+use std::sync::Arc;
+
+use super::super::config::Config;
+use super::super::exit::Failure;
+use super::Asked;
+use crate::pipeline::host::NodeName;
+use crate::pipeline::{Consumer, Desk, Seeking, SeekingOptions};
+use crate::spool;
+use crate::time::SystemClock;
+
+/// What names the processes of this node.
+#[cfg(target_os = "linux")]
+pub(super) fn processes(
+    config: &Config,
+    is_live: bool,
+) -> Result<Option<Box<dyn Consumer>>, Failure> {
+    if !is_live || !config.bool("tap.processes") {
+        return Ok(None);
+    }
+    let processes = crate::capture::process::Processes::start()
+        .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))?;
+    let consumer = crate::pipeline::ProcessConsumer::new(Arc::new(processes));
+    Ok(Some(Box::new(consumer)))
+}
+
+/// Nothing: the system has no list of sockets with their processes here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn processes(_: &Config, _: bool) -> Result<Option<Box<dyn Consumer>>, Failure> {
+    Ok(None)
+}
+
+/// What has the streams recorded around what happens in the cluster.
+pub(super) fn seeking(
+    desk: &Arc<Desk>,
+    reader: &spool::Reader,
+    cluster: &Asked,
+    is_node: bool,
+    node: &NodeName,
+) -> Result<Seeking, Failure> {
+    Seeking::start(SeekingOptions {
+        desk: desk.clone(),
+        reader: reader.clone(),
+        names: cluster.names(),
+        // A worker has its node's pods; a capture elsewhere may have anybody's.
+        node: is_node.then(|| node.name.clone()),
+        clock: Arc::new(SystemClock),
+    })
+    .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))
+}

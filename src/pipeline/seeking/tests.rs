@@ -1,0 +1,320 @@
+//! What a happening makes recordings take, on a spool of made traffic.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::cluster::What;
+use crate::flow::{Limits, Table as Flows};
+use crate::kfl::{self, Schema};
+use crate::packet::headers::{Decoder, Found};
+use crate::packet::{Batch, Decoded, Packet};
+use crate::pipeline::Basis;
+use crate::record::manifest::{Kind, Manifest};
+use crate::record::{MANIFEST, Options, Outbox, PREFIX, Recorder, Wish, outbox};
+use crate::resolve::{Address, Change, LiveHistory, Name, Update};
+use crate::store::conformance::{keys, read};
+use crate::store::memory::MemoryStore;
+use crate::synth::{self, Frame};
+use crate::time::SetClock;
+
+const START: Timestamp = Timestamp::from_secs(1_700_000_000, 0);
+const POD: [u8; 4] = [10, 244, 1, 7];
+const SIBLING: [u8; 4] = [10, 244, 1, 8];
+const DATABASE: [u8; 4] = [10, 244, 1, 20];
+const OTHER: [u8; 4] = [10, 244, 1, 30];
+const NODE: [u8; 4] = [192, 0, 2, 11];
+
+/// A call from one address to another at a second.
+fn call(from: [u8; 4], port: u16, to: [u8; 4], second: u64) -> Vec<Frame> {
+    synth::tcp((from, port), (to, 80))
+        .at(START + Duration::from_secs(second))
+        .to_server("GET /a HTTP/1.1\r\nhost: a\r\n\r\n")
+        .to_client("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .fin()
+}
+
+struct World {
+    seeker: Seeker,
+    spool: spool::Writer,
+    store: Arc<MemoryStore>,
+    outbox: Arc<Outbox>,
+    clock: Arc<SetClock>,
+    flows: Flows,
+    decoder: Decoder,
+    next: u64,
+}
+
+impl World {
+    fn new(dir: &Path, declared: &serde_json::Value) -> World {
+        let clock = Arc::new(SetClock::at(START));
+        let store = Arc::new(MemoryStore::new());
+        let (spool, reader) =
+            spool::Writer::open(spool::Options::new(dir.join("spool"), 17)).unwrap();
+        let kept = store.clone();
+        let outbox = Outbox::start(
+            outbox::Options::new(dir.join("outbox"), 1 << 30),
+            clock.clone(),
+            Arc::new(move |_| Ok(kept.clone())),
+        )
+        .unwrap();
+        let options = Options::new(dir.join("record"), 17, "node-a", "test");
+        let recorder =
+            Recorder::open(options, Some(reader.clone()), clock.clone(), outbox.clone()).unwrap();
+        let schema = Arc::new(Schema::empty());
+        let everything = kfl::compile("true", &schema).unwrap();
+        let basis = Basis::new(Wish::new("template", everything, "memory"), schema);
+        let desk = Desk::on(recorder, basis, Box::new(|_| {}));
+        desk.configure_list(&json!([declared])).unwrap();
+        let history = Arc::new(LiveHistory::new());
+        let named = Update {
+            address: Address::Ip(POD.into()),
+            changes: vec![Change {
+                from: 0,
+                name: Some(Name::plain("cart-1", "shop")),
+            }],
+        };
+        history.apply(&[named], START);
+        let options = SeekingOptions {
+            desk: Arc::new(desk),
+            reader,
+            names: Names::live(history),
+            node: Some("worker-1".to_owned()),
+            clock: clock.clone(),
+        };
+        World {
+            seeker: Seeker {
+                options,
+                table: Table::default(),
+                going: Vec::new(),
+                next: 1,
+            },
+            spool,
+            store,
+            outbox,
+            clock,
+            flows: Flows::new(Limits::default()),
+            decoder: Decoder::new(),
+            next: 0,
+        }
+    }
+
+    /// Packets come, and it is a second later than the last of them.
+    fn traffic(&mut self, frames: &[Frame]) {
+        let (bytes, records) = synth::records(frames);
+        let mut batch = Batch {
+            bytes: bytes.into(),
+            ..Batch::default()
+        };
+        let mut found = Found::default();
+        for record in records {
+            let start = record.start as usize;
+            let bytes = batch.bytes.slice(start..start + record.caplen as usize);
+            let ordinal = self.next;
+            self.next += 1;
+            let decoded = self.decoder.decode(ordinal, &record, &bytes, &mut found);
+            let Decoded::Flow(layers) = decoded else {
+                panic!()
+            };
+            let assigned = self.flows.assign(ordinal, record.ts, &layers);
+            batch.packets.push(Packet {
+                ordinal,
+                record,
+                decoded,
+                stream: Some((assigned.info.name.stream, assigned.direction)),
+            });
+            self.clock.advance(record.ts + Duration::from_secs(1));
+        }
+        batch.now = self.clock.now();
+        self.spool.append(&mut batch).unwrap();
+        self.seeker.options.desk.step_for_tests(batch);
+    }
+
+    fn at(&mut self, second: u64) {
+        self.clock.advance(START + Duration::from_secs(second));
+        self.seeker.look();
+    }
+
+    /// All manifests, after everything was sealed.
+    fn manifests(self) -> Vec<Manifest> {
+        self.seeker.options.desk.finish();
+        assert_eq!(self.outbox.drain(Duration::from_secs(20)).waiting, 0);
+        let found = keys(&*self.store, PREFIX).into_iter();
+        let manifests = found.filter(|key| key.ends_with(MANIFEST));
+        manifests
+            .map(|key| Manifest::parse(&read(&*self.store, &key, None)).unwrap())
+            .collect()
+    }
+
+    fn reels(self) -> Vec<Manifest> {
+        let mut all = self.manifests();
+        all.retain(|manifest| manifest.kind == Kind::Reel);
+        all.sort_by_key(|manifest| manifest.sequence);
+        all
+    }
+}
+
+fn happening(what: What, second: i64) -> Happening {
+    let ends = |ips: &[[u8; 4]]| Ends {
+        ips: ips.iter().map(|ip| IpAddr::from(*ip)).collect(),
+        ports: Vec::new(),
+    };
+    Happening {
+        what,
+        at_nanos: (START.secs() + second) * 1_000_000_000,
+        namespace: "shop".to_owned(),
+        name: "cart-1".to_owned(),
+        node: "worker-1".to_owned(),
+        container: "app".to_owned(),
+        owner: "Deployment/cart".to_owned(),
+        message: String::new(),
+        pod: ends(&[POD]),
+        all: ends(&[POD, SIBLING]),
+        shared: vec![NODE.into()],
+    }
+}
+
+/// A minute of calls of the pod, its sibling, its database and others.
+fn minute() -> Vec<Frame> {
+    let mut frames = Vec::new();
+    frames.extend(call(OTHER, 1000, POD, 5));
+    frames.extend(call(POD, 1001, DATABASE, 40));
+    frames.extend(call(OTHER, 1002, SIBLING, 41));
+    frames.extend(call(OTHER, 1003, DATABASE, 42));
+    frames.extend(call(NODE, 1004, POD, 43));
+    frames.extend(call(NODE, 1005, [10, 244, 1, 99], 44));
+    frames.extend(call(OTHER, 1006, POD, 50));
+    frames
+}
+
+fn taken(scope: &str) -> (u64, Vec<Manifest>) {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s", "scope": scope});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&minute());
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    world.at(60);
+    world.traffic(&call(OTHER, 1007, POD, 65));
+    world.at(66);
+    // After its time nothing is taken any more.
+    world.traffic(&call(OTHER, 1008, POD, 85));
+    world.at(90);
+    assert!(world.seeker.going.is_empty() && world.seeker.table.streams.is_empty());
+    let reels = world.reels();
+    (reels.iter().map(|reel| reel.counts.streams).sum(), reels)
+}
+
+#[test]
+fn the_streams_of_the_pod_around_the_moment_are_taken_and_the_event_stands_in_the_manifest() {
+    // To the database, from the node, from others: before and after, not the one of second 5.
+    let (streams, reels) = taken("pod");
+    assert_eq!(streams, 4);
+    let [event] = reels[0].events.as_slice() else {
+        panic!("{reels:?}")
+    };
+    assert_eq!(
+        (event.what.as_str(), event.name.as_str()),
+        ("OOMKilled", "cart-1")
+    );
+    assert_eq!(
+        (event.owner.as_str(), event.scope.as_str()),
+        ("Deployment/cart", "pod")
+    );
+    assert_eq!(event.at, "2023-11-14T22:14:20.000000000Z");
+    assert_eq!(event.from, "2023-11-14T22:13:50.000000000Z");
+    assert_eq!(reels.last().unwrap().why, "event");
+    assert!(reels.iter().all(|reel| reel.events.len() == 1));
+    // The names of the time are in the reel, though no item came after the take.
+    assert!(reels[0].parts.iter().any(|part| part.role == "names"));
+}
+
+#[test]
+fn a_wider_scope_takes_the_owners_pods_or_the_peers() {
+    // Beside those: the call to the sibling.
+    assert_eq!(taken("owner").0, 5);
+    // Beside those of the pod: others to the database, to the sibling; nothing else of the node.
+    assert_eq!(taken("peers").0, 6);
+}
+
+#[test]
+fn what_is_not_waited_for_or_elsewhere_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["rollout"]});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&minute());
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    assert!(world.seeker.going.is_empty());
+    let mut elsewhere = happening(What::Rollout, 60);
+    elsewhere.node = "worker-2".to_owned();
+    world.seeker.begin(&elsewhere);
+    assert!(world.seeker.going.is_empty());
+    assert_eq!(world.reels(), []);
+}
+
+#[test]
+fn two_of_the_same_pod_go_on_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled", "podRestart"], "before": "30s", "after": "20s"});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&minute());
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    world.at(60);
+    world.seeker.begin(&happening(What::PodRestart, 62));
+    world.at(62);
+    assert_eq!(world.seeker.going.len(), 1);
+    world.at(81);
+    assert_eq!(
+        world.seeker.going.len(),
+        1,
+        "it goes on until the second is over"
+    );
+    world.at(84);
+    assert!(world.seeker.going.is_empty());
+    let reels = world.reels();
+    let what: Vec<&str> = reels[0]
+        .events
+        .iter()
+        .map(|event| event.what.as_str())
+        .collect();
+    assert_eq!(what, ["OOMKilled", "podRestart"]);
+}
+
+#[test]
+fn a_happening_without_traffic_stands_in_a_manifest_without_packets() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": "OOMKilled", "after": 0});
+    let mut world = World::new(dir.path(), &declared);
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    world.at(60);
+    world.at(62);
+    let manifests = world.manifests();
+    assert!(
+        manifests
+            .iter()
+            .all(|manifest| manifest.kind == Kind::Heartbeat)
+    );
+    let told: Vec<_> = manifests
+        .iter()
+        .filter(|manifest| manifest.why == "event")
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].events[0].name, "cart-1");
+}
+
+#[test]
+fn more_than_can_wait_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new(dir.path(), &json!({"name": "a", "on": "rollout"}));
+    let (send, held) = bounded(1);
+    let seeking = Seeking {
+        send,
+        left_out: AtomicU64::new(0),
+    };
+    for _ in 0..3 {
+        seeking.happened(&happening(What::OomKilled, 1));
+    }
+    assert_eq!((seeking.left_out(), held.len()), (2, 1));
+    assert!(!world.seeker.options.desk.waits_for("OOMKilled"));
+    assert!(world.seeker.options.desk.waits_for("rollout"));
+}

@@ -1,0 +1,92 @@
+//! What happened in the cluster, at a recording that waits for it.
+//!
+//! In: an event and the streams around it. Out: takes, the event in every reel that belongs to it, a
+//! sign of life where there was no traffic. Never: a stream followed after the last event is over.
+
+use std::io;
+
+use super::{Around, Lane, OpenReel, not_written};
+use crate::item::Peer;
+use crate::record::manifest::{Event, Kind};
+use crate::record::sealer::Job;
+use crate::time::Timestamp;
+
+/// An event that is not over.
+#[derive(Debug, Clone)]
+pub(super) struct Going {
+    /// Its number.
+    number: u64,
+    event: Event,
+    /// Whether a stream was taken for it.
+    has_traffic: bool,
+}
+
+impl Lane {
+    /// Something happened; what is taken from now on belongs to it, until [`Lane::event_over`].
+    pub(crate) fn event(&mut self, number: u64, event: Event) {
+        self.stats.last_match = Some(Timestamp::parse(&event.at).unwrap_or(self.began));
+        self.stats.matches += 1;
+        self.events.push(Going {
+            number,
+            event,
+            has_traffic: false,
+        });
+        self.note_in_open();
+    }
+
+    /// A stream was taken for an event, between two ends with these names.
+    pub(crate) fn event_stream(&mut self, number: u64, ends: &[Peer], at: Timestamp) {
+        for going in self
+            .events
+            .iter_mut()
+            .filter(|going| going.number == number)
+        {
+            going.has_traffic = true;
+        }
+        if let Some(reel) = &mut self.reel {
+            for peer in ends {
+                reel.name(peer, at);
+            }
+        }
+    }
+
+    /// The time after an event is over. With the last one the streams are let go and the reel is
+    /// sealed; an event without any traffic stands in a manifest without packets.
+    pub(crate) fn event_over(&mut self, number: u64, around: &mut Around<'_>) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let (over, going): (Vec<Going>, Vec<Going>) = std::mem::take(&mut self.events)
+            .into_iter()
+            .partition(|going| going.number == number);
+        let silent: Vec<Event> = over
+            .iter()
+            .filter(|going| !going.has_traffic)
+            .map(|going| going.event.clone())
+            .collect();
+        if going.is_empty() && !over.is_empty() {
+            self.taken.clear();
+            jobs.extend(self.close("event", around).0);
+        }
+        self.events = going;
+        if !silent.is_empty() {
+            jobs.push(self.sign_of_life(Kind::Heartbeat, "event", silent, around));
+        }
+        jobs
+    }
+
+    fn note_in_open(&mut self) {
+        let Some(mut reel) = self.reel.take() else {
+            return;
+        };
+        if let Err(error) = self.note_events(&mut reel) {
+            self.stats.error = Some(not_written(&error));
+        }
+        self.reel = Some(reel);
+    }
+
+    /// Writes down in a reel what is going on.
+    pub(super) fn note_events(&self, reel: &mut OpenReel) -> io::Result<()> {
+        self.events
+            .iter()
+            .try_for_each(|going| reel.event(&going.event))
+    }
+}
