@@ -138,9 +138,15 @@ pub(crate) fn seal(
         }
     }
     let mut manifest = draft(head, Kind::Reel, occasion);
+    manifest.events = closed.events()?;
+    let nothing_happened = manifest.events.is_empty();
     match source.index(index, &parts, folder) {
         Ok(None) => {}
-        Ok(Some((summary, _))) if order.is_empty() && summary.items == 0 => return Ok(None),
+        Ok(Some((summary, _)))
+            if order.is_empty() && summary.items == 0 && nothing_happened =>
+        {
+            return Ok(None);
+        }
         Ok(Some((summary, written))) => {
             let ending = index::ending(summary.seconds());
             parts.push(written.part("index", &stem, &ending));
@@ -160,7 +166,6 @@ pub(crate) fn seal(
     manifest.to = to.map(|ts| ts.to_string());
     manifest.counts = counts;
     manifest.parts = parts;
-    manifest.events = closed.events()?;
     Ok(Some(Parcel::new(head, stem, manifest, files)))
 }
 
