@@ -2,6 +2,7 @@
 //! real program beside them. `tools/kube.sh` builds the server.
 
 mod double;
+mod isolate;
 mod names;
 mod real;
 mod release;

@@ -18,6 +18,7 @@ use crate::cluster::{
     self, Cluster, Connection, Credentials, Pace, Targets, UpdateTeller, Wanted, WatchCounts,
 };
 use crate::pipeline::NamesOf;
+use crate::pipeline::host::PodBlocker;
 use crate::resolve::{LiveHistory, Names};
 use crate::script::supervisor::Scripts;
 use crate::time::{Clock, SystemClock};
@@ -164,6 +165,22 @@ impl Asked {
     pub(super) fn pods(&self) -> Json {
         self.of(Cluster::targeted)
             .unwrap_or_else(|| json!({"targets": [], "excluded": []}))
+    }
+
+    /// Cuts a pod off, for scripts.
+    pub(super) fn block(&self, name: &str, namespace: &str) -> Result<String, String> {
+        let isolate = self.of(|cluster| cluster.isolate(namespace, name));
+        isolate.ok_or_else(|| {
+            format!("the pod {namespace}/{name} is not blocked: no cluster is connected")
+        })?()
+    }
+
+    /// What `hub.blockPod` of this process does; only looks unless it is allowed to change.
+    pub(super) fn blocker(&self, config: &Config) -> Option<Arc<PodBlocker>> {
+        let cluster = self.clone();
+        let is_allowed = config.bool("scripting.allowBlockPod");
+        is_allowed
+            .then(|| Arc::new(move |name: &str, space: &str| cluster.block(name, space)) as Arc<_>)
     }
 
     /// The name history, as `name_resolution_history.json` holds it.
