@@ -3,6 +3,7 @@
 
 mod double;
 mod happenings;
+mod isolate;
 mod names;
 mod real;
 mod release;

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
@@ -111,8 +112,31 @@ impl Api {
     }
 
     async fn whole<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, Refusal> {
+        let request = Request::get(path).body(Body::empty());
+        self.answer(request).await
+    }
+
+    /// Changes something; the answer is the object as it is then.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        object: &Json,
+    ) -> Result<Json, Refusal> {
+        self.requests.others.fetch_add(1, Ordering::Relaxed);
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(CONTENT_TYPE, kind);
+        self.answer(request.body(Body::from(object.to_string().into_bytes())))
+            .await
+    }
+
+    async fn answer<T: for<'de> Deserialize<'de>>(
+        &self,
+        request: http::Result<Request<Body>>,
+    ) -> Result<T, Refusal> {
         let read = async {
-            let body = self.open(path).await?;
+            let body = self.open(request).await?;
             let read = Limited::new(body, MAX_PAGE).collect().await;
             let bytes = read
                 .map_err(|error| Refusal::Away(chain(&*error)))?
@@ -129,7 +153,7 @@ impl Api {
     /// A watch.
     pub(super) async fn watch(&self, path: &str) -> Result<Events, Refusal> {
         self.requests.watches.fetch_add(1, Ordering::Relaxed);
-        let body = within(ANSWER, self.open(path)).await?;
+        let body = within(ANSWER, self.open(Request::get(path).body(Body::empty()))).await?;
         Ok(Events {
             body,
             waiting: Vec::new(),
@@ -138,8 +162,7 @@ impl Api {
         })
     }
 
-    async fn open(&self, path: &str) -> Result<Body, Refusal> {
-        let request = Request::get(path).body(Body::empty());
+    async fn open(&self, request: http::Result<Request<Body>>) -> Result<Body, Refusal> {
         let request = request.map_err(|error| Refusal::Away(error.to_string()))?;
         let sent = self.client.send(request).await;
         let response = sent.map_err(|error| Refusal::Away(chain(&error)))?;

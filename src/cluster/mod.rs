@@ -17,6 +17,7 @@ mod api;
 mod connect;
 mod happenings;
 mod holders;
+mod isolate;
 mod kinds;
 mod objects;
 mod status;
@@ -96,6 +97,7 @@ pub struct Options {
 /// A cluster that is followed until this is dropped.
 pub struct Cluster {
     shared: Arc<Shared>,
+    handle: tokio::runtime::Handle,
     /// Ends what it holds when it is dropped.
     _tasks: JoinSet<()>,
 }
@@ -185,6 +187,7 @@ impl Cluster {
         );
         Cluster {
             shared,
+            handle: handle.clone(),
             _tasks: tasks,
         }
     }
@@ -206,6 +209,21 @@ impl Cluster {
     pub fn targeted(&self) -> Json {
         let targets = lock(&self.shared.targets).clone();
         targets.json(&lock(&self.shared.who))
+    }
+
+    /// Cuts a pod off by a network policy and answers with a sentence; waits for the API server, so
+    /// not for a thread of the runtime.
+    ///
+    /// # Errors
+    /// One sentence: there is no such pod, or the rights do not suffice.
+    pub fn isolate(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> impl FnOnce() -> Result<String, String> + use<> {
+        let (api, handle) = (self.shared.api.clone(), self.handle.clone());
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        move || handle.block_on(isolate::isolate(&api, &namespace, &name))
     }
 
     /// Looks into the objects.

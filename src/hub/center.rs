@@ -57,6 +57,8 @@ pub struct Options {
     pub own: Vec<SocketAddr>,
     /// Takes `hub.action` of workers' scripts.
     pub actions: Arc<dyn Fn(String, Json) + Send + Sync>,
+    /// Takes `hub.blockPod(name, namespace)` of workers' scripts.
+    pub blocks: Arc<dyn Fn(String, String) + Send + Sync>,
     /// Takes sentences for people.
     pub said: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -542,6 +544,7 @@ fn heard(shared: &Shared, connection: &Connection, node: &str, frame: Frame) -> 
             shared.lines.add(node, lines);
         }
         ToHub::Action { action, object } => (shared.options.actions)(action, object),
+        ToHub::BlockPod { name, namespace } => (shared.options.blocks)(name, namespace),
         ToHub::Answer { call, result } => return connection.calls.answer(call, result),
         ToHub::Backfilled { query } => shared.queries.came(node, Some(query)),
         ToHub::Hello(_) | ToHub::Beat | ToHub::Unknown => {}

@@ -149,6 +149,13 @@ pub enum ToHub {
         /// What comes with it.
         object: Json,
     },
+    /// `hub.blockPod` of a script.
+    BlockPod {
+        /// Name of the pod.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// What was asked is answered, or all chunks of it were sent.
     Answer {
         /// Number of the call.

@@ -161,6 +161,10 @@ impl Cluster {
             nodes: None,
             own: Vec::new(),
             actions: Arc::new(move |action, object| actions.note(format!("{action} {object}"))),
+            blocks: Arc::new({
+                let blocks = self.actions.clone();
+                move |name, namespace| blocks.note(format!("block {namespace}/{name}"))
+            }),
             said: Box::new(move |sentence| said.note(sentence.to_owned())),
         };
         Hub::start(options, self.runtime.handle()).unwrap()
@@ -307,6 +311,11 @@ fn rows_state_and_console_of_two_workers_come_together() {
     assert_eq!(sent, Ok(()));
     wait("the action came", || {
         cluster.actions.has("counts {\"items\":2}")
+    });
+    let asked = workers[0].actions.block_pod("cart-1", "shop").unwrap();
+    assert!(asked.starts_with("the hub is asked"), "{asked}");
+    wait("the pod is to be blocked", || {
+        cluster.actions.has("block shop/cart-1")
     });
 }
 

@@ -110,11 +110,28 @@ impl Actions {
     /// # Errors
     /// One sentence when it did not leave.
     pub fn send(&self, action: &str, object: &Json) -> Result<(), String> {
-        let message = message::said(&ToHub::Action {
+        self.say(&ToHub::Action {
             action: action.to_owned(),
             object: object.clone(),
         })
-        .map_err(|error| error.to_string())?;
+    }
+
+    /// Sends `hub.blockPod`, and answers with a sentence; the hub says what came of it.
+    ///
+    /// # Errors
+    /// One sentence when it did not leave.
+    pub fn block_pod(&self, name: &str, namespace: &str) -> Result<String, String> {
+        self.say(&ToHub::BlockPod {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+        })?;
+        Ok(format!(
+            "the hub is asked to cut off the pod {namespace}/{name}; its log says what came of it"
+        ))
+    }
+
+    fn say(&self, said: &ToHub) -> Result<(), String> {
+        let message = message::said(said).map_err(|error| error.to_string())?;
         let queue = self.queue().clone();
         let queue = queue.ok_or("the hub is not connected, the action did not reach it")?;
         queue

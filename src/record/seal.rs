@@ -142,9 +142,7 @@ pub(crate) fn seal(
     let nothing_happened = manifest.events.is_empty();
     match source.index(index, &parts, folder) {
         Ok(None) => {}
-        Ok(Some((summary, _)))
-            if order.is_empty() && summary.items == 0 && nothing_happened =>
-        {
+        Ok(Some((summary, _))) if order.is_empty() && summary.items == 0 && nothing_happened => {
             return Ok(None);
         }
         Ok(Some((summary, written))) => {

@@ -378,6 +378,7 @@ fn a_real_api_server_names_addresses_at_each_moment() {
         prepare(&real).await;
         names_and_restart(&mut real).await;
         rights(&real).await;
+        super::isolate::pods(&real, || options(Targets::default(), None)).await;
         expired(&mut real).await;
         churn(&real, 3, 40).await;
         if std::env::var_os("TAPEDECK_SLOW").is_some() {

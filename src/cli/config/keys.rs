@@ -189,6 +189,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("scripting.dates", Text, r#""standard""#, Honoured, "how dates become text in scripts: standard (ECMAScript), or otto (Fri, 02 Feb 2024 12:00:00 UTC)"),
     key("scripting.queryEveryItem", Bool, "false", Honoured, "ask onItemQueried about every item, also when nobody looks at it"),
     key("scripting.allowClear", Bool, "false", Honoured, "let scripts delete what they uploaded"),
+    key("scripting.allowBlockPod", Bool, "false", Honoured, "let scripts cut a pod off with hub.blockPod: a label on it, and a network policy"),
     key("scripting.recorder", Text, r#""""#, Honoured, "who records RECORDING_KFL: native, script or both; empty leaves it to a script that records by itself, else to tapedeck"),
     key("scripting.memoryLimit", Quantity, r#""1Gi""#, Honoured, "address space of one script"),
     key("scripting.hookTimeout", Duration, r#""1s""#, Honoured, "processor time that one call of a hook may take"),

@@ -19,6 +19,7 @@ use crate::cluster::{
     UpdateTeller, Wanted, WatchCounts,
 };
 use crate::pipeline::NamesOf;
+use crate::pipeline::host::PodBlocker;
 use crate::resolve::{LiveHistory, Names};
 use crate::time::{Clock, SystemClock};
 
@@ -176,6 +177,22 @@ impl Asked {
     /// The names of its addresses.
     pub(super) fn names(&self) -> Names {
         Names::live(self.history.clone())
+    }
+
+    /// Cuts a pod off, for scripts.
+    pub(super) fn block(&self, name: &str, namespace: &str) -> Result<String, String> {
+        let isolate = self.of(|cluster| cluster.isolate(namespace, name));
+        isolate.ok_or_else(|| {
+            format!("the pod {namespace}/{name} is not blocked: no cluster is connected")
+        })?()
+    }
+
+    /// What `hub.blockPod` of this process does; only looks unless it is allowed to change.
+    pub(super) fn blocker(&self, config: &Config) -> Option<Arc<PodBlocker>> {
+        let cluster = self.clone();
+        let is_allowed = config.bool("scripting.allowBlockPod");
+        is_allowed
+            .then(|| Arc::new(move |name: &str, space: &str| cluster.block(name, space)) as Arc<_>)
     }
 
     /// The name history, as `name_resolution_history.json` holds it.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::mpsc::TrySendError;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ use crate::cluster::What;
 use crate::hub::message::{ScriptText, Spread};
 use crate::hub::{Beside, Hub, HubOptions, Overview, Wishes, tls};
 use crate::pipeline::host::{
-    LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
+    LiveHost, LiveOptions, NodeName, Outside, PodBlocker, Recordings, S3Target, StreamReader,
+    StreamRef,
 };
 use crate::pipeline::{Counters, Stop, waits_for};
 use crate::script::console::Console;
@@ -53,6 +55,9 @@ const PUSHED: &str = "pushed";
 
 /// Time between two looks at scripts and configuration.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Pods that wait to be cut off.
+const MAX_BLOCKS: usize = 64;
 
 /// Show all nodes of a cluster at once, and tell them what to record
 ///
@@ -167,6 +172,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
                 say(&format!("hub.action {action}: {sentence}"));
             }
         }),
+        blocks: blocks(cluster.blocker(&config).unwrap_or_else(blocks_nothing)),
         said: Box::new(say),
     };
     let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
@@ -487,6 +493,7 @@ fn scripts(
     let stores = stores.clone();
     let scripts: Arc<OnceLock<std::sync::Weak<Scripts>>> = Arc::default();
     let to_scripts = scripts.clone();
+    let block = cluster.blocker(config).unwrap_or_else(blocks_nothing);
     let host = LiveHost::start(LiveOptions {
         data: data.join("scripts"),
         share: share(config, 4),
@@ -507,6 +514,7 @@ fn scripts(
                 move || cluster.pods()
             }),
             vendor: vendor_options(config, own)?,
+            block,
             hub: Arc::new(move |action, object| {
                 let scripts = to_scripts.get().and_then(std::sync::Weak::upgrade);
                 let scripts = scripts.ok_or("the hub has ended")?;
@@ -526,6 +534,31 @@ fn scripts(
     let started = Arc::new(started);
     let _ = scripts.set(Arc::downgrade(&started));
     Ok((started, host))
+}
+
+/// Cuts pods off one after the other, aside: the API server may take its time, and the link waits for
+/// nobody.
+fn blocks(block: Arc<PodBlocker>) -> Arc<dyn Fn(String, String) + Send + Sync> {
+    let (sender, asked) = std::sync::mpsc::sync_channel::<(String, String)>(MAX_BLOCKS);
+    std::thread::spawn(move || {
+        for (name, namespace) in asked {
+            match block(&name, &namespace) {
+                Ok(sentence) | Err(sentence) => say(&format!("hub.blockPod: {sentence}")),
+            }
+        }
+    });
+    Arc::new(move |name, namespace| {
+        if let Err(TrySendError::Full((name, namespace))) = sender.try_send((name, namespace)) {
+            say(&format!(
+                "hub.blockPod: too many pods wait to be cut off, {namespace}/{name} is left out"
+            ));
+        }
+    })
+}
+
+/// Says how pods can be cut off.
+fn blocks_nothing() -> Arc<PodBlocker> {
+    Outside::default().block
 }
 
 /// The figures of the hub.

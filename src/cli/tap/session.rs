@@ -25,7 +25,7 @@ use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
     Credentials, DryHost, HubAction, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside,
-    S3Target, SentLog, SpoolStreams, VendorOptions, health,
+    PodBlocker, S3Target, SentLog, SpoolStreams, VendorOptions, health,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
@@ -81,6 +81,8 @@ pub struct Setup {
 pub struct Remote {
     /// Where `hub.action` leads.
     pub actions: Arc<HubAction>,
+    /// Where `hub.blockPod` leads.
+    pub block: Arc<PodBlocker>,
     /// What `hub.targeted` answers.
     pub pods: Arc<dyn Fn() -> Json + Send + Sync>,
 }
@@ -167,9 +169,13 @@ impl Session {
             }),
             ..Outside::default()
         };
+        if let Some(block) = setup.cluster.blocker(config) {
+            outside.block = block;
+        }
         let is_node = setup.hub.is_some();
         if let Some(hub) = setup.hub {
             (outside.hub, outside.pods) = (hub.actions, hub.pods);
+            outside.block = hub.block;
         }
         let host = Arc::new(
             LiveHost::start(LiveOptions {

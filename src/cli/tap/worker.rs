@@ -126,6 +126,10 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             let actions = actions.clone();
             move |action, object| actions.send(action, object)
         }),
+        block: Arc::new({
+            let actions = actions.clone();
+            move |name, namespace| actions.block_pod(name, namespace)
+        }),
         pods: Arc::new({
             let told = told.clone();
             move || told.pods()

@@ -21,7 +21,7 @@ pub use health::health;
 pub use live::{HISTORY, LiveHost, LiveOptions, Recordings};
 pub(crate) use metrics::escaped;
 pub use objects::{NodeName, S3Target, StoreFactory};
-pub use outside::{HubAction, Outside};
+pub use outside::{HubAction, Outside, PodBlocker};
 pub use spooled::SpoolStreams;
 pub use streams::{StreamReader, StreamRef};
 pub use vendor::{CREDENTIALS, Credential, Credentials, Used, VendorOptions};

@@ -28,6 +28,9 @@ const MAX_FILES: usize = 10;
 /// Takes `hub.action(action, object)`; the sentence says why it did not get there.
 pub type HubAction = dyn Fn(&str, &Json) -> Result<(), String> + Send + Sync;
 
+/// Does `hub.blockPod(name, namespace)`; a sentence says what came of it, or why not.
+pub type PodBlocker = dyn Fn(&str, &str) -> Result<String, String> + Send + Sync;
+
 /// What lies outside of this process.
 #[derive(Clone)]
 pub struct Outside {
@@ -37,6 +40,8 @@ pub struct Outside {
     pub pods: Arc<dyn Fn() -> Json + Send + Sync>,
     /// Takes `hub.action`, where the hub is another process.
     pub hub: Arc<HubAction>,
+    /// Cuts a pod off.
+    pub block: Arc<PodBlocker>,
     /// Takes lines of `aggregation.*`.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
     /// Whether what would be sent is only told on the console.
@@ -50,6 +55,11 @@ impl Default for Outside {
             vendor: VendorOptions::default(),
             pods: Arc::new(|| json!({"targets": [], "excluded": []})),
             hub: Arc::new(|_, _| Err("there is no hub".to_owned())),
+            block: Arc::new(|name, namespace| {
+                Err(format!(
+                    "the pod {namespace}/{name} is not blocked: scripting.allowBlockPod is off"
+                ))
+            }),
             log: Arc::new(|line| eprintln!("{line}")),
             dry_run: false,
         }
@@ -167,9 +177,11 @@ impl LiveHost {
                 Ok(Json::Null)
             }
             Call::HubTargeted => Ok((self.options().outside.pods)()),
-            Call::HubBlockPod { name, namespace } => Err(format!(
-                "the pod {namespace}/{name} was not blocked: tapedeck only looks and changes nothing in the cluster"
-            )),
+            Call::HubBlockPod { name, namespace } => {
+                let said = (self.options().outside.block)(&name, &namespace)?;
+                self.log(script, &said);
+                Ok(said.into())
+            }
             other => Err(format!("{} is done elsewhere", other.helper())),
         }
     }

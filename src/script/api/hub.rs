@@ -36,7 +36,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "blockPod",
         signature: "hub.blockPod(name, namespace) -> string",
-        doc: "Asks for a network policy that isolates a pod; throws where that is not allowed",
+        doc: "Cuts a pod off by a network policy that allows nothing in or out, and answers a sentence; throws where that is not allowed (`scripting.allowBlockPod`)",
         effect: Effect::Network,
         example: "try { hub.blockPod('cart-1', 'shop') } catch (e) { console.error(e) }",
         length: 2,

@@ -10,6 +10,7 @@
 //! `Object.getOwnPropertyDescriptor` and by freezing it. As long as a script changed nothing
 //! ([`pristine`]), natives take the record itself instead of walking the object.
 
+mod altered;
 mod unchanged;
 
 use std::cell::{Cell, RefCell};
@@ -28,6 +29,7 @@ use boa_engine::{
     NativeFunction, Trace,
 };
 
+pub(crate) use self::altered::{Told, altered};
 pub(crate) use self::unchanged::{Place, pristine, redefined};
 use super::aliases::{Aliases, Part};
 use super::garbage::Record;

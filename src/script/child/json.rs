@@ -11,7 +11,7 @@ use boa_engine::{Context, JsNativeError, JsResult, JsString, JsValue, js_string}
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value as Json;
 
-use super::data::pristine;
+use super::data::{Told, altered, pristine};
 use crate::item::flat::Flat;
 use crate::item::{Kind, Node};
 
@@ -32,10 +32,10 @@ pub(crate) fn text_of(
     context: &mut Context,
 ) -> JsResult<Option<JsString>> {
     if replacer.is_null_or_undefined()
-        && let Some(place) = pristine(value, context)
         && let Some(indent) = indent(space)
+        && let Some(told) = told(value, context)
         && !has_to_json(value, context)?
-        && let Some(text) = record_text(place.node(), &indent)
+        && let Some(text) = written(&told, &indent)
     {
         return Ok(Some(JsString::from(text)));
     }
@@ -67,6 +67,14 @@ pub(crate) fn parse(text: &JsString, context: &mut Context) -> Option<JsResult<J
     Some(JsValue::from_json(&json, context))
 }
 
+/// What is written for an object of an item.
+fn told(value: &JsValue, context: &mut Context) -> Option<Told> {
+    match pristine(value, context) {
+        Some(place) => Some(Told::Record(place)),
+        None => altered(value, context),
+    }
+}
+
 fn has_to_json(value: &JsValue, context: &mut Context) -> JsResult<bool> {
     match value.as_object() {
         Some(object) => Ok(object.get(js_string!("toJSON"), context)?.is_callable()),
@@ -87,15 +95,69 @@ fn indent(space: &JsValue) -> Option<String> {
     Some(text.chars().take(MAX_INDENT).collect())
 }
 
-fn record_text(node: Flat<'_>, indent: &str) -> Option<String> {
+fn written(told: &Told, indent: &str) -> Option<String> {
     if indent.is_empty() {
-        return serde_json::to_string(&AsJavaScript(node)).ok();
+        return serde_json::to_string(told).ok();
     }
     let mut out = Vec::new();
     let format = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
     let mut to = serde_json::Serializer::with_formatter(&mut out, format);
-    AsJavaScript(node).serialize(&mut to).ok()?;
+    told.serialize(&mut to).ok()?;
     String::from_utf8(out).ok()
+}
+
+/// As JavaScript would; fails where it would not be the same.
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Told::Record(place) => AsJavaScript(place.node()).serialize(to),
+            Told::Plain(value) => plain(value, to),
+            Told::Object(members) => {
+                let mut object = to.serialize_map(Some(members.len()))?;
+                for (name, member) in members {
+                    let name = text(name).and_then(|name| key::<S>(&name).map(|()| name))?;
+                    object.serialize_entry(&name, member)?;
+                }
+                object.end()
+            }
+        }
+    }
+}
+
+fn plain<S: Serializer>(value: &JsValue, to: S) -> Result<S::Ok, S::Error> {
+    if let Some(text_of) = value.as_string() {
+        return to.serialize_str(&text(&text_of)?);
+    }
+    if let Some(bool) = value.as_boolean() {
+        return to.serialize_bool(bool);
+    }
+    match value.as_number() {
+        Some(number) if number.is_finite() => {
+            if number.fract() != 0.0 || number.abs() > MAX_SAFE as f64 {
+                return Err(S::Error::custom(
+                    "a fraction, which JavaScript writes its way",
+                ));
+            }
+            to.serialize_i64(number as i64)
+        }
+        _ => to.serialize_unit(),
+    }
+}
+
+/// The text of a string of a script.
+fn text<E: serde::ser::Error>(text: &JsString) -> Result<String, E> {
+    text.to_std_string()
+        .map_err(|_| E::custom("half a character, which JavaScript escapes"))
+}
+
+/// Whether a key stays where it is.
+fn key<S: Serializer>(name: &str) -> Result<(), S::Error> {
+    if name.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(S::Error::custom(
+            "a key that JavaScript may sort to the front",
+        ));
+    }
+    Ok(())
 }
 
 /// Serialises as JavaScript would, and fails where it would not be the same.
@@ -125,11 +187,7 @@ impl Serialize for AsJavaScript<'_> {
             Kind::Object => {
                 let mut object = to.serialize_map(Some(node.len()))?;
                 for (name, member) in (0..node.len()).filter_map(|index| node.entry(index)) {
-                    if name.starts_with(|first: char| first.is_ascii_digit()) {
-                        return Err(S::Error::custom(
-                            "a key that JavaScript may sort to the front",
-                        ));
-                    }
+                    key::<S>(&name)?;
                     object.serialize_entry(&name, &AsJavaScript(member))?;
                 }
                 object.end()

@@ -277,6 +277,9 @@ const PROBES: &str = r"[
     d => { d.__proto__ = Object.prototype; return d.inherited },
     d => { var {request, ...rest} = d; return [request.path, Object.keys(rest).length] },
     d => JSON.stringify(d), d => JSON.stringify([d, d.response]),
+    d => { d.self = d; try { return JSON.stringify(d) } catch (e) { return e.name } },
+    d => { d.self = {d: d}; try { return JSON.stringify(d) } catch (e) { return e.name } },
+    d => { d.self = d.src; d.src.up = d.dst; d.dst.up = d.src; try { return JSON.stringify(d) } catch (e) { return e.name } },
 ]";
 
 #[test]
@@ -341,13 +344,31 @@ fn each_single_change_alone_is_seen() {
         "Object.prototype.toJSON = function () { return 7 }",
         "Object.defineProperty(new Proxy(d, {}), 'size', {get: function () { return 5 }})",
         "Object.setPrototypeOf(d, {toJSON: function () { return 7 }})",
+        "d.passed = 1.5; d.size = NaN; d.index = -0; d.failed = 1e21",
+        "d.passed = '\\ud800'; d.failed = 'ü\\u2028'",
+        "d.passed = Symbol('x'); d.failed = function () {}; d.tls = undefined",
+        "d.passed = new Date(0)",
+        "d.passed = [d.src, d.dst]",
+        "d.src = d.dst; d.dst = d.request.headers",
+        "d.request.headers = {a: {b: 1}}",
+        "d.src.toJSON = function () { return 7 }",
+        "d.src.toJSON = 7",
+        "Object.keys(d); d.src.name = 'x'; d.request.path = 'y'; d.response.content.size = 7",
+        "Object.keys(d.src); delete d.src.port; d.src.port = {}",
+        "Object.setPrototypeOf(d.src, {toJSON: function () { return 7 }})",
+        "Object.freeze(d); delete d.src.ip",
+        "Object.defineProperty(d.src, 'ip', {enumerable: false})",
+        "d.protocol.ports = ['81']",
+        "d['01'] = 1; d['1'] = 2; d.src['7'] = 3",
+        "var src = d.src; delete d.src; d.src = src",
     ];
     for change in changes {
         let lines = in_hook(&format!(
             r"var plain = JSON.parse(env.PLAIN);
             [data, plain].forEach(function (d) {{ {change}; }});
-            var got = JSON.stringify(data), wanted = JSON.stringify(plain);
+            var [got, wanted] = [data, plain].map(d => JSON.stringify(d) + JSON.stringify(d, null, 2));
             console.log(got === wanted ? 'same' : got + ' <> ' + wanted);
+            wanted = JSON.stringify(plain);
             console.log(wanted === env.PLAIN ? 'nothing changed' : 'changed');"
         ));
         assert_eq!(lines, ["same", "changed"], "{change}");

@@ -7,6 +7,15 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
+{{- if .Values.scripting.allowBlockPod }}
+# hub.blockPod of scripts: a label on the pod, and a network policy that selects it.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create]
+{{- end }}
 {{- if include "tapedeck.waitsForProbes" . }}
 # Recordings that wait for failed probes.
 - apiGroups: [""]

@@ -56,7 +56,8 @@ pub(crate) fn pristine(value: &JsValue, context: &mut Context) -> Option<Place> 
     })?
 }
 
-fn unchanged(object: &JsObject, depth: usize) -> bool {
+/// Whether a lazy object, and all that was read of it, is as the record has it.
+pub(super) fn unchanged(object: &JsObject, depth: usize) -> bool {
     let Some(lazy) = object.downcast_ref::<Lazy>() else {
         return false;
     };
@@ -73,7 +74,7 @@ fn unchanged(object: &JsObject, depth: usize) -> bool {
 
 /// Whether `value` still is what the record has at `node`; a list can be changed without its parent
 /// knowing, so its elements are compared.
-fn same(child: &Child, node: Flat<'_>, depth: usize) -> bool {
+pub(super) fn same(child: &Child, node: Flat<'_>, depth: usize) -> bool {
     let Some(object) = child.value.as_object() else {
         return true;
     };
@@ -116,7 +117,7 @@ fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::rc::Rc;
 
     use boa_engine::{Source, js_string};
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
     use crate::item::{flat, sample};
 
-    fn context_with_item() -> (Context, JsValue) {
+    pub(in super::super) fn context_with_item() -> (Context, JsValue) {
         let mut context = Context::default();
         let makers = Rc::new(Makers::new(&mut context).unwrap());
         context.insert_data(makers);

@@ -1,0 +1,203 @@
+//! The JSON of objects of an item that a script changed.
+//!
+//! In: a value of a script. Out: what `JSON.stringify` has to write, member by member: places in the
+//! record for what is as it was, plain values for what is not. Never: a getter or a `toJSON` of a
+//! script run; what would need one, and what holds itself, is left to the engine.
+
+use std::rc::Rc;
+
+use boa_engine::property::PropertyKey;
+use boa_engine::{Context, JsObject, JsString, JsValue};
+
+use super::unchanged::{same, unchanged};
+use super::{Lazy, MAX_DEPTH, Makers, Place, lazy_of, makers};
+use crate::item::{Kind, Node};
+
+/// Values that are looked at for one text; an item has some hundred.
+const MAX_VALUES: usize = 1 << 16;
+
+/// What is written for a value.
+pub(crate) enum Told {
+    /// What the record has there.
+    Record(Place),
+    /// Null, a boolean, a number or a text.
+    Plain(JsValue),
+    /// An object by its members, in their order.
+    Object(Vec<(JsString, Told)>),
+}
+
+/// What `JSON.stringify` writes for the lazy object `value`; `None` when only the engine can tell.
+pub(crate) fn altered(value: &JsValue, context: &mut Context) -> Option<Told> {
+    let object = lazy_of(&value.as_object()?, context)?;
+    let makers = makers(context).ok()?;
+    if makers.doubtful.get() {
+        return None;
+    }
+    let mut walk = Walk {
+        makers,
+        path: Vec::new(),
+        left: MAX_VALUES,
+    };
+    walk.object(&object, context)
+}
+
+struct Walk {
+    makers: Rc<Makers>,
+    /// From the root to here: an object among them would hold itself.
+    path: Vec<JsObject>,
+    /// Values that may still be looked at.
+    left: usize,
+}
+
+impl Walk {
+    fn object(&mut self, object: &JsObject, context: &mut Context) -> Option<Told> {
+        if unchanged(object, 0) {
+            return Some(Told::Record(object.downcast_ref::<Lazy>()?.place()));
+        }
+        let holds_itself = self
+            .path
+            .iter()
+            .any(|above| JsObject::equals(above, object));
+        if holds_itself || self.path.len() > MAX_DEPTH {
+            return None;
+        }
+        self.path.push(object.clone());
+        let members = self.members(object, context);
+        self.path.pop();
+        members.map(Told::Object)
+    }
+
+    fn members(
+        &mut self,
+        object: &JsObject,
+        context: &mut Context,
+    ) -> Option<Vec<(JsString, Told)>> {
+        let (place, part, made) = {
+            let lazy = object.downcast_ref::<Lazy>()?;
+            (lazy.place(), lazy.part, lazy.made)
+        };
+        let node = place.node();
+        let mut members = Vec::with_capacity(node.len());
+        if !made {
+            for index in 0..node.len() {
+                let PropertyKey::String(name) = self.makers.key(&node.entry(index)?.0) else {
+                    return None;
+                };
+                if let Some(told) = self.member(object, index, context)? {
+                    members.push((name, told));
+                }
+            }
+            return Some(members);
+        }
+        let is_ours = |prototype: JsObject| {
+            JsObject::equals(&prototype, &self.makers.aliases.prototype(part, context))
+        };
+        if !object.prototype().is_some_and(is_ours) {
+            return None;
+        }
+        for key in object.own_property_keys(context).ok()? {
+            let name = match &key {
+                PropertyKey::String(name) => name.clone(),
+                PropertyKey::Symbol(_) => continue,
+                PropertyKey::Index(_) => return None,
+            };
+            let property = object.borrow().properties().get(&key)?;
+            if property.enumerable() != Some(true) {
+                continue;
+            }
+            let told = if property.is_accessor_descriptor() {
+                let index = node.position(name.to_std_string().ok()?.as_bytes())?;
+                let (ours, _) = self.makers.accessor(index, context);
+                let get = property.get()?.as_object()?;
+                if !JsObject::equals(&get, &ours) {
+                    return None;
+                }
+                self.member(object, index, context)?
+            } else {
+                self.value(property.value()?, context)?
+            };
+            if let Some(told) = told {
+                members.push((name, told));
+            }
+        }
+        Some(members)
+    }
+
+    /// Of the member at `index` of the record; `Some(None)` for what JSON leaves out.
+    fn member(
+        &mut self,
+        object: &JsObject,
+        index: usize,
+        context: &mut Context,
+    ) -> Option<Option<Told>> {
+        let (child, bytes, offset) = {
+            let lazy = object.downcast_ref::<Lazy>()?;
+            let place = lazy.place();
+            let (_, node) = place.node().entry(index)?;
+            let child = lazy.child(index).cloned();
+            let is_list = node.kind() == Kind::List;
+            let child = child.filter(|child| !is_list || !same(child, node, 0));
+            let offset = node.offset();
+            (child, place.bytes, offset)
+        };
+        match child {
+            None => Some(Some(Told::Record(Place { bytes, offset }))),
+            Some(child) => match &child.lazy {
+                Some(lazy) => self.object(lazy, context).map(Some),
+                None => self.value(&child.value, context),
+            },
+        }
+    }
+
+    fn value(&mut self, value: &JsValue, context: &mut Context) -> Option<Option<Told>> {
+        self.left = self.left.checked_sub(1)?;
+        if value.is_undefined() || value.is_symbol() {
+            return Some(None);
+        }
+        if value.is_bigint() {
+            return None;
+        }
+        match value.as_object() {
+            Some(object) => {
+                let lazy = lazy_of(&object, context)?;
+                self.object(&lazy, context).map(Some)
+            }
+            None => Some(Some(Told::Plain(value.clone()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boa_engine::Source;
+
+    use super::super::unchanged::tests::context_with_item;
+    use super::*;
+
+    #[test]
+    fn changes_are_told_without_the_engine_where_that_is_the_same() {
+        let told = |code: &str| {
+            let (mut context, data) = context_with_item();
+            context.eval(Source::from_bytes(code)).unwrap();
+            altered(&data, &mut context).is_some()
+        };
+        for code in [
+            "data.passed = true",
+            "delete data.passed; data.request.headers.Host = 'x'",
+            "data.extra = 1; data.src = data.dst",
+            "Object.freeze(data)",
+        ] {
+            assert!(told(code), "{code}");
+        }
+        for code in [
+            "data.extra = {}",
+            "data.self = data",
+            "data.src = () => 1",
+            "Object.defineProperty(data, 'id', {get() { throw 1 }})",
+            "Object.setPrototypeOf(data.src, null); data.src.ip = 1",
+            "data.protocol.ports.push('1')",
+        ] {
+            assert!(!told(code), "{code}");
+        }
+    }
+}
