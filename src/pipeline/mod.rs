@@ -64,7 +64,7 @@ pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use indexing::Indexing;
 pub use learning::{Learning, ServiceOfHost};
 pub use printing::{Printed, Printer, Printing, Taker};
-pub use rows::{Row, Rows, RowsConsumer};
+pub use rows::{Block, Row, Rows, RowsConsumer};
 pub use schedule::{Phase, Schedule};
 pub use scripting::ScriptsConsumer;
 pub use status::{Counters, Counts};

@@ -15,13 +15,17 @@ mod feed;
 mod guard;
 mod id_token;
 mod indexed;
+mod looking;
 mod oidc;
+mod older;
 mod openapi;
+mod operate;
 mod packets;
 mod queries;
 mod replay;
 mod routes;
 mod rows;
+mod saves;
 mod script_files;
 mod scripts;
 mod stores;
@@ -36,10 +40,11 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use serde_json::Value as Json;
 
-use crate::investigate::{Archive, Browse};
+use crate::investigate::{Archive, Browse, Reading};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
+use crate::script::jobs::JobsAct;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
 
@@ -95,6 +100,25 @@ pub trait Run: Send + Sync {
         self.stream_pcap(stream, out)
     }
 
+    /// Hands savefiles to `each` that together hold the packets of streams of a worker.
+    ///
+    /// # Errors
+    /// As [`Run::stream_pcap_of`], or as `each` says.
+    fn streams_pcap(
+        &self,
+        worker: &str,
+        streams: &[StreamName],
+        each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut savefile = Vec::new();
+        for stream in streams {
+            savefile.clear();
+            self.stream_pcap_of(worker, *stream, &mut savefile)?;
+            each(&savefile)?;
+        }
+        Ok(())
+    }
+
     /// The scripts with their states.
     fn scripts(&self) -> Json;
 
@@ -109,6 +133,22 @@ pub trait Run: Send + Sync {
     /// # Errors
     /// One sentence, when there is no such job.
     fn run_job(&self, tag: &str) -> Result<(), String>;
+
+    /// Does something about jobs.
+    ///
+    /// # Errors
+    /// One sentence, when there is no such job, or no scripts run here.
+    fn jobs_do(&self, act: &JobsAct) -> Result<(), String> {
+        match act {
+            JobsAct::Run(tag) => self.run_job(tag),
+            _ => Err("jobs are stopped and removed where their scripts run".to_owned()),
+        }
+    }
+
+    /// Whether the scheduler of jobs runs.
+    fn jobs_run(&self) -> bool {
+        true
+    }
 
     /// The recordings with what they are and did.
     fn recordings(&self) -> Json {
@@ -189,6 +229,26 @@ pub trait Run: Send + Sync {
     fn queried(&self, record: &[u8], query: &str) -> Option<Json>;
 }
 
+/// Which pods are captured, and who may change that.
+pub trait TargetDesk: Send + Sync {
+    /// Pods inside and outside, and what was asked for.
+    ///
+    /// ```text
+    /// {"targets": [{"name","namespace","nodeName","ips"}], "excluded": [...],
+    ///  "wanted": {"regex","namespaces","excluded"} or null without a cluster}
+    /// ```
+    fn targeted(&self) -> Json;
+
+    /// The name history, as `name_resolution_history.json` holds it.
+    fn names(&self) -> Json;
+
+    /// Captures other pods until the configuration changes: `{"regex","namespaces","excluded"}`.
+    ///
+    /// # Errors
+    /// One sentence: what is not understood, or that there is no cluster.
+    fn target(&self, wanted: &Json) -> Result<(), String>;
+}
+
 /// What is served.
 pub struct View {
     /// The rows; none of an archive.
@@ -209,6 +269,10 @@ pub struct View {
     pub scripts: ScriptFiles,
     /// Whether requests may be sent once more.
     pub replay: bool,
+    /// Which pods are captured; none of a recorded source.
+    pub targets: Option<Arc<dyn TargetDesk>>,
+    /// How archives in the stores of the run are read.
+    pub reading: Option<Reading>,
 }
 
 /// Where and how to serve.

@@ -83,7 +83,27 @@ fn parameter_json(route: &Route, one: &Parameter) -> Json {
 
 /// The body that a route takes.
 fn body_of(route: &Route) -> Option<Json> {
+    if route.method == "get" || route.method == "delete" {
+        return None;
+    }
+    let list = || json!({"type": "array", "items": {"type": "string"}});
     let content = match route.path {
+        "/pods/targeted" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {
+                "regex": {"type": "string"}, "namespaces": list(), "excluded": list(),
+            },
+        }}}),
+        "/pcaps/merge" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {"query": {"type": "string"}},
+            "required": ["query"],
+        }}}),
+        "/scripts" | "/scripts/{index}" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {"title": {"type": "string"}, "code": {"type": "string"}},
+            "required": ["code"],
+        }}}),
         "/recordings/add" => json!({"application/json": {"schema": {
             "type": "object",
             "description": "A recording as the configuration declares it.",

@@ -4,13 +4,13 @@
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json as AsJson, Router};
 use serde_json::json;
 
 use super::access::{self, Role};
 use super::api::{self, State};
-use super::{feed, openapi, queries, scripts, stores};
+use super::{feed, older, openapi, operate, queries, saves, scripts, stores};
 
 /// One parameter.
 pub(super) struct Parameter {
@@ -22,7 +22,7 @@ pub(super) struct Parameter {
 
 /// One route.
 pub(super) struct Route {
-    /// `get` or `post`.
+    /// `get`, `post`, `put` or `delete`.
     pub(super) method: &'static str,
     /// What whoever asks must be allowed at least.
     pub(super) role: Role,
@@ -74,6 +74,11 @@ const WORKER: Parameter = parameter(
 
 const STORE: Parameter = parameter("store", "string", "a store, as /archive/stores names it");
 const PATH: Parameter = parameter("path", "string", "path of the script, as /scripts names it");
+const INDEX: Parameter = parameter(
+    "index",
+    "integer",
+    "index of the script, as /scripts lists it",
+);
 const NUMBER: Parameter = parameter("number", "integer", "number of the item in this run");
 
 /// Members that answers of summaries share.
@@ -280,6 +285,36 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/pods/targeted",
+        about: "Pods whose traffic is captured, pods whose is not, and what was asked for.",
+        parameters: &[],
+        answer: Answer::Members(&[("targets", "array"), ("excluded", "array")]),
+        handler: || get(operate::targeted),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/pods/targeted",
+        about: "Captures other pods until the configuration changes; the body is JSON with regex, namespaces and excluded.",
+        parameters: &[],
+        answer: Answer::Members(&[("targets", "array"), ("excluded", "array")]),
+        handler: || post(operate::target),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/pods/targetted",
+        about: "The same as older clients spell it.",
+        parameters: &[],
+        answer: Answer::Members(&[("targets", "array"), ("excluded", "array")]),
+        handler: || get(operate::targeted),
+    },
+    Route {
+        method: "get",
         role: Role::Investigate,
         audited: true,
         path: "/packets/{stream}",
@@ -320,6 +355,26 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/pcaps/merge",
+        about: "Packets of all streams whose items match, as a .tar.gz with a folder for each node.",
+        parameters: &[Q],
+        answer: Answer::Bytes,
+        handler: || get(saves::packets),
+    },
+    Route {
+        method: "post",
+        role: Role::Investigate,
+        audited: true,
+        path: "/pcaps/merge",
+        about: "The same as older clients ask for it: the body is JSON with the member query.",
+        parameters: &[],
+        answer: Answer::Bytes,
+        handler: || post(saves::merge),
+    },
+    Route {
+        method: "get",
         role: Role::View,
         audited: false,
         path: "/fields",
@@ -327,6 +382,16 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: Answer::Json("array"),
         handler: || get(api::fields),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/columns",
+        about: "The fields that lists show as method, status and summary, by the short name of the protocol.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || get(api::columns),
     },
     Route {
         method: "get",
@@ -346,7 +411,30 @@ pub(super) const ROUTES: &[Route] = &[
         about: "The jobs of scripts with their runs.",
         parameters: &[],
         answer: Answer::Json("array"),
-        handler: || get(api::jobs),
+        handler: || get(operate::jobs),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/jobs/scheduler",
+        about: "Whether the scheduler of jobs runs.",
+        parameters: &[],
+        answer: Answer::Members(&[("running", "boolean")]),
+        handler: || get(operate::scheduler),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/jobs/do",
+        about: "Runs or removes the jobs of a tag, or all, or starts or stops their scheduler.",
+        parameters: &[
+            parameter("act", "string", "run, remove, start or stop"),
+            parameter("tag", "string", "tag of the jobs; all when left out"),
+        ],
+        answer: Answer::Members(&[("ok", "boolean")]),
+        handler: || post(operate::jobs_do),
     },
     Route {
         method: "get",
@@ -356,7 +444,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Recordings with what they are and did, also those that wait for their time.",
         parameters: &[],
         answer: Answer::Json("array"),
-        handler: || get(api::recordings),
+        handler: || get(operate::recordings),
     },
     Route {
         method: "post",
@@ -366,7 +454,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Adds a recording, or changes one that was added; the body is its declaration.",
         parameters: &[],
         answer: Answer::Members(&[("name", "string"), ("kfl", "string"), ("state", "string")]),
-        handler: || post(api::add_recording),
+        handler: || post(operate::add_recording),
     },
     Route {
         method: "post",
@@ -376,7 +464,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Ends a recording that was added; what is open is sealed.",
         parameters: &[parameter("name", "string", "its name")],
         answer: Answer::Members(&[("removed", "string")]),
-        handler: || post(api::remove_recording),
+        handler: || post(operate::remove_recording),
     },
     Route {
         method: "post",
@@ -386,7 +474,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Seals what is open of a recording, or of all; answers how many reels that are.",
         parameters: &[parameter("name", "string", "its name; all when left out")],
         answer: Answer::Json("integer"),
-        handler: || post(api::seal_recording),
+        handler: || post(operate::seal_recording),
     },
     Route {
         method: "post",
@@ -396,7 +484,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Runs a job now.",
         parameters: &[parameter("tag", "string", "tag of the job")],
         answer: Answer::Members(&[("ok", "boolean")]),
-        handler: || post(api::run_job),
+        handler: || post(operate::run_job),
     },
     Route {
         method: "get",
@@ -418,6 +506,16 @@ pub(super) const ROUTES: &[Route] = &[
         audited: false,
         path: "/session",
         about: "Who asks, by which role, and what the configuration lets pages do.",
+        parameters: &[],
+        answer: Answer::Members(&[("who", "string"), ("role", "string"), ("may", "object")]),
+        handler: || get(access::session),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/whoami",
+        about: "The same as older clients ask for it.",
         parameters: &[],
         answer: Answer::Members(&[("who", "string"), ("role", "string"), ("may", "object")]),
         handler: || get(access::session),
@@ -520,8 +618,15 @@ pub(super) const ROUTES: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/recordings/backtest",
-        about: "What a recording with this query would have kept of the items that are held.",
-        parameters: &[Q],
+        about: "What a recording with this query would have kept of the items that are held, or of what a store has; since is the moment before which an archive was not read.",
+        parameters: &[
+            Q,
+            parameter(
+                "store",
+                "string",
+                "a store, as /archive/stores names it; what is open here when left out",
+            ),
+        ],
         answer: Answer::Members(&[
             ("items", "integer"),
             ("streams", "integer"),
@@ -529,7 +634,7 @@ pub(super) const ROUTES: &[Route] = &[
             ("bytesPerDay", "integer"),
             ("byNamespace", "array"),
         ]),
-        handler: || get(api::backtest),
+        handler: || get(operate::backtest),
     },
     Route {
         method: "get",
@@ -596,6 +701,19 @@ pub(super) const ROUTES: &[Route] = &[
         method: "post",
         role: Role::Operate,
         audited: true,
+        path: "/scripts/remove",
+        about: "Removes the file of a script, when it is still the one with this SHA-256.",
+        parameters: &[
+            PATH,
+            parameter("sha256", "string", "of the text that was opened"),
+        ],
+        answer: Answer::Members(&[("path", "string")]),
+        handler: || post(scripts::remove),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
         path: "/scripts/switch",
         about: "Switches a script on or off for the rest of this run.",
         parameters: &[PATH, parameter("on", "boolean", "whether it is to run")],
@@ -610,7 +728,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "The bytes that would be sent if this request was sent once more, and where to.",
         parameters: &[NUMBER],
         answer: Answer::Members(&[("to", "string"), ("text", "string"), ("sha256", "string")]),
-        handler: || get(api::replay_shown),
+        handler: || get(operate::replay_shown),
     },
     Route {
         method: "post",
@@ -621,9 +739,25 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[
             NUMBER,
             parameter("sha256", "string", "of the bytes that were shown"),
+            parameter("count", "integer", "how often it is sent, 1000 at most"),
+            parameter(
+                "delay",
+                "integer",
+                "microseconds between two; 100 when left out",
+            ),
+            parameter(
+                "concurrent",
+                "boolean",
+                "whether several are on their way at a time",
+            ),
         ],
-        answer: Answer::Members(&[("text", "string"), ("took", "integer"), ("cut", "boolean")]),
-        handler: || post(api::replay),
+        answer: Answer::Members(&[
+            ("text", "string"),
+            ("took", "integer"),
+            ("cut", "boolean"),
+            ("sent", "integer"),
+        ]),
+        handler: || post(operate::replay),
     },
     Route {
         method: "get",
@@ -647,6 +781,76 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: Answer::Socket,
         handler: || get(feed::open),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/wsFull",
+        about: "Whole items that match, pushed as they come; the client sends a query, and a new one at any time.",
+        parameters: &[],
+        answer: Answer::Socket,
+        handler: || get(feed::open_full),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts",
+        about: "A new script; the body is JSON with title and code.",
+        parameters: &[],
+        answer: Answer::Members(&[("path", "string"), ("sha256", "string")]),
+        handler: || post(older::add_script),
+    },
+    Route {
+        method: "put",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/{index}",
+        about: "Other text for a script; the body is JSON with title and code.",
+        parameters: &[INDEX],
+        answer: Answer::Members(&[("path", "string"), ("sha256", "string")]),
+        handler: || put(older::put_script),
+    },
+    Route {
+        method: "delete",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/{index}",
+        about: "Removes the file of a script.",
+        parameters: &[INDEX],
+        answer: Answer::Members(&[("path", "string")]),
+        handler: || delete(older::delete_script),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: false,
+        path: "/scripts/env",
+        about: "Names that scripts find in env; values are not told.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || get(older::env),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: false,
+        path: "/scripts/logs",
+        about: "Lines of the console of scripts, pushed as they come.",
+        parameters: &[],
+        answer: Answer::Socket,
+        handler: || get(older::logs),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/pcaps/name-resolution-history",
+        about: "Which address had which name when, as name_resolution_history.json holds it.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || get(older::names),
     },
 ];
 

@@ -45,7 +45,7 @@ export function stateBar() {
         const [done, all] = counts.progress;
         parts.push(el("span", {}, "reading ", el("meter", { min: 0, max: all || 1, value: done })));
       }
-      parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
+      parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`), el("span", { class: "clock" }, format.dateTime(Date.now()).replace(/\.\d+/, "")));
       node.replaceChildren(...parts);
     },
     fail(sentence) {

@@ -18,6 +18,7 @@ use crate::pipeline::Desk;
 use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
+use crate::script::jobs::JobsAct;
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::Run;
@@ -109,6 +110,7 @@ impl Facts {
 impl Run for Facts {
     fn status(&self) -> Json {
         let outbox = self.outbox.status();
+        let spool = self.streams.0.counts();
         json!({
             "live": self.live,
             "source": self.what,
@@ -124,6 +126,12 @@ impl Run for Facts {
                 "uploadedBytes": outbox.uploaded_bytes,
                 "dropped": outbox.dropped,
                 "lastError": outbox.last_error,
+            },
+            "spool": {
+                "onDisk": spool.on_disk,
+                "segments": spool.segments,
+                "overwritten": spool.overwritten.packets,
+                "notWritten": spool.not_written.packets,
             },
             "kept": outbox
                 .kept
@@ -150,6 +158,22 @@ impl Run for Facts {
         }
     }
 
+    fn streams_pcap(
+        &self,
+        _worker: &str,
+        streams: &[StreamName],
+        each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let wanted = streams.iter().map(|stream| StreamRef {
+            run: self.run,
+            stream: *stream,
+        });
+        let mut savefile = Vec::new();
+        self.streams
+            .write_pcap(&wanted.collect::<Vec<_>>(), &mut savefile)?;
+        each(&savefile)
+    }
+
     fn scripts(&self) -> Json {
         serde_json::to_value(self.scripts.status()).unwrap_or_default()
     }
@@ -164,6 +188,14 @@ impl Run for Facts {
 
     fn run_job(&self, tag: &str) -> Result<(), String> {
         self.scripts.run_job(tag)
+    }
+
+    fn jobs_do(&self, act: &JobsAct) -> Result<(), String> {
+        self.scripts.jobs_do(act)
+    }
+
+    fn jobs_run(&self) -> bool {
+        self.scripts.jobs_run()
     }
 
     fn recordings(&self) -> Json {

@@ -167,6 +167,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         rows,
         Arc::new(Counters::default()),
         overview.clone(),
+        Some(Arc::new(cluster.clone())),
     );
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
