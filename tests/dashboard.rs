@@ -361,7 +361,7 @@ fn a_browser_finds_filters_and_opens_items() {
     }
     assert_eq!(
         text(&seen, "clicked"),
-        format!("http and stream == \"{stream}\"")
+        format!("http and worker == \"127.0.0.1:8897\" and stream == \"{stream}\"")
     );
     assert_eq!(seen["keyMoved"], true);
     assert_eq!(seen["linked"], true);

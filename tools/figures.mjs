@@ -123,6 +123,9 @@ async function typed(page) {
     }
     found[q] = round(median(times));
   }
+  await area.fill("");
+  await area.press("Enter");
+  await page.waitForSelector(".main-area[data-q=''] .list .row[id]");
   return found;
 }
 

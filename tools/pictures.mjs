@@ -103,9 +103,11 @@ async function tap() {
 const click = (where) => (page) => page.locator(where).first().click();
 const VIEWS = {
   Traffic: async (page) => {
+    await page.locator(".list .row[id]:has(.status.bad)").last().waitFor({ timeout: 60000 });
     await page.getByRole("button", { name: "Pause" }).click();
-    await page.locator(".list .row[id]", { hasText: "/charge" }).last().click();
-    await page.locator(".details").getByRole("tab", { name: "Both" }).click();
+    await page.locator(".list .row[id]:has(.status.bad)").last().click();
+    await page.locator(".details").getByRole("tab", { name: "Before" }).click();
+    await page.waitForSelector(".details .earlier");
   },
   Endpoints: () => {},
   Map: () => {},
@@ -113,7 +115,7 @@ const VIEWS = {
   Recordings: async (page) => {
     await page.getByRole("button", { name: "New recording" }).click();
     await page.getByLabel("Name", { exact: true }).fill("payments");
-    await page.getByLabel("What to record").fill('http and request.path == "/charge"');
+    await page.locator("#recording-kfl").fill('http and request.path == "/charge"');
     await page.getByLabel("Object lock").selectOption("GOVERNANCE");
     await page.locator("#recording-days").fill("30");
     await page.waitForSelector(".tried b");

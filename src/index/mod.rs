@@ -16,6 +16,7 @@
 //! `<first>` and `<last>` are the Unix seconds of the first and the last item, so that a listing
 //! alone tells which files a time range needs.
 
+mod alike;
 mod block;
 mod chunks;
 mod column;
@@ -28,6 +29,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use alike::moments;
 pub use block::Block;
 pub use chunks::RangeSource;
 pub use column::{COLUMNS, Column, Kind, column_of};

@@ -49,6 +49,7 @@ mod span;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 pub mod verify;
 
 pub use browse::{Browse, Numbers};

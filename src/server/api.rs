@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use super::backtest::Tries;
 use super::coverage::Losses;
 use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
@@ -43,6 +44,7 @@ pub(super) struct State {
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
     pub(super) summaries: Arc<Summaries>,
+    pub(super) tries: Arc<Tries>,
     pub(super) losses: Arc<Losses>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) checks: Checks,

@@ -396,6 +396,7 @@ fn router(
         stopped,
         undecided: Arc::default(),
         summaries: Arc::default(),
+        tries: Arc::default(),
         losses,
         proofs: Arc::default(),
         checks: scripts::Checks::default(),

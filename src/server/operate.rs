@@ -11,10 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, GONE, Named, State, answered, aside, item_numbered, refuse};
-use super::backtest as try_out;
 use super::queries::refuse_query;
 use super::replay::{Pace, Replay};
-use crate::investigate::Browse;
 use crate::kfl;
 use crate::script::jobs::JobsAct;
 
@@ -92,34 +90,7 @@ pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<A
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
-    let tried = aside(move || {
-        let view = &state.view;
-        let now = view.clock.now();
-        let everything = kfl::compile("", &view.schema).map_err(|error| error.to_string())?;
-        let over = |browse: &Browse| {
-            try_out::try_on_archive(browse, &query, &everything, now)
-                .map_err(|error| error.to_string())
-        };
-        if !ask.store.is_empty() {
-            if !view.run.stores().contains(&ask.store) {
-                let sentence = format!("{:?} is no store of this run", ask.store);
-                return Err(format!("{sentence}; /archive/stores names them"));
-            }
-            let Some(archive) = view.run.archive(&ask.store)? else {
-                return Err(format!("{} holds no reels yet", ask.store));
-            };
-            let reading = view
-                .reading
-                .clone()
-                .ok_or("the configuration does not let archives be read")?;
-            return over(&Browse::new(archive, reading, None));
-        }
-        match view.indexed.get() {
-            Some(browse) => over(browse),
-            None => Ok(try_out::try_on(&view.rows, &query, now)),
-        }
-    });
-    answered(tried.await)
+    answered(aside(move || state.tries.of(&state.view, &query, &ask.store)).await)
 }
 
 /// The request of an item as it would be sent.

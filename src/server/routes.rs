@@ -618,7 +618,7 @@ pub(super) const ROUTES: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/recordings/backtest",
-        about: "What a recording with this query would have kept of the items that are held, or of what a store has; since is the moment before which an archive was not read.",
+        about: "What a recording with this query would have kept of the items that are held, or of what a store has; an archive is read bit by bit, behind is what is still to be read.",
         parameters: &[
             Q,
             parameter(
@@ -633,6 +633,7 @@ pub(super) const ROUTES: &[Route] = &[
             ("bytes", "integer"),
             ("bytesPerDay", "integer"),
             ("byNamespace", "array"),
+            BEHIND,
         ]),
         handler: || get(operate::backtest),
     },

@@ -98,9 +98,8 @@ export async function round(page) {
   await page.waitForSelector(".grid tbody tr");
   seen.endpoints = await page.locator(".grid tbody tr").count();
   await page.getByLabel("Group by").selectOption("status");
-  await page.waitForFunction(() => /500/.test(document.querySelector(".grid tbody")?.textContent ?? ""));
-  await page.locator(".grid tbody tr", { hasText: "500" }).first().click();
-  await page.waitForURL((to) => /500/.test(to.searchParams.get("q") ?? ""));
+  await page.locator(".grid tbody tr", { hasText: /^HTTP 500/ }).click();
+  await page.waitForURL((to) => /status == 500/.test(to.searchParams.get("q") ?? ""));
   seen.ofGroup = query();
   await filter("http");
   await view(page, "Map");

@@ -118,7 +118,7 @@ try {
     await area.fill(q);
     await area.press("Enter");
     await page.waitForSelector(`.main-area[data-q='${q}'] .list .row[id]`);
-    await page.locator(".list .row[id]").first().locator(cell).hover();
+    await page.locator(".list .row[id]").first().locator(cell).first().hover();
     const tip = await page.getAttribute(".list .plus:not([hidden])", "title");
     await page.click(".list .plus");
     await page.waitForFunction((before) => document.querySelector(".main-area").dataset.q !== before, q);

@@ -11,7 +11,8 @@ try {
   const context = await browser.newContext({ viewport: { width: 1400, height: 860 } });
   const page = await context.newPage();
   page.setDefaultTimeout(30000);
-  watch(page, url, seen, [401, 403]);
+  // The provider has no icon.
+  watch(page, url, seen, [401, 403, 404]);
   const signIn = () => page.getByRole("link", { name: `Sign in with ${new URL(provider).host}` });
   const as = async (name) => {
     await signIn().click();

@@ -41,10 +41,16 @@ export function completing({ area, ask, onShow = () => {} }) {
     list.hide();
     timer = setTimeout(() => propose(false), PROPOSE_MS);
   });
-  area.addEventListener("blur", () => list.hide());
+  area.addEventListener("blur", hide);
+  // Also what was asked for and did not come yet.
+  function hide() {
+    clearTimeout(timer);
+    asked += 1;
+    list.hide();
+  }
   return {
     node: list.node,
-    hide: list.hide,
+    hide,
     // Whether the key was for the list.
     key(event) {
       if (event.key === " " && event.ctrlKey) {

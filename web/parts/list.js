@@ -135,7 +135,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     }
   }
   const cell = (name, content, attributes = {}) => el("span", { class: name, role: "gridcell", ...attributes }, content);
-  const part = (name, text) => Object.assign(el("span", { class: "part" }, text), { part: name });
+  const part = (name, text) => Object.assign(el("span", { class: "part" }, text), { piece: name });
   const CELLS = {
     protocol: (row) => el("span", {
       class: "stripe", role: "gridcell", style: { background: row.protocol.background, color: row.protocol.foreground },
@@ -159,10 +159,10 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     trace: (row) => cell("who", row.trace ?? "", { title: row.trace ?? "" }),
     time: (row) => cell("time", format.time(row.timestamp), { title: format.dateTime(row.timestamp) }),
   };
-  const arrow = (row) => Object.assign(el("span", { class: `arrow ${row.outgoing ? "out" : "in"}`, title: row.outgoing ? "outgoing: the node itself asked" : "incoming" }, " \u2192 "), { part: "arrow" });
+  const arrow = (row) => Object.assign(el("span", { class: `arrow ${row.outgoing ? "out" : "in"}`, title: row.outgoing ? "outgoing: the node itself asked" : "incoming" }, " \u2192 "), { piece: "arrow" });
 
   // A plus at the value under the pointer, which adds the clause of this value.
-  const plus = el("button", { class: "plus", tabindex: -1, hidden: true, onclick: (event) => {
+  const plus = el("button", { class: "plus", tabindex: -1, "aria-hidden": "true", hidden: true, onclick: (event) => {
     event.stopPropagation();
     const { clause } = plus;
     hidePlus();
@@ -173,12 +173,26 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     plus.hidden = true;
     plus.at = null;
   }
+  let pointer = null;
   node.addEventListener("pointermove", (event) => {
-    if (event.target === plus) return;
-    const value = event.target.closest?.(".part, .arrow, [role=gridcell]");
+    pointer = { x: event.clientX, y: event.clientY };
+    showPlus(event.target);
+  });
+  node.addEventListener("pointerleave", () => {
+    pointer = null;
+    hidePlus();
+  });
+  // Another row lies under the pointer, perhaps.
+  function lookAgain() {
+    plus.at = null;
+    if (pointer) requestAnimationFrame(() => pointer && showPlus(document.elementFromPoint(pointer.x, pointer.y)));
+  }
+  function showPlus(target) {
+    if (target === plus) return;
+    const value = target?.closest?.(".part, .arrow, [role=gridcell]");
     const row = value?.closest(".row")?.row;
     if (!row || value === plus.at) return row ? undefined : hidePlus();
-    const clause = rowClause(row, value.part ?? value.closest("[role=gridcell]").column);
+    const clause = rowClause(row, value.piece ?? value.closest("[role=gridcell]").column);
     plus.at = value;
     plus.clause = clause;
     plus.hidden = !clause;
@@ -187,9 +201,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     const outer = node.getBoundingClientRect();
     Object.assign(plus.style, { left: `${Math.min(box.right, outer.right - 24) - outer.left - 18}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - 18) / 2}px` });
     plus.title = `Filter: ${clause}`;
-    plus.setAttribute("aria-label", plus.title);
-  });
-  node.addEventListener("pointerleave", hidePlus);
+  }
 
   function choose(row) {
     chosen = row;
@@ -239,7 +251,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
       return;
     }
     setting = null;
-    hidePlus();
+    lookAgain();
     const to = scroll.moved(at);
     if (to !== null) barTo(to);
     pin(scroll.top() + room() >= source.count() * ROW - ROW);

@@ -5,7 +5,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { consequences, declare } from "../lib/recording.js";
 import { confirm } from "./dialog.js";
-import { outcome } from "./trial.js";
+import { tryOn } from "./trial.js";
 
 const PAUSE_MS = 600;
 
@@ -45,8 +45,8 @@ export function recordingForm(frame, { destination, done }) {
     el("fieldset", {}, el("legend", {}, "Lock"), el("div", { class: "fields" },
       field("mode", "Object lock", choice([["", "the bucket's own rules"], ["GOVERNANCE", "GOVERNANCE"], ["COMPLIANCE", "COMPLIANCE"]])),
       days, acknowledge, check("legalHold", "legal hold", false))),
-    el("p", { class: "trial" }, el("label", {}, "Try it over ", over)),
     el("div", { class: "checks" }, check("lookBack", "packets from before the match", true), check("redact", "overwrite credentials before sealing", false)),
+    el("p", { class: "trial" }, el("label", {}, "Try it over ", over)),
     tried, said,
     el("div", { class: "acts" }, el("button", { type: "button", onclick: close }, "Cancel"), el("button", { class: "main" }, "Start recording\u2026")));
   let timer = null;
@@ -64,11 +64,8 @@ export function recordingForm(frame, { destination, done }) {
     last = null;
     if (!kfl) return tried.replaceChildren();
     try {
-      if (over.value) tried.replaceChildren("Reading the archive\u2026");
-      const found = await api.backtest(kfl, over.value);
-      if (mine !== asked) return;
-      last = found;
-      tried.replaceChildren(...outcome(found, over.value));
+      last = await tryOn(kfl, over.value, tried, () => mine === asked);
+      if (!last) return;
       inputs.kfl.removeAttribute("aria-invalid");
     } catch (error) {
       if (mine !== asked) return;

@@ -24,7 +24,7 @@ export function stateBar() {
       if (status.undecided) parts.push(fact("undecided", format.count(status.undecided), "warn", "items that filters left out because they took too many steps; simplify the filter"));
       for (const recording of run.recordings ?? []) {
         if (recording.undecided) parts.push(fact(`undecided in ${recording.name}`, format.count(recording.undecided), "warn", "streams that were kept because the query took too many steps"));
-        parts.push(fact(`recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
+        parts.push(fact(recording.name === "recording" ? "recording" : `recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
       }
       if (run.outbox) {
         parts.push(fact("uploaded", `${format.count(run.outbox.uploaded)} reels`));

@@ -7,14 +7,26 @@ import * as format from "../lib/format.js";
 const SPACES = 8;
 const PAUSE_MS = 600;
 
-// The words for an answer of the back-test over `store`, or over what is open here.
-export function outcome(found, store) {
+// Tries a query on `store`, or on what is open here, and shows in `node` what it came to so far, as long as
+// somebody `waits`. An archive is read bit by bit. Answers the whole outcome, or null when nobody waits any more.
+export async function tryOn(kfl, store, node, waits) {
+  node.replaceChildren("Reading\u2026");
+  for (;;) {
+    const found = await api.backtest(kfl, store);
+    if (!waits()) return null;
+    node.replaceChildren(...outcome(found, store));
+    if (!found.behind) return found;
+  }
+}
+
+function outcome(found, store) {
+  if (found.itemsSeen === 0 && found.behind) return ["Reading\u2026"];
   if (found.itemsSeen === 0) return [store ? `${store} has no items that it could be tried on.` : "No items are held yet that it could be tried on."];
   const rows = found.byNamespace.slice().sort((a, b) => b.bytes - a.bytes).slice(0, SPACES);
   return [
     el("p", {}, `Over ${store || "the traffic held here"}, ${format.rfc(new Date(found.from).toISOString())} to ${format.rfc(new Date(found.to).toISOString())}, `, el("b", {}, `${format.count(found.streams)} of ${format.count(found.streamsSeen)} streams`),
       ` with ${format.count(found.items)} matching items and ${format.bytes(found.bytes)} of messages would have been kept: about `, el("b", {}, `${format.bytes(found.bytesPerDay)} a day`), "."),
-    found.since ? el("p", { class: "soft" }, `What is older than ${format.rfc(new Date(found.since).toISOString())} was not read.`) : null,
+    found.behind ? el("p", { class: "soft" }, `About ${format.count(found.behind)} items are still to be read.`) : null,
     found.undecided ? el("p", { class: "warn" }, `${format.count(found.undecided)} items took the query too many steps; a recording keeps those.`) : null,
     rows.length > 1 ? el("table", { class: "facts" }, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.namespace || "no namespace"), el("td", {}, `${format.count(row.streams)} streams, ${format.bytes(row.bytes)}, ${format.bytes(row.bytesPerDay)} a day`)))) : null,
   ].filter(Boolean);
@@ -33,10 +45,8 @@ export function trialForm() {
     const query = kfl.value.trim();
     const mine = (asked += 1);
     if (!query) return tried.replaceChildren();
-    tried.replaceChildren("Reading\u2026");
     try {
-      const found = await api.backtest(query, null);
-      if (mine === asked) tried.replaceChildren(...outcome(found, ""));
+      await tryOn(query, null, tried, () => mine === asked);
     } catch (error) {
       if (mine === asked) tried.replaceChildren(el("span", { class: "bad" }, error.message));
     }

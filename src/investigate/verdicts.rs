@@ -1,0 +1,124 @@
+//! What a query says of the rows of a block, decided once for all rows that it cannot tell apart.
+//!
+//! In: the paths that the query reads, the columns that hold them. Out: its verdict by row. Never: a
+//! verdict of a row with other values: rows are compared, not only their hashes.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use ahash::RandomState;
+
+use crate::index::{Block, moments};
+
+/// Members of an item that follow from columns of its row and its origin alone, times apart.
+const PLAIN: [&str; 13] = [
+    "request",
+    "response",
+    "data",
+    "src",
+    "dst",
+    "protocol",
+    "tls",
+    "error",
+    "requestSize",
+    "responseSize",
+    "size",
+    "namespace",
+    "worker",
+];
+
+/// Rows after which it is clear whether rows repeat each other.
+const TRIAL: u32 = 2048;
+
+/// Verdicts on rows of one block.
+pub(super) struct Verdicts<'b> {
+    block: &'b Block,
+    /// Columns that the query reads, without those that tell moments.
+    columns: Vec<usize>,
+    by_time: bool,
+    by_elapsed: bool,
+    /// Whether rows are worth remembering.
+    remembers: bool,
+    asked: u32,
+    repeated: u32,
+    hasher: RandomState,
+    known: HashMap<u64, (usize, usize, bool), RandomState>,
+}
+
+impl<'b> Verdicts<'b> {
+    /// Of a query that reads `paths`, which the columns `wanted` hold.
+    pub(super) fn new(block: &'b Block, paths: &[String], wanted: &[usize]) -> Verdicts<'b> {
+        let moments = moments();
+        let root = |path: &String| path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let roots: Vec<String> = paths.iter().map(root).collect();
+        let reads = |name: &str| roots.iter().any(|root| root == name);
+        let remembers = roots.iter().all(|root| {
+            PLAIN.contains(&root.as_str()) || root == "timestamp" || root == "elapsedTime"
+        });
+        Verdicts {
+            columns: wanted
+                .iter()
+                .copied()
+                .filter(|column| !moments.contains(column))
+                .collect(),
+            by_time: reads("timestamp"),
+            by_elapsed: reads("elapsedTime"),
+            remembers,
+            asked: 0,
+            repeated: 0,
+            hasher: RandomState::new(),
+            known: HashMap::default(),
+            block,
+        }
+    }
+
+    /// The verdict on a row whose origin is told apart by `origin`; `decide` gives it for a row that
+    /// is like none before.
+    pub(super) fn of(&mut self, row: usize, origin: usize, decide: impl FnOnce() -> bool) -> bool {
+        if !self.remembers {
+            return decide();
+        }
+        let mut hasher = self.hasher.build_hasher();
+        self.block.hash_row(row, &self.columns, &mut hasher);
+        hasher.write_usize(origin);
+        hasher.write_i64(self.millis(row));
+        hasher.write_i64(self.elapsed(row));
+        let hash = hasher.finish();
+        self.asked += 1;
+        if let Some((like, its_origin, verdict)) = self.known.get(&hash)
+            && *its_origin == origin
+            && self.is_alike(*like, row)
+        {
+            self.repeated += 1;
+            return *verdict;
+        }
+        let verdict = decide();
+        self.known.insert(hash, (row, origin, verdict));
+        if self.asked == TRIAL && self.repeated < TRIAL / 8 {
+            self.remembers = false;
+            self.known = HashMap::default();
+        }
+        verdict
+    }
+
+    /// Milliseconds of a row's request, as queries read them; the same for all when it reads none.
+    fn millis(&self, row: usize) -> i64 {
+        match self.by_time {
+            true => self.block.start(row).div_euclid(1_000_000),
+            false => 0,
+        }
+    }
+
+    fn elapsed(&self, row: usize) -> i64 {
+        match self.by_elapsed {
+            true => self.block.elapsed_millis(row),
+            false => 0,
+        }
+    }
+
+    fn is_alike(&self, a: usize, b: usize) -> bool {
+        self.millis(a) == self.millis(b)
+            && self.elapsed(a) == self.elapsed(b)
+            && self.block.is_same(a, b, &self.columns)
+    }
+}
