@@ -80,7 +80,7 @@ export async function app() {
     open: (view) => show(view),
     feed: (on) => {
       dot.className = `dot ${state.paused ? "" : on ? "on" : "off"}`;
-      word.textContent = state.paused ? "paused" : on ? "streaming" : "not connected";
+      word.textContent = state.paused ? "paused" : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
     },
   };
   const views = new Map();

@@ -49,7 +49,7 @@ try {
     Endpoints: (one) => one.waitForSelector(".grid tbody tr"),
     Map: (one) => one.waitForSelector(".map .nodes circle"),
     Compare: (one) => one.waitForSelector(".grid tbody tr"),
-    Recordings: (one) => one.waitForSelector(".form"),
+    Recordings: (one) => one.waitForSelector("#trial-kfl"),
     Archive: (one) => one.waitForSelector(".reels .reel"),
   });
 } finally {

@@ -34,7 +34,8 @@ export async function showBefore(node, row, item, { trace, onOpen, onFilter }) {
 const cut = (text) => el("td", { class: "cut", title: text }, text);
 
 function section(title, q, { rows, next }, chosen, { onOpen, onFilter }) {
-  const others = rows.filter((one) => one.n !== chosen.n).sort((a, b) => b.timestamp - a.timestamp);
+  // Clauses have milliseconds; within one, the number tells what came first.
+  const others = rows.filter((one) => one.n < chosen.n || (one.n !== chosen.n && one.timestamp < chosen.timestamp)).sort((a, b) => b.timestamp - a.timestamp || b.n - a.n);
   const line = (one) => el("tr", { class: "leads", tabindex: 0, onclick: () => onOpen(one), onkeydown: (event) => event.key === "Enter" && onOpen(one) },
     el("td", {}, format.time(one.timestamp)), el("td", { class: one.tone }, one.error ? "\u26a0" : format.shortStatus(one.status)), cut(`${one.method} ${one.summary}`.trim() || one.protocol.abbr), cut(`${one.src.name || one.src.ip} \u2192 ${format.peer(one.dst)}`));
   return el("section", {}, el("h3", {}, title, el("button", { class: "badge", onclick: () => onFilter(q), title: q }, "Show in the list")),

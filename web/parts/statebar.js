@@ -14,10 +14,16 @@ export function stateBar() {
       const items = Object.values(counts.items).reduce((sum, some) => sum + some, 0);
       const parts = [
         fact("items", shown === null ? format.count(items) : `${format.count(shown)} of ${format.count(items)} shown`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
-        fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`),
-        fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
-        fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"),
       ];
+      // What is looked at by its index is not captured here.
+      const byIndex = status.archive && counts.packets === 0;
+      if (byIndex) {
+        const { reels, reads, bytes, cached } = status.archive;
+        parts.push(fact("looked into", format.some(reels, "reel"), "", "of which items were shown"), fact("read", `${format.bytes(bytes)} in ${format.some(reads, "request")}`, "", `${format.bytes(cached)} of it from the cache`));
+      } else {
+        parts.push(fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`), fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
+          fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"));
+      }
       if (counts.behind) parts.push(fact("behind", format.count(counts.behind), "warn", "packets in the spool that are still to be dissected"));
       if (counts.notDissected) parts.push(fact("not dissected", format.count(counts.notDissected), "bad", "packets that the spool had no longer when their turn came"));
       if (counts.own) parts.push(fact("own", format.count(counts.own), "", "packets of tapedeck itself, left out"));
@@ -45,7 +51,8 @@ export function stateBar() {
         const [done, all] = counts.progress;
         parts.push(el("span", {}, "reading ", el("meter", { min: 0, max: all || 1, value: done })));
       }
-      parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`), el("span", { class: "clock" }, format.dateTime(Date.now()).replace(/\.\d+/, "")));
+      if (!byIndex) parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
+      parts.push(el("span", { class: "clock" }, format.dateTime(Date.now()).replace(/\.\d+/, "")));
       node.replaceChildren(...parts);
     },
     fail(sentence) {

@@ -47,11 +47,11 @@ export function healthView() {
     ];
     if (run.spool) {
       const { onDisk, segments, overwritten, notWritten } = run.spool;
-      stages.splice(1, 0, stage("Spool", [[format.bytes(onDisk), "on disk"], [format.count(segments), "segments"], [format.count(overwritten), "packets overwritten"],
+      stages.splice(1, 0, stage("Spool", [[format.bytes(onDisk), "on disk"], [format.count(segments), segments === 1 ? "segment" : "segments"], [format.count(overwritten), "packets overwritten"],
         [format.count(notWritten), "not written", notWritten ? "bad" : ""]], notWritten ? "trouble" : ""));
     }
     if (run.recordings?.length) {
-      stages.push(stage("Record", [[format.count(run.recordings.length), "recordings"], [format.count(recorded), "packets"],
+      stages.push(stage("Record", [[format.count(run.recordings.length), run.recordings.length === 1 ? "recording" : "recordings"], [format.count(recorded), "packets"],
         [format.count(run.recordings.reduce((sum, one) => sum + (one.reels ?? 0), 0)), "reels"]]));
     }
     if (run.outbox) {
