@@ -16,7 +16,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 
 import { Capture } from "./figures/capture.mjs";
-import { memory, round, traced } from "./figures/trace.mjs";
+import { animation, memory, round, traced } from "./figures/trace.mjs";
 
 const [program, tools = process.env.TAPEDECK_TOOLS ?? path.join(homedir(), ".cache/tapedeck/tools")] = process.argv.slice(2);
 const { chromium } = createRequire(path.join(tools, "node_modules", "x.js"))("playwright-core");
@@ -216,13 +216,21 @@ async function followed(browser) {
     const readings = [];
     const note = async () => readings.push({ second: Math.round((Date.now() - started) / 1000), ...(await read()) });
     await note();
-    const frames = await traced(browser, tab, () => tab.waitForTimeout(Math.min(TRACED_SECONDS, FEED_SECONDS) * 1000));
+    // Frames are drawn when rows come; ticks tell whether more could be.
+    const looked = async () => {
+      let ticks = null;
+      const drawn = await traced(browser, tab, async () => {
+        ticks = await animation(tab, () => tab.waitForTimeout(Math.min(TRACED_SECONDS, FEED_SECONDS) * 1000));
+      });
+      return { ...drawn, ...ticks };
+    };
+    const frames = await looked();
     const left = Math.max(0, FEED_SECONDS - TRACED_SECONDS);
     for (let step = 0; step < READINGS && left > 0; step += 1) {
       await tab.waitForTimeout((left / READINGS) * 1000);
       await note();
     }
-    const last = await traced(browser, tab, () => tab.waitForTimeout(Math.min(TRACED_SECONDS, FEED_SECONDS) * 1000));
+    const last = await looked();
     const saysSo = await tab.textContent(".told");
     const clicked = performance.now();
     await tab.locator(".list .row[id]").first().click();

@@ -24,6 +24,7 @@ mod fold;
 mod json;
 mod prune;
 mod reader;
+mod sieve;
 mod writer;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use chunks::RangeSource;
 pub use column::{COLUMNS, Column, Kind, column_of};
 pub use prune::{Need, moment, places, whole};
 pub use reader::{MAX_FILE_BYTES, Reader, TAIL_BYTES};
+pub use sieve::Sieve;
 pub use writer::{Place, Summary, Writer};
 
 /// Ending of an index file.

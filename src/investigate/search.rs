@@ -464,7 +464,8 @@ impl Search {
     /// Nothing is decided yet of the rows of a block.
     pub(super) fn verdicts<'b>(&self, open: &OpenReel, block: &'b Block) -> Verdicts<'b> {
         let read = open.reader.columns(self.paths.iter().map(String::as_str));
-        Verdicts::new(block, &self.paths, &read)
+        let sieve = open.reader.sieve(self.condition.as_ref());
+        Verdicts::new(block, &self.paths, &read, sieve)
     }
 
     /// Whether a row of a block matches.

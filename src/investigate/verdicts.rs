@@ -8,7 +8,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use ahash::RandomState;
 
-use crate::index::{Block, moments};
+use crate::index::{Block, Sieve, moments};
 
 /// Members of an item that follow from columns of its row and its origin alone, times apart.
 const PLAIN: [&str; 13] = [
@@ -33,6 +33,8 @@ const TRIAL: u32 = 2048;
 /// Verdicts on rows of one block.
 pub(super) struct Verdicts<'b> {
     block: &'b Block,
+    /// Rules rows out by their columns.
+    sieve: Sieve,
     /// Columns that the query reads, without those that tell moments.
     columns: Vec<usize>,
     by_time: bool,
@@ -47,7 +49,12 @@ pub(super) struct Verdicts<'b> {
 
 impl<'b> Verdicts<'b> {
     /// Of a query that reads `paths`, which the columns `wanted` hold.
-    pub(super) fn new(block: &'b Block, paths: &[String], wanted: &[usize]) -> Verdicts<'b> {
+    pub(super) fn new(
+        block: &'b Block,
+        paths: &[String],
+        wanted: &[usize],
+        sieve: Sieve,
+    ) -> Verdicts<'b> {
         let moments = moments();
         let root = |path: &String| path.split(['.', '[']).next().unwrap_or_default().to_owned();
         let roots: Vec<String> = paths.iter().map(root).collect();
@@ -69,12 +76,16 @@ impl<'b> Verdicts<'b> {
             hasher: RandomState::new(),
             known: HashMap::default(),
             block,
+            sieve,
         }
     }
 
     /// The verdict on a row whose origin is told apart by `origin`; `decide` gives it for a row that
     /// is like none before.
     pub(super) fn of(&mut self, row: usize, origin: usize, decide: impl FnOnce() -> bool) -> bool {
+        if !self.sieve.may_hold(self.block, row) {
+            return false;
+        }
         if !self.remembers {
             return decide();
         }
@@ -120,5 +131,92 @@ impl<'b> Verdicts<'b> {
         self.millis(a) == self.millis(b)
             && self.elapsed(a) == self.elapsed(b)
             && self.block.is_same(a, b, &self.columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::index::{Place, Reader, Writer};
+    use crate::item::{Item, Origin, sample};
+    use crate::kfl::{self, Schema, Verdict};
+    use crate::time::Timestamp;
+
+    /// Items that repeat each other but for their times.
+    fn items() -> Vec<Item> {
+        let varied = |index: u32| {
+            let mut item = sample::http();
+            item.index = index;
+            item.start =
+                Timestamp::from_nanos(1_700_000_000_000_000_000 + i64::from(index) * 250_017);
+            item.elapsed_nanos = u64::from(index % 7) * 1_300_000;
+            item.src.endpoint.port = 40_000 + u16::try_from(index % 5).unwrap();
+            item.src.name = Arc::from(format!("web-{}", index % 3));
+            item
+        };
+        (0..400).map(varied).collect()
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_decided() {
+        let items = items();
+        let mut writer = Writer::new(Vec::new(), "errors").unwrap();
+        for item in &items {
+            let place = Place {
+                stream: item.stream,
+                packet: Some(1),
+                frames: None,
+            };
+            writer.push(item, &place).unwrap();
+        }
+        let bytes: Bytes = writer.finish().unwrap().1.into();
+        let reader = Reader::open(Arc::new(bytes)).unwrap();
+        let kinds = [items[0].protocol];
+        let origin = Arc::new(Origin::default());
+        let schema = Schema::empty();
+        let now = Timestamp::from_nanos(1_700_000_000_050_000_000);
+        for text in [
+            "http",
+            "src.port == \"40003\" and src.name == \"web-1\"",
+            "response.status == 500",
+            "request.headers[\"Host\"] == \"nowhere\"",
+            "elapsedTime > 3",
+            "timestamp < now() and elapsedTime == 0",
+            "index == 17",
+            "startTime == \"x\" or index < 3",
+            "http && src.name == \"web-2\"",
+            "request.path == \"/orders\"",
+            "request.url == \"/orders?dry=1\"",
+            "request.pathSegments[0] == \"orders\"",
+            "request.headers[\"host\"] == r\"sho.*\"",
+            "response.statusText == \"nothing like it\"",
+            "elapsedTime >= 3 and elapsedTime < 5",
+            "!(src.name == \"web-1\")",
+        ] {
+            let query = kfl::compile(text, &schema).unwrap();
+            let paths: Vec<String> = query.paths().into_iter().collect();
+            let wanted = reader.columns(paths.iter().map(String::as_str));
+            let block = reader.read(0, &wanted).unwrap();
+            let decide = |row| {
+                let item = block.item(row, &kinds, &origin).unwrap();
+                query.matches(item.node(), now) == Verdict::Match
+            };
+            let sieve = reader.sieve(query.column_condition(now).as_ref());
+            let mut verdicts = Verdicts::new(&block, &paths, &wanted, sieve);
+            let mut decided = 0;
+            for row in 0..block.len() {
+                let remembered = verdicts.of(row, 0, || {
+                    decided += 1;
+                    decide(row)
+                });
+                assert_eq!(remembered, decide(row), "{text}: row {row}");
+            }
+            let is_plain = !text.contains("index") && !text.contains("timestamp");
+            assert!(!is_plain || decided < 50, "{text}: {decided}");
+        }
     }
 }
