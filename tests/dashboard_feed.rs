@@ -1,13 +1,14 @@
 //! A feed that is faster than a list can be read: the page shows a sample and says so.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tapedeck::packet::LinkType;
 use tapedeck::packet::savefile::pcap::{Precision, write_header, write_packet};
 use tapedeck::time::{Clock as _, SystemClock};
@@ -46,6 +47,58 @@ fn packet(number: u32, is_answer: bool) -> Vec<u8> {
     }
     bytes.extend(dns);
     bytes
+}
+
+/// A socket of `/wsFull` (RFC 6455), as older clients open it.
+struct Full(TcpStream);
+
+impl Full {
+    fn open(address: SocketAddr, token: &str) -> Full {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        write!(
+            stream,
+            "GET /api/wsFull HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        Full(stream)
+    }
+
+    /// Sends a query as one text frame, masked with zeros.
+    fn ask(&mut self, query: &str) {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(query.len()).unwrap(), 0, 0, 0, 0];
+        frame.extend(query.as_bytes());
+        self.0.write_all(&frame).unwrap();
+    }
+
+    /// The next message; all are one frame.
+    fn next(&mut self) -> Json {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).unwrap();
+        assert_eq!(head[0], 0x81);
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.0.read_exact(&mut length).unwrap();
+                u16::from_be_bytes(length).into()
+            }
+            short => usize::from(short),
+        };
+        let mut text = vec![0; length];
+        self.0.read_exact(&mut text).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
 }
 
 #[test]
@@ -99,6 +152,18 @@ fn a_feed_that_is_too_fast_is_sampled_and_said_so() {
         sent
     });
     let (address, token, _) = printed_url(&mut child);
+    let mut full = Full::open(address, &token);
+    full.ask("dns and (");
+    let told = full.next();
+    assert!(
+        told["error"].as_str().unwrap().contains("expected"),
+        "{told}"
+    );
+    full.ask("request.questions[0].name == \"q7.test\"");
+    let item = full.next();
+    assert_eq!(item["protocol"]["abbr"], "DNS", "{item}");
+    assert_eq!(item["request"]["questions"][0]["name"], "q7.test");
+    drop(full);
     let seen = drive("feed.mjs", &[&format!("http://{address}/?token={token}")]);
     ended.store(true, Ordering::Relaxed);
     let sent = feeding.join().unwrap();

@@ -142,6 +142,28 @@ fn targets_become_addresses() {
 }
 
 #[test]
+fn other_names_keep_the_labels() {
+    let labelled = Wanted {
+        labels: "app=cart".to_owned(),
+        namespaces: vec!["shop".to_owned()],
+        ..wanted()
+    };
+    let targets = Targets::parse(&labelled).unwrap();
+    let other = targets.with("cart-", &["web".to_owned()], &[]).unwrap();
+    let json = other.json(&cluster());
+    let names: Vec<&str> = json["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pod| pod["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["cart-2"]);
+    let wanted = json!({"regex": "cart-", "namespaces": ["web"], "excluded": []});
+    assert_eq!(other.wanted(), wanted);
+    assert!(targets.with("(", &[], &[]).is_err());
+}
+
+#[test]
 fn what_is_not_understood_is_named() {
     let regex = Wanted {
         regex: "cart(".to_owned(),
