@@ -418,7 +418,11 @@ fn a_browser_finds_filters_and_opens_items() {
         turns[1].as_str().unwrap().starts_with("server"),
         "{turns:?}"
     );
-    assert!(text(&seen, "before").contains("POST /orders"), "{}", text(&seen, "before"));
+    assert!(
+        text(&seen, "before").contains("POST /orders"),
+        "{}",
+        text(&seen, "before")
+    );
     assert!(text(&seen, "timeline").contains("3 items"));
     assert!(text(&seen, "timeline").contains("1 failed (33 %)"));
     let endpoints = seen["endpoints"].as_array().unwrap();

@@ -29,7 +29,7 @@ try {
   await view(page, "Recordings");
   await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
   await page.waitForSelector(".tried b");
-  seen.tried = await page.textContent(".tried");
+  seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view(page, "Scripts");
   await page.waitForSelector(".page.scripts .empty");
   seen.scripts = await page.textContent(".page.scripts .empty");

@@ -230,7 +230,7 @@ try {
   seen.recordings = await page.textContent(".page");
   await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
   await page.waitForSelector(".tried b");
-  seen.tried = await page.textContent(".tried");
+  seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view("Scripts");
   await page.waitForSelector(".page.scripts");
   await view("Traffic");
