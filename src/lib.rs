@@ -57,4 +57,6 @@ pub mod server;
 
 pub mod hub;
 
+pub mod release;
+
 pub mod cli;

@@ -1,6 +1,9 @@
 //! A Kubernetes API server and etcd of one's own: names of pods and services, rights, targets, and the
 //! real program beside them. `tools/kube.sh` builds the server.
 
+mod double;
 mod names;
 mod real;
+mod release;
 mod tap;
+mod told;

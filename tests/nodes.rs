@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
+mod view;
+
 /// A wait for anything; a busy machine is slow, but not that slow.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -267,6 +269,12 @@ impl Cluster {
     }
 
     fn worker(&self, node: &str) -> Running {
+        let running = self.worker_without_hub(node);
+        running.says("Connected with the hub");
+        running
+    }
+
+    fn worker_without_hub(&self, node: &str) -> Running {
         fs::write(self.path("worker.yaml"), "{}").unwrap();
         let mut command = self.tapedeck(node, "worker");
         let settings = ["recording.sealFirst=1h", "recording.sealEvery=1h"];
@@ -274,9 +282,7 @@ impl Cluster {
         let command = settings
             .iter()
             .fold(&mut command, |command, one| command.args(["--set", one]));
-        let running = Running::start(command);
-        running.says("Connected with the hub");
-        running
+        Running::start(command)
     }
 
     fn server(&self, node: &str) -> Running {

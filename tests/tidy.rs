@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms at the rim that may use all rooms above them.
-const RIM: &[&str] = &["pipeline", "investigate", "server", "hub", "cli"];
+const RIM: &[&str] = &["pipeline", "investigate", "server", "hub", "release", "cli"];
 
 fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {

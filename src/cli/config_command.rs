@@ -7,6 +7,7 @@ use super::Global;
 use super::config::keys::Status;
 use super::config::{Config, Surroundings, regenerate_path};
 use super::exit::{Exit, Failure};
+use crate::script::console::is_secret;
 
 /// Print the configuration in force, or write it to its file
 ///
@@ -25,24 +26,6 @@ pub struct ConfigArgs {
     /// Say of each key what it does here and where its value came from
     #[arg(long)]
     explain: bool,
-}
-
-/// Words in a name that make its value a secret.
-const SECRET_WORDS: &[&str] = &[
-    "SECRET",
-    "TOKEN",
-    "KEY",
-    "PASSWORD",
-    "PASSWD",
-    "CONNECTION_STRING",
-    "WEBHOOK",
-    "CREDENTIAL",
-];
-
-/// Whether the value under `name` is to be masked.
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// `value` with the values of secret names replaced.

@@ -14,6 +14,12 @@ use super::exit::Failure;
 /// Wait for an instance's answer at most.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Wait for the head of a long answer at most.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Octets of a refusal that are read.
+const MAX_REFUSAL: u64 = 64 * 1024;
+
 /// Octets of an answer that are read at most.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
@@ -114,6 +120,53 @@ impl Instance {
     /// Hands the instance JSON.
     pub fn post_json(&self, path: &str, body: &Json) -> Result<Json, Failure> {
         self.ask("POST", path, &body.to_string())
+    }
+
+    /// Replaces something by JSON.
+    pub fn put_json(&self, path: &str, body: &Json) -> Result<Json, Failure> {
+        self.ask("PUT", path, &body.to_string())
+    }
+
+    /// Takes something away.
+    pub fn delete(&self, path: &str) -> Result<Json, Failure> {
+        self.ask("DELETE", path, "")
+    }
+
+    /// The address to open, token included.
+    pub fn url(&self) -> String {
+        format!("http://{}/?token={}", self.address, self.token)
+    }
+
+    /// Writes a body of any length to `out`; answers its bytes.
+    ///
+    /// # Errors
+    /// When it is refused, cut off, or `out` takes no more.
+    pub fn download(&self, path: &str, out: &mut impl Write) -> Result<u64, Failure> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::failed(format!("the tapedeck at {}: {error}", self.address))
+        };
+        let config = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(LONG_PATIENCE))
+            .build();
+        let agent = ureq::Agent::new_with_config(config);
+        let answer = agent
+            .get(format!("http://{}{path}", self.address))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .call();
+        let answer = answer.map_err(|error| failed(&error))?;
+        let status = answer.status();
+        let mut body = answer.into_body().into_reader();
+        if status.as_u16() != 200 {
+            let mut said = String::new();
+            let _ = body.take(MAX_REFUSAL).read_to_string(&mut said);
+            let json: Json = serde_json::from_str(&said).unwrap_or_default();
+            let sentence = json["error"].as_str().unwrap_or(said.trim());
+            return Err(Failure::failed(sentence.to_owned()));
+        }
+        std::io::copy(&mut body, out).map_err(|error| failed(&error))
     }
 
     /// One request over a connection of its own: loopback only, so no client library is needed.

@@ -24,6 +24,7 @@ mod query;
 mod reading;
 mod recordings;
 mod reference;
+mod release;
 mod run;
 mod scripts;
 mod secrets;
@@ -105,6 +106,10 @@ enum Command {
     Test(testing::TestArgs),
     Scripts(scripts::ScriptsArgs),
     Console(console::ConsoleArgs),
+    Proxy(release::proxy::ProxyArgs),
+    Clean(release::clean::CleanArgs),
+    Logs(release::logs::LogsArgs),
+    Pcapdump(release::pcapdump::PcapdumpArgs),
     Store(store::StoreArgs),
     Verify(verify::VerifyArgs),
     Kfl(kfl_command::KflArgs),
@@ -203,6 +208,10 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Test(args) => testing::run(args, &config),
         Command::Scripts(args) => scripts::run(args, &config),
         Command::Console(args) => console::run(args, &config),
+        Command::Proxy(args) => release::proxy::run(args, &config),
+        Command::Clean(args) => release::clean::run(args, &config),
+        Command::Logs(args) => release::logs::run(args, &config),
+        Command::Pcapdump(args) => release::pcapdump::run(args, &config),
         Command::Store(args) => store::run(args, &config),
         Command::Verify(args) => verify::run(args, &config),
         Command::Kfl(args) => kfl_command::run(args),

@@ -5,7 +5,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::{instance, style::Style};
+use super::instance::Instance;
+use super::release::{Place, ReleaseArgs};
+use super::style::Style;
 
 /// Show, add, end and seal the recordings of a running tapedeck
 ///
@@ -20,6 +22,7 @@ Examples:
   tapedeck recordings add errors --kfl 'http and response.status >= 500' --duration 2h
   tapedeck recordings add night --kfl dns --start 22:00 --duration 8h --iterations 0 --redact credentials
   tapedeck recordings seal errors
+  tapedeck recordings list -s tapedeck
   tapedeck recordings remove errors"
 )]
 pub struct RecordingsArgs {
@@ -29,6 +32,9 @@ pub struct RecordingsArgs {
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    release: ReleaseArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,10 +176,11 @@ impl AddArgs {
 
 /// Runs the command.
 pub fn run(args: &RecordingsArgs, config: &Config) -> Result<Exit, Failure> {
-    let found = instance::find(&super::data_dir(config)?)?;
+    let place = Place::find(&args.release, config)?;
+    let found = &place.instance;
     match &args.what {
-        None => list(&found, args.json),
-        Some(What::List { json }) => list(&found, *json || args.json),
+        None => list(found, args.json),
+        Some(What::List { json }) => list(found, *json || args.json),
         Some(What::Add(add)) => {
             let made = found.post_json("/api/recordings/add", &add.declaration())?;
             eprintln!(
@@ -205,7 +212,7 @@ pub fn run(args: &RecordingsArgs, config: &Config) -> Result<Exit, Failure> {
     }
 }
 
-fn list(found: &instance::Instance, json: bool) -> Result<Exit, Failure> {
+fn list(found: &Instance, json: bool) -> Result<Exit, Failure> {
     let all = found.get("/api/recordings")?;
     if json {
         super::print(&all);

@@ -12,14 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value as Json;
 
+use super::answers::CHUNKS;
 use super::link::Queues;
 use super::message::{self, Ask, ToWorker};
-use super::uplink::CHUNKS;
 
 /// How long the next piece of an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes of one answer in chunks.
+/// Bytes of one answer in chunks; the raw capture of a node may be its whole spool.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Chunks after which more are asked for.
@@ -61,6 +61,10 @@ impl Calls {
         // Twice what may come without being asked for, and the answer.
         let (sender, pieces) = sync_channel(2 * CHUNKS as usize + 1);
         self.open().insert(call, sender);
+        let most = match ask {
+            Ask::Raw { .. } => u64::MAX,
+            _ => MAX_BYTES,
+        };
         let result = (|| {
             self.send(&ToWorker::Call { call, ask })?;
             let (mut bytes, mut taken) = (0, 0);
@@ -70,7 +74,7 @@ impl Calls {
                     Ok(Piece::Chunk(chunk)) => {
                         bytes += chunk.len() as u64;
                         taken += 1;
-                        let written = match bytes > MAX_BYTES {
+                        let written = match bytes > most {
                             true => Err(std::io::Error::other(
                                 "it is larger than 1 GiB; find it in the archive",
                             )),

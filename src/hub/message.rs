@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::frame::{self, Frame, TooLong};
+use crate::server::search::Wanted;
 
 /// Version of what is said here; it rises when something is said that older programs must know of.
 pub const PROTOCOL: u32 = 1;
@@ -214,6 +215,25 @@ pub enum Ask {
         /// Its name.
         stream: String,
     },
+    /// The packets of several streams as one savefile, in chunks.
+    Streams {
+        /// Their names.
+        streams: Vec<String>,
+    },
+    /// All packets of a time as pcapng, in chunks.
+    Raw {
+        /// The first moment, in nanoseconds since 1970.
+        from: i64,
+        /// The moment behind the last one.
+        to: i64,
+    },
+    /// The newest items that match, of rows and spool; the answer is a [`Part`](crate::server::search::Part).
+    Search {
+        /// What is looked for.
+        wanted: Box<Wanted>,
+    },
+    /// When was captured, what was lost, and which reels there are.
+    Coverage,
     /// An item of the live rows.
     Item {
         /// Its id.

@@ -17,6 +17,7 @@
 //! Workers connect, so that only the hub needs an address. Either side may be started anew at any
 //! time; versions may differ by one (`message::PROTOCOL`).
 
+mod answers;
 mod calls;
 mod center;
 pub mod certs;
@@ -25,6 +26,7 @@ mod fold;
 pub mod frame;
 mod lines;
 mod link;
+mod marks;
 mod merge;
 pub mod message;
 mod nodes;
@@ -35,9 +37,11 @@ mod uplink;
 mod wishes;
 
 pub use center::{Hub, Options as HubOptions, WholeNames};
-pub use overview::Overview;
+pub use overview::{Beside, OpenStore, Overview};
 pub use uplink::{Actions, Follower, Options as UplinkOptions, Standing, Uplink};
 pub use wishes::Wishes;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod versions;

@@ -300,16 +300,40 @@ impl Nodes {
             .collect()
     }
 
-    /// A sentence for each node that is missing.
-    pub(super) fn missing(&self) -> Vec<String> {
+    /// Times without a worker, of each node that has any; the last may go on.
+    ///
+    /// ```text
+    /// {"from", "to": or null, "why"}
+    /// ```
+    pub(super) fn times_without(&self) -> Vec<(String, Vec<Json>)> {
+        let all = self.all();
+        let times = |node: &Node| -> Vec<Json> {
+            let gone = node.connection.is_none();
+            let now = gone.then_some((node.since, None, &node.why));
+            let gaps = node.gaps.iter();
+            gaps.map(|gap| (gap.from, Some(gap.to), &gap.why))
+                .chain(now)
+                .map(|(from, to, why)| {
+                    let to = to.map(|to| to.to_string());
+                    json!({"from": from.to_string(), "to": to, "why": why})
+                })
+                .collect()
+        };
+        let of_all = all.iter().map(|(name, node)| (name.clone(), times(node)));
+        of_all.filter(|(_, times)| !times.is_empty()).collect()
+    }
+
+    /// Each node that is missing, with a sentence about it.
+    pub(super) fn missing(&self) -> Vec<(String, String)> {
         let all = self.all();
         let missing = all.values().filter(|node| node.connection.is_none());
         missing
             .map(|node| {
-                format!(
+                let sentence = format!(
                     "the worker of {} is not connected since {}: {}; what it records is kept there",
                     node.hello.node, node.since, node.why
-                )
+                );
+                (node.hello.node.clone(), sentence)
             })
             .collect()
     }
@@ -439,7 +463,7 @@ mod tests {
         assert!(nodes.heard("a", 3));
         assert!(!nodes.heard("a", 3));
         assert!(nodes.leave("a", 1, "nothing came", at(20)));
-        assert!(nodes.missing()[0].contains("nothing came"));
+        assert!(nodes.missing()[0].1.contains("nothing came"));
         let why = nodes.of("a").err().unwrap();
         assert!(why.contains("not connected since"), "{why}");
         // The same run goes on where it was, another one begins anew.
@@ -451,7 +475,7 @@ mod tests {
                 lines: 3
             })
         );
-        assert_eq!(nodes.missing(), Vec::<String>::new());
+        assert_eq!(nodes.missing(), Vec::<(String, String)>::new());
         assert_eq!(
             nodes.json()[0]["gaps"],
             json!([{"from": at(20).to_string(), "to": at(30).to_string(), "why": "nothing came"}])
@@ -483,13 +507,16 @@ mod tests {
             .unwrap();
         nodes.remember(at(15));
         let nodes = Nodes::new(Some(file.clone()));
-        assert!(nodes.missing()[0].contains("started anew"));
+        assert!(nodes.missing()[0].1.contains("started anew"));
         nodes
             .join(hello("a", 7), connection(1, "10.0.0.1:1"), at(40))
             .unwrap();
         assert_eq!(nodes.json()[0]["gaps"][0]["from"], at(15).to_string());
         nodes.leave("a", 1, "gone", at(50));
         nodes.remember(at(50) + FORGOTTEN_AFTER);
-        assert_eq!(Nodes::new(Some(file)).missing(), Vec::<String>::new());
+        assert_eq!(
+            Nodes::new(Some(file)).missing(),
+            Vec::<(String, String)>::new()
+        );
     }
 }

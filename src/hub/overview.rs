@@ -14,12 +14,16 @@ use super::fold::fold;
 use super::message::{Ask, ConsoleLine, State};
 use super::nodes::Connection;
 use super::wishes::Wishes;
+use crate::investigate::Archive;
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::Counts;
 use crate::script::supervisor::Scripts;
-use crate::server::Run;
+use crate::server::search::{Part, Wanted};
+use crate::server::{Archived, Run};
+use crate::store::Store;
+use crate::time::Timestamp;
 
 /// Nodes that are asked at once.
 const ASKED_AT_ONCE: usize = 32;
@@ -30,22 +34,50 @@ const LOOKED_AT: u64 = 50_000;
 /// Name of the hub's own lines among those of nodes; no node can be called so.
 const HUB: &str = "";
 
+/// Opens a store by its URL, or says why it cannot be.
+pub type OpenStore = dyn Fn(&str) -> Result<Arc<dyn Store>, String> + Send + Sync;
+
+/// What the program of the hub knows beside its workers.
+pub struct Beside {
+    /// Archives of stores that all nodes write to.
+    pub archived: Archived,
+    /// Opens a store by its URL.
+    pub open: Box<OpenStore>,
+    /// Whether a store lies on the disk of the node that writes to it.
+    pub is_folder: fn(&str) -> bool,
+    /// Where recordings go that do not say.
+    pub destination: String,
+    /// The name history.
+    pub history: Box<dyn Fn() -> Json + Send + Sync>,
+    /// Pods inside and outside of the targets.
+    pub targeted: Box<dyn Fn() -> Json + Send + Sync>,
+    /// How the watches of the cluster fare.
+    pub cluster: Box<dyn Fn() -> Json + Send + Sync>,
+}
+
 /// One view of all nodes.
 pub struct Overview {
     hub: Arc<Hub>,
     scripts: Arc<Scripts>,
     wishes: Arc<Wishes>,
+    beside: Beside,
     /// The last line of the hub's own console that was taken over.
     seen: Mutex<u64>,
 }
 
 impl Overview {
     /// What `hub` brings together, with the scripts at the hub.
-    pub fn new(hub: Arc<Hub>, scripts: Arc<Scripts>, wishes: Arc<Wishes>) -> Overview {
+    pub fn new(
+        hub: Arc<Hub>,
+        scripts: Arc<Scripts>,
+        wishes: Arc<Wishes>,
+        beside: Beside,
+    ) -> Overview {
         Overview {
             hub,
             scripts,
             wishes,
+            beside,
             seen: Mutex::new(0),
         }
     }
@@ -76,6 +108,13 @@ impl Overview {
             }
         }
         run
+    }
+
+    /// Stores that are no folders on the nodes.
+    fn common_stores(&self) -> Vec<String> {
+        let mut stores = self.stores();
+        stores.retain(|url| !(self.beside.is_folder)(url));
+        stores
     }
 
     /// Asks every worker that is there; answers by node.
@@ -158,7 +197,8 @@ impl Run for Overview {
         let count = all.as_array().map_or(0, Vec::len);
         let mut scripts = self.scripts.summary();
         fold(&mut scripts, &run["scripts"]);
-        let mut remarks = nodes.missing();
+        let missing = nodes.missing().into_iter();
+        let mut remarks: Vec<String> = missing.map(|(_, sentence)| sentence).collect();
         let feed = nodes.feeds();
         if feed.skipped > 0 {
             remarks.push(format!(
@@ -175,6 +215,7 @@ impl Run for Overview {
         run["scripts"] = scripts;
         run["remarks"] = remarks.into();
         run["nodes"] = all;
+        run["cluster"] = (self.beside.cluster)();
         run["feed"] = json!(feed);
         run
     }
@@ -194,10 +235,148 @@ impl Run for Overview {
     }
 
     fn item(&self, id: &str) -> Option<Json> {
-        let (worker, _) = id.split_once('/')?;
-        let connection = self.hub.shared.nodes.of(worker).ok()?;
-        let id = id.to_owned();
-        connection.calls.ask(Ask::Item { id }, &mut sink()).ok()
+        let (worker, rest) = id.split_once('/')?;
+        let asked = self.hub.shared.nodes.of(worker).and_then(|connection| {
+            let id = id.to_owned();
+            connection.calls.ask(Ask::Item { id }, &mut sink())
+        });
+        asked.ok().or_else(|| {
+            let now = self.hub.shared.options.clock.now();
+            let stores = self.common_stores();
+            self.beside.archived.item(&stores, worker, rest, now)
+        })
+    }
+
+    fn search(&self, query: &kfl::Query, wanted: &Wanted) -> Vec<Part> {
+        let missing = self.hub.shared.nodes.missing();
+        let mut parts: Vec<Part> = missing
+            .iter()
+            .map(|(node, why)| Part::missing(node, why))
+            .collect();
+        let ask = Ask::Search {
+            wanted: Box::new(wanted.clone()),
+        };
+        let (asked, stores) = std::thread::scope(|scope| {
+            let archives: Vec<_> = self
+                .common_stores()
+                .into_iter()
+                .map(|url| scope.spawn(move || self.beside.archived.search(&url, query, wanted)))
+                .collect();
+            let asked = self.ask_all(&ask);
+            let stores: Vec<Part> = archives
+                .into_iter()
+                .filter_map(|searching| searching.join().ok())
+                .collect();
+            (asked, stores)
+        });
+        parts.extend(asked.into_iter().map(|(node, answer)| {
+            let read = answer.and_then(|told| {
+                serde_json::from_value(told)
+                    .map_err(|error| format!("its answer cannot be read: {error}"))
+            });
+            read.unwrap_or_else(|why| Part::missing(&node, &why))
+        }));
+        parts.extend(stores);
+        parts
+    }
+
+    fn streams_pcap_of(
+        &self,
+        worker: &str,
+        streams: &[StreamName],
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let streams = streams.iter().map(ToString::to_string).collect();
+        let connection = self.hub.shared.nodes.of(worker)?;
+        let packets = connection.calls.ask(Ask::Streams { streams }, out)?;
+        Ok(packets.as_u64().unwrap_or_default())
+    }
+
+    fn raw(
+        &self,
+        node: &str,
+        from: Timestamp,
+        to: Timestamp,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        if node.is_empty() {
+            return Err("name the node; /status lists them under run.nodes".to_owned());
+        }
+        let (from, to) = (from.nanos(), to.nanos());
+        let connection = self.hub.shared.nodes.of(node)?;
+        let packets = connection.calls.ask(Ask::Raw { from, to }, out)?;
+        Ok(packets.as_u64().unwrap_or_default())
+    }
+
+    fn history(&self) -> Json {
+        (self.beside.history)()
+    }
+
+    fn targeted(&self) -> Json {
+        (self.beside.targeted)()
+    }
+
+    fn stores(&self) -> Vec<String> {
+        let mut stores = vec![self.beside.destination.clone()];
+        let mut add = |url: &str| {
+            if !url.is_empty() && !stores.iter().any(|known| known == url) {
+                stores.push(url.to_owned());
+            }
+        };
+        let run = self.folded();
+        let recordings = run["recordings"].as_array();
+        for recording in recordings.into_iter().flatten() {
+            add(recording["destination"].as_str().unwrap_or_default());
+        }
+        let kept = run["kept"].as_object();
+        kept.into_iter()
+            .flat_map(serde_json::Map::keys)
+            .for_each(|url| add(url));
+        stores
+    }
+
+    fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
+        Archive::over(self.store(store)?).map_err(|error| error.to_string())
+    }
+
+    fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {
+        if (self.beside.is_folder)(store) && !std::path::Path::new(store).exists() {
+            return Err(format!(
+                "{store} is a folder on each node; look into it there, or record to a bucket"
+            ));
+        }
+        (self.beside.open)(store)
+    }
+
+    fn coverage(&self) -> Result<Json, String> {
+        let mut whole = json!({"captured": [], "lost": [], "reels": [], "missing": []});
+        let mut add = |list: &str, node: &str, one: Json| {
+            let mut one = one;
+            if let Some(members) = one.as_object_mut() {
+                members.insert("node".to_owned(), node.into());
+            }
+            if let Some(list) = whole[list].as_array_mut() {
+                list.push(one);
+            }
+        };
+        for (node, answer) in self.ask_all(&Ask::Coverage) {
+            match answer {
+                Ok(mut told) => {
+                    for list in ["captured", "lost", "reels"] {
+                        if let Json::Array(ones) = told[list].take() {
+                            ones.into_iter().for_each(|one| add(list, &node, one));
+                        }
+                    }
+                }
+                Err(why) => add("missing", &node, json!({"why": why})),
+            }
+        }
+        for (node, gaps) in self.hub.shared.nodes.times_without() {
+            for gap in gaps {
+                add("missing", &node, gap);
+            }
+        }
+        Ok(whole)
     }
 
     fn stream_pcap(&self, stream: StreamName, out: &mut dyn Write) -> Result<u64, String> {

@@ -20,7 +20,7 @@ use crate::time::{Clock, SystemClock};
 /// Nothing waits this long when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < PATIENCE, "waited too long: {what}");
@@ -100,14 +100,14 @@ impl Pipe for Json {}
 
 /// Notes what the hub says.
 #[derive(Default)]
-struct Noted(Mutex<Vec<String>>);
+pub(super) struct Noted(Mutex<Vec<String>>);
 
 impl Noted {
     fn note(&self, what: String) {
         self.0.lock().unwrap().push(what);
     }
 
-    fn has(&self, what: &str) -> bool {
+    pub(super) fn has(&self, what: &str) -> bool {
         self.0.lock().unwrap().iter().any(|one| one.contains(what))
     }
 }
@@ -126,16 +126,16 @@ impl Follower for Noted {
     }
 }
 
-struct Cluster {
-    runtime: tokio::runtime::Runtime,
-    folder: tempfile::TempDir,
+pub(super) struct Cluster {
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) folder: tempfile::TempDir,
     rows: Arc<Rows>,
     actions: Arc<Noted>,
-    said: Arc<Noted>,
+    pub(super) said: Arc<Noted>,
 }
 
 impl Cluster {
-    fn new() -> Cluster {
+    pub(super) fn new() -> Cluster {
         let folder = tempfile::tempdir().unwrap();
         certs::make(folder.path(), SystemClock.now(), 1).unwrap();
         Cluster {
@@ -147,7 +147,7 @@ impl Cluster {
         }
     }
 
-    fn hub(&self, listen: SocketAddr) -> Hub {
+    pub(super) fn hub(&self, listen: SocketAddr) -> Hub {
         let (actions, said) = (self.actions.clone(), self.said.clone());
         let options = HubOptions {
             listen,
@@ -162,7 +162,7 @@ impl Cluster {
         Hub::start(options, self.runtime.handle()).unwrap()
     }
 
-    fn worker(&self, node: &str, hub: SocketAddr) -> Worker {
+    pub(super) fn worker(&self, node: &str, hub: SocketAddr) -> Worker {
         self.worker_with(node, hub, &self.folder.path().join("worker"))
     }
 
@@ -212,12 +212,12 @@ impl Cluster {
     }
 }
 
-struct Worker {
-    uplink: Uplink,
+pub(super) struct Worker {
+    pub(super) uplink: Uplink,
     actions: Actions,
     node: String,
     rows: Arc<Rows>,
-    heard: Arc<Noted>,
+    pub(super) heard: Arc<Noted>,
     said: Arc<Noted>,
 }
 
@@ -243,7 +243,7 @@ fn query(text: &str) -> kfl::Query {
     kfl::compile(text, &Schema::empty()).unwrap()
 }
 
-fn any() -> SocketAddr {
+pub(super) fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
@@ -468,41 +468,4 @@ fn a_ca_that_is_there_signs_again() {
     std::fs::remove_file(cluster.folder.path().join("ca.key")).unwrap();
     let refused = certs::make(cluster.folder.path(), SystemClock.now(), 30);
     assert!(refused.unwrap_err().contains("alone cannot sign"));
-}
-
-#[test]
-fn a_worker_of_another_age_is_told_so() {
-    assert!(super::message::common(1, 4).is_err());
-    let cluster = Cluster::new();
-    let hub = cluster.hub(any());
-    let folder = tls::Folder(cluster.folder.path().join("worker"));
-    let config = folder.client().unwrap();
-    let said = cluster.runtime.block_on(async {
-        use tokio::io::AsyncWriteExt as _;
-        let socket = tokio::net::TcpStream::connect(hub.address).await.unwrap();
-        let connector = tokio_rustls::TlsConnector::from(config);
-        let mut stream = connector.connect(tls::hub_name(), socket).await.unwrap();
-        let hello = super::message::ToHub::Hello(Hello {
-            protocol: 4,
-            version: "9.0.0".to_owned(),
-            node: "a".to_owned(),
-            ip: "10.0.0.1".to_owned(),
-            worker: "10.0.0.1:8897".to_owned(),
-            run: 7,
-        });
-        let hello = super::message::said(&hello).unwrap();
-        stream.write_all(&hello).await.unwrap();
-        let mut frames = super::frame::Frames::new(1 << 16);
-        let frame = super::link::first(&mut stream, &mut frames).await.unwrap();
-        super::message::from_hub(frame).unwrap()
-    });
-    let Some(super::message::FromHub::Said(super::message::ToWorker::Refused { sentence })) = said
-    else {
-        panic!("{said:?}")
-    };
-    assert!(
-        sentence.contains("protocol 1 and this worker 4"),
-        "{sentence}"
-    );
-    assert!(cluster.said.has("The worker of a at 127.0.0.1 was refused"));
 }

@@ -4,32 +4,30 @@
 //! and names handed to [`Follower`]. Never: a run that waits for the hub. Without a hub everything
 //! goes on as it last said, and the worker tries again, more and more seldom.
 
-use std::collections::HashMap;
-use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value as Json;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::answers::Answers;
 use super::feed::{Feed, Step};
 use super::frame::{Frame, Frames, MAX_FRAME, MAX_HELLO};
 use super::link::{self, HANDSHAKE, Queues};
+use super::marks::marked;
 use super::message::{
-    self, Ask, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
+    self, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
 };
 use super::tls;
 use crate::capture::own::OwnSockets;
-use crate::item::flat;
-use crate::item::json::{AsJson, JsonNode};
 use crate::kfl::Schema;
-use crate::packet::{Endpoint, StreamName};
+use crate::packet::Endpoint;
 use crate::pipeline::{Counters, Rows};
-use crate::server::{Run, item_of};
+use crate::server::Run;
 use crate::time::{Clock, Timestamp};
 
 /// Pause after the first connection that failed; it doubles up to [`LONGEST_PAUSE`].
@@ -46,21 +44,6 @@ const PACE: Duration = Duration::from_millis(50);
 
 /// Bytes of console lines in one message.
 const LINES_BYTES: usize = 1 << 20;
-
-/// Time for the marks of one batch.
-const MARKS_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Things that the hub asks for at once.
-const MAX_CALLS: usize = 4;
-
-/// Bytes of one chunk.
-const CHUNK: usize = 256 << 10;
-
-/// Chunks that may come before the hub asks for more.
-pub(super) const CHUNKS: u32 = 16;
-
-/// How long a chunk waits for whoever asked.
-const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Orders of the hub that wait to be followed.
 const ORDERS: usize = 64;
@@ -186,7 +169,7 @@ impl Drop for Uplink {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -360,12 +343,7 @@ impl Kept {
         lock(&self.feed).connected(welcomed.hub, welcomed.received);
         let (to_feed, feed_orders) = mpsc::channel(ORDERS);
         let (to_orders, orders) = mpsc::channel(ORDERS);
-        let calls = Arc::new(Calls {
-            options: self.options.clone(),
-            queues: queues.clone(),
-            room: Arc::new(Semaphore::new(MAX_CALLS)),
-            credits: Mutex::default(),
-        });
+        let calls = Arc::new(Answers::new(self.options.clone(), queues.clone()));
         let take = |frame| heard(frame, &to_feed, &to_orders, &calls);
         let beat = message::said(&ToHub::Beat).unwrap_or_default();
         let why = tokio::select! {
@@ -533,51 +511,12 @@ impl Kept {
     }
 }
 
-/// Rows with the marks that scripts give them (`onItemQueried`), as far as patience goes: a script
-/// that is slow costs marks and not rows.
-fn marked(run: &dyn Run, query: &str, records: Vec<u8>) -> Vec<u8> {
-    let begun = std::time::Instant::now();
-    let mut out: Option<Vec<u8>> = None;
-    let mut at = 0;
-    for record in flat::records(&records) {
-        let start = at;
-        at += record.record().len();
-        let altered = match begun.elapsed() < MARKS_PATIENCE {
-            true => run.queried(record.record(), query),
-            false => None,
-        };
-        let is_set = |mark: &&str| {
-            altered
-                .as_ref()
-                .is_some_and(|altered| altered[mark] == true)
-        };
-        let marks: Vec<&str> = ["passed", "failed"].into_iter().filter(is_set).collect();
-        if marks.is_empty() {
-            if let Some(out) = &mut out {
-                out.extend_from_slice(record.record());
-            }
-            continue;
-        }
-        let out = out.get_or_insert_with(|| records.get(..start).unwrap_or_default().to_vec());
-        let mut item = serde_json::to_value(AsJson(record)).unwrap_or_default();
-        for mark in marks {
-            item[mark] = true.into();
-        }
-        flat::encode_node(record.number(), JsonNode(&item), out);
-    }
-    match out {
-        // What grew too large goes without marks.
-        Some(out) if out.len() <= message::MAX_ROWS => out,
-        _ => records,
-    }
-}
-
 /// Takes one message of the hub.
 fn heard(
     frame: Frame,
     to_feed: &mpsc::Sender<FeedOrder>,
     to_orders: &mpsc::Sender<Order>,
-    calls: &Arc<Calls>,
+    calls: &Arc<Answers>,
 ) -> Result<(), String> {
     let behind = "the hub says more than can be followed";
     let order = |order| to_orders.try_send(order).map_err(|_| behind.to_owned());
@@ -608,240 +547,9 @@ fn heard(
     }
 }
 
-/// What the hub asks for.
-struct Calls {
-    options: Arc<Options>,
-    queues: Queues,
-    room: Arc<Semaphore>,
-    credits: Mutex<HashMap<u64, Arc<Credit>>>,
-}
-
-impl Calls {
-    fn begin(self: &Arc<Self>, call: u64, ask: Ask) {
-        let Ok(place) = self.room.clone().try_acquire_owned() else {
-            self.answer(
-                call,
-                Err("this node is busy with other requests".to_owned()),
-            );
-            return;
-        };
-        let credit = Arc::new(Credit::default());
-        lock(&self.credits).insert(call, credit.clone());
-        let calls = self.clone();
-        tokio::task::spawn_blocking(move || {
-            let _place = place;
-            let result = calls.do_it(call, ask, credit);
-            lock(&calls.credits).remove(&call);
-            calls.answer(call, result);
-        });
-    }
-
-    fn do_it(&self, call: u64, ask: Ask, credit: Arc<Credit>) -> Result<Json, String> {
-        let run = &self.options.run;
-        match ask {
-            Ask::Stream { stream } => {
-                let name = StreamName::parse(&stream).ok_or("this is no name of a stream")?;
-                let mut chunks = Chunks {
-                    call,
-                    queues: &self.queues,
-                    credit,
-                    bytes: Vec::with_capacity(CHUNK),
-                };
-                let packets = run.stream_pcap(name, &mut chunks)?;
-                chunks.send().map_err(|error| error.to_string())?;
-                Ok(packets.into())
-            }
-            Ask::Item { id } => item_of(&self.options.rows, &id)
-                .ok_or_else(|| "this item is no longer held; search for it in the archive".into()),
-            Ask::Seal { name } => run.seal_recording(name.as_deref()),
-            Ask::RunJob { tag } => run.run_job(&tag).map(|()| Json::Null),
-            Ask::Unknown => Err("this worker is older than the hub and cannot do that".into()),
-        }
-    }
-
-    /// Sends an answer, behind the chunks that belong to it.
-    fn answer(&self, call: u64, result: Result<Json, String>) {
-        let message = message::said(&ToHub::Answer { call, result })
-            .or_else(|error| {
-                let result = Err(error.to_string());
-                message::said(&ToHub::Answer { call, result })
-            })
-            .unwrap_or_default();
-        let bulk = self.queues.bulk.clone();
-        tokio::runtime::Handle::current().spawn(async move {
-            // An error means that the connection is gone.
-            let _ = bulk.send(message).await;
-        });
-    }
-
-    /// Lets more chunks of a call leave, or none any more.
-    fn more(&self, call: u64, chunks: Option<u32>) {
-        if let Some(credit) = lock(&self.credits).get(&call) {
-            credit.add(chunks);
-        }
-    }
-
-    /// The connection is gone.
-    fn end(&self) {
-        for credit in lock(&self.credits).values() {
-            credit.add(None);
-        }
-    }
-}
-
-/// How many chunks may leave.
-struct Credit {
-    /// `None` when nobody waits any more.
-    left: Mutex<Option<u32>>,
-    changed: Condvar,
-}
-
-impl Default for Credit {
-    fn default() -> Credit {
-        Credit {
-            left: Mutex::new(Some(CHUNKS)),
-            changed: Condvar::new(),
-        }
-    }
-}
-
-impl Credit {
-    fn add(&self, chunks: Option<u32>) {
-        let mut left = lock(&self.left);
-        *left = left
-            .zip(chunks)
-            .map(|(left, more)| left.saturating_add(more));
-        self.changed.notify_all();
-    }
-
-    /// Waits until one may leave; false when none may.
-    fn take(&self) -> bool {
-        let waiting = |left: &mut Option<u32>| *left == Some(0);
-        let left = lock(&self.left);
-        let (mut left, _) = self
-            .changed
-            .wait_timeout_while(left, CHUNK_PATIENCE, waiting)
-            .unwrap_or_else(PoisonError::into_inner);
-        match left.as_mut() {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                true
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Sends what is written in chunks.
-struct Chunks<'q> {
-    call: u64,
-    queues: &'q Queues,
-    credit: Arc<Credit>,
-    bytes: Vec<u8>,
-}
-
-impl Chunks<'_> {
-    fn send(&mut self) -> std::io::Result<()> {
-        if self.bytes.is_empty() {
-            return Ok(());
-        }
-        let gone = || std::io::Error::other("nobody waits for the packets any more");
-        if !self.credit.take() {
-            return Err(gone());
-        }
-        let chunk = message::chunk(self.call, &self.bytes).map_err(std::io::Error::other)?;
-        self.bytes.clear();
-        self.queues.bulk.blocking_send(chunk).map_err(|_| gone())
-    }
-}
-
-impl Write for Chunks<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let room = CHUNK - self.bytes.len();
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.bytes.extend_from_slice(taken);
-        if self.bytes.len() == CHUNK {
-            self.send()?;
-        }
-        Ok(taken.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Half of the pause at least: workers that lost one hub must not all come back at one moment.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0; 1];
     let _ = getrandom::fill(&mut random);
     pause / 2 + pause / 2 * u32::from(random[0]) / 255
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::item::{Node, lookup, sample};
-
-    /// Fails every second item that it is asked about.
-    struct Strict;
-
-    impl Run for Strict {
-        fn status(&self) -> Json {
-            Json::Null
-        }
-
-        fn stream_pcap(&self, _: StreamName, _: &mut dyn Write) -> Result<u64, String> {
-            Ok(0)
-        }
-
-        fn scripts(&self) -> Json {
-            Json::Null
-        }
-
-        fn console(&self, _: u64) -> Json {
-            Json::Null
-        }
-
-        fn jobs(&self) -> Json {
-            Json::Null
-        }
-
-        fn run_job(&self, _: &str) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
-            assert_eq!(query, "http");
-            let number = flat::Flat::new(record)?.number();
-            Some(serde_json::json!({"failed": number % 2 == 1}))
-        }
-    }
-
-    #[test]
-    fn marks_of_scripts_go_along_with_their_rows() {
-        let mut records = Vec::new();
-        for number in 0..5 {
-            let mut item = sample::http();
-            item.number = number;
-            flat::encode(&item, &mut records);
-        }
-        let marked = marked(&Strict, "http", records.clone());
-        let seen: Vec<(u64, Option<bool>)> = flat::records(&marked)
-            .map(|row| (row.number(), lookup(row, "failed").and_then(Node::bool)))
-            .collect();
-        let expected = [0, 1, 2, 3, 4].map(|number| (number, Some(number % 2 == 1)));
-        assert_eq!(seen, expected);
-        let methods = |records: &[u8]| -> Vec<String> {
-            flat::records(records)
-                .map(|row| {
-                    lookup(row, "request.method")
-                        .and_then(Node::text)
-                        .unwrap()
-                        .into_owned()
-                })
-                .collect()
-        };
-        assert_eq!(methods(&marked), methods(&records));
-    }
 }

@@ -56,21 +56,21 @@ enum Order {
 impl Reader {
     /// Makes a condition ready for the rows of this index.
     pub fn sieve(&self, condition: Option<&Condition<ColumnTest>>) -> Sieve {
-        Sieve(condition.map_or(Check::Open, |condition| self.check(condition)))
+        Sieve(condition.map_or(Check::Open, |condition| self.sifting(condition)))
     }
 
-    fn check(&self, condition: &Condition<ColumnTest>) -> Check {
+    fn sifting(&self, condition: &Condition<ColumnTest>) -> Check {
         let each = |parts: &[Condition<ColumnTest>]| -> Vec<Check> {
-            parts.iter().map(|part| self.check(part)).collect()
+            parts.iter().map(|part| self.sifting(part)).collect()
         };
         match condition {
             Condition::All(parts) => Check::All(each(parts)),
             Condition::Any(parts) => Check::Any(each(parts)),
-            Condition::Is(test) => self.one(test).unwrap_or(Check::Open),
+            Condition::Is(test) => self.sifting_one(test).unwrap_or(Check::Open),
         }
     }
 
-    fn one(&self, test: &ColumnTest) -> Option<Check> {
+    fn sifting_one(&self, test: &ColumnTest) -> Option<Check> {
         match column_of(&test.column).filter(|index| self.has(*index)) {
             Some(index) => of_column(index, test),
             None => of_json(test),

@@ -542,8 +542,8 @@ impl Browse {
     }
 }
 
-/// The number for all behind a moment in nanoseconds.
-fn moment(nanos: i64) -> u64 {
+/// The number for [`Browse::page`] of all items before a moment in nanoseconds.
+pub fn moment(nanos: i64) -> u64 {
     let micros = u64::try_from(nanos.div_euclid(1000)).unwrap_or(0);
     MOMENT | micros.min(MOMENT - 1)
 }

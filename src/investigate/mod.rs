@@ -52,7 +52,7 @@ mod tests;
 mod verdicts;
 pub mod verify;
 
-pub use browse::{Browse, Numbers};
+pub use browse::{Browse, Numbers, moment};
 pub use cursor::Cursor;
 pub use kept::{Making, SourceId, begin_index};
 pub use packets::Reading;

@@ -37,9 +37,17 @@ const SECRET_NAMES: &[&str] = &[
     "TOKEN",
     "KEY",
     "PASSWORD",
+    "PASSWD",
     "CONNECTION_STRING",
     "WEBHOOK",
+    "CREDENTIAL",
 ];
+
+/// Whether values of this name are secrets, which nothing shows.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
 
 /// One line of the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,10 +218,7 @@ impl State {
 /// Values of an environment that nobody should read, longest first.
 fn secrets<'a>(env: impl Iterator<Item = (&'a String, &'a serde_json::Value)>) -> Vec<String> {
     let mut values: Vec<String> = env
-        .filter(|(name, _)| {
-            let name = name.to_ascii_uppercase();
-            SECRET_NAMES.iter().any(|part| name.contains(part))
-        })
+        .filter(|(name, _)| is_secret(name))
         .filter_map(|(_, value)| value.as_str())
         .filter(|value| value.len() >= MIN_SECRET)
         .map(str::to_owned)

@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::backtest::Tries;
-use super::coverage::Losses;
 use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
 use super::scripts::Checks;
@@ -45,7 +44,6 @@ pub(super) struct State {
     pub(super) undecided: Arc<AtomicU64>,
     pub(super) summaries: Arc<Summaries>,
     pub(super) tries: Arc<Tries>,
-    pub(super) losses: Arc<Losses>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) checks: Checks,
 }
@@ -94,7 +92,7 @@ pub(super) struct Ask {
     pub(super) limit: Option<usize>,
     #[serde(default)]
     pub(super) sample: bool,
-    after: Option<u64>,
+    pub(super) after: Option<u64>,
     n: Option<u64>,
     pub(super) cursor: Option<usize>,
     #[serde(default)]
@@ -479,11 +477,6 @@ pub(super) fn answered(done: Result<Result<Json, String>, Response>) -> Response
 pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
     let made = aside(move || {
         let mut told = state.view.run.coverage()?;
-        if state.view.run.live_since().is_some() {
-            let losses = state.losses.json(state.view.clock.now());
-            told["captured"] = losses["captured"].clone();
-            told["lost"] = losses["lost"].clone();
-        }
         for list in ["captured", "lost", "reels"] {
             if !told[list].is_array() {
                 told[list] = json!([]);

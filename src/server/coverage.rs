@@ -38,7 +38,7 @@ struct Noted {
 
 /// What was lost since the start.
 #[derive(Debug)]
-pub(super) struct Losses {
+pub struct Losses {
     began: Timestamp,
     noted: Mutex<Noted>,
 }
@@ -56,7 +56,7 @@ fn figures(counts: &Counts) -> [(&'static str, u64); 5] {
 
 impl Losses {
     /// Nothing yet.
-    pub(super) fn new(began: Timestamp) -> Losses {
+    pub fn new(began: Timestamp) -> Losses {
         Losses {
             began,
             noted: Mutex::default(),
@@ -64,7 +64,7 @@ impl Losses {
     }
 
     /// Takes the counters as they are now.
-    pub(super) fn note(&self, counts: &Counts, now: Timestamp) {
+    pub fn note(&self, counts: &Counts, now: Timestamp) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let from = noted.looked.replace(now).unwrap_or(self.began);
         for (index, (why, count)) in figures(counts).into_iter().enumerate() {
@@ -101,10 +101,12 @@ impl Losses {
         }
     }
 
+    /// What was lost until `now`, as the timeline has it.
+    ///
     /// ```text
     /// {"captured": [{"from", "to"}], "lost": [{"why", "packets", "from", "to"}]}
     /// ```
-    pub(super) fn json(&self, now: Timestamp) -> Json {
+    pub fn json(&self, now: Timestamp) -> Json {
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let lost: Vec<Json> = noted
             .spans

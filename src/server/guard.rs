@@ -44,8 +44,8 @@ impl Token {
         Ok(Token(URL_SAFE_NO_PAD.encode(bytes).into()))
     }
 
-    /// One of the configuration.
-    pub(super) fn of(text: &str) -> Token {
+    /// One that is given.
+    pub fn of(text: &str) -> Token {
         Token(text.into())
     }
 

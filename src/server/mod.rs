@@ -7,6 +7,7 @@
 
 mod access;
 mod api;
+mod archived;
 mod assets;
 mod audit;
 mod backtest;
@@ -17,17 +18,20 @@ mod id_token;
 mod indexed;
 mod looking;
 mod oidc;
-mod older;
 mod openapi;
 mod operate;
 mod packets;
+mod push;
+mod pushed;
 mod queries;
+mod raw;
 mod replay;
 mod routes;
 mod rows;
 mod saves;
 mod script_files;
 mod scripts;
+pub mod search;
 mod stores;
 mod summary;
 mod sums;
@@ -50,8 +54,11 @@ use crate::time::{Clock, Timestamp};
 
 pub use access::{Grant, Role, grants};
 pub use api::item_of;
+pub use archived::{Archived, OpenArchive};
+pub use coverage::Losses;
 pub use guard::Token;
 pub use oidc::OidcOptions;
+pub use pushed::Pushed;
 pub use rows::{columns_of, row_json};
 pub use script_files::ScriptFiles;
 
@@ -100,23 +107,53 @@ pub trait Run: Send + Sync {
         self.stream_pcap(stream, out)
     }
 
-    /// Hands savefiles to `each` that together hold the packets of streams of a worker.
+    /// The packets of several streams of a worker as one savefile, ordered by time.
     ///
     /// # Errors
-    /// As [`Run::stream_pcap_of`], or as `each` says.
-    fn streams_pcap(
+    /// As [`Run::stream_pcap_of`].
+    fn streams_pcap_of(
         &self,
         worker: &str,
         streams: &[StreamName],
-        each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let mut savefile = Vec::new();
-        for stream in streams {
-            savefile.clear();
-            self.stream_pcap_of(worker, *stream, &mut savefile)?;
-            each(&savefile)?;
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        match streams {
+            [one] => self.stream_pcap_of(worker, *one, out),
+            _ => Err("only one stream at a time can be had here".to_owned()),
         }
-        Ok(())
+    }
+
+    /// Writes all packets that a node holds from `from` up to, not including, `to`, as pcapng; answers
+    /// how many they are. The node is the only one when its name is empty.
+    ///
+    /// # Errors
+    /// One sentence: why they cannot be had.
+    fn raw(
+        &self,
+        node: &str,
+        from: Timestamp,
+        to: Timestamp,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let _ = (node, from, to, out);
+        Err("no packets are captured here".to_owned())
+    }
+
+    /// What other places than the rows have of what is wanted: other nodes, spools, archives. May take
+    /// some seconds.
+    fn search(&self, query: &kfl::Query, wanted: &search::Wanted) -> Vec<search::Part> {
+        let _ = (query, wanted);
+        Vec::new()
+    }
+
+    /// The name history, as `name_resolution_history.json` holds it.
+    fn history(&self) -> Json {
+        Json::Object(serde_json::Map::new())
+    }
+
+    /// Pods inside and outside of the targets: `{"targets": [...], "excluded": [...]}`.
+    fn targeted(&self) -> Json {
+        serde_json::json!({"targets": [], "excluded": []})
     }
 
     /// The scripts with their states.
@@ -216,6 +253,11 @@ pub trait Run: Send + Sync {
         Ok(Json::Object(serde_json::Map::new()))
     }
 
+    /// Where losses are noted while the run is served; `None` where nothing is captured.
+    fn losses(&self) -> Option<Arc<Losses>> {
+        None
+    }
+
     /// Switches a script on or off for the rest of the run.
     ///
     /// # Errors
@@ -238,9 +280,6 @@ pub trait TargetDesk: Send + Sync {
     ///  "wanted": {"regex","namespaces","excluded"} or null without a cluster}
     /// ```
     fn targeted(&self) -> Json;
-
-    /// The name history, as `name_resolution_history.json` holds it.
-    fn names(&self) -> Json;
 
     /// Captures other pods until the configuration changes: `{"regex","namespaces","excluded"}`.
     ///
@@ -273,6 +312,8 @@ pub struct View {
     pub targets: Option<Arc<dyn TargetDesk>>,
     /// How archives in the stores of the run are read.
     pub reading: Option<Reading>,
+    /// Scripts that a computer elsewhere pushes; `None` where none are taken.
+    pub pushed: Option<Arc<Pushed>>,
 }
 
 /// Where and how to serve.
@@ -284,6 +325,8 @@ pub struct Options {
     pub port: u16,
     /// Further names under which it is reached, with or without a port.
     pub hosts: Vec<String>,
+    /// The token of the printed URL; a new one when it is not given.
+    pub token: Option<Token>,
     /// Tokens beside the printed one.
     pub grants: Vec<Grant>,
     /// Signing in by OpenID Connect.
@@ -313,7 +356,10 @@ impl Server {
     ) -> Result<Server, std::io::Error> {
         let listener = listen(options)?;
         let address = listener.local_addr()?;
-        let token = Token::random()?;
+        let token = match &options.token {
+            Some(token) => token.clone(),
+            None => Token::random()?,
+        };
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let app = router(
             Arc::new(view),
@@ -386,10 +432,8 @@ fn router(
     stopped: tokio::sync::watch::Receiver<bool>,
     runtime: &tokio::runtime::Handle,
 ) -> Router {
-    let began = view.run.live_since();
-    let losses = Arc::new(coverage::Losses::new(began.unwrap_or_default()));
-    if began.is_some() {
-        runtime.spawn(watch_losses(view.clone(), losses.clone(), stopped.clone()));
+    if let Some(losses) = view.run.losses() {
+        runtime.spawn(watch_losses(view.clone(), losses, stopped.clone()));
     }
     let state = api::State {
         view,
@@ -397,7 +441,6 @@ fn router(
         undecided: Arc::default(),
         summaries: Arc::default(),
         tries: Arc::default(),
-        losses,
         proofs: Arc::default(),
         checks: scripts::Checks::default(),
     };
@@ -413,7 +456,7 @@ fn router(
 /// Looks at the counters until the server ends.
 async fn watch_losses(
     view: Arc<View>,
-    losses: Arc<coverage::Losses>,
+    losses: Arc<Losses>,
     mut stopped: tokio::sync::watch::Receiver<bool>,
 ) {
     loop {

@@ -88,27 +88,45 @@ fn body_of(route: &Route) -> Option<Json> {
     }
     let list = || json!({"type": "array", "items": {"type": "string"}});
     let content = match route.path {
-        "/pods/targeted" => json!({"application/json": {"schema": {
+        "/targets" => json!({"application/json": {"schema": {
             "type": "object",
             "properties": {
                 "regex": {"type": "string"}, "namespaces": list(), "excluded": list(),
             },
-        }}}),
-        "/pcaps/merge" => json!({"application/json": {"schema": {
-            "type": "object",
-            "properties": {"query": {"type": "string"}},
-            "required": ["query"],
-        }}}),
-        "/scripts" | "/scripts/{index}" => json!({"application/json": {"schema": {
-            "type": "object",
-            "properties": {"title": {"type": "string"}, "code": {"type": "string"}},
-            "required": ["code"],
         }}}),
         "/recordings/add" => json!({"application/json": {"schema": {
             "type": "object",
             "description": "A recording as the configuration declares it.",
             "properties": {"name": {"type": "string"}, "kfl": {"type": "string"}},
             "required": ["name", "kfl"],
+        }}}),
+        "/scripts" | "/scripts/{index}" => {
+            json!({"application/json": {"schema": {
+                "type": "object",
+                "description": "A script; title is its first comment.",
+                "properties": {
+                    "title": {"type": "string"},
+                    "file": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+                "required": ["code"],
+            }}})
+        }
+        "/scripts/done" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {"files": {"type": "array", "items": {"type": "string"}}},
+        }}}),
+        "/scripts/env" => {
+            json!({"application/json": {"schema": {"type": "object"}}})
+        }
+        "/pcaps/merge" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {
+                "query": {"type": "string"},
+                "pcaps": {"type": "object", "additionalProperties": {
+                    "type": "array", "items": {"type": "string"},
+                }},
+            },
         }}}),
         "/scripts/check" | "/scripts/save" => {
             json!({"text/plain": {"schema": {"type": "string"}}})

@@ -233,7 +233,10 @@ fn archive(view: &View, query: &kfl::Query, now: Timestamp) -> Result<(i64, Vec<
             Some(browse) => browse.streams_pcap(&node.streams, &mut each)?,
             None => {
                 let names: Vec<StreamName> = node.streams.iter().map(|(name, _)| *name).collect();
-                view.run.streams_pcap(&node.worker, &names, &mut each)?;
+                let mut savefile = Vec::new();
+                view.run
+                    .streams_pcap_of(&node.worker, &names, &mut savefile)?;
+                each(&savefile)?;
             }
         }
         let (second, files) = merged.files();
@@ -271,18 +274,6 @@ fn archive(view: &View, query: &kfl::Query, now: Timestamp) -> Result<(i64, Vec<
 /// The packets of what matches, as an attachment.
 pub(super) async fn packets(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     send(state, &ask.q).await
-}
-
-/// The same as older clients ask for it: the query stands in the body.
-pub(super) async fn merge(Extract(state): Extract<State>, body: String) -> Response {
-    let asked: Json = match serde_json::from_str(&body) {
-        Ok(asked) => asked,
-        Err(error) => {
-            let sentence = format!("the body must be JSON with the member query: {error}");
-            return refuse(StatusCode::BAD_REQUEST, sentence);
-        }
-    };
-    send(state, asked["query"].as_str().unwrap_or_default()).await
 }
 
 async fn send(state: State, q: &str) -> Response {

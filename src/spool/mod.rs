@@ -17,6 +17,7 @@
 mod export;
 mod log;
 mod places;
+mod raw;
 mod reader;
 mod recover;
 mod ring;

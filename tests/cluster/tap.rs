@@ -14,7 +14,7 @@ use tapedeck::capture::live::{self, LiveOptions};
 use super::real::Real;
 
 /// Requests to each of the two services in one run of the traffic.
-const REQUESTS: usize = 20;
+pub(super) const REQUESTS: usize = 20;
 
 /// Two servers, and a client that asks both.
 const TRAFFIC: &str = r#"
@@ -74,7 +74,7 @@ fn configure(folder: &Path, regex: &str) {
     std::fs::write(folder.join("tapedeck.yaml"), config.to_string()).unwrap();
 }
 
-fn traffic(port: u16, tag: &str) {
+pub(super) fn traffic(port: u16, tag: &str) {
     let count = REQUESTS.to_string();
     let status = Command::new("python3")
         .args(["-c", TRAFFIC, &port.to_string(), &count, tag])
@@ -82,7 +82,7 @@ fn traffic(port: u16, tag: &str) {
     assert!(status.unwrap().success());
 }
 
-async fn prepare(real: &Real, port: u16) {
+pub(super) async fn prepare(real: &Real, port: u16) {
     for namespace in ["shop", "web"] {
         let namespace = json!({"metadata": {"name": namespace}});
         real.make("/api/v1/namespaces", &namespace).await;
@@ -106,12 +106,12 @@ async fn prepare(real: &Real, port: u16) {
         .await;
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.7.7:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-fn may_capture() -> bool {
+pub(super) fn may_capture() -> bool {
     let options = LiveOptions {
         interface: "lo".to_owned(),
         ..LiveOptions::default()

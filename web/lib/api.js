@@ -38,9 +38,9 @@ function query(path, parameters) {
 export const session = () => ask("/api/v1/session");
 export const signOut = () => ask("/signout", { method: "POST", text: true });
 export const columns = () => ask("/api/v1/columns");
-export const targeted = () => ask("/api/v1/pods/targeted");
-export const target = (wanted) => post("/api/v1/pods/targeted", JSON.stringify(wanted));
-export const matchesLink = (q) => query("/pcaps/merge", { q });
+export const targeted = () => ask("/api/v1/targets");
+export const target = (wanted) => post("/api/v1/targets", JSON.stringify(wanted));
+export const matchesLink = (q) => query("/pcaps/matching", { q });
 export const audit = (limit) => ask(query("/audit", { limit }));
 export const coverage = () => ask("/api/v1/coverage");
 export const narrowed = (q, clause) => ask(query("/query/narrow", { q, clause }));

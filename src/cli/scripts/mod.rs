@@ -11,12 +11,15 @@ use serde_json::Value as Json;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::{instance, style::Style};
+use super::instance::Instance;
+use super::release::{Place, ReleaseArgs, push};
+use super::style::Style;
 
-/// Show the scripts of a running tapedeck, start new ones, check them
+/// Show the scripts of a running tapedeck, push them into a cluster, start new ones, check them
 ///
-/// Without a subcommand: what runs, what is broken and why; jobs can be run by hand. The instance
-/// follows its script folders by itself.
+/// Without a subcommand: of the tapedeck on this machine, what runs, what is broken and why; jobs can be
+/// run by hand. Where none runs here, the folder of scripting.source is pushed into the release of the
+/// cluster and followed, as with push.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -25,6 +28,8 @@ Examples:
   tapedeck scripts
   tapedeck scripts --jobs
   tapedeck scripts --run dfir
+  tapedeck scripts push --set scripting.source=scripts/
+  tapedeck scripts list -s tapedeck
   tapedeck scripts new slow_orders --dir scripts/
   tapedeck scripts check scripts/"
 )]
@@ -32,6 +37,26 @@ pub struct ScriptsArgs {
     #[command(subcommand)]
     what: Option<What>,
 
+    #[command(flatten)]
+    shown: Shown,
+
+    #[command(flatten)]
+    release: ReleaseArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    New(new::NewArgs),
+    Check(check::CheckArgs),
+    /// Show what runs, on this machine or in the cluster
+    List(Shown),
+    /// Push the folder of scripting.source into the release, and follow it
+    Push,
+}
+
+/// What is shown of scripts.
+#[derive(Debug, Args)]
+struct Shown {
     /// Show the jobs too
     #[arg(long)]
     jobs: bool,
@@ -45,20 +70,38 @@ pub struct ScriptsArgs {
     json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum What {
-    New(new::NewArgs),
-    Check(check::CheckArgs),
-}
-
 /// Runs the command.
 pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
     match &args.what {
-        Some(What::New(args)) => return new::run(args),
-        Some(What::Check(args)) => return check::run(args, config),
-        None => {}
+        Some(What::New(args)) => new::run(args),
+        Some(What::Check(args)) => check::run(args, config),
+        Some(What::Push) => {
+            let place = Place::find(&args.release, config)?;
+            push::run(&place, &over(&args.release, config))
+        }
+        Some(What::List(shown)) => {
+            let place = Place::find(&args.release, config)?;
+            list(shown, &place.instance)
+        }
+        None => {
+            let place = Place::find(&args.release, config)?;
+            let only_shows = args.shown.jobs || args.shown.json || args.shown.run.is_some();
+            match place.release() {
+                Some(_) if !only_shows => push::run(&place, &over(&args.release, config)),
+                _ => list(&args.shown, &place.instance),
+            }
+        }
     }
-    let found = instance::find(&super::data_dir(config)?)?;
+}
+
+fn over(args: &ReleaseArgs, config: &Config) -> Config {
+    let mut config = config.clone();
+    args.over(&mut config);
+    config
+}
+
+/// Shows what runs.
+fn list(args: &Shown, found: &Instance) -> Result<Exit, Failure> {
     if let Some(tag) = &args.run {
         found.post(&format!("/api/jobs/run?tag={}", super::percent(tag)))?;
         eprintln!("Triggered the job: {tag}");
@@ -85,8 +128,9 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
     for script in &list {
         let state = script["state"].as_str().unwrap_or("?");
         let title = script["title"].as_str().unwrap_or_default();
-        let title = match script["role"].as_str() {
-            Some("hub") => format!("{title} (hub)"),
+        let title = match (script["node"].as_str(), script["role"].as_str()) {
+            (Some(node), _) => format!("{title} ({node})"),
+            (None, Some("hub")) => format!("{title} (hub)"),
             _ => title.to_owned(),
         };
         let painted = match state {

@@ -215,10 +215,6 @@ impl TargetDesk for Asked {
         pods
     }
 
-    fn names(&self) -> Json {
-        self.history()
-    }
-
     fn target(&self, wanted: &Json) -> Result<(), String> {
         let list = |name: &str| match &wanted[name] {
             Json::Null => Ok(Vec::new()),
@@ -244,7 +240,7 @@ impl TargetDesk for Asked {
 }
 
 /// What is captured, by the configuration; a capture filter of the user's own goes before.
-fn targets(config: &Config) -> Result<Targets, String> {
+pub fn targets(config: &Config) -> Result<Targets, String> {
     if config.text_if_set("tap.bpfOverride").is_some() {
         return Ok(Targets::default());
     }
@@ -257,7 +253,8 @@ fn targets(config: &Config) -> Result<Targets, String> {
     })
 }
 
-fn credentials(config: &Config) -> Credentials {
+/// Where credentials for a cluster may be, by the configuration and the environment.
+pub fn credentials(config: &Config) -> Credentials {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     // Of a list of files the first that is there.
     let listed = variable("KUBECONFIG").map(|list| {

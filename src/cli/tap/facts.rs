@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -10,20 +11,28 @@ use super::super::config::Config;
 use super::Asked;
 use super::follow::say;
 use super::live::script_env;
-use super::stores::Stores;
+use super::spooled::SpoolSearch;
+use super::stores::{Stores, is_folder};
 use super::watch::Locks;
 use crate::investigate::Archive;
+use crate::item::{Node, lookup};
+use crate::kfl;
 use crate::packet::StreamName;
-use crate::pipeline::Desk;
 use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
+use crate::pipeline::{Desk, Rows};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
 use crate::script::jobs::JobsAct;
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
-use crate::server::Run;
+use crate::server::search::{Part, Wanted};
+use crate::server::{Archived, Losses, Run};
 use crate::store::Store;
-use crate::time::Timestamp;
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// Time beside the oldest row in which the spool is searched too: rows come when exchanges are over, and
+/// not in the order in which they began.
+const BESIDE: Duration = Duration::from_secs(10);
 
 /// What the dashboard and the end of the run want to know.
 pub struct Facts {
@@ -44,6 +53,10 @@ pub struct Facts {
     /// Where recordings go that do not say.
     pub(super) destination: String,
     pub(super) cluster: Asked,
+    pub(super) rows: Arc<Rows>,
+    pub(super) spooled: SpoolSearch,
+    pub(super) archived: Archived,
+    pub(super) losses: Arc<Losses>,
 }
 
 impl Facts {
@@ -158,20 +171,81 @@ impl Run for Facts {
         }
     }
 
-    fn streams_pcap(
+    fn streams_pcap_of(
         &self,
         _worker: &str,
         streams: &[StreamName],
-        each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let wanted = streams.iter().map(|stream| StreamRef {
-            run: self.run,
-            stream: *stream,
-        });
-        let mut savefile = Vec::new();
-        self.streams
-            .write_pcap(&wanted.collect::<Vec<_>>(), &mut savefile)?;
-        each(&savefile)
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let wanted: Vec<StreamRef> = streams
+            .iter()
+            .map(|stream| StreamRef {
+                run: self.run,
+                stream: *stream,
+            })
+            .collect();
+        match self.streams.write_pcap(&wanted, out)? {
+            0 => Err("none of the streams is in the spool any more".to_owned()),
+            packets => Ok(packets),
+        }
+    }
+
+    fn raw(
+        &self,
+        node: &str,
+        from: Timestamp,
+        to: Timestamp,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let name = &self.node.name;
+        if !node.is_empty() && node != name {
+            return Err(format!("no node is called {node}; this one is {name}"));
+        }
+        let mut packets = 0;
+        let reader = &self.spooled.reader;
+        for run in reader.runs() {
+            let Some(reader) = reader.of_run(run) else {
+                continue;
+            };
+            let written = reader.write_raw(from, to, name, out, &mut |_| {});
+            packets += written.map_err(|error| error.to_string())?;
+        }
+        Ok(packets)
+    }
+
+    fn search(&self, query: &kfl::Query, wanted: &Wanted) -> Vec<Part> {
+        let held = self.rows.held();
+        let oldest = || {
+            let row = self.rows.page(held.clone(), 1).pop()?;
+            let at = lookup(row.node()?, "timestamp").and_then(Node::int)?;
+            Some(Timestamp::from_nanos(at.saturating_mul(1_000_000)))
+        };
+        let began = Timestamp::from_secs(i64::try_from(self.run).unwrap_or_default(), 0);
+        let until = match held.start {
+            // All of this run is held, what the spool has beyond it is of runs before.
+            0 => began,
+            _ => oldest().unwrap_or(began) + BESIDE,
+        };
+        let mut parts = self.spooled.search(query, wanted, until);
+        let stores = self.stores();
+        // What several nodes write to is searched once, by the hub.
+        let own = stores.iter().filter(|url| !self.is_node || is_folder(url));
+        parts.extend(own.map(|url| self.archived.search(url, query, wanted)));
+        parts
+    }
+
+    fn item(&self, id: &str) -> Option<Json> {
+        let (worker, rest) = id.split_once('/')?;
+        let stores = self.stores();
+        self.archived.item(&stores, worker, rest, SystemClock.now())
+    }
+
+    fn history(&self) -> Json {
+        self.cluster.history()
+    }
+
+    fn targeted(&self) -> Json {
+        self.cluster.pods()
     }
 
     fn scripts(&self) -> Json {
@@ -249,7 +323,16 @@ impl Run for Facts {
     }
 
     fn coverage(&self) -> Result<Json, String> {
-        Ok(json!({"reels": self.outbox.sent()}))
+        let mut told = match self.live {
+            true => self.losses.json(SystemClock.now()),
+            false => json!({}),
+        };
+        told["reels"] = json!(self.outbox.sent());
+        Ok(told)
+    }
+
+    fn losses(&self) -> Option<Arc<Losses>> {
+        self.live.then(|| self.losses.clone())
     }
 
     fn switch_script(&self, path: &str, on: bool) -> Result<(), String> {

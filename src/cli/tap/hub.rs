@@ -17,30 +17,37 @@ use super::Asked;
 use super::cluster::Nearby;
 use super::follow::{Followed, say};
 use super::live::{PACE, check_query, runtime, script_env, script_sources};
-use super::metrics::{self, Served};
+use super::metrics::{self, Pulse, Served};
 use super::recording;
 use super::session::{node_name, private_dir, script_options, share, vendor_options};
-use super::stores::Stores;
+use super::stores::{Stores, archived, is_folder};
 use super::told::{self, packed};
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::UpdateTeller;
 use crate::hub::message::{ScriptText, Spread};
-use crate::hub::{Hub, HubOptions, Overview, Wishes, tls};
+use crate::hub::{Beside, Hub, HubOptions, Overview, Wishes, tls};
 use crate::pipeline::host::{
     LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
 };
 use crate::pipeline::{Counters, Stop};
 use crate::script::console::Console;
+use crate::script::environment::Environment;
 use crate::script::folder::{Side, texts};
 use crate::script::host::ScriptId;
 use crate::script::supervisor::Scripts;
-use crate::server::Run as _;
+use crate::server::{Pushed, Run as _};
 use crate::time::{Clock, SystemClock};
 
 /// Name of the hub, as scripts know it.
 const NAME: &str = "hub";
+
+/// Names under which a forwarded dashboard is reached.
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// Folder of scripts that computers elsewhere push.
+const PUSHED: &str = "pushed";
 
 /// Time between two looks at scripts and configuration.
 const LOOK: Duration = Duration::from_secs(1);
@@ -117,18 +124,24 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     args.over(&mut config);
     check_query(&config)?;
     let listen = listens(&config)?;
-    let served = super::server_options(&config)?;
+    let mut served = super::server_options(&config)?;
+    // Whoever forwards the port may have another one there.
+    served.hosts.extend(LOOPBACK.map(str::to_owned));
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
     let data = super::super::data_dir(&config)?;
     private_dir(&data)?;
     let own = OwnSockets::default();
     let basis = recording::basis(&config, &data)?;
+    let destination = basis.template.destination.clone();
+    let pushed = Pushed::open(data.join(PUSHED))
+        .map_err(|error| Failure::failed(format!("the folder of pushed scripts: {error}")))?;
+    let pushed = Arc::new(pushed);
     let (wishes, said) = Wishes::new(basis, data.join("hub-recordings.json"));
     said.iter().for_each(|sentence| say(sentence));
     let wishes = Arc::new(wishes);
     wishes
-        .configure(spread(&config, &mut Vec::new()))
+        .configure(spread(&config, &pushed, &mut Vec::new()))
         .map_err(Failure::usage)?;
 
     let console = Arc::new(Console::new(NAME));
@@ -136,7 +149,8 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let addresses = SharedTargets::default();
     let mut nearby = Nearby::find(&config, addresses.clone(), runtime.handle())?;
     let cluster = nearby.asked();
-    let (scripts, _host) = scripts(&config, &data, &own, console, &cluster)?;
+    let stores = Stores::new(recording::open_options(&config), own.clone());
+    let (scripts, _host) = scripts(&config, &data, &own, console, &cluster, &stores, &pushed)?;
     let rows = Arc::new(view::rows(&config));
     let hub_scripts = scripts.clone();
     let options = HubOptions {
@@ -161,18 +175,41 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         move || packed(&history.snapshot(SystemClock.now()))
     }));
     nearby.start(scripts.clone(), Some(teller(&hub)), runtime.handle());
-    let overview = Arc::new(Overview::new(hub.clone(), scripts.clone(), wishes.clone()));
-    let view = view::view(
+    let beside = Beside {
+        archived: archived(&config, &stores)?,
+        open: Box::new(move |url| stores.open(url).map_err(|error| error.to_string())),
+        is_folder,
+        destination,
+        history: Box::new({
+            let cluster = cluster.clone();
+            move || cluster.history()
+        }),
+        targeted: Box::new({
+            let cluster = cluster.clone();
+            move || cluster.pods()
+        }),
+        cluster: Box::new({
+            let cluster = cluster.clone();
+            move || cluster.status()
+        }),
+    };
+    let overview = Overview::new(hub.clone(), scripts.clone(), wishes.clone(), beside);
+    let overview = Arc::new(overview);
+    let mut view = view::view(
         &config,
         rows,
         Arc::new(Counters::default()),
         overview.clone(),
         Some(Arc::new(cluster.clone())),
     );
+    view.scripts.sources.push(pushed.folder().to_owned());
+    view.pushed = Some(pushed.clone());
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let counted = overview.clone();
+    let pulse = Pulse::new();
     let beside = Served {
+        pulse: pulse.clone(),
         metrics: Box::new({
             let cluster = cluster.clone();
             move || {
@@ -193,12 +230,19 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         "Waiting for workers on {}; Ctrl+C ends the hub, and workers go on",
         hub.address
     );
-    browser::show(
-        &server.url(),
-        server.address,
-        served.port,
-        config.bool("headless"),
-    );
+    match config.text_if_set("tap.dashboard.tokenFile") {
+        // Who may read a log need not be who may look at traffic.
+        Some(file) => eprintln!(
+            "Dashboard: http://{}/ with the token in {file}; from elsewhere: tapedeck proxy",
+            server.address
+        ),
+        None => browser::show(
+            &server.url(),
+            server.address,
+            served.port,
+            config.bool("headless"),
+        ),
+    }
     follow(
         &config,
         global,
@@ -210,6 +254,8 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             overview: &overview,
             nearby: &nearby,
             addresses: &addresses,
+            pushed: &pushed,
+            pulse: &pulse,
         },
     );
     drop(server);
@@ -236,6 +282,8 @@ struct Parts<'h> {
     overview: &'h Overview,
     nearby: &'h Nearby,
     addresses: &'h SharedTargets,
+    pushed: &'h Pushed,
+    pulse: &'h Pulse,
 }
 
 /// Tells all workers which names changed.
@@ -261,9 +309,11 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
     let (mut looked, mut line) = (Instant::now(), 0);
     let mut said = Vec::new();
     let cluster = parts.nearby.asked();
+    let mut env = env(&config, parts.pushed);
     let mut targeted = None;
     while !stop.is_asked() {
         std::thread::sleep(PACE);
+        parts.pulse.beat();
         for (level, record) in heard::records().try_iter() {
             parts.scripts.tell_log(level, &record);
         }
@@ -273,9 +323,13 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
         }
         looked = Instant::now();
         if let Some(changed) = file.changed() {
-            parts.scripts.set_env(script_env(&changed));
             parts.nearby.follow(&changed);
             config = changed;
+        }
+        let env_now = self::env(&config, parts.pushed);
+        if env_now != env {
+            parts.scripts.set_env(env_now.clone());
+            env = env_now;
         }
         for sentence in cluster.sentences() {
             say(&sentence);
@@ -290,7 +344,10 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
                 say(&format!("workers go on with the last targets: {sentence}"));
             }
         }
-        let told = match parts.wishes.configure(spread(&config, &mut said)) {
+        let told = match parts
+            .wishes
+            .configure(spread(&config, parts.pushed, &mut said))
+        {
             Ok(false) => continue,
             Ok(true) => parts.hub.spread(&parts.wishes.spread()),
             Err(sentence) => Err(sentence),
@@ -324,11 +381,38 @@ fn print_console(config: &Config, overview: &Overview, after: u64) -> u64 {
     last
 }
 
+/// Values of env as scripts see them: what was pushed goes before the configuration.
+fn env(config: &Config, pushed: &Pushed) -> Environment {
+    let mut env = script_env(config);
+    env.all.extend(pushed.env());
+    if config.text("scripting.recorder") == "native" {
+        env.all.remove(QUERY);
+    }
+    env
+}
+
+/// The name whose value is what to record.
+const QUERY: &str = "RECORDING_KFL";
+
+/// Folders and files of scripts, pushed ones at the end.
+fn sources(config: &Config, pushed: &Pushed) -> Vec<PathBuf> {
+    let mut sources = script_sources(config);
+    if config.bool("scripting.enabled") {
+        sources.push(pushed.folder().to_owned());
+    }
+    sources
+}
+
 /// What workers follow, as the configuration and the script folders are now; `said` holds the
 /// sentences that were said before.
-fn spread(config: &Config, said: &mut Vec<String>) -> Spread {
-    let env = script_env(config);
-    let (scripts, sentences) = texts(&script_sources(config));
+fn spread(config: &Config, pushed: &Pushed, said: &mut Vec<String>) -> Spread {
+    let env = env(config, pushed);
+    let query = pushed
+        .env()
+        .get(QUERY)
+        .and_then(Json::as_str)
+        .map(str::to_owned);
+    let (scripts, sentences) = texts(&sources(config, pushed));
     for sentence in &sentences {
         if !said.contains(sentence) {
             say(sentence);
@@ -339,7 +423,7 @@ fn spread(config: &Config, said: &mut Vec<String>) -> Spread {
     said.extend(sentences);
     said.dedup();
     Spread {
-        recording_kfl: config.env_text("RECORDING_KFL"),
+        recording_kfl: query.or_else(|| config.env_text(QUERY)),
         recordings: config.any("recordings"),
         env: env.all,
         env_for: env.each,
@@ -357,6 +441,8 @@ fn scripts(
     own: &OwnSockets,
     console: Arc<Console>,
     cluster: &Asked,
+    stores: &Arc<Stores>,
+    pushed: &Pushed,
 ) -> Result<(Arc<Scripts>, Arc<LiveHost>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run = u64::try_from(clock.now().secs()).unwrap_or_default();
@@ -364,7 +450,7 @@ fn scripts(
         name: NAME.to_owned(),
         ..node_name(config, run)
     };
-    let stores = Stores::new(recording::open_options(config), own.clone());
+    let stores = stores.clone();
     let scripts: Arc<OnceLock<std::sync::Weak<Scripts>>> = Arc::default();
     let to_scripts = scripts.clone();
     let host = LiveHost::start(LiveOptions {
@@ -398,8 +484,8 @@ fn scripts(
     .map_err(Failure::failed)?;
     let host = Arc::new(host);
     let mut options = script_options(config, true, &node, console)?;
-    options.sources = script_sources(config);
-    options.env = script_env(config);
+    options.sources = sources(config, pushed);
+    options.env = env(config, pushed);
     options.side = Side::Hub;
     let started = Scripts::start(options, host.clone(), clock)
         .map_err(|error| Failure::failed(error.to_string()))?;

@@ -100,6 +100,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     });
     if !script_sources(config).is_empty() {
         let beside = Served {
+            pulse: session.pulse.clone(),
             metrics: Box::new(session.metrics()),
             unready: Box::new(session.unready()),
         };

@@ -1,11 +1,13 @@
 //! The port on which Prometheus reads the outbox and what scripts keep.
 //!
-//! In: a function that gives the text, and one that says what keeps the run from its work. Out: `GET
+//! In: a function that gives the text, one that says what keeps the run from its work, and the beats of
+//! the loop that follows everything. Out: `GET
 //! /metrics`, `/healthz` and `/readyz` beside the dashboard, without its token: whoever scrapes has
 //! none. Never: a run that fails because the port is taken.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -160,8 +162,36 @@ pub(super) fn of_watches(counts: &WatchCounts) -> String {
 /// Content type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Time without a beat after which a program stands still; slow stores and disks take less.
+const STILL: Duration = Duration::from_secs(300);
+
+/// When the loop that follows everything went round last.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse(Arc<Mutex<Instant>>);
+
+impl Pulse {
+    /// Now.
+    pub(super) fn new() -> Pulse {
+        Pulse(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    /// It goes round.
+    pub(super) fn beat(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// A sentence when it has not for too long.
+    fn unwell(&self) -> Option<String> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let still = last.elapsed();
+        (still > STILL).then(|| format!("the program stands still since {} s", still.as_secs()))
+    }
+}
+
 /// What is served beside the dashboard.
 pub(super) struct Served {
+    /// Whether the program is alive.
+    pub(super) pulse: Pulse,
     /// Text for Prometheus.
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// What keeps the run from its work, one sentence; nothing when it is ready.
@@ -194,18 +224,22 @@ pub(super) fn serve(
         }
     };
     own.listen(Endpoint { ip: host, port });
-    let Served { metrics, unready } = served;
+    let Served {
+        pulse,
+        metrics,
+        unready,
+    } = served;
     let (metrics, unready) = (Arc::new(metrics), Arc::new(unready));
     let answer = move || async move { ([(header::CONTENT_TYPE, TEXT)], metrics()) };
-    let ready = move || async move {
-        match unready() {
-            None => (StatusCode::OK, "ready".to_owned()),
-            Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
-        }
+    let told = |wrong: Option<String>, right: &str| match wrong {
+        None => (StatusCode::OK, right.to_owned()),
+        Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
     };
+    let alive = move || async move { told(pulse.unwell(), "alive") };
+    let ready = move || async move { told(unready(), "ready") };
     let app = Router::new()
         .route("/metrics", get(answer))
-        .route("/healthz", get(async || "alive"))
+        .route("/healthz", get(alive))
         .route("/readyz", get(ready));
     runtime.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {

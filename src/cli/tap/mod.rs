@@ -15,6 +15,7 @@ mod primed;
 pub mod recording;
 pub mod session;
 mod source;
+mod spooled;
 mod stores;
 mod told;
 mod view;
@@ -30,6 +31,7 @@ use serde_json::json;
 use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::release::{self, ReleaseArgs};
 use super::secrets::SecretsArgs;
 use super::source::S3Args;
 use crate::capture::own::OwnSockets;
@@ -39,12 +41,18 @@ use crate::capture::targets::SharedTargets;
 ///
 /// Records what RECORDING_KFL (under scripting.env in the configuration) selects, runs the scripts of
 /// scripting.source, and serves the dashboard. Ends with Ctrl+C: what is open is sealed and uploaded.
+///
+/// With a pod pattern, -n, -A, -e, -s or --cluster, and without -i, it captures in the cluster: installs
+/// the release (with helm) or finds it, forwards the dashboard to this computer, and follows the script
+/// folder into the cluster. Ctrl+C ends the forwarding; the release goes on, unless --clean is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tapedeck tap
   tapedeck tap -i eth0 --bpf 'port 80' --set scripting.env.RECORDING_KFL='http or dns'
-  tapedeck tap 'cart.*' -n shop
+  tapedeck tap -A
+  tapedeck tap 'cart.*' -n shop -s tapedeck
+  tapedeck tap 'cart.*' -n shop -i any
   tapedeck tap --pcap s3://my-bucket/
   tapedeck tap --pcap capture.pcapng --headless")]
 pub struct TapArgs {
@@ -132,17 +140,24 @@ struct ClusterArgs {
     #[arg(short = 'l', long, value_name = "LABELS")]
     selector: Option<String>,
 
-    /// Kubeconfig; else KUBECONFIG, the service account of a pod, or ~/.kube/config
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<String>,
+    /// Capture in the cluster, whatever else is said
+    #[arg(long, conflicts_with_all = ["interface", "pcap"])]
+    cluster: bool,
 
-    /// Context of the kubeconfig
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    /// Remove the release when this ends
+    #[arg(long, conflicts_with_all = ["interface", "pcap"])]
+    clean: bool,
 
-    /// Namespace of the release
-    #[arg(short = 's', long, value_name = "NAME")]
-    release_namespace: Option<String>,
+    /// List the pods that would be captured in the cluster, and end
+    #[arg(long = "dryRun", alias = "dry-run", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    dry_run: Option<bool>,
+
+    #[command(flatten)]
+    release: ReleaseArgs,
+
+    /// Chart to install instead of the one in this program
+    #[arg(long = "release-helmChartPath", value_name = "PATH")]
+    helm_chart: Option<String>,
 
     /// Registry of the images
     #[arg(short = 'r', long, hide = true)]
@@ -152,6 +167,34 @@ struct ClusterArgs {
     #[arg(short = 't', long, hide = true)]
     docker_tag: Option<String>,
 
+    /// When images are pulled
+    #[arg(long = "docker-imagePullPolicy", hide = true)]
+    docker_pull_policy: Option<String>,
+
+    /// Secrets for the registry
+    #[arg(long = "docker-imagePullSecrets", hide = true, value_delimiter = ',')]
+    docker_pull_secrets: Vec<String>,
+
+    /// Everything goes through the port of the dashboard
+    #[arg(long, hide = true)]
+    proxy_hub_port: Option<u16>,
+
+    /// Storage that exists
+    #[arg(long = "persistentStorageStatic", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    persistent_storage_static: Option<String>,
+
+    /// File system of EFS
+    #[arg(long = "efsFileSytemIdAndPath", hide = true)]
+    efs: Option<String>,
+
+    /// Limits are always kept
+    #[arg(long = "resource-guard-enabled", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    resource_guard: Option<String>,
+
+    /// Probes restart what does not answer
+    #[arg(long = "watchdogEnabled", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    watchdog: Option<String>,
+
     /// Storage class
     #[arg(long = "storageClass", hide = true)]
     storage_class: Option<String>,
@@ -159,10 +202,6 @@ struct ClusterArgs {
     /// Keep storage over restarts
     #[arg(long = "persistentStorage", hide = true, num_args = 0..=1, default_missing_value = "true")]
     persistent_storage: Option<String>,
-
-    /// Print what would be captured
-    #[arg(long = "dryRun", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    dry_run: Option<String>,
 
     /// Traffic of service meshes
     #[arg(long = "serviceMesh", hide = true, num_args = 0..=1, default_missing_value = "true")]
@@ -198,8 +237,8 @@ impl TapArgs {
         text("tap.proxy.host", "proxy-host", &self.proxy_host);
         text("tap.regex", "regex", &self.regex);
         text("tap.labelSelector", "selector", &self.cluster.selector);
-        text("kube.configPath", "kubeconfig", &self.cluster.kubeconfig);
-        text("kube.context", "context", &self.cluster.context);
+        let chart = &self.cluster.helm_chart;
+        text("tap.release.helmChartPath", "release-helmChartPath", chart);
         text("tap.storageLimit", "storageLimit", &self.storage_limit);
         if crate::units::quantity(config.text("tap.storageLimit")).is_none() {
             let found = config.text("tap.storageLimit");
@@ -232,13 +271,57 @@ impl TapArgs {
                 json!(self.cluster.excluded_namespaces),
             );
         }
+        if let Some(dry_run) = self.cluster.dry_run {
+            config.flag("tap.dryRun", "dryRun", json!(dry_run));
+        }
+        self.cluster.release.over(config);
+        self.cluster.image(config);
         self.secrets.over(config)
+    }
+
+    /// Whether pods of a cluster are meant: they are named, and no interface of this machine is.
+    fn is_in_cluster(&self) -> bool {
+        let cluster = &self.cluster;
+        let names_pods = self.regex.is_some()
+            || !cluster.namespaces.is_empty()
+            || !cluster.excluded_namespaces.is_empty()
+            || cluster.allnamespaces
+            || cluster.release.release_namespace.is_some()
+            || cluster.release.release_name.is_some()
+            || cluster.dry_run == Some(true)
+            || cluster.clean;
+        cluster.cluster || (names_pods && self.interface.is_none())
     }
 
     fn sources(&self, config: &Config) -> Vec<String> {
         match config.text_if_set("tap.pcap") {
             Some(source) if self.pcap.is_empty() => vec![source.to_owned()],
             _ => self.pcap.clone(),
+        }
+    }
+}
+
+impl ClusterArgs {
+    /// Writes what the image is to be over the configuration.
+    fn image(&self, config: &mut Config) {
+        let mut docker = config.map("tap.docker");
+        for (name, value) in [
+            ("registry", &self.docker_registry),
+            ("tag", &self.docker_tag),
+            ("imagePullPolicy", &self.docker_pull_policy),
+        ] {
+            if let Some(value) = value {
+                docker.insert(name.to_owned(), json!(value));
+            }
+        }
+        if !self.docker_pull_secrets.is_empty() {
+            docker.insert(
+                "imagePullSecrets".to_owned(),
+                json!(self.docker_pull_secrets),
+            );
+        }
+        if docker != config.map("tap.docker") {
+            config.flag("tap.docker", "docker", json!(docker));
         }
     }
 }
@@ -250,7 +333,12 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
     }
     args.over(&mut config)?;
     let sources = args.sources(&config);
-    if sources.is_empty() {
+    if sources.is_empty() && args.is_in_cluster() {
+        let asked = release::tap::Asked {
+            clean: args.cluster.clean,
+        };
+        release::tap::run(asked, &config)
+    } else if sources.is_empty() {
         live::run(&config, global)
     } else {
         let (dissect, write_index) = (args.dissect, args.write_index);
@@ -286,6 +374,7 @@ pub fn server_options(config: &Config) -> Result<crate::server::Options, Failure
     Ok(crate::server::Options {
         host,
         port,
+        token: token(config)?,
         hosts: config
             .list("tap.dashboard.hosts")
             .into_iter()
@@ -295,6 +384,29 @@ pub fn server_options(config: &Config) -> Result<crate::server::Options, Failure
         oidc,
         audit: audit_log(config)?,
     })
+}
+
+/// Shortest token that a file may give.
+const MIN_TOKEN: usize = 16;
+
+/// The token that a file gives.
+fn token(config: &Config) -> Result<Option<crate::server::Token>, Failure> {
+    let Some(path) = config.text_if_set("tap.dashboard.tokenFile") else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!(
+            "tap.dashboard.tokenFile: {path} cannot be read: {error}"
+        ))
+    })?;
+    let text = text.trim();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if text.len() < MIN_TOKEN || !text.bytes().all(fits) {
+        return Err(Failure::usage(format!(
+            "tap.dashboard.tokenFile: {path} must hold at least {MIN_TOKEN} letters, digits, - and _; make it with: openssl rand -hex 24"
+        )));
+    }
+    Ok(Some(crate::server::Token::of(text)))
 }
 
 /// The file of the audit log.
@@ -323,5 +435,5 @@ pub fn open_live(
     source::open(config, own, &SharedTargets::default()).map(|(source, _)| source)
 }
 
-pub use cluster::Asked;
+pub use cluster::{Asked, credentials, targets};
 pub use source::{as_caller, give_up_rights};

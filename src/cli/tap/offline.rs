@@ -299,21 +299,19 @@ impl Run for Recorded {
         pipeline::extract::stream_pcap(source, self.limits, stream.stream, out)
     }
 
-    fn streams_pcap(
+    fn streams_pcap_of(
         &self,
         _worker: &str,
         streams: &[StreamName],
-        each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
         let Some(again) = &self.again else {
             return Err("the streams are found by their items".to_owned());
         };
         let again = again.lock().unwrap_or_else(PoisonError::into_inner);
         let source = again.reopen().map_err(|error| error.to_string())?;
         let streams: Vec<_> = streams.iter().map(|name| name.stream).collect();
-        let mut savefile = Vec::new();
-        pipeline::extract::streams_pcap(source, self.limits, &streams, &mut savefile)?;
-        each(&savefile)
+        pipeline::extract::streams_pcap(source, self.limits, &streams, out)
     }
 
     fn scripts(&self) -> Json {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -14,10 +14,12 @@ use super::super::{heard, secrets};
 use super::facts::Facts;
 use super::follow::{Followed, Printed, say};
 use super::live::PACE;
+use super::metrics::Pulse;
 use super::primed::Primed;
+use super::spooled::{SpoolSearch, shared};
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{Asked, budgets, figures, recording, view};
+use super::{Asked, budgets, figures, recording, stores::archived, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
@@ -37,8 +39,9 @@ use crate::script::folder::{HubInstances, Side};
 use crate::script::host::Host;
 use crate::script::supervisor::{self, Scripts};
 use crate::script::wire::{Dates, Elapsed, Habits};
+use crate::server::Losses;
 use crate::spool;
-use crate::time::{Clock, SetClock, SystemClock};
+use crate::time::{Clock, SetClock, SystemClock, Timestamp};
 
 /// Time that the last uploads get after Ctrl+C; what is left then goes out at the next start.
 const LAST_UPLOADS: Duration = Duration::from_secs(60);
@@ -108,6 +111,7 @@ pub struct Session {
     printed: Printed,
     watch: Watch,
     beat: figures::Beat,
+    pub(super) pulse: Pulse,
     quiet: bool,
 }
 
@@ -212,6 +216,21 @@ impl Session {
         let scripts = Arc::new(scripts);
         let kept_stores = stores.clone();
         let watch = Watch::new(stores);
+        let rows = Arc::new(view::rows(config));
+        let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
+        let origin = Arc::new(Origin {
+            worker: format!("{}:8897", node.ip),
+            node_name: node.name.clone(),
+            node_ip: node.ip.clone(),
+        });
+        let names = setup.names.map(|names| Arc::new(Mutex::new(names)));
+        let spooled = SpoolSearch {
+            reader: reader.clone(),
+            protocols: protocols.clone(),
+            limits: super::super::limits(config),
+            origin: origin.clone(),
+            names: names.clone(),
+        };
         let facts = Arc::new(Facts {
             what: setup.what,
             live: setup.is_live,
@@ -225,9 +244,16 @@ impl Session {
             streams,
             recorder_choice: config.text("scripting.recorder").to_owned(),
             locks: watch.locks(),
+            archived: archived(config, &kept_stores)?,
             stores: kept_stores,
             destination,
             cluster: setup.cluster.clone(),
+            rows: rows.clone(),
+            spooled,
+            losses: Arc::new(Losses::new(Timestamp::from_secs(
+                i64::try_from(run).unwrap_or_default(),
+                0,
+            ))),
         });
         facts.choose_recorder();
         if setup.is_live {
@@ -237,8 +263,6 @@ impl Session {
             .and_then(|()| desk.configure(config.env_text("RECORDING_KFL").as_deref()))
             .map_err(Failure::usage)?;
 
-        let rows = Arc::new(view::rows(config));
-        let protocols = secrets::protocols(config, setup.is_live.then(|| setup.stop.clone()))?;
         let learning = setup.is_live.then(|| {
             let cluster = setup.cluster.clone();
             Learning::new(Box::new(move |host| cluster.service_of_host(host)))
@@ -264,12 +288,8 @@ impl Session {
             workers: usize::try_from(config.int("tap.workers")).unwrap_or_default(),
             protocols,
             limits: super::super::limits(config),
-            origin: Arc::new(Origin {
-                worker: format!("{}:8897", node.ip),
-                node_name: node.name,
-                node_ip: node.ip,
-            }),
-            names: setup.names,
+            origin,
+            names: names.map(shared),
             spool: Some((writer, reader)),
             live: setup.is_live,
             clock,
@@ -291,6 +311,7 @@ impl Session {
                 started: SystemClock.now(),
                 interval: config.duration("recording.heartbeat"),
             },
+            pulse: Pulse::new(),
             quiet,
         })
     }
@@ -359,6 +380,7 @@ impl Session {
         let mut file = Followed::new(config, global);
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
+            self.pulse.beat();
             self.printed.print(&self.facts);
             for (level, record) in heard::records().try_iter() {
                 self.facts.scripts.tell_log(level, &record);

@@ -10,9 +10,13 @@ use std::io::Read;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::super::config::Config;
+use super::super::exit::Failure;
 use crate::capture::own::{Expected, OwnSockets};
+use crate::investigate::Archive;
 use crate::packet::Endpoint;
 use crate::pipeline::host::S3Target;
+use crate::server::Archived;
 use crate::store::{self, Body, Entry, OpenOptions, PutOptions, Receipt, State, Store, StoreError};
 
 /// Stores by their URL, opened once.
@@ -89,6 +93,29 @@ impl Stores {
         open.insert(name.to_owned(), store.clone());
         Ok(store)
     }
+}
+
+/// The archives in `stores`, opened when they are asked for.
+///
+/// # Errors
+/// When the configuration does not say how packets are read, or there is no place for a cache.
+pub(super) fn archived(config: &Config, stores: &Arc<Stores>) -> Result<Archived, Failure> {
+    let stores = stores.clone();
+    let open = move |url: &str| {
+        let store = stores.open(url).map_err(|error| error.to_string())?;
+        Archive::over(store).map_err(|error| error.to_string())
+    };
+    let reading = super::super::source::reading(config)?;
+    Ok(Archived::new(
+        Box::new(open),
+        reading,
+        super::super::source::cache()?,
+    ))
+}
+
+/// Whether a store lies on a disk of the node that writes to it.
+pub(super) fn is_folder(url: &str) -> bool {
+    !url.contains("://") || url.starts_with("file://")
 }
 
 /// Variables in which the SDK looks for an endpoint, in its order.

@@ -47,5 +47,6 @@ pub fn view(
         targets,
         replay: config.bool("tap.dashboard.replay"),
         reading: super::super::source::reading(config).ok(),
+        pushed: None,
     }
 }

@@ -187,6 +187,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     let local = crate::server::Options {
         host: IpAddr::from(Ipv4Addr::LOCALHOST),
         port: 0,
+        token: None,
         hosts: Vec::new(),
         grants: Vec::new(),
         audit: super::audit_log(&config)?,
@@ -213,6 +214,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     let of_session = session.metrics();
     let of_link = uplink.clone();
     let beside = Served {
+        pulse: session.pulse.clone(),
         metrics: Box::new(move || of_session() + &of_uplink(&of_link)),
         unready: Box::new(session.unready()),
     };

@@ -97,6 +97,9 @@ imagePullSecrets:
 {{- define "tapedeck.certificates.worker" -}}
 {{ default (printf "%s-tls" (include "tapedeck.worker" .)) .Values.certificates.existingSecrets.worker }}
 {{- end -}}
+{{- define "tapedeck.token" -}}
+{{ default (printf "%s-token" (include "tapedeck.hub" .)) .Values.hub.token.existingSecret }}
+{{- end -}}
 {{- define "tapedeck.dataPath" -}}
 {{ default (printf "/var/lib/tapedeck/%s-%s" .Release.Namespace .Release.Name) .Values.worker.dataPath }}
 {{- end -}}
@@ -121,7 +124,7 @@ imagePullSecrets:
 
 {{/* What under tap is for Kubernetes, and no configuration of the program. */}}
 {{- define "tapedeck.notForProgram" -}}
-{{- list "docker" "release" "resources" "probes" "labels" "annotations" "nodeSelectorTerms" "tolerations" "ingress" "auth" "routing" "securityContext" "priorityClass" "dns" "secrets" "hostNetwork" "mountBpf" "persistentStorage" "persistentStorageStatic" "persistentStoragePvcVolumeMode" "efsFileSytemIdAndPath" "storageClass" "ignoreTainted" "dataDir" "nodeName" "pcap" "dryRun" | toJson -}}
+{{- list "docker" "release" "resources" "probes" "labels" "annotations" "nodeSelectorTerms" "tolerations" "ingress" "auth" "routing" "securityContext" "priorityClass" "dns" "secrets" "hostNetwork" "mountBpf" "persistentStorage" "persistentStorageStatic" "persistentStoragePvcVolumeMode" "efsFileSytemIdAndPath" "resourceGuard" "watchdog" "storageClass" "ignoreTainted" "dataDir" "nodeName" "pcap" "dryRun" | toJson -}}
 {{- end -}}
 
 {{/* The configuration file, without what belongs into a Secret. */}}

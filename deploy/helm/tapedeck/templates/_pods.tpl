@@ -5,6 +5,7 @@
 {{- end -}}
 
 {{- define "tapedeck.arguments.hub" -}}
+- --set=tap.dashboard.tokenFile=/etc/tapedeck/token/token
 {{- end -}}
 
 {{- define "tapedeck.probes" -}}

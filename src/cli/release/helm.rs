@@ -1,0 +1,303 @@
+//! Helm, which installs and removes releases: the chart lies in this program, helm on the computer.
+//!
+//! In: values as the configuration has them. Out: what helm says, when it fails. Never: a shell; values
+//! go in a file that only this user reads, since they hold keys of buckets.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rust_embed::RustEmbed;
+use serde_json::{Map, Value as Json, json};
+
+use super::super::config::{Came, Config};
+use super::super::exit::Failure;
+use super::super::tap::credentials;
+
+/// The chart.
+#[derive(RustEmbed)]
+#[folder = "deploy/helm/tapedeck/"]
+#[exclude = "ci/*"]
+struct Chart;
+
+/// Bytes of what helm says that are shown.
+const SHOWN: usize = 2000;
+
+/// Parts of the configuration that are values of the chart too.
+const PARTS: [&str; 6] = [
+    "tap",
+    "scripting",
+    "recording",
+    "recordings",
+    "s3",
+    "logLevel",
+];
+
+/// What of them is for this computer alone.
+const HERE: [&str; 14] = [
+    "tap.dataDir",
+    "tap.nodeName",
+    "tap.interface",
+    "tap.pcap",
+    "tap.dryRun",
+    "tap.proxy.host",
+    "tap.proxy.front.port",
+    "tap.release.",
+    "tap.dashboard.",
+    "tap.tlsKeylog",
+    "scripting.source",
+    "scripting.sources",
+    "scripting.envFolder",
+    "recording.signing.",
+];
+
+/// Registry of another program, which configuration files of its users name.
+const FOREIGN: &str = "docker.io/kubeshark";
+
+/// Helm on this computer.
+#[derive(Debug)]
+pub struct Helm {
+    program: PathBuf,
+    kubeconfig: Option<PathBuf>,
+    context: String,
+    chart: Option<PathBuf>,
+}
+
+impl Helm {
+    /// The program on the PATH.
+    ///
+    /// # Errors
+    /// When it is not there, with what to do.
+    pub fn find(config: &Config) -> Result<Helm, Failure> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let program = std::env::split_paths(&path)
+            .map(|folder| folder.join("helm"))
+            .find(|program| program.is_file());
+        let program = program.ok_or_else(|| {
+            Failure::usage(
+                "helm is not on the PATH; install it (https://helm.sh/docs/intro/install), or let somebody install the release: what is installed is found without helm",
+            )
+        })?;
+        let chart = config.text_if_set("tap.release.helmChartPath");
+        let chart = chart.map(str::to_owned).or_else(|| {
+            std::env::var_os("TAPEDECK_HELM_CHART_PATH")?
+                .into_string()
+                .ok()
+        });
+        let credentials = credentials(config);
+        let usual = credentials.usual.filter(|path| path.exists());
+        Ok(Helm {
+            program,
+            kubeconfig: credentials.kubeconfig.or(usual),
+            context: credentials.context,
+            chart: chart.filter(|path| !path.is_empty()).map(PathBuf::from),
+        })
+    }
+
+    /// Installs a release, or upgrades it: with `reuse` what it has of values stays, but for these.
+    ///
+    /// # Errors
+    /// What helm says.
+    pub fn install(
+        &self,
+        name: &str,
+        namespace: &str,
+        values: &Json,
+        reuse: bool,
+    ) -> Result<(), Failure> {
+        let folder = tempfile::tempdir()?;
+        let chart = match &self.chart {
+            Some(path) => path.clone(),
+            None => unpack(folder.path())?,
+        };
+        let file = folder.path().join("values.json");
+        let mut out = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(folder.path())?;
+        out.write_all(values.to_string().as_bytes())?;
+        out.persist(&file).map_err(|error| error.error)?;
+        let mut command = self.command(namespace);
+        command
+            .args(["upgrade", "--install", "--create-namespace", name])
+            .arg(chart)
+            .arg("--values")
+            .arg(file);
+        if reuse {
+            command.arg("--reuse-values");
+        }
+        run(command)
+    }
+
+    /// Removes a release.
+    ///
+    /// # Errors
+    /// What helm says.
+    pub fn uninstall(&self, name: &str, namespace: &str) -> Result<(), Failure> {
+        let mut command = self.command(namespace);
+        command.args(["uninstall", name]);
+        run(command)
+    }
+
+    fn command(&self, namespace: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["--namespace", namespace]);
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.arg("--kubeconfig").arg(kubeconfig);
+        }
+        if !self.context.is_empty() {
+            command.args(["--kube-context", &self.context]);
+        }
+        command
+    }
+}
+
+fn run(mut command: Command) -> Result<(), Failure> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::failed(format!("helm cannot be started: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    let end = said.floor_char_boundary(SHOWN);
+    Err(Failure::failed(format!(
+        "helm failed: {}",
+        said.get(..end).unwrap_or_default()
+    )))
+}
+
+/// Writes the chart below `folder`.
+fn unpack(folder: &Path) -> std::io::Result<PathBuf> {
+    let chart = folder.join("tapedeck");
+    for name in Chart::iter() {
+        let path = chart.join(&*name);
+        if let (Some(parent), Some(file)) = (path.parent(), Chart::get(&name)) {
+            fs::create_dir_all(parent)?;
+            fs::write(path, file.data)?;
+        }
+    }
+    Ok(chart)
+}
+
+/// The values of a release: what the configuration sets, as far as it is for the cluster.
+pub fn values(config: &Config) -> Json {
+    let mut values = Map::new();
+    for (key, value, came) in config.all() {
+        let first = key.path.split('.').next().unwrap_or_default();
+        let is_here = HERE.iter().any(|here| match here.ends_with('.') {
+            true => key.path.starts_with(here),
+            false => key.path == *here,
+        });
+        let is_value = PARTS.contains(&first) && !is_here && *came != Came::Default;
+        if is_value && key.path != "tap.docker" {
+            put(&mut values, key.path, value.clone());
+        }
+    }
+    image(&config.map("tap.docker"), &mut values);
+    Json::Object(values)
+}
+
+/// The image, as flags of other releases name it.
+fn image(docker: &Map<String, Json>, values: &mut Map<String, Json>) {
+    let text = |name: &str| docker.get(name).and_then(Json::as_str).unwrap_or_default();
+    let registry = text("registry").trim_end_matches('/');
+    if registry.starts_with(FOREIGN) {
+        return;
+    }
+    if !registry.is_empty() {
+        put(
+            values,
+            "image.repository",
+            json!(format!("{registry}/tapedeck")),
+        );
+    }
+    if !text("tag").is_empty() {
+        put(values, "image.tag", json!(text("tag")));
+    }
+    for name in ["imagePullPolicy", "imagePullSecrets"] {
+        if let Some(value) = docker.get(name) {
+            put(values, &format!("tap.docker.{name}"), value.clone());
+        }
+    }
+}
+
+/// Puts a value at a dotted path.
+fn put(values: &mut Map<String, Json>, path: &str, value: Json) {
+    let (first, rest) = match path.split_once('.') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (path, None),
+    };
+    let Some(rest) = rest else {
+        values.insert(first.to_owned(), value);
+        return;
+    };
+    let below = values.entry(first).or_insert_with(|| json!({}));
+    if let Json::Object(below) = below {
+        put(below, rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Global;
+    use super::super::super::config::Surroundings;
+    use super::*;
+
+    fn config(yaml: &str) -> Config {
+        let mut config = Config::load(&Global::default(), &Surroundings::default()).unwrap();
+        config.read_yaml(yaml, Path::new("kubeshark.yaml")).unwrap();
+        config
+    }
+
+    #[test]
+    fn what_the_configuration_sets_becomes_values() {
+        let config = config(
+            "
+tap:
+  docker: {registry: example.org/tools, tag: '1.2', imagePullPolicy: Always}
+  regex: cart.*
+  namespaces: [shop]
+  proxy: {front: {port: 9000}, host: 127.0.0.1}
+  release: {namespace: tools}
+  dashboard: {tokens: {view: sesame-open-sesame}}
+scripting:
+  env: {RECORDING_KFL: http, AWS_SECRET_ACCESS_KEY: hunter2}
+  source: /home/me/scripts
+kube: {context: production}
+headless: true
+",
+        );
+        let wanted = json!({
+            "tap": {"regex": "cart.*", "namespaces": ["shop"], "docker": {"imagePullPolicy": "Always"}},
+            "scripting": {"env": {"RECORDING_KFL": "http", "AWS_SECRET_ACCESS_KEY": "hunter2"}},
+            "image": {"repository": "example.org/tools/tapedeck", "tag": "1.2"},
+        });
+        assert_eq!(values(&config), wanted);
+    }
+
+    #[test]
+    fn the_image_of_another_program_is_not_taken() {
+        let config = config("tap: {docker: {registry: docker.io/kubeshark, tag: v52}}");
+        assert_eq!(values(&config), json!({}));
+    }
+
+    #[test]
+    fn the_chart_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let chart = unpack(folder.path()).unwrap();
+        for name in [
+            "Chart.yaml",
+            "values.yaml",
+            "values.schema.json",
+            "templates/hub.yaml",
+            "files/seccomp.json",
+        ] {
+            assert!(chart.join(name).is_file(), "{name}");
+        }
+        assert!(!chart.join("ci").exists());
+    }
+}

@@ -1,0 +1,215 @@
+//! Which release is meant, and where its hub is.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value as Json;
+
+use super::api::{Api, Refusal};
+
+/// Labels that every hub of a release of ours has.
+const HUBS: &str = "app.kubernetes.io%2Fpart-of%3Dtapedeck%2Capp.kubernetes.io%2Fcomponent%3Dhub";
+
+/// Label with the name of the release.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// Name of the hub's port of the dashboard, and of the volume with its token.
+const DASHBOARD: &str = "dashboard";
+const TOKEN: &str = "token";
+
+/// Which release is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<'n> {
+    /// Its name.
+    pub name: &'n str,
+    /// Its namespace.
+    pub namespace: &'n str,
+    /// Whether the namespace was said: else other ones are looked into when it has none.
+    pub is_said: bool,
+}
+
+/// Why there is no release to speak with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// There is none.
+    #[error("no release of tapedeck was found in {0}; install one with: tapedeck tap -A")]
+    None(String),
+    /// There are several, and none has the name.
+    #[error("there are several releases ({0}); name one with --release-name and -s NAMESPACE")]
+    Several(String),
+    /// Its objects are not as the chart makes them.
+    #[error("the release {0} is of a chart that has no {1}; upgrade it with helm")]
+    Foreign(String, &'static str),
+    /// Its hub does not run.
+    #[error("the hub of the release {0} does not run: {1}; see: kubectl -n {2} get pods")]
+    NotRunning(String, String, String),
+    /// The API server did not answer as it should.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A release of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Version of the program in it.
+    pub version: String,
+    /// Port of the dashboard inside the hub's pod.
+    pub port: u16,
+    /// Secret with the dashboard's token.
+    secret: String,
+}
+
+/// Finds the release that is wanted.
+///
+/// # Errors
+/// One sentence, when there is none or it is not clear which.
+pub async fn find(api: &Api, wanted: Named<'_>) -> Result<Release, NotFound> {
+    let path = |namespace: &str| {
+        format!("/apis/apps/v1/namespaces/{namespace}/deployments?labelSelector={HUBS}")
+    };
+    let mut found = api.list(&path(wanted.namespace)).await?;
+    let mut place = format!("the namespace {}", wanted.namespace);
+    if found.is_empty() && !wanted.is_said {
+        // Who may not look into all namespaces is told of the one.
+        let everywhere = format!("/apis/apps/v1/deployments?labelSelector={HUBS}");
+        if let Ok(others) = api.list(&everywhere).await {
+            found = others;
+            place = "the cluster".to_owned();
+        }
+    }
+    let name = |hub: &Json| text(&hub["metadata"]["labels"][INSTANCE]);
+    let named = found.iter().find(|hub| name(hub) == wanted.name);
+    let hub = match (named, found.as_slice()) {
+        (Some(hub), _) | (None, [hub]) => hub,
+        (None, []) => return Err(NotFound::None(place)),
+        (None, several) => {
+            let told = several
+                .iter()
+                .map(|hub| format!("{} in {}", name(hub), text(&hub["metadata"]["namespace"])));
+            return Err(NotFound::Several(told.collect::<Vec<_>>().join(", ")));
+        }
+    };
+    release(hub)
+}
+
+fn text(of: &Json) -> String {
+    of.as_str().unwrap_or_default().to_owned()
+}
+
+/// The release of a hub's deployment.
+fn release(hub: &Json) -> Result<Release, NotFound> {
+    let name = text(&hub["metadata"]["labels"][INSTANCE]);
+    let spec = &hub["spec"]["template"]["spec"];
+    let list = |of: &Json| of.as_array().cloned().unwrap_or_default();
+    let containers = list(&spec["containers"]);
+    let mut ports = containers.iter().flat_map(|one| list(&one["ports"]));
+    let port = ports
+        .find(|port| port["name"] == DASHBOARD)
+        .and_then(|port| u16::try_from(port["containerPort"].as_u64()?).ok());
+    let mut volumes = list(&spec["volumes"]).into_iter();
+    let secret = volumes
+        .find(|volume| volume["name"] == TOKEN)
+        .map(|volume| text(&volume["secret"]["secretName"]));
+    Ok(Release {
+        port: port.ok_or(NotFound::Foreign(name.clone(), "port of a dashboard"))?,
+        secret: secret.ok_or(NotFound::Foreign(name.clone(), "token of a dashboard"))?,
+        namespace: text(&hub["metadata"]["namespace"]),
+        version: text(&hub["metadata"]["labels"]["app.kubernetes.io/version"]),
+        name,
+    })
+}
+
+impl Release {
+    /// Selects the release's pods, in a query.
+    pub(super) fn selector(&self) -> String {
+        let name =
+            percent_encoding::utf8_percent_encode(&self.name, percent_encoding::NON_ALPHANUMERIC);
+        format!("app.kubernetes.io%2Fpart-of%3Dtapedeck%2Capp.kubernetes.io%2Finstance%3D{name}")
+    }
+
+    /// All its pods.
+    ///
+    /// # Errors
+    /// When they may not be listed.
+    pub async fn pods(&self, api: &Api) -> Result<Vec<Json>, Refusal> {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods?labelSelector={}",
+            self.namespace,
+            self.selector()
+        );
+        api.list(&path).await
+    }
+
+    /// Name of the pod in which the hub runs and is ready.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn hub(&self, api: &Api) -> Result<String, NotFound> {
+        let pods = self.pods(api).await?;
+        let hubs = pods.iter().filter(|pod| {
+            pod["metadata"]["labels"]["app.kubernetes.io/component"] == "hub"
+                && pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        let mut why = "it has no pod".to_owned();
+        for pod in hubs {
+            match waits_for(pod) {
+                None => return Ok(text(&pod["metadata"]["name"])),
+                Some(reason) => why = reason,
+            }
+        }
+        Err(NotFound::NotRunning(
+            self.name.clone(),
+            why,
+            self.namespace.clone(),
+        ))
+    }
+
+    /// The token of the dashboard.
+    ///
+    /// # Errors
+    /// When its Secret may not be read, or holds none.
+    pub async fn token(&self, api: &Api) -> Result<String, NotFound> {
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets/{}",
+            self.namespace, self.secret
+        );
+        let secret = api.get(&path).await?;
+        let held = secret["data"][TOKEN].as_str().unwrap_or_default();
+        let token = STANDARD.decode(held).ok();
+        token
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty())
+            .ok_or(NotFound::Foreign(
+                self.name.clone(),
+                "token in the Secret of the dashboard",
+            ))
+    }
+}
+
+/// Why a pod is not ready; `None` when it is.
+pub(super) fn waits_for(pod: &Json) -> Option<String> {
+    let status = &pod["status"];
+    let conditions = status["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    if status["phase"] == "Running"
+        && conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+    {
+        return None;
+    }
+    let containers = status["containerStatuses"].as_array();
+    let waiting = containers.into_iter().flatten().find_map(|container| {
+        let state = &container["state"];
+        let of = |kind: &str| {
+            let reason = state[kind]["reason"].as_str()?;
+            let message = state[kind]["message"].as_str().unwrap_or_default();
+            Some(format!("{reason} {message}").trim().to_owned())
+        };
+        of("waiting").or_else(|| of("terminated"))
+    });
+    let phase = || status["phase"].as_str().unwrap_or("Pending");
+    Some(waiting.unwrap_or_else(|| format!("its pod is {} and not ready", phase())))
+}

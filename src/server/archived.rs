@@ -1,0 +1,134 @@
+//! The archives of the stores that a run records to, as searches and details ask for them.
+//!
+//! In: URLs of stores. Out: rows and items of the reels there. Never: an archive that is listed anew for
+//! each question; what was listed counts for [`FRESH`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use super::indexed;
+use super::search::{Newest, Part, Wanted, found};
+use crate::investigate::{Archive, Browse, Cache, Reading, moment};
+use crate::kfl;
+use crate::time::Timestamp;
+
+/// How long a listing counts.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// Time that one archive is searched for one answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Items of one page of an archive.
+const PAGE: usize = 200;
+
+/// Opens the archive of a store, see [`super::Run::archive`].
+pub type OpenArchive = dyn Fn(&str) -> Result<Option<Archive>, String> + Send + Sync;
+
+/// Archives by the URL of their store.
+pub struct Archived {
+    open: Box<OpenArchive>,
+    reading: Reading,
+    cache: Option<Arc<Cache>>,
+    opened: Mutex<BTreeMap<String, (Instant, Arc<Browse>)>>,
+}
+
+impl Archived {
+    /// Opens archives with `open` when they are asked for.
+    pub fn new(open: Box<OpenArchive>, reading: Reading, cache: Option<Arc<Cache>>) -> Archived {
+        Archived {
+            open,
+            reading,
+            cache,
+            opened: Mutex::default(),
+        }
+    }
+
+    /// The archive of a store; `None` while it holds no reels.
+    fn browse(&self, store: &str) -> Result<Option<Arc<Browse>>, String> {
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, browse)) = opened().get(store)
+            && at.elapsed() < FRESH
+        {
+            return Ok(Some(browse.clone()));
+        }
+        let Some(archive) = (self.open)(store)? else {
+            return Ok(None);
+        };
+        let browse = Browse::new(archive, self.reading.clone(), self.cache.clone());
+        let browse = Arc::new(browse);
+        opened().insert(store.to_owned(), (Instant::now(), browse.clone()));
+        Ok(Some(browse))
+    }
+
+    /// What the archive of a store has of what is wanted.
+    pub fn search(&self, store: &str, query: &kfl::Query, wanted: &Wanted) -> Part {
+        match self.browse(store) {
+            Ok(None) => Part::default(),
+            Ok(Some(browse)) => of_archive(&browse, store, query, wanted),
+            Err(why) => Part::missing(store, &why),
+        }
+    }
+
+    /// An item by the worker and the rest of its id, of the first store that has it.
+    pub fn item(&self, stores: &[String], worker: &str, id: &str, now: Timestamp) -> Option<Json> {
+        stores.iter().find_map(|store| {
+            let browse = self.browse(store).ok()??;
+            indexed::item_by_id(&browse, worker, id, now).ok()?
+        })
+    }
+}
+
+fn of_archive(browse: &Browse, store: &str, query: &kfl::Query, wanted: &Wanted) -> Part {
+    let until = Instant::now() + PATIENCE;
+    let now = Timestamp::from_nanos(wanted.now);
+    let mut newest = Newest::new(wanted);
+    let mut part = Part::default();
+    // All of the cursor's millisecond: the order within it is ours.
+    let mut before = wanted.before.as_ref().map(|place| {
+        let next = place.at.saturating_add(1);
+        moment(next.saturating_mul(1_000_000))
+    });
+    let is_all = loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let page = match browse.page(query.clone(), now, before, PAGE, left) {
+            Ok(page) => page,
+            Err(error) => {
+                part.missing = Part::missing(store, &error.to_string()).missing;
+                break true;
+            }
+        };
+        part.looked += page.looked;
+        let mut oldest = None;
+        for (number, item) in &page.items {
+            let at = item.start.millis();
+            oldest = Some(at);
+            if newest.takes(at) {
+                newest.add(found(*number, item.node(), store));
+            }
+        }
+        before = page.next;
+        let is_beyond =
+            oldest.is_some_and(|at| wanted.from.is_some_and(|from| at < from) || !newest.takes(at));
+        if before.is_none() || is_beyond {
+            break true;
+        }
+        if Instant::now() >= until {
+            break false;
+        }
+    };
+    let (found, more) = newest.take();
+    // Behind the last row there may be more: older rows of others wait for the next page.
+    part.more = more || (!is_all && !found.is_empty());
+    if !is_all && found.is_empty() {
+        let why = format!(
+            "it was not searched to its end within {} s; narrow the query or its time",
+            PATIENCE.as_secs()
+        );
+        part.missing = Part::missing(store, &why).missing;
+    }
+    part.found = found;
+    part
+}

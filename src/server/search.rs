@@ -1,0 +1,449 @@
+//! One answer of live rows, spools and archives: the newest items that match before a moment.
+//!
+//! In: a query and a moment. Out: rows in the order of their time, each once, with the place each is
+//! from, a cursor to go on from, and what could not be asked. Never: a row that another source may
+//! still have one before; what a source did not get to is told, or held back for the next page.
+
+use std::collections::BTreeMap;
+
+use axum::Json as AsJson;
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
+
+use super::api::{Asked, State, aside, refuse};
+use super::queries::refuse_query;
+use super::row_json;
+use crate::item::{Node, lookup};
+use crate::kfl;
+use crate::pipeline::Rows;
+use crate::store::hex;
+use crate::time::Timestamp;
+
+/// Rows of one answer, unless asked otherwise, and at most.
+const LIMIT: usize = 200;
+const MAX_LIMIT: usize = 1000;
+
+/// What rows of a run's own memory are from.
+pub const LIVE: &str = "live";
+
+/// Rows that are looked at under one lock.
+const STEP: u64 = 2048;
+
+/// Bytes of a cursor that is read.
+const MAX_CURSOR: usize = 128;
+
+/// Letters of a key: enough of a digest that no two exchanges of one moment share it.
+const KEY: usize = 24;
+
+/// A place in the order of all rows: the time in milliseconds, then what tells rows of one moment
+/// apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// Of one moment: see [`key_of`].
+    pub key: String,
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// KFL.
+    pub kfl: String,
+    /// Only rows before this place; `None` for all.
+    pub before: Option<Place>,
+    /// Only rows from this moment on, in milliseconds.
+    pub from: Option<i64>,
+    /// Rows at most.
+    pub limit: usize,
+    /// The moment that `now()` means, in nanoseconds.
+    pub now: i64,
+}
+
+impl Wanted {
+    /// Whether a row of this place is wanted, as far as time goes.
+    pub fn holds(&self, place: &Place) -> bool {
+        self.before.as_ref().is_none_or(|before| place < before)
+            && self.from.is_none_or(|from| place.at >= from)
+    }
+}
+
+/// A row, and where it is from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its place in the order.
+    pub place: Place,
+    /// As the list shows it.
+    pub row: Json,
+}
+
+/// What one source has.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Rows, the newest first.
+    pub found: Vec<Found>,
+    /// Whether there may be more behind the last one.
+    pub more: bool,
+    /// What could not be asked: `{"what", "why"}`.
+    pub missing: Vec<Json>,
+    /// Rows and packets that were looked at.
+    pub looked: u64,
+}
+
+impl Part {
+    /// A source that could not be asked.
+    pub fn missing(what: &str, why: &str) -> Part {
+        Part {
+            missing: vec![json!({"what": what, "why": why})],
+            ..Part::default()
+        }
+    }
+}
+
+/// What makes an item the same at several sources: its exchange, and the node that saw it. Numbers of
+/// streams are no part of it, as packets that are read again alone give others.
+fn key_of<'a, N: Node<'a>>(node: N, row: &Json) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |text: &str| {
+        digest.update(text.as_bytes());
+        digest.update([0]);
+    };
+    for path in [
+        "startTime",
+        "src.ip",
+        "src.port",
+        "dst.ip",
+        "dst.port",
+        "node.name",
+    ] {
+        let text = lookup(node, path).and_then(Node::text);
+        add(&text.unwrap_or_default());
+    }
+    add(row["protocol"]["abbr"].as_str().unwrap_or_default());
+    for member in ["method", "summary", "status", "elapsed"] {
+        add(&row[member].to_string());
+    }
+    let mut key = hex(&digest.finalize().into());
+    key.truncate(KEY);
+    key
+}
+
+/// A row with its place, from `source`.
+pub fn found<'a, N: Node<'a>>(number: u64, node: N, source: &str) -> Found {
+    let mut row = row_json(number, node);
+    let at = row["timestamp"].as_i64().unwrap_or_default();
+    let key = key_of(node, &row);
+    row["from"] = source.into();
+    Found {
+        place: Place { at, key },
+        row,
+    }
+}
+
+/// The newest of what is given, up to a number.
+pub struct Newest<'w> {
+    wanted: &'w Wanted,
+    rows: BTreeMap<Place, Json>,
+    /// How often an exchange was there that nothing tells from another one, such as requests that
+    /// share a packet: they are numbered, at each source alike.
+    alike: BTreeMap<Place, u32>,
+    /// Whether any was left out.
+    over: bool,
+}
+
+impl<'w> Newest<'w> {
+    /// None yet.
+    pub fn new(wanted: &'w Wanted) -> Newest<'w> {
+        Newest {
+            wanted,
+            rows: BTreeMap::new(),
+            alike: BTreeMap::new(),
+            over: false,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.wanted.limit.max(1)
+    }
+
+    /// Whether a row of this moment could be among them.
+    pub fn takes(&self, at: i64) -> bool {
+        let before = self.wanted.before.as_ref();
+        before.is_none_or(|before| at <= before.at)
+            && self.wanted.from.is_none_or(|from| at >= from)
+            && (!self.is_full() || self.rows.keys().next().is_none_or(|oldest| oldest.at <= at))
+    }
+
+    /// Takes a row of one source.
+    pub fn add(&mut self, mut found: Found) {
+        let count = self.alike.entry(found.place.clone()).or_default();
+        if *count > 0 {
+            found.place.key.push_str(&format!(".{count}"));
+        }
+        *count += 1;
+        if self.wanted.holds(&found.place) {
+            self.insert(found);
+        }
+    }
+
+    /// Takes a row of any source; the first of several of one place counts.
+    fn insert(&mut self, found: Found) {
+        let is_full = self.is_full() && !self.rows.contains_key(&found.place);
+        self.rows.entry(found.place).or_insert(found.row);
+        if is_full {
+            self.rows.pop_first();
+            self.over = true;
+            if let Some(oldest) = self.rows.keys().next() {
+                let from = Place {
+                    at: oldest.at,
+                    key: String::new(),
+                };
+                self.alike = self.alike.split_off(&from);
+            }
+        }
+    }
+
+    /// They, the newest first, and whether any was left out.
+    pub fn take(self) -> (Vec<Found>, bool) {
+        let found = self.rows.into_iter().rev();
+        let found = found.map(|(place, row)| Found { place, row }).collect();
+        (found, self.over)
+    }
+}
+
+/// The rows of a ring.
+pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -> Part {
+    let held = rows.held();
+    let now = Timestamp::from_nanos(wanted.now);
+    let mut newest = Newest::new(wanted);
+    let mut looked = 0;
+    let mut start = held.start;
+    while start < held.end {
+        let end = start.saturating_add(STEP).min(held.end);
+        for row in rows.page(start..end, STEP as usize) {
+            looked += 1;
+            let Some(node) = row.node() else { continue };
+            let at = lookup(node, "timestamp").and_then(Node::int);
+            // Cheap first: most rows are too new or too old for a page behind the first.
+            if newest.takes(at.unwrap_or_default())
+                && query.matches(node, now) == kfl::Verdict::Match
+            {
+                newest.add(found(node.number(), node, source));
+            }
+        }
+        start = end;
+    }
+    let (found, more) = newest.take();
+    Part {
+        found,
+        more,
+        looked,
+        ..Part::default()
+    }
+}
+
+/// Parts as one: rows of all in one order, each once, no row behind one that a part may still have.
+pub fn merged(parts: Vec<Part>, wanted: &Wanted) -> Part {
+    let floor = parts
+        .iter()
+        .filter(|part| part.more)
+        .filter_map(|part| part.found.last())
+        .map(|last| last.place.clone())
+        .max();
+    let mut newest = Newest::new(wanted);
+    let mut whole = Part::default();
+    for part in parts {
+        whole.missing.extend(part.missing);
+        whole.looked += part.looked;
+        whole.more |= part.more;
+        for found in part.found {
+            if floor.as_ref().is_none_or(|floor| found.place >= *floor) {
+                newest.insert(found);
+            }
+        }
+    }
+    let (found, over) = newest.take();
+    whole.more |= over;
+    whole.found = found;
+    whole
+}
+
+/// A cursor as text.
+fn cursor(place: &Place) -> String {
+    format!("{}_{}", place.at, place.key)
+}
+
+/// Reads a cursor: a place, or a moment alone.
+fn parse(text: &str) -> Option<Place> {
+    if text.len() > MAX_CURSOR {
+        return None;
+    }
+    let (at, key) = text.split_once('_').unwrap_or((text, ""));
+    Some(Place {
+        at: at.parse().ok()?,
+        key: key.to_owned(),
+    })
+}
+
+/// A part as it is answered.
+///
+/// ```text
+/// {"rows": [{..., "from": "live" | "spool" | store}], "next": cursor or null, "looked": n,
+///  "missing": [{"what": node or store, "why": sentence}]}
+/// ```
+fn answer(part: Part) -> Json {
+    let next = part.more.then(|| part.found.last()).flatten();
+    let next = next.map(|last| cursor(&last.place));
+    let rows: Vec<Json> = part.found.into_iter().map(|found| found.row).collect();
+    json!({"rows": rows, "next": next, "looked": part.looked, "missing": part.missing})
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Ask {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    before: String,
+    from: Option<i64>,
+    limit: Option<usize>,
+}
+
+/// `GET /search`.
+pub(super) async fn search(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    let query = match kfl::compile(&ask.q, &state.view.schema) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(&ask.q, &error),
+    };
+    let before = match ask.before.as_str() {
+        "" => None,
+        text => match parse(text) {
+            Some(place) => Some(place),
+            None => {
+                let sentence = "before must be milliseconds since 1970, or next of an answer";
+                return refuse(StatusCode::BAD_REQUEST, sentence);
+            }
+        },
+    };
+    let wanted = Wanted {
+        kfl: ask.q,
+        before,
+        from: ask.from,
+        limit: ask.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT),
+        now: state.view.clock.now().nanos(),
+    };
+    let found = aside(move || {
+        let rows = of_rows(&state.view.rows, &query, &wanted, LIVE);
+        let elsewhere = state.view.run.search(&query, &wanted);
+        let parts = std::iter::once(rows).chain(elsewhere).collect();
+        answer(merged(parts, &wanted))
+    });
+    match found.await {
+        Ok(found) => AsJson(found).into_response(),
+        Err(response) => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::item::{flat, sample};
+
+    fn place(at: i64, key: &str) -> Place {
+        Place {
+            at,
+            key: key.to_owned(),
+        }
+    }
+
+    fn part(places: &[(i64, &str)], more: bool, from: &str) -> Part {
+        let found = places.iter().map(|(at, key)| Found {
+            place: place(*at, key),
+            row: json!({"from": from}),
+        });
+        Part {
+            found: found.collect(),
+            more,
+            ..Part::default()
+        }
+    }
+
+    fn wanted(limit: usize) -> Wanted {
+        Wanted {
+            kfl: String::new(),
+            before: None,
+            from: None,
+            limit,
+            now: 0,
+        }
+    }
+
+    fn places(part: &Part) -> Vec<(i64, String)> {
+        let places = part.found.iter().map(|found| &found.place);
+        places.map(|place| (place.at, place.key.clone())).collect()
+    }
+
+    #[test]
+    fn parts_become_one_order_without_doubles() {
+        let live = part(&[(9, "x"), (7, "y")], false, "live");
+        let archive = part(&[(8, "z"), (7, "y"), (2, "w")], false, "s3");
+        let whole = merged(vec![live, archive], &wanted(10));
+        let expected = [(9, "x"), (8, "z"), (7, "y"), (2, "w")];
+        assert_eq!(places(&whole), expected.map(|(at, key)| (at, key.into())));
+        // The source that was asked first keeps the row.
+        assert_eq!(whole.found[2].row["from"], "live");
+        assert!(!whole.more);
+    }
+
+    #[test]
+    fn what_a_source_may_still_have_holds_back_older_rows() {
+        let cut = part(&[(9, "a"), (6, "b")], true, "live");
+        let deep = part(&[(8, "c"), (5, "d"), (4, "e")], false, "s3");
+        let whole = merged(vec![cut, deep], &wanted(10));
+        let expected = [(9, "a"), (8, "c"), (6, "b")];
+        assert_eq!(places(&whole), expected.map(|(at, key)| (at, key.into())));
+        assert!(whole.more);
+        let told = answer(whole);
+        assert_eq!(told["next"], "6_b");
+        assert_eq!(parse("6_b"), Some(place(6, "b")));
+        assert_eq!(parse("6"), Some(place(6, "")));
+        assert_eq!(parse("now"), None);
+    }
+
+    #[test]
+    fn pages_of_a_ring_give_every_row_once_whatever_order_it_came_in() {
+        let rows = Rows::new(usize::MAX, 1000);
+        let mut bytes = Vec::new();
+        for number in 0..50_u64 {
+            let mut item = sample::http();
+            item.number = number;
+            // Of each moment there are five that nothing tells apart.
+            item.start = Timestamp::from_secs(i64::try_from((number * 7) % 10).unwrap(), 0);
+            flat::encode(&item, &mut bytes);
+        }
+        rows.push(0, &Arc::new(bytes));
+        let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
+        let mut wanted = wanted(7);
+        let mut seen = Vec::new();
+        loop {
+            let page = of_rows(&rows, &query, &wanted, LIVE);
+            seen.extend(page.found.iter().map(|found| found.place.clone()));
+            if !page.more {
+                break;
+            }
+            wanted.before = page.found.last().map(|found| found.place.clone());
+        }
+        assert_eq!(seen.len(), 50);
+        assert!(seen.is_sorted_by(|a, b| a > b));
+        wanted.before = None;
+        wanted.from = Some(9_000);
+        let newest = of_rows(&rows, &query, &wanted, LIVE);
+        assert!(newest.found.iter().all(|found| found.place.at == 9_000));
+        assert_eq!(newest.found.len(), 5);
+    }
+}

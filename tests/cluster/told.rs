@@ -1,0 +1,178 @@
+//! Names and targets of a real API server, told by the hub to a worker that asks it nothing.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use super::real::Real;
+use super::release::{PATIENCE, Running, dashboard, get, text};
+use super::tap::{REQUESTS, free_port, may_capture, prepare, traffic};
+
+/// Runs the program in a home of its own, with its configuration.
+fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Running {
+    let home = folder.join(role);
+    fs::create_dir_all(&home).unwrap();
+    configure(folder, role, config);
+    let (out, err) = (home.join("out"), home.join("err"));
+    let child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .env_clear()
+        .env("HOME", &home)
+        .env("NO_COLOR", "1")
+        .arg(role)
+        .args(arguments)
+        .arg("--tls")
+        .arg(folder.join("certs").join(role))
+        .arg("--config-path")
+        .arg(home.join("tapedeck.yaml"))
+        .stdin(Stdio::null())
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    Running { child, out, err }
+}
+
+fn configure(folder: &Path, role: &str, config: &Json) {
+    let path = folder.join(role).join("tapedeck.yaml");
+    let half = path.with_extension("half");
+    fs::write(&half, config.to_string()).unwrap();
+    fs::rename(half, path).unwrap();
+}
+
+fn hub_config(folder: &Path, regex: &str, kubeconfig: &Path) -> Json {
+    json!({
+        "tap": {"regex": regex, "namespaces": ["shop"], "metrics": {"port": 0},
+                "proxy": {"front": {"port": 0}}, "dataDir": folder.join("hub/data")},
+        "kube": {"configPath": kubeconfig},
+        "scripting": {"env": {"RECORDING_KFL": "http"}},
+    })
+}
+
+/// Waits for what the hub says.
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let late = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < late, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Source and destination pod of each recorded call with this tag.
+fn recorded(folder: &Path, tag: &str) -> Vec<(String, String)> {
+    let found = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .env_clear()
+        .env("HOME", folder)
+        .arg("query")
+        .arg(folder.join("kept"))
+        .args(["--format", "json", "--kfl", "http"])
+        .output()
+        .unwrap();
+    let pod = |item: &Json, side: &str| {
+        let name = item[side]["pod"]["metadata"]["name"].as_str();
+        name.unwrap_or("-").to_owned()
+    };
+    text(&found.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).unwrap())
+        .filter(|item| {
+            let path = item["request"]["path"].as_str().unwrap_or_default();
+            path.starts_with(&format!("/{tag}/"))
+        })
+        .map(|item| (pod(&item, "src"), pod(&item, "dst")))
+        .collect()
+}
+
+fn all(src: &str, dst: &str) -> Vec<(String, String)> {
+    vec![(src.to_owned(), dst.to_owned()); REQUESTS]
+}
+
+#[test]
+fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
+    if !may_capture() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let port = free_port();
+    let real = runtime.block_on(async {
+        let real = Real::start().await?;
+        prepare(&real, port).await;
+        Some(real)
+    });
+    let Some(real) = real else { return };
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    let certs = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .env("HOME", folder)
+        .args(["certs", "--out"])
+        .arg(folder.join("certs"))
+        .status();
+    assert!(certs.unwrap().success());
+    let kubeconfig = real.admin_kubeconfig();
+    let config = |regex: &str| hub_config(folder, regex, &kubeconfig);
+    let arguments = ["--listen", "127.0.0.1:0", "--headless"];
+    let mut hub = start(folder, "hub", &config("^cart"), &arguments);
+    let said = hub.says("?token=");
+    let (address, token) = dashboard(&said);
+    let link = said.split("Waiting for workers on ").nth(1).unwrap();
+    let link = link.split(';').next().unwrap().to_owned();
+    let worker_config = json!({
+        "tap": {"dataDir": folder.join("worker/data"), "metrics": {"port": 0}},
+        "recording": {"destination": folder.join("kept")},
+    });
+    let arguments = ["--hub", &link, "--node", "node-a", "-i", "lo"];
+    let mut worker = start(folder, "worker", &worker_config, &arguments);
+    worker.says("Connected with the hub");
+    let targeted = |pod: &str| {
+        let pods = get(&address, &token, "/api/v1/pods/targeted");
+        let pods = pods.as_array().cloned().unwrap_or_default();
+        pods.len() == 1 && pods[0]["metadata"]["name"] == pod
+    };
+    wait("the first targets", || targeted("cart-1"));
+    // The worker is told within a second, and its filter looks each tenth of one.
+    let settle = || std::thread::sleep(Duration::from_secs(3));
+    settle();
+    traffic(port, "first");
+
+    // Other targets, and another pod at an address.
+    configure(folder, "hub", &config("^pay"));
+    wait("other targets", || targeted("pay-1"));
+    runtime.block_on(async {
+        real.delete_pod("web", "front-1").await;
+        real.make_pod("web", "front-2", "127.0.7.9", &Json::Null)
+            .await;
+    });
+    settle();
+    traffic(port, "second");
+    wait("the names are shown", || {
+        let rows = get(&address, &token, "/api/v1/search?limit=1000&q=http");
+        let rows = rows["rows"].as_array().cloned().unwrap_or_default();
+        let is = |row: &&Json| row["src"]["name"] == "front-2" && row["dst"]["name"] == "pay-1";
+        rows.iter().filter(is).count() == REQUESTS
+    });
+    let counts = get(&address, &token, "/api/v1/status");
+    assert!(
+        counts["counts"]["notTargeted"].as_u64() > Some(0),
+        "{counts}"
+    );
+
+    // Without the hub both stay in force.
+    hub.child.kill().unwrap();
+    hub.child.wait().unwrap();
+    traffic(port, "third");
+    let said = worker.err.clone();
+    assert_eq!(
+        worker.end(),
+        Some(0),
+        "{}",
+        fs::read_to_string(said).unwrap()
+    );
+    assert_eq!(recorded(folder, "first"), all("front-1", "cart-1"));
+    assert_eq!(recorded(folder, "second"), all("front-2", "pay-1"));
+    assert_eq!(recorded(folder, "third"), all("front-2", "pay-1"));
+}
