@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::index::{Place, Reader, Writer};
     use crate::item::{Item, Origin, sample};
-    use crate::kfl::{self, Schema, Verdict};
+    use crate::kfl::{self, Dialect, Schema, Verdict};
     use crate::time::Timestamp;
 
     /// Items that repeat each other but for their times.
@@ -197,7 +197,11 @@ mod tests {
             "elapsedTime >= 3 and elapsedTime < 5",
             "!(src.name == \"web-1\")",
         ] {
-            let query = kfl::compile(text, &schema).unwrap();
+            let dialect = match text.contains("&&") {
+                true => Dialect::V2,
+                false => Dialect::V1,
+            };
+            let query = kfl::compile_as(text, dialect, &schema).unwrap();
             let paths: Vec<String> = query.paths().into_iter().collect();
             let wanted = reader.columns(paths.iter().map(String::as_str));
             let block = reader.read(0, &wanted).unwrap();
