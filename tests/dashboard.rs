@@ -277,6 +277,28 @@ pub fn text<'a>(seen: &'a Json, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name} in {seen:#}"))
 }
 
+/// An archive of all matches: a folder for the node, in it the packets and the names.
+fn assert_saved(path: &Path, packets: usize) {
+    let file = std::fs::File::open(path).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let (node, file) = name.split_once('/').unwrap();
+        assert!(node.contains('_'), "{name}");
+        found.push(file.to_owned());
+        if file.ends_with(".pcap") {
+            let out = folder.path().join(file);
+            entry.unpack(&out).unwrap();
+            assert_eq!(packets_of(&out), packets, "{name}");
+        }
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found[1], "name_resolution_history.json");
+}
+
 /// What holds for every visit: nothing ran, nothing went elsewhere, nothing leaked.
 fn assert_quiet(seen: &Json, tap: &Tap) {
     assert_eq!(seen["errors"], serde_json::json!([]));
@@ -339,15 +361,52 @@ fn a_browser_finds_filters_and_opens_items() {
     }
     assert_eq!(
         text(&seen, "clicked"),
-        format!("http and stream == \"{stream}\"")
+        format!("http and worker == \"127.0.0.1:8897\" and stream == \"{stream}\"")
     );
     assert_eq!(seen["keyMoved"], true);
     assert_eq!(seen["linked"], true);
     assert_eq!(text(&seen, "paused"), "paused");
     assert_eq!(
         seen["roles"],
-        serde_json::json!({"grid": 1, "filter": 1, "tabs": 7, "views": 9})
+        serde_json::json!({"grid": 1, "filter": 1, "tabs": 8, "views": 9})
     );
+    let first = &seen["plusOfFirst"];
+    assert_eq!(first["rows"], 2, "{first:#}");
+    assert_eq!(first["q"], "http and request.method == \"GET\"");
+    assert_eq!(first["tip"], "Filter: request.method == \"GET\"");
+    let second = text(&seen["plusOfSecond"], "q");
+    assert!(
+        second.starts_with("http && status_code > 100 && "),
+        "{second}"
+    );
+    assert_eq!(seen["plusOfSecond"]["rows"], 1);
+    assert_eq!(seen["plusOfPart"]["q"], "http and src.ip == \"10.0.0.3\"");
+    let clicked = text(&seen, "clickedInSecond");
+    assert!(
+        clicked.starts_with("http && status_code > 200 && "),
+        "{clicked}"
+    );
+    assert!(!clicked.contains(" and "), "{clicked}");
+    assert_eq!(
+        (&seen["folded"], &seen["stillFolded"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(text(&seen, "numbered"), "1\n2\n3\n4");
+    assert_eq!(text(&seen, "csv").lines().count(), 4);
+    assert!(text(&seen, "csv").contains(",HTTP,500,GET,/broken,"));
+    let saved = folder.path().join(text(&seen, "savedPackets"));
+    assert_saved(&saved, frames.len());
+    assert_eq!(
+        seen["layout"],
+        serde_json::json!({"beside": true, "stacked": true})
+    );
+    assert_eq!(seen["local"], "local");
+    assert!(
+        text(&seen, "tried").contains("1 of 2 streams"),
+        "{}",
+        text(&seen, "tried")
+    );
+    assert_eq!(seen["signedOut"], 401);
     assert_eq!(seen["packets"], wanted);
     assert!(text(&seen, "hex").contains("50 4f 53 54") || text(&seen, "hex").contains("47 45 54"));
     let turns = seen["turns"].as_array().unwrap();
@@ -358,6 +417,11 @@ fn a_browser_finds_filters_and_opens_items() {
     assert!(
         turns[1].as_str().unwrap().starts_with("server"),
         "{turns:?}"
+    );
+    assert!(
+        text(&seen, "before").contains("POST /orders"),
+        "{}",
+        text(&seen, "before")
     );
     assert!(text(&seen, "timeline").contains("3 items"));
     assert!(text(&seen, "timeline").contains("1 failed (33 %)"));

@@ -118,6 +118,28 @@ fn assert_has(seen: &Json, name: &str, parts: &[&str]) {
     }
 }
 
+/// What every view showed of HTTP with failures.
+fn assert_round(round: &Json) {
+    assert_has(round, "both", &["request", "response", "/"]);
+    assert!(round["packets"].as_u64().unwrap() > 3, "{round:#}");
+    let turns = round["turns"].as_array().unwrap();
+    assert!(
+        turns.contains(&json!("client")) && turns.contains(&json!("server")),
+        "{turns:?}"
+    );
+    assert_has(
+        round,
+        "dragged",
+        &["http and timestamp >= datetime(", "timestamp < datetime("],
+    );
+    assert!(round["endpoints"].as_u64().unwrap() > 0, "{round:#}");
+    assert_has(round, "ofGroup", &["response.status == 500"]);
+    assert_has(round, "map", &["nodes"]);
+    assert_has(round, "ofEdge", &["src.", "dst."]);
+    assert_has(round, "compared", &["items before"]);
+    assert_has(round, "health", &["Items"]);
+}
+
 #[test]
 fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     if !may_capture() || browser_tools().is_none() {
@@ -159,7 +181,10 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert_eq!(seen["sortedStatuses"][0], "500");
     assert_eq!(seen["columns"]["before"], false);
     assert_eq!(seen["columns"]["after"], true);
+    assert_round(&seen["round"]);
     // A recording is tried, confirmed, sealed and stopped.
+    assert_eq!(seen["begun"], "response.status == 500");
+    assert_has(&seen, "triedOverStore", &[&store, "streams", "a day"]);
     assert_has(&seen, "tried", &["streams", "a day"]);
     assert_has(&seen, "wrongForm", &["1 to 63 of a to z"]);
     assert_has(
@@ -200,7 +225,9 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     let saved = std::fs::read_to_string(scripts.join("count.js")).unwrap();
     assert!(saved.contains("// saved by the page"), "{saved}");
     assert_has(&seen, "conflict", &["changed meanwhile"]);
-    assert!(scripts.join("fresh.js").exists());
+    assert_has(&seen, "removeQuestion", &["runs no more"]);
+    assert_has(&seen, "deleteQuestion", &["removed from its folder"]);
+    assert!(!scripts.join("fresh.js").exists());
     assert_eq!(seen["switchedOff"], "off");
     assert_has(&seen, "console", &["seen some answers"]);
     // A request is shown before it is sent, and answered.
@@ -209,7 +236,11 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
         "replayQuestion",
         &["GET /", "HTTP/1.1", "cannot be taken back"],
     );
-    assert_has(&seen, "replayAnswer", &["answered after", "HTTP/1.1"]);
+    assert_has(
+        &seen,
+        "replayAnswer",
+        &["answered after", "sent 3 times: 3 with", "HTTP/1.1"],
+    );
     assert_has(
         &seen,
         "audit",
@@ -236,6 +267,10 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert!(seen["rows"].as_u64().unwrap() > 0, "{seen:#}");
     assert_has(&seen, "reel", &["errors", "GOVERNANCE"]);
     assert_has(&seen, "opened", &["timestamp >="]);
+    assert_round(&seen["round"]);
+    assert_has(&seen, "tried", &["streams", "a day"]);
+    assert_has(&seen, "scripts", &["tapedeck run SCRIPT"]);
+    assert_has(&seen, "audit", &["/packets/"]);
     assert_has(&seen, "cover", &["reels"]);
     assert_has(
         &seen,

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use tapedeck::time::{Clock as _, SystemClock};
 
-use crate::dashboard::{Tap, shop};
+use crate::dashboard::{Tap, drive, shop, text};
 use crate::seaweed::free_ports;
 
 /// What the provider does next.
@@ -52,6 +52,29 @@ fn pairs(text: &str) -> HashMap<String, String> {
         .collect()
 }
 
+impl Plan {
+    /// The page on which a browser says who it is; notes the login that was begun.
+    fn ask(&mut self, head: &str) -> String {
+        let target = head.split(' ').nth(1).unwrap();
+        self.asked = pairs(target.split_once('?').unwrap().1);
+        let back = format!(
+            "{}?state={}",
+            self.asked["redirect_uri"], self.asked["state"]
+        );
+        let link =
+            |name: &str, more: &str| format!("<p><a href=\"{back}&amp;{more}\">{name}</a></p>");
+        format!(
+            "<!doctype html><html lang=en><title>Who?</title>{}{}{}</html>",
+            link("ann", "code=good"),
+            link("bob", "code=bob"),
+            link(
+                "nobody",
+                "error=access_denied&amp;error_description=no+thanks"
+            )
+        )
+    }
+}
+
 impl Provider {
     fn start() -> Provider {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -63,12 +86,22 @@ impl Provider {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let (head, body) = read_request(&mut stream);
-                let plan = shared.lock().unwrap();
-                let (status, answer) = answer(&head, &body, address, &plan, &known, &unknown);
-                let answer = answer.to_string();
+                let mut plan = shared.lock().unwrap();
+                let page = head.starts_with("GET /auth?").then(|| plan.ask(&head));
+                let (status, kind, answer) = match page {
+                    Some(page) => ("200 OK", "text/html", page),
+                    // What browsers ask for beside.
+                    None if head.starts_with("GET /favicon.ico ") => {
+                        ("404 Not Found", "text/plain", String::new())
+                    }
+                    None => {
+                        let (status, json) = answer(&head, &body, address, &plan, &known, &unknown);
+                        (status, "application/json", json.to_string())
+                    }
+                };
                 write!(
                     stream,
-                    "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+                    "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
                     answer.len()
                 )
                 .unwrap();
@@ -129,14 +162,16 @@ fn answer(
     // The secret comes as RFC 6749 section 2.3.1 has it, the verifier as RFC 7636 section 4.6.
     assert!(head.contains("Basic ZGVjazpzJTNBcw=="), "{head}");
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_bytes()));
-    if challenge != plan.asked["code_challenge"] || form["code"] != "good" {
+    let known_code = ["good", "bob"].contains(&form["code"].as_str());
+    if challenge != plan.asked["code_challenge"] || !known_code {
         let refused = json!({"error": "invalid_grant", "error_description": "no such code"});
         return ("400 Bad Request", refused);
     }
     let now = SystemClock.now().secs();
     let claims = json!({
         "iss": issuer, "aud": "deck", "exp": now + 60, "nonce": plan.asked["nonce"],
-        "sub": "1", "email": "ann@shop.test", "groups": plan.groups,
+        "sub": "1", "email": if form["code"] == "bob" { "bob@shop.test" } else { "ann@shop.test" },
+        "groups": if form["code"] == "bob" { vec!["guests"] } else { plan.groups.clone() },
     });
     let part = |json: &Json| URL_SAFE_NO_PAD.encode(json.to_string());
     let signed = format!(
@@ -237,4 +272,41 @@ fn a_login_at_a_provider_gives_a_role_and_nothing_else_does() {
     let log = std::fs::read_to_string(tap.data().join("audit.jsonl")).unwrap();
     assert!(log.contains("ann@shop.test"), "{log}");
     assert_eq!(tap.ask("GET /api/v1/session", &host).0, 401);
+}
+
+#[test]
+fn a_browser_signs_in_at_a_provider_and_out_again() {
+    let provider = Provider::start();
+    provider.plan.lock().unwrap().groups = vec!["sre"];
+    let port = free_ports(1)[0];
+    let oidc = json!({
+        "issuer": format!("http://{}", provider.address), "clientId": "deck", "clientSecret": "s:s",
+        "url": format!("http://127.0.0.1:{port}"), "roles": {"investigate": ["sre"]},
+    });
+    let tap = Tap::open_with(&shop(), port, &[&format!("tap.dashboard.oidc={oidc}")]);
+    let link = format!("http://{}/?q=response.status+%3D%3D+500", tap.address);
+    let issuer = format!("http://{}", provider.address);
+    let Some(seen) = drive("login.mjs", &[&link, &issuer]) else {
+        return;
+    };
+    assert_eq!(seen["errors"], json!([]), "{seen:#}");
+    assert_eq!(seen["foreign"], json!([]));
+    assert!(text(&seen, "noRole").contains("bob@shop.test has no role here"));
+    assert_eq!(seen["noCookie"], 0);
+    assert!(text(&seen, "refused").contains("let nobody in: no thanks"));
+    assert_eq!(seen["rows"].as_array().unwrap().len(), 1, "{seen:#}");
+    assert!(text(&seen, "opened").contains("response.status"));
+    assert_eq!(seen["session"]["who"], "ann@shop.test");
+    assert_eq!(seen["session"]["role"], "investigate");
+    assert!(text(&seen, "details").contains("/broken"));
+    assert_eq!(
+        seen["cookies"],
+        json!([{"httpOnly": true, "sameSite": "Strict"}])
+    );
+    let tabs = seen["tabs"].as_array().unwrap();
+    assert!(!tabs.contains(&json!("Audit")), "{tabs:?}");
+    assert_eq!(
+        (&seen["afterOut"], &seen["withOldCookie"]),
+        (&json!(401), &json!(401))
+    );
 }

@@ -1,7 +1,8 @@
 // Draws the pictures of the dashboard in docs/: node tools/pictures.mjs PROGRAM [TOOLS]
 //
 // Lets PROGRAM capture a small shop on loopback addresses, with a recording and scripts, and draws each
-// view once light, once dark. Needs the right to capture. Runs from the root of the repository.
+// view once light, once dark, into OUT (docs/pictures), WIDTH (1440) by HEIGHT (900) pixels. Needs the right to
+// capture. Runs from the root of the repository.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -17,6 +18,8 @@ const { chromium } = createRequire(path.join(tools, "node_modules", "x.js"))("pl
 const folder = mkdtempSync(path.join(tmpdir(), "tapedeck-pictures-"));
 const WARM_UP_MS = 40000;
 const PORT = 8080;
+const OUT = process.env.OUT ?? path.join("docs", "pictures");
+const VIEWPORT = { width: Number(process.env.WIDTH ?? 1440), height: Number(process.env.HEIGHT ?? 900) };
 
 // Who asks whom for what, how often in a second, how slow and how often it fails.
 const SHOP = {
@@ -100,9 +103,11 @@ async function tap() {
 const click = (where) => (page) => page.locator(where).first().click();
 const VIEWS = {
   Traffic: async (page) => {
+    await page.locator(".list .row[id]:has(.status.bad)").last().waitFor({ timeout: 60000 });
     await page.getByRole("button", { name: "Pause" }).click();
-    await page.locator(".list .row[id]", { hasText: "/charge" }).last().click();
-    await page.locator(".details").getByRole("tab", { name: "Both" }).click();
+    await page.locator(".list .row[id]:has(.status.bad)").last().click();
+    await page.locator(".details").getByRole("tab", { name: "Before" }).click();
+    await page.waitForSelector(".details .earlier");
   },
   Endpoints: () => {},
   Map: () => {},
@@ -110,7 +115,7 @@ const VIEWS = {
   Recordings: async (page) => {
     await page.getByRole("button", { name: "New recording" }).click();
     await page.getByLabel("Name", { exact: true }).fill("payments");
-    await page.getByLabel("What to record").fill('http and request.path == "/charge"');
+    await page.locator("#recording-kfl").fill('http and request.path == "/charge"');
     await page.getByLabel("Object lock").selectOption("GOVERNANCE");
     await page.locator("#recording-days").fill("30");
     await page.waitForSelector(".tried b");
@@ -135,7 +140,7 @@ const { child, url } = await tap();
 try {
   await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
   for (const colorScheme of ["light", "dark"]) {
-    const page = await browser.newPage({ viewport: { width: 1440, height: 820 }, colorScheme });
+    const page = await browser.newPage({ viewport: VIEWPORT, colorScheme });
     page.on("pageerror", (error) => console.error(String(error)));
     await page.goto(url);
     await page.waitForSelector(".list .row[id]");
@@ -144,7 +149,7 @@ try {
       await page.waitForTimeout(1500);
       await act(page);
       await page.waitForTimeout(1500);
-      const file = path.join("docs", "pictures", `${view.toLowerCase()}-${colorScheme}.png`);
+      const file = path.join(OUT, `${view.toLowerCase()}-${colorScheme}.png`);
       await page.screenshot({ path: file });
       if (view === "Traffic") await page.getByRole("button", { name: "Resume" }).click();
       console.log(file);

@@ -3,9 +3,12 @@
 import * as api from "./lib/api.js";
 import { el } from "./lib/dom.js";
 import * as format from "./lib/format.js";
+import { know } from "./lib/row-clauses.js";
 import * as url from "./lib/url.js";
 import { filterBar } from "./parts/filter.js";
+import { menu } from "./parts/menu.js";
 import { stateBar } from "./parts/statebar.js";
+import { targetsBanner } from "./parts/targets.js";
 import { timeline } from "./parts/timeline.js";
 import { archiveView } from "./views/archive.js";
 import { auditView } from "./views/audit.js";
@@ -20,6 +23,7 @@ import { trafficView } from "./views/traffic.js";
 const STATUS_MS = 1000;
 const TIMELINE_MS = 3000;
 const COVERAGE_MS = 10000;
+const COUNTING_MS = 150;
 
 // Every view: its name in links and on its tab, what makes it, and whether the filter is its business.
 const VIEWS = [
@@ -34,6 +38,22 @@ const VIEWS = [
   { name: "audit", title: "Audit", make: auditView, needs: "operate" },
 ];
 
+// What this browser keeps; a forbidden storage keeps nothing.
+function kept(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+function keep(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // It holds until the page is left.
+  }
+}
+
 export async function app() {
   const state = { q: "", view: "traffic", item: null, tab: null, by: null, tz: null, paused: false, status: null, session: null };
   const bar = stateBar();
@@ -41,11 +61,13 @@ export async function app() {
   const word = el("span", {}, "connecting");
   const source = el("span", { class: "source" });
   const pause = el("button", { onclick: togglePause, title: "p" }, "Pause");
-  const clock = el("button", { onclick: switchClock, title: "Times in UTC or as this computer shows them" }, "UTC");
+  const clock = el("button", { onclick: switchClock, title: "Times in UTC or as this computer shows them" });
+  const shape = el("button", { onclick: switchLayout, title: "Details beside the list or below it" });
   const who = el("span", { class: "soft" });
   const note = el("div", { class: "note", role: "alert", hidden: true });
   const hold = el("main", { class: "hold" });
-  const filter = filterBar({ text: "", onApply: apply, onClause: addClause });
+  const filter = filterBar({ text: "", onApply: apply, onClause: addClause, onRecord: record, may: (what) => frame.may(what) });
+  const pods = targetsBanner({ may: (what) => frame.may(what) });
   const line = timeline({ onRange: (from, to) => addClause(format.between(from, to)), onWhole: wholeTime });
   const tabs = el("nav", { class: "views", role: "tablist", "aria-label": "Views" });
 
@@ -58,10 +80,11 @@ export async function app() {
     open: (view) => show(view),
     feed: (on) => {
       dot.className = `dot ${state.paused ? "" : on ? "on" : "off"}`;
-      word.textContent = state.paused ? "paused" : on ? "streaming" : "not connected";
+      word.textContent = state.paused ? "paused" : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
     },
   };
   const views = new Map();
+  let counting = null;
 
   function remember(change) {
     Object.assign(state, change);
@@ -117,7 +140,11 @@ export async function app() {
     const q = state.q;
     try {
       const found = await api.timeline(q, line.slots());
-      if (q === state.q) line.draw(found, q);
+      if (q !== state.q) return;
+      line.draw(found, q);
+      // What is still to be counted is asked for at once.
+      clearTimeout(counting);
+      if (found.behind && !state.paused) counting = setTimeout(drawTimeline, COUNTING_MS);
     } catch (error) {
       line.fail(error.message);
     }
@@ -135,9 +162,37 @@ export async function app() {
     view().pause?.(state.paused);
     frame.feed(!state.paused);
   }
+  function record(q) {
+    show("recordings");
+    view().make?.(q);
+  }
+  function tellClock() {
+    clock.textContent = `Times: ${format.isLocal() ? "local" : "UTC"}`;
+  }
+  const stacked = (now) => {
+    document.documentElement.dataset.layout = now ? "stacked" : "beside";
+    shape.textContent = `Details: ${now ? "below" : "beside"}`;
+  };
+  function switchLayout() {
+    const now = document.documentElement.dataset.layout !== "stacked";
+    stacked(now);
+    keep("tapedeck.layout", now ? "stacked" : "beside");
+  }
+  function wholeScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else document.documentElement.requestFullscreen().catch((error) => bar.fail(error.message));
+  }
+  async function leave() {
+    try {
+      await api.signOut();
+      location.assign("/");
+    } catch (error) {
+      bar.fail(error.message);
+    }
+  }
   function switchClock() {
     format.useLocal(!format.isLocal());
-    clock.textContent = format.isLocal() ? "Local" : "UTC";
+    tellClock();
     remember({ tz: format.isLocal() ? "local" : null });
     view().show(state.q);
     drawTimeline();
@@ -154,6 +209,7 @@ export async function app() {
       state.status = status;
       source.textContent = status.run.source ?? "";
       source.title = source.textContent;
+      filter.records(status.run.live && frame.may("operate"));
       bar.show(status, view().count?.() ?? null);
       filter.seen(status.counts.items);
       view().status?.(status);
@@ -167,9 +223,9 @@ export async function app() {
   document.body.append(
     el("header", { class: "top" },
       el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source,
-      who, el("span", { role: "status" }, dot, word), pause, clock,
-      el("button", { onclick: theme, title: "Light or dark" }, "Theme")),
-    note, filter.node, line.node, hold, bar.node);
+      pods.node, who, el("span", { role: "status" }, dot, word), pause,
+      menu("View", [clock, el("button", { onclick: theme }, "Theme: light or dark"), shape, el("button", { onclick: wholeScreen }, "Full screen"), el("button", { onclick: leave }, "Sign out")])),
+    pods.dialog, note, filter.node, line.node, hold, bar.node);
 
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
@@ -184,18 +240,22 @@ export async function app() {
     view().key?.(event);
   });
 
+  url.comeBack();
   const wanted = url.read();
   state.session = await api.session().catch(() => null);
   who.textContent = state.session && state.session.role !== "operate" ? `role ${state.session.role}` : "";
   const status = await refresh();
   Object.assign(state, { view: wanted.view ?? "traffic", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "" });
   format.useLocal(wanted.tz === "local");
-  clock.textContent = format.isLocal() ? "Local" : "UTC";
+  tellClock();
+  stacked(kept("tapedeck.layout") === "stacked");
   const other = wanted.source && status && wanted.source !== status.run.source;
   note.hidden = !other;
   if (other) note.replaceChildren(`This link was made for ${wanted.source}, and ${status.run.source} is open here: what it shows may differ. `, el("button", { onclick: () => { note.hidden = true; } }, "Dismiss"));
   show(view().name);
   await filter.set(state.q);
+  api.columns().then(know, () => {});
+  pods.load();
   readCoverage();
   setInterval(readCoverage, COVERAGE_MS);
   setInterval(refresh, STATUS_MS);

@@ -24,5 +24,7 @@ if (oidc?.ok) {
   const link = document.createElement("a");
   link.href = "/oidc/start";
   link.textContent = `Sign in with ${new URL(issuer).host}`;
+  // The provider sends browsers back to the front page.
+  link.addEventListener("click", () => sessionStorage.setItem("tapedeck.link", location.search));
   document.querySelector("main").append(link);
 }

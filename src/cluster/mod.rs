@@ -205,6 +205,11 @@ impl Cluster {
         self.shared.look();
     }
 
+    /// What is captured now.
+    pub fn targets(&self) -> Targets {
+        lock(&self.shared.targets).clone()
+    }
+
     /// Pods inside and outside of the targets: `{"targets": [...], "excluded": [...]}`.
     pub fn targeted(&self) -> Json {
         let targets = lock(&self.shared.targets).clone();

@@ -74,6 +74,38 @@ impl Targets {
         })
     }
 
+    /// The same labels with another pattern and other namespaces.
+    ///
+    /// # Errors
+    /// A sentence that names what is not understood.
+    pub fn with(
+        &self,
+        regex: &str,
+        namespaces: &[String],
+        excluded: &[String],
+    ) -> Result<Targets, String> {
+        let named = Targets::parse(&Wanted {
+            regex: regex.to_owned(),
+            namespaces: namespaces.to_vec(),
+            excluded: excluded.to_vec(),
+            ..Wanted::default()
+        })?;
+        Ok(Targets {
+            labels: self.labels.clone(),
+            namespace_labels: self.namespace_labels.clone(),
+            ..named
+        })
+    }
+
+    /// Pattern and namespaces, for people: `{"regex", "namespaces", "excluded"}`.
+    pub fn wanted(&self) -> Json {
+        serde_json::json!({
+            "regex": self.name.as_ref().map_or("", Regex::as_str),
+            "namespaces": self.namespaces,
+            "excluded": self.excluded,
+        })
+    }
+
     /// Whether everything is captured, also what belongs to no pod.
     pub fn is_all(&self) -> bool {
         self.name.is_none()

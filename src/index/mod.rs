@@ -16,6 +16,7 @@
 //! `<first>` and `<last>` are the Unix seconds of the first and the last item, so that a listing
 //! alone tells which files a time range needs.
 
+mod alike;
 mod block;
 mod chunks;
 mod column;
@@ -23,16 +24,19 @@ mod fold;
 mod json;
 mod prune;
 mod reader;
+mod sieve;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use alike::moments;
 pub use block::Block;
 pub use chunks::RangeSource;
 pub use column::{COLUMNS, Column, Kind, column_of};
 pub use prune::{Need, moment, places, whole};
 pub use reader::{MAX_FILE_BYTES, Reader, TAIL_BYTES};
+pub use sieve::Sieve;
 pub use writer::{Place, Summary, Writer};
 
 /// Ending of an index file.

@@ -83,7 +83,7 @@ impl Reader {
     }
 
     /// Whether a column is there, and holds all that items have at its path.
-    fn has(&self, index: usize) -> bool {
+    pub(super) fn has(&self, index: usize) -> bool {
         let column = COLUMNS.get(index);
         self.at.get(index).copied().flatten().is_some()
             && column.is_some_and(|column| !self.mixed.contains(column.name))

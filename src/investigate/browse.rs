@@ -467,6 +467,30 @@ impl Browse {
             .map_err(|error| error.to_string())
     }
 
+    /// Hands savefiles to `each` that together hold the packets of streams, of each the name and the
+    /// number of one of its items.
+    ///
+    /// # Errors
+    /// One sentence: why they cannot be had, or as `each` says.
+    pub fn streams_pcap(
+        &self,
+        streams: &[(StreamName, u64)],
+        each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut savefile = Vec::new();
+        if let Some(source) = &self.source {
+            let names: Vec<StreamName> = streams.iter().map(|(name, _)| *name).collect();
+            source.streams_pcap(&names, &mut savefile)?;
+            return each(&savefile);
+        }
+        for (name, number) in streams {
+            savefile.clear();
+            self.stream_pcap("", *name, Some(*number), &mut savefile)?;
+            each(&savefile)?;
+        }
+        Ok(())
+    }
+
     /// The frames of a reel that hold a stream; `None` when no item of it is in the index.
     fn frames_in(&self, reel: &Arc<Reel>, name: StreamName) -> Option<Option<(u32, u32)>> {
         // A made index calls streams otherwise.

@@ -23,7 +23,7 @@ use super::{Again, Opened};
 use crate::capture::file::FileSource;
 use crate::index::{ENDING, FORMAT, IndexError, Place, Reader, Writer};
 use crate::item::{Item, Origin};
-use crate::packet::StreamName;
+use crate::packet::{StreamId, StreamName};
 use crate::pipeline::{Consumer, Encoded, Step, extract};
 use crate::store::{Body, Digest, PutOptions, Store, StoreError, hex};
 
@@ -313,5 +313,17 @@ impl Rereading {
         let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
         let source = again.reopen().map_err(|error| error.to_string())?;
         extract::stream_pcap(source, self.reading.limits, name.stream, out)
+    }
+
+    /// Writes several streams as one savefile.
+    pub(super) fn streams_pcap(
+        &self,
+        names: &[StreamName],
+        out: &mut dyn io::Write,
+    ) -> Result<u64, String> {
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = again.reopen().map_err(|error| error.to_string())?;
+        let streams: Vec<StreamId> = names.iter().map(|name| name.stream).collect();
+        extract::streams_pcap(source, self.reading.limits, &streams, out)
     }
 }

@@ -50,6 +50,7 @@ mod stream;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 pub mod verify;
 
 pub use browse::{Browse, Numbers, moment};

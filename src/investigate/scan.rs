@@ -85,13 +85,14 @@ impl Search {
             }
             let block = open.reader.read(group, &open.wanted)?;
             self.count(block.len());
-            let rows = (0..block.len())
-                .filter(|row| {
-                    let start = Timestamp::from_nanos(block.start(*row));
-                    self.span.contains(start)
-                })
-                .filter_map(|row| open.item(&block, group, row, &self.kinds));
-            let items: Vec<Item> = rows.filter(|item| self.matches(item)).collect();
+            let mut verdicts = self.verdicts(&open, &block);
+            let rows = (0..block.len()).filter(|row| {
+                let start = Timestamp::from_nanos(block.start(*row));
+                self.span.contains(start) && self.wants(&mut verdicts, &open, &block, group, *row)
+            });
+            let items: Vec<Item> = rows
+                .filter_map(|row| open.item(&block, group, row, &self.kinds))
+                .collect();
             if !items.is_empty() {
                 send(items);
             }

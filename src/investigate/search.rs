@@ -22,6 +22,7 @@ use super::reel::Reel;
 use super::reels::Archive;
 use super::shard::Shard;
 use super::span::Span;
+use super::verdicts::Verdicts;
 use super::{made, stream};
 use crate::dissect::PROTOCOLS;
 use crate::index::{self, Block, IndexError, Need, Reader};
@@ -438,25 +439,51 @@ impl Search {
         self.count(block.len());
         let before = open.reader.first_row(group);
         let mut rows = Vec::new();
+        let mut verdicts = self.verdicts(open, &block);
+        let mut cursor = Cursor {
+            start: 0,
+            reel: open.id.clone(),
+            row: 0,
+        };
         for row in 0..block.len() {
             let start = block.start(row);
-            let cursor = Cursor {
-                start,
-                reel: open.id.clone(),
-                row: before + row as u64,
-            };
+            (cursor.start, cursor.row) = (start, before + row as u64);
             if !span.contains(Timestamp::from_nanos(start)) || !cursor.is_behind(after) {
                 continue;
             }
-            let item = open.item(&block, group, row, &self.kinds);
-            if item.is_some_and(|item| self.matches(&item)) {
+            if self.wants(&mut verdicts, open, &block, group, row) {
                 rows.push(Unit {
                     bound: start,
-                    what: What::Row(cursor, Row::Indexed(open.clone(), group, row)),
+                    what: What::Row(cursor.clone(), Row::Indexed(open.clone(), group, row)),
                 });
             }
         }
         Ok(rows)
+    }
+
+    /// Nothing is decided yet of the rows of a block.
+    pub(super) fn verdicts<'b>(&self, open: &OpenReel, block: &'b Block) -> Verdicts<'b> {
+        let read = open.reader.columns(self.paths.iter().map(String::as_str));
+        let sieve = open.reader.sieve(self.condition.as_ref());
+        Verdicts::new(block, &self.paths, &read, sieve)
+    }
+
+    /// Whether a row of a block matches.
+    pub(super) fn wants(
+        &self,
+        verdicts: &mut Verdicts<'_>,
+        open: &OpenReel,
+        block: &Block,
+        group: usize,
+        row: usize,
+    ) -> bool {
+        let at = open.reader.first_row(group) + row as u64;
+        let origin = open.reader.origin(at);
+        let origin = origin.map_or(0, |(origin, _)| Arc::as_ptr(origin).addr());
+        verdicts.of(row, origin, || {
+            let item = open.item(block, group, row, &self.kinds);
+            item.is_some_and(|item| self.matches(&item))
+        })
     }
 
     pub(super) fn matches(&self, item: &Item) -> bool {

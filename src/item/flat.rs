@@ -20,6 +20,7 @@
 //! an offset or length outside the record reads as null, and depth is capped by the readers.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -359,11 +360,37 @@ impl<'a> Node<'a> for Flat<'a> {
         if self.tag() != OBJECT {
             return None;
         }
-        (0..self.len()).find_map(|index| {
+        let value = |index| {
             let slot = self.slot(index, 8)?;
-            (self.sized(self.u32(slot)) == name.as_bytes()).then(|| self.child(self.u32(slot + 4)))
-        })
+            Some(self.child(self.u32(slot + 4)))
+        };
+        // Items have the same members in the same order, each name once.
+        let guess = (self.at == HEAD).then(|| guess_of(name));
+        if let Some(guess) = guess
+            && self.is_named(LAST.with(|last| last[guess].get()).into(), name)
+        {
+            return value(LAST.with(|last| last[guess].get()).into());
+        }
+        let index = self.position(name.as_bytes())?;
+        if let (Some(guess), Ok(index)) = (guess, u8::try_from(index)) {
+            LAST.with(|last| last[guess].set(index));
+        }
+        value(index)
     }
+}
+
+/// Guesses that are kept.
+const GUESSES: usize = 64;
+
+thread_local! {
+    /// Where the members of items stood that were asked for last, by [`guess_of`] their names.
+    static LAST: [Cell<u8>; GUESSES] = const { [const { Cell::new(0) }; GUESSES] };
+}
+
+/// The place of a member's guess; names that share one take turns.
+fn guess_of(name: &str) -> usize {
+    let first = name.as_bytes().first().copied().unwrap_or_default();
+    (usize::from(first) + 7 * name.len()) % GUESSES
 }
 
 /// Reads a node back into a value that owns its bytes, containers to [`MAX_DEPTH`].

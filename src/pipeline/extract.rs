@@ -3,7 +3,10 @@
 //! A recorded source is its own spool. Ordinals, and so the numbers of streams, come out as in the
 //! first reading, because they depend on the order of packets alone.
 
+use std::collections::HashSet;
 use std::io::Write;
+
+use ahash::RandomState;
 
 use crate::capture::{Filled, RawBatch, Source};
 use crate::flow::{Limits, Table};
@@ -69,27 +72,48 @@ pub fn packets(
 /// # Errors
 /// One sentence, when the source cannot be read again or does not hold the stream.
 pub fn stream_pcap(
-    mut source: Box<dyn Source>,
+    source: Box<dyn Source>,
     limits: Limits,
     stream: StreamId,
     out: &mut dyn Write,
 ) -> Result<u64, String> {
-    let mut file = Savefile::new(out);
-    packets(&mut *source, limits, &mut |met| {
-        let packet = match met {
-            Met::Ended(ended) => return Ok(ended != stream),
-            Met::Packet(packet) => packet,
-        };
-        if packet.stream.is_none_or(|(name, _)| name.stream != stream) {
-            return Ok(true);
-        }
-        file.write(packet.record, packet.bytes)?;
-        Ok(true)
-    })?;
-    match file.packets() {
+    match streams_pcap(source, limits, &[stream], out)? {
         0 => Err(format!("stream {} is not in this source", stream.0)),
         written => Ok(written),
     }
+}
+
+/// The same of several streams in one pass, their packets in the order of the source; those that it
+/// does not hold are left out.
+///
+/// # Errors
+/// One sentence, when the source cannot be read again.
+pub fn streams_pcap(
+    mut source: Box<dyn Source>,
+    limits: Limits,
+    streams: &[StreamId],
+    out: &mut dyn Write,
+) -> Result<u64, String> {
+    let mut file = Savefile::new(out);
+    let wanted: HashSet<StreamId, RandomState> = streams.iter().copied().collect();
+    let mut open = wanted.clone();
+    packets(&mut *source, limits, &mut |met| {
+        let packet = match met {
+            Met::Ended(ended) => {
+                open.remove(&ended);
+                return Ok(!open.is_empty());
+            }
+            Met::Packet(packet) => packet,
+        };
+        if packet
+            .stream
+            .is_some_and(|(name, _)| wanted.contains(&name.stream))
+        {
+            file.write(packet.record, packet.bytes)?;
+        }
+        Ok(true)
+    })?;
+    Ok(file.packets())
 }
 
 /// A classic savefile of one stream while it is written.

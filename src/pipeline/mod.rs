@@ -69,7 +69,7 @@ pub use learning::{Learning, ServiceOfHost};
 pub use printing::{Printed, Printer, Printing, Taker};
 #[cfg(target_os = "linux")]
 pub use processes::ProcessConsumer;
-pub use rows::{Row, Rows, RowsConsumer};
+pub use rows::{Block, Row, Rows, RowsConsumer};
 pub use schedule::{Phase, Schedule};
 pub use scripting::ScriptsConsumer;
 pub use seeking::{Seeking, SeekingOptions};

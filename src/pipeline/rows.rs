@@ -20,19 +20,19 @@ struct Run {
 }
 
 impl Run {
-    fn range(&self, index: usize) -> Option<Range<usize>> {
+    fn node(&self, index: usize) -> Option<Flat<'_>> {
         let start = *self.starts.get(index)? as usize;
         let end = self
             .starts
             .get(index + 1)
             .map_or(self.bytes.len(), |end| *end as usize);
-        Some(start..end)
+        Flat::new(self.bytes.get(start..end)?)
     }
 }
 
 #[derive(Default)]
 struct Ring {
-    runs: VecDeque<Run>,
+    runs: VecDeque<Arc<Run>>,
     bytes: usize,
     rows: usize,
 }
@@ -40,14 +40,54 @@ struct Ring {
 /// One row; keeps its run alive.
 #[derive(Clone)]
 pub struct Row {
-    bytes: Arc<Vec<u8>>,
-    range: Range<usize>,
+    run: Arc<Run>,
+    index: usize,
 }
 
 impl Row {
     /// The item.
     pub fn node(&self) -> Option<Flat<'_>> {
-        Flat::new(self.bytes.get(self.range.clone())?)
+        self.run.node(self.index)
+    }
+}
+
+/// Rows that stand in a row, of one run; looking at them costs nothing each.
+pub struct Block {
+    run: Arc<Run>,
+    range: Range<usize>,
+}
+
+impl Block {
+    /// Number of the first one.
+    pub fn first(&self) -> u64 {
+        self.run.first + self.range.start as u64
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The rows that `wanted` takes, the newest first, until it has `limit`.
+    pub fn newest(&self, limit: usize, wanted: &mut dyn FnMut(Flat<'_>) -> bool) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for index in self.range.clone().rev() {
+            if rows.len() == limit {
+                break;
+            }
+            if self.run.node(index).is_some_and(&mut *wanted) {
+                rows.push(Row {
+                    run: self.run.clone(),
+                    index,
+                });
+            }
+        }
+        rows
     }
 }
 
@@ -83,11 +123,11 @@ impl Rows {
             let mut ring = self.ring.write().expect("no reader panics");
             ring.bytes += bytes.len();
             ring.rows += starts.len();
-            ring.runs.push_back(Run {
+            ring.runs.push_back(Arc::new(Run {
                 first,
                 bytes: bytes.clone(),
                 starts,
-            });
+            }));
             while (ring.bytes > self.max_bytes || ring.rows > self.max_rows) && ring.runs.len() > 1
             {
                 let Some(old) = ring.runs.pop_front() else {
@@ -126,24 +166,47 @@ impl Rows {
     ///
     /// The lock is held only while the rows are looked up, so a filter runs without it.
     pub fn page(&self, range: Range<u64>, count: usize) -> Vec<Row> {
-        let ring = self.ring.read().expect("no writer panics");
         let mut rows = Vec::new();
-        let from = ring
-            .runs
-            .partition_point(|run| run.first + run.starts.len() as u64 <= range.start);
-        for run in ring.runs.range(from..) {
-            let skip = usize::try_from(range.start.saturating_sub(run.first)).unwrap_or(usize::MAX);
-            for index in skip..run.starts.len() {
-                if rows.len() == count || run.first + index as u64 >= range.end {
+        // Numbers follow each other without gaps.
+        let start = range.start.max(self.held().start);
+        let end = range.end.min(start.saturating_add(count as u64));
+        for block in self.blocks(start..end) {
+            for index in block.range {
+                if rows.len() == count {
                     return rows;
                 }
-                rows.extend(run.range(index).map(|range| Row {
-                    bytes: run.bytes.clone(),
-                    range,
-                }));
+                rows.push(Row {
+                    run: block.run.clone(),
+                    index,
+                });
             }
         }
         rows
+    }
+
+    /// The rows with numbers in `range`, in rising order, in the runs in which they are kept.
+    ///
+    /// The lock is held only while the runs are looked up.
+    pub fn blocks(&self, range: Range<u64>) -> Vec<Block> {
+        let ring = self.ring.read().expect("no writer panics");
+        let from = ring
+            .runs
+            .partition_point(|run| run.first + run.starts.len() as u64 <= range.start);
+        let touched = ring
+            .runs
+            .range(from..)
+            .take_while(|run| run.first < range.end);
+        let blocks = touched.map(|run| {
+            let within = |number: u64| {
+                let at = usize::try_from(number.saturating_sub(run.first));
+                at.unwrap_or(usize::MAX).min(run.starts.len())
+            };
+            Block {
+                run: run.clone(),
+                range: within(range.start)..within(range.end),
+            }
+        });
+        blocks.filter(|block| !block.is_empty()).collect()
     }
 }
 
@@ -189,6 +252,10 @@ mod tests {
         assert_eq!(numbers(2..8, 100), [2, 3, 4, 5, 6, 7]);
         assert_eq!(numbers(10..99, 100), [10, 11]);
         assert_eq!(numbers(0..99, 4), [0, 1, 2, 3]);
+        let block = &rows.blocks(4..8)[0];
+        assert_eq!((block.first(), block.len()), (4, 2));
+        let newest = block.newest(1, &mut |_| true);
+        assert_eq!(newest[0].node().unwrap().number(), 5);
         assert_eq!(rows.get(11).unwrap().node().unwrap().number(), 11);
         assert!(rows.get(12).is_none());
     }

@@ -70,6 +70,23 @@ pub struct JobInfo {
     pub running: bool,
 }
 
+/// What people may do about jobs; a tag means all jobs of that tag, of all scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobsAct {
+    /// Run now.
+    Run(String),
+    /// Run all now.
+    RunAll,
+    /// Take away until the script schedules it again.
+    Remove(String),
+    /// Take all away.
+    RemoveAll,
+    /// Start the scheduler; what came due in between is not made up for.
+    Start,
+    /// Stop the scheduler: nothing comes due any more.
+    Stop,
+}
+
 /// What scripts ask of the scheduler that it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JobError {

@@ -16,12 +16,12 @@ use serde_json::{Value as Json, json};
 use super::backtest::Tries;
 use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
-use super::replay::Replay;
 use super::scripts::Checks;
 use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
-use super::{View, packets, routes, row_json};
+use super::{View, looking, packets, routes, row_json};
 use crate::dissect;
+use crate::item::flat::Flat;
 use crate::item::json::AsJson as NodeJson;
 use crate::item::{Node, lookup};
 use crate::kfl;
@@ -31,9 +31,6 @@ use crate::time::Timestamp;
 
 /// Rows that one answer holds at most.
 pub(super) const MAX_LIMIT: usize = 1000;
-
-/// Rows that one request looks at before it answers with what it has and a cursor to go on from.
-const MAX_SCAN: usize = 200_000;
 
 /// Rows that are looked at under one lock.
 const SCAN_STEP: u64 = 2048;
@@ -101,15 +98,23 @@ pub(super) struct Ask {
     #[serde(default)]
     pub(super) clause: String,
     #[serde(default)]
-    tag: String,
+    pub(super) tag: String,
     #[serde(default)]
-    name: String,
+    pub(super) name: String,
     #[serde(default)]
     by: String,
     #[serde(default)]
     worker: String,
     #[serde(default)]
-    sha256: String,
+    pub(super) sha256: String,
+    #[serde(default)]
+    pub(super) store: String,
+    #[serde(default)]
+    pub(super) act: String,
+    pub(super) count: Option<u32>,
+    pub(super) delay: Option<u64>,
+    #[serde(default)]
+    pub(super) concurrent: bool,
 }
 
 /// An answer that says what is wrong.
@@ -172,30 +177,19 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
 fn page_back(state: &State, query: &kfl::Query, before: Option<u64>, limit: usize) -> Json {
     let view = &state.view;
     view.run.look(query);
-    let held = view.rows.held();
     let now = view.clock.now();
     let limit = limit.clamp(1, MAX_LIMIT);
-    let mut end = before.unwrap_or(held.end).min(held.end);
-    let mut rows = Vec::new();
-    let mut scanned = 0;
-    while end > held.start && rows.len() < limit && scanned < MAX_SCAN {
-        let start = end.saturating_sub(SCAN_STEP).max(held.start);
-        for row in view.rows.page(start..end, SCAN_STEP as usize).iter().rev() {
-            scanned += 1;
-            let Some(shown) = show(state, query, row, now) else {
-                continue;
-            };
-            end = shown.0;
-            rows.push(shown.1);
-            if rows.len() == limit {
-                break;
-            }
-        }
-        if rows.len() < limit {
-            end = start;
-        }
-    }
-    json!({"rows": rows, "next": (end > held.start).then_some(end), "scanned": scanned, "end": held.end})
+    let end = view.rows.held().end;
+    let found = looking::newest(&view.rows, query, now, before, limit);
+    state
+        .undecided
+        .fetch_add(found.undecided, Ordering::Relaxed);
+    let rows: Vec<Json> = found
+        .rows
+        .iter()
+        .filter_map(|row| Some(row_of(state, query, row.node()?)))
+        .collect();
+    json!({"rows": rows, "next": found.next, "scanned": found.looked, "end": end})
 }
 
 /// The row's number and what the list shows of it, when it matches.
@@ -205,26 +199,28 @@ pub(super) fn show(
     row: &Row,
     now: Timestamp,
 ) -> Option<(u64, Json)> {
-    let view = &state.view;
     let node = row.node()?;
     match query.matches(node, now) {
-        kfl::Verdict::Match => {}
-        kfl::Verdict::NoMatch => return None,
+        kfl::Verdict::Match => Some((node.number(), row_of(state, query, node))),
+        kfl::Verdict::NoMatch => None,
         kfl::Verdict::Undecided => {
             state.undecided.fetch_add(1, Ordering::Relaxed);
-            return None;
+            None
         }
     }
-    let number = node.number();
-    let mut shown = row_json(number, node);
-    if let Some(altered) = view.run.queried(node.record(), query.text()) {
+}
+
+/// What the list shows of a row that matches, with what scripts make of it.
+fn row_of(state: &State, query: &kfl::Query, node: Flat<'_>) -> Json {
+    let mut shown = row_json(node.number(), node);
+    if let Some(altered) = state.view.run.queried(node.record(), query.text()) {
         for mark in ["passed", "failed"] {
             if let Some(set) = altered.get(mark) {
                 shown[mark] = set.clone();
             }
         }
     }
-    Some((number, shown))
+    shown
 }
 
 pub(super) async fn item_by_number(
@@ -235,7 +231,7 @@ pub(super) async fn item_by_number(
     one_item(aside(move || item_numbered(&view, number)).await)
 }
 
-fn item_numbered(view: &View, number: u64) -> Result<Option<Json>, Refusal> {
+pub(super) fn item_numbered(view: &View, number: u64) -> Result<Option<Json>, Refusal> {
     match view.indexed.get() {
         Some(browse) => indexed::item(browse, number).map(Some),
         None => Ok(view.rows.get(number).and_then(|row| detail(&row))),
@@ -290,7 +286,7 @@ fn detail(row: &Row) -> Option<Json> {
 }
 
 /// For an item that the ring of rows has dropped.
-const GONE: &str = "this item is no longer held; search for it in the archive";
+pub(super) const GONE: &str = "this item is no longer held; search for it in the archive";
 
 fn one_item(found: Result<Result<Option<Json>, Refusal>, Response>) -> Response {
     match found {
@@ -444,6 +440,19 @@ async fn summed(
     }
 }
 
+/// The fields that lists show as method, status and summary, by the short name of the protocol.
+pub(super) async fn columns() -> AsJson<Json> {
+    let all = dissect::PROTOCOLS.iter().flat_map(|protocol| {
+        let columns = protocol.columns();
+        let shown = json!({
+            "method": columns.method, "status": columns.status, "summary": columns.summary,
+        });
+        let kinds = protocol.kinds().iter();
+        kinds.map(move |kind| (kind.abbr.to_owned(), shown.clone()))
+    });
+    AsJson(Json::Object(all.collect()))
+}
+
 pub(super) async fn fields() -> AsJson<Json> {
     let all: Vec<Json> = dissect::fields()
         .map(|field| json!({"path": field.path, "type": format!("{:?}", field.kind), "doc": field.doc}))
@@ -455,49 +464,8 @@ pub(super) async fn scripts(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(state.view.run.scripts())
 }
 
-pub(super) async fn jobs(Extract(state): Extract<State>) -> AsJson<Json> {
-    AsJson(state.view.run.jobs())
-}
-
-pub(super) async fn run_job(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    match state.view.run.run_job(&ask.tag) {
-        Ok(()) => AsJson(json!({"ok": true})).into_response(),
-        Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
-    }
-}
-
-pub(super) async fn recordings(Extract(state): Extract<State>) -> AsJson<Json> {
-    AsJson(state.view.run.recordings())
-}
-
-pub(super) async fn add_recording(Extract(state): Extract<State>, body: String) -> Response {
-    let declared = match serde_json::from_str(&body) {
-        Ok(declared) => declared,
-        Err(error) => {
-            let sentence = format!("the declaration is not JSON: {error}");
-            return refuse(StatusCode::BAD_REQUEST, sentence);
-        }
-    };
-    answered(aside(move || state.view.run.add_recording(&declared)).await)
-}
-
-pub(super) async fn remove_recording(
-    Extract(state): Extract<State>,
-    Asked(ask): Asked<Ask>,
-) -> Response {
-    answered(aside(move || state.view.run.remove_recording(&ask.name)).await)
-}
-
-pub(super) async fn seal_recording(
-    Extract(state): Extract<State>,
-    Asked(ask): Asked<Ask>,
-) -> Response {
-    let name = Some(ask.name).filter(|name| !name.is_empty());
-    answered(aside(move || state.view.run.seal_recording(name.as_deref())).await)
-}
-
 /// What a change led to.
-fn answered(done: Result<Result<Json, String>, Response>) -> Response {
+pub(super) fn answered(done: Result<Result<Json, String>, Response>) -> Response {
     match done {
         Ok(Ok(json)) => AsJson(json).into_response(),
         Ok(Err(sentence)) => refuse(StatusCode::BAD_REQUEST, sentence),
@@ -505,20 +473,7 @@ fn answered(done: Result<Result<Json, String>, Response>) -> Response {
     }
 }
 
-/// What a recording with this query would have kept of the rows, or of the archive.
-pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    let query = match kfl::compile(&ask.q, &state.view.schema) {
-        Ok(query) => query,
-        Err(error) => return refuse_query(&ask.q, &error),
-    };
-    match aside(move || state.tries.of(&state.view, &query)).await {
-        Ok(Ok(found)) => AsJson(found).into_response(),
-        Ok(Err(sentence)) => refuse(StatusCode::BAD_GATEWAY, sentence),
-        Err(response) => response,
-    }
-}
-
-/// What the run knows of its past.
+/// What the run knows of its past, with what was lost since it began.
 pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
     let made = aside(move || {
         let mut told = state.view.run.coverage()?;
@@ -530,50 +485,6 @@ pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
         Ok(told)
     });
     answered(made.await)
-}
-
-/// The request of an item as it would be sent.
-fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)> {
-    if !state.view.replay {
-        let sentence = "requests are not sent again unless tap.dashboard.replay is true";
-        return Err((StatusCode::FORBIDDEN, sentence.to_owned()));
-    }
-    let found = item_numbered(&state.view, number)?;
-    let found = found.ok_or_else(|| (StatusCode::NOT_FOUND, GONE.to_owned()))?;
-    Replay::of(&found["item"]).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
-}
-
-pub(super) async fn replay_shown(
-    Extract(state): Extract<State>,
-    Named(number): Named<u64>,
-) -> Response {
-    match aside(move || replay_of(&state, number).map(|replay| replay.shown())).await {
-        Ok(Ok(shown)) => AsJson(shown).into_response(),
-        Ok(Err((status, sentence))) => refuse(status, sentence),
-        Err(response) => response,
-    }
-}
-
-pub(super) async fn replay(
-    Extract(state): Extract<State>,
-    Named(number): Named<u64>,
-    Asked(ask): Asked<Ask>,
-) -> Response {
-    let sent = aside(move || {
-        let replay = replay_of(&state, number)?;
-        if replay.sha256() != ask.sha256 {
-            let sentence = "these are not the bytes that were shown; look at them again";
-            return Err((StatusCode::CONFLICT, sentence.to_owned()));
-        }
-        replay
-            .send()
-            .map_err(|sentence| (StatusCode::BAD_GATEWAY, sentence))
-    });
-    match sent.await {
-        Ok(Ok(answer)) => AsJson(answer).into_response(),
-        Ok(Err((status, sentence))) => refuse(status, sentence),
-        Err(response) => response,
-    }
 }
 
 pub(super) async fn console(

@@ -78,13 +78,19 @@ impl Tries {
     ///  "behind": items still to be read}
     /// ```
     ///
+    /// With a `store` of the run, on what that has.
+    ///
     /// # Errors
     /// One sentence, when an archive cannot be listed.
-    pub(super) fn of(&self, view: &View, query: &kfl::Query) -> Result<Json, String> {
+    pub(super) fn of(&self, view: &View, query: &kfl::Query, store: &str) -> Result<Json, String> {
         let now = view.clock.now();
+        if !store.is_empty() {
+            let browse = reach(view, store)?;
+            return self.of_archive(&browse, query, store, now);
+        }
         match view.indexed.get() {
             None => Ok(held(&view.rows, query, now)),
-            Some(browse) => self.of_archive(browse, query, now),
+            Some(browse) => self.of_archive(browse, query, store, now),
         }
     }
 
@@ -92,19 +98,20 @@ impl Tries {
         &self,
         browse: &Browse,
         query: &kfl::Query,
+        store: &str,
         now: Timestamp,
     ) -> Result<Json, String> {
+        let key = format!("{store}\n{}", query.text());
         let mut kept = lock(&self.kept);
         let known = kept
             .iter()
-            .position(|(text, _)| text == query.text())
+            .position(|(known, _)| *known == key)
             .map(|at| kept.remove(at).1)
             .filter(|known| !lock(known).is_stale());
         let tried = match known {
             Some(known) => known,
             None => {
-                let all =
-                    kfl::compile("", &kfl::Schema::empty()).map_err(|error| error.to_string())?;
+                let all = kfl::compile("", &kfl::Schema::empty()).map_err(|e| e.to_string())?;
                 let scan = |query| {
                     let scan = browse.scan(query, now, PATHS.map(str::to_owned).into());
                     scan.map_err(|error| error.to_string())
@@ -117,13 +124,26 @@ impl Tries {
                 }))
             }
         };
-        kept.push((query.text().to_owned(), tried.clone()));
+        kept.push((key, tried.clone()));
         if kept.len() > MAX_KEPT {
             kept.remove(0);
         }
         drop(kept);
         lock(&tried).read_on(browse, query)
     }
+}
+
+/// The archive in a store of the run.
+fn reach(view: &View, store: &str) -> Result<Browse, String> {
+    if !view.run.stores().iter().any(|known| known == store) {
+        let sentence = format!("{store:?} is no store of this run");
+        return Err(format!("{sentence}; /archive/stores names them"));
+    }
+    let archive = view.run.archive(store)?;
+    let archive = archive.ok_or_else(|| format!("{store} holds no reels yet"))?;
+    let reading = view.reading.clone();
+    let reading = reading.ok_or("the configuration does not let archives be read")?;
+    Ok(Browse::new(archive, reading, None))
 }
 
 impl Try {
@@ -218,10 +238,8 @@ impl Tally {
             Some(number) => number.to_string(),
             None => text(node, path),
         });
-        if self.streams.len() >= MAX_STREAMS && !self.streams.contains_key(&name) {
-            return None;
-        }
-        Some(self.streams.entry(name).or_default())
+        let has_room = self.streams.len() < MAX_STREAMS || self.streams.contains_key(&name);
+        has_room.then(|| self.streams.entry(name).or_default())
     }
 
     /// Counts an item, whatever the query says.

@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, State, refuse, show};
 use super::queries::refuse_query;
+use crate::item::json::AsJson as NodeJson;
 use crate::kfl;
 use crate::time::Timestamp;
 
@@ -60,6 +61,82 @@ pub(super) async fn open(
     upgrade
         .max_message_size(4096)
         .on_upgrade(move |socket| follow(socket, state, query, from, pace))
+}
+
+/// Longest query that a client sends.
+const MAX_QUERY: usize = 64 << 10;
+
+/// Upgrades to the feed of whole items, as older clients use it: what the client sends is its query.
+pub(super) async fn open_full(
+    Extract(state): Extract<State>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade
+        .max_message_size(MAX_QUERY)
+        .on_upgrade(move |socket| follow_full(socket, state))
+}
+
+/// Sends one message for each item that matches the last query that came: the item, or `{"error"}`.
+async fn follow_full(mut socket: WebSocket, mut state: State) {
+    let mut end = state.view.rows.follow();
+    let mut from = *end.borrow_and_update();
+    let mut query: Option<kfl::Query> = None;
+    let mut now = state.view.clock.now();
+    loop {
+        let wait = async {
+            tokio::time::sleep(PACE).await;
+            if from >= *end.borrow() {
+                let _ = tokio::time::timeout(STILL, end.changed()).await;
+            }
+        };
+        let heard = tokio::select! {
+            () = wait => None,
+            message = socket.recv() => match message {
+                Some(Ok(Message::Text(text))) => Some(text),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => None,
+            },
+            _ = state.stopped.wait_for(|stop| *stop) => return,
+        };
+        match heard.map(|text| kfl::compile(&text, &state.view.schema)) {
+            None => {}
+            Some(Ok(asked)) => {
+                if looked(&state, &asked).await.is_err() {
+                    return;
+                }
+                now = state.view.clock.now();
+                query = Some(asked);
+            }
+            Some(Err(error)) => {
+                if !send(&mut socket, &json!({"error": error.to_string()})).await {
+                    return;
+                }
+            }
+        }
+        let latest = *end.borrow_and_update();
+        from = from.max(latest.saturating_sub(MAX_BEHIND));
+        let to = latest.min(from + MAX_ROWS as u64);
+        let Some(asked) = query.clone().filter(|_| from < to) else {
+            // Without a query nothing is wanted.
+            from = if query.is_none() { latest } else { from };
+            continue;
+        };
+        let (looking, range) = (state.clone(), from..to);
+        let found = tokio::task::spawn_blocking(move || {
+            let page = looking.view.rows.page(range, usize::MAX);
+            let nodes = page.iter().filter_map(|row| row.node());
+            let wanted = nodes.filter(|node| asked.matches(*node, now) == kfl::Verdict::Match);
+            let whole = wanted.map(|node| serde_json::to_string(&NodeJson(node)));
+            whole.filter_map(Result::ok).collect::<Vec<String>>()
+        });
+        let Ok(items) = found.await else { return };
+        from = to;
+        for item in items {
+            if socket.send(Message::Text(item.into())).await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Tells the run that somebody looks through the query.

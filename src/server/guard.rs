@@ -314,6 +314,9 @@ fn check(guard: &Guard, request: &Request) -> Result<Option<Visitor>, Response> 
     if path == SIGN_IN && request.method() == Method::POST {
         return Err(sign_in(guard, request.headers()));
     }
+    if path == SIGN_OUT && request.method() == Method::POST {
+        return Err(sign_out(guard, request.headers()));
+    }
     if let Some(offered) = token_in_query(request.uri().query()) {
         return Err(exchange(guard, request, &offered));
     }
@@ -349,6 +352,19 @@ fn sign_in(guard: &Guard, headers: &HeaderMap) -> Response {
             "this token is not known here; ask whoever runs tapedeck for one",
         ),
     }
+}
+
+/// Where the page goes to leave.
+const SIGN_OUT: &str = "/signout";
+
+/// Ends the session of whoever asks and takes the cookie away. A token stays good for those who know
+/// it.
+fn sign_out(guard: &Guard, headers: &HeaderMap) -> Response {
+    if let Some(oidc) = &guard.oidc {
+        cookies(headers, &guard.cookie).for_each(|session| oidc.end(session));
+    }
+    let gone = format!("{}; Max-Age=0", cookie_of(guard, ""));
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response()
 }
 
 fn cookie_of(guard: &Guard, token: &str) -> String {

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 
 /// Time that one request looks for rows before it answers with what it has and a cursor to go on
 /// from.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is wrong, with the status that says whose fault it is.
 pub(super) type Refusal = (StatusCode, String);

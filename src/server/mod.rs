@@ -16,8 +16,10 @@ mod feed;
 mod guard;
 mod id_token;
 mod indexed;
+mod looking;
 mod oidc;
 mod openapi;
+mod operate;
 mod packets;
 mod push;
 mod pushed;
@@ -26,6 +28,7 @@ mod raw;
 mod replay;
 mod routes;
 mod rows;
+mod saves;
 mod script_files;
 mod scripts;
 pub mod search;
@@ -41,10 +44,11 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use serde_json::Value as Json;
 
-use crate::investigate::{Archive, Browse};
+use crate::investigate::{Archive, Browse, Reading};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
+use crate::script::jobs::JobsAct;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
 
@@ -167,6 +171,22 @@ pub trait Run: Send + Sync {
     /// One sentence, when there is no such job.
     fn run_job(&self, tag: &str) -> Result<(), String>;
 
+    /// Does something about jobs.
+    ///
+    /// # Errors
+    /// One sentence, when there is no such job, or no scripts run here.
+    fn jobs_do(&self, act: &JobsAct) -> Result<(), String> {
+        match act {
+            JobsAct::Run(tag) => self.run_job(tag),
+            _ => Err("jobs are stopped and removed where their scripts run".to_owned()),
+        }
+    }
+
+    /// Whether the scheduler of jobs runs.
+    fn jobs_run(&self) -> bool {
+        true
+    }
+
     /// The recordings with what they are and did.
     fn recordings(&self) -> Json {
         Json::Array(Vec::new())
@@ -251,6 +271,23 @@ pub trait Run: Send + Sync {
     fn queried(&self, record: &[u8], query: &str) -> Option<Json>;
 }
 
+/// Which pods are captured, and who may change that.
+pub trait TargetDesk: Send + Sync {
+    /// Pods inside and outside, and what was asked for.
+    ///
+    /// ```text
+    /// {"targets": [{"name","namespace","nodeName","ips"}], "excluded": [...],
+    ///  "wanted": {"regex","namespaces","excluded"} or null without a cluster}
+    /// ```
+    fn targeted(&self) -> Json;
+
+    /// Captures other pods until the configuration changes: `{"regex","namespaces","excluded"}`.
+    ///
+    /// # Errors
+    /// One sentence: what is not understood, or that there is no cluster.
+    fn target(&self, wanted: &Json) -> Result<(), String>;
+}
+
 /// What is served.
 pub struct View {
     /// The rows; none of an archive.
@@ -271,6 +308,10 @@ pub struct View {
     pub scripts: ScriptFiles,
     /// Whether requests may be sent once more.
     pub replay: bool,
+    /// Which pods are captured; none of a recorded source.
+    pub targets: Option<Arc<dyn TargetDesk>>,
+    /// How archives in the stores of the run are read.
+    pub reading: Option<Reading>,
     /// Scripts that a computer elsewhere pushes; `None` where none are taken.
     pub pushed: Option<Arc<Pushed>>,
 }

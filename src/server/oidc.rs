@@ -264,6 +264,11 @@ impl Oidc {
         (found.began.elapsed() < SESSION).then(|| found.visitor.clone())
     }
 
+    /// Ends a session, if there is one with this id.
+    pub(super) fn end(&self, session: &str) {
+        lock(&self.sessions).remove(session);
+    }
+
     /// Begins a login: where the browser is to go, and the state that it must bring back. Blocks.
     pub(super) fn begin(&self) -> Result<(String, String), String> {
         let provider = self.provider(false)?;

@@ -83,14 +83,24 @@ fn parameter_json(route: &Route, one: &Parameter) -> Json {
 
 /// The body that a route takes.
 fn body_of(route: &Route) -> Option<Json> {
+    if route.method == "get" || route.method == "delete" {
+        return None;
+    }
+    let list = || json!({"type": "array", "items": {"type": "string"}});
     let content = match route.path {
+        "/targets" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {
+                "regex": {"type": "string"}, "namespaces": list(), "excluded": list(),
+            },
+        }}}),
         "/recordings/add" => json!({"application/json": {"schema": {
             "type": "object",
             "description": "A recording as the configuration declares it.",
             "properties": {"name": {"type": "string"}, "kfl": {"type": "string"}},
             "required": ["name", "kfl"],
         }}}),
-        "/scripts" | "/scripts/{index}" if route.method != "get" && route.method != "delete" => {
+        "/scripts" | "/scripts/{index}" => {
             json!({"application/json": {"schema": {
                 "type": "object",
                 "description": "A script; title is its first comment.",
@@ -106,7 +116,7 @@ fn body_of(route: &Route) -> Option<Json> {
             "type": "object",
             "properties": {"files": {"type": "array", "items": {"type": "string"}}},
         }}}),
-        "/scripts/env" if route.method == "post" => {
+        "/scripts/env" => {
             json!({"application/json": {"schema": {"type": "object"}}})
         }
         "/pcaps/merge" => json!({"application/json": {"schema": {

@@ -4,8 +4,11 @@
 //! Never: anything that was not shown before (its digest comes back with the order), a target other
 //! than the one that was recorded, TLS, an answer of more than [`MAX_ANSWER`].
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -20,6 +23,25 @@ const MAX_ANSWER: u64 = 256 << 10;
 
 /// Time that one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Times that one request is sent at most, at once or one after the other, and the time between two.
+pub(super) const MAX_COUNT: u32 = 1000;
+const AT_ONCE: u32 = 16;
+const MAX_DELAY: Duration = Duration::from_secs(10);
+
+/// Time that sending one request several times may take.
+const MAX_TIME: Duration = Duration::from_secs(60);
+
+/// How often and how fast a request is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How often.
+    pub(super) count: u32,
+    /// Time between two of one sender.
+    pub(super) delay: Duration,
+    /// Whether several are on their way at a time.
+    pub(super) concurrent: bool,
+}
 
 /// Fields of the connection that the request came on.
 const LEFT_OUT: [&str; 9] = [
@@ -134,6 +156,61 @@ impl Replay {
 
     pub(super) fn sha256(&self) -> String {
         hex(&Sha256::digest(&self.bytes).into())
+    }
+
+    /// Sends it several times and answers what the first answer was, with a count of all.
+    ///
+    /// ```text
+    /// {..., as [`Replay::send`], "sent": how often, "failed": how many were not answered,
+    ///  "statuses": {"200": count}}
+    /// ```
+    ///
+    /// # Errors
+    /// One sentence, when nobody answers the first one.
+    pub(super) fn send_all(&self, pace: Pace) -> Result<Json, String> {
+        let mut first = self.send()?;
+        let statuses: Mutex<BTreeMap<String, u32>> = Mutex::default();
+        let (sent, failed) = (AtomicU32::new(1), AtomicU32::new(0));
+        let note = |answer: &Json| {
+            let text = answer["text"].as_str().unwrap_or_default();
+            let status = text
+                .split(' ')
+                .nth(1)
+                .unwrap_or("?")
+                .get(..3)
+                .unwrap_or("?");
+            let mut statuses = statuses.lock().unwrap_or_else(PoisonError::into_inner);
+            *statuses.entry(status.to_owned()).or_default() += 1;
+        };
+        note(&first);
+        let count = pace.count.clamp(1, MAX_COUNT);
+        let delay = pace.delay.min(MAX_DELAY);
+        let until = Instant::now() + MAX_TIME;
+        let senders = if pace.concurrent { AT_ONCE } else { 1 };
+        std::thread::scope(|scope| {
+            for _ in 0..senders.min(count - 1) {
+                scope.spawn(|| {
+                    while Instant::now() < until && sent.fetch_add(1, Ordering::Relaxed) < count {
+                        std::thread::sleep(delay);
+                        match self.send() {
+                            Ok(answer) => note(&answer),
+                            Err(_) => {
+                                failed.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let statuses = statuses
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let answered: u32 = statuses.values().sum();
+        let failed = failed.into_inner();
+        first["sent"] = (answered + failed).into();
+        first["failed"] = failed.into();
+        first["statuses"] = json!(statuses);
+        Ok(first)
     }
 
     /// Sends it.

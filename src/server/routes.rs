@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::access::{self, Role};
 use super::api::{self, State};
-use super::{feed, openapi, push, queries, raw, scripts, search, stores};
+use super::{feed, openapi, operate, push, queries, raw, saves, scripts, search, stores};
 
 /// One parameter.
 pub(super) struct Parameter {
@@ -352,7 +352,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "The jobs of scripts with their runs.",
         parameters: &[],
         answer: Answer::Json("array"),
-        handler: || get(api::jobs),
+        handler: || get(operate::jobs),
     },
     Route {
         method: "get",
@@ -362,7 +362,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Recordings with what they are and did, also those that wait for their time.",
         parameters: &[],
         answer: Answer::Json("array"),
-        handler: || get(api::recordings),
+        handler: || get(operate::recordings),
     },
     Route {
         method: "post",
@@ -372,7 +372,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Adds a recording, or changes one that was added; the body is its declaration.",
         parameters: &[],
         answer: Answer::Members(&[("name", "string"), ("kfl", "string"), ("state", "string")]),
-        handler: || post(api::add_recording),
+        handler: || post(operate::add_recording),
     },
     Route {
         method: "post",
@@ -382,7 +382,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Ends a recording that was added; what is open is sealed.",
         parameters: &[parameter("name", "string", "its name")],
         answer: Answer::Members(&[("removed", "string")]),
-        handler: || post(api::remove_recording),
+        handler: || post(operate::remove_recording),
     },
     Route {
         method: "post",
@@ -392,7 +392,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Seals what is open of a recording, or of all; answers how many reels that are.",
         parameters: &[parameter("name", "string", "its name; all when left out")],
         answer: Answer::Json("integer"),
-        handler: || post(api::seal_recording),
+        handler: || post(operate::seal_recording),
     },
     Route {
         method: "post",
@@ -402,7 +402,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "Runs a job now.",
         parameters: &[parameter("tag", "string", "tag of the job")],
         answer: Answer::Members(&[("ok", "boolean")]),
-        handler: || post(api::run_job),
+        handler: || post(operate::run_job),
     },
     Route {
         method: "get",
@@ -526,17 +526,24 @@ pub(super) const ROUTES: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/recordings/backtest",
-        about: "What a recording with this query would have kept of the items that are held, or of an archive; ask again while items are behind.",
-        parameters: &[Q],
+        about: "What a recording with this query would have kept of the items that are held, or of what a store has; an archive is read bit by bit, behind is what is still to be read.",
+        parameters: &[
+            Q,
+            parameter(
+                "store",
+                "string",
+                "a store, as /archive/stores names it; what is open here when left out",
+            ),
+        ],
         answer: Answer::Members(&[
             ("items", "integer"),
             ("streams", "integer"),
             ("bytes", "integer"),
             ("bytesPerDay", "integer"),
             ("byNamespace", "array"),
-            ("behind", "integer"),
+            BEHIND,
         ]),
-        handler: || get(api::backtest),
+        handler: || get(operate::backtest),
     },
     Route {
         method: "get",
@@ -617,7 +624,7 @@ pub(super) const ROUTES: &[Route] = &[
         about: "The bytes that would be sent if this request was sent once more, and where to.",
         parameters: &[NUMBER],
         answer: Answer::Members(&[("to", "string"), ("text", "string"), ("sha256", "string")]),
-        handler: || get(api::replay_shown),
+        handler: || get(operate::replay_shown),
     },
     Route {
         method: "post",
@@ -628,9 +635,25 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[
             NUMBER,
             parameter("sha256", "string", "of the bytes that were shown"),
+            parameter("count", "integer", "how often it is sent, 1000 at most"),
+            parameter(
+                "delay",
+                "integer",
+                "microseconds between two; 100 when left out",
+            ),
+            parameter(
+                "concurrent",
+                "boolean",
+                "whether several are on their way at a time",
+            ),
         ],
-        answer: Answer::Members(&[("text", "string"), ("took", "integer"), ("cut", "boolean")]),
-        handler: || post(api::replay),
+        answer: Answer::Members(&[
+            ("text", "string"),
+            ("took", "integer"),
+            ("cut", "boolean"),
+            ("sent", "integer"),
+        ]),
+        handler: || post(operate::replay),
     },
     Route {
         method: "get",
@@ -817,6 +840,102 @@ pub(super) const ROUTES: &[Route] = &[
         )],
         answer: Answer::Socket,
         handler: || get(push::logs),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/targets",
+        about: "Captures other pods until the configuration changes; the body is JSON with regex, namespaces and excluded.",
+        parameters: &[],
+        answer: Answer::Members(&[("targets", "array"), ("excluded", "array")]),
+        handler: || post(operate::target),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/pcaps/matching",
+        about: "Packets of all streams whose items match, as a .tar.gz with a folder for each node.",
+        parameters: &[Q],
+        answer: Answer::Bytes,
+        handler: || get(saves::packets),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/columns",
+        about: "The fields that lists show as method, status and summary, by the short name of the protocol.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || get(api::columns),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/jobs/scheduler",
+        about: "Whether the scheduler of jobs runs.",
+        parameters: &[],
+        answer: Answer::Members(&[("running", "boolean")]),
+        handler: || get(operate::scheduler),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/jobs/do",
+        about: "Runs or removes the jobs of a tag, or all, or starts or stops their scheduler.",
+        parameters: &[
+            parameter("act", "string", "run, remove, start or stop"),
+            parameter("tag", "string", "tag of the jobs; all when left out"),
+        ],
+        answer: Answer::Members(&[("ok", "boolean")]),
+        handler: || post(operate::jobs_do),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/whoami",
+        about: "The same as older clients ask for it.",
+        parameters: &[],
+        answer: Answer::Members(&[("who", "string"), ("role", "string"), ("may", "object")]),
+        handler: || get(access::session),
+    },
+    Route {
+        method: "post",
+        role: Role::Operate,
+        audited: true,
+        path: "/scripts/remove",
+        about: "Removes the file of a script, when it is still the one with this SHA-256.",
+        parameters: &[
+            PATH,
+            parameter("sha256", "string", "of the text that was opened"),
+        ],
+        answer: Answer::Members(&[("path", "string")]),
+        handler: || post(scripts::remove),
+    },
+    Route {
+        method: "get",
+        role: Role::Investigate,
+        audited: true,
+        path: "/wsFull",
+        about: "Whole items that match, pushed as they come; the client sends a query, and a new one at any time.",
+        parameters: &[],
+        answer: Answer::Socket,
+        handler: || get(feed::open_full),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/targets",
+        about: "Pods that are captured, pods that are not, and what was asked for.",
+        parameters: &[],
+        answer: Answer::Members(&[("targets", "array"), ("excluded", "array")]),
+        handler: || get(operate::targeted),
     },
 ];
 

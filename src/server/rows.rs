@@ -10,7 +10,7 @@ use crate::item::{Columns, Node, lookup, shown};
 /// ```text
 /// {"n": 7, "id": "...", "protocol": {"abbr","macro","background","foreground"}, "method", "status",
 ///  "summary", "src": {"ip","port","name","namespace"}, "dst": {...}, "timestamp": ms, "elapsed": ms,
-///  "stream", "index", "size", "error": text or null, "tone", "trace": text or null, "passed", "failed",
+///  "outgoing", "stream", "index", "size", "error": text or null, "tone", "trace": text or null, "passed", "failed",
 ///  "node", "worker"}
 /// ```
 pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
@@ -52,6 +52,7 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
         "dst": side("dst"),
         "timestamp": int("timestamp"),
         "elapsed": int("elapsedTime"),
+        "outgoing": flag("outgoing"),
         "stream": text("stream"),
         "index": int("index"),
         "size": int("size"),

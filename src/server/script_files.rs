@@ -179,6 +179,21 @@ impl ScriptFiles {
         }))
     }
 
+    /// Removes the file `path`, which has the digest `before`.
+    pub(super) fn remove(&self, path: &str, before: &str) -> Result<Json, Refusal> {
+        if !self.editable {
+            return Err(Refusal::Forbidden(
+                "scripts are not removed from here unless tap.dashboard.editScripts is true"
+                    .to_owned(),
+            ));
+        }
+        let _one = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = self.unchanged(path, before)?;
+        fs::remove_file(&target)
+            .map_err(|error| Refusal::Wrong(format!("{path} cannot be removed: {error}")))?;
+        Ok(json!({"path": target.display().to_string()}))
+    }
+
     fn new_file(&self, path: &str) -> Result<PathBuf, Refusal> {
         let path = Path::new(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -312,6 +327,28 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_is_removed_only_as_it_was_opened() {
+        let (dir, mut files) = folder();
+        let path = dir.path().join("a.js");
+        let at = path.display().to_string();
+        let opened = text(&files.source(&at).unwrap(), "sha256");
+        fs::write(&path, "// by another\n").unwrap();
+        assert!(matches!(
+            files.remove(&at, &opened),
+            Err(Refusal::Conflict(_))
+        ));
+        let opened = text(&files.source(&at).unwrap(), "sha256");
+        files.editable = false;
+        assert!(matches!(
+            files.remove(&at, &opened),
+            Err(Refusal::Forbidden(_))
+        ));
+        files.editable = true;
+        files.remove(&at, &opened).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Default for Checks {
     }
 }
 
-fn answered(done: Result<Result<Json, Refusal>, Response>) -> Response {
+pub(super) fn answered(done: Result<Result<Json, Refusal>, Response>) -> Response {
     match done {
         Ok(Ok(answer)) => AsJson(answer).into_response(),
         Ok(Err(Refusal::Missing(sentence))) => refuse(StatusCode::NOT_FOUND, sentence),
@@ -76,6 +76,10 @@ pub(super) async fn save(
     code: String,
 ) -> Response {
     answered(aside(move || state.view.scripts.save(&ask.path, &ask.sha256, &code)).await)
+}
+
+pub(super) async fn remove(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    answered(aside(move || state.view.scripts.remove(&ask.path, &ask.sha256)).await)
 }
 
 pub(super) async fn switch(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {

@@ -1,7 +1,7 @@
 // Reads a bucket of recordings in headless Chromium: node archive.mjs TOOLS URL STORE
 // Prints one JSON object with what it saw; the test that started it judges.
 
-import { axe, open, view, watch } from "./common.mjs";
+import { axe, open, round, view, watch } from "./common.mjs";
 
 const [tools, url, store] = process.argv.slice(2);
 const browser = await open(tools);
@@ -24,6 +24,19 @@ try {
   await page.waitForSelector(".list .row[id]");
   seen.opened = await page.locator(".filter textarea").inputValue();
 
+  // Every other view over the same bucket.
+  seen.round = await round(page);
+  await view(page, "Recordings");
+  await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
+  await page.waitForSelector(".tried b");
+  seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
+  await view(page, "Scripts");
+  await page.waitForSelector(".page.scripts .empty");
+  seen.scripts = await page.textContent(".page.scripts .empty");
+  await view(page, "Audit");
+  await page.waitForSelector(".grid tbody tr");
+  seen.audit = await page.textContent(".grid");
+
   // A link that was made elsewhere says so.
   const link = new URL(page.url());
   link.searchParams.set("source", "s3://elsewhere/");
@@ -34,6 +47,9 @@ try {
   await axe(browser, tools, url, seen, {
     Traffic: (one) => one.locator(".list .row[id]").first().click(),
     Endpoints: (one) => one.waitForSelector(".grid tbody tr"),
+    Map: (one) => one.waitForSelector(".map .nodes circle"),
+    Compare: (one) => one.waitForSelector(".grid tbody tr"),
+    Recordings: (one) => one.waitForSelector("#trial-kfl"),
     Archive: (one) => one.waitForSelector(".reels .reel"),
   });
 } finally {

@@ -52,3 +52,83 @@ export async function axe(browser, tools, url, seen, prepare) {
     await context.close();
   }
 }
+
+// Goes through the views that speak of the filter, and the details of an item, over any source with HTTP;
+// answers what each showed.
+export async function round(page) {
+  const seen = {};
+  const area = page.locator(".filter textarea");
+  const filter = async (q) => {
+    await area.fill(q);
+    await area.press("Enter");
+    await page.waitForURL((to) => (to.searchParams.get("q") ?? "") === q);
+  };
+  const query = () => new URL(page.url()).searchParams.get("q");
+  await view(page, "Traffic");
+  await filter("http");
+  await page.waitForSelector(".main-area[data-q='http'] .list .row[id]");
+  await page.locator(".list .row[id]").last().click();
+  const tab = (name) => page.locator(".details").getByRole("tab", { name, exact: true }).click();
+  await tab("Both");
+  await page.waitForSelector(".details .both .fold");
+  seen.both = await page.textContent(".details");
+  await tab("Packets");
+  await page.waitForSelector(".packets tbody tr");
+  seen.packets = await page.locator(".packets tbody tr").count();
+  await tab("Conversation");
+  await page.waitForSelector(".turn");
+  seen.turns = await page.$$eval(".turn h3", (turns) => turns.map((one) => one.firstChild.textContent));
+  await tab("Timing");
+  await page.waitForSelector(".waterfall tr");
+  await tab("Request");
+
+  // A drag over the timeline narrows the time, and the button takes it back.
+  await page.waitForSelector(".timeline[data-q='http'] .u-over");
+  const box = await page.locator(".timeline .u-over").boundingBox();
+  await page.mouse.move(box.x + box.width * 0.2, box.y + box.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.9, box.y + box.height / 2, { steps: 4 });
+  await page.mouse.up();
+  await page.waitForURL((to) => /timestamp >=/.test(to.searchParams.get("q") ?? ""));
+  seen.dragged = query();
+  await page.getByRole("button", { name: "Whole time" }).click();
+  await page.waitForURL((to) => to.searchParams.get("q") === "http");
+
+  await view(page, "Endpoints");
+  await page.waitForSelector(".grid tbody tr");
+  seen.endpoints = await page.locator(".grid tbody tr").count();
+  await page.getByLabel("Group by").selectOption("status");
+  await page.locator(".grid tbody tr", { hasText: /^HTTP 500/ }).click();
+  await page.waitForURL((to) => /status == 500/.test(to.searchParams.get("q") ?? ""));
+  seen.ofGroup = query();
+  await filter("http");
+  await view(page, "Map");
+  await page.waitForSelector(".map .nodes circle");
+  seen.map = await page.locator(".tools .said").textContent();
+  await page.getByLabel("Labels are").selectOption("rate");
+  await page.waitForFunction(() => /\/s/.test(document.querySelector(".map .edges text")?.textContent ?? ""));
+  await page.locator(".legend input").first().uncheck();
+  await page.waitForFunction(() => /Everybody is hidden/.test(document.querySelector(".page.map .empty")?.textContent ?? "") || document.querySelectorAll(".map .edges path").length > 0);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.waitForSelector(".map .edges path");
+  await page.locator(".map .edges g").first().press("Enter");
+  await page.waitForURL((to) => /src\./.test(to.searchParams.get("q") ?? ""));
+  seen.ofEdge = query();
+  await filter("http");
+  await view(page, "Compare");
+  await page.waitForSelector(".grid tbody tr");
+  seen.compared = await page.locator(".tools .said").last().textContent();
+  await view(page, "Health");
+  await page.waitForSelector(".stage");
+  seen.health = await page.textContent(".road");
+  await filterless(page);
+  return seen;
+}
+
+// Back to all items.
+async function filterless(page) {
+  await view(page, "Traffic");
+  await page.locator(".filter textarea").fill("");
+  await page.locator(".filter textarea").press("Enter");
+  await page.waitForSelector(".main-area[data-q=''] .list .row[id]");
+}

@@ -71,7 +71,7 @@ try {
   await page.waitForURL((to) => to.searchParams.get("q") === "http");
   const row = page.locator(".list .row", { hasText: wanted }).first();
   await row.click();
-  await page.waitForSelector(".details section");
+  await page.waitForSelector(".details .fold");
   await page.getByRole("tab", { name: "Request" }).click();
   seen.request = await page.textContent(".details");
   await page.screenshot({ path: path.join(folder, "light.png") });
@@ -113,6 +113,76 @@ try {
     tabs: await page.locator(".details").getByRole("tab").count(),
     views: await page.locator(".views").getByRole("tab").count(),
   };
+  // Values of rows narrow the filter too; in the other dialect the clause is of that dialect.
+  const plus = async (q, cell) => {
+    await area.fill(q);
+    await area.press("Enter");
+    await page.waitForSelector(`.main-area[data-q='${q}'] .list .row[id]`);
+    await page.locator(".list .row[id]").first().locator(cell).first().hover();
+    const tip = await page.getAttribute(".list .plus:not([hidden])", "title");
+    await page.click(".list .plus");
+    await page.waitForFunction((before) => document.querySelector(".main-area").dataset.q !== before, q);
+    await page.waitForSelector(".list .row[id]");
+    return { tip, q: new URL(page.url()).searchParams.get("q"), rows: (await rowTexts()).length };
+  };
+  seen.plusOfFirst = await plus("http", ".method");
+  seen.plusOfSecond = await plus("http && status_code > 100", ".status");
+  seen.plusOfPart = await plus("http", ".part");
+  await page.locator(".list .row[id]").first().click();
+  await area.fill("http && status_code > 200");
+  await area.press("Enter");
+  await page.waitForSelector(".main-area[data-q='http && status_code > 200'] .list .row[id]");
+  await page.locator(".list .row[id]").first().click();
+  await page.locator(".details").getByRole("tab", { name: "Request" }).click();
+  await page.locator(".details tr", { hasText: "method" }).locator(".clause").first().click();
+  await page.waitForURL((to) => / && .*&&/.test(to.searchParams.get("q") ?? ""));
+  seen.clickedInSecond = new URL(page.url()).searchParams.get("q");
+  // What somebody folded stays folded, bodies have lines with numbers, values are copied.
+  const fold = page.locator(".details .fold", { hasText: "headers" }).first();
+  await fold.locator("summary").click();
+  seen.folded = !(await fold.evaluate((node) => node.open));
+  await area.fill("");
+  await area.press("Enter");
+  await page.waitForSelector(".main-area[data-q=''] .list .row[id]");
+  await page.locator(".list .row", { hasText: wanted }).first().click();
+  await page.waitForSelector(".details .fold");
+  seen.stillFolded = !(await page.locator(".details .fold", { hasText: "headers" }).first().evaluate((node) => node.open));
+  await page.locator(".details .fold", { hasText: "headers" }).first().locator("summary").click();
+  await page.locator(".details").getByRole("tab", { name: "Response" }).click();
+  await page.getByRole("group", { name: "Body as" }).getByRole("button", { name: "lines" }).click();
+  seen.numbered = await page.textContent(".details .numbered .gutter");
+
+  // All of what matches as files.
+  await page.getByRole("button", { name: "Save\u2026" }).click();
+  const saved = async (name) => {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).click()]);
+    await file.saveAs(path.join(folder, file.suggestedFilename()));
+    return file.suggestedFilename();
+  };
+  seen.savedPackets = await saved("Packets (.tar.gz)");
+  seen.savedRows = await saved("Rows (.csv)");
+  seen.csv = readFileSync(path.join(folder, seen.savedRows), "utf8");
+  await page.locator("dialog[open]").getByRole("button", { name: "Close" }).click();
+
+  // The frame: details below the list, times of this computer, bars by protocol.
+  const choose = async (name) => {
+    await page.locator(".menu > summary").click();
+    await page.locator(".menu").getByRole("button", { name }).click();
+  };
+  const places = () => page.evaluate(() => [".list", ".details"].map((one) => document.querySelector(one).getBoundingClientRect()).map(({ top, left }) => ({ top, left })));
+  const [before, beside] = await places();
+  await choose(/^Details/);
+  const [above, below] = await places();
+  seen.layout = { beside: beside.left > before.left, stacked: below.top > above.top && below.left === above.left };
+  await choose(/^Details/);
+  await choose(/^Times/);
+  seen.local = new URL(page.url()).searchParams.get("tz");
+  await choose(/^Times/);
+  await page.getByLabel("Bars by").selectOption("protocol");
+  await page.waitForFunction(() => /HTTP/.test(document.querySelector(".cover-keys").textContent));
+  seen.barsBy = await page.textContent(".cover-keys");
+  await page.getByLabel("Bars by").selectOption("status");
+
   await page.locator(".details").getByRole("tab", { name: "Packets" }).click();
   await page.waitForSelector(".packets tbody tr");
   seen.packets = await page.locator(".packets tbody tr").count();
@@ -121,6 +191,15 @@ try {
   await page.locator(".details").getByRole("tab", { name: "Conversation" }).click();
   await page.waitForSelector(".turn");
   seen.turns = await page.$$eval(".turn", (turns) => turns.map((turn) => turn.textContent));
+
+  // What came before the failure, although the filter shows failures alone; and back to one of them.
+  await area.fill("response.status >= 500");
+  await area.press("Enter");
+  await page.waitForSelector(".main-area[data-q='response.status >= 500'] .list .row[id]");
+  await page.locator(".list .row[id]").first().click();
+  await page.locator(".details").getByRole("tab", { name: "Before" }).click();
+  await page.waitForSelector(".details section h3");
+  seen.before = await page.textContent(".details [role=tabpanel]");
 
   // The other views speak of the same filter, and lead back to the items.
   const view = (name) => page.locator(".views").getByRole("tab", { name, exact: true }).click();
@@ -149,12 +228,15 @@ try {
   await view("Recordings");
   await page.waitForSelector(".page .empty h2");
   seen.recordings = await page.textContent(".page");
+  await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
+  await page.waitForSelector(".tried b");
+  seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view("Scripts");
   await page.waitForSelector(".page.scripts");
   await view("Traffic");
   await page.waitForSelector(".list .row");
   seen.cookie = (await page.context().cookies()).map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
-  await page.locator(".top button", { hasText: "Theme" }).click();
+  await choose(/^Theme/);
   await page.screenshot({ path: path.join(folder, "dark.png") });
   seen.state = await page.textContent(".state");
 
@@ -186,6 +268,10 @@ try {
       const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
       seen.axe.push(...bad.map(({ id, nodes }) => `${colorScheme} ${name}: ${id}: ${nodes[0].html.slice(0, 200)}`));
     }
+    await other.locator(".menu > summary").click();
+    await other.getByRole("button", { name: "Sign out" }).click();
+    await other.getByLabel("Token").waitFor();
+    seen.signedOut = await other.evaluate(async () => (await fetch("/api/v1/status")).status);
     await context.close();
   }
 } finally {

@@ -4,7 +4,7 @@
 import { appendFileSync } from "node:fs";
 import path from "node:path";
 
-import { axe, open, view, watch } from "./common.mjs";
+import { axe, open, round, view, watch } from "./common.mjs";
 
 const [tools, url, store, scripts, viewToken] = process.argv.slice(2);
 const browser = await open(tools);
@@ -41,13 +41,16 @@ try {
   await dialog(page).getByRole("button", { name: "Close" }).click();
   seen.columns.after = (await size.count()) > 0;
 
-  // A recording: tried, refused for its name, confirmed, sealed, stopped.
-  await view(page, "Recordings");
-  await page.getByRole("button", { name: "New recording" }).click();
+  // The views that speak of the filter, while it runs.
+  seen.round = await round(page);
+
+  // A recording: begun at the filter, tried, refused for its name, confirmed, sealed, stopped.
+  await page.locator(".filter textarea").fill("response.status == 500");
+  await page.getByRole("button", { name: "Record\u2026" }).click();
   const form = page.getByRole("form", { name: "New recording" });
-  await form.getByLabel("What to record").fill("response.status == 500");
-  await page.waitForFunction(() => document.querySelector(".tried b"));
-  seen.tried = await page.textContent(".tried");
+  seen.begun = await form.getByLabel("What to record").inputValue();
+  await page.waitForFunction(() => document.querySelector(".form:not([hidden]) .tried b"));
+  seen.tried = await form.locator(".tried").textContent();
   await form.getByLabel("Name").fill("No Good");
   await form.getByLabel("Destination").fill(store);
   await form.getByLabel("Object lock").selectOption("GOVERNANCE");
@@ -82,7 +85,13 @@ try {
   await page.getByRole("button", { name: "Verify" }).click();
   await page.waitForFunction(() => /as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
   seen.proof = await page.textContent('[aria-label="Proof"]');
+  // What is in the archive by now can be tried on before the next recording.
   await view(page, "Recordings");
+  await page.getByRole("button", { name: "New recording" }).click();
+  await form.getByLabel("Try it over").selectOption(store);
+  await page.waitForFunction((over) => document.querySelector(".form:not([hidden]) .tried b") && document.querySelector(".form:not([hidden]) .tried").textContent.includes(`Over ${over}`), store);
+  seen.triedOverStore = await form.locator(".tried").textContent();
+  await form.getByRole("button", { name: "Cancel" }).click();
   await card.getByRole("button", { name: "Stop" }).click();
   await dialog(page).waitFor();
   seen.stopQuestion = await answer(page, "Stop recording");
@@ -132,6 +141,19 @@ try {
   await page.waitForFunction(() => document.querySelector(".console").textContent.includes("seen some answers"));
   await page.getByLabel("Search the console").fill("seen some");
   seen.console = await page.textContent(".console");
+  // Jobs: their scheduler is stopped and started, one is removed; a script is deleted.
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await page.waitForFunction(() => /scheduler is stopped/.test(document.querySelector(".page.scripts").textContent));
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await page.waitForFunction(() => /scheduler runs/.test(document.querySelector(".page.scripts").textContent));
+  await page.getByRole("button", { name: "Remove: tell" }).click();
+  seen.removeQuestion = await answer(page, "Remove");
+  await page.getByRole("button", { name: "Remove: tell" }).waitFor({ state: "detached" });
+  await page.locator(".files .file", { hasText: "Fresh" }).click();
+  await page.waitForFunction(() => document.querySelector("textarea.code").value.includes("var fresh"));
+  await page.getByRole("button", { name: "Delete\u2026" }).click();
+  seen.deleteQuestion = await answer(page, "Delete");
+  await page.locator(".files .file", { hasText: "Fresh" }).waitFor({ state: "detached" });
 
   // A request is sent once more, after it was shown.
   await view(page, "Traffic");
@@ -139,6 +161,7 @@ try {
   await page.locator(".list .row[id]", { hasText: "GET" }).first().click();
   await page.getByRole("button", { name: /Send again/ }).click();
   await dialog(page).waitFor();
+  await dialog(page).getByLabel("Times", { exact: true }).fill("3");
   seen.replayQuestion = await answer(page, "Send it");
   await page.waitForFunction(() => /answered after|was not sent/.test(document.querySelector("dialog[open]")?.textContent ?? ""));
   seen.replayAnswer = await answer(page, "Close");

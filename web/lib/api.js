@@ -36,11 +36,17 @@ function query(path, parameters) {
 }
 
 export const session = () => ask("/api/v1/session");
+export const signOut = () => ask("/signout", { method: "POST", text: true });
+export const columns = () => ask("/api/v1/columns");
+export const targeted = () => ask("/api/v1/targets");
+export const target = (wanted) => post("/api/v1/targets", JSON.stringify(wanted));
+export const matchesLink = (q) => query("/pcaps/matching", { q });
 export const audit = (limit) => ask(query("/audit", { limit }));
 export const coverage = () => ask("/api/v1/coverage");
 export const narrowed = (q, clause) => ask(query("/query/narrow", { q, clause }));
 export const recordings = () => ask("/api/v1/recordings");
-export const backtest = (q) => ask(query("/recordings/backtest", { q }));
+// Of what is open here, or of a store.
+export const backtest = (q, store) => ask(query("/recordings/backtest", { q, store: store || null }));
 export const addRecording = (declared) => post("/api/v1/recordings/add", JSON.stringify(declared));
 export const removeRecording = (name) => post(query("/recordings/remove", { name }));
 export const sealRecording = (name) => post(query("/recordings/seal", { name }));
@@ -49,6 +55,7 @@ export const scriptSource = (path) => ask(query("/scripts/source", { path }));
 export const scriptTypes = () => ask("/api/v1/scripts/tapedeck.d.ts", { text: true });
 export const checkScript = (path, code) => post(query("/scripts/check", { path }), code);
 export const saveScript = (path, sha256, code) => post(query("/scripts/save", { path, sha256 }), code);
+export const removeScript = (path, sha256) => post(query("/scripts/remove", { path, sha256 }));
 export const switchScript = (path, on) => post(query("/scripts/switch", { path, on }));
 export const stores = () => ask("/api/v1/archive/stores");
 export const archiveDays = (store) => ask(query("/archive/days", { store }));
@@ -57,12 +64,12 @@ export const objectLink = (store, key, version) => query("/archive/object", { st
 export const proof = (store) => ask(query("/archive/proof", { store }));
 export const verify = (store) => post(query("/archive/verify", { store }));
 export const replayShown = (number) => ask(`/api/v1/replay/${number}`);
-export const replay = (number, sha256) => post(query(`/replay/${number}`, { sha256 }));
+export const replay = (number, sha256, pace) => post(query(`/replay/${number}`, { sha256, ...pace }));
 export const status = () => ask("/api/v1/status");
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
 export const item = (number) => ask(`/api/v1/item/${number}`);
-export const itemById = (id) => ask(`/api/v1/item/${id.split("/").map(encodeURIComponent).join("/")}`);
+export const itemById = (id) => ask(itemLink(id));
 export const timeline = (q, slots) => ask(`/api/v1/timeline?q=${encodeURIComponent(q)}&limit=${slots}`);
 export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
 export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
@@ -72,8 +79,36 @@ export const fields = () => ask("/api/v1/fields");
 // Streams of several nodes, and of an archive, may have one name: the node or the item tells which.
 export const packets = (stream, worker, n) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n }));
 export const jobs = () => ask("/api/v1/jobs");
-export const runJob = (tag) => post(query("/jobs/run", { tag }));
+export const scheduler = () => ask("/api/v1/jobs/scheduler");
+// run, remove, start or stop; run and remove without a tag mean all jobs.
+export const jobsDo = (act, tag) => post(query("/jobs/do", { act, tag }));
+export const itemLink = (id) => `/api/v1/item/${id.split("/").map(encodeURIComponent).join("/")}`;
 export const pcapLink = (stream, worker, n) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n });
+
+// Lets the browser save what a link leads to; what the server refuses is thrown instead of saved.
+export async function save(link, name) {
+  let response;
+  try {
+    response = await fetch(link, { credentials: "same-origin" });
+  } catch {
+    throw new Refused("tapedeck does not answer; is it still running?", 0);
+  }
+  if (!response.ok) {
+    const answer = await response.json().catch(() => ({}));
+    throw new Refused(answer.error || `the server answered ${response.status}`, response.status);
+  }
+  const told = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "");
+  saveBlob(await response.blob(), name ?? told?.[1] ?? "download");
+}
+
+export function saveBlob(blob, name) {
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement("a");
+  Object.assign(link, { href: url, download: name });
+  link.click();
+  // The browser reads it after the click.
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}
 
 export function items(q, before, limit) {
   const cursor = before === null ? "" : `&before=${before}`;

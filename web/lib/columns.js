@@ -6,19 +6,21 @@ const KEY = "tapedeck.columns";
 
 // {name, title, width: of a CSS grid, value: what is compared, number: sorts as one}
 export const COLUMNS = [
-  { name: "protocol", title: "Protocol", short: "Proto", width: "58px", value: (row) => row.protocol.abbr },
-  { name: "status", title: "Status", width: "58px", value: (row) => (/^\d+$/.test(row.status) ? Number(row.status) : row.status) },
-  { name: "method", title: "Method", width: "96px", value: (row) => row.method },
-  { name: "summary", title: "What", width: "minmax(110px, 5fr)", value: (row) => row.summary },
-  { name: "who", title: "From and to", width: "minmax(150px, 4fr)", value: (row) => `${row.src.name || row.src.ip} ${format.peer(row.dst)}` },
+  { name: "protocol", title: "Protocol", short: "Proto", width: "54px", value: (row) => row.protocol.abbr },
+  { name: "status", title: "Status", width: "56px", value: (row) => (/^\d+$/.test(row.status) ? Number(row.status) : row.status) },
+  { name: "method", title: "Method", width: "minmax(64px, 1fr)", value: (row) => row.method },
+  { name: "summary", title: "What", width: "minmax(80px, 5fr)", value: (row) => row.summary },
+  { name: "who", title: "From and to", width: "minmax(124px, 4fr)", value: (row) => `${row.src.name || row.src.ip} ${format.peer(row.dst)}` },
   { name: "from", title: "From", width: "minmax(90px, 2fr)", value: (row) => row.src.name || row.src.ip, other: true },
   { name: "to", title: "To", width: "minmax(90px, 2fr)", value: (row) => format.peer(row.dst), other: true },
+  { name: "addresses", title: "Addresses", width: "minmax(150px, 3fr)", value: (row) => `${row.src.ip}:${row.src.port} ${row.dst.ip}:${row.dst.port}`, other: true },
   { name: "namespace", title: "Namespace", width: "minmax(80px, 1fr)", value: (row) => row.dst.namespace || row.src.namespace, other: true },
-  { name: "took", title: "Took", width: "62px", number: true, value: (row) => (row.error ? -1 : row.elapsed) },
+  { name: "node", title: "Node", width: "minmax(70px, 1fr)", value: (row) => row.node ?? "", other: true },
+  { name: "took", title: "Took", width: "56px", number: true, value: (row) => (row.error ? -1 : row.elapsed) },
   { name: "size", title: "Size", width: "70px", number: true, value: (row) => row.size, other: true },
   { name: "stream", title: "Stream", width: "minmax(70px, 1fr)", value: (row) => row.stream, other: true },
   { name: "trace", title: "Trace id", width: "minmax(80px, 1fr)", value: (row) => row.trace ?? "", other: true },
-  { name: "time", title: "Time", width: "96px", number: true, value: (row) => row.timestamp },
+  { name: "time", title: "Time", width: "92px", number: true, value: (row) => row.timestamp },
 ];
 
 const usual = () => COLUMNS.filter((column) => !column.other).map((column) => column.name);

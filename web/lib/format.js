@@ -16,6 +16,9 @@ export function count(number) {
   return Number(number).toLocaleString("en-US");
 }
 
+// A count with what is counted: 1 reel, 2 reels.
+export const some = (number, one) => `${count(number)} ${one}${Number(number) === 1 ? "" : "s"}`;
+
 // Whether times are shown as this computer keeps them, or in UTC.
 let local = false;
 

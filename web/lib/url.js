@@ -5,6 +5,17 @@ export function read() {
   return Object.fromEntries(["source", "q", "view", "by", "item", "tab", "tz"].map((name) => [name, params.get(name)]));
 }
 
+// The link that somebody opened before signing in elsewhere, once.
+export function comeBack() {
+  try {
+    const search = sessionStorage.getItem("tapedeck.link");
+    sessionStorage.removeItem("tapedeck.link");
+    if (search && !location.search) history.replaceState(null, "", search);
+  } catch {
+    // A forbidden storage costs the link.
+  }
+}
+
 export function write(state) {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(state)) {

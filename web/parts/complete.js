@@ -1,12 +1,73 @@
-// The list of proposals below the filter box, driven by the keys of the box.
+// Completion in a text box: what may stand at the cursor, in a list that the keys of the box drive.
 
 import { el } from "../lib/dom.js";
-import { moved } from "../lib/kfl-edit.js";
+import { applied, moved } from "../lib/kfl-edit.js";
 
 const SHOWN = 100;
+const PROPOSE_MS = 120;
 let lists = 0;
 
-export function proposalList({ onPick }) {
+// Proposes while somebody types in `area`, and with Ctrl+Space. `ask(text, cursor, wanted)` answers with
+// {from, proposals: [{text, kind, doc}]}, or null for none; `onShow` is told when the list was drawn.
+export function completing({ area, ask, onShow = () => {} }) {
+  const list = proposalList({ onPick: insert });
+  area.setAttribute("aria-autocomplete", "list");
+  area.setAttribute("aria-controls", list.id);
+  let from = 0;
+  let asked = 0;
+  let timer = null;
+
+  function insert(proposal) {
+    const made = applied(area.value, area.selectionStart, from, proposal.text);
+    area.value = made.text;
+    area.setSelectionRange(made.cursor, made.cursor);
+    area.removeAttribute("aria-activedescendant");
+    area.dispatchEvent(new Event("input"));
+  }
+  async function propose(wanted) {
+    const mine = (asked += 1);
+    const found = await Promise.resolve(ask(area.value, area.selectionStart, wanted)).catch(() => null);
+    // What was proposed for another text would go to another place.
+    if (mine !== asked || document.activeElement !== area) return;
+    if (!found) return list.hide();
+    from = found.from;
+    const there = area.value.slice(from, area.selectionStart);
+    list.show(found.proposals.filter((proposal) => proposal.text !== there));
+    onShow();
+  }
+  area.addEventListener("input", () => {
+    clearTimeout(timer);
+    asked += 1;
+    list.hide();
+    timer = setTimeout(() => propose(false), PROPOSE_MS);
+  });
+  area.addEventListener("blur", hide);
+  // Also what was asked for and did not come yet.
+  function hide() {
+    clearTimeout(timer);
+    asked += 1;
+    list.hide();
+  }
+  return {
+    node: list.node,
+    hide,
+    // Whether the key was for the list.
+    key(event) {
+      if (event.key === " " && event.ctrlKey) {
+        event.preventDefault();
+        propose(true);
+        return true;
+      }
+      const taken = list.key(event);
+      const active = list.active();
+      if (active) area.setAttribute("aria-activedescendant", active);
+      else area.removeAttribute("aria-activedescendant");
+      return taken;
+    },
+  };
+}
+
+function proposalList({ onPick }) {
   const id = `proposals-${(lists += 1)}`;
   const node = el("ul", { class: "proposals", id, role: "listbox", "aria-label": "Proposals", hidden: true });
   let proposals = [];
@@ -32,7 +93,6 @@ export function proposalList({ onPick }) {
     node,
     id,
     hide,
-    open: () => !node.hidden,
     active: () => (chosen >= 0 ? `${id}-${chosen}` : ""),
     show(found) {
       proposals = found.slice(0, SHOWN);

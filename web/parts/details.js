@@ -6,14 +6,17 @@ import { curl } from "../lib/curl.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause } from "../lib/kfl.js";
+import { streamClause } from "../lib/row-clauses.js";
+import { showBefore } from "./before.js";
 import { loading, trouble } from "./dialog.js";
 import { showPackets } from "./packets.js";
 import { replay } from "./replay.js";
 import { showTiming } from "./timing.js";
 
 const SLOW_MS = 200;
+const COPIED_MS = 900;
 
-export function details({ frame, onClause, onTab, onClose }) {
+export function details({ frame, onClause, onTab, onClose, onOpen }) {
   const node = el("aside", { class: "details", "aria-label": "Details", tabindex: -1 });
   let tab = "request";
   let shown = null;
@@ -22,20 +25,24 @@ export function details({ frame, onClause, onTab, onClose }) {
   const draw = () => {
     if (!shown) return;
     const { row, item } = shown;
-    const tabs = ["request", "response", "both", "packets", "conversation", "timing", "raw"].concat(item.data ? ["data"] : []);
+    const tabs = ["request", "response", "both", "before", "packets", "conversation", "timing", "raw"].concat(item.data ? ["data"] : []);
     if (!tabs.includes(tab)) tab = "request";
     node.replaceChildren(head(row, item), tabBar(tabs), panel(item));
   };
   const head = (row, item) => el("header", {},
     el("h2", {}, `${row.method} ${row.summary}`.trim() || item.protocol.longName),
+    item.protocol.referenceLink ? el("a", { class: "badge", href: item.protocol.referenceLink, target: "_blank", rel: "noreferrer noopener", title: `${item.protocol.longName}: its specification, on the web` }, "spec \u2197") : null,
     badge(item.protocol.abbr, item.protocol.macro, { background: row.protocol.background, color: row.protocol.foreground }),
     row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
     el("span", { class: "badge" }, `${format.bytes(item.requestSize)} \u2191 ${format.bytes(item.responseSize)} \u2193`),
     el("span", { class: "badge" }, format.took(item.elapsedTime)),
     value(["startTime"], item.startTime, `timestamp >= datetime("${format.moment(item.timestamp)}")`),
-    badge(`stream ${item.stream}`, clause(["stream"], item.stream)),
-    el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge" }, "PCAP"),
-    curl(item) && el("button", { class: "badge", title: "Copy as a curl command", onclick: () => navigator.clipboard?.writeText(curl(item)) }, "curl"),
+    badge(`stream ${item.stream}`, streamClause(item)),
+    badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
+    item.node?.name ? badge(`node ${item.node.name}`, clause(["node", "name"], item.node.name)) : null,
+    pcap(row, item),
+    copyButton(() => location.href, { class: "badge", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
+    curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
     frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
     item.tls ? el("span", { class: "badge", title: "It went over TLS and was decrypted" }, "TLS") : null,
@@ -48,10 +55,25 @@ export function details({ frame, onClause, onTab, onClose }) {
     value([name, "name"], peer.name || "[Unresolved]", peer.name ? undefined : `${name}.name == ""`), " ",
     peer.namespace ? value([name, "namespace"], peer.namespace) : "", " ",
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
+  // A stream whose packets are gone says so, and is not asked for again.
+  const pcap = (row, item) => {
+    const link = el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge", onclick: async (event) => {
+      event.preventDefault();
+      if (link.getAttribute("aria-disabled")) return;
+      try {
+        await api.save(link.href, item.stream);
+      } catch (error) {
+        link.setAttribute("aria-disabled", "true");
+        link.title = error.message;
+        frame.fail(error.message);
+      }
+    } }, "PCAP");
+    return link;
+  };
   // The field that holds the id, as this item writes it.
   const traceClause = (item, trace) => {
     const [name, value] = Object.entries(item.request?.headers ?? {}).find(([, value]) => String(value).includes(trace)) ?? [];
-    if (!name) return clause(["stream"], item.stream);
+    if (!name) return streamClause(item);
     return String(value) === trace ? clause(["request", "headers", name], trace) : `request.headers[${JSON.stringify(name)}] == r"${trace}"`;
   };
   // A span and not a button, so that the text can be selected; keys work all the same.
@@ -84,10 +106,19 @@ export function details({ frame, onClause, onTab, onClose }) {
     draw();
   };
   const panel = (item) => {
-    if (tab === "raw") return el("section", { role: "tabpanel" }, el("h3", {}, "Item"), el("pre", {}, colour(JSON.stringify(item, null, 2))));
+    if (tab === "raw") {
+      const text = JSON.stringify(item, null, 2);
+      return el("section", { role: "tabpanel" }, el("h3", {}, "Item", el("span", { class: "controls" }, el("a", { href: api.itemLink(item.id), target: "_blank" }, "JSON alone"), copyButton(text))), el("pre", { tabindex: 0 }, colour(text)));
+    }
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
       showPackets(holder, item, shown.row.n, tab);
+      return holder;
+    }
+    if (tab === "before") {
+      const holder = el("div", { role: "tabpanel" });
+      const { row } = shown;
+      showBefore(holder, row, item, { trace: row.trace ? traceClause(item, row.trace) : null, onOpen, onFilter: frame.apply });
       return holder;
     }
     if (tab === "timing") {
@@ -151,18 +182,38 @@ function sections(side, part, value) {
       plain.push(rowOf(name, [side, name], member, value));
     }
   }
-  return [el("section", {}, el("h3", {}, "Details"), el("table", {}, plain)), ...tables, body];
+  return [fold("Details", el("table", {}, plain)), ...tables, body];
+}
+
+// Sections that somebody folded stay so for the next item.
+const folded = new Set();
+
+function fold(title, ...inside) {
+  const node = el("details", { class: "fold", open: !folded.has(title), ontoggle: () => (node.open ? folded.delete(title) : folded.add(title)) }, el("summary", {}, title), inside);
+  return node;
+}
+
+// A button that copies a text, and says that it did. `text` may be a function.
+function copyButton(text, attributes = { class: "copy", "aria-label": "Copy", title: "Copy" }, label = "\u29c9") {
+  const button = el("button", { ...attributes, onclick: () => {
+    const done = navigator.clipboard?.writeText(typeof text === "function" ? text() : text);
+    done?.then(() => {
+      button.textContent = "\u2713";
+      setTimeout(() => { button.textContent = label; }, COPIED_MS);
+    }, () => {});
+  } }, label);
+  return button;
 }
 
 function tableOf(title, names, members, value) {
   const rows = Object.entries(members).map(([name, member]) => rowOf(name, [...names, name], member, value));
-  return el("section", {}, el("h3", {}, title), el("table", {}, rows));
+  return fold(title, el("table", {}, rows));
 }
 
 function rowOf(name, names, member, value) {
   const shown = member !== null && typeof member === "object" ? JSON.stringify(member) : member;
   const cell = member !== null && typeof member === "object" ? String(shown) : value(names, shown ?? "");
-  return el("tr", {}, el("td", {}, name), el("td", {}, cell));
+  return el("tr", {}, el("td", {}, name), el("td", {}, cell, shown === "" || shown === null || shown === undefined ? null : copyButton(String(shown))));
 }
 
 function bodySection(content) {
@@ -171,16 +222,22 @@ function bodySection(content) {
   const holder = el("div", {});
   let shown = Object.keys(all)[0];
   const bar = el("span", { class: "controls", role: "group", "aria-label": "Body as" });
+  let numbers = false;
+  const paper = (text) => el("pre", { tabindex: 0, class: shown === "hex" ? "hex" : "" }, looksJson(text) ? colour(text) : text);
+  const numbered = (text) => el("div", { class: "numbered" }, el("pre", { class: "gutter", "aria-hidden": "true" }, text.split("\n").map((_, at) => at + 1).join("\n")), paper(text));
   const draw = () => {
     const { kind, text, url, fields } = all[shown];
     if (kind === "image") holder.replaceChildren(el("img", { class: "preview", src: url, alt: "Picture in the body" }));
     else if (kind === "fields") holder.replaceChildren(el("table", {}, fields.map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", {}, value)))));
-    else holder.replaceChildren(el("pre", { tabindex: 0, class: shown === "hex" ? "hex" : "" }, looksJson(text) ? colour(text) : text));
+    else holder.replaceChildren(numbers && shown !== "hex" ? numbered(text) : paper(text));
     bar.replaceChildren(...Object.keys(all).map((name) => el("button", { "aria-pressed": String(name === shown), onclick: () => {
       shown = name;
       draw();
       bar.querySelector('[aria-pressed="true"]').focus();
-    } }, name)), el("button", { onclick: () => navigator.clipboard?.writeText(all[shown].text ?? content.text) }, "Copy"));
+    } }, name)), el("button", { "aria-pressed": String(numbers), onclick: () => {
+      numbers = !numbers;
+      draw();
+    } }, "lines"), copyButton(all[shown].text ?? content.text, { title: "Copy", "aria-label": "Copy the body" }));
   };
   draw();
   const cut = content.truncated ? el("div", { class: "error" }, "Cut: the whole body is in the stream's PCAP.") : null;

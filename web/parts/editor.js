@@ -5,28 +5,23 @@
 
 import { el } from "../lib/dom.js";
 import { lines } from "../lib/js-words.js";
-import { applied } from "../lib/kfl-edit.js";
 import { complete } from "../lib/types.js";
-import { proposalList } from "./complete.js";
+import { completing } from "./complete.js";
 
-const PROPOSE_MS = 120;
 const CHECK_MS = 700;
 const MAX_COLOURED = 200000;
 
 export function editor({ onCheck, onChange, onSave, types }) {
-  const area = el("textarea", { class: "code", spellcheck: "false", autocomplete: "off", autocapitalize: "off", wrap: "off", "aria-label": "Script", "aria-describedby": "editor-keys", "aria-autocomplete": "list" });
+  const area = el("textarea", { class: "code", spellcheck: "false", autocomplete: "off", autocapitalize: "off", wrap: "off", "aria-label": "Script", "aria-describedby": "editor-keys" });
   const under = el("div", { class: "under", "aria-hidden": "true" });
   const gutter = el("div", { class: "gutter", "aria-hidden": "true" });
-  const list = proposalList({ onPick: insert });
+  const list = completing({ area, ask: propose, onShow: place });
   const findings = el("ul", { class: "findings", "aria-label": "Findings" });
   const node = el("div", { class: "editor" }, el("div", { class: "paper" }, gutter, el("div", { class: "sheet" }, under, area, list.node)), findings,
     el("p", { id: "editor-keys", class: "soft keys" }, "Ctrl+S saves, Ctrl+Space proposes, Tab indents; Escape, then Tab leaves the editor."));
-  area.setAttribute("aria-controls", list.id);
   let found = [];
   let leaving = false;
-  let proposing = null;
   let checking = null;
-  let from = 0;
   let known = null;
   let asked = 0;
 
@@ -63,21 +58,11 @@ export function editor({ onCheck, onChange, onSave, types }) {
     draw();
     tell();
   }
-  function insert(proposal) {
-    const made = applied(area.value, area.selectionStart, from, proposal.text);
-    area.value = made.text;
-    area.setSelectionRange(made.cursor, made.cursor);
-    area.dispatchEvent(new Event("input"));
-  }
-  async function propose(wanted) {
+  async function propose(code, cursor, wanted) {
     known ??= await types().catch(() => null);
-    if (!known || document.activeElement !== area) return;
-    const result = complete(area.value, area.selectionStart, known);
-    from = result.from;
-    const dot = area.value[area.selectionStart - 1] === ".";
-    if (!wanted && !dot && area.selectionStart - from < 2) return list.hide();
-    list.show(result.proposals);
-    place();
+    if (!known) return null;
+    const result = complete(code, cursor, known);
+    return wanted || code[cursor - 1] === "." || cursor - result.from >= 2 ? result : null;
   }
   // Proposals stand below the cursor; the text is of one width.
   function place() {
@@ -96,32 +81,20 @@ export function editor({ onCheck, onChange, onSave, types }) {
   }
 
   area.addEventListener("input", () => {
-    list.hide();
     asked += 1;
     found = [];
     draw();
     onChange(area.value);
-    clearTimeout(proposing);
     clearTimeout(checking);
-    proposing = setTimeout(() => propose(false), PROPOSE_MS);
     checking = setTimeout(check, CHECK_MS);
   });
   area.addEventListener("scroll", follow);
-  area.addEventListener("blur", () => list.hide());
   area.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s") {
       event.preventDefault();
       return onSave();
     }
-    if (event.key === " " && event.ctrlKey) {
-      event.preventDefault();
-      return propose(true);
-    }
-    const taken = list.key(event);
-    const active = list.active();
-    if (active) area.setAttribute("aria-activedescendant", active);
-    else area.removeAttribute("aria-activedescendant");
-    if (taken) return;
+    if (list.key(event)) return;
     if (event.key === "Tab" && !leaving && !area.readOnly) {
       event.preventDefault();
       indent(event.shiftKey);

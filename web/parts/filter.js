@@ -4,12 +4,11 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import { split } from "../lib/highlight.js";
 import { filters } from "../lib/history.js";
-import { applied } from "../lib/kfl-edit.js";
 import { chips } from "./chips.js";
-import { proposalList } from "./complete.js";
+import { completing } from "./complete.js";
+import { saveDialog } from "./save.js";
 
 const PAUSE_MS = 500;
-const PROPOSE_MS = 120;
 
 const CHEATS = [
   ["http", "all HTTP/1 exchanges; also dns, redis, ..."],
@@ -23,7 +22,7 @@ const CHEATS = [
   ["!(http or dns)", "everything else"],
 ];
 
-export function filterBar({ text, onApply, onClause }) {
+export function filterBar({ text, onApply, onClause, onRecord, may }) {
   const kept = filters(window.localStorage);
   const quick = chips({ onClause });
   const say = el("div", { class: "say", role: "status", "aria-live": "polite" });
@@ -34,14 +33,9 @@ export function filterBar({ text, onApply, onClause }) {
   area.value = text;
   // Behind the box, whose own text is not painted, lies the same text with colours and underline.
   const under = el("div", { class: "under", "aria-hidden": "true" });
-  const list = proposalList({ onPick: insert });
-  area.setAttribute("aria-autocomplete", "list");
-  area.setAttribute("aria-controls", list.id);
+  const list = completing({ area, ask: propose });
   let timer = null;
-  let proposing = null;
   let asked = 0;
-  let proposed = 0;
-  let from = 0;
 
   function underline(span) {
     const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, part) : part));
@@ -49,27 +43,9 @@ export function filterBar({ text, onApply, onClause }) {
     under.replaceChildren(...before, ...(span ? [el("mark", {}, ...wrong)] : []), ...after);
     under.scrollTop = area.scrollTop;
   }
-  function insert(proposal) {
-    const made = applied(area.value, area.selectionStart, from, proposal.text);
-    area.value = made.text;
-    area.setSelectionRange(made.cursor, made.cursor);
-    area.removeAttribute("aria-activedescendant");
-    area.dispatchEvent(new Event("input"));
-  }
-  async function propose(wanted) {
-    const mine = (proposed += 1);
-    // Nothing is proposed unasked where nothing was begun.
-    const before = area.value.slice(0, area.selectionStart);
-    if (!wanted && !/[A-Za-z0-9_."']$/.test(before)) return list.hide();
-    try {
-      const found = await api.complete(area.value, area.selectionStart);
-      if (mine !== proposed || document.activeElement !== area) return;
-      from = found.from;
-      const there = before.slice(from);
-      list.show(found.proposals.filter((proposal) => proposal.text !== there));
-    } catch {
-      list.hide();
-    }
+  // Nothing is proposed unasked where nothing was begun.
+  function propose(query, cursor, wanted) {
+    return wanted || /[A-Za-z0-9_."']$/.test(query.slice(0, cursor)) ? api.complete(query, cursor) : null;
   }
 
   const check = async () => {
@@ -107,28 +83,14 @@ export function filterBar({ text, onApply, onClause }) {
 
   area.addEventListener("input", () => {
     clearTimeout(timer);
-    clearTimeout(proposing);
-    // What was proposed for another text would go to another place, as would its underline.
-    proposed += 1;
     asked += 1;
-    list.hide();
     area.className = "";
     underline(null);
     timer = setTimeout(check, PAUSE_MS);
-    proposing = setTimeout(() => propose(false), PROPOSE_MS);
   });
   area.addEventListener("scroll", () => { under.scrollTop = area.scrollTop; });
-  area.addEventListener("blur", () => list.hide());
   area.addEventListener("keydown", (event) => {
-    if (event.key === " " && event.ctrlKey) {
-      event.preventDefault();
-      return propose(true);
-    }
-    const taken = list.key(event);
-    const active = list.active();
-    if (active) area.setAttribute("aria-activedescendant", active);
-    else area.removeAttribute("aria-activedescendant");
-    if (taken) return;
+    if (list.key(event)) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       apply();
@@ -144,15 +106,20 @@ export function filterBar({ text, onApply, onClause }) {
     area.value = query;
     apply();
   });
+  const save = saveDialog({ current: () => area.value.trim(), may });
+  const record = el("button", { hidden: true, onclick: () => onRecord(area.value.trim()), title: "Makes a recording of what matches" }, "Record\u2026");
   const node = el("div", { class: "filter", role: "search", "aria-label": "Filter" },
     el("div", { class: "box" }, el("div", { class: "edit" }, under, area, list.node), say, quick.node),
     el("button", { class: "main", onclick: apply, title: "Enter or Ctrl+Enter" }, "Apply"),
     el("button", { onclick: () => help.showModal(), title: "Fields and examples" }, "Examples"),
-    el("button", { onclick: () => past.open(), title: "Filters of before, and filters with a name" }, "Saved"),
-    help, past.node);
+    el("button", { onclick: () => past.open(), title: "Filters of before, and filters with a name" }, "Filters"),
+    el("button", { onclick: () => save.open(), title: "Packets or rows of what matches, as a file" }, "Save\u2026"),
+    record, help, past.node, save.node);
   return {
     node,
     focus: () => area.focus(),
+    // Whether a recording can be made of what matches.
+    records: (can) => { record.hidden = !can; },
     seen: quick.seen,
     set: (query) => {
       area.value = query;

@@ -3,6 +3,7 @@
 import { COLUMNS } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { rowClause } from "../lib/row-clauses.js";
 import { scroller } from "../lib/scroll.js";
 
 const ROW = 28;
@@ -22,6 +23,8 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   let order = null;
   let setting = null;
   let pressed = false;
+  // What is drawn, by number of the item.
+  let drawn = new Map();
 
   const soon = () => {
     // A row that goes away between press and release is not chosen.
@@ -38,6 +41,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     setting = Math.round(at);
     node.scrollTop = setting;
   }
+  // Rows that are drawn already stay as they are; scrolling makes those alone that come into sight.
   function draw() {
     queued = false;
     if (pressed) return;
@@ -46,19 +50,43 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     const count = source.count();
     const first = Math.max(0, Math.floor(scroll.top() / ROW) - MARGIN);
     const last = Math.min(count, Math.ceil((scroll.top() + room()) / ROW) + MARGIN);
-    node.setAttribute("aria-rowcount", count + 1);
-    const drawn = [];
+    if (node.getAttribute("aria-rowcount") !== String(count + 1)) node.setAttribute("aria-rowcount", count + 1);
+    const seen = new Map();
     let blank = false;
+    let before = null;
     for (let index = first; index < last; index += 1) {
       const row = source.at(index);
       blank ||= row === null;
-      drawn.push(row ? rowNode(row, index) : el("div", { class: "row blank", role: "row", "aria-rowindex": index + 2, style: { top: `${scroll.place(index * ROW)}px` } }, el("span", { role: "gridcell" }, "\u2026")));
+      const known = row && drawn.get(row.n);
+      const one = known ?? (row ? rowNode(row) : el("div", { class: "row blank", role: "row" }, el("span", { role: "gridcell" }, "\u2026")));
+      place(one, index);
+      if (row) seen.set(row.n, one);
+      else one.blank = true;
+      if (!known) {
+        if (before) before.after(one);
+        else space.prepend(one);
+      }
+      before = one;
     }
-    space.replaceChildren(...drawn);
+    for (const one of [...space.children]) if ((one.blank && !one.fresh) || (!one.blank && seen.get(one.n) !== one)) one.remove();
+    for (const one of space.children) one.fresh = false;
+    drawn = seen;
     if (blank) onMissing(first, last);
-    const there = chosen && drawn.some((one) => one.id === `row-${chosen.n}`);
+    const there = chosen && drawn.has(chosen.n);
     if (there) node.setAttribute("aria-activedescendant", `row-${chosen.n}`);
     else node.removeAttribute("aria-activedescendant");
+  }
+  function place(one, index) {
+    const top = scroll.place(index * ROW);
+    if (one.top !== top) one.style.top = `${top}px`;
+    if (one.index !== index) one.setAttribute("aria-rowindex", index + 2);
+    Object.assign(one, { top, index, fresh: true });
+  }
+  // What all rows look like is another now.
+  function anew() {
+    drawn = new Map();
+    space.replaceChildren();
+    soon();
   }
   function drawHead() {
     node.style.setProperty("--columns", shown.map((name) => COLUMNS.find((one) => one.name === name).width).join(" "));
@@ -80,15 +108,34 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     return [row.src, row.dst].some((side) => pod(side) === pod(chosen.src)) ? "same-pod" : "";
   }
   const KIN = { same: "same stream as the chosen row", "same-trace": "same trace as the chosen row", "same-pod": "same pod as the chosen row's sender" };
-  function rowNode(row, index) {
-    const linked = kin(row);
-    const classes = ["row", chosen?.n === row.n ? "chosen" : "", linked, row.failed ? "failed" : "", row.passed ? "passed" : ""];
-    return el("div", {
-      id: `row-${row.n}`, class: classes.filter(Boolean).join(" "), role: "row", "aria-rowindex": index + 2, "aria-selected": chosen?.n === row.n ? "true" : "false",
-      title: KIN[linked] ?? null, style: { top: `${scroll.place(index * ROW)}px` }, onclick: () => choose(row),
-    }, shown.map((name) => CELLS[name](row)));
+  function classes(row) {
+    return ["row", chosen?.n === row.n ? "chosen" : "", kin(row), row.failed ? "failed" : "", row.passed ? "passed" : ""].filter(Boolean).join(" ");
   }
-  const cell = (name, text, attributes = {}) => el("span", { class: name, role: "gridcell", ...attributes }, text);
+  function rowNode(row) {
+    const linked = kin(row);
+    const one = el("div", {
+      id: `row-${row.n}`, class: classes(row), role: "row", "aria-selected": chosen?.n === row.n ? "true" : "false",
+      title: KIN[linked] ?? null, onclick: () => choose(row),
+    }, shown.map((name) => cellNode(name, row)));
+    return Object.assign(one, { n: row.n, row });
+  }
+  function cellNode(name, row) {
+    const one = CELLS[name](row);
+    one.column = name;
+    return one;
+  }
+  // Another row is chosen: what is drawn says so.
+  function recolour() {
+    for (const one of drawn.values()) {
+      one.className = classes(one.row);
+      one.setAttribute("aria-selected", chosen?.n === one.n ? "true" : "false");
+      const title = KIN[kin(one.row)];
+      if (title) one.title = title;
+      else one.removeAttribute("title");
+    }
+  }
+  const cell = (name, content, attributes = {}) => el("span", { class: name, role: "gridcell", ...attributes }, content);
+  const part = (name, text) => Object.assign(el("span", { class: "part" }, text), { piece: name });
   const CELLS = {
     protocol: (row) => el("span", {
       class: "stripe", role: "gridcell", style: { background: row.protocol.background, color: row.protocol.foreground },
@@ -100,19 +147,65 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     status: (row) => cell(`status ${row.tone}`, `${row.error ? "\u26a0" : format.shortStatus(row.status)}${row.failed ? " \u2717" : row.passed ? " \u2713" : ""}`, { title: [row.error || row.status, row.failed ? "failed a script's test" : row.passed ? "passed a script's test" : ""].filter(Boolean).join("; ") }),
     method: (row) => cell("method", row.method),
     summary: (row) => cell("summary", row.summary, { title: row.summary }),
-    who: (row) => cell("who", `${row.src.name || row.src.ip} \u2192 ${format.peer(row.dst)}`, { title: `${address(row.src)} \u2192 ${address(row.dst)}` }),
+    who: (row) => cell("who", [part("src", row.src.name || row.src.ip), arrow(row), part("dst", format.peer(row.dst))], { title: `${address(row.src)} \u2192 ${address(row.dst)}` }),
     from: (row) => cell("who", row.src.name || row.src.ip, { title: address(row.src) }),
     to: (row) => cell("who", format.peer(row.dst), { title: address(row.dst) }),
+    addresses: (row) => cell("who", [part("srcIp", `${row.src.ip}:${row.src.port}`), arrow(row), part("dstIp", `${row.dst.ip}:${row.dst.port}`)]),
     namespace: (row) => cell("who", row.dst.namespace || row.src.namespace),
+    node: (row) => cell("who", row.node ?? ""),
     took: (row) => cell(`took ${row.error ? "none" : row.elapsed >= SLOW_MS ? "slow" : ""}`, row.error ? "\u2013" : format.took(row.elapsed)),
     size: (row) => cell("took", format.bytes(row.size)),
     stream: (row) => cell("who", row.stream, { title: row.stream }),
     trace: (row) => cell("who", row.trace ?? "", { title: row.trace ?? "" }),
     time: (row) => cell("time", format.time(row.timestamp), { title: format.dateTime(row.timestamp) }),
   };
+  const arrow = (row) => Object.assign(el("span", { class: `arrow ${row.outgoing ? "out" : "in"}`, title: row.outgoing ? "outgoing: the node itself asked" : "incoming" }, " \u2192 "), { piece: "arrow" });
+
+  // A plus at the value under the pointer, which adds the clause of this value.
+  const plus = el("button", { class: "plus", tabindex: -1, "aria-hidden": "true", hidden: true, onclick: (event) => {
+    event.stopPropagation();
+    const { clause } = plus;
+    hidePlus();
+    if (clause) onClause(clause);
+  } }, "+");
+  node.append(plus);
+  function hidePlus() {
+    plus.hidden = true;
+    plus.at = null;
+  }
+  let pointer = null;
+  node.addEventListener("pointermove", (event) => {
+    pointer = { x: event.clientX, y: event.clientY };
+    showPlus(event.target);
+  });
+  node.addEventListener("pointerleave", () => {
+    pointer = null;
+    hidePlus();
+  });
+  // Another row lies under the pointer, perhaps.
+  function lookAgain() {
+    plus.at = null;
+    if (pointer) requestAnimationFrame(() => pointer && showPlus(document.elementFromPoint(pointer.x, pointer.y)));
+  }
+  function showPlus(target) {
+    if (target === plus) return;
+    const value = target?.closest?.(".part, .arrow, [role=gridcell]");
+    const row = value?.closest(".row")?.row;
+    if (!row || value === plus.at) return row ? undefined : hidePlus();
+    const clause = rowClause(row, value.piece ?? value.closest("[role=gridcell]").column);
+    plus.at = value;
+    plus.clause = clause;
+    plus.hidden = !clause;
+    if (!clause) return;
+    const box = value.getBoundingClientRect();
+    const outer = node.getBoundingClientRect();
+    Object.assign(plus.style, { left: `${Math.min(box.right, outer.right - 24) - outer.left - 18}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - 18) / 2}px` });
+    plus.title = `Filter: ${clause}`;
+  }
 
   function choose(row) {
     chosen = row;
+    recolour();
     soon();
     onChoose(row);
   }
@@ -158,6 +251,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
       return;
     }
     setting = null;
+    lookAgain();
     const to = scroll.moved(at);
     if (to !== null) barTo(to);
     pin(scroll.top() + room() >= source.count() * ROW - ROW);
@@ -180,6 +274,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     // All rows are others now: shows their end, or their start.
     set(atEnd = true) {
       pinned = atEnd;
+      anew();
       size();
       barTo(scroll.go(atEnd ? source.count() * ROW : 0));
       soon();
@@ -197,6 +292,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     chosen: () => chosen,
     mark(row) {
       chosen = row;
+      recolour();
       soon();
     },
     toBottom() {
@@ -208,8 +304,10 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     columns(names) {
       shown = names;
       drawHead();
-      soon();
+      anew();
     },
+    // Values are written otherwise now.
+    anew,
     order(now) {
       order = now;
       drawHead();

@@ -5,6 +5,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { consequences, declare } from "../lib/recording.js";
 import { confirm } from "./dialog.js";
+import { tryOn } from "./trial.js";
 
 const PAUSE_MS = 600;
 
@@ -24,6 +25,7 @@ export function recordingForm(frame, { destination, done }) {
     inputs[name] = el("input", { type: "checkbox", id: `recording-${name}`, checked });
     return el("label", { class: "check" }, inputs[name], ` ${label}`);
   };
+  const over = el("select", { onchange: () => backtest() }, el("option", { value: "" }, "the traffic held here"));
   const days = field("days", "Days", text({ inputmode: "numeric", size: 6 }));
   const acknowledge = field("acknowledge", "Days once more", text({ inputmode: "numeric", size: 6 }), "nobody can lift a COMPLIANCE lock");
   const node = el("form", { class: "card form", hidden: true, "aria-label": "New recording", onsubmit: start },
@@ -44,6 +46,7 @@ export function recordingForm(frame, { destination, done }) {
       field("mode", "Object lock", choice([["", "the bucket's own rules"], ["GOVERNANCE", "GOVERNANCE"], ["COMPLIANCE", "COMPLIANCE"]])),
       days, acknowledge, check("legalHold", "legal hold", false))),
     el("div", { class: "checks" }, check("lookBack", "packets from before the match", true), check("redact", "overwrite credentials before sealing", false)),
+    el("p", { class: "trial" }, el("label", {}, "Try it over ", over)),
     tried, said,
     el("div", { class: "acts" }, el("button", { type: "button", onclick: close }, "Cancel"), el("button", { class: "main" }, "Start recording\u2026")));
   let timer = null;
@@ -61,17 +64,14 @@ export function recordingForm(frame, { destination, done }) {
     last = null;
     if (!kfl) return tried.replaceChildren();
     try {
-      let found;
-      do {
-        found = await api.backtest(kfl);
-        if (mine !== asked) return;
-        tried.replaceChildren(...outcome(found));
-        inputs.kfl.removeAttribute("aria-invalid");
-      } while (found.behind > 0);
-      last = found;
+      last = await tryOn(kfl, over.value, tried, () => mine === asked);
+      if (!last) return;
+      inputs.kfl.removeAttribute("aria-invalid");
     } catch (error) {
       if (mine !== asked) return;
       inputs.kfl.setAttribute("aria-invalid", "true");
+      // A recording may be made although its archive cannot be tried.
+      if (over.value) last = { kfl, itemsSeen: 0 };
       tried.replaceChildren(el("span", { class: "bad" }, error.message));
     }
   }
@@ -108,26 +108,17 @@ export function recordingForm(frame, { destination, done }) {
   locks();
   return {
     node,
-    open() {
+    open(kfl) {
       node.hidden = false;
       said.textContent = "";
       inputs.destination.placeholder = destination();
-      if (!inputs.kfl.value) inputs.kfl.value = frame.state.q;
+      if (kfl || !inputs.kfl.value) inputs.kfl.value = kfl || frame.state.q;
+      api.stores().then(({ stores }) => {
+        const known = [...over.options].map((one) => one.value);
+        over.append(...stores.filter((store) => !known.includes(store)).map((store) => el("option", { value: store }, store)));
+      }, () => {});
       backtest();
       inputs.name.focus();
     },
   };
-}
-
-// What a recording would have kept, in words and by namespace.
-function outcome(found) {
-  if (found.itemsSeen === 0) return ["No items are held yet that it could be tried on."];
-  const rows = found.byNamespace.slice().sort((a, b) => b.bytes - a.bytes).slice(0, 8);
-  return [
-    el("p", {}, "Over the traffic held here, ", el("b", {}, `${format.count(found.streams)} of ${format.count(found.streamsSeen)} streams`),
-      ` with ${format.count(found.items)} matching items and ${format.bytes(found.bytes)} of messages would have been kept: about `, el("b", {}, `${format.bytes(found.bytesPerDay)} a day`), "."),
-    found.behind ? el("p", {}, `${format.count(found.behind)} items are still to be read.`) : null,
-    found.undecided ? el("p", { class: "warn" }, `${format.count(found.undecided)} items took the query too many steps; a recording keeps those.`) : null,
-    rows.length > 1 ? el("table", { class: "facts" }, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.namespace || "no namespace"), el("td", {}, `${format.count(row.streams)} streams, ${format.bytes(row.bytes)}, ${format.bytes(row.bytesPerDay)} a day`)))) : null,
-  ].filter(Boolean);
 }

@@ -14,17 +14,23 @@ export function stateBar() {
       const items = Object.values(counts.items).reduce((sum, some) => sum + some, 0);
       const parts = [
         fact("items", shown === null ? format.count(items) : `${format.count(shown)} of ${format.count(items)} shown`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
-        fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`),
-        fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
-        fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"),
       ];
+      // What is looked at by its index is not captured here.
+      const byIndex = status.archive && counts.packets === 0;
+      if (byIndex) {
+        const { reels, reads, bytes, cached } = status.archive;
+        parts.push(fact("looked into", format.some(reels, "reel"), "", "of which items were shown"), fact("read", `${format.bytes(bytes)} in ${format.some(reads, "request")}`, "", `${format.bytes(cached)} of it from the cache`));
+      } else {
+        parts.push(fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`), fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
+          fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"));
+      }
       if (counts.behind) parts.push(fact("behind", format.count(counts.behind), "warn", "packets in the spool that are still to be dissected"));
       if (counts.notDissected) parts.push(fact("not dissected", format.count(counts.notDissected), "bad", "packets that the spool had no longer when their turn came"));
       if (counts.own) parts.push(fact("own", format.count(counts.own), "", "packets of tapedeck itself, left out"));
       if (status.undecided) parts.push(fact("undecided", format.count(status.undecided), "warn", "items that filters left out because they took too many steps; simplify the filter"));
       for (const recording of run.recordings ?? []) {
         if (recording.undecided) parts.push(fact(`undecided in ${recording.name}`, format.count(recording.undecided), "warn", "streams that were kept because the query took too many steps"));
-        parts.push(fact(`recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
+        parts.push(fact(recording.name === "recording" ? "recording" : `recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
       }
       if (run.outbox) {
         parts.push(fact("uploaded", `${format.count(run.outbox.uploaded)} reels`));
@@ -45,7 +51,8 @@ export function stateBar() {
         const [done, all] = counts.progress;
         parts.push(el("span", {}, "reading ", el("meter", { min: 0, max: all || 1, value: done })));
       }
-      parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
+      if (!byIndex) parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
+      parts.push(el("span", { class: "clock" }, format.dateTime(Date.now()).replace(/\.\d+/, "")));
       node.replaceChildren(...parts);
     },
     fail(sentence) {

@@ -1,4 +1,4 @@
-// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number}].
+// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number, whole: not broken}].
 
 import { el } from "../lib/dom.js";
 
@@ -17,7 +17,7 @@ export function sortable({ columns, sorted, down: first, onRow, label }) {
       }, el("button", { onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
       el("tbody", {}, order.map((row) => el("tr", onRow ? {
         tabindex: 0, class: "leads", onclick: () => onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
-      } : {}, columns.map((one) => el("td", { class: one.number ? "number" : "" }, one.cell ? one.cell(row) : one.value(row)))))));
+      } : {}, columns.map((one) => el("td", { class: one.number ? "number" : one.whole ? "whole" : "" }, one.cell ? one.cell(row) : one.value(row)))))));
   };
   const sort = (column) => {
     down = column.name === by ? !down : Boolean(column.number);

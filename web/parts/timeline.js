@@ -7,13 +7,16 @@ import uPlot from "../vendor/uplot.js";
 
 const HEIGHT = 96;
 const SLOT_PX = 8;
+// Protocols with a colour of their own in a bar.
+const PROTOCOLS = 8;
 
 export function timeline({ onRange, onWhole }) {
   const holder = el("div", { class: "plot" });
   const said = el("span", { class: "said", role: "status" });
   const whole = el("button", { hidden: true, onclick: onWhole, title: "Take the time range out of the filter" }, "Whole time");
   const keys = el("span", { class: "cover-keys" });
-  const node = el("section", { class: "timeline", "aria-label": "Timeline" }, el("div", { class: "line-head" }, said, keys, whole), holder);
+  const by = el("select", { "aria-label": "Bars by", onchange: () => drawn && redraw() }, el("option", { value: "status" }, "by status"), el("option", { value: "protocol" }, "by protocol"));
+  const node = el("section", { class: "timeline", "aria-label": "Timeline" }, el("div", { class: "line-head" }, said, keys, whole, by), holder);
   let plot = null;
   let look = "";
   let drawn = null;
@@ -22,8 +25,18 @@ export function timeline({ onRange, onWhole }) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const bars = uPlot.paths.bars({ size: [0.9, 40], align: 1 });
 
-  // Each tone is drawn from the bottom up, the largest sum first, so that they look stacked.
-  const options = () => ({
+  // The parts of a bar: colour, name and how many items. Each is drawn from the bottom up, the sum of it and all
+  // behind it first, so that they look stacked.
+  function parts() {
+    if (by.value === "status") {
+      return [["--bar-good", "good", (slot) => slot.good], ["--bar-warn", "4xx and alike", (slot) => slot.warn], ["--bar-bad", "failed", (slot) => slot.bad]].map(([name, title, count]) => ({ colour: colour(name), title, count }));
+    }
+    const counts = Object.entries(drawn.all.protocols ?? {}).sort((a, b) => b[1] - a[1]);
+    const first = counts.slice(0, PROTOCOLS).map(([abbr]) => ({ colour: drawn.protocols[abbr]?.background ?? colour("--soft"), title: abbr, count: (slot) => slot.protocols[abbr] ?? 0 }));
+    const rest = counts.slice(PROTOCOLS).map(([abbr]) => abbr);
+    return rest.length ? [...first, { colour: colour("--soft"), title: "others", count: (slot) => rest.reduce((sum, abbr) => sum + (slot.protocols[abbr] ?? 0), 0) }] : first;
+  }
+  const options = (shown) => ({
     width: Math.max(200, holder.clientWidth), height: HEIGHT, legend: { show: false }, padding: [6, 4, 0, 0],
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
     scales: { x: { time: true }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
@@ -34,9 +47,7 @@ export function timeline({ onRange, onWhole }) {
     ],
     series: [
       {},
-      { scale: "n", paths: bars, fill: colour("--bar-good"), stroke: colour("--bar-good"), points: { show: false } },
-      { scale: "n", paths: bars, fill: colour("--bar-warn"), stroke: colour("--bar-warn"), points: { show: false } },
-      { scale: "n", paths: bars, fill: colour("--bar-bad"), stroke: colour("--bar-bad"), points: { show: false } },
+      ...shown.map((part) => ({ scale: "n", paths: bars, fill: part.colour, stroke: part.colour, points: { show: false } })),
       { scale: "ms", stroke: colour("--key"), width: 1.5, dash: [4, 3], points: { show: false }, spanGaps: true },
     ],
     hooks: {
@@ -117,7 +128,8 @@ export function timeline({ onRange, onWhole }) {
     const key = (name, text) => el("span", {}, el("i", { class: name }), text);
     const { scales } = plot ?? {};
     const shown = scales?.x?.min === null || !scales ? [] : gaps(cover.captured, scales.x.min * 1000, scales.x.max * 1000);
-    keys.replaceChildren(...[
+    const protocols = by.value === "protocol" && drawn ? parts().map((part) => el("span", {}, el("i", { style: { background: part.colour } }), part.title)) : [];
+    keys.replaceChildren(...protocols, ...[
       shown.length ? key("hatched", "not captured") : null, cover.lost.length ? key("lost", "lost") : null, cover.left.length ? key("left", "left out") : null,
       cover.reels.length ? key("reel", "reels") : null, cover.reels.some((one) => one.uploaded) ? key("upload", "uploads") : null,
     ].filter(Boolean));
@@ -136,6 +148,21 @@ export function timeline({ onRange, onWhole }) {
     said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? around : ` \u00b7 dashed: p99`}${wait}${since}`;
   };
 
+  function redraw() {
+    const shown = parts();
+    const sum = (from) => drawn.slots.map((slot) => shown.slice(from).reduce((all, part) => all + part.count(slot), 0) || null);
+    const data = [drawn.slots.map((slot) => slot.at / 1000), ...shown.map((_, at) => sum(at)), drawn.slots.map((slot) => slot.p99)];
+    const wanted = [colour("--soft"), format.isLocal(), ...shown.map((part) => part.title)].join(" ");
+    if (!plot || look !== wanted) {
+      plot?.destroy();
+      look = wanted;
+      plot = new uPlot(options(shown), data, holder);
+    } else {
+      plot.setData(data);
+    }
+    drawKeys();
+  }
+
   new ResizeObserver(() => plot?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT })).observe(holder);
 
   return {
@@ -145,16 +172,7 @@ export function timeline({ onRange, onWhole }) {
       drawn = fill(found);
       node.dataset.q = q;
       whole.hidden = format.withoutTime(q) === q.trim();
-      const xs = drawn.slots.map((slot) => slot.at / 1000);
-      const data = [xs, drawn.slots.map((slot) => slot.count || null), drawn.slots.map((slot) => slot.warn + slot.bad || null), drawn.slots.map((slot) => slot.bad || null), drawn.slots.map((slot) => slot.p99)];
-      const wanted = `${colour("--soft")} ${format.isLocal()}`;
-      if (!plot || look !== wanted) {
-        plot?.destroy();
-        look = wanted;
-        plot = new uPlot(options(), data, holder);
-      } else {
-        plot.setData(data);
-      }
+      redraw();
       say(null);
       drawKeys();
     },

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { clause } from "../lib/kfl.js";
+import { streamClause } from "../lib/row-clauses.js";
 import { loading, trouble } from "./dialog.js";
 
 const MAX_ROWS = 200;
@@ -15,7 +15,7 @@ export async function showTiming(node, row, item) {
     ["sent", format.bytes(item.requestSize)], ["received", format.bytes(item.responseSize)],
   ].map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", {}, value)))));
   try {
-    const { rows, next } = await api.items(clause(["stream"], item.stream), null, MAX_ROWS);
+    const { rows, next } = await api.items(streamClause(item), null, MAX_ROWS);
     node.replaceChildren(facts, waterfall(rows.reverse(), row.n, next !== null));
   } catch (error) {
     node.replaceChildren(facts, trouble(error));

@@ -45,8 +45,13 @@ export function healthView() {
       stage("Items", [
         [format.count(Math.round(rate(items))), "items/s"], [format.count(items(now)), "in all"], [format.count(rows.end - rows.first), "held here"], [format.bytes(rows.bytes), "of memory"]]),
     ];
+    if (run.spool) {
+      const { onDisk, segments, overwritten, notWritten } = run.spool;
+      stages.splice(1, 0, stage("Spool", [[format.bytes(onDisk), "on disk"], [format.count(segments), segments === 1 ? "segment" : "segments"], [format.count(overwritten), "packets overwritten"],
+        [format.count(notWritten), "not written", notWritten ? "bad" : ""]], notWritten ? "trouble" : ""));
+    }
     if (run.recordings?.length) {
-      stages.push(stage("Record", [[format.count(run.recordings.length), "recordings"], [format.count(recorded), "packets"],
+      stages.push(stage("Record", [[format.count(run.recordings.length), run.recordings.length === 1 ? "recording" : "recordings"], [format.count(recorded), "packets"],
         [format.count(run.recordings.reduce((sum, one) => sum + (one.reels ?? 0), 0)), "reels"]]));
     }
     if (run.outbox) {
@@ -69,6 +74,7 @@ export function healthView() {
     ].map(([name, count, why]) => [name, `${format.count(count ?? 0)} \u2013 ${why}`, count && !/on purpose|once/.test(why) ? "warn" : ""])));
     more.replaceChildren(el("h2", {}, "This run"), facts([
       ["version", now.version], ["source", run.source ?? ""],
+      ...(run.nodes ?? []).map((node) => [`node ${node.name}`, `${node.ip}, ${node.version}, ${node.connected ? "connected" : `missing: ${node.why || "no connection"}`} since ${format.rfc(node.since)}`, node.connected ? "" : "bad"]),
       ...Object.entries(counts.items).map(([name, count]) => [`${name} items`, format.count(count)]),
       ...(counts.warnings ?? []).map((sentence) => ["warning", sentence, "warn"]), ...(run.remarks ?? []).map((sentence) => ["remark", sentence, "warn"]),
     ]));

@@ -11,18 +11,24 @@ const AGAIN_MS = 3000;
 const LIMIT = 800;
 const SVG = "http://www.w3.org/2000/svg";
 const LABELLED = 60;
+const LABELS = { count: "items", rate: "items a second", bytes: "bytes a second", p99: "p99" };
 
 export function mapView(frame) {
   const by = el("select", { "aria-label": "Nodes are", onchange: load }, el("option", { value: "name" }, "pods and services"), el("option", { value: "namespace" }, "namespaces"));
   const said = el("span", { class: "said", role: "status" });
-  const legend = el("span", { class: "legend" });
+  const legend = el("span", { class: "legend", role: "group", "aria-label": "Protocols" });
+  const labels = el("select", { "aria-label": "Labels are", onchange: () => found && draw(found) }, Object.entries(LABELS).map(([name, title]) => el("option", { value: name }, title)));
+  const search = el("input", { type: "search", placeholder: "Names", "aria-label": "Show these names alone", size: 14, oninput: () => found && draw(found) });
+  // Protocols that somebody hid.
+  const hidden = new Set();
+  let found = null;
   const world = svg("g");
   const edgesNode = svg("g", { class: "edges" });
   const nodesNode = svg("g", { class: "nodes" });
   world.append(edgesNode, nodesNode);
   const picture = svg("svg", { role: "group", "aria-label": "Service map", tabindex: 0 }, arrowHead(), world);
   const empty = el("div", { hidden: true });
-  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("button", { onclick: () => fit() }, "Fit"), legend, said), empty, picture);
+  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("label", {}, "Labels ", labels), search, el("button", { onclick: () => fit() }, "Fit"), el("button", { onclick: () => load() }, "Refresh"), legend, said), empty, picture);
   const places = new Map();
   const view = { x: 0, y: 0, k: 1, moved: false };
   let simulation = null;
@@ -33,8 +39,8 @@ export function mapView(frame) {
     clearTimeout(timer);
     const q = frame.state.q;
     try {
-      const found = await api.map(q, by.value, LIMIT);
-      if (q === frame.state.q && node.isConnected) draw(found);
+      const answer = await api.map(q, by.value, LIMIT);
+      if (q === frame.state.q && node.isConnected) draw(answer);
     } catch (error) {
       instead(trouble(error, load));
     }
@@ -47,8 +53,38 @@ export function mapView(frame) {
     picture.style.display = shown ? "none" : "";
     empty.replaceChildren(shown ?? "");
   }
-  function draw(found) {
-    instead(found.nodes.length ? null : notice("Nobody speaks to anybody", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; the map grows as they come."));
+  // What is left when protocols are hidden and names searched for.
+  function shownOf({ nodes, edges }) {
+    const wanted = search.value.trim().toLowerCase();
+    const named = new Set(nodes.filter((one) => one.id.toLowerCase().includes(wanted)).map((one) => one.id));
+    const left = edges.filter((edge) => (named.has(edge.src) || named.has(edge.dst)) && Object.keys(edge.protocols).some((abbr) => !hidden.has(abbr)));
+    const met = new Set(left.flatMap((edge) => [edge.src, edge.dst]));
+    return { nodes: nodes.filter((one) => met.has(one.id)), edges: left };
+  }
+  function drawLegend(protocols) {
+    const change = (act) => () => {
+      act();
+      draw(found);
+    };
+    const focused = legend.contains(document.activeElement) ? [...legend.children].findIndex((one) => one.contains(document.activeElement)) : -1;
+    legend.replaceChildren(...Object.entries(protocols).map(([abbr, colour]) => el("label", {}, el("input", { type: "checkbox", checked: !hidden.has(abbr), onchange: change(() => (hidden.has(abbr) ? hidden.delete(abbr) : hidden.add(abbr))) }),
+      el("i", { style: { background: colour } }), abbr)),
+    hidden.size ? el("button", { onclick: change(() => hidden.clear()) }, "Show all") : "");
+    if (focused >= 0) (legend.children[focused]?.querySelector("input") ?? legend.children[focused])?.focus();
+  }
+  function draw(answer) {
+    found = answer;
+    const span = Math.max(1, ...found.edges.map((edge) => edge.last)) - Math.min(...found.edges.map((edge) => edge.first), Infinity);
+    const seconds = Math.max(1, Number.isFinite(span) ? span / 1000 : 1);
+    const all = found.nodes.length;
+    const left = shownOf(found);
+    answer = { ...found, ...left };
+    drawLegend(found.protocols);
+    drawSome(answer, all, seconds);
+  }
+  function drawSome(found, all, seconds) {
+    instead(found.nodes.length ? null : all ? notice("Everybody is hidden", "Show more protocols, or search for another name.")
+      : notice("Nobody speaks to anybody", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; the map grows as they come."));
     const most = Math.max(1, ...found.edges.map((edge) => edge.count));
     const nodes = found.nodes.map((one) => {
       const known = places.get(one.id) ?? {};
@@ -66,9 +102,8 @@ export function mapView(frame) {
     const changed = nodes.length !== drawn.nodes.length || edges.length !== drawn.edges.length || nodes.some((one) => one.x === undefined);
     drawn = { nodes, edges };
     for (const one of nodes) one.r = 6 + 3 * Math.log2(1 + one.count / Math.max(1, most) * 50);
-    edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols)));
+    edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols, seconds)));
     nodesNode.replaceChildren(...nodes.map((one) => nodeNode(one, nodes.length)));
-    legend.replaceChildren(...Object.entries(found.protocols).map(([abbr, colour]) => el("span", {}, el("i", { style: { background: colour } }), abbr)));
     said.textContent = nodes.length === 0 ? ""
       : `${nodes.length} nodes, ${edges.length} pairs${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
     if (changed) settle();
@@ -113,16 +148,22 @@ export function mapView(frame) {
     drawn.nodes.forEach((one, index) => nodesNode.children[index].setAttribute("transform", `translate(${one.x},${one.y})`));
   }
 
-  function edgeNode(edge, protocols) {
+  function edgeNode(edge, protocols, seconds) {
     const [abbr] = Object.entries(edge.protocols).sort((a, b) => b[1] - a[1])[0] ?? [""];
     const failing = edge.bad > 0;
-    const title = `${edge.src} \u2192 ${edge.dst}\n${format.count(edge.count)} items, ${format.share(edge.bad, edge.count)} failed, ${format.bytes(edge.bytes)}${edge.p50 === null ? "" : `\np50 ${format.took(edge.p50)}, p99 ${format.took(edge.p99)}`}\n${Object.entries(edge.protocols).map(([name, count]) => `${name} ${format.count(count)}`).join(", ")}`;
+    const title = `${edge.src} \u2192 ${edge.dst}\n${format.count(edge.count)} items, ${rate(edge.count / seconds)}, ${format.share(edge.bad, edge.count)} failed, ${format.bytes(edge.bytes)}${edge.p50 === null ? "" : `\np50 ${format.took(edge.p50)}, p99 ${format.took(edge.p99)}`}\n${Object.entries(edge.protocols).map(([name, count]) => `${name} ${format.count(count)}`).join(", ")}`;
     const line = svg("path", { class: failing ? "failing" : "", "stroke-width": edge.width, "marker-end": "url(#arrow)" }, text("title", title));
     line.style.stroke = failing ? "" : protocols[abbr] ?? "";
-    const label = text("text", drawn.edges.length <= LABELLED ? `${format.short(edge.count)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
+    const label = text("text", drawn.edges.length <= LABELLED ? `${labelOf(edge, seconds)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": `${label.textContent} ${title.replaceAll("\n", ", ")}`.trim() }, line, label);
     const narrow = () => frame.addClause(`${side("src", edge.source)} and ${side("dst", edge.target)}`);
     return leads(group, narrow);
+  }
+  function labelOf(edge, seconds) {
+    if (labels.value === "rate") return rate(edge.count / seconds);
+    if (labels.value === "bytes") return `${format.bytes(Math.round(edge.bytes / seconds))}/s`;
+    if (labels.value === "p99") return edge.p99 === null ? "" : format.took(edge.p99);
+    return format.short(edge.count);
   }
   function nodeNode(one, count) {
     const title = `${one.id}\n${format.count(one.count)} items, ${format.share(one.bad, one.count)} failed`;
@@ -211,4 +252,5 @@ function arrowHead() {
   return svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 10 10", refX: 6, refY: 5, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" }, svg("path", { d: "M0,0 L10,5 L0,10 z" })));
 }
 
+const rate = (perSecond) => `${format.short(Math.round(perSecond * 100) / 100)}/s`;
 const shorten = (name) => (name.length > 28 ? `${name.slice(0, 27)}\u2026` : name);

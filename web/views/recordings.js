@@ -6,6 +6,7 @@ import * as format from "../lib/format.js";
 import { confirm, loading, notice, trouble } from "../parts/dialog.js";
 import { recordingForm } from "../parts/recording-form.js";
 import { redraw } from "../parts/redraw.js";
+import { trialForm } from "../parts/trial.js";
 
 const AGAIN_MS = 2000;
 
@@ -17,7 +18,8 @@ export function recordingsView(frame) {
   const make = el("button", { class: "main", disabled: true, onclick: () => form.open() }, "New recording");
   const sealAll = el("button", { onclick: () => seal(null) }, "Seal all now");
   const tools = el("div", { class: "tools" }, make, sealAll, said);
-  const node = el("div", { class: "page" }, tools, form.node, list, around);
+  const trial = trialForm();
+  const node = el("div", { class: "page" }, tools, form.node, list, trial.node, around);
   let destination = "";
   let all = [];
   let timer = null;
@@ -38,6 +40,8 @@ export function recordingsView(frame) {
     const run = frame.state.status?.run ?? {};
     const operates = frame.may("operate");
     tools.hidden = !run.live;
+    trial.node.hidden = run.live !== false;
+    if (!trial.node.hidden) trial.begin(frame.state.q);
     make.disabled = !operates;
     make.title = operates ? "" : "this needs the role operate";
     sealAll.hidden = !operates || all.every((one) => !one.openStreams);
@@ -141,6 +145,7 @@ export function recordingsView(frame) {
       load();
     },
     hide: () => clearTimeout(timer),
+    make: (kfl) => form.open(kfl),
     status,
   };
 }

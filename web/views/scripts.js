@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { TEMPLATES } from "../lib/templates.js";
 import { parse } from "../lib/types.js";
 import { confirm, notice, trouble } from "../parts/dialog.js";
 import { editor } from "../parts/editor.js";
@@ -10,7 +11,6 @@ import { redraw } from "../parts/redraw.js";
 
 const AGAIN_MS = 1500;
 const MAX_LINES = 2000;
-const STARTER = "// Title of the script\n//\n// What it does.\n\nfunction onItemCaptured(data) {\n  console.log(data.protocol.name);\n}\n";
 
 export function scriptsView(frame) {
   const files = el("ul", { class: "files", "aria-label": "Scripts" });
@@ -22,11 +22,13 @@ export function scriptsView(frame) {
   const said = el("span", { class: "said", role: "status" });
   const save = el("button", { class: "main", onclick: store, disabled: true }, "Save");
   const revert = el("button", { onclick: () => open(opened.path), disabled: true }, "Discard changes");
+  const remove = el("button", { onclick: discard, hidden: true }, "Delete\u2026");
   const make = el("button", { onclick: create }, "New script");
   const text = editor({ onCheck: check, onChange: changed, onSave: store, types: async () => parse(await api.scriptTypes()) });
-  const desk = el("section", { class: "card desk" }, el("h2", {}, title, said, el("span", { class: "acts" }, revert, save)), text.node);
+  const desk = el("section", { class: "card desk" }, el("h2", {}, title, said, el("span", { class: "acts" }, remove, revert, save)), text.node);
   const head = (names) => el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name))));
-  const jobsCard = el("section", { class: "card" }, el("h2", {}, "Jobs"), el("table", { class: "grid" }, head(["Job", "Schedule (UTC)", "Runs", "Last", "Next", "Action"]), jobs));
+  const jobActs = el("span", { class: "acts" });
+  const jobsCard = el("section", { class: "card" }, el("h2", {}, "Jobs", jobActs), el("table", { class: "grid" }, head(["Job", "Script", "Schedule (UTC)", "Status", "Runs", "Last", "Next", "Action"]), jobs));
   const consoleCard = el("section", { class: "card grow" }, el("h2", {}, "Console", search, el("button", { onclick: () => {
     held = [];
     drawLines();
@@ -39,15 +41,17 @@ export function scriptsView(frame) {
   let after = 0;
   let timer = null;
   let denied = null;
+  let follow = true;
 
   async function load() {
     clearTimeout(timer);
     try {
-      const [all, planned] = await Promise.all([api.scripts(), api.jobs()]);
+      const [all, planned, { running }] = await Promise.all([api.scripts(), api.jobs(), api.scheduler()]);
       if (!denied) await loadFiles();
       drawFiles(all);
       jobsCard.hidden = planned.length === 0;
-      redraw(jobs, planned.map(jobRow));
+      redraw(jobs, planned.map((job) => jobRow(job, all)));
+      drawJobActs(running);
       if (!denied) await loadConsole();
     } catch (error) {
       none.hidden = false;
@@ -125,11 +129,41 @@ export function scriptsView(frame) {
     if (call.p50Nanos) return `p50 ${micros(call.p50Nanos)}, p99 ${micros(call.p99Nanos)}`;
     return call.nanos === undefined ? "" : micros(call.nanos / call.calls);
   }
-  function jobRow(job) {
+  function jobRow(job, all) {
     const when = (at) => (at ? format.rfc(at) : "\u2013");
-    return el("tr", {}, el("td", {}, job.tag), el("td", {}, el("code", {}, job.cron)), el("td", { class: "number" }, `${job.runs}${job.limit ? ` of ${job.limit}` : ""}`),
-      el("td", {}, job.running ? "running" : when(job.last)), el("td", {}, when(job.next)),
-      el("td", {}, frame.may("operate") ? el("button", { "aria-label": `Run now: ${job.tag}`, onclick: () => api.runJob(job.tag).then(load, (error) => frame.fail(error.message)) }, "Run now") : ""));
+    const script = all.find((one) => one.index === job.script && (one.node ?? "") === (job.node ?? ""));
+    return el("tr", {}, el("td", {}, job.tag), el("td", {}, script?.title ?? "", job.node ? el("span", { class: "soft" }, ` on ${job.node}`) : ""), el("td", {}, el("code", {}, job.cron)),
+      el("td", {}, job.running ? el("span", { class: "good" }, "running") : job.next ? "waiting" : job.limit && job.runs >= job.limit ? "done" : "stopped"), el("td", { class: "number" }, `${job.runs}${job.limit ? ` of ${job.limit}` : ""}`),
+      el("td", {}, when(job.last)), el("td", {}, when(job.next)),
+      el("td", {}, frame.may("operate") ? el("span", { class: "acts" }, el("button", { "aria-label": `Run now: ${job.tag}`, onclick: () => act("run", job.tag) }, "Run now"),
+        el("button", { "aria-label": `Remove: ${job.tag}`, onclick: () => removeJobs(job.tag) }, "Remove")) : ""));
+  }
+  function drawJobActs(running) {
+    jobActs.hidden = !frame.may("operate");
+    redraw(jobActs, [el("span", { class: running ? "good" : "warn" }, running ? "scheduler runs" : "scheduler is stopped"),
+      el("span", {}, el("button", { onclick: () => act(running ? "stop" : "start") }, running ? "Stop" : "Start")), el("span", {}, el("button", { onclick: () => act("run") }, "Run all now")), el("span", {}, el("button", { onclick: () => removeJobs() }, "Remove all"))]);
+  }
+  function act(what, tag) {
+    return api.jobsDo(what, tag).then(load, (error) => frame.fail(error.message));
+  }
+  async function removeJobs(tag) {
+    const sure = await confirm({ title: tag ? `Remove the job ${tag}?` : "Remove all jobs?", act: "Remove", danger: true, lines: ["It runs no more, until its script schedules it again: when the script is saved, or tapedeck starts anew."] });
+    if (sure) await act("remove", tag);
+  }
+  async function discard() {
+    const sure = await confirm({ title: `Delete ${opened.path}?`, act: "Delete", danger: true, lines: ["The file is removed from its folder; the script ends and its jobs with it. There is no way back from here."] });
+    if (!sure) return;
+    try {
+      await api.removeScript(opened.path, opened.sha256);
+      opened = { path: null, sha256: "", code: "" };
+      title.textContent = "No script is open";
+      said.textContent = "The file was deleted.";
+      text.set("", true);
+      changed();
+      load();
+    } catch (error) {
+      said.textContent = error.message;
+    }
   }
   async function turn(one, on) {
     const sure = on || await confirm({ title: `Switch ${one.title} off?`, act: "Switch off", lines: ["Its process ends and its jobs stop. It stays off until somebody switches it on again or tapedeck starts anew; then the configuration decides."] });
@@ -143,7 +177,7 @@ export function scriptsView(frame) {
   }
   async function open(path) {
     try {
-      opened = opened.sha256 === "" && opened.path === path ? { ...opened, code: STARTER } : await api.scriptSource(path);
+      opened = opened.sha256 === "" && opened.path === path ? { ...opened } : await api.scriptSource(path);
       title.textContent = opened.path;
       said.textContent = folder.editable ? (frame.may("editScripts") ? "" : "read only: your token may not save") : "read only: tap.dashboard.editScripts is false";
       text.set(opened.code, !frame.may("editScripts"));
@@ -155,6 +189,7 @@ export function scriptsView(frame) {
   function changed() {
     save.disabled = !frame.may("editScripts") || !(dirty() || opened.sha256 === "");
     revert.disabled = !dirty();
+    remove.hidden = !frame.may("editScripts") || !opened.sha256;
   }
   async function check(code) {
     if (!opened.path || !frame.may("operate")) return null;
@@ -189,23 +224,32 @@ export function scriptsView(frame) {
   async function create() {
     const name = el("input", { "aria-label": "File name", value: "my_script.js" });
     const where = el("select", { "aria-label": "Folder" }, folder.folders.map((one) => el("option", {}, one)));
-    const sure = await confirm({ title: "New script", act: "Begin", lines: [el("p", {}, where, " / ", name), "It is a file once it is saved; it runs then."] });
+    const template = el("select", { "aria-label": "Begin with" }, Object.entries(TEMPLATES).map(([key, { title: about }]) => el("option", { value: key }, about)));
+    const sure = await confirm({ title: "New script", act: "Begin", lines: [el("p", {}, where, " / ", name), el("p", {}, el("label", {}, "Begin with ", template)), "It is a file once it is saved; it runs then."] });
     if (!sure) return;
-    opened = { path: `${where.value.replace(/\/$/, "")}/${name.value.trim()}`, sha256: "", code: STARTER };
+    const { code } = TEMPLATES[template.value];
+    opened = { path: `${where.value.replace(/\/$/, "")}/${name.value.trim()}`, sha256: "", code };
     title.textContent = opened.path;
     said.textContent = "new, not saved yet";
-    text.set(STARTER, false);
+    text.set(code, false);
     changed();
     text.focus();
   }
   function drawLines() {
     const wanted = search.value.toLowerCase();
     const shown = held.filter((line) => !wanted || `${line.title} ${line.file} ${line.text}`.toLowerCase().includes(wanted));
-    const pinned = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 20;
+    const pinned = follow && lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 20;
     lines.replaceChildren(...(shown.length ? shown.map((line) => el("div", { class: line.error ? "bad" : "" },
       el("span", { class: "soft" }, `${format.time(Date.parse(line.at))} ${line.file} `), line.text)) : [el("div", { class: "soft" }, wanted ? "No line has that." : "No script printed anything yet.")]));
     if (pinned) lines.scrollTop = lines.scrollHeight;
   }
+  // A click stops the lines where they are; going to the end lets them come again.
+  lines.addEventListener("click", () => { follow = false; });
+  lines.addEventListener("keydown", (event) => {
+    if (event.key !== "PageDown" && event.key !== "End") return;
+    follow = true;
+    if (event.key === "End" || lines.scrollTop + 2 * lines.clientHeight >= lines.scrollHeight) lines.scrollTop = lines.scrollHeight;
+  });
   drawLines();
   return {
     node,

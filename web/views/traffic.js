@@ -29,7 +29,10 @@ export function trafficView(frame) {
     at: (index) => (held.order ? order[index] ?? null : model.at(index)),
     indexOf: (n) => (held.order ? order.findIndex((row) => row.n === n) : model.indexOf(n)),
   };
-  const pane = details({ frame, onClause: frame.addClause, onTab: (tab) => frame.remember({ tab }), onClose: close });
+  const pane = details({ frame, onClause: frame.addClause, onTab: (tab) => frame.remember({ tab }), onClose: close, onOpen: (row) => {
+    table.mark(row);
+    choose(row);
+  } });
   const dialog = columnsDialog({ onChange: (names) => table.columns(names) });
   const table = list({
     source, columns: chosen(window.localStorage), onChoose: choose, onClause: frame.addClause, onTop: older, onMissing: again,
@@ -254,7 +257,7 @@ export function trafficView(frame) {
     show(q) {
       pane.setTab(frame.state.tab);
       if (held.q !== q) load(q);
-      else table.grown();
+      else table.anew();
       openLinked();
     },
     status({ rows }) {

@@ -22,6 +22,7 @@ use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReade
 use crate::pipeline::{Desk, Rows, Seeking};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
+use crate::script::jobs::JobsAct;
 use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::search::{Part, Wanted};
@@ -124,6 +125,7 @@ impl Facts {
 impl Run for Facts {
     fn status(&self) -> Json {
         let outbox = self.outbox.status();
+        let spool = self.streams.0.counts();
         json!({
             "live": self.live,
             "source": self.what,
@@ -139,6 +141,12 @@ impl Run for Facts {
                 "uploadedBytes": outbox.uploaded_bytes,
                 "dropped": outbox.dropped,
                 "lastError": outbox.last_error,
+            },
+            "spool": {
+                "onDisk": spool.on_disk,
+                "segments": spool.segments,
+                "overwritten": spool.overwritten.packets,
+                "notWritten": spool.not_written.packets,
             },
             "kept": outbox
                 .kept
@@ -256,6 +264,14 @@ impl Run for Facts {
 
     fn run_job(&self, tag: &str) -> Result<(), String> {
         self.scripts.run_job(tag)
+    }
+
+    fn jobs_do(&self, act: &JobsAct) -> Result<(), String> {
+        self.scripts.jobs_do(act)
+    }
+
+    fn jobs_run(&self) -> bool {
+        self.scripts.jobs_run()
     }
 
     fn recordings(&self) -> Json {

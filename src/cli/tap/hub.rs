@@ -211,6 +211,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         rows,
         Arc::new(Counters::default()),
         overview.clone(),
+        Some(Arc::new(cluster.clone())),
     );
     view.scripts.sources.push(pushed.folder().to_owned());
     view.pushed = Some(pushed.clone());

@@ -93,6 +93,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         session.rows.clone(),
         session.counters.clone(),
         session.facts.clone(),
+        Some(std::sync::Arc::new(session.facts.cluster.clone())),
     );
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;

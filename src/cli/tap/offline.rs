@@ -118,7 +118,7 @@ fn indexed(
         remarks,
     });
     let rows = Arc::new(Rows::new(0, 0));
-    let view = view::view(config, rows, Arc::default(), facts);
+    let view = view::view(config, rows, Arc::default(), facts, None);
     let _ = view.indexed.set(browse.clone());
     let _served = Served::start(config, &served, view, &name)?;
     eprintln!("{name} is open on the dashboard by its index; Ctrl+C ends it");
@@ -215,7 +215,7 @@ fn dissected(
         limits: super::super::limits(config),
         remarks: opened.remarks,
     });
-    let view = view::view(config, rows, counters.clone(), facts);
+    let view = view::view(config, rows, counters.clone(), facts, None);
     let shown = view.indexed.clone();
     let _served = Served::start(config, &served, view, &name)?;
     let mut running = Some(running);
@@ -309,6 +309,21 @@ impl Run for Recorded {
         let again = again.lock().unwrap_or_else(PoisonError::into_inner);
         let source = again.reopen().map_err(|error| error.to_string())?;
         pipeline::extract::stream_pcap(source, self.limits, stream.stream, out)
+    }
+
+    fn streams_pcap_of(
+        &self,
+        _worker: &str,
+        streams: &[StreamName],
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let Some(again) = &self.again else {
+            return Err("the streams are found by their items".to_owned());
+        };
+        let again = again.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = again.reopen().map_err(|error| error.to_string())?;
+        let streams: Vec<_> = streams.iter().map(|name| name.stream).collect();
+        pipeline::extract::streams_pcap(source, self.limits, &streams, out)
     }
 
     fn scripts(&self) -> Json {

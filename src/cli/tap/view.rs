@@ -6,7 +6,7 @@ use super::super::config::Config;
 use super::super::reference::declarations;
 use super::live::{script_env_names, script_sources};
 use crate::pipeline::{Counters, Rows};
-use crate::server::{Run, ScriptFiles, View};
+use crate::server::{Run, ScriptFiles, TargetDesk, View};
 use crate::time::SystemClock;
 
 /// Rows that are held when the configuration names no number.
@@ -22,8 +22,14 @@ pub fn rows(config: &Config) -> Rows {
     Rows::new(bytes, count)
 }
 
-/// The view on `run`.
-pub fn view(config: &Config, rows: Arc<Rows>, counters: Arc<Counters>, run: Arc<dyn Run>) -> View {
+/// The view on `run`; `targets` where it captures.
+pub fn view(
+    config: &Config,
+    rows: Arc<Rows>,
+    counters: Arc<Counters>,
+    run: Arc<dyn Run>,
+    targets: Option<Arc<dyn TargetDesk>>,
+) -> View {
     View {
         rows,
         indexed: Arc::default(),
@@ -38,7 +44,9 @@ pub fn view(config: &Config, rows: Arc<Rows>, counters: Arc<Counters>, run: Arc<
             script_env_names(config),
             declarations(),
         ),
+        targets,
         replay: config.bool("tap.dashboard.replay"),
+        reading: super::super::source::reading(config).ok(),
         pushed: None,
     }
 }

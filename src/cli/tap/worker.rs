@@ -203,6 +203,8 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         session.rows.clone(),
         session.counters.clone(),
         facts,
+        // The hub says what is captured.
+        None,
     );
     let server = crate::server::Server::start(&local, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve on this node: {error}")))?;

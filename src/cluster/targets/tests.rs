@@ -208,6 +208,28 @@ fn scripts_are_told_pods_as_the_api_server_has_them() {
 }
 
 #[test]
+fn other_names_keep_the_labels() {
+    let labelled = Wanted {
+        labels: "app=cart".to_owned(),
+        namespaces: vec!["shop".to_owned()],
+        ..wanted()
+    };
+    let targets = Targets::parse(&labelled).unwrap();
+    let other = targets.with("cart-", &["web".to_owned()], &[]).unwrap();
+    let json = other.json(&cluster());
+    let names: Vec<&str> = json["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pod| pod["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["cart-2"]);
+    let wanted = json!({"regex": "cart-", "namespaces": ["web"], "excluded": []});
+    assert_eq!(other.wanted(), wanted);
+    assert!(targets.with("(", &[], &[]).is_err());
+}
+
+#[test]
 fn what_is_not_understood_is_named() {
     let regex = Wanted {
         regex: "cart(".to_owned(),

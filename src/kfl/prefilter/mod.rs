@@ -11,6 +11,8 @@ mod paths;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use super::ir::{Expr, Logic, Selector, Step, Typed};
 use super::{Query, functions::Does, ir::End};
 use crate::time::Timestamp;
@@ -224,7 +226,7 @@ fn sides(expr: &Expr) -> Option<(super::ir::Op, &Expr, &Expr)> {
     Some((op, left, right))
 }
 
-/// The dotted names of a selector that is nothing else.
+/// The dotted names and numbers of a selector that is nothing else.
 fn path_of(expr: &Expr) -> Option<String> {
     let Expr::Select(selector) = expr else {
         return None;
@@ -236,11 +238,14 @@ fn path_of(expr: &Expr) -> Option<String> {
 }
 
 fn names(steps: &[Step]) -> Option<String> {
-    let names: Option<Vec<&str>> = steps
+    let names: Option<Vec<Cow<'_, str>>> = steps
         .iter()
         .map(|step| match step {
             // A dot within a name would make another path.
-            Step::Name(name) | Step::Key(name, None) if !name.contains('.') => Some(&**name),
+            Step::Name(name) | Step::Key(name, None) if !name.contains('.') => {
+                Some(Cow::Borrowed(&**name))
+            }
+            Step::Index(index) => Some(Cow::Owned(index.to_string())),
             _ => None,
         })
         .collect();

@@ -30,9 +30,9 @@ use super::console::{Console, Line};
 use super::environment::Environment;
 use super::folder::{Folder, Watch, number_of, without_comments};
 use super::host::Host;
-use super::jobs::{Firing, JobInfo};
+use super::jobs::{Firing, JobInfo, JobsAct};
 use super::manager::{Manager, Order};
-use super::runner::{Runner, Work, lock};
+use super::runner::{Event, Runner, Work, lock};
 use super::selection::{Records, Selections};
 use super::wire::{ClockMode, Hook, PacketSummary, Role, Small};
 
@@ -386,11 +386,46 @@ impl Scripts {
     /// # Errors
     /// A sentence when there is none.
     pub fn run_job(&self, tag: &str) -> Result<(), String> {
+        self.jobs_do(&JobsAct::Run(tag.to_owned()))
+    }
+
+    /// Does something about jobs, as a script does with the helper of that name.
+    ///
+    /// # Errors
+    /// A sentence when no job has the tag.
+    pub fn jobs_do(&self, act: &JobsAct) -> Result<(), String> {
         let now = self.shared.clock.now();
-        let run = lock(&self.shared.jobs).run(tag, None, now);
-        let (_, firings) = run.map_err(|error| error.to_string())?;
-        self.shared.fire(firings);
+        let firings = {
+            let mut jobs = lock(&self.shared.jobs);
+            match act {
+                JobsAct::Run(tag) => jobs.run(tag, None, now).map(|(_, firings)| firings),
+                JobsAct::RunAll => Ok(jobs.run_all(None, now).1),
+                JobsAct::Remove(tag) => jobs.remove(tag).map(|_| Vec::new()),
+                JobsAct::RemoveAll => {
+                    jobs.remove_all();
+                    Ok(Vec::new())
+                }
+                JobsAct::Start => {
+                    jobs.start(now);
+                    Ok(Vec::new())
+                }
+                JobsAct::Stop => {
+                    jobs.stop();
+                    Ok(Vec::new())
+                }
+            }
+        };
+        self.shared
+            .fire(firings.map_err(|error| error.to_string())?);
+        self.shared.forget_tasks();
+        // An error means that the manager has ended.
+        let _ = self.shared.events.send(Event::Wake);
         Ok(())
+    }
+
+    /// Whether the scheduler runs.
+    pub fn jobs_run(&self) -> bool {
+        lock(&self.shared.jobs).is_running()
     }
 
     /// A script that records on its own in the way of 2023 (it reads `RECORDING_KFL` and copies or

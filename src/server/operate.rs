@@ -1,0 +1,171 @@
+//! What pages do beyond looking: jobs, recordings, targets, requests sent once more.
+//!
+//! Each needs the role that `routes` names, and is noted where that says so.
+
+use std::time::Duration;
+
+use axum::Json as AsJson;
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value as Json, json};
+
+use super::api::{Ask, Asked, GONE, Named, State, answered, aside, item_numbered, refuse};
+use super::queries::refuse_query;
+use super::replay::{Pace, Replay};
+use crate::kfl;
+use crate::script::jobs::JobsAct;
+
+pub(super) async fn jobs(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(state.view.run.jobs())
+}
+
+pub(super) async fn run_job(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    match state.view.run.run_job(&ask.tag) {
+        Ok(()) => AsJson(json!({"ok": true})).into_response(),
+        Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
+    }
+}
+
+/// Whether the scheduler runs.
+pub(super) async fn scheduler(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(json!({"running": state.view.run.jobs_run()}))
+}
+
+/// Runs or removes jobs, or starts or stops their scheduler.
+pub(super) async fn jobs_do(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    let all = ask.tag.is_empty();
+    let act = match ask.act.as_str() {
+        "run" if all => JobsAct::RunAll,
+        "run" => JobsAct::Run(ask.tag),
+        "remove" if all => JobsAct::RemoveAll,
+        "remove" => JobsAct::Remove(ask.tag),
+        "start" => JobsAct::Start,
+        "stop" => JobsAct::Stop,
+        other => {
+            let sentence =
+                format!("{other:?} is nothing to do; act may be run, remove, start or stop");
+            return refuse(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    match state.view.run.jobs_do(&act) {
+        Ok(()) => AsJson(json!({"ok": true})).into_response(),
+        Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
+    }
+}
+
+pub(super) async fn recordings(Extract(state): Extract<State>) -> AsJson<Json> {
+    AsJson(state.view.run.recordings())
+}
+
+pub(super) async fn add_recording(Extract(state): Extract<State>, body: String) -> Response {
+    let declared = match serde_json::from_str(&body) {
+        Ok(declared) => declared,
+        Err(error) => {
+            let sentence = format!("the declaration is not JSON: {error}");
+            return refuse(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    answered(aside(move || state.view.run.add_recording(&declared)).await)
+}
+
+pub(super) async fn remove_recording(
+    Extract(state): Extract<State>,
+    Asked(ask): Asked<Ask>,
+) -> Response {
+    answered(aside(move || state.view.run.remove_recording(&ask.name)).await)
+}
+
+pub(super) async fn seal_recording(
+    Extract(state): Extract<State>,
+    Asked(ask): Asked<Ask>,
+) -> Response {
+    let name = Some(ask.name).filter(|name| !name.is_empty());
+    answered(aside(move || state.view.run.seal_recording(name.as_deref())).await)
+}
+
+/// What a recording with this query would have kept: of what is open here, or of a store.
+pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    let query = match kfl::compile(&ask.q, &state.view.schema) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(&ask.q, &error),
+    };
+    answered(aside(move || state.tries.of(&state.view, &query, &ask.store)).await)
+}
+
+/// The request of an item as it would be sent.
+fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)> {
+    if !state.view.replay {
+        let sentence = "requests are not sent again unless tap.dashboard.replay is true";
+        return Err((StatusCode::FORBIDDEN, sentence.to_owned()));
+    }
+    let found = item_numbered(&state.view, number)?;
+    let found = found.ok_or_else(|| (StatusCode::NOT_FOUND, GONE.to_owned()))?;
+    Replay::of(&found["item"]).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
+}
+
+pub(super) async fn replay_shown(
+    Extract(state): Extract<State>,
+    Named(number): Named<u64>,
+) -> Response {
+    match aside(move || replay_of(&state, number).map(|replay| replay.shown())).await {
+        Ok(Ok(shown)) => AsJson(shown).into_response(),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
+        Err(response) => response,
+    }
+}
+
+pub(super) async fn replay(
+    Extract(state): Extract<State>,
+    Named(number): Named<u64>,
+    Asked(ask): Asked<Ask>,
+) -> Response {
+    let sent = aside(move || {
+        let replay = replay_of(&state, number)?;
+        if replay.sha256() != ask.sha256 {
+            let sentence = "these are not the bytes that were shown; look at them again";
+            return Err((StatusCode::CONFLICT, sentence.to_owned()));
+        }
+        let pace = Pace {
+            count: ask.count.unwrap_or(1),
+            delay: Duration::from_micros(ask.delay.unwrap_or(100)),
+            concurrent: ask.concurrent,
+        };
+        replay
+            .send_all(pace)
+            .map_err(|sentence| (StatusCode::BAD_GATEWAY, sentence))
+    });
+    match sent.await {
+        Ok(Ok(answer)) => AsJson(answer).into_response(),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
+        Err(response) => response,
+    }
+}
+
+/// Pods inside and outside of the targets.
+pub(super) async fn targeted(Extract(state): Extract<State>) -> Response {
+    let told = aside(move || match &state.view.targets {
+        Some(desk) => desk.targeted(),
+        None => json!({"targets": [], "excluded": [], "wanted": null}),
+    });
+    match told.await {
+        Ok(told) => AsJson(told).into_response(),
+        Err(response) => response,
+    }
+}
+
+/// Captures other pods from now on.
+pub(super) async fn target(Extract(state): Extract<State>, body: String) -> Response {
+    let wanted = match serde_json::from_str::<Json>(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let sentence = format!("what is to be captured is not JSON: {error}");
+            return refuse(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    let done = aside(move || match &state.view.targets {
+        Some(desk) => desk.target(&wanted).map(|()| desk.targeted()),
+        None => Err("what is captured is not chosen here".to_owned()),
+    });
+    answered(done.await)
+}

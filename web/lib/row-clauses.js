@@ -1,0 +1,43 @@
+// The clause that a value of a list row stands for. Pure, but for the columns that it is told once.
+
+import { moment } from "./format.js";
+import { clause, groupClause } from "./kfl.js";
+
+// {abbr: {method, status, summary}}: the fields that these columns show, by protocol.
+let fields = {};
+
+export function know(columns) {
+  fields = columns;
+}
+
+const named = (side, of) => (of.name ? clause([side, "name"], of.name) : clause([side, "ip"], of.ip));
+const at = (side, of) => `${clause([side, "ip"], of.ip)} and ${clause([side, "port"], of.port)}`;
+
+// Of a column, or of a part of one: src, dst, srcIp, dstIp, arrow. Null where there is nothing to ask for.
+export function rowClause(row, name) {
+  switch (name) {
+    case "protocol": return row.protocol.macro;
+    case "status": case "method": case "summary": {
+      const path = fields[row.protocol.abbr]?.[name];
+      const value = row[name];
+      return path && value ? groupClause({ protocol: null, clauses: [{ path, value, pattern: false }] }) : null;
+    }
+    case "src": case "from": return named("src", row.src);
+    case "dst": case "to": return named("dst", row.dst);
+    case "srcIp": return at("src", row.src);
+    case "dstIp": return at("dst", row.dst);
+    case "arrow": return `outgoing == ${Boolean(row.outgoing)}`;
+    case "namespace": return row.dst.namespace ? clause(["dst", "namespace"], row.dst.namespace) : row.src.namespace ? clause(["src", "namespace"], row.src.namespace) : null;
+    case "node": return row.node ? clause(["node", "name"], row.node) : null;
+    case "took": return row.error ? null : `elapsedTime >= ${row.elapsed}`;
+    case "size": return `size >= ${row.size}`;
+    case "stream": return streamClause(row);
+    case "time": return `timestamp >= datetime("${moment(row.timestamp)}")`;
+    default: return null;
+  }
+}
+
+// Streams of several workers may have one name.
+export function streamClause({ worker, stream }) {
+  return worker ? `${clause(["worker"], worker)} and ${clause(["stream"], stream)}` : clause(["stream"], stream);
+}

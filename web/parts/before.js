@@ -1,0 +1,44 @@
+// What came before an item: in its stream, in its trace, and at whoever asked.
+
+import * as api from "../lib/api.js";
+import { el } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { clause } from "../lib/kfl.js";
+import { streamClause } from "../lib/row-clauses.js";
+import { loading, trouble } from "./dialog.js";
+
+const ROWS = 25;
+const SPAN_MS = 60000;
+
+// `trace` is the clause of the item's trace, or null; `onOpen` is told the row that is chosen, `onFilter` the
+// filter that shows a whole list.
+export async function showBefore(node, row, item, { trace, onOpen, onFilter }) {
+  node.replaceChildren(loading("what came before"));
+  const at = (millis) => `datetime("${format.moment(millis)}")`;
+  const asker = item.src.name ? ["name", item.src.name] : ["ip", item.src.ip];
+  const side = (which) => clause([which, asker[0]], asker[1]);
+  const until = `timestamp <= ${at(row.timestamp)}`;
+  const lists = [
+    trace ? ["Of its trace", `${trace} and ${until}`] : null,
+    ["Of its stream", `${streamClause(item)} and ${until}`],
+    [`Of ${asker[1]} in the minute before`, `(${side("src")} or ${side("dst")}) and timestamp >= ${at(row.timestamp - SPAN_MS)} and ${until}`],
+  ].filter(Boolean);
+  try {
+    const found = await Promise.all(lists.map(([, q]) => api.items(q, null, ROWS)));
+    node.replaceChildren(...lists.map(([title, q], index) => section(title, q, found[index], row, { onOpen, onFilter })));
+  } catch (error) {
+    node.replaceChildren(trouble(error));
+  }
+}
+
+const cut = (text) => el("td", { class: "cut", title: text }, text);
+
+function section(title, q, { rows, next }, chosen, { onOpen, onFilter }) {
+  // Clauses have milliseconds; within one, the number tells what came first.
+  const others = rows.filter((one) => one.n < chosen.n || (one.n !== chosen.n && one.timestamp < chosen.timestamp)).sort((a, b) => b.timestamp - a.timestamp || b.n - a.n);
+  const line = (one) => el("tr", { class: "leads", tabindex: 0, onclick: () => onOpen(one), onkeydown: (event) => event.key === "Enter" && onOpen(one) },
+    el("td", {}, format.time(one.timestamp)), el("td", { class: one.tone }, one.error ? "\u26a0" : format.shortStatus(one.status)), cut(`${one.method} ${one.summary}`.trim() || one.protocol.abbr), cut(`${one.src.name || one.src.ip} \u2192 ${format.peer(one.dst)}`));
+  return el("section", {}, el("h3", {}, title, el("button", { class: "badge", onclick: () => onFilter(q), title: q }, "Show in the list")),
+    others.length ? el("table", { class: "earlier" }, el("tbody", {}, others.map(line))) : el("p", { class: "inside soft" }, "Nothing that was captured."),
+    next !== null && rows.length === ROWS ? el("p", { class: "inside soft" }, `The last ${ROWS}; the list has the others.`) : null);
+}

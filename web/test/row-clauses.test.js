@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { know, rowClause, streamClause } from "../lib/row-clauses.js";
+
+const row = {
+  protocol: { abbr: "HTTP", macro: "http" }, status: "500", method: "GET", summary: "/a", error: null, elapsed: 12, size: 90, outgoing: true,
+  src: { name: "web", ip: "10.0.0.1", port: "4000", namespace: "shop" }, dst: { name: "", ip: "10.0.0.2", port: "80", namespace: "" },
+  timestamp: Date.UTC(2024, 0, 2, 3, 4, 5, 6), stream: "1.pcap", worker: "10.0.0.9:8897", node: "node-a",
+};
+
+test("each value of a row has its clause", () => {
+  know({ HTTP: { method: "request.method", status: "response.status", summary: "request.path" } });
+  const wanted = {
+    protocol: "http", status: "response.status == 500", method: 'request.method == "GET"', summary: 'request.path == "/a"',
+    src: 'src.name == "web"', dst: 'dst.ip == "10.0.0.2"', srcIp: 'src.ip == "10.0.0.1" and src.port == "4000"', arrow: "outgoing == true",
+    namespace: 'src.namespace == "shop"', node: 'node.name == "node-a"', took: "elapsedTime >= 12",
+    time: 'timestamp >= datetime("1/2/2024, 3:04:05.006 AM")', stream: 'worker == "10.0.0.9:8897" and stream == "1.pcap"', moon: null,
+  };
+  for (const [name, clause] of Object.entries(wanted)) assert.equal(rowClause(row, name), clause, name);
+});
+
+test("what a protocol does not show has none", () => {
+  know({});
+  assert.equal(rowClause(row, "status"), null);
+  assert.equal(streamClause({ stream: "1.pcap" }), 'stream == "1.pcap"');
+});
