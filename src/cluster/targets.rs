@@ -100,7 +100,7 @@ impl Targets {
     /// Pattern and namespaces, for people: `{"regex", "namespaces", "excluded"}`.
     pub fn wanted(&self) -> Json {
         serde_json::json!({
-            "regex": self.name.as_ref().map_or("", Regex::as_str),
+            "regex": self.name.as_ref().map_or("", Pattern::written),
             "namespaces": self.namespaces,
             "excluded": self.excluded,
         })

@@ -478,7 +478,7 @@ impl Browse {
         each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut savefile = Vec::new();
-        if let Some(source) = &self.source {
+        if let Some(source) = &self.archive.source {
             let names: Vec<StreamName> = streams.iter().map(|(name, _)| *name).collect();
             source.streams_pcap(&names, &mut savefile)?;
             return each(&savefile);

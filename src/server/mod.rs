@@ -276,7 +276,7 @@ pub trait TargetDesk: Send + Sync {
     /// Pods inside and outside, and what was asked for.
     ///
     /// ```text
-    /// {"targets": [{"name","namespace","nodeName","ips"}], "excluded": [...],
+    /// {"targets": [pods, as the API server has them], "excluded": [...],
     ///  "wanted": {"regex","namespaces","excluded"} or null without a cluster}
     /// ```
     fn targeted(&self) -> Json;

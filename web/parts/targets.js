@@ -30,11 +30,11 @@ export function targetsBanner({ may }) {
   function draw({ targets, excluded: outside, wanted }) {
     button.hidden = !wanted;
     if (!wanted) return;
-    const spaces = [...new Set(targets.map((pod) => pod.namespace))].sort();
+    const spaces = [...new Set(targets.map((pod) => pod.metadata.namespace))].sort();
     const more = spaces.length > NAMED ? ` and ${spaces.length - NAMED} more` : "";
     button.textContent = `${format.count(targets.length)} ${targets.length === 1 ? "pod" : "pods"} in ${spaces.slice(0, NAMED).join(", ") || "no namespace"}${more}`;
-    button.title = targets.slice(0, 30).map((pod) => `${pod.name}  ${pod.namespace}  ${pod.nodeName}`).join("\n");
-    const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.name), el("td", {}, pod.namespace), el("td", {}, pod.nodeName)));
+    button.title = targets.slice(0, 30).map((pod) => `${pod.metadata.name}  ${pod.metadata.namespace}  ${pod.spec?.nodeName ?? ""}`).join("\n");
+    const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.metadata.name), el("td", {}, pod.metadata.namespace), el("td", {}, pod.spec?.nodeName ?? "")));
     list.replaceChildren(el("table", { class: "grid" }, el("thead", {}, el("tr", {}, ["Pod", "Namespace", "Node"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
       el("p", { class: "soft" }, `${targets.length > SHOWN ? `${format.count(targets.length - SHOWN)} more are captured. ` : ""}${format.count(outside.length)} pods are not captured.`));
     form.hidden = !may("operate");
