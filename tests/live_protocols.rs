@@ -281,7 +281,7 @@ fn check(row: &Row) {
     (row.client)(&place);
     let items = capture.end();
     drop(server);
-    let lines: Vec<String> = items
+    let mut lines: Vec<String> = items
         .iter()
         .filter(|item| item.protocol.name == row.name)
         .map(|item| {
@@ -293,6 +293,10 @@ fn check(row: &Row) {
         .filter(|parts: &Vec<_>| !row.without.contains(&&*parts[0]))
         .map(|parts| parts.join(" ").trim_end().to_owned())
         .collect();
+    if place.path("keys").is_file() {
+        // What was encrypted comes out when its secrets are read, whichever stream's are first.
+        lines.sort();
+    }
     assert_eq!(lines, row.expected, "{}", row.what);
 }
 

@@ -341,6 +341,8 @@ impl Read for Metered {
 mod tests {
     use std::io::{Cursor, Write};
 
+    use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+
     use super::*;
     use crate::packet::LinkType;
     use crate::packet::savefile::{pcap, pcapng};
@@ -394,7 +396,8 @@ mod tests {
     }
 
     fn lz4(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        let small = FrameInfo::new().block_size(BlockSize::Max64KB);
+        let mut encoder = FrameEncoder::with_frame_info(small, Vec::new());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }

@@ -170,7 +170,7 @@ impl Feed {
 }
 
 /// All of a draft but the ordinal, which says when and not what.
-pub(super) fn render(draft: &Draft) -> String {
+fn render(draft: &Draft) -> String {
     let kinds = ["dissection", "connection", "timeout", "pair-not-found"];
     if let Some(ItemError { kind, msg }) = &draft.error {
         assert!(kinds.contains(kind), "{kind}");
@@ -190,11 +190,11 @@ pub(super) fn render(draft: &Draft) -> String {
     )
 }
 
-pub(super) fn only(protocol: &'static dyn Protocol) -> Protocols {
+fn only(protocol: &'static dyn Protocol) -> Protocols {
     Protocols::new(Arc::new([protocol]))
 }
 
-pub(super) fn each(mut check: impl FnMut(&'static dyn Protocol, &Sample)) {
+fn each(mut check: impl FnMut(&'static dyn Protocol, &Sample)) {
     for protocol in PROTOCOLS {
         for sample in protocol.samples() {
             check(*protocol, &sample);

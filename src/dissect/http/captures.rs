@@ -291,6 +291,12 @@ const HOSTS: &[truth::Difference<&[(&str, u64)]>] = &[
         "we are: one request, before address translation and behind it",
     ),
     (
+        "other-protocols/zeek-get-to-ssh-server.pcap",
+        &[("128.3.50.246", 1)],
+        &[4],
+        "we are: a browser sent a whole request to an ssh server, tshark goes by the port",
+    ),
+    (
         "sctp/arkime-sctp-www.pcap",
         &[],
         &[5, 21, 27],
@@ -301,6 +307,12 @@ const HOSTS: &[truth::Difference<&[(&str, u64)]>] = &[
         &[("", 4)],
         &[21, 39, 61, 80],
         "both are: the header is there and empty",
+    ),
+    (
+        "tcp-anomalies/wireshark-tcp-badsegments.pcap",
+        &[("localhost", 1)],
+        &[4, 18],
+        "both are: the head has holes; its first lines are there, so we show the request as cut",
     ),
     (
         "tcp-impaired/own-http1-mixed-snaplen96.pcap",
