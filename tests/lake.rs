@@ -255,7 +255,7 @@ fn an_index_gives_what_the_packets_give() {
         "response.status >= 500 and request.path.startsWith(\"/calls/52\")",
         "status_code == 503 || src.port == 5101",
         // Bodies are in the packets alone.
-        "response.content.text.contains(\"OjUwM30\")",
+        "response.content.text.contains(\"OjUwMH0\")",
         "dst.name == \"nobody\"",
     ] {
         assert_eq!(

@@ -65,9 +65,12 @@ fn a_recording_is_tried_on_an_archive() {
         .sum();
     assert_eq!(one["bytes"], long);
     // Bodies are in the packets alone.
-    let bodies = tried("response.content.text.contains(\"OjUwM30\")");
-    assert_eq!(bodies["items"], 1);
-    assert_eq!(bodies["bytes"], long);
+    let bodies = tried("response.content.text.contains(\"OjUwMH0\")");
+    let failed = tried("response.status == 500");
+    assert_eq!(failed["items"], 12);
+    for member in ["items", "streams", "bytes", "bytesPerDay"] {
+        assert_eq!(bodies[member], failed[member], "{member}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!
 //! An archive is read bit by bit: each request reads on for a while, and says how much is left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const HOLDS: Duration = Duration::from_secs(300);
 
 /// What is read of each item of an archive.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "timestamp",
+    "elapsedTime",
     "size",
     "stream",
     "worker",
@@ -165,14 +166,12 @@ impl Try {
         } = self;
         if !matching.is_over() {
             matching
-                .step(until, &mut |item| {
-                    tally.want(item.node(), kfl::Verdict::Match);
-                })
+                .step(until, &mut |item| tally.note(item.node()))
                 .map_err(|error| error.to_string())?;
             browse.warn(matching.warnings());
         }
         if matching.is_over() && !all.is_over() && Instant::now() < until {
-            all.step(until, &mut |item| tally.see(item.node()))
+            all.step(until, &mut |item| tally.see_noted(item.node()))
                 .map_err(|error| error.to_string())?;
             browse.warn(all.warnings());
         }
@@ -217,6 +216,9 @@ type Name = [String; 6];
 #[derive(Debug, Default)]
 struct Tally {
     streams: HashMap<Name, Stream, RandomState>,
+    /// Exchanges of an archive that match, before their streams are known: where the packets had to
+    /// be asked, streams have other names than in the indexes.
+    noted: HashSet<u64, RandomState>,
     items: u64,
     seen: u64,
     undecided: u64,
@@ -257,6 +259,32 @@ impl Tally {
         }
     }
 
+    /// Counts an item that matches; its stream is wanted when it is seen.
+    fn note<'a, N: Node<'a>>(&mut self, node: N) {
+        self.items += 1;
+        let exchange = self.exchange(node);
+        if self.noted.len() < MAX_STREAMS {
+            self.noted.insert(exchange);
+        }
+    }
+
+    /// Counts an item, and its stream as wanted when it was noted.
+    fn see_noted<'a, N: Node<'a>>(&mut self, node: N) {
+        self.see(node);
+        if self.noted.contains(&self.exchange(node)) {
+            self.want_stream(node);
+        }
+    }
+
+    /// What an exchange is known by in every reading.
+    fn exchange<'a, N: Node<'a>>(&self, node: N) -> u64 {
+        let int = |path: &str| lookup(node, path).and_then(Node::int);
+        let ends = ["worker", "src.ip", "src.port", "dst.ip", "dst.port"];
+        let ends = ends.map(|path| text(node, path));
+        let times = [int("timestamp"), int("elapsedTime")];
+        self.noted.hasher().hash_one((ends, times))
+    }
+
     /// Counts what the query says of an item.
     fn want<'a, N: Node<'a>>(&mut self, node: N, verdict: kfl::Verdict) {
         match verdict {
@@ -265,6 +293,10 @@ impl Tally {
             // A recording keeps what it cannot decide.
             kfl::Verdict::Undecided => self.undecided += 1,
         }
+        self.want_stream(node);
+    }
+
+    fn want_stream<'a, N: Node<'a>>(&mut self, node: N) {
         if let Some(stream) = self.stream(node)
             && !stream.is_wanted
         {

@@ -14,7 +14,10 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use futures_util::StreamExt;
 
 use super::functions;
@@ -99,8 +102,10 @@ impl Engine {
             let (parsed, texts) = rewritten(parsed)?;
             let told = |error: DataFusionError| self.told(&error, &texts);
             let context = self.context(&texts, stop)?;
-            let streams = context.sql(STREAMS_QUERY).await.map_err(told)?;
-            let streams = streams.into_view();
+            let state = context.state();
+            let streams = state.statement_to_plan(parse(STREAMS_QUERY)?);
+            let streams = context.execute_logical_plan(streams.await.map_err(told)?);
+            let streams = streams.await.map_err(told)?.into_view();
             context.register_table("streams", streams).map_err(told)?;
             let state = context.state();
             let plan = state.statement_to_plan(parsed).await.map_err(told)?;
@@ -186,9 +191,21 @@ impl Engine {
 }
 
 fn parse(statement: &str) -> Result<Statement, SqlError> {
-    use datafusion::sql::parser::DFParserBuilder;
     let wrong = |why: String| SqlError::Statement(format!("--sql: {why}"));
-    let mut found = DFParserBuilder::new(statement)
+    let tokens = Tokenizer::new(&GenericDialect {}, statement).tokenize_with_location();
+    let mut tokens = tokens.map_err(|error| wrong(error.to_string()))?;
+    for token in &mut tokens {
+        // A column here; the parser would take it for the start of a clause that only Hive has.
+        if let Token::Word(word) = &mut token.token
+            && word.keyword == Keyword::CLUSTER
+            && word.quote_style.is_none()
+        {
+            word.value.make_ascii_lowercase();
+            word.quote_style = Some('"');
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+    let mut found = DFParserBuilder::new(tokens)
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| wrong(error.find_root().to_string()))?;

@@ -45,6 +45,7 @@ impl Asked {
     }
 
     /// Its name on the command line.
+    #[cfg(not(feature = "sql"))]
     pub(super) fn name(self) -> &'static str {
         match self {
             Asked::Table => "table",
