@@ -85,7 +85,7 @@ declare const hub: {
   action(action: string, object: any): void;
   /** JSON text `{"targets": [...], "excluded": [...]}` with the pods that are captured and those that are not. */
   targeted(): string;
-  /** Asks for a network policy that isolates a pod; throws where that is not allowed. */
+  /** Cuts a pod off by a network policy that allows nothing in or out, and answers a sentence; throws where that is not allowed (`scripting.allowBlockPod`). */
   blockPod(name: string, namespace: string): string;
 };
 
