@@ -51,7 +51,7 @@ mod stream;
 mod tests;
 pub mod verify;
 
-pub use browse::{Browse, Numbers, moment};
+pub use browse::{Browse, Numbers, moment, moment_of};
 pub use cursor::Cursor;
 pub use kept::{Making, SourceId, begin_index};
 pub use packets::Reading;
