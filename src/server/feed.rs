@@ -107,11 +107,12 @@ async fn follow_full(mut socket: WebSocket, mut state: State) {
                 now = state.view.clock.now();
                 query = Some(asked);
             }
-            Some(Err(error)) => {
-                if !send(&mut socket, &json!({"error": error.to_string()})).await {
-                    return;
-                }
+            Some(Err(error))
+                if !send(&mut socket, &json!({"error": error.to_string()})).await =>
+            {
+                return;
             }
+            Some(Err(_)) => {}
         }
         let latest = *end.borrow_and_update();
         from = from.max(latest.saturating_sub(MAX_BEHIND));

@@ -330,7 +330,7 @@ fn the_history_of_a_service_has_its_address_and_each_of_its_ports() {
     let spec = json!({"clusterIP": "10.96.14.7", "ports": [{"port": 8080}, {"port": 9090}]});
     told.apply(Kind::Services, &service("orders", spec), 1);
     let written = told.history.json(at(1), at(100));
-    let table = written.as_object().unwrap().values().last().unwrap();
+    let table = written.as_object().unwrap().values().next_back().unwrap();
     let row = json!({"FullAddress": "orders.shop", "Namespace": "shop", "name": "orders", "namespace": "shop"});
     for key in [
         "10.96.14.7",
