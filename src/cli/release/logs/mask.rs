@@ -25,7 +25,7 @@ const LOOKS: [&str; 6] = [
     // User and password in an address.
     r"[a-z][a-z0-9+.-]*://([^/\s:@]+:[^/\s@]+)@",
     // A name that says so, as environments and command lines have it.
-    r"(?i)\b[A-Z0-9_.-]*(?:SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|CONNECTION_STRING|WEBHOOK|ACCESS_KEY|ACCOUNT_KEY|API_KEY|APIKEY)[A-Z0-9_]*[\x22']?\s*[=:]\s*[\x22']?([^\s\x22',;}]{4,})",
+    r"(?i)\b[A-Z0-9_.-]*(?:SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|CONNECTION_STRING|WEBHOOK|ACCESS_KEY|ACCOUNT_KEY|API_KEY|APIKEY)[A-Z0-9_]*[\x22']?\s*[=:]\s*[\x22']?([^\s\x22',;&}]{4,})",
     // Web tokens.
     r"\b(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
 ];
