@@ -530,6 +530,12 @@ pub fn moment(nanos: i64) -> u64 {
     MOMENT | micros.min(MOMENT - 1)
 }
 
+/// The moment in milliseconds that a number of [`moment`] stands for; `None` for that of an item.
+pub fn moment_of(number: u64) -> Option<i64> {
+    let micros = number.checked_sub(MOMENT)?;
+    i64::try_from(micros / 1000).ok()
+}
+
 fn failed(reel: &Reel, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("{}: {why}", reel.stem))
 }

@@ -53,7 +53,7 @@ mod tests;
 mod verdicts;
 pub mod verify;
 
-pub use browse::{Browse, Numbers, moment};
+pub use browse::{Browse, Numbers, moment, moment_of};
 pub use cursor::Cursor;
 pub use kept::{Making, SourceId, begin_index};
 pub use packets::Reading;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 use super::indexed;
-use super::search::{Newest, Part, Wanted, found};
-use crate::investigate::{Archive, Browse, Cache, Reading, moment};
+use super::search::{Newest, Part, Place, Wanted, found};
+use crate::investigate::{Archive, Browse, Cache, Reading, moment, moment_of};
 use crate::kfl;
 use crate::time::Timestamp;
 
@@ -81,7 +81,13 @@ impl Archived {
     }
 }
 
-fn of_archive(browse: &Browse, store: &str, query: &kfl::Query, wanted: &Wanted) -> Part {
+/// What an archive has of what is wanted; its rows are from `store`.
+pub(super) fn of_archive(
+    browse: &Browse,
+    store: &str,
+    query: &kfl::Query,
+    wanted: &Wanted,
+) -> Part {
     let until = Instant::now() + PATIENCE;
     let now = Timestamp::from_nanos(wanted.now);
     let mut newest = Newest::new(wanted);
@@ -91,13 +97,13 @@ fn of_archive(browse: &Browse, store: &str, query: &kfl::Query, wanted: &Wanted)
         let next = place.at.saturating_add(1);
         moment(next.saturating_mul(1_000_000))
     });
-    let is_all = loop {
+    let reached = loop {
         let left = until.saturating_duration_since(Instant::now());
         let page = match browse.page(query.clone(), now, before, PAGE, left) {
             Ok(page) => page,
             Err(error) => {
                 part.missing = Part::missing(store, &error.to_string()).missing;
-                break true;
+                break None;
             }
         };
         part.looked += page.looked;
@@ -113,21 +119,27 @@ fn of_archive(browse: &Browse, store: &str, query: &kfl::Query, wanted: &Wanted)
         let is_beyond =
             oldest.is_some_and(|at| wanted.from.is_some_and(|from| at < from) || !newest.takes(at));
         if before.is_none() || is_beyond {
-            break true;
+            break None;
         }
         if Instant::now() >= until {
-            break false;
+            break oldest.or_else(|| moment_of(before?));
         }
     };
-    let (found, more) = newest.take();
-    // Behind the last row there may be more: older rows of others wait for the next page.
-    part.more = more || (!is_all && !found.is_empty());
-    if !is_all && found.is_empty() {
-        let why = format!(
-            "it was not searched to its end within {} s; narrow the query or its time",
-            PATIENCE.as_secs()
-        );
-        part.missing = Part::missing(store, &why).missing;
+    let (found, floor) = newest.take();
+    // What was not reached in time is for the next page, and so is what others have from before it.
+    let is_nearer = |at: i64| wanted.before.as_ref().is_none_or(|place| at < place.at);
+    match reached {
+        Some(at) if is_nearer(at) => {
+            let key = String::new();
+            part.floor = floor.max(Some(Place { at, key }));
+        }
+        None => part.floor = floor,
+        // A next page would begin where this one did.
+        Some(_) => {
+            let why = format!("it gave nothing within {} s", PATIENCE.as_secs());
+            part.missing = Part::missing(store, &why).missing;
+            part.floor = floor;
+        }
     }
     part.found = found;
     part

@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use super::api::{Asked, State, aside, refuse};
+use super::archived::of_archive;
 use super::queries::refuse_query;
 use super::row_json;
 use crate::item::{Node, lookup};
@@ -86,8 +87,8 @@ pub struct Found {
 pub struct Part {
     /// Rows, the newest first.
     pub found: Vec<Found>,
-    /// Whether there may be more behind the last one.
-    pub more: bool,
+    /// The place before which there may be more; `None` when this is all.
+    pub floor: Option<Place>,
     /// What could not be asked: `{"what", "why"}`.
     pub missing: Vec<Json>,
     /// Rows and packets that were looked at.
@@ -207,11 +208,12 @@ impl<'w> Newest<'w> {
         }
     }
 
-    /// They, the newest first, and whether any was left out.
-    pub fn take(self) -> (Vec<Found>, bool) {
+    /// They, the newest first, and the place before which some were left out.
+    pub fn take(self) -> (Vec<Found>, Option<Place>) {
+        let floor = self.over.then(|| self.rows.keys().next().cloned());
         let found = self.rows.into_iter().rev();
         let found = found.map(|(place, row)| Found { place, row }).collect();
-        (found, self.over)
+        (found, floor.flatten())
     }
 }
 
@@ -237,10 +239,10 @@ pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -
         }
         start = end;
     }
-    let (found, more) = newest.take();
+    let (found, floor) = newest.take();
     Part {
         found,
-        more,
+        floor,
         looked,
         ..Part::default()
     }
@@ -248,18 +250,12 @@ pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -
 
 /// Parts as one: rows of all in one order, each once, no row behind one that a part may still have.
 pub fn merged(parts: Vec<Part>, wanted: &Wanted) -> Part {
-    let floor = parts
-        .iter()
-        .filter(|part| part.more)
-        .filter_map(|part| part.found.last())
-        .map(|last| last.place.clone())
-        .max();
+    let floor = parts.iter().filter_map(|part| part.floor.clone()).max();
     let mut newest = Newest::new(wanted);
     let mut whole = Part::default();
     for part in parts {
         whole.missing.extend(part.missing);
         whole.looked += part.looked;
-        whole.more |= part.more;
         for found in part.found {
             if floor.as_ref().is_none_or(|floor| found.place >= *floor) {
                 newest.insert(found);
@@ -267,7 +263,7 @@ pub fn merged(parts: Vec<Part>, wanted: &Wanted) -> Part {
         }
     }
     let (found, over) = newest.take();
-    whole.more |= over;
+    whole.floor = over.or(floor);
     whole.found = found;
     whole
 }
@@ -296,8 +292,7 @@ fn parse(text: &str) -> Option<Place> {
 ///  "missing": [{"what": node or store, "why": sentence}]}
 /// ```
 fn answer(part: Part) -> Json {
-    let next = part.more.then(|| part.found.last()).flatten();
-    let next = next.map(|last| cursor(&last.place));
+    let next = part.floor.as_ref().map(cursor);
     let rows: Vec<Json> = part.found.into_iter().map(|found| found.row).collect();
     json!({"rows": rows, "next": next, "looked": part.looked, "missing": part.missing})
 }
@@ -337,9 +332,11 @@ pub(super) async fn search(Extract(state): Extract<State>, Asked(ask): Asked<Ask
     };
     let found = aside(move || {
         let rows = of_rows(&state.view.rows, &query, &wanted, LIVE);
+        let shown = state.view.indexed.get();
+        let shown = shown.map(|browse| of_archive(browse, &browse.name(), &query, &wanted));
         let elsewhere = state.view.run.search(&query, &wanted);
-        let parts = std::iter::once(rows).chain(elsewhere).collect();
-        answer(merged(parts, &wanted))
+        let parts = std::iter::once(rows).chain(shown).chain(elsewhere);
+        answer(merged(parts.collect(), &wanted))
     });
     match found.await {
         Ok(found) => AsJson(found).into_response(),
@@ -361,14 +358,14 @@ mod tests {
         }
     }
 
-    fn part(places: &[(i64, &str)], more: bool, from: &str) -> Part {
+    fn part(places: &[(i64, &str)], floor: Option<(i64, &str)>, from: &str) -> Part {
         let found = places.iter().map(|(at, key)| Found {
             place: place(*at, key),
             row: json!({"from": from}),
         });
         Part {
             found: found.collect(),
-            more,
+            floor: floor.map(|(at, key)| place(at, key)),
             ..Part::default()
         }
     }
@@ -390,29 +387,42 @@ mod tests {
 
     #[test]
     fn parts_become_one_order_without_doubles() {
-        let live = part(&[(9, "x"), (7, "y")], false, "live");
-        let archive = part(&[(8, "z"), (7, "y"), (2, "w")], false, "s3");
+        let live = part(&[(9, "x"), (7, "y")], None, "live");
+        let archive = part(&[(8, "z"), (7, "y"), (2, "w")], None, "s3");
         let whole = merged(vec![live, archive], &wanted(10));
         let expected = [(9, "x"), (8, "z"), (7, "y"), (2, "w")];
         assert_eq!(places(&whole), expected.map(|(at, key)| (at, key.into())));
         // The source that was asked first keeps the row.
         assert_eq!(whole.found[2].row["from"], "live");
-        assert!(!whole.more);
+        assert_eq!(whole.floor, None);
     }
 
     #[test]
     fn what_a_source_may_still_have_holds_back_older_rows() {
-        let cut = part(&[(9, "a"), (6, "b")], true, "live");
-        let deep = part(&[(8, "c"), (5, "d"), (4, "e")], false, "s3");
+        let cut = part(&[(9, "a"), (6, "b")], Some((6, "b")), "live");
+        let deep = part(&[(8, "c"), (5, "d"), (4, "e")], None, "s3");
         let whole = merged(vec![cut, deep], &wanted(10));
         let expected = [(9, "a"), (8, "c"), (6, "b")];
         assert_eq!(places(&whole), expected.map(|(at, key)| (at, key.into())));
-        assert!(whole.more);
         let told = answer(whole);
         assert_eq!(told["next"], "6_b");
         assert_eq!(parse("6_b"), Some(place(6, "b")));
         assert_eq!(parse("6"), Some(place(6, "")));
         assert_eq!(parse("now"), None);
+    }
+
+    #[test]
+    fn a_source_that_was_not_searched_to_its_end_is_gone_on_with() {
+        let slow = part(&[], Some((7, "")), "spool");
+        let archive = part(&[(8, "c"), (5, "d")], None, "s3");
+        let whole = merged(vec![slow, archive.clone()], &wanted(10));
+        assert_eq!(places(&whole), [(8, "c".to_owned())]);
+        let next = answer(whole)["next"].as_str().and_then(parse).unwrap();
+        assert_eq!(next, place(7, ""));
+        // The next page begins there.
+        let mut rest = wanted(10);
+        rest.before = Some(next);
+        assert!(!rest.holds(&place(8, "c")) && rest.holds(&place(5, "d")));
     }
 
     #[test]
@@ -433,10 +443,10 @@ mod tests {
         loop {
             let page = of_rows(&rows, &query, &wanted, LIVE);
             seen.extend(page.found.iter().map(|found| found.place.clone()));
-            if !page.more {
+            if page.floor.is_none() {
                 break;
             }
-            wanted.before = page.found.last().map(|found| found.place.clone());
+            wanted.before = page.floor;
         }
         assert_eq!(seen.len(), 50);
         assert!(seen.is_sorted_by(|a, b| a > b));

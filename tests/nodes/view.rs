@@ -95,6 +95,8 @@ fn live_rows_spools_and_archives_are_one_answer() {
                 .all(|node| hub.node(node)["connected"] == true)
         });
     };
+    let (kept, away) = (cluster.path("a").join("recordings"), cluster.path("away"));
+    fs::rename(&kept, &away).unwrap();
     let worker = cluster.worker("a");
     all_are_there();
     for (name, count) in [("early", 12), ("later", 3)] {
@@ -102,10 +104,12 @@ fn live_rows_spools_and_archives_are_one_answer() {
         assert_eq!(from, ["live", "spool"], "{name}");
     }
     assert_eq!(worker.end(), Some(0));
+    fs::remove_dir_all(&kept).unwrap();
+    fs::rename(&away, &kept).unwrap();
     fs::remove_dir_all(cluster.path("a").join("spool")).unwrap();
     let worker = cluster.worker("a");
     all_are_there();
-    let archive = cluster.path("a").join("recordings").display().to_string();
+    let archive = kept.display().to_string();
     for (name, count) in [("early", 12), ("later", 3)] {
         let from = waits_for(&hub, name, &[("a", count), ("b", count)]);
         assert_eq!(from, [archive.clone(), "live".to_owned()], "{name}");

@@ -1,7 +1,7 @@
 //! Searches in the spool: what rows no longer hold is dissected again from its packets.
 //!
 //! In: a query and a time before the oldest row. Out: rows of the packets that are still there, the
-//! newest first. Never: more than a time of patience; what was not reached is told.
+//! newest first. Never: more than a time of patience; what was not reached is for the next page.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,7 +69,7 @@ impl SpoolSearch {
         let mut end = until.millis().min(before).saturating_add(1);
         let mut length = FIRST;
         let mut part = Part::default();
-        while end > oldest && part.found.len() < wanted.limit {
+        while end > oldest && part.floor.is_none() {
             let start = end.saturating_sub(length).max(oldest);
             let (piece, bytes) = match self.piece(query, wanted, start, end) {
                 Ok(Some(read)) => read,
@@ -87,19 +87,17 @@ impl SpoolSearch {
             if bytes < LITTLE {
                 length = length.saturating_mul(2).min(LONGEST);
             }
-            if begun.elapsed() > PATIENCE && end > oldest {
-                let reached = Timestamp::from_nanos(end.saturating_mul(1_000_000));
-                match part.found.is_empty() {
-                    true => part.missing.extend(
-                        self.unread(&format!("its spool was searched back to {reached} only"))
-                            .missing,
-                    ),
-                    false => part.more = true,
-                }
+            if begun.elapsed() > PATIENCE {
                 break;
             }
         }
-        part.more |= end > oldest && part.found.len() >= wanted.limit;
+        // What was not reached is for the next page.
+        if end > oldest && part.floor.is_none() {
+            part.floor = Some(Place {
+                at: end,
+                key: String::new(),
+            });
+        }
         vec![part]
     }
 
