@@ -4,7 +4,7 @@
 //! each question; what was listed counts for [`FRESH`].
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -27,21 +27,26 @@ const PAGE: usize = 200;
 /// Opens the archive of a store, see [`super::Run::archive`].
 pub type OpenArchive = dyn Fn(&str) -> Result<Option<Archive>, String> + Send + Sync;
 
+/// Opens the cache of what archives hold; `None` where there is no place for one.
+pub type OpenCache = dyn Fn() -> Option<Arc<Cache>> + Send + Sync;
+
 /// Archives by the URL of their store.
 pub struct Archived {
     open: Box<OpenArchive>,
     reading: Reading,
-    cache: Option<Arc<Cache>>,
+    open_cache: Box<OpenCache>,
+    cache: OnceLock<Option<Arc<Cache>>>,
     opened: Mutex<BTreeMap<String, (Instant, Arc<Browse>)>>,
 }
 
 impl Archived {
-    /// Opens archives with `open` when they are asked for.
-    pub fn new(open: Box<OpenArchive>, reading: Reading, cache: Option<Arc<Cache>>) -> Archived {
+    /// Opens archives and their cache when they are asked for.
+    pub fn new(open: Box<OpenArchive>, reading: Reading, open_cache: Box<OpenCache>) -> Archived {
         Archived {
             open,
             reading,
-            cache,
+            open_cache,
+            cache: OnceLock::new(),
             opened: Mutex::default(),
         }
     }
@@ -57,7 +62,8 @@ impl Archived {
         let Some(archive) = (self.open)(store)? else {
             return Ok(None);
         };
-        let browse = Browse::new(archive, self.reading.clone(), self.cache.clone());
+        let cache = self.cache.get_or_init(|| (self.open_cache)());
+        let browse = Browse::new(archive, self.reading.clone(), cache.clone());
         let browse = Arc::new(browse);
         opened().insert(store.to_owned(), (Instant::now(), browse.clone()));
         Ok(Some(browse))

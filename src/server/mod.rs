@@ -54,7 +54,7 @@ use crate::time::{Clock, Timestamp};
 
 pub use access::{Grant, Role, grants};
 pub use api::item_of;
-pub use archived::{Archived, OpenArchive};
+pub use archived::{Archived, OpenArchive, OpenCache};
 pub use coverage::Losses;
 pub use guard::Token;
 pub use oidc::OidcOptions;

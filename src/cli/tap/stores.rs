@@ -98,7 +98,7 @@ impl Stores {
 /// The archives in `stores`, opened when they are asked for.
 ///
 /// # Errors
-/// When the configuration does not say how packets are read, or there is no place for a cache.
+/// When the configuration does not say how packets are read.
 pub(super) fn archived(config: &Config, stores: &Arc<Stores>) -> Result<Archived, Failure> {
     let stores = stores.clone();
     let open = move |url: &str| {
@@ -106,11 +106,14 @@ pub(super) fn archived(config: &Config, stores: &Arc<Stores>) -> Result<Archived
         Archive::over(store).map_err(|error| error.to_string())
     };
     let reading = super::super::source::reading(config)?;
-    Ok(Archived::new(
-        Box::new(open),
-        reading,
-        super::super::source::cache()?,
-    ))
+    let open_cache = || match super::super::source::cache() {
+        Ok(cache) => cache,
+        Err(failure) => {
+            tracing::warn!(why = failure.message, "archives are read without a cache");
+            None
+        }
+    };
+    Ok(Archived::new(Box::new(open), reading, Box::new(open_cache)))
 }
 
 /// Whether a store lies on a disk of the node that writes to it.
