@@ -260,7 +260,7 @@ fn the_hubs_name_is_answered_here() {
             namespace: "n".into(),
         })
         .unwrap_err();
-    assert!(said.contains("n/p was not blocked"), "{said}");
+    assert!(said.contains("n/p is not blocked"), "{said}");
 }
 
 #[test]

@@ -229,7 +229,8 @@ try {
   await page.waitForSelector(".page .empty h2");
   seen.recordings = await page.textContent(".page");
   await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
-  await page.waitForSelector(".tried b");
+  // What was there before is tried on until the new query is read.
+  await page.getByRole("form", { name: "Try a recording" }).locator(".tried", { hasText: "1 of 2 streams" }).waitFor();
   seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view("Scripts");
   await page.waitForSelector(".page.scripts");
