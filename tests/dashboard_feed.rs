@@ -178,7 +178,8 @@ fn a_feed_that_is_too_fast_is_sampled_and_said_so() {
     assert!(seen["last"].as_u64().unwrap() > held, "{seen:#}");
     assert_eq!(
         (&seen["moved"], &seen["wholeGaps"]),
-        (&json!(false), &json!(0))
+        (&json!(false), &json!(0)),
+        "{seen:#}"
     );
     assert_eq!(seen["fewTold"], false);
     let counted = seen["counted"].as_u64().unwrap();

@@ -107,9 +107,7 @@ async fn follow_full(mut socket: WebSocket, mut state: State) {
                 now = state.view.clock.now();
                 query = Some(asked);
             }
-            Some(Err(error))
-                if !send(&mut socket, &json!({"error": error.to_string()})).await =>
-            {
+            Some(Err(error)) if !send(&mut socket, &json!({"error": error.to_string()})).await => {
                 return;
             }
             Some(Err(_)) => {}

@@ -3,13 +3,14 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
 use super::real::Real;
 use super::release::{PATIENCE, Running, dashboard, get, text};
-use super::tap::{REQUESTS, free_port, may_capture, prepare, traffic};
+use super::tap::{ADDRESSES, REQUESTS, free_port, may_capture, prepare, traffic};
 
 /// Runs the program in a home of its own, with its configuration.
 fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Running {
@@ -91,6 +92,7 @@ fn all(src: &str, dst: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
+    let _alone = ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner);
     if !may_capture() {
         return;
     }

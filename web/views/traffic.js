@@ -184,8 +184,9 @@ export function trafficView(frame) {
     held.still = true;
     jump.hidden = true;
     frame.feed(false);
-    tell("The list stands still while you look.", "Go on", newest);
+    still();
   }
+  const still = () => tell("The list stands still while you look.", "Go on", newest);
   function sampling() {
     if (performance.now() - held.sampled > SAMPLED_MS) {
       tell(null);
@@ -197,6 +198,7 @@ export function trafficView(frame) {
   async function whole() {
     held.gappy = false;
     stand();
+    tell("Reading what the sample left out\u2026");
     const q = held.q;
     try {
       const page = await api.items(q, held.end, PAGE);
@@ -204,7 +206,9 @@ export function trafficView(frame) {
       reset(page);
       table.set(true);
       table.unpin();
+      still();
     } catch (error) {
+      still();
       frame.fail(error.message);
     }
   }
