@@ -178,23 +178,29 @@ impl Outbox {
     /// disk whole and synced, and waits for upload. Answers whether there is one: `fill` may find
     /// that there is nothing to keep.
     ///
+    /// `let_go` lets go of what it was made from. It is called before the upload can begin: an uploaded
+    /// parcel is forgotten, and the next start would make another one.
+    ///
     /// # Errors
     /// What the system says, a full disk among it; then nothing is left behind.
     pub(crate) fn deliver(
         self: &Arc<Self>,
         id: &str,
         fill: impl FnOnce(&Path) -> io::Result<Option<Parcel>>,
+        let_go: impl FnOnce(),
     ) -> io::Result<bool> {
         let half = self.dir.join(format!("half-{id}"));
         let made = self.write(&half, id, fill);
         match made {
             Ok(Some(parcel)) => {
+                let_go();
                 self.enqueue(&parcel);
                 self.keep_share();
                 Ok(true)
             }
             Ok(None) => {
                 let _ = fs::remove_dir_all(&half);
+                let_go();
                 Ok(false)
             }
             Err(error) => {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::journal::{self, Head, Journal, Take};
 use super::manifest::Event;
 use super::names::{self, NameLog};
+use super::seal::sync_folder;
 use super::states::state_record;
 use crate::item::Peer;
 use crate::packet::{FiveTuple, StreamId, StreamName};
@@ -26,6 +27,9 @@ use crate::time::Timestamp;
 
 /// Uncommitted bytes after which a long look-back is handed to the system.
 const COMMIT_BYTES: u64 = 1 << 20;
+
+/// Begins the names of folders whose reel is sealed.
+const SEALED: &str = "sealed-";
 
 /// Events of one reel, and the bytes of their lines that are read.
 const MAX_EVENTS: usize = 1024;
@@ -253,12 +257,26 @@ impl Closed {
         Ok(states)
     }
 
+    /// Deletes its files, all or none of them for whoever looks after a crash.
+    pub(crate) fn let_go(&self) {
+        let id = self.head.id();
+        let gone = self.folder.with_file_name(format!("{SEALED}{id}"));
+        if fs::rename(&self.folder, &gone).is_ok() {
+            let _ = gone.parent().map(sync_folder);
+            let _ = fs::remove_dir_all(&gone);
+        }
+    }
+
     /// Finds a reel that an earlier process left open, torn tails cut, and adds what the spool
     /// still has of its streams; `None` when nothing of it is usable.
     pub(crate) fn adopt(
         folder: &Path,
         spool: Option<&spool::Reader>,
     ) -> io::Result<Option<Closed>> {
+        let name = folder.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with(SEALED) {
+            return Ok(None);
+        }
         let Some((head, takes)) = read_journal(folder)? else {
             return Ok(None);
         };

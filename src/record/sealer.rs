@@ -4,7 +4,6 @@
 //! full disk refuses is tried again, and stays on disk for the next start.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -173,21 +172,22 @@ impl Job {
                 closed, occasion, ..
             } => {
                 let id = closed.head.id();
-                let is_kept = outbox.deliver(&id, |folder| {
-                    seal::seal(closed, occasion, redactors, index, folder)
-                })?;
-                // From here on the outbox has it; a restart finds the parcel and skips the folder.
-                let _ = fs::remove_dir_all(&closed.folder);
-                Ok(is_kept)
+                outbox.deliver(
+                    &id,
+                    |folder| seal::seal(closed, occasion, redactors, index, folder),
+                    || closed.let_go(),
+                )
             }
             Job::Heartbeat {
                 kind,
                 head,
                 from,
                 occasion,
-            } => outbox.deliver(&head.id(), |_| {
-                Ok(Some(seal::heartbeat(head, *kind, occasion, *from)))
-            }),
+            } => outbox.deliver(
+                &head.id(),
+                |_| Ok(Some(seal::heartbeat(head, *kind, occasion, *from))),
+                || (),
+            ),
         }
     }
 }

@@ -29,6 +29,9 @@ struct Gate {
     store: Arc<MemoryStore>,
     puts_left: Mutex<Option<u32>>,
     put: Mutex<Vec<String>>,
+    /// Where reels are open, and those that were while their parts were put.
+    watched: Mutex<Option<PathBuf>>,
+    open: Mutex<Vec<String>>,
 }
 
 impl Gate {
@@ -37,6 +40,8 @@ impl Gate {
             store: store.clone(),
             puts_left: Mutex::new(None),
             put: Mutex::default(),
+            watched: Mutex::default(),
+            open: Mutex::default(),
         })
     }
 
@@ -58,6 +63,12 @@ impl Store for Gate {
             None => {}
         }
         assert!(options.write_once);
+        if let Some(folder) = &*self.watched.lock().unwrap() {
+            let names = fs::read_dir(folder).unwrap();
+            let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let open = names.filter(|name| key.contains(name.as_str()));
+            self.open.lock().unwrap().extend(open);
+        }
         self.put.lock().unwrap().push(key.to_owned());
         self.store.put(key, body, options)
     }
@@ -764,6 +775,39 @@ fn a_kill_after_any_upload_leads_to_the_same_objects() {
         assert_eq!(recorded(&store, 1000), [0, 1, 2]);
         chain_holds(&store);
     }
+}
+
+#[test]
+fn what_a_reel_was_made_from_is_gone_before_it_leaves() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 7, &store);
+    life.recorder.set(vec![wish("true")]);
+    let open = life.dir.join("record").join("open");
+    *life.gate.watched.lock().unwrap() = Some(open.clone());
+    let mut feed = Feed::default();
+    for _ in 0..20 {
+        let batch = feed.batch("a", 1000);
+        let items = [item(feed.id('a'), 200)];
+        life.feed(batch, &items);
+        life.recorder.seal(None, "asked");
+        life.recorder.settle();
+    }
+    assert_eq!(life.outbox.drain(LONG).waiting, 0);
+    assert!(life.gate.put.lock().unwrap().len() > 20);
+    // A process that is killed after an upload would seal such a reel again.
+    let none: Vec<String> = Vec::new();
+    assert_eq!(*life.gate.open.lock().unwrap(), none);
+    // Neither does what is half deleted become one.
+    let sealed = open.join("sealed-7-99");
+    fs::create_dir_all(&sealed).unwrap();
+    fs::write(sealed.join("takes.journal"), "{}").unwrap();
+    let before = life.gate.put.lock().unwrap().len();
+    life.finish();
+    let next = Life::start(dir.path(), 8, &store);
+    assert!(!sealed.exists());
+    assert!(before > 0 && next.recorder.status().is_empty());
+    next.finish();
 }
 
 #[test]

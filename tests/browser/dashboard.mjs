@@ -228,9 +228,11 @@ try {
   await view("Recordings");
   await page.waitForSelector(".page .empty h2");
   seen.recordings = await page.textContent(".page");
-  await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
   // What was there before is tried on until the new query is read.
-  await page.getByRole("form", { name: "Try a recording" }).locator(".tried", { hasText: "1 of 2 streams" }).waitFor();
+  const answered = page.waitForResponse((response) => response.url().includes("/backtest") && response.url().includes("500"));
+  await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
+  await answered;
+  await page.waitForTimeout(300);
   seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view("Scripts");
   await page.waitForSelector(".page.scripts");
