@@ -216,7 +216,7 @@ pub fn base_of(ip: IpAddr, bits: u8) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::capture) mod tests {
     use super::*;
     use crate::packet::savefile::PacketHead;
     use crate::packet::{LinkType, Position};
@@ -248,11 +248,27 @@ mod tests {
         batch
     }
 
-    const POD: [u8; 4] = [10, 244, 1, 7];
-    const OTHER: [u8; 4] = [10, 244, 1, 8];
+    pub(in crate::capture) const POD: [u8; 4] = [10, 244, 1, 7];
+    pub(in crate::capture) const OTHER: [u8; 4] = [10, 244, 1, 8];
     const NEW: [u8; 4] = [10, 244, 1, 9];
-    const NODE: [u8; 4] = [192, 0, 2, 1];
+    pub(in crate::capture) const NODE: [u8; 4] = [192, 0, 2, 1];
     const FAR: [u8; 4] = [198, 51, 100, 1];
+
+    /// A pod and a port of a node, in a network where other pods are.
+    pub(in crate::capture) fn set() -> TargetSet {
+        let mut set = TargetSet {
+            networks: vec![([10, 244, 1, 0].into(), 24)],
+            ..TargetSet::default()
+        };
+        set.ips.insert(POD.into());
+        set.endpoints.insert(Endpoint {
+            ip: NODE.into(),
+            port: 9100,
+        });
+        set.known
+            .extend([IpAddr::from(POD), OTHER.into(), NODE.into()]);
+        set
+    }
 
     #[test]
     fn what_neither_side_makes_a_target_is_left_out_and_counted() {
@@ -279,17 +295,7 @@ mod tests {
             (kept, out)
         };
         assert_eq!(kept(&mut batch(&packets)), ((0..9).collect(), 0));
-        let mut set = TargetSet {
-            networks: vec![([10, 244, 1, 0].into(), 24)],
-            ..TargetSet::default()
-        };
-        set.ips.insert(POD.into());
-        set.endpoints.insert(Endpoint {
-            ip: NODE.into(),
-            port: 9100,
-        });
-        set.known
-            .extend([IpAddr::from(POD), OTHER.into(), NODE.into()]);
+        let mut set = set();
         shared.set(Some(set.clone()));
         assert_eq!(kept(&mut batch(&packets)), (vec![0, 1, 3, 4, 6, 8], 3));
         // Once it is known whose the new address is, it counts like any other.

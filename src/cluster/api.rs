@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
@@ -170,11 +171,8 @@ impl Api {
         if status.is_success() {
             return Ok(response.into_body());
         }
-        let read = Limited::new(response.into_body(), MAX_REFUSAL)
-            .collect()
-            .await;
-        let bytes = read.map(|read| read.to_bytes()).unwrap_or_default();
-        Err(refusal(status, &bytes))
+        let body = refused(response.into_body()).await;
+        Err(of_code(status.as_u16(), said_in(&body)))
     }
 }
 
@@ -188,23 +186,23 @@ async fn within<T>(
         .unwrap_or_else(|_| Err(late()))
 }
 
-/// What an answer other than success means; the API server says why in a `Status`.
-fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
+/// The body of an answer other than success.
+pub(crate) async fn refused(body: Body) -> Bytes {
+    let read = Limited::new(body, MAX_REFUSAL).collect().await;
+    read.map(|read| read.to_bytes()).unwrap_or_default()
+}
+
+/// What such a body says: the message of its `Status`, else its first line.
+pub(crate) fn said_in(body: &[u8]) -> String {
     let said: Json = serde_json::from_slice(body).unwrap_or_default();
-    let message = said.get("message").and_then(Json::as_str);
-    let message = match message {
+    match said.get("message").and_then(Json::as_str) {
         Some(message) => message.to_owned(),
         None => {
             let text = String::from_utf8_lossy(body);
-            text.lines()
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(200)
-                .collect()
+            let line = text.lines().next().unwrap_or_default();
+            line.chars().take(200).collect()
         }
-    };
-    of_code(status.as_u16(), message)
+    }
 }
 
 /// The same for a `Status` that comes as an event of a watch.
@@ -228,7 +226,7 @@ fn of_code(code: u16, message: String) -> Refusal {
 }
 
 /// An error with what caused it: the outer ones alone say little.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

@@ -40,6 +40,7 @@ use api::{Api, Refusal};
 use status::Statuses;
 use watch::Watcher;
 
+pub(crate) use api::{chain, refused, said_in};
 pub use connect::{ConnectError, Connection, Credentials, connect};
 pub use happenings::{Ends, Happening, What};
 pub use kinds::{Kind, SliceApi};

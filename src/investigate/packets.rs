@@ -19,12 +19,11 @@ use crate::dissect::Protocols;
 use crate::flow::Limits;
 use crate::index::IndexError;
 use crate::item::{Item, Origin};
-use crate::pipeline::{self, Consumer, Cuts, Encoded, NamesOf, Step, Stop};
+use crate::pipeline::{self, Consumer, Encoded, NamesOf, Step};
 use crate::record::manifest::{Frame, MAX_MANIFEST_BYTES, Manifest};
 use crate::record::names;
 use crate::resolve::Names;
 use crate::store::{Entry, StoreError};
-use crate::time::SystemClock;
 
 /// Batches of items that may wait for whoever reads them.
 const QUEUED: usize = 4;
@@ -113,20 +112,13 @@ pub(super) fn named(
         .unwrap_or_else(|| Arc::new(Origin::offline()));
     let running = pipeline::start(
         source,
-        pipeline::Options {
-            workers: 1,
-            protocols: reading.protocols.clone(),
-            limits: reading.limits,
+        pipeline::Options::pass(
+            reading.protocols.clone(),
+            reading.limits,
             origin,
-            names: Some(names),
-            spool: None,
-            live: false,
-            clock: Arc::new(SystemClock),
-            stop: Stop::default(),
-            counters: Arc::default(),
-            cuts: Cuts::default(),
-            consumers: vec![Box::new(Forward(to_here))],
-        },
+            Some(names),
+            Box::new(Forward(to_here)),
+        ),
     );
     drain(&found, each);
     Ok(running.join()?)

@@ -22,7 +22,7 @@ use std::time::Duration;
 use ahash::RandomState;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::{Consumer, Cuts, Encoded, Options, Running, Step, Stop};
+use super::{Consumer, Encoded, Options, Running, Step};
 use crate::capture::file::{FileSource, LeftBlocks, open_numbered};
 use crate::capture::{CaptureError, Filled, RawBatch, Source, SourceCounts};
 use crate::dissect::Protocols;
@@ -35,7 +35,6 @@ use crate::record::manifest::Frame;
 use crate::record::{Indexer, SealedReel};
 use crate::redact::Rule;
 use crate::resolve::Names;
-use crate::time::SystemClock;
 
 /// Steps whose items may wait for the index.
 const QUEUED_FOUND: usize = 4;
@@ -142,27 +141,20 @@ impl Lane {
                 packets: 0,
                 shared: shared.clone(),
             }),
-            Options {
-                workers: 1,
+            Options::pass(
                 protocols,
                 limits,
-                origin: Arc::new(Origin {
+                Arc::new(Origin {
                     node_name: head.node.clone(),
                     node_ip: String::new(),
                     worker: head.node.clone(),
                 }),
-                names: Some(Box::new(move |_| {
+                Some(Box::new(move |_| {
                     let names = names.names.lock();
                     names.map_or(None, |names| names.clone())
                 })),
-                spool: None,
-                live: false,
-                clock: Arc::new(SystemClock),
-                stop: Stop::default(),
-                counters: Arc::default(),
-                cuts: Cuts::default(),
-                consumers: vec![Box::new(Forward(to_index))],
-            },
+                Box::new(Forward(to_index)),
+            ),
         );
         Lane {
             reels: Some(reels),

@@ -57,7 +57,7 @@ use crate::packet::{Packet, SharedBatch, StreamId};
 use crate::record::States;
 use crate::resolve::Names;
 use crate::spool;
-use crate::time::Clock;
+use crate::time::{Clock, SystemClock};
 
 pub use collect::Encoded;
 pub use cuts::{Cuts, Wanted};
@@ -176,6 +176,32 @@ pub struct Options {
     pub cuts: Cuts,
     /// Who takes what comes out, in this order.
     pub consumers: Vec<Box<dyn Consumer>>,
+}
+
+impl Options {
+    /// Of a pass over packets that lie still, by one worker, which nobody ends or watches.
+    pub fn pass(
+        protocols: Protocols,
+        limits: Limits,
+        origin: Arc<Origin>,
+        names: Option<NamesOf>,
+        consumer: Box<dyn Consumer>,
+    ) -> Options {
+        Options {
+            workers: 1,
+            protocols,
+            limits,
+            origin,
+            names,
+            spool: None,
+            live: false,
+            clock: Arc::new(SystemClock),
+            stop: Stop::default(),
+            counters: Arc::default(),
+            cuts: Cuts::default(),
+            consumers: vec![consumer],
+        }
+    }
 }
 
 /// Asks a run to end.

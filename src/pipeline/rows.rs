@@ -13,6 +13,9 @@ use super::{Consumer, Encoded, Step};
 use crate::item::Item;
 use crate::item::flat::{self, Flat};
 
+/// Rows that are looked up under one lock.
+const STEP: u64 = 2048;
+
 struct Run {
     first: u64,
     bytes: Arc<Vec<u8>>,
@@ -160,6 +163,24 @@ impl Rows {
     /// The row of one item.
     pub fn get(&self, number: u64) -> Option<Row> {
         self.page(number..number.checked_add(1)?, 1).pop()
+    }
+
+    /// Hands each row that is held now to `each`, in rising order, until it fails. Rows that go
+    /// meanwhile are left out.
+    ///
+    /// # Errors
+    /// What `each` says.
+    pub fn try_each<E>(&self, mut each: impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+        let held = self.held();
+        let mut start = held.start;
+        while start < held.end {
+            let end = start.saturating_add(STEP).min(held.end);
+            for row in self.page(start..end, STEP as usize) {
+                each(&row)?;
+            }
+            start = end;
+        }
+        Ok(())
     }
 
     /// Up to `count` rows with numbers in `range`, in rising order.

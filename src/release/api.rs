@@ -13,16 +13,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::cluster::Connection;
+use crate::cluster::{Connection, chain, refused, said_in};
 
 /// Time for one answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer as JSON: the pods of a large cluster.
 const MAX_JSON: usize = 256 << 20;
-
-/// Bytes of a refusal that are read.
-const MAX_REFUSAL: usize = 64 << 10;
 
 /// Objects of one page of a list.
 const PAGE: usize = 500;
@@ -166,11 +163,7 @@ impl Api {
         if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
-        let read = Limited::new(response.into_body(), MAX_REFUSAL)
-            .collect()
-            .await;
-        let bytes = read.map(|read| read.to_bytes()).unwrap_or_default();
-        Err(refusal(status, &bytes))
+        Err(refusal(status, &refused(response.into_body()).await))
     }
 
     async fn within<T>(
@@ -188,18 +181,8 @@ impl Api {
         Refusal::Away { server, reason }
     }
 
-    /// An error with what caused it: the outer ones alone say little.
     fn away(&self, error: &(dyn std::error::Error + 'static)) -> Refusal {
-        let mut said = error.to_string();
-        let mut next = error.source();
-        while let Some(error) = next {
-            let more = error.to_string();
-            if !said.contains(&more) {
-                said = format!("{said}: {more}");
-            }
-            next = error.source();
-        }
-        self.away_because(said)
+        self.away_because(chain(error))
     }
 }
 
@@ -218,17 +201,9 @@ fn is_ours(response: &http::Response<Body>, key: &str) -> bool {
         && says(header::SEC_WEBSOCKET_PROTOCOL, CHANNELS)
 }
 
-/// What an answer other than success means; the API server says why in a `Status`.
+/// What an answer other than success means.
 fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
-    let said: Json = serde_json::from_slice(body).unwrap_or_default();
-    let message = match said["message"].as_str() {
-        Some(message) => message.to_owned(),
-        None => {
-            let text = String::from_utf8_lossy(body);
-            let line = text.lines().next().unwrap_or_default();
-            line.chars().take(200).collect()
-        }
-    };
+    let message = said_in(body);
     match status.as_u16() {
         401 => Refusal::Unknown(message),
         403 => Refusal::Denied(message),

@@ -8,6 +8,7 @@
 //! An archive is read bit by bit: each request reads on for a while, and says how much is left.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,6 @@ use crate::time::Timestamp;
 
 /// Streams that are counted one by one; items of later ones are counted, their streams are not.
 const MAX_STREAMS: usize = 500_000;
-
-/// Rows that are looked up under one lock.
-const STEP: usize = 2048;
 
 /// Queries whose outcome over an archive is kept; the one asked for longest ago goes first.
 const MAX_KEPT: usize = 4;
@@ -185,19 +183,13 @@ impl Try {
 /// Tries a query on all rows that are held.
 fn held(rows: &Rows, query: &kfl::Query, now: Timestamp) -> Json {
     let mut tally = Tally::default();
-    let held = rows.held();
-    let mut next = held.start;
-    while next < held.end {
-        let page = rows.page(next..held.end, STEP);
-        let Some(last) = page.last().and_then(|row| row.node()) else {
-            break;
-        };
-        next = last.number() + 1;
-        for node in page.iter().filter_map(|row| row.node()) {
+    let Ok(()) = rows.try_each(|row| {
+        if let Some(node) = row.node() {
             tally.see(node);
             tally.want(node, query.matches(node, now));
         }
-    }
+        Ok::<(), Infallible>(())
+    });
     tally.json(query.text(), 0)
 }
 

@@ -36,9 +36,6 @@ const PIECE: usize = 256 << 10;
 /// Pieces that wait to be sent.
 const WAITING: usize = 4;
 
-/// Rows that are looked at under one lock.
-const STEP: u64 = 2048;
-
 /// Streams of one archive.
 const MAX_STREAMS: usize = 100_000;
 
@@ -267,18 +264,8 @@ fn each_row(
     view: &View,
     each: &mut dyn FnMut(Flat<'_>) -> Result<(), String>,
 ) -> Result<(), String> {
-    let held = view.rows.held();
-    let mut start = held.start;
-    while start < held.end {
-        let end = start.saturating_add(STEP).min(held.end);
-        for row in view.rows.page(start..end, STEP as usize) {
-            if let Some(node) = row.node() {
-                each(node)?;
-            }
-        }
-        start = end;
-    }
-    Ok(())
+    view.rows
+        .try_each(|row| row.node().map_or(Ok(()), &mut *each))
 }
 
 /// Streams that a client names, by worker.

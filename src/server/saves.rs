@@ -177,23 +177,17 @@ fn streams(
         }
     }
     view.run.look(query);
-    let held = view.rows.held();
-    let mut next = held.start;
-    while next < held.end {
-        let rows = view.rows.page(next..held.end, STEP);
-        let Some(last) = rows.last().and_then(|row| row.node()) else {
-            break;
-        };
-        next = last.number() + 1;
-        for node in rows.iter().filter_map(|row| row.node()) {
-            if query.matches(node, now) == kfl::Verdict::Match {
-                count += usize::from(note(&mut nodes, node.number(), node));
-            }
+    view.rows.try_each(|row| {
+        if let Some(node) = row.node()
+            && query.matches(node, now) == kfl::Verdict::Match
+        {
+            count += usize::from(note(&mut nodes, node.number(), node));
         }
-        if count > MAX_STREAMS {
-            return Err(TOO_MUCH.to_owned());
+        match count > MAX_STREAMS {
+            true => Err(TOO_MUCH.to_owned()),
+            false => Ok(()),
         }
-    }
+    })?;
     Ok(nodes)
 }
 

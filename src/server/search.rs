@@ -5,6 +5,7 @@
 //! still have one before; what a source did not get to is told, or held back for the next page.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use axum::Json as AsJson;
 use axum::extract::State as Extract;
@@ -30,9 +31,6 @@ const MAX_LIMIT: usize = 1000;
 
 /// What rows of a run's own memory are from.
 pub const LIVE: &str = "live";
-
-/// Rows that are looked at under one lock.
-const STEP: u64 = 2048;
 
 /// Bytes of a cursor that is read.
 const MAX_CURSOR: usize = 128;
@@ -219,26 +217,21 @@ impl<'w> Newest<'w> {
 
 /// The rows of a ring.
 pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -> Part {
-    let held = rows.held();
     let now = Timestamp::from_nanos(wanted.now);
     let mut newest = Newest::new(wanted);
     let mut looked = 0;
-    let mut start = held.start;
-    while start < held.end {
-        let end = start.saturating_add(STEP).min(held.end);
-        for row in rows.page(start..end, STEP as usize) {
-            looked += 1;
-            let Some(node) = row.node() else { continue };
-            let at = lookup(node, "timestamp").and_then(Node::int);
-            // Cheap first: most rows are too new or too old for a page behind the first.
-            if newest.takes(at.unwrap_or_default())
-                && query.matches(node, now) == kfl::Verdict::Match
-            {
-                newest.add(found(node.number(), node, source));
-            }
+    let Ok(()) = rows.try_each(|row| {
+        looked += 1;
+        let Some(node) = row.node() else {
+            return Ok(());
+        };
+        let at = lookup(node, "timestamp").and_then(Node::int);
+        // Cheap first: most rows are too new or too old for a page behind the first.
+        if newest.takes(at.unwrap_or_default()) && query.matches(node, now) == kfl::Verdict::Match {
+            newest.add(found(node.number(), node, source));
         }
-        start = end;
-    }
+        Ok::<(), Infallible>(())
+    });
     let (found, floor) = newest.take();
     Part {
         found,

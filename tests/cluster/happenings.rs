@@ -9,9 +9,7 @@ use tapedeck::record::manifest::Manifest;
 use tapedeck::time::{Clock, SystemClock};
 
 use super::real::Real;
-use super::tap::{
-    REQUESTS, Tap, free_port, may_capture, prepare, recorded, said, traffic, wait_for,
-};
+use super::tap::{Loopback, REQUESTS, Tap, recorded, said, traffic, wait_for};
 
 fn configure(folder: &Path) {
     let waits = |name: &str, on: &str| json!({"name": name, "on": [on], "before": "1m", "after": "2s", "scope": "pod"});
@@ -72,40 +70,28 @@ fn reels(folder: &Path, into: &mut Vec<Manifest>) {
 
 #[test]
 fn the_minute_before_a_pod_was_killed_is_in_the_sealed_reel() {
-    if !may_capture() {
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let port = free_port();
-    let real = runtime.block_on(async {
-        let real = Real::start().await?;
-        prepare(&real, port).await;
-        Some(real)
-    });
-    let Some(real) = real else {
+    let Some(loopback) = Loopback::start() else {
         return;
     };
+    let (runtime, real, port) = (&loopback.runtime, &loopback.real, loopback.port);
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     configure(folder);
-    let mut tap = Tap::start(folder, &real);
+    let mut tap = Tap::start(folder, real);
     wait_for(folder, "err", "the recording crashes is on: on OOMKilled");
     wait_for(folder, "err", "Capturing live on lo");
     // Names are there some moments later.
     std::thread::sleep(Duration::from_secs(2));
     traffic(port, "before");
     std::thread::sleep(Duration::from_millis(500));
-    runtime.block_on(kill_for_memory(&real, "cart-1"));
+    runtime.block_on(kill_for_memory(real, "cart-1"));
     wait_for(
         folder,
         "err",
         "the recording crashes takes the streams around OOMKilled of shop/cart-1",
     );
     traffic(port, "after");
-    runtime.block_on(fail_probe(&real, "pay-1"));
+    runtime.block_on(fail_probe(real, "pay-1"));
     wait_for(
         folder,
         "err",

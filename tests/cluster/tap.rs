@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -126,7 +126,7 @@ pub(super) fn traffic(port: u16, tag: &str) {
     assert!(status.unwrap().success());
 }
 
-pub(super) async fn prepare(real: &Real, port: u16) {
+async fn prepare(real: &Real, port: u16) {
     for namespace in ["shop", "web"] {
         let namespace = json!({"metadata": {"name": namespace}});
         real.make("/api/v1/namespaces", &namespace).await;
@@ -150,12 +150,12 @@ pub(super) async fn prepare(real: &Real, port: u16) {
         .await;
 }
 
-pub(super) fn free_port() -> u16 {
+fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.7.7:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-pub(super) fn may_capture() -> bool {
+fn may_capture() -> bool {
     let options = LiveOptions {
         interface: "lo".to_owned(),
         ..LiveOptions::default()
@@ -170,34 +170,56 @@ pub(super) fn may_capture() -> bool {
 }
 
 /// Held by tests whose pods have these addresses, since each hears all that is sent on the interface.
-pub(super) static ADDRESSES: Mutex<()> = Mutex::new(());
+static ADDRESSES: Mutex<()> = Mutex::new(());
+
+/// An API server with pods on addresses of the loopback interface.
+pub(super) struct Loopback {
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) real: Real,
+    /// Of the services.
+    pub(super) port: u16,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Loopback {
+    /// Starts it; `None`, and a line that says so, where something is missing.
+    pub(super) fn start() -> Option<Loopback> {
+        let alone = ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner);
+        if !may_capture() {
+            return None;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let port = free_port();
+        let real = runtime.block_on(async {
+            let real = Real::start().await?;
+            prepare(&real, port).await;
+            Some(real)
+        })?;
+        Some(Loopback {
+            runtime,
+            real,
+            port,
+            _alone: alone,
+        })
+    }
+}
 
 #[test]
 fn only_targeted_pods_are_recorded_and_both_sides_have_their_names() {
-    let _alone = ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner);
-    if !may_capture() {
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let port = free_port();
-    let real = runtime.block_on(async {
-        let real = Real::start().await?;
-        prepare(&real, port).await;
-        Some(real)
-    });
-    let Some(real) = real else {
+    let Some(loopback) = Loopback::start() else {
         return;
     };
+    let (runtime, real, port) = (&loopback.runtime, &loopback.real, loopback.port);
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     std::fs::create_dir(folder.join("scripts")).unwrap();
     let script = "function onPodEvent(event, pod) { console.log('heard', event, pod.metadata.name, hub.targeted()) }";
     std::fs::write(folder.join("scripts/pods.js"), script).unwrap();
     configure(folder, "^cart");
-    let mut tap = Tap::start(folder, &real);
+    let mut tap = Tap::start(folder, real);
     wait_for(
         folder,
         "err",

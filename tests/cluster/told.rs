@@ -3,14 +3,12 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::real::Real;
 use super::release::{PATIENCE, Running, dashboard, get, text};
-use super::tap::{ADDRESSES, REQUESTS, free_port, may_capture, prepare, traffic};
+use super::tap::{Loopback, REQUESTS, traffic};
 
 /// Runs the program in a home of its own, with its configuration.
 fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Running {
@@ -92,21 +90,10 @@ fn all(src: &str, dst: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
-    let _alone = ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner);
-    if !may_capture() {
+    let Some(loopback) = Loopback::start() else {
         return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let port = free_port();
-    let real = runtime.block_on(async {
-        let real = Real::start().await?;
-        prepare(&real, port).await;
-        Some(real)
-    });
-    let Some(real) = real else { return };
+    };
+    let (runtime, real, port) = (&loopback.runtime, &loopback.real, loopback.port);
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     let certs = Command::new(env!("CARGO_BIN_EXE_tapedeck"))

@@ -255,26 +255,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::capture::targets::tests::{NODE, OTHER, POD, set};
     use crate::packet::Endpoint;
-
-    const POD: [u8; 4] = [10, 244, 1, 7];
-    const OTHER: [u8; 4] = [10, 244, 1, 8];
-    const NODE: [u8; 4] = [192, 0, 2, 1];
-
-    fn set() -> TargetSet {
-        let mut set = TargetSet {
-            networks: vec![([10, 244, 1, 0].into(), 24)],
-            ..TargetSet::default()
-        };
-        set.ips.insert(POD.into());
-        set.endpoints.insert(Endpoint {
-            ip: NODE.into(),
-            port: 9100,
-        });
-        set.known
-            .extend([IpAddr::from(POD), OTHER.into(), NODE.into()]);
-        set
-    }
 
     fn packet(src: [u8; 4], from: u16, dst: [u8; 4], to: u16, fragment: u8) -> Vec<u8> {
         let mut out = vec![0x45, 0, 0, 28, 0, 1, 0, fragment, 64, 17, 0, 0];

@@ -19,7 +19,7 @@ use crate::cluster::{
     UpdateTeller, Wanted, WatchCounts,
 };
 use crate::pipeline::NamesOf;
-use crate::pipeline::host::PodBlocker;
+use crate::pipeline::host::{Outside, PodBlocker};
 use crate::resolve::{LiveHistory, Names};
 use crate::server::TargetDesk;
 use crate::time::{Clock, SystemClock};
@@ -181,19 +181,20 @@ impl Asked {
     }
 
     /// Cuts a pod off, for scripts.
-    pub(super) fn block(&self, name: &str, namespace: &str) -> Result<String, String> {
+    fn block(&self, name: &str, namespace: &str) -> Result<String, String> {
         let isolate = self.of(|cluster| cluster.isolate(namespace, name));
         isolate.ok_or_else(|| {
             format!("the pod {namespace}/{name} is not blocked: no cluster is connected")
         })?()
     }
 
-    /// What `hub.blockPod` of this process does; only looks unless it is allowed to change.
-    pub(super) fn blocker(&self, config: &Config) -> Option<Arc<PodBlocker>> {
+    /// What `hub.blockPod` of this process does; refuses unless it is allowed to change something.
+    pub(super) fn blocker(&self, config: &Config) -> Arc<PodBlocker> {
+        if !config.bool("scripting.allowBlockPod") {
+            return Outside::default().block;
+        }
         let cluster = self.clone();
-        let is_allowed = config.bool("scripting.allowBlockPod");
-        is_allowed
-            .then(|| Arc::new(move |name: &str, space: &str| cluster.block(name, space)) as Arc<_>)
+        Arc::new(move |name, namespace| cluster.block(name, namespace))
     }
 
     /// The name history, as `name_resolution_history.json` holds it.

@@ -172,7 +172,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
                 say(&format!("hub.action {action}: {sentence}"));
             }
         }),
-        blocks: blocks(cluster.blocker(&config).unwrap_or_else(blocks_nothing)),
+        blocks: blocks(cluster.blocker(&config)),
         said: Box::new(say),
     };
     let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
@@ -494,7 +494,6 @@ fn scripts(
     let stores = stores.clone();
     let scripts: Arc<OnceLock<std::sync::Weak<Scripts>>> = Arc::default();
     let to_scripts = scripts.clone();
-    let block = cluster.blocker(config).unwrap_or_else(blocks_nothing);
     let host = LiveHost::start(LiveOptions {
         data: data.join("scripts"),
         share: share(config, 4),
@@ -515,7 +514,7 @@ fn scripts(
                 move || cluster.pods()
             }),
             vendor: vendor_options(config, own)?,
-            block,
+            block: cluster.blocker(config),
             hub: Arc::new(move |action, object| {
                 let scripts = to_scripts.get().and_then(std::sync::Weak::upgrade);
                 let scripts = scripts.ok_or("the hub has ended")?;
@@ -555,11 +554,6 @@ fn blocks(block: Arc<PodBlocker>) -> Arc<dyn Fn(String, String) + Send + Sync> {
             ));
         }
     })
-}
-
-/// Says how pods can be cut off.
-fn blocks_nothing() -> Arc<PodBlocker> {
-    Outside::default().block
 }
 
 /// The figures of the hub.

@@ -167,11 +167,9 @@ impl Session {
                 let cluster = setup.cluster.clone();
                 move || cluster.pods()
             }),
+            block: setup.cluster.blocker(config),
             ..Outside::default()
         };
-        if let Some(block) = setup.cluster.blocker(config) {
-            outside.block = block;
-        }
         let is_node = setup.hub.is_some();
         if let Some(hub) = setup.hub {
             (outside.hub, outside.pods) = (hub.actions, hub.pods);

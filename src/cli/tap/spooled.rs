@@ -15,10 +15,10 @@ use crate::flow::Limits;
 use crate::item::Origin;
 use crate::kfl;
 use crate::packet::StreamName;
-use crate::pipeline::{self, Cuts, NamesOf, Rows, RowsConsumer, Stop};
+use crate::pipeline::{self, NamesOf, Rows, RowsConsumer};
 use crate::server::search::{Part, Place, Wanted, merged, of_rows};
 use crate::spool::Reader;
-use crate::time::{SystemClock, Timestamp};
+use crate::time::Timestamp;
 
 /// Time that one search takes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -152,20 +152,13 @@ impl SpoolSearch {
         let source = capture::file::open(file.path()).map_err(|error| error.to_string())?;
         let running = pipeline::start(
             source,
-            pipeline::Options {
-                workers: 1,
-                protocols: self.protocols.clone(),
-                limits: self.limits,
-                origin: self.origin.clone(),
-                names: self.names.clone().map(shared),
-                spool: None,
-                live: false,
-                clock: Arc::new(SystemClock),
-                stop: Stop::default(),
-                counters: Arc::default(),
-                cuts: Cuts::default(),
-                consumers: vec![Box::new(RowsConsumer(rows.clone()))],
-            },
+            pipeline::Options::pass(
+                self.protocols.clone(),
+                self.limits,
+                self.origin.clone(),
+                self.names.clone().map(shared),
+                Box::new(RowsConsumer(rows.clone())),
+            ),
         );
         running.join().map_err(|error| error.to_string())?;
         let ends = Place {

@@ -10,7 +10,7 @@
 //! `Object.getOwnPropertyDescriptor` and by freezing it. As long as a script changed nothing
 //! ([`pristine`]), natives take the record itself instead of walking the object.
 
-mod altered;
+mod told;
 mod unchanged;
 
 use std::cell::{Cell, RefCell};
@@ -29,7 +29,7 @@ use boa_engine::{
     NativeFunction, Trace,
 };
 
-pub(crate) use self::altered::{Told, altered};
+pub(crate) use self::told::{Told, told};
 pub(crate) use self::unchanged::{Place, pristine, redefined};
 use super::aliases::{Aliases, Part};
 use super::garbage::Record;

@@ -11,7 +11,7 @@ use boa_engine::{Context, JsNativeError, JsResult, JsString, JsValue, js_string}
 use serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value as Json;
 
-use super::data::{Told, altered, pristine};
+use super::data::{Told, told};
 use crate::item::flat::Flat;
 use crate::item::{Kind, Node};
 
@@ -65,14 +65,6 @@ pub(crate) fn parse(text: &JsString, context: &mut Context) -> Option<JsResult<J
     let text = text.to_std_string().ok()?;
     let json: Json = serde_json::from_str(&text).ok()?;
     Some(JsValue::from_json(&json, context))
-}
-
-/// What is written for an object of an item.
-fn told(value: &JsValue, context: &mut Context) -> Option<Told> {
-    match pristine(value, context) {
-        Some(place) => Some(Told::Record(place)),
-        None => altered(value, context),
-    }
 }
 
 fn has_to_json(value: &JsValue, context: &mut Context) -> JsResult<bool> {

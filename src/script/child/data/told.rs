@@ -1,4 +1,4 @@
-//! The JSON of objects of an item that a script changed.
+//! The JSON of objects of an item, changed by a script or not.
 //!
 //! In: a value of a script. Out: what `JSON.stringify` has to write, member by member: places in the
 //! record for what is as it was, plain values for what is not. Never: a getter or a `toJSON` of a
@@ -27,7 +27,7 @@ pub(crate) enum Told {
 }
 
 /// What `JSON.stringify` writes for the lazy object `value`; `None` when only the engine can tell.
-pub(crate) fn altered(value: &JsValue, context: &mut Context) -> Option<Told> {
+pub(crate) fn told(value: &JsValue, context: &mut Context) -> Option<Told> {
     let object = lazy_of(&value.as_object()?, context)?;
     let makers = makers(context).ok()?;
     if makers.doubtful.get() {
@@ -172,14 +172,13 @@ mod tests {
     use boa_engine::Source;
 
     use super::super::unchanged::tests::context_with_item;
-    use super::*;
 
     #[test]
     fn changes_are_told_without_the_engine_where_that_is_the_same() {
         let told = |code: &str| {
             let (mut context, data) = context_with_item();
             context.eval(Source::from_bytes(code)).unwrap();
-            altered(&data, &mut context).is_some()
+            super::told(&data, &mut context).is_some()
         };
         for code in [
             "data.passed = true",
