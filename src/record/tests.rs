@@ -649,6 +649,7 @@ fn after_kill_the_open_reel_is_sealed_under_its_old_run_and_made_whole_from_the_
     let a = feed.id('a');
     life.feed(batch, &[item(a, 500)]);
     life.wait(Duration::from_secs(61));
+    life.recorder.settle();
     assert_eq!(life.outbox.drain(LONG).waiting, 0);
     life.feed(feed.batch("ab", 100), &[]);
     // The spool is ahead of the recorder when the process dies.
