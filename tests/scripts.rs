@@ -550,18 +550,22 @@ fn jobs_run_by_the_wall_clock_and_all_scripts_hear_of_them() {
         jobs.schedule('fails', '* * * * * *', function () { throw new Error('no') }, 1);
         setTimeout(function () { console.log('timer') }, 200);";
     let hears = "function onJobPassed(tag, cron, limit) { console.log('passed', tag, cron, limit) }
-        function onJobFailed(tag, cron, limit, err) { console.log('failed', tag, err) }";
-    let rig = Rig::new(&[("a.js", once), ("b.js", hears)]);
+        function onJobFailed(tag, cron, limit, err) { console.log('failed', tag, err) }
+        console.log('listens');";
+    let rig = Rig::new(&[("a.js", hears)]);
     let scripts = rig.live();
-    let line = "[n-0] Scheduled the job: \"run-once\" for cron: \"* * * * * *\" (limit: 1)";
+    // A job that ran before it listens is not told to it.
+    rig.wait_for_line("[n-0] listens");
+    rig.put("b.js", once);
+    let line = "[n-1] Scheduled the job: \"run-once\" for cron: \"* * * * * *\" (limit: 1)";
     rig.wait_for_line(line);
-    rig.wait_for_line("[n-0] ran well");
-    rig.wait_for_line("[n-0] timer");
-    rig.wait_for_line("[n-1] passed run-once * * * * * * 1");
+    rig.wait_for_line("[n-1] ran well");
+    rig.wait_for_line("[n-1] timer");
+    rig.wait_for_line("[n-0] passed run-once * * * * * * 1");
     rig.wait_for("the failure", |lines| {
         lines
             .iter()
-            .any(|line| line.starts_with("[n-1] failed fails") && line.contains("no"))
+            .any(|line| line.starts_with("[n-0] failed fails") && line.contains("no"))
     });
     wait_until("jobs with a limit are removed after their runs", || {
         scripts.jobs().is_empty()
@@ -579,7 +583,7 @@ fn jobs_run_by_the_wall_clock_and_all_scripts_hear_of_them() {
         .collect();
     assert_eq!(errors.len(), 1, "{errors:#?}");
     assert!(
-        errors[0].starts_with("[n-0:ERROR] (job=fails) Error: no"),
+        errors[0].starts_with("[n-1:ERROR] (job=fails) Error: no"),
         "{errors:#?}"
     );
     assert!(scripts.run_job("nothing").is_err());
