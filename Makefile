@@ -19,7 +19,7 @@ demo: deps
 test: deps
 	tools/test-deps.sh
 	node --test web/test/
-	cargo test --locked -- --show-output
+	tools/test.sh
 
 test-sql: deps
 	tools/test-sql.sh
