@@ -359,20 +359,23 @@ fn a_hundred_saves_under_load_lose_no_item_and_tell_none_twice() {
         }
     };
     while newest < SAVES {
-        let at = SystemClock.now();
-        let mut next = item(number.into(), 200, at);
-        next.index = number;
-        tell(&scripts, &[next], at);
-        number += 1;
+        // A script that is behind loses items, on purpose: it is not what this is about.
+        if number as usize - told.len() < 32 {
+            let at = SystemClock.now();
+            let mut next = item(number.into(), 200, at);
+            next.index = number;
+            tell(&scripts, &[next], at);
+            number += 1;
+            // A save comes while the one before is still being loaded, and after it was.
+            if number % 20 == 0 && saved < SAVES {
+                saved += 1;
+                rig.put("a.js.tmp", &version(saved));
+                let at = |name: &str| rig.dir.path().join(name);
+                fs::rename(at("a.js.tmp"), at("a.js")).unwrap();
+            }
+        }
         hear(&mut told);
         newest = told.iter().map(|(_, version)| *version).max().unwrap_or(0);
-        // A save comes while the one before is still being loaded, and after it was.
-        if number % 20 == 0 && saved < SAVES {
-            saved += 1;
-            rig.put("a.js.tmp", &version(saved));
-            let at = |name: &str| rig.dir.path().join(name);
-            fs::rename(at("a.js.tmp"), at("a.js")).unwrap();
-        }
         let waited = start.elapsed();
         assert!(waited < PATIENCE, "{newest} of {SAVES} versions came");
         std::thread::sleep(Duration::from_millis(2));
@@ -503,8 +506,11 @@ fn a_script_that_falls_behind_loses_items_and_stops_nobody() {
     let scripts = rig.live();
     let at = SystemClock.now();
     for number in 0..600 {
-        tell(&scripts, &[item(number, 200, at)], at);
         // The quick one must not fall behind.
+        wait_until("the quick one keeps up", || {
+            scripts.status()[1].told + 60 > number
+        });
+        tell(&scripts, &[item(number, 200, at)], at);
         std::thread::sleep(Duration::from_millis(1));
     }
     scripts.drain();
