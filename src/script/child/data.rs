@@ -206,7 +206,7 @@ fn makers(context: &Context) -> JsResult<Rc<Makers>> {
 
 /// The value of the root of `record`.
 pub(crate) fn item(record: Record, context: &mut Context) -> JsResult<JsValue> {
-    let Some(offset) = Flat::new(&record.bytes()).map(Flat::offset) else {
+    let Some(offset) = Flat::new(&record.read()).map(Flat::offset) else {
         return Ok(JsValue::null());
     };
     let made = value(&record, offset, Part::Root, false, context)?;
@@ -224,7 +224,7 @@ fn value(
     whole: bool,
     context: &mut Context,
 ) -> JsResult<Child> {
-    let bytes = record.bytes();
+    let bytes = record.read();
     let node = Flat::at(&bytes, offset);
     let plain = match node.kind() {
         Kind::Null => JsValue::null(),
@@ -405,10 +405,11 @@ pub(super) fn set_own(object: &JsObject, name: &JsString, value: &JsValue) -> bo
 
 fn index_of(object: &JsObject, name: &JsString) -> Option<usize> {
     let lazy = object.downcast_ref::<Lazy>().filter(|lazy| !lazy.made)?;
-    let place = lazy.place();
+    let record = lazy.record.read();
+    let node = Flat::at(&record, lazy.offset);
     match name.as_str().variant() {
-        JsStrVariant::Latin1(bytes) if bytes.is_ascii() => place.node().position(bytes),
-        _ => place.node().position(name.to_std_string().ok()?.as_bytes()),
+        JsStrVariant::Latin1(bytes) if bytes.is_ascii() => node.position(bytes),
+        _ => node.position(name.to_std_string().ok()?.as_bytes()),
     }
 }
 
@@ -472,8 +473,8 @@ fn member(object: &JsObject, index: usize, context: &mut Context) -> JsResult<Js
         if let Some(child) = lazy.child(index) {
             return Ok(child.value.clone());
         }
-        let place = lazy.place();
-        let Some((name, node)) = place.node().entry(index) else {
+        let bytes = lazy.record.read();
+        let Some((name, node)) = Flat::at(&bytes, lazy.offset).entry(index) else {
             return Ok(JsValue::undefined());
         };
         let (offset, part) = (node.offset(), lazy.part.child(&name));

@@ -10,7 +10,7 @@
 //! one gets bytes of its own, so that one item never holds a whole batch for long. Never: more than
 //! [`MAX_RECORDS`] bytes of records that nobody can reach any more, but for those of one item.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
 use boa_gc::Gc;
@@ -35,9 +35,14 @@ impl Record {
         Record(Rc::new(RefCell::new(bytes)))
     }
 
-    /// The bytes.
+    /// The bytes, to be held for longer than a call of the engine.
     pub(crate) fn bytes(&self) -> Bytes {
         self.0.borrow().clone()
+    }
+
+    /// The bytes, to be looked at.
+    pub(super) fn read(&self) -> Ref<'_, Bytes> {
+        self.0.borrow()
     }
 
     /// Whether somebody else has it.

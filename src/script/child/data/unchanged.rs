@@ -65,9 +65,10 @@ pub(super) fn unchanged(object: &JsObject, depth: usize) -> bool {
     if lazy.written || !same_keys || depth > MAX_DEPTH {
         return false;
     }
-    let place = lazy.place();
+    let record = lazy.record.read();
+    let place = Flat::at(&record, lazy.offset);
     lazy.children.iter().all(|(index, child)| {
-        let node = place.node().entry(*index).map(|(_, node)| node);
+        let node = place.entry(*index).map(|(_, node)| node);
         node.is_some_and(|node| same(child, node, depth + 1))
     })
 }
