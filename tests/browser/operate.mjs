@@ -49,7 +49,7 @@ try {
   await page.getByRole("button", { name: "Record\u2026" }).click();
   const form = page.getByRole("form", { name: "New recording" });
   seen.begun = await form.getByLabel("What to record").inputValue();
-  await page.waitForFunction(() => document.querySelector(".form:not([hidden]) .tried b"));
+  await page.waitForSelector('.form:not([hidden]) .tried[data-q="response.status == 500"] b');
   seen.tried = await form.locator(".tried").textContent();
   await form.getByLabel("Name").fill("No Good");
   await form.getByLabel("Destination").fill(store);
@@ -73,9 +73,11 @@ try {
   await view(page, "Archive");
   await page.getByLabel("Store").selectOption(store);
   const reel = page.locator(".reels .reel", { hasText: "errors" }).first();
-  for (let round = 0; round < 60 && !(await reel.isVisible()); round += 1) {
+  for (let late = Date.now() + 60000; Date.now() < late && !(await reel.isVisible());) {
+    const answered = page.waitForResponse((response) => response.url().includes("/archive/days"));
     await page.getByRole("button", { name: "Read again" }).click();
-    await page.waitForTimeout(1000);
+    await answered;
+    await reel.waitFor({ timeout: 500 }).catch(() => {});
   }
   seen.reel = await reel.textContent();
   const [download] = await Promise.all([page.waitForEvent("download"), reel.getByRole("link", { name: "packets" }).click()]);
