@@ -17,7 +17,7 @@ use tapedeck::store::s3::S3Options;
 use crate::dashboard::{browser_tools, drive, printed_url, send, text};
 use crate::road::may_capture;
 use crate::seaweed::Seaweed;
-use crate::site::Site;
+use crate::site::{FAILS, ON_A_CONNECTION, Site};
 
 const VIEW: &str = "view-0123456789abcdef";
 
@@ -37,8 +37,9 @@ impl Load {
         let thread = thread::spawn(move || {
             let mut next = 0;
             while !stop.load(Ordering::Relaxed) {
-                site.http_load(next..next + 40);
-                next += 40;
+                // One connection, and on it a failure.
+                site.http_load(next..next + ON_A_CONNECTION);
+                next += ON_A_CONNECTION * FAILS;
                 thread::sleep(Duration::from_millis(250));
             }
             site

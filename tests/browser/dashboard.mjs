@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-import { still } from "./common.mjs";
+import { still, until } from "./common.mjs";
 
 const [tools, url, folder, wanted] = process.argv.slice(2);
 const { chromium } = createRequire(path.join(tools, "node_modules", "x.js"))("playwright-core");
@@ -35,7 +35,7 @@ try {
   seen.urlAfter = page.url();
   await page.waitForSelector(".list .row", { timeout: 20000 });
   // What is listed, as soon as that is all of the source.
-  await page.waitForFunction(async () => {
+  await until(page, async () => {
     const { counts } = await (await fetch("/api/v1/status")).json();
     const { rows } = await (await fetch("/api/v1/items?limit=1000")).json();
     return counts.ended && rows.length > 0 && document.querySelectorAll(".list .row[id]").length === rows.length;
