@@ -38,7 +38,7 @@ enum Form {
         bytes: Arc<Vec<u8>>,
         starts: Vec<u32>,
     },
-    Packed(Packed),
+    Packed(Box<Packed>),
 }
 
 impl Run {
@@ -363,7 +363,7 @@ impl Bounded {
             .iter()
             .flat_map(|run| (0..run.len()).filter_map(|index| run.flat(index)))
             .collect();
-        let form = Form::Packed(packed::pack(&flats));
+        let form = Form::Packed(Box::new(packed::pack(&flats)));
         let run = Arc::new(Run { first, form });
         let mut ring = self.ring.write().expect("no reader panics");
         let at = ring.runs.partition_point(|run| run.first < first);

@@ -1,7 +1,7 @@
 // Chooses other pods in the dialog of targets, in headless Chromium: node targets.mjs TOOLS URL
 // Prints one JSON object with what it saw; the test that started it judges.
 
-import { axe, open, watch } from "./common.mjs";
+import { axe, open, view, watch } from "./common.mjs";
 
 const [tools, url] = process.argv.slice(2);
 const browser = await open(tools);
@@ -54,10 +54,23 @@ try {
   const last = (await servers()).at(-1).n;
   await comes("pay-1", last + 20);
   seen.second = (await servers()).filter(({ n }) => n > last).map(({ text }) => text);
-  if (process.env.PICTURE) {
-    await banner.click();
-    await page.screenshot({ path: process.env.PICTURE });
+
+  // The map, by what the cluster tells of each side; a click on a node leads to its items.
+  await view(page, "Map");
+  seen.map = {};
+  for (const by of ["pod", "service", "node"]) {
+    const drawn = page.waitForResponse((response) => response.url().includes("/map?") && response.url().includes(`by=${by}`));
+    await page.getByLabel("Nodes are").selectOption(by);
+    const { nodes } = await (await drawn).json();
+    await page.waitForFunction((ids) => JSON.stringify([...document.querySelectorAll(".map .nodes title")].map((title) => title.textContent.split("\n")[0]).sort()) === JSON.stringify(ids.sort()), nodes.map(({ id }) => id));
+    seen.map[by] = nodes.map(({ id }) => id).sort();
+    if (process.env.PICTURES) await page.screenshot({ path: `${process.env.PICTURES}-map-${by}.png` });
   }
+  await page.locator(".map .nodes g", { hasText: "worker-1" }).press("Enter");
+  await page.waitForURL((to) => (to.searchParams.get("q") ?? "").includes("nodeName"));
+  seen.ofNode = new URL(page.url()).searchParams.get("q");
+  await view(page, "Traffic");
+  await page.waitForSelector(".main-area[data-q*='nodeName'] .list .row[id]");
   await axe(browser, tools, url, seen, {
     Traffic: async (one) => {
       await one.locator("button.targets").click();

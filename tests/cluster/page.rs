@@ -76,6 +76,15 @@ fn pods_that_are_chosen_in_the_page_are_captured() {
         of(&seen["second"], "pay-1") > 10 && of(&seen["second"], "cart-1") == 0,
         "{seen:#}"
     );
+    let map = |by: &str| seen["map"][by].to_string();
+    for pod in ["cart-1.shop", "front-1.web", "pay-1.shop"] {
+        assert!(map("pod").contains(pod), "{seen:#}");
+    }
+    assert!(map("node").contains("worker-1"), "{seen:#}");
+    assert!(
+        text(&seen, "ofNode").contains("src.pod.spec.nodeName == \"worker-1\""),
+        "{seen:#}"
+    );
     let err = said(folder, "err");
     assert!(err.contains("1 pod is targeted: shop/pay-1"), "{err}");
 }
