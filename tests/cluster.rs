@@ -5,6 +5,7 @@ mod double;
 mod happenings;
 mod isolate;
 mod names;
+mod page;
 mod real;
 mod release;
 mod tap;

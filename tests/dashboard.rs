@@ -23,7 +23,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    fn open(frames: &[synth::Frame], port: u16) -> Tap {
+    pub fn open(frames: &[synth::Frame], port: u16) -> Tap {
         Tap::open_with(frames, port, &[])
     }
 
@@ -136,6 +136,46 @@ impl Drop for Tap {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Status and body of one request, with a body of JSON.
+pub fn send(address: SocketAddr, token: &str, line: &str, body: &Json) -> (u16, Vec<u8>) {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    write!(
+        stream,
+        "{line} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let head = answer
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap();
+    let status = String::from_utf8_lossy(&answer[..head]).into_owned();
+    let status = status.split(' ').nth(1).unwrap().parse().unwrap();
+    // Bodies of unknown length come in chunks (RFC 9112 section 7.1).
+    let is_chunked = String::from_utf8_lossy(&answer[..head])
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    let mut rest = &answer[head + 4..];
+    if !is_chunked {
+        return (status, rest.to_vec());
+    }
+    let mut whole = Vec::new();
+    while let Some(end) = rest.windows(2).position(|end| end == b"\r\n") {
+        let length = String::from_utf8_lossy(&rest[..end]).into_owned();
+        let length = usize::from_str_radix(length.trim(), 16).unwrap();
+        whole.extend_from_slice(&rest[end + 2..end + 2 + length]);
+        rest = &rest[end + 4 + length..];
+    }
+    (status, whole)
 }
 
 /// Address and token that the program prints, with all lines up to them.
@@ -278,7 +318,7 @@ pub fn text<'a>(seen: &'a Json, name: &str) -> &'a str {
 }
 
 /// An archive of all matches: a folder for the node, in it the packets and the names.
-fn assert_saved(path: &Path, packets: usize) {
+pub fn assert_saved(path: &Path, packets: usize) {
     let file = std::fs::File::open(path).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
     let folder = tempfile::tempdir().unwrap();

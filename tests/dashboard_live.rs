@@ -3,6 +3,7 @@
 //!
 //! Skips by name without the right to capture, SeaweedFS, nginx, node or Chromium.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use tapedeck::store::s3::S3Options;
 
-use crate::dashboard::{browser_tools, drive, printed_url, text};
+use crate::dashboard::{browser_tools, drive, printed_url, send, text};
 use crate::road::may_capture;
 use crate::seaweed::Seaweed;
-use crate::site::Site;
+use crate::site::{FAILS, ON_A_CONNECTION, Site};
 
 const VIEW: &str = "view-0123456789abcdef";
 
@@ -36,9 +37,10 @@ impl Load {
         let thread = thread::spawn(move || {
             let mut next = 0;
             while !stop.load(Ordering::Relaxed) {
-                site.http_load(next..next + 200);
-                next += 200;
-                thread::sleep(Duration::from_millis(200));
+                // One connection, and on it a failure.
+                site.http_load(next..next + ON_A_CONNECTION);
+                next += ON_A_CONNECTION * FAILS;
+                thread::sleep(Duration::from_millis(250));
             }
             site
         });
@@ -77,7 +79,14 @@ impl Program {
     }
 }
 
-fn start(home: &Path, arguments: &[&str], s3: &S3Options) -> (Program, String) {
+/// Where the program serves.
+struct Served {
+    address: SocketAddr,
+    token: String,
+    url: String,
+}
+
+fn start(home: &Path, arguments: &[&str], s3: &S3Options) -> (Program, Served) {
     let keys = s3.keys.as_ref().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
         .args(["tap", "--headless", "--proxy-front-port", "0"])
@@ -102,7 +111,15 @@ fn start(home: &Path, arguments: &[&str], s3: &S3Options) -> (Program, String) {
         .spawn()
         .unwrap();
     let (address, token, _) = printed_url(&mut child);
-    (Program(child), format!("http://{address}/?token={token}"))
+    let url = format!("http://{address}/?token={token}");
+    (
+        Program(child),
+        Served {
+            address,
+            token,
+            url,
+        },
+    )
 }
 
 fn assert_quiet(seen: &Json) {
@@ -140,6 +157,33 @@ fn assert_round(round: &Json) {
     assert_has(round, "health", &["Items"]);
 }
 
+/// What clients of other programs ask of a live run: its spool bounded, streams of the spool.
+fn assert_asked(served: &Served) {
+    let ask = |line: &str, body: &Json| send(served.address, &served.token, line, body);
+    let limit = json!({"limit": "2Gi"});
+    let (status, answer) = ask("POST /api/pcaps/set-storage-limit", &limit);
+    let answer: Json = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["limit"], 2_u64 << 30);
+    assert!(answer["spool"].as_u64().unwrap() >= 1 << 29, "{answer}");
+    let query = json!({"query": "response.status == 500"});
+    let (status, archive) = ask("POST /api/pcaps/merge", &query);
+    assert_eq!(status, 200);
+    let archive = flate2::read::GzDecoder::new(archive.as_slice());
+    let mut archive = tar::Archive::new(archive);
+    let names = archive.entries().unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.path().unwrap().display().to_string(), entry.size())
+    });
+    let names: Vec<(String, u64)> = names.collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(
+        names[0].0.ends_with(".pcap") && names[0].1 > 1000,
+        "{names:?}"
+    );
+    assert!(names[1].0.ends_with("/name_resolution_history.json"));
+}
+
 #[test]
 fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     if !may_capture() || browser_tools().is_none() {
@@ -170,9 +214,9 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     ];
     let mut arguments = vec!["-i", "lo", "--bpf", &bpf];
     arguments.extend(keys.iter().flat_map(|key| ["--set", key]));
-    let (mut program, url) = start(home.path(), &arguments, &s3);
+    let (mut program, served) = start(home.path(), &arguments, &s3);
     let folder = scripts.display().to_string();
-    let Some(seen) = drive("operate.mjs", &[&url, &store, &folder, VIEW]) else {
+    let Some(seen) = drive("operate.mjs", &[&served.url, &store, &folder, VIEW]) else {
         return;
     };
     assert_quiet(&seen);
@@ -258,9 +302,11 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     );
     assert_has(&seen, "viewScripts", &["Your token does not allow this"]);
 
+    assert_asked(&served);
+
     program.end();
-    let (_program, url) = start(home.path(), &["--pcap", &store], &s3);
-    let Some(seen) = drive("archive.mjs", &[&url, &store]) else {
+    let (_program, served) = start(home.path(), &["--pcap", &store], &s3);
+    let Some(seen) = drive("archive.mjs", &[&served.url, &store]) else {
         return;
     };
     assert_quiet(&seen);

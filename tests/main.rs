@@ -14,6 +14,7 @@ mod commands;
 mod cost;
 mod dashboard;
 mod dashboard_access;
+mod dashboard_drop_in;
 mod dashboard_feed;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod dashboard_live;

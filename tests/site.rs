@@ -22,7 +22,7 @@ pub const ON_A_CONNECTION: u32 = 50;
 const CLIENTS: u32 = 4;
 
 /// Every connection whose number is a multiple of this one has a request answered with 500.
-const FAILS: u32 = 20;
+pub const FAILS: u32 = 20;
 
 /// The failing request on such a connection; those before it are found only by looking back.
 const FAILS_AT: u32 = 30;

@@ -406,7 +406,7 @@ interface Envelope {
     /** container of the process, else of the server's port. */
     containerId: string;
   };
-  /** whether the node itself asked. */
+  /** whether it was asked from the node that captured it: from an address of its own, or by one of its pods. */
   outgoing: boolean;
   /** time of the request, Unix milliseconds. */
   timestamp: number;

@@ -111,6 +111,7 @@ impl Answers {
                 .ok_or_else(|| "this item is no longer held; search for it in the archive".into()),
             Ask::Seal { name } => run.seal_recording(name.as_deref()),
             Ask::RunJob { tag } => run.run_job(&tag).map(|()| Json::Null),
+            Ask::LimitStorage { bytes } => run.limit_storage(bytes),
             Ask::Unknown => Err("this worker is older than the hub and cannot do that".into()),
         }
     }

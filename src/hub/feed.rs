@@ -338,7 +338,7 @@ impl Feed {
             self.skipped += 1;
             return;
         }
-        records.extend_from_slice(record);
+        records.extend_from_slice(&record);
         numbers.push(number);
         self.sent.set(number);
     }

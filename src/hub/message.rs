@@ -256,6 +256,11 @@ pub enum Ask {
         /// Its tag.
         tag: String,
     },
+    /// Bounds what the spool holds.
+    LimitStorage {
+        /// The limit for everything that is kept on disk.
+        bytes: u64,
+    },
     /// Something of a newer version.
     #[serde(other)]
     Unknown,

@@ -247,6 +247,25 @@ impl Run for Overview {
         })
     }
 
+    fn limit_storage(&self, bytes: u64) -> Result<Json, String> {
+        let answers = self.ask_all(&Ask::LimitStorage { bytes });
+        let mut nodes = serde_json::Map::new();
+        let mut why = None;
+        let mut any = false;
+        for (node, answer) in answers {
+            any |= answer.is_ok();
+            let told = answer.unwrap_or_else(|sentence| {
+                why = Some(format!("{node}: {sentence}"));
+                json!({"error": sentence})
+            });
+            nodes.insert(node, told);
+        }
+        match any {
+            true => Ok(json!({"limit": bytes, "nodes": nodes})),
+            false => Err(why.unwrap_or_else(|| "no worker is connected".to_owned())),
+        }
+    }
+
     fn search(&self, query: &kfl::Query, wanted: &Wanted) -> Vec<Part> {
         let missing = self.hub.shared.nodes.missing();
         let mut parts: Vec<Part> = missing

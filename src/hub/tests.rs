@@ -78,6 +78,10 @@ impl Run for Node1 {
         Ok(())
     }
 
+    fn limit_storage(&self, bytes: u64) -> Result<Json, String> {
+        Ok(json!({"limit": bytes}))
+    }
+
     fn seal_recording(&self, name: Option<&str>) -> Result<Json, String> {
         match name {
             None => Ok(3.into()),
@@ -346,6 +350,8 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     };
     assert_eq!(ask(seal(None)), Ok(json!(3)));
     assert!(ask(seal(Some("x"))).unwrap_err().contains("no recording x"));
+    let limit = super::message::Ask::LimitStorage { bytes: 1 << 30 };
+    assert_eq!(ask(limit), Ok(json!({"limit": 1 << 30})));
     let id = sample_id("a");
     let item = ask(super::message::Ask::Item { id: id.clone() }).unwrap();
     assert_eq!(item["item"]["id"], id.as_str());

@@ -4,7 +4,7 @@
 //! what makes no sense is empty.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
@@ -25,6 +25,8 @@ pub struct Block {
     pub(super) rows: usize,
     pub(super) columns: Vec<Option<Values>>,
     pub(super) record: Arc<str>,
+    /// Of parts, the members that are wanted; of a part that is not named all are.
+    pub(super) only: Vec<(&'static str, Vec<String>)>,
     /// Identities by their text: few have many items.
     pub(super) known: Mutex<HashMap<Vec<u8>, Option<Arc<Identity>>>>,
 }
@@ -72,6 +74,30 @@ fn spread<T: Clone>(levels: &[i16], values: Vec<T>, rows: usize) -> Vec<Option<T
 }
 
 impl Block {
+    /// The same, for a question that reads these paths alone ([`crate::kfl::Query::paths`]): of the JSON
+    /// of parts only the members that they lead to are read.
+    #[must_use]
+    pub fn only<'p>(mut self, paths: impl IntoIterator<Item = &'p str>) -> Block {
+        let mut only = Some(vec![
+            ("request", Vec::new()),
+            ("response", Vec::new()),
+            ("data", Vec::new()),
+        ]);
+        for path in paths {
+            let mut names = path.split(['.', '[']);
+            let (root, member) = (names.next().unwrap_or_default(), names.next());
+            let part = only.iter_mut().flatten().find(|(part, _)| *part == root);
+            match (part, member) {
+                // The whole part, or whether there is one.
+                (Some(_), None | Some("present")) => only = None,
+                (Some((_, members)), Some(member)) => members.push(member.to_owned()),
+                (None, _) => {}
+            }
+        }
+        self.only = only.unwrap_or_default();
+        self
+    }
+
     /// Rows.
     pub fn len(&self) -> usize {
         self.rows
@@ -109,8 +135,8 @@ impl Block {
 
     /// Nanoseconds of a row's request.
     pub fn start(&self, row: usize) -> i64 {
-        let micros = self.int(Content::Time, row).unwrap_or_default();
-        let nanos = self.int(Content::Nanos, row).unwrap_or_default();
+        let micros = self.int_at(PLACES.time, row).unwrap_or_default();
+        let nanos = self.int_at(PLACES.nanos, row).unwrap_or_default();
         micros.saturating_mul(1000).saturating_add(nanos)
     }
 
@@ -139,21 +165,24 @@ impl Block {
         kinds: &[&'static ProtocolInfo],
         origin: &Arc<Origin>,
     ) -> Option<Item> {
-        let path = |path: &'static str| self.text(Content::Path(path), row).unwrap_or_default();
-        let size = |path: &'static str| {
-            let size = self.int(Content::Path(path), row).unwrap_or_default();
+        let at = &*PLACES;
+        let size = |column: usize| {
+            let size = self.int_at(column, row).unwrap_or_default();
             u64::try_from(size).unwrap_or_default()
         };
+        let [name, abbr, version, layer4] = at
+            .protocol
+            .map(|column| self.text_at(column, row).unwrap_or_default());
         let protocol = kinds.iter().copied().find(|kind| {
-            kind.name == path("protocol.name")
-                && kind.abbr == path("protocol.abbr")
-                && kind.version == path("protocol.version")
-                && kind.layer4 == path("protocol.layer4")
+            kind.name == name
+                && kind.abbr == abbr
+                && kind.version == version
+                && kind.layer4 == layer4
         })?;
-        let stream = self.text(Content::Stream, row).and_then(StreamName::parse);
-        let index = self.int(Content::Path("index"), row).unwrap_or_default();
-        let elapsed = self.int(Content::Elapsed, row).unwrap_or_default();
-        let error = self.text(Content::Path("error.type"), row);
+        let stream = self.text_at(at.stream, row).and_then(StreamName::parse);
+        let index = self.int_at(at.index, row).unwrap_or_default();
+        let elapsed = self.int_at(at.elapsed, row).unwrap_or_default();
+        let error = self.text_at(at.error_type, row);
         Some(Item {
             number: 0,
             index: u32::try_from(index).unwrap_or_default(),
@@ -162,22 +191,25 @@ impl Block {
                 transport: crate::packet::Transport::Tcp,
             }),
             protocol,
-            tls: self.bool_at(place(Content::Path("tls")), row) == Some(true),
-            src: self.peer(SRC, row),
-            dst: self.peer(DST, row),
+            tls: self.bool_at(at.tls, row) == Some(true),
+            src: self.peer(&at.src, row),
+            dst: self.peer(&at.dst, row),
             start: Timestamp::from_nanos(self.start(row)),
             elapsed_nanos: u64::try_from(elapsed).unwrap_or_default(),
-            request_size: size("requestSize"),
-            response_size: size("responseSize"),
-            request: self.part("request", row),
-            response: self.part("response", row),
-            data: self.part("data", row),
+            request_size: size(at.request_size),
+            response_size: size(at.response_size),
+            request: self.part(&at.request, row),
+            response: self.part(&at.response, row),
+            data: self.part(&at.data, row),
             error: error.map(|kind| ItemError {
                 kind: known(ERRORS, kind),
-                msg: path("error.msg").to_owned(),
+                msg: self
+                    .text_at(at.error_msg, row)
+                    .unwrap_or_default()
+                    .to_owned(),
             }),
             ordinal: self
-                .int(Content::Packet, row)
+                .int_at(at.packet, row)
                 .and_then(|packet| u64::try_from(packet).ok())
                 .unwrap_or_default(),
             origin: origin.clone(),
@@ -186,29 +218,27 @@ impl Block {
         })
     }
 
-    fn peer(&self, of: [&'static str; 5], row: usize) -> Peer {
-        let [ip, port, name, namespace, mechanism] = of;
-        let text = |path: &'static str| self.text(Content::Path(path), row).unwrap_or_default();
-        let port = self.int(Content::Path(port), row).unwrap_or_default();
+    fn peer(&self, at: &Side, row: usize) -> Peer {
+        let text = |column: usize| self.text_at(column, row).unwrap_or_default();
+        let port = self.int_at(at.port, row).unwrap_or_default();
         Peer {
             endpoint: Endpoint {
-                ip: text(ip)
+                ip: text(at.ip)
                     .parse()
                     .unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
                 port: u16::try_from(port).unwrap_or_default(),
             },
-            name: Arc::from(text(name)),
-            namespace: Arc::from(text(namespace)),
-            mechanism: known(MECHANISMS, text(mechanism)),
-            identity: self.identity(ip.split('.').next().unwrap_or_default(), row),
+            name: Arc::from(text(at.name)),
+            namespace: Arc::from(text(at.namespace)),
+            mechanism: known(MECHANISMS, text(at.mechanism)),
+            identity: self.identity(at.who, row),
             process: None,
         }
     }
 
     /// Who a side is; `None` when the column was not read, or does not say.
-    fn identity(&self, side: &str, row: usize) -> Option<Arc<Identity>> {
-        let side = ["src", "dst"].into_iter().find(|one| *one == side)?;
-        let Values::Text(values) = self.values(Content::Who(side))? else {
+    fn identity(&self, column: usize, row: usize) -> Option<Arc<Identity>> {
+        let Values::Text(values) = self.columns.get(column)?.as_ref()? else {
             return None;
         };
         let text = values.get(row)?.as_ref()?;
@@ -224,31 +254,28 @@ impl Block {
     }
 
     /// A part of an item: its JSON when that was read, else what columns hold of it.
-    fn part(&self, name: &'static str, row: usize) -> Value {
-        if self.values(Content::Json(name)).is_some() {
-            let text = self.bytes(Content::Json(name), row);
-            let held = Held {
-                method: self.text(Content::Path("request.method"), row),
-                path: self.text(Content::Path("request.path"), row),
-                query: self.text(Content::Query, row),
-                status: self.int(Content::Path("response.status"), row),
+    fn part(&self, at: &Part, row: usize) -> Value {
+        if let Some(values) = self.columns.get(at.json).and_then(Option::as_ref) {
+            let Values::Text(values) = values else {
+                return Value::Null;
             };
-            return text.map_or(Value::Null, |text| json::read(name, text, &held));
+            let held = &PLACES.held;
+            let held = Held {
+                method: self.text_at(held.method, row),
+                path: self.text_at(held.path, row),
+                query: self.text_at(held.query, row),
+                status: self.int_at(held.status, row),
+            };
+            let text = values.get(row).and_then(Option::as_ref);
+            return text.map_or(Value::Null, |text| {
+                json::read(at.name, text.data(), &held, self.members(at.name))
+            });
         }
         let mut members = Vec::new();
-        for column in COLUMNS {
-            let Content::Path(path) = column.from else {
-                continue;
-            };
-            let Some(member) = path
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('.'))
-            else {
-                continue;
-            };
-            let value = match column.kind {
-                Kind::Int | Kind::Time => self.int(column.from, row).map(Value::Int),
-                Kind::Text => self.text(column.from, row).map(Value::text),
+        for (column, kind, member) in &at.members {
+            let value = match kind {
+                Kind::Int | Kind::Time => self.int_at(*column, row).map(Value::Int),
+                Kind::Text => self.text_at(*column, row).map(Value::text),
                 Kind::Bool => None,
             };
             members.extend(value.map(|value| (Key::Static(member), value)));
@@ -259,19 +286,14 @@ impl Block {
         }
     }
 
-    fn values(&self, from: Content) -> Option<&Values> {
-        self.columns.get(place(from))?.as_ref()
+    /// The members of a part that are wanted; `None` for all.
+    fn members(&self, part: &str) -> Option<&[String]> {
+        let (_, members) = self.only.iter().find(|(name, _)| *name == part)?;
+        Some(members)
     }
 
     fn int(&self, from: Content, row: usize) -> Option<i64> {
         self.int_at(place(from), row)
-    }
-
-    fn bytes(&self, from: Content, row: usize) -> Option<&[u8]> {
-        match self.values(from)? {
-            Values::Text(values) => values.get(row)?.as_ref().map(ByteArray::data),
-            _ => None,
-        }
     }
 
     fn text(&self, from: Content, row: usize) -> Option<&str> {
@@ -279,20 +301,116 @@ impl Block {
     }
 }
 
-const SRC: [&str; 5] = [
-    "src.ip",
-    "src.port",
-    "src.name",
-    "src.namespace",
-    "src.resolutionMechanism",
-];
-const DST: [&str; 5] = [
-    "dst.ip",
-    "dst.port",
-    "dst.name",
-    "dst.namespace",
-    "dst.resolutionMechanism",
-];
+/// Columns of one side.
+struct Side {
+    ip: usize,
+    port: usize,
+    name: usize,
+    namespace: usize,
+    mechanism: usize,
+    who: usize,
+}
+
+/// Columns of a part of the item: its JSON, and those that hold a member each.
+struct Part {
+    name: &'static str,
+    json: usize,
+    members: Vec<(usize, Kind, &'static str)>,
+}
+
+/// Columns that JSON is unfolded by.
+struct Folded {
+    method: usize,
+    path: usize,
+    query: usize,
+    status: usize,
+}
+
+/// Where the columns that items are made of stand in the list.
+struct Places {
+    protocol: [usize; 4],
+    stream: usize,
+    index: usize,
+    time: usize,
+    nanos: usize,
+    elapsed: usize,
+    tls: usize,
+    error_type: usize,
+    error_msg: usize,
+    packet: usize,
+    request_size: usize,
+    response_size: usize,
+    src: Side,
+    dst: Side,
+    request: Part,
+    response: Part,
+    data: Part,
+    held: Folded,
+}
+
+static PLACES: LazyLock<Places> = LazyLock::new(|| {
+    let path = |path| place(Content::Path(path));
+    Places {
+        protocol: [
+            "protocol.name",
+            "protocol.abbr",
+            "protocol.version",
+            "protocol.layer4",
+        ]
+        .map(path),
+        stream: place(Content::Stream),
+        index: path("index"),
+        time: place(Content::Time),
+        nanos: place(Content::Nanos),
+        elapsed: place(Content::Elapsed),
+        tls: path("tls"),
+        error_type: path("error.type"),
+        error_msg: path("error.msg"),
+        packet: place(Content::Packet),
+        request_size: path("requestSize"),
+        response_size: path("responseSize"),
+        src: Side {
+            ip: path("src.ip"),
+            port: path("src.port"),
+            name: path("src.name"),
+            namespace: path("src.namespace"),
+            mechanism: path("src.resolutionMechanism"),
+            who: place(Content::Who("src")),
+        },
+        dst: Side {
+            ip: path("dst.ip"),
+            port: path("dst.port"),
+            name: path("dst.name"),
+            namespace: path("dst.namespace"),
+            mechanism: path("dst.resolutionMechanism"),
+            who: place(Content::Who("dst")),
+        },
+        request: part("request"),
+        response: part("response"),
+        data: part("data"),
+        held: Folded {
+            method: path("request.method"),
+            path: path("request.path"),
+            query: place(Content::Query),
+            status: path("response.status"),
+        },
+    }
+});
+
+fn part(name: &'static str) -> Part {
+    let member = |(index, column): (usize, &super::Column)| {
+        let Content::Path(path) = column.from else {
+            return None;
+        };
+        let member = path.strip_prefix(name)?.strip_prefix('.')?;
+        Some((index, column.kind, member))
+    };
+    Part {
+        name,
+        json: place(Content::Json(name)),
+        members: COLUMNS.iter().enumerate().filter_map(member).collect(),
+    }
+}
 
 /// What can go wrong with an item, and how names are found; the first is taken for what is unknown.
 const ERRORS: &[&str] = &["dissection", "connection", "timeout", "pair-not-found"];

@@ -67,6 +67,14 @@ fn rules(part: &str) -> impl Iterator<Item = &'static (&'static str, &'static st
     RULES.iter().filter(move |(of, _, _)| *of == part)
 }
 
+/// Whether a member of a part may follow from others, as a question calls it.
+pub(super) fn may_follow(part: &str, member: &str) -> bool {
+    rules(part).any(|(_, path, _)| {
+        let first = path.split('/').nth(1);
+        first.is_some_and(|first| first.eq_ignore_ascii_case(member))
+    })
+}
+
 /// Folds a part of an item; `None` when not even leaving it as it is would bring it back.
 pub(super) fn fold(name: &str, part: &Value, held: &Held<'_>) -> Option<Value> {
     let mut folded = part.clone();

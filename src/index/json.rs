@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::fold::{self, Held};
+use super::some;
 use crate::item::{Kind, Node, Value};
 
 /// Members that hold bodies however short they are.
@@ -170,8 +171,14 @@ impl Writer<'_> {
     }
 }
 
-/// The part called `name` that a JSON text holds, unfolded; null when it is none.
-pub(super) fn read(name: &str, text: &[u8], held: &Held<'_>) -> Value {
+/// The part called `name` that a JSON text holds, unfolded; null when it is none. When `only` some of
+/// its members are wanted, others may be missing.
+pub(super) fn read(name: &str, text: &[u8], held: &Held<'_>, only: Option<&[String]>) -> Value {
+    if let Some(only) =
+        only.filter(|only| !only.iter().any(|member| fold::may_follow(name, member)))
+    {
+        return some::members(text, only).unwrap_or_default();
+    }
     match serde_json::from_slice(text) {
         Ok(mut json) => {
             fold::unfold(name, &mut json, held);

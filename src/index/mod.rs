@@ -25,6 +25,7 @@ mod json;
 mod prune;
 mod reader;
 mod sieve;
+mod some;
 mod writer;
 
 #[cfg(test)]

@@ -238,7 +238,12 @@ fn root_of(root: &str) -> &'static str {
 /// The columns from which an item is made, but for its JSON: those of one side when the path is of
 /// one.
 fn envelope(root: &str) -> impl Iterator<Item = usize> {
-    let side = Some(root).filter(|root| ["src", "dst"].contains(root));
+    let side = match root {
+        "src" | "dst" => Some(root),
+        // Whether the node asked follows from who did.
+        "outgoing" => Some("src"),
+        _ => None,
+    };
     COLUMNS
         .iter()
         .enumerate()

@@ -236,6 +236,7 @@ impl Reader {
             rows,
             columns,
             record: self.record.clone(),
+            only: Vec::new(),
             known: Mutex::default(),
         })
     }

@@ -115,6 +115,7 @@ fn columns_alone_decide_as_the_item_does() {
         "src.name == \"web-1\"",
         "src.pod.metadata.name == \"web-4\"",
         "src.service.metadata.name == \"web\"",
+        "outgoing == true",
         "dst.pod.metadata.name == \"web-4\"",
         "status_code >= 400 && src.name == \"web-2\"",
         "request.method == \"POST\" and elapsedTime > 5",

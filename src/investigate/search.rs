@@ -436,6 +436,7 @@ impl Search {
         after: Option<&Cursor>,
     ) -> Result<Vec<Unit>, IndexError> {
         let block = open.reader.read(group, &open.wanted)?;
+        let block = block.only(self.paths.iter().map(String::as_str));
         self.count(block.len());
         let before = open.reader.first_row(group);
         let mut rows = Vec::new();

@@ -54,7 +54,8 @@ pub fn encode_node<'a, N: Node<'a>>(number: u64, node: N, out: &mut Vec<u8>) {
     record(number, 0, node, out);
 }
 
-fn record<'a, N: Node<'a>>(number: u64, elapsed: u64, node: N, out: &mut Vec<u8>) {
+/// Appends a record with all that its head says.
+pub(super) fn record<'a, N: Node<'a>>(number: u64, elapsed: u64, node: N, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&number.to_le_bytes());
@@ -167,6 +168,19 @@ impl Writer<'_> {
     }
 }
 
+/// What is at a place of a record.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(&'a [u8]),
+    Bytes(&'a [u8]),
+    List(usize),
+    Object(usize),
+}
+
 /// A place in a record.
 #[derive(Clone, Copy)]
 pub struct Flat<'a> {
@@ -225,6 +239,27 @@ impl<'a> Flat<'a> {
     /// Where in the record this place is.
     pub fn offset(self) -> usize {
         self.at
+    }
+
+    /// What is at this place, texts as the bytes that they are; containers by their counts.
+    pub(super) fn part(self) -> Part<'a> {
+        match self.tag() {
+            FALSE => Part::Bool(false),
+            TRUE => Part::Bool(true),
+            INT => Part::Int(i64::from_le_bytes(self.eight())),
+            FLOAT => Part::Float(f64::from_le_bytes(self.eight())),
+            TEXT => Part::Text(self.sized(self.at + 1)),
+            BYTES => Part::Bytes(self.sized(self.at + 1)),
+            LIST => Part::List(self.len()),
+            OBJECT => Part::Object(self.len()),
+            _ => Part::Null,
+        }
+    }
+
+    /// Member `index` of an object with the bytes of its name.
+    pub(super) fn pair(self, index: usize) -> Option<(&'a [u8], Flat<'a>)> {
+        let slot = self.slot(index, 8)?;
+        Some((self.sized(self.u32(slot)), self.child(self.u32(slot + 4))))
     }
 
     fn tag(self) -> u8 {

@@ -32,6 +32,7 @@ struct Values {
     pod: Value,
     service: Value,
     endpoint_slice: Value,
+    node_name: String,
 }
 
 impl Eq for Identity {}
@@ -81,7 +82,10 @@ impl Identity {
         self.values.get_or_init(|| {
             let members: Json = serde_json::from_str(&self.text).unwrap_or_default();
             let value = |name: &str| members.get(name).map_or(Value::Null, Value::from_json);
+            let text = |path: &str| members.pointer(path).and_then(Json::as_str);
+            let node_name = text("/pod/spec/nodeName").or_else(|| text("/node/metadata/name"));
             Values {
+                node_name: node_name.unwrap_or_default().to_owned(),
                 pod: value("pod"),
                 service: value("service"),
                 endpoint_slice: value("endpointSlice"),
@@ -109,6 +113,11 @@ impl Identity {
     /// The endpoint slice (or endpoints object) that lists the address for the service; null when none.
     pub fn endpoint_slice(&self) -> &Value {
         &self.values().endpoint_slice
+    }
+
+    /// Name of the node that the pod is on, or that has the address itself; empty when it is not known.
+    pub fn node_name(&self) -> &str {
+        &self.values().node_name
     }
 
     /// Whether the address is that of a node itself.
@@ -158,6 +167,33 @@ mod tests {
     }
 
     #[test]
+    fn what_the_node_or_its_pods_ask_is_outgoing() {
+        let of_node = |name: &str| {
+            let pod = json!({"pod": {"metadata": {"name": "web-1"}, "spec": {"nodeName": name}}});
+            Identity::from_json(&pod).map(Arc::new)
+        };
+        let cases: [(&str, Option<Arc<Identity>>, bool); 6] = [
+            ("10.0.0.1", None, false),
+            ("10.0.0.1", of_node("node-a"), true),
+            ("10.0.0.1", of_node("node-b"), false),
+            ("10.0.0.1", of_node(""), false),
+            ("10.9.8.7", None, true),
+            ("127.0.0.1", None, true),
+        ];
+        for (ip, identity, wanted) in cases {
+            let mut item = crate::item::sample::http();
+            item.src.endpoint.ip = ip.parse().unwrap();
+            item.src.identity = identity;
+            let shown = crate::item::lookup(item.node(), "outgoing");
+            assert_eq!(
+                shown.and_then(crate::item::Node::bool),
+                Some(wanted),
+                "{ip}"
+            );
+        }
+    }
+
+    #[test]
     fn annotations_give_before_labels_and_labels_before_the_name() {
         let many = |count: usize| -> Json {
             let members = (0..count).map(|at| (format!("key-{at}"), "v".repeat(50).into()));
@@ -186,6 +222,8 @@ mod tests {
             assert!(Identity::from_json(&json).is_none(), "{json}");
         }
         let node = json!({"node": {"metadata": {"name": "worker-1"}}});
-        assert!(Identity::from_json(&node).unwrap().is_node());
+        let node = Identity::from_json(&node).unwrap();
+        assert!(node.is_node());
+        assert_eq!(node.node_name(), "worker-1");
     }
 }

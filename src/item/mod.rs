@@ -1,8 +1,8 @@
 //! What a dissector yields: one request with its response, or one message.
 //!
 //! In: typed parts from `dissect`, slices of the stream's bytes among them. Out: an [`Item`] that
-//! can be read through [`Node`] like its three other forms: [`flat`] (child processes, live rows),
-//! JSON (altered `data`, `kfl match`), and later a Parquet row. Never: rendering that nobody asked
+//! can be read through [`Node`] like its other forms: [`flat`] (child processes, live rows),
+//! [`packed`] (many rows in little room), and JSON (altered `data`, `kfl match`). Never: rendering that nobody asked
 //! for. The shape users see is the drop-in's data item (`docs/reference/item.md`).
 
 mod columns;
@@ -10,6 +10,7 @@ pub mod flat;
 mod identity;
 pub mod json;
 mod node;
+pub mod packed;
 mod path;
 mod process;
 #[cfg(test)]
@@ -221,6 +222,19 @@ impl Item {
     /// The root node.
     pub fn node(&self) -> ItemNode<'_> {
         ItemNode::root(self)
+    }
+
+    /// Whether it was asked from the node that captured it: from an address of its own, or by one of
+    /// its pods.
+    pub fn is_outgoing(&self) -> bool {
+        let ip = self.src.endpoint.ip;
+        let is_here = |asker: &Arc<Identity>| {
+            let node = asker.node_name();
+            !node.is_empty() && node == self.origin.node_name
+        };
+        ip.is_loopback()
+            || self.origin.node_ip.parse() == Ok(ip)
+            || self.src.identity.as_ref().is_some_and(is_here)
     }
 
     /// Whether one of its bodies was cut at [`MAX_ITEM_BODY`].
@@ -450,7 +464,11 @@ pub const ENVELOPE: &[Field] = &[
         FieldType::Text,
         "container of the process, else of the server's port",
     ),
-    field("outgoing", FieldType::Bool, "whether the node itself asked"),
+    field(
+        "outgoing",
+        FieldType::Bool,
+        "whether it was asked from the node that captured it: from an address of its own, or by one of its pods",
+    ),
     field(
         "timestamp",
         FieldType::Int,

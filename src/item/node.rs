@@ -416,7 +416,7 @@ fn root_member<'a>(item: &'a Item, name: &str) -> Option<At<'a>> {
         "tls" => At::Bool(item.tls),
         "src" => At::Peer(&item.src),
         "dst" => At::Peer(&item.dst),
-        "outgoing" => At::Bool(false),
+        "outgoing" => At::Bool(item.is_outgoing()),
         "timestamp" => At::Int(item.start.millis()),
         "startTime" => At::Made(item, Made::StartTime),
         "request" => At::of(&item.request),

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use axum::Json as AsJson;
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Query, State as Extract};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State as Extract};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,14 +15,15 @@ use serde_json::{Value as Json, json};
 
 use super::backtest::Tries;
 use super::indexed::{self, Refusal};
+use super::map::MapBy;
 use super::queries::refuse_query;
 use super::scripts::Checks;
 use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
 use super::{View, looking, packets, routes, row_json};
 use crate::dissect;
-use crate::item::flat::Flat;
 use crate::item::json::AsJson as NodeJson;
+use crate::item::packed::Held;
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
@@ -76,6 +77,27 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T
     }
 }
 
+/// A body of JSON, in the same way; an empty one is null.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = match String::from_request(request, state).await {
+            Ok(body) => body,
+            Err(error) => return Err(refuse(error.status(), error.body_text())),
+        };
+        let text = Some(body.trim()).filter(|text| !text.is_empty());
+        serde_json::from_str(text.unwrap_or("null"))
+            .map(Sent)
+            .map_err(|error| {
+                let sentence = format!("the body is not as it must be: {error}");
+                refuse(StatusCode::BAD_REQUEST, sentence)
+            })
+    }
+}
+
 /// Routes that older clients use without `/api`.
 pub(super) fn routes_at_root() -> Router<State> {
     Router::new()
@@ -93,7 +115,7 @@ pub(super) struct Ask {
     #[serde(default)]
     pub(super) sample: bool,
     pub(super) after: Option<u64>,
-    n: Option<u64>,
+    pub(super) n: Option<u64>,
     pub(super) cursor: Option<usize>,
     #[serde(default)]
     pub(super) clause: String,
@@ -115,6 +137,9 @@ pub(super) struct Ask {
     pub(super) delay: Option<u64>,
     #[serde(default)]
     pub(super) concurrent: bool,
+    #[serde(default)]
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
 }
 
 /// An answer that says what is wrong.
@@ -134,10 +159,14 @@ pub(super) async fn aside<T: Send + 'static>(
 pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     let view = &state.view;
     let held = view.rows.held();
+    let (max_bytes, max_rows) = view.rows.most();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "counts": view.run.counts().unwrap_or_else(|| json!(view.counters.now())),
-        "rows": {"first": held.start, "end": held.end, "bytes": view.rows.bytes()},
+        "rows": {
+            "first": held.start, "end": held.end, "bytes": view.rows.bytes(),
+            "maxBytes": max_bytes, "maxRows": max_rows,
+        },
         "defaultFilter": view.default_filter,
         "undecided": state.undecided.load(Ordering::Relaxed),
         "run": view.run.status(),
@@ -211,9 +240,9 @@ pub(super) fn show(
 }
 
 /// What the list shows of a row that matches, with what scripts make of it.
-fn row_of(state: &State, query: &kfl::Query, node: Flat<'_>) -> Json {
+fn row_of(state: &State, query: &kfl::Query, node: Held<'_>) -> Json {
     let mut shown = row_json(node.number(), node);
-    if let Some(altered) = state.view.run.queried(node.record(), query.text()) {
+    if let Some(altered) = state.view.run.queried(&node.record(), query.text()) {
         for mark in ["passed", "failed"] {
             if let Some(set) = altered.get(mark) {
                 shown[mark] = set.clone();
@@ -297,6 +326,22 @@ fn one_item(found: Result<Result<Option<Json>, Refusal>, Response>) -> Response 
     }
 }
 
+/// The licence, for clients that ask before they show anything.
+///
+/// ```text
+/// {"license": "Apache-2.0", "edition": "open source", "valid": true, "expiration": null, "nodes": null}
+/// ```
+/// No date and no count of nodes bounds it.
+pub(super) async fn license() -> AsJson<Json> {
+    AsJson(json!({
+        "license": env!("CARGO_PKG_LICENSE"),
+        "edition": "open source",
+        "valid": true,
+        "expiration": null,
+        "nodes": null,
+    }))
+}
+
 pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
     let counts = state.view.run.counts();
     let streams = counts.map(|counts| counts["streams"].clone());
@@ -348,7 +393,7 @@ async fn send_stream(state: State, worker: String, stream: String, near: Option<
 
 /// The packets of a stream: of the run's only worker when none is named; of an archive that of the
 /// item numbered `near`.
-fn write_stream(
+pub(super) fn write_stream(
     view: &View,
     worker: &str,
     name: StreamName,
@@ -409,12 +454,12 @@ pub(super) async fn groups(Extract(state): Extract<State>, Asked(ask): Asked<Ask
 pub(super) async fn map(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let limit = ask.limit.unwrap_or(500).min(MAX_LIMIT);
     let by = ask.by;
-    summed(state, &ask.q, move |summary| match by.as_str() {
-        "" | "name" => Ok(summary.map(false, limit)),
-        "namespace" => Ok(summary.map(true, limit)),
-        _ => Err(format!(
-            "the map is not drawn by {by:?}; by may be name, namespace"
-        )),
+    summed(state, &ask.q, move |summary| {
+        let by = MapBy::named(&by).ok_or_else(|| {
+            let known = MapBy::ALL.map(MapBy::name).join(", ");
+            format!("the map is not drawn by {by:?}; by may be {known}")
+        })?;
+        Ok(summary.map(by, limit))
     })
     .await
 }

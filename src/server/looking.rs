@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::item::flat::Flat;
+use crate::item::packed::Held;
 use crate::kfl;
 use crate::pipeline::{Block, Row, Rows};
 use crate::time::Timestamp;
@@ -49,7 +49,7 @@ pub(super) fn newest(
     let from = end;
     let mut found = Vec::new();
     let undecided = AtomicU64::new(0);
-    let matches = |node: Flat<'_>| match query.matches(node, now) {
+    let matches = |node: Held<'_>| match query.matches(node, now) {
         kfl::Verdict::Match => true,
         kfl::Verdict::NoMatch => false,
         kfl::Verdict::Undecided => {
@@ -92,7 +92,7 @@ fn look(
     blocks: &[Block],
     limit: usize,
     threads: usize,
-    matches: &(impl Fn(Flat<'_>) -> bool + Sync),
+    matches: &(impl Fn(Held<'_>) -> bool + Sync),
     found: &mut Vec<Row>,
 ) -> Option<u64> {
     let wanted = limit - found.len();

@@ -11,16 +11,19 @@ mod archived;
 mod assets;
 mod audit;
 mod backtest;
+mod bundle;
 mod coverage;
 mod feed;
 mod guard;
 mod id_token;
 mod indexed;
 mod looking;
+mod map;
 mod oidc;
 mod openapi;
 mod operate;
 mod packets;
+mod payload;
 mod push;
 mod pushed;
 mod queries;
@@ -28,7 +31,6 @@ mod raw;
 mod replay;
 mod routes;
 mod rows;
-mod saves;
 mod script_files;
 mod scripts;
 pub mod search;
@@ -137,6 +139,16 @@ pub trait Run: Send + Sync {
     ) -> Result<u64, String> {
         let _ = (node, from, to, out);
         Err("no packets are captured here".to_owned())
+    }
+
+    /// Bounds what the spool of each node holds, by a limit for everything that it keeps on disk, until it
+    /// starts again; answers what the bounds are then.
+    ///
+    /// # Errors
+    /// One sentence, when nothing is kept here.
+    fn limit_storage(&self, bytes: u64) -> Result<Json, String> {
+        let _ = bytes;
+        Err("no packets are captured here, so there is no spool to bound".to_owned())
     }
 
     /// What other places than the rows have of what is wanted: other nodes, spools, archives. May take

@@ -2,13 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
-use super::routes::{Answer, Parameter, ROUTES, Route};
-use super::summary;
+use super::map::MapBy;
+use super::routes::{self, Answer, Parameter, Route};
+use super::{operate, summary};
 
 /// The OpenAPI 3.1 document.
 pub(super) fn document() -> Json {
     let mut paths = serde_json::Map::new();
-    for route in ROUTES {
+    for route in routes::all() {
         let mut operation = json!({
             "summary": route.about,
             "description": format!("Needs the role {}.{}", route.role.name(), noted(route)),
@@ -69,6 +70,9 @@ fn parameter_json(route: &Route, one: &Parameter) -> Json {
     if one.kind == "integer" {
         schema["minimum"] = 0.into();
     }
+    if one.name == "by" && route.path == "/map" {
+        schema["enum"] = json!(MapBy::ALL.map(MapBy::name));
+    }
     if one.name == "by" && route.path == "/groups" {
         schema["enum"] = json!(summary::GROUPINGS);
     }
@@ -93,6 +97,14 @@ fn body_of(route: &Route) -> Option<Json> {
             "properties": {
                 "regex": {"type": "string"}, "namespaces": list(), "excluded": list(),
             },
+        }}}),
+        "/pcaps/set-storage-limit" => json!({"application/json": {"schema": {
+            "type": "object",
+            "properties": {"limit": {
+                "type": ["integer", "string"], "minimum": operate::MIN_STORAGE,
+                "description": "bytes, or a size such as 5Gi",
+            }},
+            "required": ["limit"],
         }}}),
         "/recordings/add" => json!({"application/json": {"schema": {
             "type": "object",
@@ -192,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_name_in_a_path_is_a_parameter() {
-        for route in ROUTES {
+        for route in routes::all() {
             for name in route.path.split('{').skip(1) {
                 let name = name.split('}').next().unwrap();
                 assert!(
@@ -207,10 +219,10 @@ mod tests {
 
     #[test]
     fn each_operation_has_a_name_of_its_own() {
-        let mut ids: Vec<String> = ROUTES.iter().map(operation_id).collect();
+        let mut ids: Vec<String> = routes::all().map(operation_id).collect();
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), ROUTES.len());
+        assert_eq!(ids.len(), routes::all().count());
         let document = document();
         let operations: usize = document["paths"]
             .as_object()
@@ -218,6 +230,6 @@ mod tests {
             .values()
             .map(|methods| methods.as_object().unwrap().len())
             .sum();
-        assert_eq!(operations, ROUTES.len());
+        assert_eq!(operations, routes::all().count());
     }
 }

@@ -8,13 +8,19 @@ use axum::Json as AsJson;
 use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::api::{Ask, Asked, GONE, Named, State, answered, aside, item_numbered, refuse};
+use super::api::{
+    Ask, Asked, GONE, Named, Sent, State, answered, aside, item_numbered, refuse, write_stream,
+};
+use super::payload;
 use super::queries::refuse_query;
 use super::replay::{Pace, Replay};
 use crate::kfl;
+use crate::packet::StreamName;
 use crate::script::jobs::JobsAct;
+use crate::units;
 
 pub(super) async fn jobs(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(state.view.run.jobs())
@@ -58,14 +64,10 @@ pub(super) async fn recordings(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(state.view.run.recordings())
 }
 
-pub(super) async fn add_recording(Extract(state): Extract<State>, body: String) -> Response {
-    let declared = match serde_json::from_str(&body) {
-        Ok(declared) => declared,
-        Err(error) => {
-            let sentence = format!("the declaration is not JSON: {error}");
-            return refuse(StatusCode::BAD_REQUEST, sentence);
-        }
-    };
+pub(super) async fn add_recording(
+    Extract(state): Extract<State>,
+    Sent(declared): Sent<Json>,
+) -> Response {
     answered(aside(move || state.view.run.add_recording(&declared)).await)
 }
 
@@ -93,12 +95,41 @@ pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<A
     answered(aside(move || state.tries.of(&state.view, &query, &ask.store)).await)
 }
 
+fn may_replay(state: &State) -> Result<(), (StatusCode, String)> {
+    let sentence = "requests are not sent again unless tap.dashboard.replay is true";
+    match state.view.replay {
+        true => Ok(()),
+        false => Err((StatusCode::FORBIDDEN, sentence.to_owned())),
+    }
+}
+
+/// Sends what was shown, as often and as fast as is asked for.
+fn send(replay: &Replay, ask: &Ask) -> Result<Json, (StatusCode, String)> {
+    if replay.sha256() != ask.sha256 {
+        let sentence = "these are not the bytes that were shown; look at them again";
+        return Err((StatusCode::CONFLICT, sentence.to_owned()));
+    }
+    let pace = Pace {
+        count: ask.count.unwrap_or(1),
+        delay: Duration::from_micros(ask.delay.unwrap_or(100)),
+        concurrent: ask.concurrent,
+    };
+    replay
+        .send_all(pace)
+        .map_err(|sentence| (StatusCode::BAD_GATEWAY, sentence))
+}
+
+fn told(done: Result<Result<Json, (StatusCode, String)>, Response>) -> Response {
+    match done {
+        Ok(Ok(answer)) => AsJson(answer).into_response(),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
+        Err(response) => response,
+    }
+}
+
 /// The request of an item as it would be sent.
 fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)> {
-    if !state.view.replay {
-        let sentence = "requests are not sent again unless tap.dashboard.replay is true";
-        return Err((StatusCode::FORBIDDEN, sentence.to_owned()));
-    }
+    may_replay(state)?;
     let found = item_numbered(&state.view, number)?;
     let found = found.ok_or_else(|| (StatusCode::NOT_FOUND, GONE.to_owned()))?;
     Replay::of(&found["item"]).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
@@ -108,11 +139,7 @@ pub(super) async fn replay_shown(
     Extract(state): Extract<State>,
     Named(number): Named<u64>,
 ) -> Response {
-    match aside(move || replay_of(&state, number).map(|replay| replay.shown())).await {
-        Ok(Ok(shown)) => AsJson(shown).into_response(),
-        Ok(Err((status, sentence))) => refuse(status, sentence),
-        Err(response) => response,
-    }
+    told(aside(move || replay_of(&state, number).map(|replay| replay.shown())).await)
 }
 
 pub(super) async fn replay(
@@ -120,26 +147,81 @@ pub(super) async fn replay(
     Named(number): Named<u64>,
     Asked(ask): Asked<Ask>,
 ) -> Response {
-    let sent = aside(move || {
-        let replay = replay_of(&state, number)?;
-        if replay.sha256() != ask.sha256 {
-            let sentence = "these are not the bytes that were shown; look at them again";
-            return Err((StatusCode::CONFLICT, sentence.to_owned()));
+    told(aside(move || send(&replay_of(&state, number)?, &ask)).await)
+}
+
+/// What the client of a stream sent, to be sent once more.
+fn replay_of_stream(
+    state: &State,
+    worker: &str,
+    stream: &str,
+    ask: &Ask,
+) -> Result<Replay, (StatusCode, String)> {
+    may_replay(state)?;
+    let bad = |sentence: String| (StatusCode::BAD_REQUEST, sentence);
+    let name =
+        StreamName::parse(stream).ok_or_else(|| bad("this is no name of a stream".to_owned()))?;
+    let host = match ask.host.as_str() {
+        "" => None,
+        host => Some(host.parse().map_err(|_| {
+            bad(format!(
+                "{host:?} is no address; host is an IP address, or left out"
+            ))
+        })?),
+    };
+    let mut front = payload::Savefile::default();
+    write_stream(&state.view, worker, name, ask.n, &mut front)
+        .map_err(|sentence| (StatusCode::NOT_FOUND, sentence))?;
+    payload::replay(&front, host, ask.port).map_err(bad)
+}
+
+pub(super) async fn replay_stream(
+    Extract(state): Extract<State>,
+    Named((worker, stream)): Named<(String, String)>,
+    Asked(ask): Asked<Ask>,
+) -> Response {
+    let done = aside(move || {
+        let replay = replay_of_stream(&state, &worker, &stream, &ask)?;
+        match ask.sha256.is_empty() {
+            true => Ok(replay.shown()),
+            false => send(&replay, &ask),
         }
-        let pace = Pace {
-            count: ask.count.unwrap_or(1),
-            delay: Duration::from_micros(ask.delay.unwrap_or(100)),
-            concurrent: ask.concurrent,
-        };
-        replay
-            .send_all(pace)
-            .map_err(|sentence| (StatusCode::BAD_GATEWAY, sentence))
     });
-    match sent.await {
-        Ok(Ok(answer)) => AsJson(answer).into_response(),
-        Ok(Err((status, sentence))) => refuse(status, sentence),
-        Err(response) => response,
-    }
+    told(done.await)
+}
+
+/// The least limit that leaves a spool of some packets.
+pub(super) const MIN_STORAGE: u64 = 16 << 20;
+
+/// A limit for everything that a node keeps on disk.
+#[derive(Debug, Deserialize)]
+pub(super) struct Storage {
+    limit: Size,
+}
+
+/// Bytes, or a size as configurations write it.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+/// Bounds the spools anew.
+pub(super) async fn limit_storage(
+    Extract(state): Extract<State>,
+    Sent(asked): Sent<Storage>,
+) -> Response {
+    let bytes = match asked.limit {
+        Size::Bytes(bytes) => Some(bytes),
+        Size::Text(text) => units::quantity(&text),
+    };
+    let Some(bytes) = bytes.filter(|bytes| *bytes >= MIN_STORAGE) else {
+        let sentence =
+            format!("limit must be a size such as 5Gi, and at least {MIN_STORAGE} bytes");
+        return refuse(StatusCode::BAD_REQUEST, sentence);
+    };
+    answered(aside(move || state.view.run.limit_storage(bytes)).await)
 }
 
 /// Pods inside and outside of the targets.
@@ -155,14 +237,7 @@ pub(super) async fn targeted(Extract(state): Extract<State>) -> Response {
 }
 
 /// Captures other pods from now on.
-pub(super) async fn target(Extract(state): Extract<State>, body: String) -> Response {
-    let wanted = match serde_json::from_str::<Json>(&body) {
-        Ok(wanted) => wanted,
-        Err(error) => {
-            let sentence = format!("what is to be captured is not JSON: {error}");
-            return refuse(StatusCode::BAD_REQUEST, sentence);
-        }
-    };
+pub(super) async fn target(Extract(state): Extract<State>, Sent(wanted): Sent<Json>) -> Response {
     let done = aside(move || match &state.view.targets {
         Some(desk) => desk.target(&wanted).map(|()| desk.targeted()),
         None => Err("what is captured is not chosen here".to_owned()),

@@ -109,7 +109,7 @@ pub(super) fn table(front: &Front) -> Json {
     json!({"packets": packets, "more": more})
 }
 
-fn record_of(head: &PacketHead) -> Record {
+pub(super) fn record_of(head: &PacketHead) -> Record {
     Record {
         ts: head.ts,
         start: 0,

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::api::{Asked, Named, State, aside, refuse};
+use super::api::{Asked, Named, Sent, State, aside, refuse};
 use super::pushed::{NotTaken, Pushed};
 use crate::kfl;
 
@@ -29,7 +29,7 @@ pub(super) struct Script {
     file: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Done {
     files: Option<Vec<String>>,
 }
@@ -59,43 +59,24 @@ async fn with(
     }
 }
 
-/// Reads a body as JSON; what is none is told in one sentence.
-#[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
-fn read<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Response> {
-    serde_json::from_str(body).map_err(|error| {
-        let sentence = format!("the body is not as it must be: {error}");
-        refuse(StatusCode::BAD_REQUEST, sentence)
+pub(super) async fn add(Extract(state): Extract<State>, Sent(script): Sent<Script>) -> Response {
+    with(state, move |pushed| {
+        let number = pushed.add(script.file.as_deref(), &script.title, &script.code)?;
+        Ok(json!({"index": number}))
     })
-}
-
-pub(super) async fn add(Extract(state): Extract<State>, body: String) -> Response {
-    match read::<Script>(&body) {
-        Ok(script) => {
-            with(state, move |pushed| {
-                let number = pushed.add(script.file.as_deref(), &script.title, &script.code)?;
-                Ok(json!({"index": number}))
-            })
-            .await
-        }
-        Err(response) => response,
-    }
+    .await
 }
 
 pub(super) async fn replace(
     Extract(state): Extract<State>,
     Named(index): Named<u64>,
-    body: String,
+    Sent(script): Sent<Script>,
 ) -> Response {
-    match read::<Script>(&body) {
-        Ok(script) => {
-            with(state, move |pushed| {
-                pushed.replace(index, &script.code)?;
-                Ok(json!({"index": index}))
-            })
-            .await
-        }
-        Err(response) => response,
-    }
+    with(state, move |pushed| {
+        pushed.replace(index, &script.code)?;
+        Ok(json!({"index": index}))
+    })
+    .await
 }
 
 pub(super) async fn remove(Extract(state): Extract<State>, Named(index): Named<u64>) -> Response {
@@ -106,20 +87,15 @@ pub(super) async fn remove(Extract(state): Extract<State>, Named(index): Named<u
     .await
 }
 
-pub(super) async fn done(Extract(state): Extract<State>, body: String) -> Response {
-    let done = match body.trim() {
-        "" => Ok(Done::default()),
-        body => read::<Done>(body),
-    };
-    match done {
-        Ok(done) => {
-            with(state, move |pushed| {
-                Ok(json!({"scripts": pushed.done(done.files.as_deref())?}))
-            })
-            .await
-        }
-        Err(response) => response,
-    }
+pub(super) async fn done(
+    Extract(state): Extract<State>,
+    Sent(done): Sent<Option<Done>>,
+) -> Response {
+    with(state, move |pushed| {
+        let files = done.and_then(|done| done.files);
+        Ok(json!({"scripts": pushed.done(files.as_deref())?}))
+    })
+    .await
 }
 
 /// Names of env with their values, but those of secrets.
@@ -137,11 +113,10 @@ pub(super) async fn env(Extract(state): Extract<State>) -> Response {
     .await
 }
 
-pub(super) async fn set_env(Extract(state): Extract<State>, body: String) -> Response {
-    let env = match read::<Map<String, Json>>(&body) {
-        Ok(env) => env,
-        Err(response) => return response,
-    };
+pub(super) async fn set_env(
+    Extract(state): Extract<State>,
+    Sent(env): Sent<Map<String, Json>>,
+) -> Response {
     if let Some(text) = env.get(QUERY).and_then(Json::as_str)
         && !text.trim().is_empty()
         && let Err(error) = kfl::compile(text, &state.view.schema)

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,6 +61,8 @@ const LEFT_OUT: [&str; 9] = [
 pub(super) struct Replay {
     pub(super) to: SocketAddr,
     pub(super) bytes: Vec<u8>,
+    /// Whether the sender is done after them: nothing in them says that the connection may end.
+    pub(super) ends: bool,
 }
 
 impl Replay {
@@ -137,13 +139,15 @@ impl Replay {
         Ok(Replay {
             to: SocketAddr::new(ip, port),
             bytes,
+            ends: false,
         })
     }
 
     /// What a confirmation shows.
     ///
     /// ```text
-    /// {"to": "ip:port", "text": the bytes as text, "bytes": how many, "sha256": of them}
+    /// {"to": "ip:port", "text": the bytes as text, "bytes": how many,
+    ///  "sha256": of where they go, a line feed and the bytes}
     /// ```
     pub(super) fn shown(&self) -> Json {
         json!({
@@ -155,7 +159,10 @@ impl Replay {
     }
 
     pub(super) fn sha256(&self) -> String {
-        hex(&Sha256::digest(&self.bytes).into())
+        let mut digest = Sha256::new();
+        digest.update(format!("{}\n", self.to));
+        digest.update(&self.bytes);
+        hex(&digest.finalize().into())
     }
 
     /// Sends it several times and answers what the first answer was, with a count of all.
@@ -227,6 +234,9 @@ impl Replay {
         let mut stream = TcpStream::connect_timeout(&self.to, PATIENCE).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(&self.bytes).map_err(failed)?;
+        if self.ends {
+            stream.shutdown(Shutdown::Write).map_err(failed)?;
+        }
         let mut answer = Vec::new();
         let mut buffer = [0; 16 * 1024];
         let mut cut = false;

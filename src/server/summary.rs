@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::View;
+use super::map::{MapBy, Pairs, end_of};
 use super::rows::{columns_of, tone_of};
-use super::sums::{Clause, End, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template};
+use super::sums::{Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template};
 use crate::dissect::PROTOCOLS;
 use crate::investigate::Scan;
 use crate::item::{Node, lookup, shown};
@@ -26,7 +27,7 @@ const MAX_KEPT: usize = 6;
 /// Slots of a timeline in memory; beyond, two become one.
 const MAX_SLOTS: usize = 4096;
 
-/// Groups of one kind, nodes' pairs; what comes later is counted as one.
+/// Groups of one kind; what comes later is counted as one.
 const MAX_GROUPS: usize = 4096;
 
 /// Rows that are looked up under one lock.
@@ -113,6 +114,12 @@ fn paths() -> Vec<String> {
         "dst.name",
         "dst.ip",
         "dst.namespace",
+        "src.pod",
+        "dst.pod",
+        "src.service",
+        "dst.service",
+        "node.ip",
+        "node.name",
     ];
     let columns = PROTOCOLS.iter().flat_map(|protocol| {
         let columns = protocol.columns();
@@ -135,7 +142,7 @@ pub(super) struct Summary {
     width: i64,
     slots: BTreeMap<i64, Sum>,
     groups: [HashMap<String, Group>; GROUPINGS.len()],
-    edges: HashMap<(End, End), Sum>,
+    pairs: Pairs,
     not_grouped: u64,
     protocols: Vec<Protocol>,
 }
@@ -152,7 +159,7 @@ impl Summary {
             width: 1,
             slots: BTreeMap::new(),
             groups: Default::default(),
-            edges: HashMap::new(),
+            pairs: Pairs::default(),
             not_grouped: 0,
             protocols: Vec::new(),
         }
@@ -236,13 +243,7 @@ impl Summary {
         self.all.add(&seen);
         self.add_to_slot(&seen);
 
-        let end = |side: &str| End {
-            name: Some(text(&format!("{side}.name")))
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| text(&format!("{side}.ip"))),
-            namespace: text(&format!("{side}.namespace")),
-        };
-        let (src, dst) = (end("src"), end("dst"));
+        let (src, dst) = (end_of("src", &text), end_of("dst", &text));
         let protocol = text("protocol.macro");
         let method = shown(item, columns.method).into_owned();
         let (path, pattern) = template(&shown(item, columns.summary));
@@ -312,13 +313,7 @@ impl Summary {
         }
         group(5, vec![abbr], Some(&protocol), vec![]);
 
-        let pair = (src, dst);
-        let full = self.edges.len() >= MAX_GROUPS;
-        match self.edges.get_mut(&pair) {
-            Some(sum) => sum.add(&seen),
-            None if full => self.not_grouped += 1,
-            None => self.edges.entry(pair).or_default().add(&seen),
-        }
+        self.not_grouped += u64::from(!self.pairs.add((src, dst), &seen));
     }
 
     /// `{abbr: count}`.
@@ -458,68 +453,13 @@ impl Summary {
         }))
     }
 
-    /// Who speaks to whom, by name or by namespace.
-    ///
-    /// ```text
-    /// {"nodes": [{"id","name","namespace"}], "edges": [{"src": id, "dst": id, "count", ...}],
-    ///  "protocols": {...}, "notGrouped", "behind", "since"}
-    /// ```
-    pub(super) fn map(&self, by_namespace: bool, limit: usize) -> Json {
-        let end = |end: &End| {
-            if by_namespace {
-                let name = Some(end.namespace.clone())
-                    .filter(|name| !name.is_empty())
-                    .unwrap_or_else(|| "(no namespace)".to_owned());
-                End {
-                    name,
-                    namespace: String::new(),
-                }
-            } else {
-                end.clone()
-            }
-        };
-        let mut edges: HashMap<(End, End), Sum> = HashMap::new();
-        for ((src, dst), sum) in &self.edges {
-            edges.entry((end(src), end(dst))).or_default().merge(sum);
-        }
-        let mut edges: Vec<_> = edges.into_iter().collect();
-        edges.sort_unstable_by(|a, b| {
-            let ends = |edge: &(End, End)| (label_of(&edge.0), label_of(&edge.1));
-            b.1.count()
-                .cmp(&a.1.count())
-                .then_with(|| ends(&a.0).cmp(&ends(&b.0)))
-        });
-        let more = edges.len().saturating_sub(limit);
-        edges.truncate(limit);
-        let mut nodes: BTreeMap<String, Json> = BTreeMap::new();
-        let shown: Vec<Json> = edges
-            .iter()
-            .map(|((src, dst), sum)| {
-                let mut edge = sum.json(&self.protocols);
-                for (side, end) in [("src", src), ("dst", dst)] {
-                    let id = label_of(end);
-                    edge[side] = json!(id);
-                    nodes.entry(id.clone()).or_insert_with(
-                        || json!({"id": id, "name": end.name, "namespace": end.namespace}),
-                    );
-                }
-                edge
-            })
-            .collect();
-        let protocols: serde_json::Map<String, Json> = self
-            .protocols
-            .iter()
-            .map(|one| (one.abbr.clone(), json!(one.background)))
-            .collect();
-        json!({
-            "nodes": nodes.into_values().collect::<Vec<_>>(),
-            "edges": shown,
-            "protocols": protocols,
-            "more": more,
-            "notGrouped": self.not_grouped,
-            "behind": self.behind,
-            "since": self.since(),
-        })
+    /// Who speaks to whom, as [`Pairs::map`] has it, with what is left out.
+    pub(super) fn map(&self, by: MapBy, limit: usize) -> Json {
+        let mut map = self.pairs.map(by, limit, &self.protocols);
+        map["notGrouped"] = self.not_grouped.into();
+        map["behind"] = self.behind.into();
+        map["since"] = self.since().into();
+        map
     }
 }
 
@@ -563,8 +503,17 @@ mod tests {
             assert_eq!(groups["groups"][0]["count"], 10, "{by}");
         }
         assert!(summary.groups("moon", 1).is_none());
-        let map = summary.map(false, 100);
-        assert_eq!(map["edges"][0]["count"], 10);
-        assert_eq!(map["nodes"].as_array().unwrap().len(), 2);
+        for by in MapBy::ALL {
+            let map = summary.map(by, 100);
+            assert_eq!(map["edges"][0]["count"], 10, "{by:?}");
+            assert_eq!(map["notGrouped"], 0);
+        }
+        assert_eq!(
+            summary.map(MapBy::Name, 100)["nodes"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
     }
 }

@@ -123,11 +123,16 @@ pub(super) struct Group {
     pub(super) sum: Sum,
 }
 
-/// One end of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// One end of a conversation; what is not known is empty.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(super) struct End {
+    /// Its name, or its address.
     pub(super) name: String,
     pub(super) namespace: String,
+    pub(super) pod: String,
+    pub(super) service: String,
+    /// Name of the node it is on.
+    pub(super) node: String,
 }
 
 pub(super) fn label_of(end: &End) -> String {

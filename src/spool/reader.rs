@@ -77,6 +77,12 @@ impl Reader {
         self.ring.counts()
     }
 
+    /// Bounds the bytes of all segments, and of pinned packets beside them, from now on; the next
+    /// packets that are written make the room.
+    pub fn bound(&self, max_bytes: u64, max_pin_bytes: u64) {
+        self.ring.bound(max_bytes, max_pin_bytes);
+    }
+
     /// Whether more packets of a stream may come.
     pub fn is_open(&self, stream: StreamId) -> bool {
         self.ring.lock().open.contains_key(&stream)

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
@@ -15,7 +16,7 @@ use super::log::{Form, Log, Pair, read_bytes};
 use super::places::Segments;
 use super::recover::Found;
 use super::side::{Anchors, Head};
-use super::{Lost, SpoolError};
+use super::{Lost, Options, SpoolError};
 use crate::packet::StreamId;
 use crate::time::Timestamp;
 
@@ -89,12 +90,14 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(crate) dir: PathBuf,
-    max_pin_bytes: u64,
+    /// Bytes of all segments, and of what is pinned beside them.
+    max_bytes: AtomicU64,
+    max_pin_bytes: AtomicU64,
     state: Mutex<State>,
 }
 
 impl Ring {
-    pub(crate) fn new(dir: PathBuf, max_pin_bytes: u64, found: Found) -> Ring {
+    pub(crate) fn new(options: &Options, found: Found) -> Ring {
         let mut state = State {
             segments: found.segments,
             anchors: found.anchors,
@@ -104,10 +107,22 @@ impl Ring {
             state.pins.insert((run, stream), Pin { count: 0, bytes });
         }
         Ring {
-            dir,
-            max_pin_bytes,
+            dir: options.dir.clone(),
+            max_bytes: options.max_bytes.into(),
+            max_pin_bytes: options.max_pin_bytes.into(),
             state: Mutex::new(state),
         }
+    }
+
+    /// Bytes that all segments together may have.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bounds segments and pins anew; the next packets that are written make the room.
+    pub(crate) fn bound(&self, max_bytes: u64, max_pin_bytes: u64) {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
+        self.max_pin_bytes.store(max_pin_bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -151,9 +166,9 @@ impl Ring {
         }
     }
 
-    /// Deletes oldest segments, but never `keep`, until all together have at most `max_bytes`.
-    pub(crate) fn make_room(&self, max_bytes: u64, keep: SegmentKey) -> Result<(), SpoolError> {
-        while self.lock().bytes() > max_bytes {
+    /// Deletes oldest segments, but never `keep`, until all together have as many bytes as they may.
+    pub(crate) fn make_room(&self, keep: SegmentKey) -> Result<(), SpoolError> {
+        while self.lock().bytes() > self.max_bytes() {
             if !self.recycle_oldest(keep)? {
                 break;
             }
@@ -283,7 +298,7 @@ impl State {
             if !self.pins.contains_key(&(run, stream)) {
                 continue;
             }
-            let kept = (self.pin_bytes() < ring.max_pin_bytes)
+            let kept = (self.pin_bytes() < ring.max_pin_bytes.load(Ordering::Relaxed))
                 .then(|| {
                     let at = entry.position.offset.saturating_add(segment.form().head());
                     read_bytes(&data, at, entry.caplen, &mut bytes)

@@ -191,6 +191,28 @@ fn the_ring_keeps_its_bound_and_counts_what_it_overwrote() {
 }
 
 #[test]
+fn a_bound_can_be_another_one_while_packets_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = Writer::open(options(dir.path())).unwrap();
+    let mut feed = Feed::default();
+    let mut write = |rounds: usize| {
+        for _ in 0..rounds {
+            writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+        }
+        reader.counts().on_disk
+    };
+    assert!(write(150) > 500 << 10);
+    reader.bound(100 << 10, 1 << 20);
+    let less = write(1);
+    assert!(less <= 100 << 10, "{less}");
+    // Segments are small enough that a turn of the ring leaves most of them.
+    assert!(write(100) > 60 << 10);
+    reader.bound(300 << 10, 1 << 20);
+    let more = write(150);
+    assert!((200 << 10..=300 << 10).contains(&more), "{more}");
+}
+
+#[test]
 fn a_pinned_stream_outlives_its_segments() {
     let dir = tempfile::tempdir().unwrap();
     let small = Options {

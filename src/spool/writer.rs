@@ -116,13 +116,11 @@ impl Writer {
         Ok((writer, reader))
     }
 
-    fn start(mut options: Options, kind: Kind) -> Result<(Writer, Arc<Ring>), SpoolError> {
+    fn start(options: Options, kind: Kind) -> Result<(Writer, Arc<Ring>), SpoolError> {
         make_private(&options.dir)?;
         let found = recover::look_through(&options.dir)?;
         let run_dir = super::ring::run_dir(&options.dir, options.run);
         make_private(&run_dir)?;
-        // A ring of fewer than four segments would lose a quarter or more at each turn.
-        options.segment_bytes = options.segment_bytes.min(options.max_bytes / 4).max(1);
         let of_run = (options.run, 0)..=(options.run, u32::MAX);
         if found.segments.range(of_run).next().is_some() {
             return Err(SpoolError::RunExists {
@@ -139,7 +137,7 @@ impl Writer {
                 options.dir.display()
             ));
         }
-        let ring = Arc::new(Ring::new(options.dir.clone(), options.max_pin_bytes, found));
+        let ring = Arc::new(Ring::new(&options, found));
         let writer = Writer {
             options,
             ring: ring.clone(),
@@ -181,9 +179,7 @@ impl Writer {
                     break;
                 }
             }
-            let room = self
-                .ring
-                .make_room(self.options.max_bytes, self.current_key());
+            let room = self.ring.make_room(self.current_key());
             result = result.and(room);
         }
         for adopted in adopted.values() {
@@ -196,6 +192,12 @@ impl Writer {
     /// Sentences about trouble since the last call, for console and dashboard.
     pub fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
+    }
+
+    /// Bytes of a full segment. A ring of fewer than four would lose a quarter or more at each turn.
+    fn segment_bytes(&self) -> u64 {
+        let quarter = self.ring.max_bytes() / 4;
+        self.options.segment_bytes.min(quarter).max(1)
     }
 
     fn current_key(&self) -> SegmentKey {
@@ -230,11 +232,12 @@ impl Writer {
         let mut segment = current.segment;
         let mut next = at;
         let shared = batch.bytes.clone();
+        let segment_bytes = self.segment_bytes();
         {
             let state = self.ring.lock();
             for packet in batch.packets.get_mut(at..).unwrap_or_default() {
-                let full = current.log.bytes() >= self.options.segment_bytes
-                    || current.log.entries() >= INDEX_ENTRIES;
+                let full =
+                    current.log.bytes() >= segment_bytes || current.log.entries() >= INDEX_ENTRIES;
                 let linktype = packet.record.linktype;
                 let takes = current.link.is_none_or(|taken| taken == linktype);
                 let follows = packet.ordinal == segment.first + segment.count;
@@ -273,7 +276,7 @@ impl Writer {
         segment.bytes = current.log.bytes();
         self.publish(&current, segment, staged);
         current.segment = segment;
-        let full = segment.bytes >= self.options.segment_bytes || segment.count >= INDEX_ENTRIES;
+        let full = segment.bytes >= segment_bytes || segment.count >= INDEX_ENTRIES;
         self.current = (!full).then_some(current);
         self.resumed();
         Ok(next)

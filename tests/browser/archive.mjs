@@ -21,14 +21,14 @@ try {
   const reel = page.locator(".reels .reel", { hasText: "errors" }).first();
   seen.reel = await reel.textContent();
   await reel.getByRole("button", { name: "Open", exact: true }).click();
-  await page.waitForSelector(".list .row[id]");
+  await page.waitForSelector(".main-area[data-q*='timestamp'] .list .row[id]");
   seen.opened = await page.locator(".filter textarea").inputValue();
 
   // Every other view over the same bucket.
   seen.round = await round(page);
   await view(page, "Recordings");
   await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
-  await page.waitForSelector(".tried b");
+  await page.waitForSelector('.tried[data-q="response.status == 500"] b');
   seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view(page, "Scripts");
   await page.waitForSelector(".page.scripts .empty");

@@ -31,6 +31,19 @@ export function watch(page, url, seen, expected = []) {
 
 export const view = (page, name) => page.locator(".views").getByRole("tab", { name, exact: true }).click();
 
+// Waits until `ask`, which runs in the page and may ask the server, answers something true.
+export async function until(page, ask, argument, patience = 30000) {
+  for (const late = Date.now() + patience; ; await page.waitForTimeout(50)) {
+    // A promise is true by itself where functions are waited for.
+    const found = await page.evaluate(ask, argument);
+    if (found) return found;
+    if (Date.now() > late) throw new Error(`not within ${patience} ms: ${ask}`);
+  }
+}
+
+// Waits until nothing on the page moves or fades: colours on their way have another contrast.
+export const still = (page) => page.waitForFunction(() => document.getAnimations().every((one) => one.playState !== "running"));
+
 // Serious findings of axe, in a page that lets it be put in; `prepare` by view brings it into a state.
 export async function axe(browser, tools, url, seen, prepare) {
   const rules = readFileSync(path.join(tools, "node_modules/axe-core/axe.min.js"), "utf8");
@@ -43,7 +56,7 @@ export async function axe(browser, tools, url, seen, prepare) {
     for (const [name, act] of Object.entries(prepare)) {
       await view(page, name);
       await act(page);
-      await page.waitForTimeout(300);
+      await still(page);
       await page.evaluate(rules);
       const { violations } = await page.evaluate(() => axe.run());
       const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");

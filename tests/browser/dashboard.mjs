@@ -6,6 +6,8 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
+import { still, until } from "./common.mjs";
+
 const [tools, url, folder, wanted] = process.argv.slice(2);
 const { chromium } = createRequire(path.join(tools, "node_modules", "x.js"))("playwright-core");
 
@@ -32,6 +34,12 @@ try {
   await page.goto(url);
   seen.urlAfter = page.url();
   await page.waitForSelector(".list .row", { timeout: 20000 });
+  // What is listed, as soon as that is all of the source.
+  await until(page, async () => {
+    const { counts } = await (await fetch("/api/v1/status")).json();
+    const { rows } = await (await fetch("/api/v1/items?limit=1000")).json();
+    return counts.ended && rows.length > 0 && document.querySelectorAll(".list .row[id]").length === rows.length;
+  });
   const rowTexts = () => page.$$eval(".list .row", (rows) => rows.map((row) => row.textContent));
   seen.rows = (await rowTexts()).length;
   seen.text = (await rowTexts()).join("\n");
@@ -49,7 +57,7 @@ try {
   await page.waitForFunction(() => document.querySelector(".under mark")?.textContent, null, { timeout: 5000 });
   seen.underlined = await page.textContent(".under mark");
   await area.fill("http && status_c");
-  await page.waitForSelector(".proposals li", { timeout: 5000 });
+  await page.waitForFunction(() => document.querySelector(".proposals li")?.textContent.startsWith("status_code"), null, { timeout: 5000 });
   seen.proposed = await page.locator(".proposals li").first().textContent();
   await area.press("ArrowDown");
   await area.press("Enter");
@@ -68,7 +76,7 @@ try {
 
   await area.fill("http");
   await area.press("Control+Enter");
-  await page.waitForURL((to) => to.searchParams.get("q") === "http");
+  await page.waitForSelector(".main-area[data-q='http'] .list .row[id]");
   const row = page.locator(".list .row", { hasText: wanted }).first();
   await row.click();
   await page.waitForSelector(".details .fold");
@@ -99,7 +107,7 @@ try {
   const link = page.url();
   const title = await page.textContent(".details h2");
   await page.goto(link);
-  await page.waitForSelector(".details pre");
+  await page.waitForFunction((wantedTitle) => document.querySelector(".details h2")?.textContent === wantedTitle && document.querySelector(".details pre"), title);
   seen.linked = (await page.textContent(".details h2")) === title
     && (await area.inputValue()) === seen.clicked && page.url() === link;
 
@@ -216,6 +224,7 @@ try {
   seen.ofEndpoint = { q: new URL(page.url()).searchParams.get("q"), rows: await rowTexts() };
   await area.fill("http");
   await area.press("Enter");
+  await page.waitForURL((to) => to.searchParams.get("q") === "http");
   await view("Map");
   await page.waitForSelector(".map .nodes circle");
   seen.map = { nodes: await page.$$eval(".map .nodes text", (names) => names.map((name) => name.textContent)), edges: await page.locator(".map .edges path").count() };
@@ -228,11 +237,9 @@ try {
   await view("Recordings");
   await page.waitForSelector(".page .empty h2");
   seen.recordings = await page.textContent(".page");
-  // What was there before is tried on until the new query is read.
-  const answered = page.waitForResponse((response) => response.url().includes("/backtest") && response.url().includes("500"));
   await page.getByRole("form", { name: "Try a recording" }).getByLabel("What to record").fill("response.status == 500");
-  await answered;
-  await page.waitForTimeout(300);
+  // What was there before is tried on until the new query is read.
+  await page.waitForSelector('.tried[data-q="response.status == 500"] b');
   seen.tried = await page.getByRole("form", { name: "Try a recording" }).locator(".tried").textContent();
   await view("Scripts");
   await page.waitForSelector(".page.scripts");
@@ -265,7 +272,7 @@ try {
     for (const name of await other.locator(".views").getByRole("tab").allTextContents()) {
       await other.locator(".views").getByRole("tab", { name, exact: true }).click();
       if (name === "Traffic") await other.locator(".list .row").first().click();
-      await other.waitForTimeout(300);
+      await still(other);
       await other.evaluate(rules);
       const { violations } = await other.evaluate(() => axe.run());
       const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");

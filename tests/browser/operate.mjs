@@ -4,7 +4,7 @@
 import { appendFileSync } from "node:fs";
 import path from "node:path";
 
-import { axe, open, round, view, watch } from "./common.mjs";
+import { axe, open, round, until, view, watch } from "./common.mjs";
 
 const [tools, url, store, scripts, viewToken] = process.argv.slice(2);
 const browser = await open(tools);
@@ -27,7 +27,8 @@ try {
   const before = await shown();
   await page.waitForFunction((least) => Number(document.querySelector(".state b").textContent.split(" of ")[0].replaceAll(",", "")) > least, before);
   seen.grew = true;
-  await page.waitForFunction(() => /\b500\b|err/.test(document.querySelector(".chips").textContent) || document.querySelector(".state b"));
+  // What is sorted stands still, so a failure has to be there.
+  await until(page, async () => (await (await fetch("/api/v1/items?limit=1&q=response.status+==+500")).json()).rows.length);
   await page.getByRole("columnheader", { name: "Status" }).getByRole("button").click();
   await page.waitForSelector('.head [aria-sort="descending"]');
   await page.waitForFunction(() => document.querySelector(".list .row[id] .status")?.textContent.startsWith("500"));
@@ -49,7 +50,7 @@ try {
   await page.getByRole("button", { name: "Record\u2026" }).click();
   const form = page.getByRole("form", { name: "New recording" });
   seen.begun = await form.getByLabel("What to record").inputValue();
-  await page.waitForFunction(() => document.querySelector(".form:not([hidden]) .tried b"));
+  await page.waitForSelector('.form:not([hidden]) .tried[data-q="response.status == 500"] b');
   seen.tried = await form.locator(".tried").textContent();
   await form.getByLabel("Name").fill("No Good");
   await form.getByLabel("Destination").fill(store);
@@ -73,9 +74,11 @@ try {
   await view(page, "Archive");
   await page.getByLabel("Store").selectOption(store);
   const reel = page.locator(".reels .reel", { hasText: "errors" }).first();
-  for (let round = 0; round < 60 && !(await reel.isVisible()); round += 1) {
+  for (let late = Date.now() + 60000; Date.now() < late && !(await reel.isVisible());) {
+    const answered = page.waitForResponse((response) => response.url().includes("/archive/days"));
     await page.getByRole("button", { name: "Read again" }).click();
-    await page.waitForTimeout(1000);
+    await answered;
+    await reel.waitFor({ timeout: 500 }).catch(() => {});
   }
   seen.reel = await reel.textContent();
   const [download] = await Promise.all([page.waitForEvent("download"), reel.getByRole("link", { name: "packets" }).click()]);

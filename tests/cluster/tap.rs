@@ -106,7 +106,7 @@ pub(super) fn recorded(folder: &Path) -> Vec<Json> {
         .collect()
 }
 
-fn configure(folder: &Path, regex: &str) {
+pub(super) fn configure(folder: &Path, regex: &str) {
     let config = json!({
         "tap": {"regex": regex, "namespaces": ["shop"], "dataDir": folder.join("data")},
         "recording": {"destination": folder.join("kept")},

@@ -159,7 +159,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     trace: (row) => cell("who", row.trace ?? "", { title: row.trace ?? "" }),
     time: (row) => cell("time", format.time(row.timestamp), { title: format.dateTime(row.timestamp) }),
   };
-  const arrow = (row) => Object.assign(el("span", { class: `arrow ${row.outgoing ? "out" : "in"}`, title: row.outgoing ? "outgoing: the node itself asked" : "incoming" }, " \u2192 "), { piece: "arrow" });
+  const arrow = (row) => Object.assign(el("span", { class: `arrow ${row.outgoing ? "out" : "in"}`, title: row.outgoing ? "outgoing: the node or one of its pods asked" : "incoming" }, " \u2192 "), { piece: "arrow" });
 
   // A plus at the value under the pointer, which adds the clause of this value.
   const plus = el("button", { class: "plus", tabindex: -1, "aria-hidden": "true", hidden: true, onclick: (event) => {

@@ -51,7 +51,7 @@ export function stateBar() {
         const [done, all] = counts.progress;
         parts.push(el("span", {}, "reading ", el("meter", { min: 0, max: all || 1, value: done })));
       }
-      if (!byIndex) parts.push(el("span", {}, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
+      if (!byIndex) parts.push(el("span", { title: `At most ${format.count(rows.maxRows)} rows in ${format.bytes(rows.maxBytes)} of memory are held here; the oldest go first (tap.dashboard.entriesLimit, tap.capture.dbMaxSize).` }, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
       parts.push(el("span", { class: "clock" }, format.dateTime(Date.now()).replace(/\.\d+/, "")));
       node.replaceChildren(...parts);
     },

@@ -15,6 +15,7 @@ export async function tryOn(kfl, store, node, waits) {
     const found = await api.backtest(kfl, store);
     if (!waits()) return null;
     node.replaceChildren(...outcome(found, store));
+    node.dataset.q = kfl;
     if (!found.behind) return found;
   }
 }

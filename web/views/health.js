@@ -43,7 +43,7 @@ export function healthView() {
         [format.count(counts.streamsOpen), "open"], [format.count(counts.streams), "in all"], [format.count(counts.behind ?? 0), "packets behind", counts.behind ? "warn" : ""],
         [format.count(counts.notDissected ?? 0), "not dissected", counts.notDissected ? "bad" : ""]], counts.notDissected ? "trouble" : ""),
       stage("Items", [
-        [format.count(Math.round(rate(items))), "items/s"], [format.count(items(now)), "in all"], [format.count(rows.end - rows.first), "held here"], [format.bytes(rows.bytes), "of memory"]]),
+        [format.count(Math.round(rate(items))), "items/s"], [format.count(items(now)), "in all"], [format.count(rows.end - rows.first), "held here"], [format.bytes(rows.bytes), `of ${format.bytes(rows.maxBytes)} for them`]]),
     ];
     if (run.spool) {
       const { onDisk, segments, overwritten, notWritten } = run.spool;

@@ -11,10 +11,11 @@ const AGAIN_MS = 3000;
 const LIMIT = 800;
 const SVG = "http://www.w3.org/2000/svg";
 const LABELLED = 60;
+const NODES = { name: "names", pod: "pods", service: "services", namespace: "namespaces", node: "nodes of the cluster" };
 const LABELS = { count: "items", rate: "items a second", bytes: "bytes a second", p99: "p99" };
 
 export function mapView(frame) {
-  const by = el("select", { "aria-label": "Nodes are", onchange: load }, el("option", { value: "name" }, "pods and services"), el("option", { value: "namespace" }, "namespaces"));
+  const by = el("select", { "aria-label": "Nodes are", onchange: load }, Object.entries(NODES).map(([name, title]) => el("option", { value: name }, title)));
   const said = el("span", { class: "said", role: "status" });
   const legend = el("span", { class: "legend", role: "group", "aria-label": "Protocols" });
   const labels = el("select", { "aria-label": "Labels are", onchange: () => found && draw(found) }, Object.entries(LABELS).map(([name, title]) => el("option", { value: name }, title)));
@@ -156,7 +157,7 @@ export function mapView(frame) {
     line.style.stroke = failing ? "" : protocols[abbr] ?? "";
     const label = text("text", drawn.edges.length <= LABELLED ? `${labelOf(edge, seconds)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": `${label.textContent} ${title.replaceAll("\n", ", ")}`.trim() }, line, label);
-    const narrow = () => frame.addClause(`${side("src", edge.source)} and ${side("dst", edge.target)}`);
+    const narrow = () => frame.addClause(`${leadTo("src", edge.source)} and ${leadTo("dst", edge.target)}`);
     return leads(group, narrow);
   }
   function labelOf(edge, seconds) {
@@ -171,11 +172,7 @@ export function mapView(frame) {
     const label = text("text", count <= 150 || one.r > 12 ? shorten(one.name) : "");
     label.setAttribute("y", one.r + 13);
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": title.replaceAll("\n", ", ") }, circle, label);
-    return leads(group, () => frame.addClause(`(${side("src", one)} or ${side("dst", one)})`));
-  }
-  function side(which, one) {
-    if (by.value === "namespace") return clause([which, "namespace"], one.name === "(no namespace)" ? "" : one.name);
-    return clause([which, /^[0-9.]+$|:/.test(one.name) ? "ip" : "name"], one.name);
+    return leads(group, () => frame.addClause(`(${leadTo("src", one)} or ${leadTo("dst", one)})`));
   }
   function leads(group, act) {
     group.addEventListener("click", () => !dragged && act());
@@ -253,4 +250,9 @@ function arrowHead() {
 }
 
 const rate = (perSecond) => `${format.short(Math.round(perSecond * 100) / 100)}/s`;
+// The clause that leads to the items in which a node is on this side.
+function leadTo(side, { any }) {
+  const clauses = any.map(({ path, value }) => clause([side, ...path.split(".")], value));
+  return clauses.length === 1 ? clauses[0] : `(${clauses.join(" or ")})`;
+}
 const shorten = (name) => (name.length > 28 ? `${name.slice(0, 27)}\u2026` : name);

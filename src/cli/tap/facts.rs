@@ -11,6 +11,7 @@ use super::super::config::Config;
 use super::Asked;
 use super::follow::say;
 use super::live::script_env;
+use super::session::share_of;
 use super::spooled::SpoolSearch;
 use super::stores::{Stores, is_folder};
 use super::watch::Locks;
@@ -213,6 +214,19 @@ impl Run for Facts {
             packets += written.map_err(|error| error.to_string())?;
         }
         Ok(packets)
+    }
+
+    fn limit_storage(&self, bytes: u64) -> Result<Json, String> {
+        if !self.live {
+            return Err("a recorded source is its own spool and is not bounded".to_owned());
+        }
+        let (spool, pins) = (share_of(bytes, 0), share_of(bytes, 1));
+        self.spooled.reader.bound(spool, pins);
+        say(&format!(
+            "the spool holds {spool} bytes at most until tapedeck starts again, since somebody set a \
+             storage limit of {bytes} bytes"
+        ));
+        Ok(json!({"limit": bytes, "spool": spool, "pins": pins}))
     }
 
     fn search(&self, query: &kfl::Query, wanted: &Wanted) -> Vec<Part> {

@@ -507,7 +507,12 @@ impl Session {
 
 /// A share of `tap.storageLimit`, by its place in [`SHARES`].
 pub(super) fn share(config: &Config, place: usize) -> u64 {
-    config.bytes("tap.storageLimit") / 100 * SHARES.get(place).copied().unwrap_or_default()
+    share_of(config.bytes("tap.storageLimit"), place)
+}
+
+/// The same of another limit.
+pub(super) fn share_of(limit: u64, place: usize) -> u64 {
+    limit / 100 * SHARES.get(place).copied().unwrap_or_default()
 }
 
 fn open_spool(

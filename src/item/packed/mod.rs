@@ -1,0 +1,569 @@
+//! Many records in little room, each value still to be had by itself.
+//!
+//! In: flat records. Out: the same items as [`Node`]s, and the records again. What records have in
+//! common is held once: objects of the same members are the rows of one table, each member of it a
+//! column of whole numbers, and each text stands once for all that have it. So a query reads the
+//! members that it names and nothing else, and nothing is unpacked before. Never: stored on disk, so
+//! it has no version; a trust in the records: what is no tree is kept as it came.
+//!
+//! ```text
+//! record ── root ──▶ table {protocol, src, dst, request, ...} ── row ──▶ column "request"
+//!                                                                          │ table, row
+//!                    table {method, path, headers, ...} ◀──────────────────┘
+//!                                 │ text
+//!                    texts "GET" "/orders/17" ...
+//! ```
+
+mod numbers;
+mod pack;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::flat::{self, Flat};
+use super::node::{Kind, Node};
+use numbers::Column;
+
+pub use pack::pack;
+
+/// What a member or element is; columns say which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Tag {
+    Null,
+    False,
+    True,
+    Int,
+    Float,
+    Text,
+    Bytes,
+    List,
+    Object,
+}
+
+/// One member of all rows of a table.
+#[derive(Debug)]
+struct Member {
+    /// A text.
+    name: u32,
+    tag: Tag,
+    /// The number, the bits of the fraction, the text, the list, or the table.
+    value: Column,
+    /// The row of that table.
+    row: Column,
+}
+
+/// Objects of the same members in the same order; where its members stand in the list of all.
+#[derive(Debug)]
+struct Table {
+    first: u32,
+    count: u32,
+}
+
+/// Lists: the first element of each, and of all elements what they are.
+#[derive(Debug, Default)]
+struct Lists {
+    firsts: Column,
+    tags: Column,
+    values: Column,
+    rows: Column,
+    /// Lists.
+    count: usize,
+}
+
+/// Many records.
+#[derive(Debug)]
+pub struct Packed {
+    count: usize,
+    numbers: Column,
+    elapsed: Column,
+    /// Table of each root; [`WHOLE`] for a record that is kept as it came.
+    tables_of_roots: Column,
+    rows_of_roots: Column,
+    tables: Box<[Table]>,
+    members: Box<[Member]>,
+    lists: Lists,
+    text_ends: Column,
+    texts: Box<[u8]>,
+    /// Bytes of all columns.
+    data: Box<[u8]>,
+    whole: Box<[Box<[u8]>]>,
+}
+
+/// In place of a table: the record is kept as it came.
+const WHOLE: i64 = -1;
+
+/// [`Tag`]s as elements of lists have them.
+const TAGS: [Tag; 9] = [
+    Tag::Null,
+    Tag::False,
+    Tag::True,
+    Tag::Int,
+    Tag::Float,
+    Tag::Text,
+    Tag::Bytes,
+    Tag::List,
+    Tag::Object,
+];
+
+impl Packed {
+    /// Records.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let whole = self
+            .whole
+            .iter()
+            .map(|record| record.len() + size_of::<Box<[u8]>>());
+        size_of::<Packed>()
+            + self.tables.len() * size_of::<Table>()
+            + self.members.len() * size_of::<Member>()
+            + self.texts.len()
+            + self.data.len()
+            + whole.sum::<usize>()
+    }
+
+    /// The item of a record.
+    pub fn get(&self, index: usize) -> Option<Held<'_>> {
+        if index >= self.count {
+            return None;
+        }
+        let table = self.tables_of_roots.at(index, &self.data);
+        let row = usize::try_from(self.rows_of_roots.at(index, &self.data)).ok()?;
+        if table == WHOLE {
+            return Flat::new(self.whole.get(row)?).map(Held::of);
+        }
+        let place = Place::Object(u32::try_from(table).ok()?, u32::try_from(row).ok()?);
+        let record = u32::try_from(index).ok()?;
+        Some(Held(At::Packed(self, record, place)))
+    }
+
+    fn text(&self, code: u32) -> &[u8] {
+        let code = code as usize;
+        let end = |code| usize::try_from(self.text_ends.at(code, &self.data)).unwrap_or(0);
+        let start = code.checked_sub(1).map_or(0, end);
+        self.texts.get(start..end(code)).unwrap_or_default()
+    }
+
+    fn members(&self, table: u32) -> &[Member] {
+        let table = self.tables.get(table as usize);
+        let members = table.and_then(|table| {
+            let first = table.first as usize;
+            self.members.get(first..first + table.count as usize)
+        });
+        members.unwrap_or_default()
+    }
+
+    fn value(&self, member: &Member, row: u32) -> Place {
+        self.place(member.tag, member.value, member.row, row as usize)
+    }
+
+    fn place(&self, tag: Tag, value: Column, row: Column, index: usize) -> Place {
+        let number = || value.at(index, &self.data);
+        let code = || u32::try_from(number()).unwrap_or(u32::MAX);
+        match tag {
+            Tag::Null => Place::Null,
+            Tag::False => Place::Bool(false),
+            Tag::True => Place::Bool(true),
+            Tag::Int => Place::Int(number()),
+            Tag::Float => Place::Float(f64::from_bits(number().cast_unsigned())),
+            Tag::Text => Place::Text(code()),
+            Tag::Bytes => Place::Bytes(code()),
+            Tag::List => Place::List(code()),
+            Tag::Object => {
+                let row = u32::try_from(row.at(index, &self.data));
+                Place::Object(code(), row.unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// Where the elements of a list stand.
+    fn elements(&self, list: u32) -> std::ops::Range<usize> {
+        let list = list as usize;
+        if list >= self.lists.count {
+            return 0..0;
+        }
+        let first = |list| usize::try_from(self.lists.firsts.at(list, &self.data)).unwrap_or(0);
+        first(list)..first(list + 1)
+    }
+}
+
+/// A value, by where it stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(u32),
+    Bytes(u32),
+    List(u32),
+    Object(u32, u32),
+}
+
+/// A place in an item that is held: in a flat record, or in one that is packed.
+#[derive(Clone, Copy)]
+pub struct Held<'a>(At<'a>);
+
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Flat(Flat<'a>),
+    /// With the record that it is of.
+    Packed(&'a Packed, u32, Place),
+}
+
+impl<'a> Held<'a> {
+    /// A place in a flat record.
+    pub fn of(flat: Flat<'a>) -> Held<'a> {
+        Held(At::Flat(flat))
+    }
+
+    /// The item's run-wide number.
+    pub fn number(self) -> u64 {
+        match self.0 {
+            At::Flat(flat) => flat.number(),
+            At::Packed(packed, record, _) => {
+                let number = packed.numbers.at(record as usize, &packed.data);
+                number.cast_unsigned()
+            }
+        }
+    }
+
+    /// Nanoseconds from request to response, of which the item itself has only the milliseconds.
+    pub fn elapsed_nanos(self) -> u64 {
+        match self.0 {
+            At::Flat(flat) => flat.elapsed_nanos(),
+            At::Packed(packed, record, _) => {
+                let elapsed = packed.elapsed.at(record as usize, &packed.data);
+                elapsed.cast_unsigned()
+            }
+        }
+    }
+
+    /// The flat record of the item, at whose root this is.
+    pub fn record(self) -> Cow<'a, [u8]> {
+        match self.0 {
+            At::Flat(flat) => Cow::Borrowed(flat.record()),
+            At::Packed(..) => {
+                let mut record = Vec::new();
+                flat::record(self.number(), self.elapsed_nanos(), self, &mut record);
+                Cow::Owned(record)
+            }
+        }
+    }
+}
+
+impl<'a> Node<'a> for Held<'a> {
+    fn kind(self) -> Kind {
+        match self.0 {
+            At::Flat(flat) => flat.kind(),
+            At::Packed(_, _, place) => match place {
+                Place::Null => Kind::Null,
+                Place::Bool(_) => Kind::Bool,
+                Place::Int(_) => Kind::Int,
+                Place::Float(_) => Kind::Float,
+                Place::Text(_) | Place::Bytes(_) => Kind::Text,
+                Place::List(_) => Kind::List,
+                Place::Object(..) => Kind::Object,
+            },
+        }
+    }
+
+    fn bool(self) -> Option<bool> {
+        match self.0 {
+            At::Flat(flat) => flat.bool(),
+            At::Packed(_, _, Place::Bool(value)) => Some(value),
+            At::Packed(..) => None,
+        }
+    }
+
+    fn int(self) -> Option<i64> {
+        match self.0 {
+            At::Flat(flat) => flat.int(),
+            At::Packed(_, _, Place::Int(value)) => Some(value),
+            At::Packed(..) => None,
+        }
+    }
+
+    fn float(self) -> Option<f64> {
+        match self.0 {
+            At::Flat(flat) => flat.float(),
+            At::Packed(_, _, Place::Float(value)) => Some(value),
+            At::Packed(_, _, Place::Int(value)) => Some(value as f64),
+            At::Packed(..) => None,
+        }
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self.0 {
+            At::Flat(flat) => flat.text(),
+            At::Packed(packed, _, Place::Text(code)) => {
+                Some(String::from_utf8_lossy(packed.text(code)))
+            }
+            At::Packed(packed, _, Place::Bytes(code)) => {
+                Some(Cow::Owned(STANDARD.encode(packed.text(code))))
+            }
+            At::Packed(..) => None,
+        }
+    }
+
+    fn raw(self) -> Option<&'a [u8]> {
+        match self.0 {
+            At::Flat(flat) => flat.raw(),
+            At::Packed(packed, _, Place::Bytes(code)) => Some(packed.text(code)),
+            At::Packed(..) => None,
+        }
+    }
+
+    fn len(self) -> usize {
+        match self.0 {
+            At::Flat(flat) => flat.len(),
+            At::Packed(packed, _, Place::List(list)) => packed.elements(list).len(),
+            At::Packed(packed, _, Place::Object(table, _)) => packed.members(table).len(),
+            At::Packed(..) => 0,
+        }
+    }
+
+    fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
+        match self.0 {
+            At::Flat(flat) => {
+                let (name, node) = flat.entry(index)?;
+                Some((name, Held::of(node)))
+            }
+            At::Packed(packed, record, Place::Object(table, row)) => {
+                let member = packed.members(table).get(index)?;
+                let name = String::from_utf8_lossy(packed.text(member.name));
+                let place = packed.value(member, row);
+                Some((name, Held(At::Packed(packed, record, place))))
+            }
+            At::Packed(..) => None,
+        }
+    }
+
+    fn element(self, index: usize) -> Option<Self> {
+        match self.0 {
+            At::Flat(flat) => flat.element(index).map(Held::of),
+            At::Packed(packed, record, Place::List(list)) => {
+                let at = packed.elements(list).nth(index)?;
+                let lists = &packed.lists;
+                let tag = usize::try_from(lists.tags.at(at, &packed.data)).ok()?;
+                let place = packed.place(*TAGS.get(tag)?, lists.values, lists.rows, at);
+                Some(Held(At::Packed(packed, record, place)))
+            }
+            At::Packed(..) => None,
+        }
+    }
+
+    fn member(self, name: &str) -> Option<Self> {
+        match self.0 {
+            At::Flat(flat) => flat.member(name).map(Held::of),
+            At::Packed(packed, record, Place::Object(table, row)) => {
+                let members = packed.members(table);
+                let is = |member: &Member| packed.text(member.name) == name.as_bytes();
+                // Most objects that are asked for a name are rows of the same few tables.
+                let guess = guess_of(table, name);
+                let last = LAST.with(|last| usize::from(last[guess].get()));
+                let member = match members.get(last).filter(|member| is(member)) {
+                    Some(member) => member,
+                    None => {
+                        let at = members.iter().position(is)?;
+                        if let Ok(at) = u8::try_from(at) {
+                            LAST.with(|last| last[guess].set(at));
+                        }
+                        members.get(at)?
+                    }
+                };
+                let place = packed.value(member, row);
+                Some(Held(At::Packed(packed, record, place)))
+            }
+            At::Packed(..) => None,
+        }
+    }
+}
+
+/// Guesses that are kept.
+const GUESSES: usize = 256;
+
+thread_local! {
+    /// Where the members stood that were asked for last, by [`guess_of`].
+    static LAST: [Cell<u8>; GUESSES] = const { [const { Cell::new(0) }; GUESSES] };
+}
+
+/// The place of a guess; those that share one take turns.
+fn guess_of(table: u32, name: &str) -> usize {
+    let first = name.as_bytes().first().copied().unwrap_or_default();
+    (table as usize * 31 + usize::from(first) + 7 * name.len()) % GUESSES
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Item, ItemNode, Key, Value, json, lookup, sample};
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn flat_of(items: &[Item]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for item in items {
+            flat::encode(item, &mut bytes);
+        }
+        bytes
+    }
+
+    /// Calls that differ as those of one service do.
+    fn calls(count: u64) -> Vec<Item> {
+        let call = |number: u64| {
+            let mut item = sample::http();
+            item.number = number;
+            item.start =
+                Timestamp::from_nanos(1_700_000_000_000_000_000 + number.cast_signed() * 1_000_003);
+            item.elapsed_nanos = number * 17;
+            item.src.endpoint.port = u16::try_from(40_000 + number % 90).unwrap();
+            if number.is_multiple_of(7) {
+                item.response = Value::Null;
+            }
+            item
+        };
+        (0..count).map(call).collect()
+    }
+
+    #[test]
+    fn records_come_back_to_the_byte() {
+        let bytes = flat_of(&calls(300));
+        let records: Vec<Flat<'_>> = flat::records(&bytes).collect();
+        let packed = pack(&records);
+        assert_eq!(packed.len(), records.len());
+        assert!(packed.whole.is_empty());
+        for (index, flat) in records.iter().enumerate() {
+            let held = packed.get(index).unwrap();
+            assert_eq!(held.number(), flat.number());
+            assert_eq!(held.elapsed_nanos(), flat.elapsed_nanos());
+            assert_eq!(&*held.record(), flat.record(), "{index}");
+            assert_eq!(json::to_string(held), json::to_string(*flat));
+        }
+        assert!(packed.get(records.len()).is_none());
+        assert!(pack(&[]).is_empty());
+    }
+
+    #[test]
+    fn records_that_are_alike_take_a_tenth_at_most() {
+        let bytes = flat_of(&calls(4096));
+        let records: Vec<Flat<'_>> = flat::records(&bytes).collect();
+        let packed = pack(&records);
+        assert!(
+            packed.bytes() * 10 < bytes.len(),
+            "{} of {}",
+            packed.bytes(),
+            bytes.len()
+        );
+    }
+
+    #[test]
+    fn members_are_found_as_in_the_record() {
+        let bytes = flat_of(&calls(50));
+        let records: Vec<Flat<'_>> = flat::records(&bytes).collect();
+        let packed = pack(&records);
+        let paths = [
+            "src.port",
+            "request.headers.Host",
+            "response.status",
+            "id",
+            "no.such",
+            "request",
+            "protocol.abbr",
+        ];
+        for (index, flat) in records.iter().enumerate() {
+            for path in paths {
+                let of = |text: Option<String>| text.unwrap_or_else(|| "nothing".to_owned());
+                let held = lookup(packed.get(index).unwrap(), path);
+                let flat = lookup(*flat, path);
+                assert_eq!(
+                    of(held.map(json::to_string)),
+                    of(flat.map(json::to_string)),
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_tree_is_kept_as_it_came() {
+        // A list whose elements are all the same list, and so on: exponentially many places.
+        let mut bytes = vec![0; 20];
+        let levels = 40;
+        for level in 0..levels {
+            bytes.push(7);
+            bytes.extend_from_slice(&8u32.to_le_bytes());
+            let next = u32::try_from(20 + (level + 1) * (5 + 8 * 4)).unwrap();
+            for _ in 0..8 {
+                bytes.extend_from_slice(&next.to_le_bytes());
+            }
+        }
+        bytes.push(0);
+        let length = u32::try_from(bytes.len() - 4).unwrap();
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        let good = flat_of(&calls(3));
+        let mut records: Vec<Flat<'_>> = flat::records(&good).collect();
+        records.insert(1, Flat::new(&bytes).unwrap());
+        let packed = pack(&records);
+        assert_eq!(packed.whole.len(), 1);
+        for (index, flat) in records.iter().enumerate() {
+            assert_eq!(&*packed.get(index).unwrap().record(), flat.record());
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Float),
+            ".{0,9}".prop_map(Value::text),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            let named = proptest::collection::btree_map("[a-e]{1,2}", inner.clone(), 0..6);
+            prop_oneof![
+                proptest::collection::vec(inner, 0..6).prop_map(Value::List),
+                named.prop_map(|members| {
+                    let key = |name: String| Key::Bytes(name.into_bytes().into());
+                    let members = members.into_iter().map(|(name, value)| (key(name), value));
+                    Value::Object(members.collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_come_back(values in proptest::collection::vec(any_value(), 0..20)) {
+            let mut bytes = Vec::new();
+            for (number, value) in (0..).zip(&values) {
+                flat::encode_node(number, ItemNode::of_value(value), &mut bytes);
+            }
+            let records: Vec<Flat<'_>> = flat::records(&bytes).collect();
+            let packed = pack(&records);
+            for (index, flat) in records.iter().enumerate() {
+                let record = packed.get(index).unwrap().record();
+                prop_assert_eq!(&*record, flat.record());
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_packing_panic(bytes in proptest::collection::vec(any::<u8>(), 21..300)) {
+            let flat = Flat::new(&bytes).unwrap();
+            let packed = pack(&[flat, flat]);
+            let _ = flat::to_value(packed.get(1).unwrap(), 50);
+        }
+    }
+}

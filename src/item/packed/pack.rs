@@ -1,0 +1,250 @@
+//! Packs flat records: finds what they have in common.
+//!
+//! Each record is walked once. What is no tree, is deeper than any that is written, or has more
+//! places than bytes, is kept as it came, so that a record from elsewhere costs what it is long.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
+use super::numbers::Column;
+use super::{Lists, Member, Packed, Table, Tag, WHOLE};
+use crate::item::flat::{Flat, MAX_DEPTH, Part};
+
+/// Packs records. Together they must be shorter than 4 GiB.
+pub fn pack(records: &[Flat<'_>]) -> Packed {
+    let mut packer = Packer::default();
+    let mut whole: Vec<Box<[u8]>> = Vec::new();
+    let (mut tables, mut rows) = (Vec::new(), Vec::new());
+    for record in records {
+        packer.budget = record.record().len();
+        packer.values.clear();
+        let (table, row) = match packer.value(*record, 0) {
+            Some(Value {
+                tag: Tag::Object,
+                value,
+                row,
+            }) => (value, row),
+            _ => {
+                whole.push(record.record().into());
+                (WHOLE, number(whole.len() - 1))
+            }
+        };
+        tables.push(table);
+        rows.push(row);
+    }
+    let mut data = Vec::new();
+    let heads = |head: fn(Flat<'_>) -> u64| -> Vec<i64> {
+        let each = records.iter().map(|record| head(*record).cast_signed());
+        each.collect()
+    };
+    let numbers = Column::write(&heads(|record| record.number()), &mut data);
+    let elapsed = Column::write(&heads(|record| record.elapsed_nanos()), &mut data);
+    let tables_of_roots = Column::write(&tables, &mut data);
+    let rows_of_roots = Column::write(&rows, &mut data);
+    packer.finish(
+        data,
+        Packed {
+            count: records.len(),
+            numbers,
+            elapsed,
+            tables_of_roots,
+            rows_of_roots,
+            whole: whole.into(),
+            tables: Box::default(),
+            members: Box::default(),
+            lists: Lists::default(),
+            text_ends: Column::default(),
+            texts: Box::default(),
+            data: Box::default(),
+        },
+    )
+}
+
+fn number(place: usize) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX)
+}
+
+/// A value as columns have it.
+#[derive(Clone, Copy)]
+struct Value {
+    tag: Tag,
+    value: i64,
+    row: i64,
+}
+
+/// A table that grows.
+#[derive(Default)]
+struct Growing {
+    members: Vec<(u32, Tag)>,
+    values: Vec<Vec<i64>>,
+    rows: Vec<Vec<i64>>,
+    count: usize,
+}
+
+#[derive(Default)]
+struct Packer<'r> {
+    /// Places that the record at hand may still have.
+    budget: usize,
+    codes: HashMap<&'r [u8], u32, RandomState>,
+    texts: Vec<&'r [u8]>,
+    shapes: HashMap<Box<[(u32, Tag)]>, usize, RandomState>,
+    tables: Vec<Growing>,
+    firsts: Vec<i64>,
+    elements: Vec<Value>,
+    /// Members and elements that wait for those behind them, with the texts of their names.
+    values: Vec<(u32, Value)>,
+    /// Names and tags of the object at hand.
+    shape: Vec<(u32, Tag)>,
+}
+
+impl<'r> Packer<'r> {
+    /// Takes a value in; `None` when it is no tree.
+    fn value(&mut self, at: Flat<'r>, depth: usize) -> Option<Value> {
+        self.budget = self.budget.checked_sub(1)?;
+        if depth > MAX_DEPTH + 1 {
+            return None;
+        }
+        let of = |tag, value| Value { tag, value, row: 0 };
+        Some(match at.part() {
+            Part::Null => of(Tag::Null, 0),
+            Part::Bool(false) => of(Tag::False, 0),
+            Part::Bool(true) => of(Tag::True, 0),
+            Part::Int(value) => of(Tag::Int, value),
+            Part::Float(value) => of(Tag::Float, value.to_bits().cast_signed()),
+            Part::Text(text) => of(Tag::Text, self.text(text)?.into()),
+            Part::Bytes(bytes) => of(Tag::Bytes, self.text(bytes)?.into()),
+            Part::List(count) => {
+                let from = self.values.len();
+                for index in 0..count {
+                    let element = self.value(super::Node::element(at, index)?, depth + 1)?;
+                    self.values.push((0, element));
+                }
+                self.firsts.push(number(self.elements.len()));
+                let values = self.values.drain(from..).map(|(_, value)| value);
+                self.elements.extend(values);
+                of(Tag::List, number(self.firsts.len() - 1))
+            }
+            Part::Object(count) => {
+                let from = self.values.len();
+                for index in 0..count {
+                    let (name, member) = at.pair(index)?;
+                    let name = self.text(name)?;
+                    let member = self.value(member, depth + 1)?;
+                    self.values.push((name, member));
+                }
+                let (table, row) = self.object(from);
+                Value {
+                    tag: Tag::Object,
+                    value: number(table),
+                    row: number(row),
+                }
+            }
+        })
+    }
+
+    /// The code of a text, the same for all that are alike; texts that share their bytes spend the
+    /// budget too.
+    fn text(&mut self, text: &'r [u8]) -> Option<u32> {
+        self.budget = self.budget.checked_sub(text.len())?;
+        if let Some(code) = self.codes.get(text) {
+            return Some(*code);
+        }
+        let code = u32::try_from(self.texts.len()).ok()?;
+        self.texts.push(text);
+        self.codes.insert(text, code);
+        Some(code)
+    }
+
+    /// Adds the object whose members wait from a place on to its table; table and row.
+    fn object(&mut self, from: usize) -> (usize, usize) {
+        self.shape.clear();
+        let members = self.values.get(from..).unwrap_or_default();
+        let shape = members.iter().map(|(name, value)| (*name, value.tag));
+        self.shape.extend(shape);
+        let table = match self.shapes.get(self.shape.as_slice()) {
+            Some(table) => *table,
+            None => {
+                let table = self.tables.len();
+                self.shapes.insert(self.shape.as_slice().into(), table);
+                self.tables.push(Growing {
+                    members: self.shape.clone(),
+                    values: vec![Vec::new(); self.shape.len()],
+                    rows: vec![Vec::new(); self.shape.len()],
+                    count: 0,
+                });
+                table
+            }
+        };
+        let mut row = 0;
+        let values = self.values.drain(from..);
+        if let Some(growing) = self.tables.get_mut(table) {
+            row = growing.count;
+            growing.count += 1;
+            let columns = growing.values.iter_mut().zip(&mut growing.rows);
+            for ((_, value), (values, rows)) in values.zip(columns) {
+                match value.tag {
+                    Tag::Null | Tag::False | Tag::True => {}
+                    Tag::Object => {
+                        values.push(value.value);
+                        rows.push(value.row);
+                    }
+                    _ => values.push(value.value),
+                }
+            }
+        }
+        (table, row)
+    }
+
+    /// Writes all columns behind `data`.
+    fn finish(self, mut data: Vec<u8>, packed: Packed) -> Packed {
+        let mut tables = Vec::with_capacity(self.tables.len());
+        let mut members = Vec::new();
+        for table in self.tables {
+            let first = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            tables.push(Table {
+                first,
+                count: u32::try_from(table.members.len()).unwrap_or(0),
+            });
+            let columns = table.values.iter().zip(&table.rows);
+            for ((name, tag), (values, rows)) in table.members.into_iter().zip(columns) {
+                members.push(Member {
+                    name,
+                    tag,
+                    value: Column::write(values, &mut data),
+                    row: Column::write(rows, &mut data),
+                });
+            }
+        }
+        let count = self.firsts.len();
+        let mut firsts = self.firsts;
+        firsts.push(number(self.elements.len()));
+        let each = |of: fn(&Value) -> i64| self.elements.iter().map(of).collect::<Vec<i64>>();
+        let lists = Lists {
+            firsts: Column::write(&firsts, &mut data),
+            tags: Column::write(&each(|value| value.tag as i64), &mut data),
+            values: Column::write(&each(|value| value.value), &mut data),
+            rows: Column::write(&each(|value| value.row), &mut data),
+            count,
+        };
+        let mut end = 0;
+        let ends: Vec<i64> = self
+            .texts
+            .iter()
+            .map(|text| {
+                end += text.len();
+                number(end)
+            })
+            .collect();
+        let text_ends = Column::write(&ends, &mut data);
+        Packed {
+            tables: tables.into(),
+            members: members.into(),
+            lists,
+            text_ends,
+            texts: self.texts.concat().into(),
+            data: data.into(),
+            ..packed
+        }
+    }
+}
