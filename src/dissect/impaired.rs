@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use super::conversation::tests::{Told, assign_records, read_savefile};
 use super::robustness::Drafts;
@@ -259,6 +260,9 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
         let place = place.min(sent.len());
         sent.insert(place, repeated);
     }
+    // What is decrypted late may be read behind its answer, which then stands alone.
+    let decrypts = stream.protocols.secrets().counts().secrets > 0;
+    let in_a_thousand = if decrypts { 0 } else { how.late };
     // Nothing comes later than a reset that it came before: it would say that it never came.
     let reset = |(packet, _): &(Packet, Bytes)| tcp(packet).flags.has(TcpFlags::RST);
     let mut places: Vec<(u64, (Packet, Bytes))> = Vec::new();
@@ -266,7 +270,7 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
     for (place, one) in sent.into_iter().enumerate() {
         let next = resets.iter().find(|reset| **reset >= place);
         let room = next.map_or(u64::MAX, |reset| (*reset - place) as u64);
-        let late = match place >= firm && chance.happens(how.late) {
+        let late = match place >= firm && chance.happens(in_a_thousand) {
             true => (1 + chance.below(MAX_LATE)).min(room.saturating_sub(1)),
             false => 0,
         };
@@ -423,7 +427,9 @@ fn impaired_segments_give_the_same_items() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let mut runner = proptest::test_runner::TestRunner::new(config);
+    // The same ones each time: a new finding is not for whoever changes something else.
+    let chance = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, chance);
     let ran = runner.run(&impairment(), |how| {
         let mut wrong = Vec::new();
         for ((stream, _), expected) in streams.iter().zip(&expected) {
