@@ -41,4 +41,5 @@ deps:
 lint:
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo check --no-default-features --locked
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked

@@ -125,14 +125,18 @@ pub fn append_padded(out: &mut Vec<u8>, mut number: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut used = 0;
     for digit in digits.iter_mut().rev() {
-        if number == 0 && used >= width {
+        // Nearly all numbers are short, and those are divided faster.
+        (*digit, number) = match u32::try_from(number) {
+            Ok(short) => (b'0' + (short % 10) as u8, (short / 10).into()),
+            Err(_) => (b'0' + (number % 10) as u8, number / 10),
+        };
+        used += 1;
+        if number == 0 {
             break;
         }
-        *digit += (number % 10) as u8;
-        number /= 10;
-        used += 1;
     }
-    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+    let first = digits.len().saturating_sub(used.max(width));
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -85,22 +85,57 @@ impl Timestamp {
         let (days, second) = (self.secs().div_euclid(DAY), self.secs().rem_euclid(DAY));
         let (year, month, day) = civil(days);
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        let mut put = |digits: std::ops::Range<usize>, number: i64| {
-            // None has more than nine digits, and shorter numbers are divided faster.
-            let mut number = number as u32;
-            for digit in text.get_mut(digits).unwrap_or_default().iter_mut().rev() {
-                *digit = b'0' + (number % 10) as u8;
-                number /= 10;
-            }
-        };
-        put(0..4, year);
-        put(5..7, month);
-        put(8..10, day);
-        put(11..13, second / 3600);
-        put(14..16, second / 60 % 60);
-        put(17..19, second % 60);
-        put(20..29, self.subsec_nanos().into());
+        put(&mut text, 0..4, year as u32);
+        put(&mut text, 5..7, month as u32);
+        put(&mut text, 8..10, day as u32);
+        put(&mut text, 11..13, (second / 3600) as u32);
+        put(&mut text, 14..16, (second / 60 % 60) as u32);
+        put(&mut text, 17..19, (second % 60) as u32);
+        put(&mut text, FRACTION, self.subsec_nanos());
         text
+    }
+}
+
+/// Where the fraction of a second stands.
+const FRACTION: std::ops::Range<usize> = 20..29;
+
+/// Writes the last digits of a number; none here has more than nine, and short numbers are divided
+/// faster.
+fn put(text: &mut [u8; RFC_3339], place: std::ops::Range<usize>, mut number: u32) {
+    for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Texts of times that come one after the other: those of one second have all but the fraction in
+/// common.
+#[derive(Debug, Clone)]
+pub struct TimeTexts {
+    second: i64,
+    text: [u8; RFC_3339],
+}
+
+impl Default for TimeTexts {
+    fn default() -> TimeTexts {
+        let first = Timestamp::default();
+        TimeTexts {
+            second: first.secs(),
+            text: first.rfc3339(),
+        }
+    }
+}
+
+impl TimeTexts {
+    /// Appends the text that [`Timestamp::append_to`] does.
+    pub fn append(&mut self, time: Timestamp, out: &mut Vec<u8>) {
+        if self.second == time.secs() {
+            put(&mut self.text, FRACTION, time.subsec_nanos());
+        } else {
+            self.second = time.secs();
+            self.text = time.rfc3339();
+        }
+        out.extend_from_slice(&self.text);
     }
 }
 
@@ -205,6 +240,31 @@ mod tests {
         assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
         assert_eq!(Timestamp::parse("yesterday"), None);
         assert_eq!(Timestamp::parse("9999-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn times_that_follow_each_other_are_written_as_each_alone() {
+        let mut texts = TimeTexts::default();
+        for nanos in [
+            0,
+            1,
+            -1,
+            -1_000_000_000,
+            999_999_999,
+            1_706_933_106_000_700_800,
+            i64::MAX,
+        ] {
+            for at in [
+                nanos,
+                nanos.saturating_add(1),
+                nanos.saturating_sub(86_400 << 30),
+            ] {
+                let (mut alone, mut after) = (Vec::new(), Vec::new());
+                Timestamp(at).append_to(&mut alone);
+                texts.append(Timestamp(at), &mut after);
+                assert_eq!(after, alone);
+            }
+        }
     }
 
     #[test]

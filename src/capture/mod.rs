@@ -17,13 +17,25 @@ pub mod file;
 pub mod folder;
 #[cfg(feature = "live")]
 pub mod live;
+#[cfg_attr(
+    not(feature = "live"),
+    expect(dead_code, reason = "only live capture uses all of it")
+)]
 pub mod own;
 #[cfg(target_os = "linux")]
+#[cfg_attr(
+    not(feature = "live"),
+    expect(dead_code, reason = "only live capture uses all of it")
+)]
 mod proc_net;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
 pub mod rights;
+#[cfg_attr(
+    not(feature = "live"),
+    expect(dead_code, reason = "only live capture uses all of it")
+)]
 pub mod targets;
 
 /// Bytes after which a source hands its batch on.

@@ -345,11 +345,17 @@ impl Conversation {
         }
     }
 
-    /// Whether a stream that was left alone is worth another look: the client begins a new word,
-    /// or a datagram came.
+    /// Whether a stream that was left alone is worth another look: the client begins a new word, or
+    /// goes on where the server was never heard, or a datagram came.
     fn look_again(&mut self, direction: Direction, turned: bool) -> bool {
+        let alone = || match &self.transport {
+            Carrier::Tcp(reassembly) => {
+                reassembly.is_heard(direction) && !reassembly.is_heard(direction.other())
+            }
+            _ => false,
+        };
         let fresh = self.info.name.transport != Transport::Tcp
-            || (turned && direction == Direction::ToServer);
+            || (direction == Direction::ToServer && (turned || alone()));
         if !fresh || self.retries == 0 || self.detections >= MAX_DETECTIONS {
             return false;
         }

@@ -4,7 +4,7 @@
 //! until then and handed on in their order. Never: more bytes than [`MAX_PROBE_BYTES`] a side.
 
 use super::{Probe, Protocol, Protocols, Verdict};
-use crate::flow::{Chunk, StreamInfo};
+use crate::flow::{Chunk, Opening, StreamInfo};
 use crate::packet::{Direction, Transport};
 
 /// Bytes of each side that detection looks at before it decides with what it has. A request line
@@ -75,6 +75,10 @@ impl Detection {
             // Datagrams do not go on from each other: each is looked at alone.
             self.ruled_out.clear();
             side.clear();
+        }
+        if side.is_empty() && !matches!(stream.opening, Opening::Syn | Opening::SynAck) {
+            // Joined late, the other side's bytes may have been the rest of anything.
+            self.ruled_out.clear();
         }
         let room = MAX_PROBE_BYTES.saturating_sub(side.len());
         side.extend_from_slice(chunk.bytes.get(..room).unwrap_or(&chunk.bytes));

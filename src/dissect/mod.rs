@@ -13,6 +13,8 @@ mod dns;
 mod flows;
 mod http;
 mod icmp;
+#[cfg(test)]
+mod impaired;
 mod intake;
 mod kafka;
 mod ldap;

@@ -11,12 +11,13 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::conversation::tests::{dissect_capture, dissect_records, read_savefile};
+use super::conversation::tests::{Savefile, dissect_capture, dissect_records, read_savefile};
 use super::{Draft, PROTOCOLS, Protocol, Protocols, Secrets};
 use crate::item::sample::told_as_made;
 use crate::item::{ProtocolInfo, Value};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures");
+/// Where the sample captures are.
+pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures");
 
 /// A capture in which we count otherwise than `truth.json`: its name, what differs, the packets that
 /// it is about, and the reason.
@@ -58,13 +59,17 @@ pub fn only(protocol: &str, mut drafts: Vec<Draft>) -> Vec<Draft> {
 /// Items of a capture of all protocols, with the secrets in it and those beside it.
 pub fn decrypted(path: &Path) -> Vec<Draft> {
     let file = read_savefile(path);
+    dissect_records(&file.bytes, &file.records, &with_secrets_of(path, &file))
+}
+
+/// All protocols, with the secrets in a capture and those beside it.
+pub fn with_secrets_of(path: &Path, file: &Savefile) -> Protocols {
     let secrets = Arc::new(Secrets::default());
     secrets.insert(&file.secrets);
     if let Ok(text) = std::fs::read(path.with_extension("keys")) {
         secrets.insert(&text);
     }
-    let protocols = Protocols::all().with_secrets(secrets);
-    dissect_records(&file.bytes, &file.records, &protocols)
+    Protocols::all().with_secrets(secrets)
 }
 
 /// Gives each sample capture's name, what `truth.json` says of it, and its items of all protocols.
@@ -137,7 +142,7 @@ pub fn row<T: PartialEq + Default + Debug>(
 }
 
 /// Every capture of the folder, by its path below it.
-fn captures() -> Vec<String> {
+pub fn captures() -> Vec<String> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -162,6 +162,14 @@ impl Reassembly {
         self.counts
     }
 
+    /// Whether a direction was seen to begin or to say anything.
+    pub fn is_heard(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::ToServer => self.to_server.is_heard(),
+            Direction::ToClient => self.to_client.is_heard(),
+        }
+    }
+
     /// Bytes held behind holes.
     pub fn held_bytes(&self) -> usize {
         let early: usize = self

@@ -7,68 +7,28 @@
 //! establishment), RFC 6056 (reuse of ports).
 
 mod clock;
+mod flow;
 mod key;
+mod opening;
 mod tcp;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use self::clock::TrafficClock;
+use self::flow::{CLASSES, Class, Flow, List, NONE};
 use self::key::Key;
+use self::opening::{Opened, guess_opening};
 use self::tcp::TcpState;
+use super::StreamInfo;
 use super::translated::Translations;
-use super::{Opening, StreamInfo};
 use crate::packet::{
-    Direction, EndReason, Ended, FiveTuple, Layers, StreamId, StreamName, TcpFlags, TcpHeader,
-    Transport,
+    Direction, EndReason, Ended, FiveTuple, Layers, StreamId, TcpFlags, TcpHeader, Transport,
 };
 use crate::time::Timestamp;
 
 /// A flow moves within its list at most this often; timeouts are met up to this much late.
 const TOUCH: Duration = Duration::from_secs(1);
-
-/// What is known of a stream at its first packet.
-struct Opened {
-    info: StreamInfo,
-    /// Whether that packet is from the client.
-    from_client: bool,
-    /// Whether the rest is from an earlier reading.
-    is_resumed: bool,
-}
-
-impl Opened {
-    fn of(ordinal: u64, ts: Timestamp, layers: &Layers, resumed: Option<&StreamInfo>) -> Opened {
-        let FiveTuple {
-            src,
-            dst,
-            transport,
-        } = layers.tuple;
-        let name = StreamName {
-            stream: StreamId(ordinal),
-            transport,
-        };
-        if let Some(resumed) = resumed {
-            return Opened {
-                info: StreamInfo { name, ..*resumed },
-                from_client: src == resumed.client,
-                is_resumed: true,
-            };
-        }
-        let (opening, from_client) = guess_opening(&layers.tuple, layers.tcp.as_ref());
-        let (client, server) = if from_client { (src, dst) } else { (dst, src) };
-        Opened {
-            info: StreamInfo {
-                name,
-                client,
-                server,
-                opening,
-                first: ts,
-            },
-            from_client,
-            is_resumed: false,
-        }
-    }
-}
 
 /// Bounds of a [`Table`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -587,100 +547,6 @@ impl Table {
 enum Fate {
     Goes,
     Ends(EndReason),
-}
-
-/// Tells client from server by the first packet; true when its sender is the client.
-fn guess_opening(tuple: &FiveTuple, tcp: Option<&TcpHeader>) -> (Opening, bool) {
-    const WELL_KNOWN: u16 = 1024;
-    let (src, dst) = (tuple.src.port, tuple.dst.port);
-    if let Some(tcp) = tcp {
-        if tcp.flags.has(TcpFlags::SYN | TcpFlags::ACK) {
-            return (Opening::SynAck, false);
-        }
-        if tcp.flags.has(TcpFlags::SYN) {
-            return (Opening::Syn, true);
-        }
-        return match dst.cmp(&src) {
-            std::cmp::Ordering::Less => (Opening::Port, true),
-            std::cmp::Ordering::Equal => (Opening::FirstPacket, true),
-            std::cmp::Ordering::Greater => (Opening::Port, false),
-        };
-    }
-    // Without a connection the first packet mostly is the question, unless it comes from a
-    // well-known port.
-    match (src < WELL_KNOWN, dst < WELL_KNOWN) {
-        _ if tuple.transport != Transport::Udp => (Opening::FirstPacket, true),
-        (true, false) => (Opening::Port, false),
-        (false, true) => (Opening::Port, true),
-        _ => (Opening::FirstPacket, true),
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Flow {
-    key: Key,
-    info: StreamInfo,
-    client_is_low: bool,
-    /// The virtual networks that packets of its sides were seen in, the smaller endpoint's first.
-    networks: [Option<u32>; 2],
-    class: Class,
-    last: Timestamp,
-    moved_at: Timestamp,
-    before: u32,
-    after: u32,
-    /// A further key of packets that are part of it, and whether its smaller endpoint is the client.
-    joined: Option<Box<(Key, bool)>>,
-    tcp: Option<TcpState>,
-}
-
-impl Flow {
-    /// Why the flow is over when nothing more comes.
-    fn reason(&self) -> EndReason {
-        match &self.tcp {
-            Some(state) if state.reset => EndReason::Rst,
-            Some(state) if state.sides.iter().all(|side| side.fin) => EndReason::Fin,
-            _ => EndReason::Idle,
-        }
-    }
-}
-
-/// What decides how long a flow may be silent; one list each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Closed,
-    Embryonic,
-    HalfClosed,
-    Established,
-    Udp,
-    Other,
-}
-
-const CLASSES: usize = 6;
-
-impl Class {
-    const ALL: [Class; CLASSES] = [
-        Class::Closed,
-        Class::Embryonic,
-        Class::HalfClosed,
-        Class::Established,
-        Class::Udp,
-        Class::Other,
-    ];
-}
-
-const NONE: u32 = u32::MAX;
-
-#[derive(Debug, Clone, Copy)]
-struct List {
-    head: u32,
-    tail: u32,
-}
-
-impl List {
-    const EMPTY: List = List {
-        head: NONE,
-        tail: NONE,
-    };
 }
 
 #[cfg(test)]

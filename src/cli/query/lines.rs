@@ -13,6 +13,7 @@ use crate::item::json::AsJson;
 use crate::item::{Item, MAX_SUMMARY, Node, Path, ProtocolInfo, listed, lookup};
 use crate::packet::Endpoint;
 use crate::server::columns_of;
+use crate::time::TimeTexts;
 
 /// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub(super) struct Lines {
     style: Style,
     /// Columns of the kind of item that came last; most come in runs.
     columns: Option<(&'static ProtocolInfo, Shown)>,
+    times: TimeTexts,
 }
 
 /// Where a kind of item has what lists show; `None` for a column that it does not have.
@@ -70,6 +72,7 @@ impl Lines {
             format,
             style,
             columns: None,
+            times: TimeTexts::default(),
         }
     }
 
@@ -87,6 +90,7 @@ impl Lines {
                 written.map_err(io::Error::from)
             }
             Format::Csv => {
+                self.times.append(item.start, out);
                 csv(out, item, &shown);
                 Ok(())
             }
@@ -143,8 +147,8 @@ pub(super) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// The line behind the time.
 fn csv(out: &mut Vec<u8>, item: &Item, columns: &Shown) {
-    item.start.append_to(out);
     out.push(b',');
     csv_cell(out, item.protocol.abbr);
     for column in [&columns.status, &columns.method, &columns.summary] {
@@ -210,18 +214,46 @@ pub(super) fn csv_cell(out: &mut Vec<u8>, text: &str) {
 }
 
 fn append_endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) {
-    match endpoint.ip {
-        IpAddr::V4(ip) => {
-            for (octet, behind) in ip.octets().into_iter().zip(*b"...:") {
-                append_number(out, octet.into());
-                out.push(behind);
-            }
-            append_number(out, endpoint.port.into());
-        }
+    let IpAddr::V4(ip) = endpoint.ip else {
         // Writing into memory does not fail.
-        IpAddr::V6(_) => drop(write!(out, "{endpoint}")),
+        return drop(write!(out, "{endpoint}"));
+    };
+    let mut text = [0; 4 * OCTET];
+    let mut used = 0;
+    for octet in ip.octets() {
+        let (digits, len) = OCTETS[usize::from(octet)];
+        if let Some(place) = text.get_mut(used..used + OCTET) {
+            place.copy_from_slice(&digits);
+        }
+        used += len;
     }
+    out.extend_from_slice(text.get(..used - 1).unwrap_or_default());
+    out.push(b':');
+    append_number(out, endpoint.port.into());
 }
+
+/// Bytes of an octet's text with a dot at most.
+const OCTET: usize = 4;
+
+/// Each octet with a dot behind it, and the bytes of both.
+static OCTETS: [([u8; OCTET], usize); 256] = {
+    let mut texts = [([b'.'; OCTET], 0); 256];
+    let mut octet = 0;
+    while octet < texts.len() {
+        let (text, len) = &mut texts[octet];
+        let mut place = 100;
+        while place > 0 {
+            if octet >= place || place == 1 {
+                text[*len] = b'0' + (octet / place % 10) as u8;
+                *len += 1;
+            }
+            place /= 10;
+        }
+        *len += 1;
+        octet += 1;
+    }
+    texts
+};
 
 #[cfg(test)]
 mod tests {
@@ -243,7 +275,10 @@ mod tests {
 
     #[test]
     fn endpoints_are_written_as_the_formatter_does() {
-        for text in ["10.0.0.1:80", "[fe80::1]:443", "[::ffff:10.0.0.1]:0"] {
+        let octets =
+            (0..=255).map(|octet| format!("{octet}.0.9.{octet}:{}", u16::from(octet) * 257));
+        let others = ["10.0.0.1:80", "[fe80::1]:443", "[::ffff:10.0.0.1]:0"];
+        for text in others.map(str::to_owned).into_iter().chain(octets) {
             let address: std::net::SocketAddr = text.parse().unwrap();
             let endpoint = Endpoint {
                 ip: address.ip(),

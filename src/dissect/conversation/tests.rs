@@ -11,7 +11,7 @@ use crate::item::{Field, Item, ProtocolInfo, Value, sample, text_of};
 use crate::kfl::{self, Dialect, Schema, compile_as};
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records, pcapng};
-use crate::packet::{Position, Record, StreamId};
+use crate::packet::{Ended, Position, Record, StreamId};
 use crate::synth;
 
 /// Messages of one length byte (below 32) and so many bytes of text; each is an item.
@@ -176,14 +176,38 @@ pub fn matches(draft: &Draft, filter: &str) -> bool {
 
 /// The same for records over one buffer.
 pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols) -> Vec<Draft> {
+    let budget = Budget::new(Budget::DEFAULT_BYTES);
+    let mut open: HashMap<StreamId, Conversation> = HashMap::new();
+    let mut drafts = Drafts::default();
+    assign_records(bytes, records, |told| match told {
+        Told::Packet(info, packet, payload) => open
+            .entry(info.name.stream)
+            .or_insert_with(|| Conversation::new(info, protocols, &budget))
+            .packet(packet, payload, &mut drafts),
+        Told::Ended(end) => {
+            if let Some(mut conversation) = open.remove(&end.stream) {
+                conversation.end(end.reason, &mut drafts);
+            }
+        }
+    });
+    drafts.0
+}
+
+/// What the flow table tells.
+pub enum Told<'a> {
+    /// A packet of a stream, and its transport payload.
+    Packet(&'a StreamInfo, &'a Packet, Bytes),
+    /// A stream is over.
+    Ended(Ended),
+}
+
+/// Runs records over one buffer through headers and flow table, in order.
+pub fn assign_records(bytes: &Bytes, records: &[Record], mut tell: impl FnMut(Told)) {
     let mut decoder = Decoder::new();
     let mut found = Found::default();
     let mut table = Table::new(Limits::default());
-    let budget = Budget::new(Budget::DEFAULT_BYTES);
-    let mut open: HashMap<StreamId, Conversation> = HashMap::new();
     let mut ended = Vec::new();
     let mut translated = HashSet::new();
-    let mut drafts = Drafts::default();
     for (ordinal, record) in (0..).zip(records) {
         let start = record.start as usize;
         let packet_bytes = bytes.slice(start..start + record.caplen as usize);
@@ -211,23 +235,12 @@ pub fn dissect_records(bytes: &Bytes, records: &[Record], protocols: &Protocols)
         };
         let payload_start = layers.payload_start as usize;
         let payload = whole.slice(payload_start..payload_start + layers.payload_len as usize);
-        open.entry(stream)
-            .or_insert_with(|| Conversation::new(&assigned.info, protocols, &budget))
-            .packet(&packet, payload, &mut drafts);
+        tell(Told::Packet(&assigned.info, &packet, payload));
         table.sweep(record.ts, &mut ended);
-        for end in ended.drain(..) {
-            if let Some(mut conversation) = open.remove(&end.stream) {
-                conversation.end(end.reason, &mut drafts);
-            }
-        }
+        ended.drain(..).for_each(|end| tell(Told::Ended(end)));
     }
     table.end_all(&mut ended);
-    for end in ended.drain(..) {
-        if let Some(mut conversation) = open.remove(&end.stream) {
-            conversation.end(end.reason, &mut drafts);
-        }
-    }
-    drafts.0
+    ended.drain(..).for_each(|end| tell(Told::Ended(end)));
 }
 
 /// What a savefile holds.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::parser::{HEADER, Message};
+use super::parser::{Check, HEADER, Message};
 use super::{DNS, LLMNR_PORT, MULTICAST_PORT, outline};
 use crate::bytes::Reader;
 use crate::dissect::{Dissector, Draft, GiveUp, Outcome, Output};
@@ -35,6 +35,8 @@ struct Open {
     id: u16,
     direction: Direction,
     bytes: Bytes,
+    /// What reading it found.
+    check: Check,
     ts: Timestamp,
     ordinal: u64,
     /// The same query was sent before or again, and that one was answered.
@@ -132,13 +134,14 @@ impl DnsDissector {
             return;
         };
         self.give_up_waiting(chunk.ts, out);
+        let check = message.check();
         if message.header().is_response() {
-            let query = self.answered(&message, chunk.direction);
-            self.response(query, &bytes, chunk, out);
+            let query = self.answered(&message, &check, chunk.direction);
+            self.response(query, &bytes, &check, chunk, out);
         } else if self.multicast {
-            self.unanswered(Open::new(&message, chunk), out);
+            self.unanswered(Open::new(&message, check, chunk), out);
         } else {
-            self.ask(Open::new(&message, chunk), out);
+            self.ask(Open::new(&message, check, chunk), out);
         }
     }
 
@@ -158,16 +161,19 @@ impl DnsDissector {
     }
 
     /// Finds the query that a response answers.
-    fn answered(&mut self, response: &Message<'_>, direction: Direction) -> Option<Open> {
-        let asked = response.question_bytes().filter(|bytes| !bytes.is_empty());
+    fn answered(
+        &mut self,
+        response: &Message<'_>,
+        check: &Check,
+        direction: Direction,
+    ) -> Option<Open> {
+        let asked = questions(response.bytes(), check).filter(|bytes| !bytes.is_empty());
         let id = response.header().id;
         let answers = |query: &Open| {
             query.id == id
                 && query.direction == direction.other()
-                && Message::new(&query.bytes).is_ok_and(|message| {
-                    // Some errors come without the question.
-                    asked.is_none() || same_question(message.question_bytes(), asked)
-                })
+                // Some errors come without the question.
+                && (asked.is_none() || same_question(questions(&query.bytes, &query.check), asked))
         };
         let index = self.open.iter().position(answers)?;
         let query = self.take(index)?;
@@ -177,11 +183,17 @@ impl DnsDissector {
         Some(query)
     }
 
-    fn response(&self, query: Option<Open>, bytes: &Bytes, chunk: &Chunk, out: &mut dyn Output) {
-        let damage = damage("response", bytes).or_else(|| {
-            query
-                .as_ref()
-                .and_then(|query| damage("query", &query.bytes))
+    fn response(
+        &self,
+        query: Option<Open>,
+        bytes: &Bytes,
+        check: &Check,
+        chunk: &Chunk,
+        out: &mut dyn Output,
+    ) {
+        let damage = damage("response", bytes, check).or_else(|| {
+            let query = query.as_ref()?;
+            damage("query", &query.bytes, &query.check)
         });
         let error = match &query {
             None if !self.multicast => damage.or_else(|| {
@@ -213,7 +225,7 @@ impl DnsDissector {
     }
 
     fn unanswered(&self, query: Open, out: &mut dyn Output) {
-        let error = damage("query", &query.bytes).or_else(|| {
+        let error = damage("query", &query.bytes, &query.check).or_else(|| {
             if self.may_stay_silent {
                 None
             } else if query.repeated {
@@ -257,11 +269,12 @@ impl DnsDissector {
 
 impl Open {
     /// A copy of the query: it may wait long, and must not hold a whole batch.
-    fn new(message: &Message<'_>, chunk: &Chunk) -> Open {
+    fn new(message: &Message<'_>, check: Check, chunk: &Chunk) -> Open {
         Open {
             id: message.header().id,
             direction: chunk.direction,
             bytes: Bytes::copy_from_slice(message.bytes()),
+            check,
             ts: chunk.ts,
             ordinal: chunk.ordinal,
             repeated: false,
@@ -277,13 +290,18 @@ fn same_question(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
     }
 }
 
-fn damage(what: &str, bytes: &[u8]) -> Option<ItemError> {
-    let message = Message::new(bytes).ok()?;
+/// The bytes of the question section; `None` when it is not whole.
+fn questions<'a>(bytes: &'a [u8], check: &Check) -> Option<&'a [u8]> {
+    bytes.get(HEADER..check.questions?)
+}
+
+fn damage(what: &str, bytes: &[u8], check: &Check) -> Option<ItemError> {
+    let error = check.error?;
     // A message that says itself that it was cut is whole as it is.
-    if message.header().is_truncated() {
+    if Message::new(bytes).is_ok_and(|message| message.header().is_truncated()) {
         return None;
     }
-    message.check().error.map(|error| ItemError {
+    Some(ItemError {
         kind: "dissection",
         msg: format!("the {what} could not be read to its end: {error}"),
     })
@@ -363,7 +381,8 @@ impl DnsDissector {
             let ordinal = reader.u64().ok()?;
             let length = usize::try_from(reader.u32().ok()?).ok()?;
             let bytes = Bytes::copy_from_slice(reader.take(length).ok()?);
-            let id = Message::new(&bytes).ok()?.header().id;
+            let message = Message::new(&bytes).ok()?;
+            let (id, check) = (message.header().id, message.check());
             restored.open_bytes += bytes.len();
             restored.open.push_back(Open {
                 id,
@@ -372,6 +391,7 @@ impl DnsDissector {
                     _ => Direction::ToClient,
                 },
                 bytes,
+                check,
                 ts,
                 ordinal,
                 repeated: flags & 2 != 0,

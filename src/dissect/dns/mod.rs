@@ -276,7 +276,9 @@ fn looks_like_stream(bytes: &[u8], usual_port: bool) -> Verdict {
         return Verdict::Certain;
     }
     match message.check() {
-        Check { error: None, end } if whole.is_some() && end == length => Verdict::Certain,
+        Check {
+            error: None, end, ..
+        } if whole.is_some() && end == length => Verdict::Certain,
         Check {
             error: Some(error), ..
         } if whole.is_none() && error.kind == ParseErrorKind::Truncated => Verdict::Unsure,

@@ -44,7 +44,7 @@ fn told(text: Value) -> Option<Told<'static>> {
 #[derive(Clone)]
 struct Query {
     bytes: Bytes,
-    /// The name of its first question, once somebody has read it; empty when it is damaged.
+    /// The name of its first question, once somebody has read it.
     name: OnceLock<String>,
     made: OnceLock<Value>,
 }
@@ -65,15 +65,15 @@ impl Outline for Query {
             _ => return None,
         };
         let message = Message::new(&self.bytes).ok()?;
+        if **member == *"name" {
+            if self.name.get().is_none() {
+                let (_, labels) = message.first_question()?;
+                self.name.get_or_init(|| render::name_text(&labels));
+            }
+            return Some(Told::Text(self.name.get()?.as_bytes()));
+        }
         let question = message.questions().next()?.ok()?;
         match &**member {
-            "name" => {
-                let text = self.name.get_or_init(|| match message.name(question.name) {
-                    Ok((labels, _)) => render::name_text(&labels),
-                    Err(_) => String::new(),
-                });
-                Some(Told::Text(text.as_bytes()))
-            }
             "type" => told(render::type_text(question.kind)),
             "class" => told(render::class_text(question.class)),
             _ => None,

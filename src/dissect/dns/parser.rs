@@ -157,6 +157,8 @@ pub(super) struct Record {
 /// What [`Message::check`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Check {
+    /// Offset behind the questions; `None` when they are not whole.
+    pub(super) questions: Option<usize>,
     /// Offset behind the last thing that could be read.
     pub(super) end: usize,
     /// Why reading stopped before the end.
@@ -214,6 +216,19 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// The first question and the labels of its name; `None` when it is not whole.
+    pub(super) fn first_question(self) -> Option<(Question, Vec<&'a [u8]>)> {
+        (self.header.counts[0] > 0).then_some(())?;
+        let (labels, end) = self.name(HEADER).ok()?;
+        let mut reader = self.reader(end).ok()?;
+        let question = Question {
+            name: HEADER,
+            kind: reader.u16().ok()?,
+            class: reader.u16().ok()?,
+        };
+        Some((question, labels))
+    }
+
     /// The bytes of the question section; `None` when it is not whole.
     pub(super) fn question_bytes(self) -> Option<&'a [u8]> {
         let mut at = HEADER;
@@ -225,6 +240,15 @@ impl<'a> Message<'a> {
 
     /// The records of all sections; the last is an error when one is not whole.
     pub(super) fn records(self) -> impl Iterator<Item = Result<Record, ParseError>> {
+        let at = self.question_bytes().map(|bytes| HEADER + bytes.len());
+        self.records_from(at)
+    }
+
+    /// The same when it is known where they begin.
+    fn records_from(
+        self,
+        mut at: Option<usize>,
+    ) -> impl Iterator<Item = Result<Record, ParseError>> {
         let [_, answers, authorities, additionals] = self.header.counts;
         let sections = [
             (Section::Answer, answers),
@@ -234,7 +258,6 @@ impl<'a> Message<'a> {
         let mut wanted = sections
             .into_iter()
             .flat_map(|(section, count)| std::iter::repeat_n(section, usize::from(count)));
-        let mut at = self.question_bytes().map(|bytes| HEADER + bytes.len());
         std::iter::from_fn(move || {
             let section = wanted.next()?;
             let read = self.record(at?, section);
@@ -245,30 +268,31 @@ impl<'a> Message<'a> {
 
     /// Reads the frame of all that the header announces.
     pub(super) fn check(self) -> Check {
-        let mut end = HEADER;
+        let mut check = Check {
+            questions: None,
+            end: HEADER,
+            error: None,
+        };
         for _ in 0..self.header.counts[0] {
-            match self.question(end) {
-                Ok((_, next)) => end = next,
+            match self.question(check.end) {
+                Ok((_, next)) => check.end = next,
                 Err(error) => {
-                    return Check {
-                        end,
-                        error: Some(error),
-                    };
+                    check.error = Some(error);
+                    return check;
                 }
             }
         }
-        for record in self.records() {
+        check.questions = Some(check.end);
+        for record in self.records_from(check.questions) {
             match record {
-                Ok(record) => end = record.data + record.len,
+                Ok(record) => check.end = record.data + record.len,
                 Err(error) => {
-                    return Check {
-                        end,
-                        error: Some(error),
-                    };
+                    check.error = Some(error);
+                    break;
                 }
             }
         }
-        Check { end, error: None }
+        check
     }
 
     fn question(&self, at: usize) -> Result<(Question, usize), ParseError> {

@@ -130,10 +130,18 @@ pub(super) fn name_text(labels: &[&[u8]]) -> String {
     if labels.is_empty() {
         return ".".into();
     }
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(labels.iter().map(|label| 1 + label.len()).sum());
     for (index, label) in labels.iter().enumerate() {
         if index > 0 {
             text.push(b'.');
+        }
+        // Nearly all labels are; without a way out in the middle, many bytes are looked at at once.
+        let is_plain = label.iter().fold(true, |all, byte| {
+            all & matches!(byte, b' '..=b'~') & (*byte != b'.') & (*byte != b'\\')
+        });
+        if is_plain {
+            text.extend_from_slice(label);
+            continue;
         }
         for &byte in *label {
             match byte {
@@ -143,7 +151,8 @@ pub(super) fn name_text(labels: &[&[u8]]) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&text).into_owned()
+    String::from_utf8(text)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Names of the IANA registry "DNS OpCodes".

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::graphql;
+use super::kept::Kept;
 use super::outline;
 use super::parser::{self, Head, StartLine, Version};
-use super::shape::{self, Kept};
+use super::shape;
 use super::{HTTP_1_0, HTTP_1_1};
 use crate::bytes::Reader;
 use crate::dissect::Draft;

@@ -13,6 +13,8 @@ mod exchange;
 mod graphql;
 pub(super) mod h2;
 mod handover;
+mod kept;
+mod maps;
 mod outline;
 mod parser;
 mod recognise;

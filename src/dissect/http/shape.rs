@@ -4,111 +4,16 @@
 //! that cost something (fields, cookies, query, decoded bodies) are made when somebody reads them.
 //! Never: stream state. Shape: HTTP Archive 1.2 as the drop-in's data item has it.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::decode::{self, Codings};
+use super::kept::Kept;
+use super::maps;
 use super::parser::{self, Head, StartLine, Version};
 use crate::bytes::Reader;
-use crate::item::{Key, MAX_ITEM_BODY, Value};
-
-/// Members of one map that are looked through one by one; more get an index.
-const MAX_SCANNED: usize = 24;
-
-/// The kept part of a body.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Kept {
-    bytes: Piece,
-    /// Whether something was left out: by the cap, or because it was never seen.
-    pub cut: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Piece {
-    One(Bytes),
-    Many(Vec<u8>),
-}
-
-impl Default for Piece {
-    fn default() -> Piece {
-        Piece::One(Bytes::new())
-    }
-}
-
-impl Kept {
-    /// Adds `bytes` up to the cap; when they are all of the body they are not copied.
-    pub(super) fn push(&mut self, bytes: Bytes) {
-        match &mut self.bytes {
-            Piece::One(one) if one.is_empty() && !self.cut => {
-                self.cut = bytes.len() > MAX_ITEM_BODY;
-                *one = bytes.slice(..bytes.len().min(MAX_ITEM_BODY));
-            }
-            _ => self.push_copied(&bytes),
-        }
-    }
-
-    /// Adds `bytes` up to the cap.
-    pub(super) fn push_copied(&mut self, bytes: &[u8]) {
-        if self.cut {
-            return;
-        }
-        let room = MAX_ITEM_BODY.saturating_sub(self.len());
-        self.cut = bytes.len() > room;
-        let bytes = bytes.get(..room).unwrap_or(bytes);
-        match &mut self.bytes {
-            Piece::One(one) => {
-                let mut many = Vec::with_capacity(one.len() + bytes.len());
-                many.extend_from_slice(one);
-                many.extend_from_slice(bytes);
-                self.bytes = Piece::Many(many);
-            }
-            Piece::Many(many) => many.extend_from_slice(bytes),
-        }
-    }
-
-    /// Bytes kept.
-    pub(super) fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    /// The bytes.
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match &self.bytes {
-            Piece::One(one) => one,
-            Piece::Many(many) => many,
-        }
-    }
-
-    /// The bytes, which stay here too.
-    pub(super) fn share(&mut self) -> Bytes {
-        self.join();
-        self.clone().into_bytes()
-    }
-
-    /// Lets go of the captured bytes that these are a slice of.
-    pub(super) fn own(&mut self) {
-        if let Piece::One(one) = &mut self.bytes {
-            *one = Bytes::copy_from_slice(one);
-        }
-    }
-
-    /// Makes one shared piece of the bytes.
-    pub(super) fn join(&mut self) {
-        if let Piece::Many(many) = &mut self.bytes {
-            self.bytes = Piece::One(Bytes::from(std::mem::take(many)));
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self.bytes {
-            Piece::One(one) => one,
-            Piece::Many(many) => Bytes::from(many),
-        }
-    }
-}
+use crate::item::{Key, Value};
 
 /// How the fields of a head are read once somebody asks.
 pub(super) struct Form {
@@ -122,9 +27,9 @@ pub(super) struct Form {
 
 /// Heads of HTTP/1.x.
 static FORM: Form = Form {
-    headers,
-    request_cookies,
-    response_cookies,
+    headers: maps::headers,
+    request_cookies: maps::request_cookies,
+    response_cookies: maps::response_cookies,
 };
 
 /// The fields of one message.
@@ -268,7 +173,7 @@ pub(super) fn request_object(request: Request) -> Value {
         "queryString",
         match query.is_empty() {
             true => Value::Object(Vec::new()),
-            false => Value::lazy(query, query_string),
+            false => Value::lazy(query, maps::query_string),
         },
     );
     put("headersSize", Value::Int(-1));
@@ -400,170 +305,6 @@ fn path_segments(path: &Bytes) -> Value {
             .map(|segment| Value::Text(path.slice_ref(segment)))
             .collect(),
     )
-}
-
-fn headers(head: &Bytes) -> Value {
-    let mut map = Map::default();
-    parser::each_field(head, |name, value| {
-        map.add(canonical(head, name), head.slice_ref(value));
-    });
-    map.joined()
-}
-
-/// `sid=1; theme=dark` of all Cookie fields.
-fn request_cookies(head: &Bytes) -> Value {
-    let mut map = Map::default();
-    parser::each_field(head, |name, value| {
-        if name.eq_ignore_ascii_case(b"cookie") {
-            for pair in value.split(|byte| *byte == b';') {
-                map.add_pair(head, pair);
-            }
-        }
-    });
-    map.joined()
-}
-
-/// Name and value of all Set-Cookie fields, without their attributes.
-fn response_cookies(head: &Bytes) -> Value {
-    let mut map = Map::default();
-    parser::each_field(head, |name, value| {
-        if name.eq_ignore_ascii_case(b"set-cookie") {
-            map.add_pair(
-                head,
-                value.split(|byte| *byte == b';').next().unwrap_or_default(),
-            );
-        }
-    });
-    map.joined()
-}
-
-fn query_string(query: &Bytes) -> Value {
-    let mut map = Map::default();
-    for pair in query.split(|byte| *byte == b'&') {
-        if pair.is_empty() {
-            continue;
-        }
-        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let (name, value) = pair.split_at(at);
-        let value = value.strip_prefix(b"=").unwrap_or_default();
-        map.add(unescaped(query, name), unescaped(query, value));
-    }
-    map.listed()
-}
-
-/// A part of a query with `+` and percent escapes undone; a slice when there is nothing to undo.
-fn unescaped(query: &Bytes, part: &[u8]) -> Bytes {
-    if memchr::memchr2(b'%', b'+', part).is_none() {
-        return query.slice_ref(part);
-    }
-    let spaced: Vec<u8> = part
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    match Cow::from(percent_encoding::percent_decode(&spaced)) {
-        Cow::Owned(decoded) => Bytes::from(decoded),
-        Cow::Borrowed(_) => Bytes::from(spaced),
-    }
-}
-
-/// `content-type` as `Content-Type`; a slice when it is so already.
-fn canonical(head: &Bytes, name: &[u8]) -> Bytes {
-    let mut upper = true;
-    let is_canonical = name.iter().all(|byte| {
-        let fits = match upper {
-            true => !byte.is_ascii_lowercase(),
-            false => !byte.is_ascii_uppercase(),
-        };
-        upper = *byte == b'-';
-        fits
-    });
-    if is_canonical {
-        return head.slice_ref(name);
-    }
-    let mut upper = true;
-    let write = |byte: &u8| {
-        let written = match upper {
-            true => byte.to_ascii_uppercase(),
-            false => byte.to_ascii_lowercase(),
-        };
-        upper = *byte == b'-';
-        written
-    };
-    Bytes::from(name.iter().map(write).collect::<Vec<u8>>())
-}
-
-/// Members by name, in order of first appearance, values of the same name together.
-#[derive(Default)]
-pub(super) struct Map {
-    members: Vec<(Bytes, Held)>,
-    /// Kept once there are more than [`MAX_SCANNED`] members.
-    index: HashMap<Bytes, usize, ahash::RandomState>,
-}
-
-enum Held {
-    One(Bytes),
-    Many(Vec<Bytes>),
-}
-
-impl Map {
-    /// Adds a value to those of its name.
-    pub(super) fn add(&mut self, name: Bytes, value: Bytes) {
-        let known = match self.members.len() <= MAX_SCANNED {
-            true => self.members.iter().position(|(known, _)| *known == name),
-            false => {
-                if self.index.is_empty() {
-                    let names = self.members.iter().enumerate();
-                    self.index = names.map(|(at, (name, _))| (name.clone(), at)).collect();
-                }
-                self.index.get(&name).copied()
-            }
-        };
-        match known.and_then(|at| self.members.get_mut(at)) {
-            Some((_, Held::Many(values))) => values.push(value),
-            Some((_, held)) => {
-                if let Held::One(first) = held {
-                    *held = Held::Many(vec![std::mem::take(first), value]);
-                }
-            }
-            None => {
-                if !self.index.is_empty() {
-                    self.index.insert(name.clone(), self.members.len());
-                }
-                self.members.push((name, Held::One(value)));
-            }
-        }
-    }
-
-    /// Adds `name=value`, a part of `head`.
-    pub(super) fn add_pair(&mut self, head: &Bytes, pair: &[u8]) {
-        let at = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-        let (name, value) = pair.split_at(at);
-        let name = name.trim_ascii();
-        if !name.is_empty() {
-            let value = value.strip_prefix(b"=").unwrap_or_default().trim_ascii();
-            self.add(head.slice_ref(name), head.slice_ref(value));
-        }
-    }
-
-    /// The members; values of one name with a comma between them.
-    pub(super) fn joined(self) -> Value {
-        self.finish(|values| Value::Text(Bytes::from(values.join(&b','))))
-    }
-
-    fn listed(self) -> Value {
-        self.finish(|values| Value::List(values.into_iter().map(Value::Text).collect()))
-    }
-
-    fn finish(self, many: fn(Vec<Bytes>) -> Value) -> Value {
-        let members = self.members.into_iter().map(|(name, held)| {
-            let value = match held {
-                Held::One(value) => Value::Text(value),
-                Held::Many(values) => many(values),
-            };
-            (Key::Bytes(name), value)
-        });
-        Value::Object(members.collect())
-    }
 }
 
 fn content(size: u64, mime: Bytes, text: Bytes, cut: bool) -> Value {

@@ -222,11 +222,16 @@ impl<'a> Decoder<'a> {
                     }
                 }
             },
+            Kind::Int16s => self.list(|decoder| decoder.try_value(Kind::Int16))?,
             Kind::Int32s => self.list(|decoder| decoder.try_value(Kind::Int32))?,
             Kind::Int64s => self.list(|decoder| decoder.try_value(Kind::Int64))?,
             Kind::Texts => self.list(Decoder::text)?,
             Kind::List(fields) => self.list(|decoder| Ok(decoder.structure(fields)))?,
             Kind::Struct(fields) => self.structure(fields),
+            Kind::Optional(fields) => match self.reader.u8()?.cast_signed() {
+                ..0 => Value::Null,
+                _ => self.structure(fields),
+            },
         })
     }
 

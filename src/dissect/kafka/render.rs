@@ -294,6 +294,8 @@ fn summary(bytes: &Bytes) -> Value {
         "topics",
         "topicNames",
         "groups",
+        "groupIds",
+        "groupsNames",
         "coordinatorKeys",
     ] {
         if let Some(Value::List(list)) = decoded.fields.member(list) {
@@ -319,7 +321,7 @@ fn summary(bytes: &Bytes) -> Value {
 
 fn name_of(value: &Value) -> Option<String> {
     let text = match value {
-        Value::Object(_) => ["name", "topic", "topicID", "groupId"]
+        Value::Object(_) => ["name", "topic", "topicName", "topicID", "groupId"]
             .iter()
             .find_map(|name| value.member(name).and_then(name_of)),
         Value::Text(text) => Some(text_of(text).into_owned()),

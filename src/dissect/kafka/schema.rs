@@ -6,9 +6,9 @@
 //! A layout lists fields in wire order, each with the versions that have it. From an API's first
 //! flexible version on, texts, bytes and lists are compact (their length is a varint, plus one) and
 //! every structure ends with tagged fields. Any text, bytes or list may be null on the wire, so
-//! the layouts do not say which may.
+//! the layouts do not say which may; of structures they do.
 
-use super::layouts;
+use super::layouts::{self, assigned, groups};
 
 /// Type of a field.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,8 @@ pub(super) enum Kind {
     /// Record batches or an old message set, behind their length in bytes.
     Records,
     /// A list of numbers.
+    Int16s,
+    /// A list of numbers.
     Int32s,
     /// A list of numbers.
     Int64s,
@@ -41,6 +43,8 @@ pub(super) enum Kind {
     List(&'static [FieldDef]),
     /// One structure.
     Struct(&'static [FieldDef]),
+    /// One structure, behind a byte that is negative when it is null.
+    Optional(&'static [FieldDef]),
 }
 
 /// One field of a message.
@@ -224,15 +228,15 @@ pub(super) static APIS: &[Api] = &[
     head(5, "StopReplica", 2, 4),
     head(6, "UpdateMetadata", 6, 8),
     head(7, "ControlledShutdown", 3, 3),
-    full(8, "OffsetCommit", 8, 10, layouts::OFFSET_COMMIT_REQUEST, layouts::OFFSET_COMMIT_RESPONSE),
-    full(9, "OffsetFetch", 6, 10, layouts::OFFSET_FETCH_REQUEST, layouts::OFFSET_FETCH_RESPONSE),
-    full(10, "FindCoordinator", 3, 6, layouts::FIND_COORDINATOR_REQUEST, layouts::FIND_COORDINATOR_RESPONSE),
-    full(11, "JoinGroup", 6, 9, layouts::JOIN_GROUP_REQUEST, layouts::JOIN_GROUP_RESPONSE),
-    full(12, "Heartbeat", 4, 4, layouts::HEARTBEAT_REQUEST, layouts::HEARTBEAT_RESPONSE),
-    full(13, "LeaveGroup", 4, 5, layouts::LEAVE_GROUP_REQUEST, layouts::LEAVE_GROUP_RESPONSE),
-    full(14, "SyncGroup", 4, 5, layouts::SYNC_GROUP_REQUEST, layouts::SYNC_GROUP_RESPONSE),
-    head(15, "DescribeGroups", 5, 6),
-    head(16, "ListGroups", 3, 5),
+    full(8, "OffsetCommit", 8, 10, groups::OFFSET_COMMIT_REQUEST, groups::OFFSET_COMMIT_RESPONSE),
+    full(9, "OffsetFetch", 6, 10, groups::OFFSET_FETCH_REQUEST, groups::OFFSET_FETCH_RESPONSE),
+    full(10, "FindCoordinator", 3, 6, groups::FIND_COORDINATOR_REQUEST, groups::FIND_COORDINATOR_RESPONSE),
+    full(11, "JoinGroup", 6, 9, groups::JOIN_GROUP_REQUEST, groups::JOIN_GROUP_RESPONSE),
+    full(12, "Heartbeat", 4, 4, groups::HEARTBEAT_REQUEST, groups::HEARTBEAT_RESPONSE),
+    full(13, "LeaveGroup", 4, 5, groups::LEAVE_GROUP_REQUEST, groups::LEAVE_GROUP_RESPONSE),
+    full(14, "SyncGroup", 4, 5, groups::SYNC_GROUP_REQUEST, groups::SYNC_GROUP_RESPONSE),
+    full(15, "DescribeGroups", 5, 6, groups::DESCRIBE_GROUPS_REQUEST, groups::DESCRIBE_GROUPS_RESPONSE),
+    full(16, "ListGroups", 3, 5, groups::LIST_GROUPS_REQUEST, groups::LIST_GROUPS_RESPONSE),
     full(17, "SaslHandshake", NEVER, 1, layouts::SASL_HANDSHAKE_REQUEST, layouts::SASL_HANDSHAKE_RESPONSE),
     full(18, "ApiVersions", 3, 4, layouts::API_VERSIONS_REQUEST, layouts::API_VERSIONS_RESPONSE),
     full(19, "CreateTopics", 5, 7, layouts::CREATE_TOPICS_REQUEST, layouts::CREATE_TOPICS_RESPONSE),
@@ -244,7 +248,7 @@ pub(super) static APIS: &[Api] = &[
     head(25, "AddOffsetsToTxn", 3, 4),
     head(26, "EndTxn", 3, 5),
     head(27, "WriteTxnMarkers", 1, 2),
-    head(28, "TxnOffsetCommit", 3, 5),
+    full(28, "TxnOffsetCommit", 3, 5, groups::TXN_OFFSET_COMMIT_REQUEST, groups::TXN_OFFSET_COMMIT_RESPONSE),
     head(29, "DescribeAcls", 2, 3),
     head(30, "CreateAcls", 2, 3),
     head(31, "DeleteAcls", 2, 3),
@@ -258,12 +262,12 @@ pub(super) static APIS: &[Api] = &[
     head(39, "RenewDelegationToken", 2, 2),
     head(40, "ExpireDelegationToken", 2, 2),
     head(41, "DescribeDelegationToken", 2, 3),
-    head(42, "DeleteGroups", 2, 2),
+    full(42, "DeleteGroups", 2, 2, groups::DELETE_GROUPS_REQUEST, groups::DELETE_GROUPS_RESPONSE),
     head(43, "ElectLeaders", 2, 2),
     head(44, "IncrementalAlterConfigs", 1, 1),
     head(45, "AlterPartitionReassignments", 0, 1),
     head(46, "ListPartitionReassignments", 0, 0),
-    head(47, "OffsetDelete", NEVER, 0),
+    full(47, "OffsetDelete", NEVER, 0, groups::OFFSET_DELETE_REQUEST, groups::OFFSET_DELETE_RESPONSE),
     head(48, "DescribeClientQuotas", 1, 1),
     head(49, "AlterClientQuotas", 1, 1),
     head(50, "DescribeUserScramCredentials", 0, 0),
@@ -284,16 +288,16 @@ pub(super) static APIS: &[Api] = &[
     head(65, "DescribeTransactions", 0, 0),
     head(66, "ListTransactions", 0, 2),
     head(67, "AllocateProducerIds", 0, 0),
-    head(68, "ConsumerGroupHeartbeat", 0, 1),
-    head(69, "ConsumerGroupDescribe", 0, 1),
+    full(68, "ConsumerGroupHeartbeat", 0, 1, assigned::CONSUMER_GROUP_HEARTBEAT_REQUEST, assigned::CONSUMER_GROUP_HEARTBEAT_RESPONSE),
+    full(69, "ConsumerGroupDescribe", 0, 1, assigned::CONSUMER_GROUP_DESCRIBE_REQUEST, assigned::CONSUMER_GROUP_DESCRIBE_RESPONSE),
     head(70, "ControllerRegistration", 0, 0),
     head(71, "GetTelemetrySubscriptions", 0, 0),
     head(72, "PushTelemetry", 0, 0),
     head(73, "AssignReplicasToDirs", 0, 0),
     head(74, "ListConfigResources", 0, 1),
     head(75, "DescribeTopicPartitions", 0, 0),
-    head(76, "ShareGroupHeartbeat", 0, 1),
-    head(77, "ShareGroupDescribe", 0, 1),
+    full(76, "ShareGroupHeartbeat", 0, 1, assigned::SHARE_GROUP_HEARTBEAT_REQUEST, assigned::SHARE_GROUP_HEARTBEAT_RESPONSE),
+    full(77, "ShareGroupDescribe", 0, 1, assigned::SHARE_GROUP_DESCRIBE_REQUEST, assigned::SHARE_GROUP_DESCRIBE_RESPONSE),
     head(78, "ShareFetch", 0, 2),
     head(79, "ShareAcknowledge", 0, 2),
     head(80, "AddRaftVoter", 0, 1),
@@ -304,11 +308,11 @@ pub(super) static APIS: &[Api] = &[
     head(85, "WriteShareGroupState", 0, 1),
     head(86, "DeleteShareGroupState", 0, 0),
     head(87, "ReadShareGroupStateSummary", 0, 1),
-    head(88, "StreamsGroupHeartbeat", 0, 0),
-    head(89, "StreamsGroupDescribe", 0, 0),
-    head(90, "DescribeShareGroupOffsets", 0, 1),
-    head(91, "AlterShareGroupOffsets", 0, 0),
-    head(92, "DeleteShareGroupOffsets", 0, 0),
+    full(88, "StreamsGroupHeartbeat", 0, 0, assigned::STREAMS_GROUP_HEARTBEAT_REQUEST, assigned::STREAMS_GROUP_HEARTBEAT_RESPONSE),
+    full(89, "StreamsGroupDescribe", 0, 0, assigned::STREAMS_GROUP_DESCRIBE_REQUEST, assigned::STREAMS_GROUP_DESCRIBE_RESPONSE),
+    full(90, "DescribeShareGroupOffsets", 0, 1, assigned::DESCRIBE_SHARE_GROUP_OFFSETS_REQUEST, assigned::DESCRIBE_SHARE_GROUP_OFFSETS_RESPONSE),
+    full(91, "AlterShareGroupOffsets", 0, 0, assigned::ALTER_SHARE_GROUP_OFFSETS_REQUEST, assigned::ALTER_SHARE_GROUP_OFFSETS_RESPONSE),
+    full(92, "DeleteShareGroupOffsets", 0, 0, assigned::DELETE_SHARE_GROUP_OFFSETS_REQUEST, assigned::DELETE_SHARE_GROUP_OFFSETS_RESPONSE),
 ];
 
 #[cfg(test)]
@@ -325,7 +329,7 @@ mod tests {
                 "{}",
                 field.name
             );
-            if let Kind::List(inner) | Kind::Struct(inner) = field.kind {
+            if let Kind::List(inner) | Kind::Struct(inner) | Kind::Optional(inner) = field.kind {
                 check(inner, field.first, field.last, flexible);
             }
         }
@@ -342,5 +346,30 @@ mod tests {
             }
         }
         assert!(Api::of(-1).is_none() && Api::of(93).is_none());
+    }
+
+    /// Each API with the versions that brokers take and the versions of their headers, as the Python
+    /// package `kio` has them from the message definitions of Apache Kafka 4.2, and of 3.6 what
+    /// brokers have taken no more since 4.0.
+    #[test]
+    fn names_versions_and_headers_are_those_of_the_definitions() {
+        let mut known = APIS.iter();
+        for line in include_str!("apis.txt").lines() {
+            let [key, name, versions, requests, responses] =
+                line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            let api = known.next().unwrap();
+            assert_eq!((api.key.to_string().as_str(), api.name), (key, name));
+            let (first, latest) = versions.split_once('-').unwrap();
+            assert_eq!(latest, api.latest.to_string(), "{line}");
+            let headers = |of: fn(&Api, i16) -> u8| -> String {
+                let versions = first.parse().unwrap()..=api.latest;
+                versions
+                    .map(|version| of(api, version).to_string())
+                    .collect()
+            };
+            assert_eq!(headers(Api::request_header), requests, "{line}");
+            assert_eq!(headers(Api::response_header), responses, "{line}");
+        }
+        assert!(known.next().is_none());
     }
 }

@@ -313,8 +313,10 @@ fn every_version_is_read_to_its_last_byte() {
     for line in include_str!("vectors.txt").lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let (key, version) = (words[0].parse().unwrap(), words[1].parse().unwrap());
-        let bytes: Vec<u8> = (0..words[3].len() / 2)
-            .map(|at| u8::from_str_radix(&words[3][2 * at..2 * at + 2], 16).unwrap())
+        // What lists all groups has no fields in its first versions.
+        let hex = words.get(3).copied().unwrap_or_default();
+        let bytes: Vec<u8> = (0..hex.len() / 2)
+            .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
             .collect();
         let api = Api::of(key).unwrap();
         let layout = api.layouts.unwrap()[usize::from(words[2] == "response")];
@@ -329,11 +331,12 @@ fn every_version_is_read_to_its_last_byte() {
         }
         seen += 1;
     }
-    let versions = |api: &&Api| 2 * (usize::try_from(api.latest).unwrap() + 1);
-    let all: usize = APIS
+    // Version 0 of share groups was that of a preview.
+    let first = |api: &Api| i16::from(matches!(api.key, 76 | 77));
+    let all: i16 = APIS
         .iter()
         .filter(|api| api.layouts.is_some())
-        .map(|api| versions(&api))
+        .map(|api| 2 * (api.latest + 1 - first(api)))
         .sum();
     assert_eq!(seen, all);
 }
@@ -550,14 +553,11 @@ fn a_broker_that_does_not_know_the_version_answers_in_the_oldest() {
 #[test]
 fn other_apis_are_read_up_to_their_header() {
     let mut feed = kafka();
-    feed.chunk(UP, b"\0\0\0\x0f\0\x44\0\x01\0\0\0\x01\0\x03svc\0\0")
+    feed.chunk(UP, b"\0\0\0\x0f\0\x3c\0\x01\0\0\0\x01\0\x03svc\0\0")
         .chunk(DOWN, &response(1, b"\0\0\0"));
     let drafts = feed.end();
-    assert_eq!(
-        text(&drafts[0].request, "apiKeyName"),
-        "ConsumerGroupHeartbeat"
-    );
-    assert_eq!(brief(&drafts), ["ConsumerGroupHeartbeat 1!"]);
+    assert_eq!(text(&drafts[0].request, "apiKeyName"), "DescribeCluster");
+    assert_eq!(brief(&drafts), ["DescribeCluster 1!"]);
     assert_eq!(
         shown(&drafts[0].response),
         shown(&drafts[0].response).replace("payload\":{", "")

@@ -103,6 +103,14 @@ pub(super) fn head(bytes: &[u8]) -> HeadStep {
     let Some((&first, rest)) = bytes.split_first() else {
         return HeadStep::Wait;
     };
+    // Nearly all heads are short lengths.
+    if let (b'$' | b'*', Some((length, size))) = (first, short_length(rest)) {
+        let head = match first {
+            b'$' => Head::Bulk(Kind::BulkString, length),
+            _ => Head::Aggregate(Kind::Array, length),
+        };
+        return HeadStep::Head(head, 1 + size);
+    }
     match first {
         b'+' => return HeadStep::Head(Head::Line(Kind::SimpleString), 1),
         b'-' => return HeadStep::Head(Head::Line(Kind::SimpleError), 1),
@@ -127,6 +135,19 @@ pub(super) fn head(bytes: &[u8]) -> HeadStep {
         Some(head) => HeadStep::Head(head, 1 + end + 1),
         None => HeadStep::Broken,
     }
+}
+
+/// A length of at most eight digits with its line end, and the bytes of both.
+fn short_length(line: &[u8]) -> Option<(u64, usize)> {
+    let mut length = 0;
+    for (at, byte) in line.iter().take(9).enumerate() {
+        match byte {
+            b'0'..=b'9' if at < 8 => length = length * 10 + u64::from(byte - b'0'),
+            b'\r' if at > 0 && line.get(at + 1) == Some(&b'\n') => return Some((length, at + 2)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn is_head_byte(byte: u8) -> bool {
@@ -490,5 +511,32 @@ impl Framer {
             });
         }
         Some(Framer { role, stack, at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_length_is_read_as_one_of_many_digits() {
+        for first in ["$", "*"] {
+            for digits in ["0", "7", "00000001", "12345678", "123456789"] {
+                let one = head(format!("{first}{digits}\r\n").as_bytes());
+                let many = head(format!("{first}{digits:0>30}\r\n").as_bytes());
+                let (HeadStep::Head(one, size), HeadStep::Head(many, _)) = (one, many) else {
+                    panic!("{first}{digits}: {one:?}, {many:?}");
+                };
+                assert_eq!((one, size), (many, digits.len() + 3));
+            }
+            for waits in ["", "1", "1\r", "12345678"] {
+                let step = head(format!("{first}{waits}").as_bytes());
+                assert_eq!(step, HeadStep::Wait, "{first}{waits}");
+            }
+            for broken in ["\r\n", "1\n", "1\r\r\n", "1 \r\n", "12345678x\r\n"] {
+                let step = head(format!("{first}{broken}").as_bytes());
+                assert_eq!(step, HeadStep::Broken, "{first}{broken:?}");
+            }
+        }
     }
 }

@@ -102,6 +102,11 @@ impl Half {
         self.base.get_or_insert(seq);
     }
 
+    /// Whether it was seen to begin or to say anything.
+    pub(super) fn is_heard(&self) -> bool {
+        self.base.is_some()
+    }
+
     /// The offset of a sequence number, relative to where the direction stands; negative before
     /// the first byte.
     fn offset(&self, base: u32, seq: u32) -> i64 {

@@ -3,12 +3,13 @@
 //! In: a five-tuple, and perhaps a virtual network. Out: the key that both directions share. Never:
 //! what is known of the flow.
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use crate::packet::{Endpoint, FiveTuple, Transport};
 
 /// A flow key: the five-tuple without direction, the smaller endpoint first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     low: u128,
     high: u128,
@@ -17,6 +18,26 @@ pub(super) struct Key {
     protocol: u16,
     /// Virtual network plus one, where another one has the key without.
     network: u32,
+}
+
+/// Set in `protocol` for IPv6.
+const IPV6: u16 = 1 << 8;
+
+/// Of IPv4 all but the network is one number of 112 bits: each packet is looked up once.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let rest = u128::from(self.ports) << 64 | u128::from(self.protocol) << 96;
+        if self.protocol & IPV6 == 0 {
+            state.write_u128(self.low | self.high << 32 | rest);
+        } else {
+            state.write_u128(self.low);
+            state.write_u128(self.high);
+            state.write_u128(rest);
+        }
+        if self.network != 0 {
+            state.write_u32(self.network);
+        }
+    }
 }
 
 impl Key {
@@ -39,7 +60,10 @@ impl Key {
             low: low.0,
             high: high.0,
             ports: u32::from(low.1) << 16 | u32::from(high.1),
-            protocol: number | u16::from(tuple.src.ip.is_ipv6()) << 8,
+            protocol: match tuple.src.ip.is_ipv6() {
+                true => number | IPV6,
+                false => number,
+            },
             network: 0,
         };
         (key, from_low)

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::clock::STEP_BACK_PACKETS;
 use super::*;
+use crate::flow::Opening;
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records};
 use crate::packet::{Decoded, Endpoint, Position, Record};

@@ -8,6 +8,8 @@
 //! response. A frame of a stream that is not in it opens one only where that stream may be new, or
 //! where its first frames may have been missed.
 
+mod saved;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -21,10 +23,9 @@ use super::frame::{
 use super::grpc::Schemas;
 use super::search::{self, Found};
 use super::side::{Block, Data, Flaw, Reading, Side};
-use super::streams::{MAX_CLOSED, MAX_OPEN};
 use super::tunnel::Tunnels;
 use crate::bytes::Reader;
-use crate::dissect::http::exchange::{DISSECTION, flag};
+use crate::dissect::http::exchange::DISSECTION;
 use crate::dissect::{Descriptors, Dissector, GiveUp, Outcome, Output, Protocols};
 use crate::flow::{Chunk, Gap, StreamInfo};
 use crate::packet::Direction;
@@ -35,9 +36,6 @@ const MAX_WHOLE: u32 = 256 * 1024;
 
 /// Bytes without any frame after which the stream is not HTTP/2.
 const MAX_LOST: u64 = 256 * 1024;
-
-/// First byte of a saved state.
-const SAVE_VERSION: u8 = 2;
 
 /// The state of one connection.
 pub(super) struct Connection {
@@ -581,68 +579,11 @@ impl Dissector for Connection {
     }
 
     fn save(&self) -> Vec<u8> {
-        let mut out = vec![SAVE_VERSION];
-        let asks = self.asks == Direction::ToServer;
-        for flag in [asks, self.certain, self.found, self.finished] {
-            out.push(u8::from(flag));
-        }
-        out.push(u8::from(self.goaway.is_some()));
-        out.extend_from_slice(&self.goaway.unwrap_or(0).to_be_bytes());
-        self.to_server.save(&mut out);
-        self.to_client.save(&mut out);
-        let count = |count: usize| u32::try_from(count).unwrap_or(0).to_be_bytes();
-        out.extend_from_slice(&count(self.closed.len()));
-        for stream in &self.closed {
-            out.extend_from_slice(&stream.to_be_bytes());
-        }
-        out.extend_from_slice(&count(self.open.len()));
-        for (stream, exchange) in &self.open {
-            out.extend_from_slice(&stream.to_be_bytes());
-            exchange.save(&mut out);
-        }
-        self.tunnels.save(&mut out);
-        out
+        self.saved()
     }
 }
 
 /// Whether a payload without bytes is to be taken.
 fn is_due(reading: &Reading) -> bool {
     matches!(reading, Reading::Payload(header, _) if header.length == 0)
-}
-
-impl Connection {
-    /// Reads back what `save` wrote; `None` when the bytes are not that.
-    pub(super) fn load(state: &[u8]) -> Option<Connection> {
-        let mut reader = Reader::new(state);
-        let from = &mut reader;
-        (from.u8().ok()? == SAVE_VERSION).then_some(())?;
-        let mut connection = Connection::new();
-        connection.asks = match flag(from)? {
-            true => Direction::ToServer,
-            false => Direction::ToClient,
-        };
-        connection.certain = flag(from)?;
-        connection.found = flag(from)?;
-        connection.finished = flag(from)?;
-        let (gone, code) = (flag(from)?, from.u32().ok()?);
-        connection.goaway = gone.then_some(code);
-        connection.to_server = Side::load(from)?;
-        connection.to_client = Side::load(from)?;
-        let closed = usize::try_from(from.u32().ok()?).ok()?;
-        (closed <= MAX_CLOSED).then_some(())?;
-        for _ in 0..closed {
-            connection.closed.push_back(from.u32().ok()?);
-        }
-        let count = usize::try_from(from.u32().ok()?).ok()?;
-        (count <= MAX_OPEN).then_some(())?;
-        for _ in 0..count {
-            let stream = from.u32().ok()?;
-            let exchange = Exchange::load(from)?;
-            connection.weight += exchange.weight();
-            connection.reflects |= exchange.learned.is_some();
-            connection.open.insert(stream, Box::new(exchange));
-        }
-        connection.tunnels = Tunnels::load(from)?;
-        from.is_empty().then_some(connection)
-    }
 }

@@ -15,7 +15,8 @@ use crate::dissect::http::exchange::{
     DISSECTION, PAIR_NOT_FOUND, flag, load_bytes, load_error, save_bytes, save_error,
 };
 use crate::dissect::http::graphql;
-use crate::dissect::http::shape::{self, Kept};
+use crate::dissect::http::kept::Kept;
+use crate::dissect::http::shape;
 use crate::item::{ItemError, MAX_ITEM_BODY, ProtocolInfo, Value};
 use crate::packet::Direction;
 use crate::time::Timestamp;

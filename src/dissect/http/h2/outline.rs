@@ -12,7 +12,8 @@ use super::exchange::Message;
 use super::grpc;
 use super::section::{FORM, Facts};
 use crate::dissect::http::graphql;
-use crate::dissect::http::shape::{self, Content, Fields, Kept};
+use crate::dissect::http::kept::Kept;
+use crate::dissect::http::shape::{self, Content, Fields};
 use crate::item::{Key, Outline, Told, Value};
 
 /// A message on its way into an item.

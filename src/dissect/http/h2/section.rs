@@ -16,7 +16,8 @@ use super::hpack::{ENTRY_OVERHEAD, Name, fixed};
 use crate::bytes::Reader;
 use crate::dissect::http::decode::{Coding, Codings};
 use crate::dissect::http::exchange::flag;
-use crate::dissect::http::shape::{Form, Map};
+use crate::dissect::http::maps::Map;
+use crate::dissect::http::shape::Form;
 use crate::item::Value;
 
 /// Bytes of one message's field lines that are kept, each counted with 32 more (RFC 9113 section
