@@ -232,6 +232,10 @@ impl Block {
                 path: self.text(Content::Path("request.path"), row),
                 query: self.text(Content::Query, row),
                 status: self.int(Content::Path("response.status"), row),
+                trace: self.text(Content::Trace, row),
+                span: self.text(Content::Span, row),
+                flags: self.text(Content::Flags, row),
+                request_id: self.text(Content::RequestId, row),
             };
             return text.map_or(Value::Null, |text| json::read(name, text, &held));
         }

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 
 use super::block::{Block, Values};
 use super::column::{COLUMNS, Content, column_of, place};
+use super::ids;
 use super::reader::Reader;
 use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Test};
 
@@ -163,7 +164,16 @@ fn of_json(test: &ColumnTest) -> Option<Check> {
         return None;
     }
     let finder = Finder::new(text.as_bytes()).into_owned();
-    Some(Check::Json(place(Content::Json(root)), Box::new(finder)))
+    let json = Check::Json(place(Content::Json(root)), Box::new(finder));
+    if !ids::may_be_folded(&test.column) {
+        return Some(json);
+    }
+    let (column, text) = match &test.test {
+        Test::Prefix(_) => return None,
+        _ => ids::instead(&test.column, text)?,
+    };
+    let of_column = Check::Text(column, Of::Equal(text.into()));
+    Some(Check::Any(vec![json, of_column]))
 }
 
 impl Sieve {
