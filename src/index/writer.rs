@@ -39,6 +39,9 @@ const ID_FALSE_HITS: f64 = 0.05;
 /// Stronger than the packets' level: an index is small, written once and read often.
 const LEVEL: i32 = 12;
 
+/// The level of ids.
+const ID_LEVEL: i32 = 1;
+
 /// Names of what the footer tells readers of ours.
 pub(super) const FORMAT_KEY: &str = "tapedeck.format";
 pub(super) const MIXED_KEY: &str = "tapedeck.mixed";
@@ -292,10 +295,14 @@ impl<W: Write + Send> Writer<W> {
     }
 }
 
+fn zstd(level: i32) -> Result<Compression, IndexError> {
+    Ok(Compression::ZSTD(ZstdLevel::try_new(level)?))
+}
+
 fn properties() -> Result<WriterProperties, IndexError> {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("tapedeck ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
+        .set_compression(zstd(LEVEL)?)
         // A column of a row group has one page, so there is nothing to find by its pages.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
@@ -327,7 +334,10 @@ fn properties() -> Result<WriterProperties, IndexError> {
             Content::Trace | Content::Span | Content::RequestId
         );
         if is_id {
-            properties = properties.set_column_dictionary_enabled(path.clone(), false);
+            // Random digits take the bits that they have, unless repetitions are looked for in them.
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_compression(path.clone(), zstd(ID_LEVEL)?);
         }
         // No question is answered by the bounds of an id or of a JSON text. Few pods have many items,
         // and few forms of requests and responses: their dictionaries are what keeps them small.
