@@ -1,6 +1,7 @@
 # make demo: install what is missing, build, record a real conversation, open the dashboard on it.
 # make test: install what the tests need and run them all.
-# make test-sql: build and test what the cargo feature `sql` adds, unless that passed before.
+# make test-sql: build and test what the cargo feature `sql` adds, unless that passed before
+#   (WHEN=--if-built: and only where its engine was compiled before).
 # make bench: run tapedeck beside other programs on the same traffic, into docs/performance.md
 #   (SIZE=small for a quick look); make bench-parts: the parts on their own, with criterion.
 # make fuzz: each fuzz target for a while (TARGET=headers SECONDS=60 for one).
@@ -22,7 +23,7 @@ test: deps
 	tools/test.sh
 
 test-sql: deps
-	tools/test-sql.sh
+	tools/test-sql.sh $(WHEN)
 
 bench: deps
 	tools/bench-deps.sh

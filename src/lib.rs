@@ -22,6 +22,7 @@
 //! In a cluster each node is a worker, which does all of this, and `hub` shows them as one.
 
 pub mod bytes;
+pub mod private;
 pub mod time;
 pub mod units;
 

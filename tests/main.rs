@@ -24,6 +24,7 @@ mod double;
 mod engines;
 mod faults;
 mod hostile;
+mod index_size;
 mod kill;
 mod lake;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -631,6 +631,57 @@ fn what_came_before_a_rule_is_in_no_index_under_it() {
     assert!(!holds(&ruled[1], b"s3cret-apikey-02"));
 }
 
+#[test]
+fn an_exchange_across_reels_is_found_by_its_body_under_a_rule() {
+    let rule = Rule::parse(&json!("credentials")).unwrap();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: shop\r\nX-API-Key: k\r\n\r\n");
+    let answer = "HTTP/1.1 500 Error\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"status\":500}";
+    let mut frames = talk(4000, 80)
+        .to_server(get("/before"))
+        .to_client(answer)
+        .to_server(get("/across"))
+        .wait(Duration::from_secs(5))
+        .to_client(answer)
+        .to_server(get("/after"))
+        .to_client(answer)
+        .fin();
+    let start = frames[0].ts;
+    let at = frames.partition_point(|frame| frame.ts < start + Duration::from_secs(2));
+    let later = frames.split_off(at);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut recorder, outbox, archive) = recorder(dir.path(), None);
+    recorder.set(vec![wish(&rule)]);
+    let recorder = Arc::new(Mutex::new(recorder));
+    let running = pipeline::start(
+        Box::new(Reels(vec![frames, later])),
+        options(None, Box::new(Ruled(recorder.clone(), rule))),
+    );
+    running.join().unwrap();
+    recorder.lock().unwrap().finish();
+    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
+    outbox.stop();
+    let paths = |args: &[&str]| {
+        let mut found: Vec<String> = super::lake::query(&archive, args)
+            .iter()
+            .map(|item| {
+                item["request"]["path"]
+                    .as_str()
+                    .unwrap_or("none")
+                    .to_owned()
+            })
+            .collect();
+        found.sort();
+        found
+    };
+    // Bodies are in the packets alone.
+    let kfl = "response.content.text.contains(\"OjUwMH0\")";
+    assert_eq!(paths(&["--newest"]), ["/across", "/after", "/before"]);
+    assert_eq!(
+        paths(&["--newest", "--kfl", kfl]),
+        ["/across", "/after", "/before"]
+    );
+}
+
 /// Items that the program reads of the sealed packets.
 fn items(paths: &[PathBuf]) -> usize {
     let packets = paths

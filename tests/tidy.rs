@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each room with the rooms it may use; `cli` and `main.rs` may use all.
 const ROOMS: &[(&str, &[&str])] = &[
     ("bytes", &[]),
+    ("private", &[]),
     ("units", &[]),
     ("time", &[]),
     ("packet", &["bytes", "time"]),
@@ -29,12 +30,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["item", "dissect", "flow", "packet", "bytes", "time"],
     ),
     ("script", &["packet", "item", "kfl", "time"]),
-    ("store", &["time"]),
-    ("spool", &["packet", "flow", "bytes", "time"]),
+    ("store", &["private", "time"]),
+    ("spool", &["packet", "flow", "bytes", "private", "time"]),
     (
         "record",
         &[
-            "spool", "index", "store", "packet", "item", "kfl", "redact", "resolve", "time",
+            "spool", "index", "store", "packet", "item", "kfl", "redact", "resolve", "private",
+            "time",
         ],
     ),
 ];

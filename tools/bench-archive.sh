@@ -62,6 +62,7 @@ query() { # SOURCE ENDPOINT WHAT ARGS...
   rm -rf "$XDG_CACHE_HOME"
   echo "== $what"
   timed "$tapedeck" query "$source" --s3-endpoint "$endpoint" --s3-path-style --stats "$@" >"$work/out" || true
+  [ -z "$proxy" ] || { kill -USR1 "$proxy"; sleep 0.2; tail -n 1 "$work/proxy.log"; }
   lines="$(wc -l <"$work/out")"
   echo "$lines lines"
   # What finds nothing measures pruning alone.
@@ -115,7 +116,6 @@ for round in straight slow; do
   echo "$(wc -l <"$work/out") lines"
 done
 kill "$proxy"; wait "$proxy" || true; proxy=""
-cat "$work/proxy.log"
 
 echo "== a year of $of_year reels before a week"
 mkdir "$work/year"

@@ -1,7 +1,8 @@
 """A TCP proxy as slow as a line across an ocean: PORT TO-PORT MILLISECONDS MEGABITS.
 
 Each way takes half the latency, all connections share the rate, and a new connection costs one
-round trip more. At its end (SIGTERM) it prints how many HTTP requests passed.
+round trip more. At its end (SIGTERM) it prints how many HTTP requests passed, and bytes of answers;
+before, with SIGUSR1.
 """
 
 import asyncio
@@ -15,12 +16,13 @@ HALF = latency / 2000
 RATE = megabits * 1e6 / 8
 REQUEST = re.compile(rb"^(GET|HEAD|PUT|POST|DELETE) [^\r\n]+ HTTP/1\.1\r\n", re.M)
 requests = 0
+answered = 0
 free_at = 0.0
 
 
 async def pump(reader, writer, is_answer):
     """Hands bytes on, each piece no earlier than latency and rate allow."""
-    global requests, free_at
+    global requests, answered, free_at
     queue = asyncio.Queue(maxsize=256)
 
     async def late():
@@ -37,6 +39,7 @@ async def pump(reader, writer, is_answer):
             now = time.monotonic()
             if is_answer:
                 free_at = max(free_at, now) + len(data) / RATE
+                answered += len(data)
             else:
                 requests += len(REQUEST.findall(data))
             await queue.put(((free_at if is_answer else now) + HALF, data))
@@ -58,10 +61,19 @@ async def serve(reader, writer):
 async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", int(port))
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, tell)
     async with server:
         await stop.wait()
-    print(f"{requests} requests through the slow line", file=sys.stderr)
+    tell()
+
+
+def tell():
+    """Prints what passed since it was told last."""
+    global requests, answered
+    print(f"{requests} requests, {answered} bytes of answers", file=sys.stderr, flush=True)
+    requests = answered = 0
 
 
 asyncio.run(main())

@@ -7,6 +7,7 @@ use super::Global;
 use super::config::keys::Status;
 use super::config::{Config, Surroundings, regenerate_path};
 use super::exit::{Exit, Failure};
+use crate::private;
 use crate::script::console::is_secret;
 
 /// Print the configuration in force, or write it to its file
@@ -92,24 +93,18 @@ pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, 
 
 fn regenerate(global: &Global, config: &Config) -> Result<Exit, Failure> {
     use std::io::Write;
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let path = regenerate_path(global, &Surroundings::of_process());
     let failed = |error: std::io::Error| {
         Failure::failed(format!("cannot write {}: {error}", path.display()))
     };
     if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(failed)?;
+        private::make_folder(folder).map_err(failed)?;
     }
     // It holds bucket secrets under scripting.env.
-    let mut file = std::fs::OpenOptions::new()
+    let mut file = private::options()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
         .open(&path)
         .map_err(failed)?;
     file.write_all(config.yaml().as_bytes()).map_err(failed)?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::exit::Failure;
+use crate::private;
 
 /// Wait for an instance's answer at most.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,18 +53,13 @@ fn folder(data: &Path) -> PathBuf {
 
 /// Writes the file of this process, readable by its user alone.
 pub fn register(data: &Path, instance: &Instance) -> std::io::Result<Registered> {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let folder = folder(data);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)?;
+    private::make_folder(&folder)?;
     let path = folder.join(format!("{}.json", instance.pid));
-    let mut file = std::fs::OpenOptions::new()
+    let mut file = private::options()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
         .open(&path)?;
     file.write_all(&serde_json::to_vec(instance)?)?;
     Ok(Registered(path))

@@ -265,6 +265,10 @@ impl Block {
                 path: self.text_at(held.path, row),
                 query: self.text_at(held.query, row),
                 status: self.int_at(held.status, row),
+                trace: self.text_at(held.trace, row),
+                span: self.text_at(held.span, row),
+                flags: self.text_at(held.flags, row),
+                request_id: self.text_at(held.request_id, row),
             };
             let text = values.get(row).and_then(Option::as_ref);
             return text.map_or(Value::Null, |text| {
@@ -324,6 +328,10 @@ struct Folded {
     path: usize,
     query: usize,
     status: usize,
+    trace: usize,
+    span: usize,
+    flags: usize,
+    request_id: usize,
 }
 
 /// Where the columns that items are made of stand in the list.
@@ -393,6 +401,10 @@ static PLACES: LazyLock<Places> = LazyLock::new(|| {
             path: path("request.path"),
             query: place(Content::Query),
             status: path("response.status"),
+            trace: place(Content::Trace),
+            span: place(Content::Span),
+            flags: place(Content::Flags),
+            request_id: place(Content::RequestId),
         },
     }
 });

@@ -32,6 +32,12 @@ pub(super) enum Content {
     Stream,
     /// W3C or B3 trace identifier in the request's headers.
     Trace,
+    /// The span beside it.
+    Span,
+    /// The flags beside it.
+    Flags,
+    /// Identifier of the request in its headers.
+    RequestId,
     /// Ordinal in the reel of the packet that completed the item.
     Packet,
     /// First or last frame of the packets part that holds packets of the stream.
@@ -130,6 +136,9 @@ pub static COLUMNS: &[Column] = &[
     column("request_size", Int, Path("requestSize"), "bytes of the request as captured"),
     column("response_size", Int, Path("responseSize"), "bytes of the response as captured"),
     bloom("trace_id", Text, Content::Trace, "trace identifier in the request's headers (W3C traceparent or B3), lower case"),
+    column("span_id", Text, Content::Span, "span identifier beside it"),
+    column("trace_flags", Text, Content::Flags, "flags of a W3C traceparent"),
+    bloom("request_id", Text, Content::RequestId, "X-Request-Id, X-Correlation-Id or Request-Id, the first of them that is there"),
     bloom("stream", Text, Content::Stream, "name of the stream in the run that recorded it"),
     column("item_index", Int, Path("index"), "ordinal of the item within its stream and reel, from 0"),
     column("packet", Int, Content::Packet, "ordinal in the reel of the packet that completed it"),

@@ -177,7 +177,9 @@ pub(super) fn read(name: &str, text: &[u8], held: &Held<'_>, only: Option<&[Stri
     if let Some(only) =
         only.filter(|only| !only.iter().any(|member| fold::may_follow(name, member)))
     {
-        return some::members(text, only).unwrap_or_default();
+        let mut found = some::members(text, only).unwrap_or_default();
+        unfold_headers(name, &mut found, held);
+        return found;
     }
     match serde_json::from_slice(text) {
         Ok(mut json) => {
@@ -185,6 +187,28 @@ pub(super) fn read(name: &str, text: &[u8], held: &Held<'_>, only: Option<&[Stri
             value(json)
         }
         Err(_) => Value::Null,
+    }
+}
+
+/// Brings back the headers that were folded, where headers were read.
+fn unfold_headers(part: &str, found: &mut Value, held: &Held<'_>) {
+    let Value::Object(members) = found else {
+        return;
+    };
+    for (name, member) in members {
+        let Value::Object(headers) = member else {
+            continue;
+        };
+        if name.text() != "headers" {
+            continue;
+        }
+        for (name, header) in headers {
+            if matches!(header, Value::Null)
+                && let Some(text) = fold::header(part, &name.text(), held)
+            {
+                *header = Value::text(text);
+            }
+        }
     }
 }
 

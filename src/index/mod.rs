@@ -8,7 +8,7 @@
 //! items ──▶ Writer ──▶ <start>-<run>-<sequence>-<hash>.<first>_<last>.items.parquet
 //!                        │ row group: up to 8192 items, every column with statistics
 //!                        │ Bloom filters of names, paths, streams and traces
-//!                        │ page index, footer, and what the writer wants readers to know
+//!                        │ footer, and what the writer wants readers to know
 //!                        ▼
 //! query ──▶ Reader: footer ──▶ row groups that may match ──▶ columns ──▶ Item
 //! ```
@@ -21,6 +21,7 @@ mod block;
 mod chunks;
 mod column;
 mod fold;
+mod ids;
 mod json;
 mod prune;
 mod reader;
@@ -43,8 +44,9 @@ pub use writer::{Place, Summary, Writer};
 /// Ending of an index file.
 pub const ENDING: &str = "items.parquet";
 
-/// Version of the table; a reader refuses a later one.
-pub const FORMAT: u32 = 1;
+/// Version of the table; a reader refuses a later one. The first had identifiers of requests and
+/// spans in the JSON alone.
+pub const FORMAT: u32 = 2;
 
 /// Why an index cannot be written or read.
 #[derive(Debug, thiserror::Error)]

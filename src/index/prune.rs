@@ -11,6 +11,7 @@ use parquet::file::statistics::Statistics;
 
 use super::IndexError;
 use super::column::{COLUMNS, Content, End, column_of, place};
+use super::ids;
 use super::reader::{Reader, guarded};
 use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Stats, Test, may_hold};
 use crate::packet::StreamName;
@@ -74,7 +75,7 @@ impl Reader {
             {
                 is_cut |= self.cuts.touch(path) || !self.has(part);
                 wanted.insert(part);
-                wanted.extend(held());
+                wanted.extend(held(root));
             } else {
                 wanted.extend(envelope(root));
             }
@@ -202,7 +203,15 @@ impl Reader {
             Scalar::Text(null) => wanted.contains(&&**null),
             _ => false,
         });
+        let of_header = |text: &&str| ids::sure(&test.column, text);
+        let of_headers: Option<Vec<(usize, String)>> = wanted.iter().map(of_header).collect();
+        let of_headers = of_headers.filter(|_| self.has(place(Content::RequestId)));
         let column = column_of(&test.column).or_else(|| by_name(&test.column));
+        let column = column.or_else(|| Some(of_headers.as_ref()?.first()?.0));
+        let wanted: Vec<&str> = match &of_headers {
+            Some(found) => found.iter().map(|(_, text)| text.as_str()).collect(),
+            None => wanted,
+        };
         let column = column.filter(|index| {
             COLUMNS.get(*index).is_some_and(|column| column.has_bloom) && self.has(*index)
         });
@@ -254,22 +263,34 @@ fn envelope(root: &str) -> impl Iterator<Item = usize> {
             }
             (None, _) => !matches!(
                 column.from,
-                Content::Json(_) | Content::Who(_) | Content::Time | Content::Trace
+                Content::Json(_)
+                    | Content::Who(_)
+                    | Content::Time
+                    | Content::Trace
+                    | Content::Span
+                    | Content::Flags
+                    | Content::RequestId
             ),
         })
         .map(|(index, _)| index)
 }
 
-/// The columns whose values the JSON does not repeat.
-fn held() -> impl Iterator<Item = usize> {
-    [
-        Content::Path("request.method"),
-        Content::Path("request.path"),
-        Content::Query,
-        Content::Path("response.status"),
-    ]
-    .into_iter()
-    .map(place)
+/// The columns whose values the JSON of a part does not repeat.
+fn held(root: &str) -> impl Iterator<Item = usize> {
+    let columns: &[Content] = match root {
+        "request" => &[
+            Content::Path("request.method"),
+            Content::Path("request.path"),
+            Content::Query,
+            Content::Trace,
+            Content::Span,
+            Content::Flags,
+            Content::RequestId,
+        ],
+        "response" => &[Content::Path("response.status")],
+        _ => &[],
+    };
+    columns.iter().copied().map(place)
 }
 
 /// The columns that tell when a request was.
@@ -289,10 +310,5 @@ pub fn places() -> Vec<usize> {
 
 /// Every column that an item is made of.
 pub fn whole() -> Vec<usize> {
-    (0..COLUMNS.len())
-        .filter(|index| {
-            let column = COLUMNS.get(*index);
-            column.is_some_and(|column| column.from != Content::Trace)
-        })
-        .collect()
+    (0..COLUMNS.len()).collect()
 }

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 
 use super::block::{Block, Values};
 use super::column::{COLUMNS, Content, column_of, place};
+use super::ids;
 use super::reader::Reader;
 use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Test};
 
@@ -149,11 +150,12 @@ fn of_json(test: &ColumnTest) -> Option<Check> {
         Test::Eq(Scalar::Text(text)) | Test::Shown(text) | Test::Prefix(text) => text,
         _ => return None,
     };
-    // Texts that JSON writes as they are; a number might be written in another way.
+    // Texts that JSON writes as they are; a number might be written in another way, and a comma may
+    // stand between the values of a header that came twice.
     let is_plain = text.len() > 1
         && text
             .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b','));
     let may_be_number = text.parse::<f64>().is_ok();
     let by_null = test
         .nulls
@@ -163,7 +165,16 @@ fn of_json(test: &ColumnTest) -> Option<Check> {
         return None;
     }
     let finder = Finder::new(text.as_bytes()).into_owned();
-    Some(Check::Json(place(Content::Json(root)), Box::new(finder)))
+    let json = Check::Json(place(Content::Json(root)), Box::new(finder));
+    if !ids::may_be_folded(&test.column) {
+        return Some(json);
+    }
+    let (column, text) = match &test.test {
+        Test::Prefix(_) => return None,
+        _ => ids::instead(&test.column, text)?,
+    };
+    let of_column = Check::Text(column, Of::Equal(text.into()));
+    Some(Check::Any(vec![json, of_column]))
 }
 
 impl Sieve {

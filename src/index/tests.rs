@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::item::{ENVELOPE, Identity, Item, Value, json, sample};
+use crate::item::{ENVELOPE, Identity, Item, Key, Value, json, sample};
 use crate::kfl::{self, Schema, Verdict};
 use crate::packet::{StreamId, StreamName, Transport};
 use crate::time::Timestamp;
@@ -94,11 +94,12 @@ fn questions_are_answered_by_as_little_as_holds_the_answer() {
     );
     assert_eq!(
         names(&["request.headers"]),
-        "timestamp timestamp_nanos elapsed_nanos method path query status request"
+        "timestamp timestamp_nanos elapsed_nanos method path query trace_id span_id trace_flags \
+         request_id request"
     );
     assert_eq!(
         names(&["response.content.size"]),
-        "timestamp timestamp_nanos elapsed_nanos method path query status response"
+        "timestamp timestamp_nanos elapsed_nanos status response"
     );
     assert_eq!(names(&["response.content.text"]), "packets");
     assert_eq!(names(&["response"]), "packets");
@@ -148,6 +149,135 @@ fn columns_alone_decide_as_the_item_does() {
             );
         }
     }
+}
+
+/// Items whose requests say in their headers what they belong to, in all forms.
+fn with_ids() -> Vec<Item> {
+    let headers: [&[(&str, String)]; 8] = [
+        &[
+            ("X-Request-Id", "a-1".into()),
+            ("traceparent", parent('1', "01")),
+        ],
+        &[
+            ("x-request-id", "a-2".into()),
+            ("Traceparent", parent('2', "00")),
+        ],
+        &[
+            ("X-Correlation-Id", "a-3".into()),
+            ("X-Request-Id", "a-1".into()),
+        ],
+        &[
+            ("Request-Id", "a-4".into()),
+            ("X-B3-TraceId", "3".repeat(16)),
+        ],
+        &[
+            ("X-B3-TraceId", "ABCDEF0123456789".into()),
+            ("x-b3-spanid", "4".repeat(16)),
+        ],
+        &[
+            ("x-request-id", "a-5".into()),
+            ("X-Request-Id", "a-6".into()),
+        ],
+        &[
+            ("traceparent", "00-not-a-trace".into()),
+            ("X-Request-Id", "x".repeat(200)),
+        ],
+        &[("Traceparent", parent('e', "01").to_ascii_uppercase())],
+    ];
+    let of = |(index, headers): (usize, &&[(&str, String)])| {
+        let headers = headers.iter().map(|(name, value)| {
+            (
+                Key::Bytes(Bytes::from((*name).to_owned())),
+                Value::text(value.clone()),
+            )
+        });
+        let mut item = sample::http();
+        item.ordinal = index as u64;
+        item.request = Value::Object(vec![
+            ("method".into(), Value::Static("GET")),
+            ("headers".into(), Value::Object(headers.collect())),
+        ]);
+        item
+    };
+    headers.iter().enumerate().map(of).collect()
+}
+
+fn parent(digit: char, flags: &str) -> String {
+    let hex = |count: usize| digit.to_string().repeat(count);
+    format!("00-{}-{}-{flags}", hex(32), hex(16))
+}
+
+#[test]
+fn requests_are_found_by_their_ids_as_by_their_headers() {
+    let items = with_ids();
+    let schema = Schema::new(ENVELOPE, [items[0].protocol]);
+    let now = Timestamp::default();
+    let names = [
+        "x-request-id",
+        "X-Request-Id",
+        "X-Correlation-Id",
+        "request-id",
+        "traceparent",
+        "Traceparent",
+        "X-B3-TraceId",
+        "x-b3-spanid",
+    ];
+    let mut values: Vec<String> = (1..=7).map(|number| format!("a-{number}")).collect();
+    values.extend(['1', '2', '9'].map(|digit| parent(digit, "01")));
+    values.extend([
+        parent('2', "00"),
+        parent('e', "01"),
+        parent('e', "01").to_ascii_uppercase(),
+    ]);
+    values.extend(["abcdef0123456789", "ABCDEF0123456789", "00-not-a-trace"].map(str::to_owned));
+    values.extend(["x".repeat(200), "3".repeat(16), "4".repeat(16)]);
+    let (mut found, mut ruled_out) = (0, 0);
+    // All in one file, and each in one of its own, whose filter then is as narrow as it can be.
+    let files = std::iter::once(items.clone()).chain(items.iter().map(|item| vec![item.clone()]));
+    for items in files {
+        let reader = opened(&written(&items));
+        for (name, value) in names
+            .iter()
+            .flat_map(|name| values.iter().map(move |value| (name, value)))
+        {
+            let text = format!("request.headers[{name:?}] == {value:?}");
+            let query = kfl::compile(&text, &schema).unwrap();
+            let condition = query.column_condition(now);
+            let may = condition
+                .as_ref()
+                .is_none_or(|condition| reader.may_hold(0, condition).unwrap());
+            let paths = query.paths();
+            let Need::Columns(wanted) = reader.need(paths.iter().map(String::as_str)) else {
+                panic!("{text} is answered by columns");
+            };
+            let block = reader.read(0, &wanted).unwrap();
+            let sieve = reader.sieve(condition.as_ref());
+            for (row, item) in items.iter().enumerate() {
+                let is_match = query.matches(item.node(), now) == Verdict::Match;
+                let read = block.item(row, &[item.protocol], &item.origin).unwrap();
+                assert_eq!(
+                    query.matches(read.node(), now) == Verdict::Match,
+                    is_match,
+                    "{text}"
+                );
+                assert!(
+                    may && sieve.may_hold(&block, row) || !is_match,
+                    "{text}, row {row}"
+                );
+                found += usize::from(is_match);
+            }
+            ruled_out += usize::from(!may);
+        }
+        let block = reader.read(0, &whole()).unwrap();
+        for (row, item) in items.iter().enumerate() {
+            let read = block.item(row, &[item.protocol], &item.origin).unwrap();
+            assert_eq!(shown(&read)["request"], shown(item)["request"]);
+        }
+    }
+    assert!(
+        found > 20 && ruled_out > 100,
+        "{found} found, {ruled_out} ruled out"
+    );
 }
 
 #[test]

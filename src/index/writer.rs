@@ -18,6 +18,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::column::{COLUMNS, Column, Content, End, Kind, schema};
 use super::fold::Held;
+use super::ids::Ids;
 use super::json::{self, Cuts};
 use super::{FORMAT, IndexError};
 use crate::item::{Item, Kind as NodeKind, Node, Origin, Path, Value, lookup};
@@ -29,11 +30,17 @@ const GROUP_ROWS: usize = 8192;
 /// Bytes of JSON after which a row group ends early.
 const GROUP_BYTES: usize = 16 << 20;
 
-/// Bloom filters give a false hit for one absent value in this many.
+/// Share of absent values for which a Bloom filter gives a false hit.
 const BLOOM_FALSE_HITS: f64 = 0.02;
+
+/// The same where each row has a value of its own: the filter is half as large then.
+const ID_FALSE_HITS: f64 = 0.05;
 
 /// Stronger than the packets' level: an index is small, written once and read often.
 const LEVEL: i32 = 12;
+
+/// The level of ids.
+const ID_LEVEL: i32 = 1;
 
 /// Names of what the footer tells readers of ours.
 pub(super) const FORMAT_KEY: &str = "tapedeck.format";
@@ -157,11 +164,17 @@ impl<W: Write + Send> Writer<W> {
         );
         let query = url.as_deref().and_then(|url| url.split_once('?'));
         let query = query.map(|(_, query)| query);
+        let ids = Ids::of(item.node());
+        self.mixed.extend(&ids.unsure);
         let held = Held {
             method: method.as_deref(),
             path: path.as_deref(),
             query,
             status: lookup(item.node(), "response.status").and_then(Node::int),
+            trace: ids.trace.as_deref(),
+            span: ids.span.as_deref(),
+            flags: ids.flags.as_deref(),
+            request_id: ids.request.as_deref(),
         };
         let parts = [
             ("request", &item.request),
@@ -191,7 +204,10 @@ impl<W: Write + Send> Writer<W> {
                 Content::Time => buffer.int(Some(item.start.nanos().div_euclid(1000))),
                 Content::Elapsed => buffer.int(i64::try_from(item.elapsed_nanos).ok()),
                 Content::Stream => buffer.text(Some(place.stream.to_string())),
-                Content::Trace => buffer.text(trace_id(item.node())),
+                Content::Trace => buffer.text(ids.trace.clone()),
+                Content::Span => buffer.text(ids.span.clone()),
+                Content::Flags => buffer.text(ids.flags.clone()),
+                Content::RequestId => buffer.text(ids.request.clone()),
                 Content::Packet => {
                     buffer.int(place.packet.and_then(|packet| i64::try_from(packet).ok()));
                 }
@@ -279,11 +295,17 @@ impl<W: Write + Send> Writer<W> {
     }
 }
 
+fn zstd(level: i32) -> Result<Compression, IndexError> {
+    Ok(Compression::ZSTD(ZstdLevel::try_new(level)?))
+}
+
 fn properties() -> Result<WriterProperties, IndexError> {
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("tapedeck ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
-        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_compression(zstd(LEVEL)?)
+        // A column of a row group has one page, so there is nothing to find by its pages.
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
         // Beside the footer, so that one request has both.
         .set_bloom_filter_position(BloomFilterPosition::End)
         .set_max_row_group_row_count(None);
@@ -302,21 +324,36 @@ fn properties() -> Result<WriterProperties, IndexError> {
             properties =
                 properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
         }
-        if matches!(column.from, Content::Who(_)) {
-            // Few pods have many items: the dictionary is what keeps it small.
+        if column.kind == Kind::Text {
+            // Where a dictionary does not pay: lengths apart from texts, which then lie side by side.
+            properties =
+                properties.set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        }
+        let is_id = matches!(
+            column.from,
+            Content::Trace | Content::Span | Content::RequestId
+        );
+        if is_id {
+            // Random digits take the bits that they have, unless repetitions are looked for in them.
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_compression(path.clone(), zstd(ID_LEVEL)?);
+        }
+        // No question is answered by the bounds of an id or of a JSON text. Few pods have many items,
+        // and few forms of requests and responses: their dictionaries are what keeps them small.
+        if is_id || matches!(column.from, Content::Who(_) | Content::Json(_)) {
             properties =
                 properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
         }
-        if matches!(column.from, Content::Json(_)) {
-            // No question is answered by the bounds of a JSON text.
-            properties = properties
-                .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
-                .set_column_dictionary_enabled(path.clone(), false);
-        }
         if column.has_bloom {
+            let false_hits = if is_id {
+                ID_FALSE_HITS
+            } else {
+                BLOOM_FALSE_HITS
+            };
             properties = properties
                 .set_column_bloom_filter_enabled(path.clone(), true)
-                .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_HITS)
+                .set_column_bloom_filter_fpp(path.clone(), false_hits)
                 .set_column_bloom_filter_max_ndv(path, GROUP_ROWS as u64);
         }
     }
@@ -332,21 +369,6 @@ fn part_of(name: &str, value: &Value, held: &Held<'_>, cuts: &mut Cuts) -> Optio
     let node = crate::item::ItemNode::of_value(value);
     let was_cut = json::write(node, name, held, &mut text, cuts);
     Some((text, was_cut))
-}
-
-/// The trace that a request says it is part of: the second field of `traceparent` (W3C Trace
-/// Context section 3.2), or `x-b3-traceid`.
-fn trace_id<'a, N: Node<'a>>(root: N) -> Option<String> {
-    let headers = root.member("request")?.member("headers")?;
-    let text = |name: &str| headers.member_ignoring_case(name).and_then(Node::text);
-    let parent = text("traceparent");
-    let found = match &parent {
-        Some(parent) => parent.split('-').nth(1).map(str::to_owned),
-        None => text("x-b3-traceid").map(|text| text.into_owned()),
-    };
-    found
-        .filter(|id| matches!(id.len(), 16 | 32) && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .map(|id| id.to_ascii_lowercase())
 }
 
 impl Buffer {

@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use super::cursor::{Cursor, DISSECTED, id_of};
 use super::kept::Making;
-use super::packets::{self, Part, Reading};
+use super::packets::{Part, Reading};
 use super::ranges::{Cache, Used};
 use super::reel::Reel;
 use super::reels::Archive;
 use super::scan::Scan;
 use super::search::{OpenReel, Search, kinds};
 use super::span::Span;
-use super::{Again, Opened, made, stream};
+use super::{Again, Opened, made, straddling, stream};
 use crate::index::{self, Block, IndexError, Reader};
 use crate::item::{Item, Origin};
 use crate::kfl::{self, Dialect, Query, Schema};
@@ -316,12 +316,12 @@ impl Browse {
     /// One item of a reel by its packets.
     fn dissected(&self, reel: &Arc<Reel>, row: u64) -> Result<Item, StoreError> {
         let (mut at, mut found) = (DISSECTED, None);
-        packets::items(
+        let reader = self.open(reel).ok();
+        straddling::items(
             &self.archive,
-            None,
             reel,
             &self.reading,
-            None,
+            reader.as_deref(),
             &mut |item| {
                 if at == row {
                     found = Some(item);

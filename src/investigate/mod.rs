@@ -46,6 +46,7 @@ mod shard;
 mod shelf;
 mod source;
 mod span;
+mod straddling;
 mod stream;
 pub mod tables;
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -23,6 +23,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::index::{self, RangeSource, Reader};
+use crate::private;
 use crate::store::{Digest, Entry, Store, hex};
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
@@ -64,11 +65,7 @@ impl Cache {
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn open(folder: &Path, max_bytes: u64) -> io::Result<Cache> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
+        private::make_folder(folder)?;
         let mut kept: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
         for file in fs::read_dir(folder)? {
             let file = file?;

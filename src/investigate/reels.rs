@@ -8,10 +8,11 @@
 //! what lies in them and ends before the range is ruled out by the span in its index's key.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::days::{Days, day_of, hour_beside, is_late};
+use super::days::{Days, Piece, day_of, hour_beside, is_late};
 use super::kept::Rereading;
 use super::plan::folder_of;
 use super::ranges::{Readers, Used};
@@ -33,8 +34,8 @@ pub(super) const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
 /// How long after its request an exchange may end and still be found by a time range.
 pub(super) const LONGEST_EXCHANGE: Duration = Duration::from_secs(3600);
 
-/// Partitions that are listed at the same time.
-pub(super) const PARALLEL: usize = 8;
+/// Listings that are asked for at the same time.
+const PARALLEL: usize = 16;
 
 /// Keys of one page of a listing.
 const PAGE_KEYS: u64 = 1000;
@@ -42,8 +43,9 @@ const PAGE_KEYS: u64 = 1000;
 /// How long listings hold for whoever looks again and again.
 const LISTING_HOLDS: Duration = Duration::from_secs(30);
 
-/// Days of listings that are kept for them.
-const KEPT_DAYS: usize = 8;
+/// Listings that are kept for them, and reels in them.
+const KEPT_LISTINGS: usize = 64;
+const KEPT_REELS: usize = 100_000;
 
 /// A store with reels in it.
 pub struct Archive {
@@ -57,6 +59,8 @@ pub struct Archive {
     pub(super) readers: Readers,
     /// What was listed, for whoever looks again and again.
     listings: Option<Mutex<Listings>>,
+    /// Folders at its root, as they were when it was opened, until they are needed.
+    opened: Mutex<Option<Vec<String>>>,
     /// Roll-ups and marks of what came late, and when they were listed.
     rollups: Mutex<Option<(Instant, Arc<Rollups>)>>,
     /// All there is, where an index was made of a source that is no archive.
@@ -120,12 +124,18 @@ impl Archive {
             used: Arc::default(),
             readers: Readers::default(),
             listings: None,
+            opened: Mutex::default(),
             rollups: Mutex::default(),
             only: None,
             source: None,
             store,
         };
-        let has_reels = !archive.folders(&archive.root())?.is_empty() || !below.is_empty();
+        let folders = archive.folders(&archive.root())?;
+        let has_reels = !folders.is_empty() || !below.is_empty();
+        *archive
+            .opened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(folders);
         Ok(has_reels.then_some(archive))
     }
 
@@ -143,6 +153,7 @@ impl Archive {
             used: Arc::default(),
             readers: Readers::default(),
             listings: None,
+            opened: Mutex::default(),
             rollups: Mutex::default(),
             only: Some(only),
             source: Some(Arc::new(again)),
@@ -186,16 +197,14 @@ impl Archive {
     /// The reels that may hold items of `span`, in no order.
     pub(super) fn reels(&self, span: &Span) -> Result<Vec<Arc<Reel>>, StoreError> {
         let mut reels = Vec::new();
-        for days in self.partitions(span)?.chunks(PARALLEL) {
-            self.add(days, span, &mut reels)?;
-        }
+        self.add(&self.pieces(span)?, span, &mut reels)?;
         Ok(reels)
     }
 
     /// The same, the newest days first: each call gives the reels of some days more, and the end of
     /// what the days behind can hold.
     pub(super) fn by_day(self: &Arc<Self>, span: &Span) -> Result<Days, StoreError> {
-        Ok(Days::new(self.clone(), self.partitions(span)?, *span))
+        Ok(Days::new(self.clone(), self.pieces(span)?, *span))
     }
 
     /// The reel before one (`by` -1) or behind it (`by` 1) of the same node, run and recording;
@@ -221,16 +230,24 @@ impl Archive {
         Ok(None)
     }
 
+    /// Adds the reels of all `pieces` that may hold items of `span`.
     pub(super) fn add(
         &self,
-        days: &[String],
+        pieces: &[Piece],
         span: &Span,
         reels: &mut Vec<Arc<Reel>>,
     ) -> Result<(), StoreError> {
+        let next = AtomicUsize::new(0);
+        let list = || -> Result<Vec<Arc<Reel>>, StoreError> {
+            let mut found = Vec::new();
+            while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                found.extend(self.list_piece(piece, span)?);
+            }
+            Ok(found)
+        };
         let found: Vec<Result<Vec<Arc<Reel>>, StoreError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = days
-                .iter()
-                .map(|day| scope.spawn(move || self.list(day, span)))
+            let threads: Vec<_> = (0..PARALLEL.min(pieces.len()))
+                .map(|_| scope.spawn(list))
                 .collect();
             let ended = threads.into_iter().map(|thread| {
                 let lost = || Err(StoreError::Unavailable("a listing ended early".into()));
@@ -238,8 +255,8 @@ impl Archive {
             });
             ended.collect()
         });
-        for day in found {
-            reels.extend(day?);
+        for some in found {
+            reels.extend(some?);
         }
         Ok(())
     }
@@ -288,22 +305,28 @@ impl Archive {
             return Ok(vec![String::new()]);
         }
         let root = self.root();
-        let mut open = vec![root.clone()];
-        let mut days = Vec::new();
-        // Cluster, then date: deeper ones are listed as they are.
-        for _ in 0..2 {
-            let mut next = Vec::new();
-            for folder in std::mem::take(&mut open) {
-                if day_of(&folder).is_some() {
-                    days.push(folder);
-                    continue;
-                }
-                next.extend(self.folders(&folder)?);
-            }
-            open = next;
+        if day_of(&root).is_some() {
+            return Ok(vec![root]);
         }
-        days.extend(open);
-        Ok(days)
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let clusters = match opened.take() {
+            Some(folders) => folders,
+            None => self.folders(&root)?,
+        };
+        drop(opened);
+        std::thread::scope(|scope| {
+            // Needed for each day; whoever needs it then is told when it fails.
+            scope.spawn(|| self.rollups());
+            // Cluster, then date: deeper ones are listed as they are.
+            let mut days = Vec::new();
+            for folder in clusters {
+                match day_of(&folder) {
+                    Some(_) => days.push(folder),
+                    None => days.extend(self.folders(&folder)?),
+                }
+            }
+            Ok(days)
+        })
     }
 
     /// All that lies in one partition, signs of life among it.
@@ -323,9 +346,9 @@ impl Archive {
             None => self.list_until(partition, span)?,
             Some(kept) => {
                 let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-                let found = kept().day(partition);
+                let found = kept().of(partition);
                 match found {
-                    Some(reels) => reels.to_vec(),
+                    Some(reels) => reels,
                     None => {
                         let reels = self.list_all(partition)?;
                         kept().keep(partition, &reels);
@@ -374,7 +397,7 @@ impl Archive {
     }
 
     /// Roll-ups of its days; none where they may not be listed.
-    fn rollups(&self) -> Result<Arc<Rollups>, StoreError> {
+    pub(super) fn rollups(&self) -> Result<Arc<Rollups>, StoreError> {
         let mut known = self.rollups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, found)) = &*known
             && at.elapsed() < LISTING_HOLDS
@@ -393,14 +416,24 @@ impl Archive {
 }
 
 impl Listings {
-    fn day(&mut self, partition: &str) -> Option<Arc<Vec<Arc<Reel>>>> {
+    /// The reels of a partition, by its own listing or by one that it is part of.
+    fn of(&mut self, partition: &str) -> Option<Vec<Arc<Reel>>> {
         self.days.retain(|(_, at, _)| at.elapsed() < LISTING_HOLDS);
-        let found = self.days.iter().find(|(day, ..)| day == partition);
-        found.map(|(_, _, reels)| reels.clone())
+        let found = self
+            .days
+            .iter()
+            .find(|(whole, ..)| partition.starts_with(whole.as_str()));
+        found.map(|(_, _, reels)| {
+            let inside = reels.iter().filter(|reel| reel.stem.starts_with(partition));
+            inside.cloned().collect()
+        })
     }
 
     fn keep(&mut self, partition: &str, reels: &[Arc<Reel>]) {
-        if self.days.len() >= KEPT_DAYS {
+        let kept = |days: &[Day]| days.iter().map(|(_, _, reels)| reels.len()).sum::<usize>();
+        while self.days.len() >= KEPT_LISTINGS
+            || !self.days.is_empty() && kept(&self.days) + reels.len() > KEPT_REELS
+        {
             self.days.remove(0);
         }
         let reels = Arc::new(reels.to_vec());
@@ -411,8 +444,6 @@ impl Listings {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
     use crate::index;
     use crate::store::conformance;
@@ -466,8 +497,9 @@ mod tests {
             .map(|reel| reel.span().0 / 1_000_000_000)
             .collect();
         assert_eq!(firsts, [noon - 13 * HOUR, noon]);
-        // Folders of clusters (twice) and of dates, roll-ups, and two days.
-        assert_eq!(archive.used.lists.load(Ordering::Relaxed), 6);
+        // Folders of clusters and of dates, roll-ups, and of the day before and the day itself the
+        // hours from noon and up to two.
+        assert_eq!(archive.used.lists.load(Ordering::Relaxed), 3 + 12 + 15);
     }
 
     #[test]

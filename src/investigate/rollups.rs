@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::days::day_of;
+use super::days::{day_of, hour_folder};
 use super::ranges::Used;
 use super::reels::Archive;
 use super::span::Span;
@@ -73,6 +73,16 @@ impl Rollups {
         // It was listed some time before it was written.
         let since = below.filter(|(_, came)| **came + SETTLED_AFTER > written);
         since.map(|(late, _)| late.as_str()).collect()
+    }
+
+    /// Whether a day is told by roll-ups instead of a listing.
+    pub(super) fn tells(&self, day: &str) -> bool {
+        let known = |folder: &str| self.by_folder.contains_key(folder);
+        known(day)
+            || (0..24)
+                .filter(|hour| known(&hour_folder(day, *hour)))
+                .count()
+                >= MANY_HOURS
     }
 
     /// Whether a folder needs no roll-up: it has one, and nothing came later.
@@ -131,17 +141,13 @@ impl Archive {
         rollups: &Rollups,
         day: &str,
     ) -> Result<Option<Vec<Entry>>, StoreError> {
-        let hour = |hour: u32| format!("{day}hour={hour:02}/");
-        let mut folders = vec![day.to_owned()];
-        if !rollups.by_folder.contains_key(day) {
-            folders = (0..24).map(hour).collect();
-            let known = folders
-                .iter()
-                .filter(|folder| rollups.by_folder.contains_key(*folder));
-            if known.count() < MANY_HOURS {
-                return Ok(None);
-            }
+        if !rollups.tells(day) {
+            return Ok(None);
         }
+        let folders = match rollups.by_folder.contains_key(day) {
+            true => vec![day.to_owned()],
+            false => (0..24).map(|hour| hour_folder(day, hour)).collect(),
+        };
         let mut entries = Vec::new();
         let mut late = Vec::new();
         for folder in &folders {
@@ -223,7 +229,7 @@ impl Archive {
                         let end = start + Duration::from_secs(u64::from(hour + 1) * 3600);
                         end <= until
                     });
-                    folders.extend(hours.map(|hour| format!("{day}hour={hour:02}/")));
+                    folders.extend(hours.map(|hour| hour_folder(&day, hour)));
                 }
                 false => {}
             }

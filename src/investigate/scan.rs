@@ -10,10 +10,13 @@ use crossbeam_channel::bounded;
 use super::days::Days;
 use super::packets::PacketsError;
 use super::reel::Reel;
-use super::search::{Answer, PARALLEL, Search};
+use super::search::{Answer, Search};
 use crate::item::Item;
 use crate::store::StoreError;
 use crate::time::Timestamp;
+
+/// Reels that are read at the same time.
+const PARALLEL: usize = 16;
 
 /// Batches of items that may wait for whoever takes them.
 const QUEUED: usize = 4;

@@ -16,14 +16,14 @@ use std::time::Instant;
 use super::cursor::{Cursor, DISSECTED, id_of};
 use super::days::Days;
 use super::group::Place;
-use super::packets::{self, PacketsError, Reading};
+use super::packets::{PacketsError, Reading};
 use super::ranges::{Cache, Used};
 use super::reel::Reel;
 use super::reels::Archive;
 use super::shard::Shard;
 use super::span::Span;
 use super::verdicts::Verdicts;
-use super::{made, stream};
+use super::{made, straddling, stream};
 use crate::dissect::PROTOCOLS;
 use crate::index::{self, Block, IndexError, Need, Reader};
 use crate::item::{Item, Origin, ProtocolInfo};
@@ -32,8 +32,10 @@ use crate::kfl::{Query, Verdict};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
-/// Reels that are opened at the same time.
-pub(super) const PARALLEL: usize = 8;
+/// Reels that are opened at the same time at first, and at most: when the first were not enough,
+/// many more will be wanted.
+const PARALLEL: usize = 8;
+const MOST_PARALLEL: usize = 32;
 
 /// Row groups that are read at the same time.
 const PARALLEL_GROUPS: usize = 4;
@@ -248,6 +250,7 @@ impl Search {
         });
         let mut blocks: VecDeque<(String, usize, Arc<Block>)> = VecDeque::new();
         let mut found: Vec<Found> = Vec::new();
+        let mut together = PARALLEL;
         loop {
             let Some(unit) = open.pop() else {
                 return Ok(Page { found, next: None });
@@ -266,7 +269,7 @@ impl Search {
                 What::Days => self.look_into_days(&mut days, &mut open)?,
                 What::Reel(reel) => {
                     let mut reels = vec![reel];
-                    while reels.len() < PARALLEL
+                    while reels.len() < together
                         && let Some(What::Reel(_)) = open.peek().map(|unit| &unit.what)
                         && let Some(What::Reel(reel)) = open.pop().map(|unit| unit.what)
                     {
@@ -275,6 +278,7 @@ impl Search {
                     open.extend(
                         self.at_once(reels, |reel| self.look_into_reel(&reel, &span, after)),
                     );
+                    together = (together * 2).min(MOST_PARALLEL);
                 }
                 What::Group(reel, group) => {
                     let mut groups = vec![(reel, group)];
@@ -525,12 +529,14 @@ impl Search {
 
     /// Calls `each` for the items of a reel, from its packets.
     pub(super) fn dissect(&self, reel: &Reel, each: &mut dyn FnMut(Item)) {
-        let done = packets::items(
+        // It is open already; what was wrong with it was told then.
+        let cache = self.cache.as_ref();
+        let reader = made::open(&self.archive, reel, &self.reading, cache, &|_| {}).ok();
+        let done = straddling::items(
             &self.archive,
-            None,
             reel,
             &self.reading,
-            None,
+            reader.as_deref(),
             &mut |item| {
                 self.count(1);
                 each(item);

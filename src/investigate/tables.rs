@@ -14,18 +14,18 @@ use ahash::RandomState;
 use super::days::day_of;
 use super::group::Place;
 use super::made;
-use super::packets::{self, PacketsError, Reading};
+use super::packets::{PacketsError, Reading};
 use super::ranges::{Cache, Used};
 use super::reel::Reel;
 use super::reels::Archive;
 use super::search::{OpenReel, kinds};
 use super::shard::Shard;
 use super::span::Span;
+use super::straddling::{self, Exchange, exchange};
 use crate::index::{self, Block, Need, Reader};
 use crate::item::{Item, ProtocolInfo};
 use crate::kfl::prefilter::{ColumnTest, Condition};
 use crate::kfl::{Query, Verdict};
-use crate::packet::Endpoint;
 use crate::record::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -275,7 +275,7 @@ impl Tables {
                 continue;
             }
             if judge.needs_packets() && dissected.is_none() {
-                dissected = Some(judge.dissect(part)?);
+                dissected = Some(judge.dissect(part, &reader)?);
             }
             let verdicts = judge.verdicts(&open, &block, group, &chosen, dissected.as_mut());
             let before = reader.first_row(group);
@@ -300,25 +300,12 @@ impl Tables {
     }
 }
 
-/// What an exchange is known by in two readings of the traffic.
-type Exchange = (i64, u64, &'static str, Endpoint, Endpoint);
-
 /// The verdicts on items by the packets of their reel.
 #[derive(Default)]
 struct Dissected {
     /// Of equal exchanges in their order.
     verdicts: HashMap<Exchange, VecDeque<Box<[Option<bool>]>>, RandomState>,
     items: usize,
-}
-
-fn exchange(item: &Item) -> Exchange {
-    (
-        item.start.nanos(),
-        item.elapsed_nanos,
-        item.protocol.abbr,
-        item.src.endpoint,
-        item.dst.endpoint,
-    )
 }
 
 /// Decides about rows.
@@ -359,12 +346,12 @@ impl<'t> Judge<'t> {
         !self.in_packets.is_empty()
     }
 
-    fn dissect(&self, part: &Part) -> Result<Dissected, PacketsError> {
+    fn dissect(&self, part: &Part, reader: &Reader) -> Result<Dissected, PacketsError> {
         let mut found = Dissected::default();
         let Tables {
             archive, reading, ..
         } = self.tables;
-        packets::items(archive, None, &part.reel, reading, None, &mut |item| {
+        straddling::items(archive, &part.reel, reading, Some(reader), &mut |item| {
             found.items += 1;
             if found.items > MAX_DISSECTED {
                 return;

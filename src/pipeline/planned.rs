@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::schedule::{Phase, Schedule};
+use crate::private;
 use crate::record::Wish;
 use crate::time::Timestamp;
 
@@ -125,11 +126,12 @@ impl Memory {
             return Ok(());
         };
         let half = path.with_extension("half");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&half)?;
+        let mut options = private::options();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&half)?;
         file.write_all(&serde_json::to_vec(&self.kept)?)?;
         file.sync_all()?;
         fs::rename(&half, path)

@@ -14,6 +14,7 @@ use ahash::RandomState;
 use super::reel::Closed;
 use super::seal::in_order;
 use crate::packet::{Direction, StreamId};
+use crate::private;
 use crate::redact::{Captured, Protocols, Redactor, Rule};
 use crate::spool::{self, Entry};
 
@@ -159,10 +160,8 @@ pub(crate) fn key(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut key = vec![0; 32];
     getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
-    let mut options = OpenOptions::new();
+    let mut options = private::options();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     file.write_all(&key)?;
     file.sync_all()?;

@@ -11,14 +11,15 @@
 //! The file is opened anew for each line, so that it can be moved away at any time; it is never
 //! shortened from here.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+
+use crate::private;
 
 /// Bytes at the end of the file that a page is shown from.
 const TAIL: u64 = 1 << 20;
@@ -69,18 +70,12 @@ impl Audit {
         line.push(b'\n');
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let open = || {
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(&self.path)
+            let mut options = private::options();
+            options.create(true).append(true).open(&self.path)
         };
         let mut file = match (open(), self.path.parent()) {
             (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(folder)?;
+                private::make_folder(folder)?;
                 open()?
             }
             (opened, _) => opened?,

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value as Json};
 
+use crate::private;
 use crate::script::folder::{MAX_SCRIPT_BYTES, MAX_SCRIPTS};
 
 /// File of the values of env, beside the scripts.
@@ -65,10 +65,7 @@ impl Pushed {
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn open(folder: PathBuf) -> io::Result<Pushed> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
+        private::make_folder(&folder)?;
         let mut names: Vec<String> = fs::read_dir(&folder)?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| is_name(name))
@@ -215,9 +212,9 @@ impl Pushed {
 
     /// Writes a file in one step, for its owner alone.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), NotTaken> {
+        // Temporary files are their owner's alone.
         let mut file = tempfile::Builder::new()
             .prefix(".tapedeck-")
-            .permissions(fs::Permissions::from_mode(0o600))
             .tempfile_in(&self.folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
@@ -258,6 +255,8 @@ fn named_after(title: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -5,7 +5,7 @@
 //! the spool, counted and said, and writing goes on when there is room again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use super::ring::{ByStream, Ring, Segment, SegmentKey};
 use super::side::{Entry, Head, SideReader};
 use super::{FULL_DISK_RETRY, NOWHERE, Options, SpoolError, recover};
 use crate::packet::{Batch, Decoded, Direction, LinkType, Packet, StreamId, StreamName, Transport};
+use crate::private;
 
 /// Entries of a side file that stands alone: some 8 MiB.
 const INDEX_ENTRIES: u64 = 1 << 20;
@@ -480,12 +481,6 @@ fn entry_of(packet: &Packet) -> Entry {
 
 /// Makes a folder that only its owner may enter.
 pub(crate) fn make_private(dir: &std::path::Path) -> Result<(), SpoolError> {
-    fs::create_dir_all(dir).map_err(SpoolError::io("make", dir))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-            .map_err(SpoolError::io("protect", dir))?;
-    }
-    Ok(())
+    private::make_folder(dir).map_err(SpoolError::io("make", dir))?;
+    private::close_folder(dir).map_err(SpoolError::io("protect", dir))
 }

@@ -5,7 +5,7 @@
 //! Never: following symbolic links while listing, leaving the folder, keeping a half-written file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::{
     Body, Digest, Entry, LockState, PutOptions, Receipt, State, Store, StoreError, clear_prefix,
     digest_of, hex,
 };
+use crate::private;
 use crate::time::Timestamp;
 
 /// What the names of unfinished files start with; listings leave them out.
@@ -361,10 +362,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     if let Some(parent) = parent {
         make_folder(parent)?;
     }
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(folder) {
+    match private::make_one_folder(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }

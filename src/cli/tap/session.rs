@@ -31,6 +31,7 @@ use crate::pipeline::{
     self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
     ScriptsConsumer, Stop,
 };
+use crate::private;
 use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
@@ -667,8 +668,7 @@ fn coverage(counters: &Counters) -> record::manifest::Coverage {
 }
 
 pub(super) fn private_dir(dir: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+    private::make_folder(dir).map_err(|error| {
         Failure::failed(format!(
             "the data folder {} cannot be made: {error}; name another with --set tap.dataDir=DIR",
             dir.display()

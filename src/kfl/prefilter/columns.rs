@@ -16,7 +16,7 @@ use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Fold, Func, Op, Step, Typed};
 use crate::kfl::plan::{Moment, moment};
 use crate::kfl::schema::Layout;
-use crate::kfl::v2::vars::{How, Type, Var};
+use crate::kfl::v2::vars::{How, Keys, Type, Var};
 use crate::kfl::value::Val;
 use crate::time::Timestamp;
 
@@ -435,6 +435,20 @@ fn variable(expr: &Expr) -> Option<&'static Var> {
     }
 }
 
+/// The path of one header, whose letter case does not matter.
+fn header(expr: &Expr) -> Option<Box<str>> {
+    let Expr::Typed(typed) = expr else {
+        return None;
+    };
+    let Typed::Index(map, Expr::Const(Const::Text(key)), Keys::Headers) = &**typed else {
+        return None;
+    };
+    match variable(map)?.how {
+        How::Path(path) => Some(format!("{path}.{key}").into()),
+        _ => None,
+    }
+}
+
 fn flag(var: &'static Var, holds: bool) -> Option<Condition<ColumnTest>> {
     let (column, value): (&str, Scalar) = match var.how {
         How::Named(name) => ("protocol.name", Scalar::Text(name.into())),
@@ -462,6 +476,19 @@ fn relation(
     holds: bool,
     now: Timestamp,
 ) -> Option<Condition<ColumnTest>> {
+    if let Some(column) = header(left) {
+        let Expr::Const(Const::Text(text)) = right else {
+            return None;
+        };
+        // A missing header is an error, so its opposite says nothing either.
+        return (holds && op == Op::Eq).then(|| {
+            Condition::Is(ColumnTest {
+                column,
+                test: Test::Eq(Scalar::Text((&**text).into())),
+                nulls: Vec::new(),
+            })
+        });
+    }
     let var = variable(left)?;
     let op = if holds { op } else { opposite(op) };
     if op == Op::Ne {

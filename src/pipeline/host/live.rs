@@ -16,6 +16,7 @@ use crossbeam_channel::{Sender, bounded};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use crate::private;
 use crate::script::console::Console;
 use crate::script::host::{Host, HostCall, ScriptId};
 use crate::script::wire::Role;
@@ -121,7 +122,7 @@ impl LiveHost {
                 options.data.display()
             )
         })?;
-        private(&options.data);
+        let _ = private::close_folder(&options.data);
         let shared = Arc::new(Shared {
             share: Share::new(&options.data, options.share),
             options,
@@ -464,7 +465,7 @@ impl Shared {
         let run = self.options.node.run;
         let share = Share::of_folder(&path, &self.share);
         let files = Files::open(&path, pins, run, share).map_err(|error| error.to_string())?;
-        private(&path);
+        let _ = private::close_folder(&path);
         let files = Arc::new(files);
         self.write_history(&files);
         folders.insert(name.to_owned(), Arc::clone(&files));
@@ -556,15 +557,4 @@ fn is_locked(facts: &BTreeMap<&'static str, String>) -> bool {
                 .iter()
                 .any(|off| lock.starts_with(off)))
     })
-}
-
-/// Takes the rights of everybody else away.
-fn private(folder: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
-    }
-    #[cfg(not(unix))]
-    let _ = folder;
 }

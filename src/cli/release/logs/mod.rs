@@ -5,9 +5,8 @@
 
 mod mask;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -22,6 +21,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::instance::{self, Instance};
 use super::super::style::Style;
 use super::{Reach, ReleaseArgs, reach};
+use crate::private;
 use crate::release::{Release, collect};
 use mask::Masks;
 
@@ -142,11 +142,10 @@ impl Archive {
             })?),
         };
         let half = path.with_extension("zip.half");
-        let file = OpenOptions::new()
+        let file = private::options()
             .write(true)
             .create(true)
             .truncate(true)
-            .mode(0o600)
             .open(&half)
             .map_err(|error| failed(&path, &error))?;
         let mut archive = Archive {
