@@ -227,6 +227,7 @@ impl Session {
                 &setup.cluster,
                 is_node,
                 &node,
+                &setup.data,
             )?)),
             false => None,
         };
