@@ -52,8 +52,9 @@ fn what_is_in_the_bucket_is_found_when_its_node_and_the_rows_are_gone() {
 
     // One node is gone with its disk, and the hub is another one.
     other.kill();
+    wait("it is missing", || hub.node("b")["connected"] == false);
     let Hub { running, .. } = hub;
-    running.kill();
+    assert_eq!(running.end(), Some(0));
     let hub = cluster.hub();
     wait("the worker is back", || hub.node("a")["connected"] == true);
     assert_eq!(waits_for(&hub, "early", &both), ["live", store.as_str()]);
@@ -66,7 +67,11 @@ fn what_is_in_the_bucket_is_found_when_its_node_and_the_rows_are_gone() {
     let row = rows
         .iter()
         .find(|row| row["summary"].as_str().unwrap().contains("/early-3"));
-    let row = row.unwrap_or_else(|| panic!("{rows:?}"));
+    let paths: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row["summary"].as_str())
+        .collect();
+    let row = row.unwrap_or_else(|| panic!("{paths:?}"));
     let item = hub.get(&format!("/api/v1/item/{}", row["id"].as_str().unwrap()));
     assert!(item.to_string().contains("/early-3"), "{row} {item}");
 

@@ -65,7 +65,13 @@ pub(super) fn happen_without_a_hub(node: &Node, shop: &Shop<'_>) -> Vec<Story> {
     scale(0);
     wait(
         || "the end of the hub".to_owned(),
-        || node.pod(NAMESPACE, "hub").is_none().then_some(()),
+        || {
+            (!node
+                .names(NAMESPACE)
+                .iter()
+                .any(|name| name.contains("hub")))
+            .then_some(())
+        },
     );
     let pod = shop.web().first().unwrap().clone();
     let at = now();

@@ -109,6 +109,10 @@ impl Node {
             fs::create_dir_all(copy.parent().unwrap()).unwrap();
             fs::copy(path, copy).unwrap();
         }
+        // As the packages of the Dockerfile bring it.
+        let trust = "etc/ssl/certs/ca-certificates.crt";
+        fs::create_dir_all(image.join("etc/ssl/certs")).unwrap();
+        fs::copy(Path::new("/").join(trust), image.join(trust)).unwrap();
         let folder = image.to_str().unwrap();
         self.tool("image", &["tapedeck", folder, "/usr/local/bin/tapedeck"]);
     }
@@ -166,6 +170,14 @@ impl Node {
         let pods = list["items"].as_array().cloned().unwrap_or_default();
         let stays = |pod: &Json| pod["metadata"]["deletionTimestamp"].is_null();
         pods.into_iter().filter(stays).collect()
+    }
+
+    /// The names of all pods of a namespace, also of those that are being deleted.
+    pub(super) fn names(&self, namespace: &str) -> Vec<String> {
+        let list = self.get(&format!("/api/v1/namespaces/{namespace}/pods"));
+        let pods = list["items"].as_array().into_iter().flatten();
+        pods.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Those that are ready: name and address.

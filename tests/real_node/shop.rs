@@ -24,11 +24,12 @@ fn server(port: u16) -> Json {
     server
 }
 
-/// Calls `KIND:HOST` one after the other, and says `KIND-NUMBER NAME` when NAME has answered.
+/// Calls `KIND:HOST` one after the other, and says `KIND-NUMBER NAME` when NAME has answered. The time is
+/// limited from outside: `wget -T` and names of hosts crash a busybox that is linked statically with glibc.
 fn client(hosts: &[String]) -> Json {
     container(&format!(
         "n=0; while true; do for host in {}; do call=${{host%%:*}}-$n; \
-         name=$(wget -q -T 2 -O - http://${{host#*:}}/index.html?$NAME=$call) && echo $call $name; \
+         name=$(busybox timeout 2 wget -q -O - http://${{host#*:}}/index.html?$NAME=$call) && echo $call $name; \
          done; n=$((n+1)); sleep 0.3; done",
         hosts.join(" ")
     ))
@@ -95,7 +96,7 @@ impl<'n> Shop<'n> {
         std::thread::sleep(Duration::from_secs(5));
         let lonely = self.node.ready("other")["lonely"].clone();
         let of_shop = [
-            "service:web.shop.svc.cluster.local".to_owned(),
+            "service:$WEB_SERVICE_HOST".to_owned(),
             format!("nodeport:{INSIDE}:{NODE_PORT}"),
             format!("hosted:{INSIDE}:{HOSTED_PORT}"),
         ];
@@ -159,6 +160,6 @@ impl<'n> Shop<'n> {
                 (now.len() == 2 && now.is_disjoint(&before)).then_some(())
             },
         );
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_secs(12));
     }
 }
