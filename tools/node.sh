@@ -164,6 +164,7 @@ cgroupDriver: cgroupfs
 failSwapOn: false
 resolvConf: ""
 syncFrequency: 5s
+imageGCHighThresholdPercent: 100
 clusterDNS: [10.200.0.1]
 clusterDomain: cluster.local
 evictionHard: {nodefs.available: "1%", imagefs.available: "1%", memory.available: 50Mi}
