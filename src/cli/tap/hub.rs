@@ -302,7 +302,7 @@ const POD_IP: &str = "TAPEDECK_POD_IP";
 
 /// The address that nobody else has: what the hub asks of the API server and stores is its own traffic.
 fn own_address() -> Option<SocketAddr> {
-    let ip: IpAddr = std::env::var(POD_IP).ok()?.parse().ok()?;
+    let ip: IpAddr = std::env::var_os(POD_IP)?.to_str()?.parse().ok()?;
     Some(SocketAddr::new(ip, 0))
 }
 
