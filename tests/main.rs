@@ -44,6 +44,8 @@ mod real_node;
 mod recording;
 mod redaction;
 #[cfg(all(feature = "live", target_os = "linux"))]
+mod relay;
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod rights;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod road;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
+mod bucket;
 mod view;
 
 /// A wait for anything; a busy machine is slow, but not that slow.
@@ -202,6 +203,8 @@ impl Drop for Running {
 struct Cluster {
     net: Net,
     home: tempfile::TempDir,
+    /// What both roles are told of where to record.
+    store: Json,
 }
 
 impl Cluster {
@@ -216,7 +219,11 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        Some(Cluster { net, home })
+        Some(Cluster {
+            net,
+            home,
+            store: json!({}),
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -246,12 +253,9 @@ impl Cluster {
     }
 
     fn hub(&self) -> Hub<'_> {
-        let config = json!({
-            "scripting": {
-                "env": {"RECORDING_KFL": "http"},
-                "source": self.path("scripts").display().to_string(),
-            },
-        });
+        let mut config = self.store.clone();
+        config["scripting"]["env"]["RECORDING_KFL"] = "http".into();
+        config["scripting"]["source"] = self.path("scripts").display().to_string().into();
         fs::write(self.path("hub.yaml"), config.to_string()).unwrap();
         let mut command = self.tapedeck("hub", "hub");
         let running = Running::start(command.args(["--listen", LINK, "--headless"]));
@@ -275,7 +279,7 @@ impl Cluster {
     }
 
     fn worker_without_hub(&self, node: &str) -> Running {
-        fs::write(self.path("worker.yaml"), "{}").unwrap();
+        fs::write(self.path("worker.yaml"), self.store.to_string()).unwrap();
         let mut command = self.tapedeck(node, "worker");
         let settings = ["recording.sealFirst=1h", "recording.sealEvery=1h"];
         command.args(["--hub", LINK, "--node", node]);

@@ -8,8 +8,9 @@
 #   tools/node.sh down FOLDER      ends it and takes all of it away
 #
 # The node is called node-a and has the address 10.200.0.1, pods are in 10.244.0.0/24, services in
-# 10.96.0.0/16, whose names a small server answers; FOLDER/kubeconfig is that of an administrator. There is one at a time. The images pause
-# and box (busybox with httpd) are there; pods use them with imagePullPolicy: Never.
+# 10.96.0.0/16, whose names a small server answers; pods reach this machine at 10.200.0.254. FOLDER/kubeconfig
+# is that of an administrator. There is one node at a time. The images pause and box (busybox with httpd) are
+# there; pods use them with imagePullPolicy: Never.
 set -eu
 kube="${TAPEDECK_KUBE:-$HOME/.cache/tapedeck/kube}"
 space=kube
@@ -117,6 +118,7 @@ network() {
   ip -n "$space" addr add 10.200.0.1/24 dev kn
   ip -n "$space" link set kn up
   ip -n "$space" link set lo up
+  ip route add 10.244.0.0/24 via 10.200.0.1 dev kh
   # Before kube-proxy may give it another destination, a packet to a service needs a way out.
   ip -n "$space" route add 10.96.0.0/16 dev kn src 10.200.0.1
   nsenter --net="/run/netns/$space" sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.route_localnet=1
@@ -161,6 +163,8 @@ authorization: {mode: AlwaysAllow}
 cgroupDriver: cgroupfs
 failSwapOn: false
 resolvConf: ""
+syncFrequency: 5s
+imageGCHighThresholdPercent: 100
 clusterDNS: [10.200.0.1]
 clusterDomain: cluster.local
 evictionHard: {nodefs.available: "1%", imagefs.available: "1%", memory.available: 50Mi}

@@ -4,7 +4,7 @@
 # the end, as "passed the second time: NAME"; more than a few failures are not tried again.
 #   tools/test.sh
 set -uo pipefail
-cd "$(dirname "$0")/.." || exit
+cd "$(dirname "$0")/.." || exit 1
 most=4
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -48,6 +48,8 @@ struct Told {
     /// Tuples with the moment of their removal.
     tuples: HashMap<FiveTuple, Option<Timestamp>, ahash::RandomState>,
     listeners: Vec<Endpoint>,
+    /// Addresses that nobody else has.
+    addresses: Vec<IpAddr>,
     /// Remote endpoints with the span in which they are expected.
     expected: Vec<(u64, Endpoint, Timestamp, Option<Timestamp>)>,
     next: u64,
@@ -76,6 +78,12 @@ impl OwnSockets {
         if !told.listeners.contains(&endpoint) {
             told.listeners.push(endpoint);
         }
+    }
+
+    /// Addresses that are ours with all their ports, as a pod's own one is; those that were told before
+    /// are no longer.
+    pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        self.told().addresses = addresses;
     }
 
     /// Says that a connection to `remote` is about to be made, until the guard is dropped.
@@ -135,7 +143,9 @@ impl Drop for Expected {
 
 impl Told {
     fn owns(&self, tuple: FiveTuple, is_local: impl Fn(&IpAddr) -> bool) -> bool {
+        let ends = [tuple.src.ip, tuple.dst.ip];
         self.tuples.contains_key(&tuple)
+            || ends.iter().any(|ip| self.addresses.contains(ip))
             || self.listeners.iter().any(|listener| {
                 [tuple.src, tuple.dst].iter().any(|end| {
                     listens(listener, end) && (end.ip == listener.ip || is_local(&end.ip))
@@ -352,6 +362,19 @@ mod tests {
         assert_eq!(filter.leave_out(&mut batch, 0), 4);
         assert_eq!(batch.records.len(), 1);
         assert_eq!(batch.records[0].start, 80);
+    }
+
+    #[test]
+    fn an_address_of_ours_is_left_out_until_it_is_another() {
+        let (hub, server, other) = (end(1, 40_000), end(2, 443), end(3, 40_000));
+        let own = OwnSockets::default();
+        own.set_addresses(vec![hub.ip]);
+        let packets = [(hub, server, 2), (server, hub, 18), (other, server, 2)];
+        let mut first = batch(&packets, SystemClock.now());
+        assert_eq!(OwnFilter::new(own.clone()).leave_out(&mut first, 0), 2);
+        own.set_addresses(vec![other.ip]);
+        let mut second = batch(&packets, SystemClock.now());
+        assert_eq!(OwnFilter::new(own).leave_out(&mut second, 0), 1);
     }
 
     #[test]

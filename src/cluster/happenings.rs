@@ -1,8 +1,8 @@
 //! What happens to pods and nodes, as far as recordings wait for it (`recordings.on`).
 //!
 //! In: pods and nodes as they were and as they are, events of failed probes. Out: [`Happening`]s, each
-//! with the addresses that it is about. Never: one for what the first list tells; that lies in the
-//! past.
+//! with the addresses that it is about. Never: the past without its time; what a first list tells of it
+//! says when it was, or since when it may have been (`past.rs`).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,6 +15,11 @@ use super::who::Who;
 use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
+mod past;
+
+pub use past::Remembered;
+pub(super) use past::{of_first, of_lost};
+
 /// Addresses of one kind that a happening names: those of the pods of a large deployment.
 const MAX_ADDRESSES: usize = 4096;
 
@@ -23,7 +28,7 @@ const MAX_MESSAGE: usize = 512;
 
 /// Seconds that the clock of a node may be before ours, and after which what it tells is old.
 const MAX_AHEAD: i64 = 5;
-const MAX_AGE: i64 = 3600;
+pub(super) const MAX_AGE: i64 = 3600;
 
 /// What may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,6 +126,12 @@ pub struct Happening {
     pub what: What,
     /// When, in Unix nanoseconds.
     pub at_nanos: i64,
+    /// The earliest moment at which it may have been, where `at_nanos` is only when it was noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_nanos: Option<i64>,
+    /// The unique id of the pod; empty when it is about none.
+    #[serde(default)]
+    pub uid: String,
     /// Namespace and name of the pod; of a node the name alone; of a rollout those of its first pod.
     #[serde(default)]
     pub namespace: String,
@@ -156,6 +167,30 @@ impl Happening {
         Timestamp::from_nanos(self.at_nanos)
     }
 
+    /// Since when it may have been.
+    pub fn since(&self) -> Timestamp {
+        self.since_nanos.map_or(self.at(), |nanos| {
+            Timestamp::from_nanos(nanos).min(self.at())
+        })
+    }
+
+    /// Whether this tells of the same as another one, which was told before.
+    pub fn is_same(&self, other: &Happening) -> bool {
+        let about = |one: &Happening| {
+            (
+                one.what,
+                one.at_nanos,
+                one.uid.clone(),
+                one.container.clone(),
+            )
+        };
+        // A pod goes once, whoever notices it when.
+        let goes = self.what == What::PodDeleted && !self.uid.is_empty();
+        (self.namespace == other.namespace && self.name == other.name)
+            && (about(self) == about(other)
+                || goes && other.what == self.what && other.uid == self.uid)
+    }
+
     fn of_pod(what: What, pod: &Pod, at: Timestamp, who: &Who) -> Happening {
         let own = Ends::of(std::iter::once(pod));
         let all = match &pod.owner {
@@ -168,6 +203,8 @@ impl Happening {
         Happening {
             what,
             at_nanos: at.nanos(),
+            since_nanos: None,
+            uid: pod.uid.clone(),
             namespace: pod.key.namespace.clone(),
             name: pod.key.name.clone(),
             node: pod.node.clone(),
@@ -310,6 +347,8 @@ pub(super) fn of_node(before: &Node, after: &Node, who: &Who, now: Timestamp) ->
     Some(Happening {
         what: What::NodePressure,
         at_nanos: now.nanos(),
+        since_nanos: None,
+        uid: String::new(),
         namespace: String::new(),
         name: name.clone(),
         node: name.clone(),

@@ -25,6 +25,7 @@ mod targets;
 mod watch;
 mod who;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,7 +43,7 @@ use watch::Watcher;
 
 pub(crate) use api::{chain, refused, said_in};
 pub use connect::{ConnectError, Connection, Credentials, connect};
-pub use happenings::{Ends, Happening, What};
+pub use happenings::{Ends, Happening, Remembered, What};
 pub use kinds::{Kind, SliceApi};
 pub use objects::{Container, Key, Node, Owner, Pod, Service, Slice, SliceEndpoint};
 pub use status::{KindState, WatchCounts};
@@ -55,6 +56,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Time between two looks at whether events are asked for.
 const LOOK_FOR_EVENTS: Duration = Duration::from_secs(1);
+
+/// Events of a list that are looked at; an API server keeps those of an hour.
+const MAX_EVENTS: usize = 10_000;
 
 /// Targeted pods that are named at the start.
 const MAX_NAMED: usize = 10;
@@ -88,6 +92,8 @@ pub struct Options {
     pub on_updates: Option<UpdateTeller>,
     /// Hears what happened to pods and nodes.
     pub on_happening: Option<HappeningTeller>,
+    /// Pods that were known before, and when they were known last: what became of them meanwhile is told.
+    pub before: Option<(Timestamp, Vec<Remembered>)>,
     /// Whether failed probes are to be heard of, which takes a watch of events; asked every second
     /// until it is so.
     pub wants_probes: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
@@ -112,10 +118,21 @@ struct Shared {
     unsaid: AtomicBool,
     /// When it began.
     since: Timestamp,
+    /// What is told once everything is listed: pods that were not known, and those of before.
+    past: Mutex<Past>,
     statuses: Arc<Statuses>,
     api: Api,
     server: String,
     options: Options,
+}
+
+/// What is not told yet of the time before a list.
+#[derive(Default)]
+struct Past {
+    new: HashSet<Key>,
+    /// Events of a list: their pods may be listed later.
+    events: Vec<Json>,
+    before: Option<(Timestamp, Vec<Remembered>)>,
 }
 
 impl Cluster {
@@ -123,7 +140,7 @@ impl Cluster {
     pub fn start(
         handle: &tokio::runtime::Handle,
         connection: Connection,
-        options: Options,
+        mut options: Options,
     ) -> Cluster {
         let api = Api::new(connection.client);
         let namespaces = match options.namespaces.is_empty() {
@@ -138,6 +155,10 @@ impl Cluster {
             changed: AtomicBool::new(true),
             unsaid: AtomicBool::new(true),
             since: options.clock.now(),
+            past: Mutex::new(Past {
+                before: options.before.take(),
+                ..Past::default()
+            }),
             statuses: Arc::default(),
             api: api.clone(),
             server: connection.server,
@@ -182,6 +203,7 @@ impl Cluster {
                 loop {
                     tokio::time::sleep(LOOK).await;
                     looking.look();
+                    looking.look_back();
                 }
             },
             handle,
@@ -237,6 +259,17 @@ impl Cluster {
         look(&lock(&self.shared.who))
     }
 
+    /// The pods that are there, to be told as [`Options::before`] another time; `None` while they are not
+    /// all known.
+    pub fn remembered(&self) -> Option<Vec<Remembered>> {
+        let is_told = lock(&self.shared.past).before.is_none();
+        if !self.is_ready() || !is_told {
+            return None;
+        }
+        let who = lock(&self.shared.who);
+        Some(who.pods().filter_map(Remembered::of).collect())
+    }
+
     /// Sentences about the watches that were not said yet; each is answered once.
     pub fn sentences(&self) -> Vec<String> {
         self.shared.statuses.take_sentences()
@@ -244,13 +277,7 @@ impl Cluster {
 
     /// Whether every kind was listed, or may not be.
     pub fn is_ready(&self) -> bool {
-        let states = self.shared.statuses.states();
-        let is_settled = |kind: &Kind| {
-            let mut of = states.iter().filter(|((one, _), _)| one == kind).peekable();
-            of.peek().is_some()
-                && of.all(|(_, state)| !matches!(state, KindState::Listing | KindState::Away(_)))
-        };
-        Kind::ALL.iter().all(is_settled)
+        self.shared.is_ready()
     }
 
     /// Requests and events so far.
@@ -296,6 +323,53 @@ impl Cluster {
 }
 
 impl Shared {
+    fn is_ready(&self) -> bool {
+        let states = self.statuses.states();
+        let is_settled = |kind: &Kind| {
+            let mut of = states.iter().filter(|((one, _), _)| one == kind).peekable();
+            of.peek().is_some()
+                && of.all(|(_, state)| !matches!(state, KindState::Listing | KindState::Away(_)))
+        };
+        Kind::ALL.iter().all(is_settled)
+    }
+
+    /// Tells what happened before the lists that are complete now.
+    fn look_back(&self) {
+        let Some(tell) = &self.options.on_happening else {
+            return;
+        };
+        let is_due = {
+            let past = lock(&self.past);
+            past.before.is_some() || !past.new.is_empty() || !past.events.is_empty()
+        };
+        if !is_due || !self.is_ready() {
+            return;
+        }
+        let Past {
+            new,
+            events,
+            before,
+        } = std::mem::take(&mut *lock(&self.past));
+        let now = self.options.clock.now();
+        let who = lock(&self.who);
+        let mut found: Vec<Happening> = Vec::new();
+        for pod in new.iter().filter_map(|key| who.pod(key)) {
+            found.extend(happenings::of_first(pod, &who, now));
+        }
+        // Where pods may not be listed nothing is known of those that were.
+        let oldest = Timestamp::from_secs(now.secs() - happenings::MAX_AGE, 0);
+        for event in &events {
+            found.extend(happenings::of_probe(event, &who, oldest, now));
+        }
+        if let Some((since, pods)) = before.filter(|_| who.is_listed(Kind::Pods)) {
+            let there: HashSet<&str> = who.pods().map(|pod| pod.uid.as_str()).collect();
+            let lost = pods.iter().filter(|pod| !there.contains(pod.uid.as_str()));
+            found.extend(lost.map(|pod| happenings::of_lost(pod, &who, since, now)));
+        }
+        drop(who);
+        found.iter().for_each(|happening| tell(happening));
+    }
+
     /// Takes in what a watch tells.
     fn take(&self, event: Event) {
         let now = self.options.clock.now();
@@ -409,11 +483,15 @@ impl Shared {
                         happenings::of_gone(before, who, now).into_iter().collect()
                     }
                     (Some(before), _) => happenings::of_pod(before, &after, who, now),
-                    // What the first list has was there before.
                     (None, Some(Change::Added)) => {
                         happenings::of_new(&after, who, now).into_iter().collect()
                     }
-                    (None, _) => Vec::new(),
+                    // What a list has was there before, and is told when all of it is known.
+                    (None, None) => {
+                        lock(&self.past).new.insert(key);
+                        Vec::new()
+                    }
+                    (None, Some(_)) => Vec::new(),
                 }
             }
             Kind::Nodes => {
@@ -421,6 +499,13 @@ impl Shared {
                 let found =
                     both.and_then(|(before, after)| happenings::of_node(before, &after, who, now));
                 found.into_iter().collect()
+            }
+            Kind::Events if change.is_none() => {
+                let mut past = lock(&self.past);
+                if past.events.len() < MAX_EVENTS {
+                    past.events.push(object.clone());
+                }
+                Vec::new()
             }
             Kind::Events if change != Some(Change::Deleted) => {
                 happenings::of_probe(object, who, self.since, now)

@@ -109,6 +109,8 @@ pub struct Pod {
     pub is_over: bool,
     /// Whether it is being deleted.
     pub is_leaving: bool,
+    /// Since when (Unix seconds), by the API server's clock.
+    pub leaves: Option<i64>,
     /// When its last container ended, where all of them have. One that is to run again keeps its
     /// addresses meanwhile.
     pub ended: Option<i64>,
@@ -168,6 +170,10 @@ impl Pod {
             is_leaving: metadata
                 .get("deletionTimestamp")
                 .is_some_and(Json::is_string),
+            leaves: moment(metadata.get("deletionTimestamp")).map(|at| {
+                let grace = metadata.get("deletionGracePeriodSeconds");
+                at.saturating_sub(grace.and_then(Json::as_i64).unwrap_or(0))
+            }),
             ended: all_ended.and_then(|ends| ends.into_iter().max()),
             key,
             ips,

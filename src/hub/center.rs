@@ -53,7 +53,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Remembers the nodes over restarts.
     pub nodes: Option<PathBuf>,
-    /// Further endpoints of the hub whose traffic workers leave out: the dashboard.
+    /// Further endpoints of the hub whose traffic workers leave out: the dashboard; with port 0 all ports
+    /// of an address that nobody else has.
     pub own: Vec<SocketAddr>,
     /// Takes `hub.action` of workers' scripts.
     pub actions: Arc<dyn Fn(String, Json) + Send + Sync>,
@@ -73,6 +74,9 @@ struct Standing {
 /// Gives the whole name history to workers that come, in parts of a size that is sent.
 pub type WholeNames = Arc<dyn Fn() -> Vec<Vec<u8>> + Send + Sync>;
 
+/// Gives what happened lately to workers that come, in parts of a size that is sent.
+pub type LateNews = Arc<dyn Fn() -> Vec<Json> + Send + Sync>;
+
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) nodes: Nodes,
@@ -81,6 +85,7 @@ pub(super) struct Shared {
     merge: Merge,
     standing: Mutex<Standing>,
     names: Mutex<Option<WholeNames>>,
+    late: Mutex<Option<LateNews>>,
     /// Number of this life.
     life: u64,
     connections: AtomicU64,
@@ -117,6 +122,7 @@ impl Hub {
             merge: Merge::new(options.rows.clone()),
             standing: Mutex::default(),
             names: Mutex::default(),
+            late: Mutex::default(),
             // 0 is the life that no worker has met.
             life: u64::from_le_bytes(life).max(1),
             connections: AtomicU64::new(0),
@@ -190,6 +196,17 @@ impl Hub {
         *names = Some(whole);
     }
 
+    /// Gives what happened lately to workers that come from now on: they were away meanwhile. They may
+    /// be told of the same once more.
+    pub fn late_news(&self, late: LateNews) {
+        let mut held = self
+            .shared
+            .late
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = Some(late);
+    }
+
     /// Tells all workers what changed in the name history, as [`crate::resolve::History::read`] reads
     /// it.
     ///
@@ -230,6 +247,18 @@ impl Shared {
             match message::names(&part) {
                 Ok(message) => connection.send(&message),
                 Err(error) => tracing::warn!(%error, "some names are not told"),
+            }
+        }
+    }
+
+    /// Tells one who comes what happened lately.
+    fn tell_late(&self, connection: &Connection) {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = late.clone();
+        for news in late.map(|late| late()).unwrap_or_default() {
+            match said(&ToWorker::News { news }) {
+                Ok(message) => connection.send(&message),
+                Err(error) => tracing::warn!(error, "some happenings are not told"),
             }
         }
     }
@@ -490,7 +519,11 @@ impl Worker {
             connection.send(message);
         }
         let (telling, told) = (shared.clone(), connection.clone());
-        let names = tokio::task::spawn_blocking(move || telling.tell_whole(&told));
+        let names = tokio::task::spawn_blocking(move || {
+            telling.tell_whole(&told);
+            // What happened is looked for by names.
+            telling.tell_late(&told);
+        });
         // It ends only with the process.
         let _ = names.await;
         let queries = shared.queries.all();

@@ -286,7 +286,7 @@ pub enum ToWorker {
         received: u64,
         /// Lines of the console of this run that came.
         lines: u64,
-        /// Endpoints of the hub, whose traffic is not captured.
+        /// Endpoints of the hub, whose traffic is not captured; with port 0 all ports of an address.
         own: Vec<SocketAddr>,
     },
     /// The worker may not stay.

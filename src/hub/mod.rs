@@ -36,7 +36,7 @@ pub mod tls;
 mod uplink;
 mod wishes;
 
-pub use center::{Hub, Options as HubOptions, WholeNames};
+pub use center::{Hub, LateNews, Options as HubOptions, WholeNames};
 pub use overview::{Beside, OpenStore, Overview};
 pub use uplink::{Actions, Follower, Options as UplinkOptions, Standing, Uplink};
 pub use wishes::Wishes;

@@ -276,6 +276,10 @@ impl Kept {
         }
         standing.connected = connected;
         standing.why = why;
+        if !connected {
+            // Its address may be another pod's by the time that it answers again.
+            self.options.own.set_addresses(Vec::new());
+        }
     }
 
     /// Connects, shows the certificate and says who this is.
@@ -330,7 +334,11 @@ impl Kept {
                     own,
                 })) => {
                     tracing::info!(protocol, version, "the hub lets us in");
-                    for address in own {
+                    let (alone, shared): (Vec<_>, Vec<_>) =
+                        own.into_iter().partition(|address| address.port() == 0);
+                    let alone = alone.into_iter().map(|address| address.ip());
+                    options.own.set_addresses(alone.collect());
+                    for address in shared {
                         options.own.listen(Endpoint {
                             ip: address.ip(),
                             port: address.port(),

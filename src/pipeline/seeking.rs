@@ -7,16 +7,20 @@
 //! A stream belongs to a happening when one of its ends does and it has packets between `before` and
 //! `after` it. It is taken whole, as far back as the spool goes, and followed until `after` is over.
 //! The spool is looked through once a second while something is going on, one table of streams for
-//! all that does.
+//! all that does. What is heard of late, because the hub was away or this node was, is looked for in the
+//! same way, as far as the spool still has it; what was heard of before is not taken again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use heard::Heard;
 
 use super::desk::Desk;
 use crate::cluster::{Ends, Happening};
@@ -27,6 +31,8 @@ use crate::record::{Scope, Trigger};
 use crate::resolve::Names;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
+
+mod heard;
 
 /// Happenings that wait to be looked at; a node that is drained has some hundred pods.
 const MAX_WAITING: usize = 1024;
@@ -56,6 +62,8 @@ pub struct SeekingOptions {
     pub names: Names,
     /// The node whose pods alone are looked for when only a pod is meant; `None` looks for all.
     pub node: Option<String>,
+    /// Remembers what was heard of over restarts.
+    pub heard: Option<PathBuf>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -73,12 +81,7 @@ impl Seeking {
     /// When the system has no thread.
     pub fn start(options: SeekingOptions) -> io::Result<Seeking> {
         let (send, happenings) = bounded(MAX_WAITING);
-        let seeker = Seeker {
-            options,
-            table: Table::default(),
-            going: Vec::new(),
-            next: 1,
-        };
+        let seeker = Seeker::new(options);
         std::thread::Builder::new()
             .name("seeking".to_owned())
             .spawn(move || seeker.run(&happenings))?;
@@ -225,9 +228,23 @@ struct Seeker {
     table: Table,
     going: Vec<Going>,
     next: u64,
+    heard: Heard,
+    /// By recording, how many happenings were heard of too late, and the first of them.
+    late: BTreeMap<String, (u64, String)>,
 }
 
 impl Seeker {
+    fn new(mut options: SeekingOptions) -> Seeker {
+        Seeker {
+            heard: options.heard.take().map(Heard::read).unwrap_or_default(),
+            options,
+            table: Table::default(),
+            going: Vec::new(),
+            next: 1,
+            late: BTreeMap::new(),
+        }
+    }
+
     fn run(mut self, happenings: &Receiver<Happening>) {
         loop {
             let heard = match self.going.is_empty() {
@@ -247,17 +264,45 @@ impl Seeker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.say_late();
             self.look();
+            // Not before: what a kill interrupts is told again.
+            self.heard.keep();
         }
     }
 
     fn begin(&mut self, happening: &Happening) {
-        for (recording, trigger) in self.options.desk.triggers() {
+        let mut meant = self.options.desk.triggers();
+        meant.retain(|(_, trigger)| {
             let is_meant = trigger.on.iter().any(|on| on == happening.what.name());
-            if is_meant && self.is_here(happening, &trigger) {
-                self.begin_for(recording, &trigger, happening);
-            }
+            is_meant && self.is_here(happening, trigger)
+        });
+        if meant.is_empty() || !self.heard.is_new(happening, self.options.clock.now()) {
+            return;
         }
+        for (recording, trigger) in meant {
+            self.begin_for(recording, &trigger, happening);
+        }
+    }
+
+    /// Says of which happenings nothing can be taken any more.
+    fn say_late(&mut self) {
+        for (recording, (count, first)) in std::mem::take(&mut self.late) {
+            let more = match count {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            self.options.desk.say(&format!(
+                "the recording {recording} has nothing of {first}{more}, heard of too late: \
+                 no packet of then is in the spool"
+            ));
+        }
+    }
+
+    /// Whether the spool has a packet of a time.
+    fn has_packets(&self, from: Timestamp, until: Timestamp) -> bool {
+        let found = self.options.reader.window(from, until).next_entry();
+        !matches!(found, Ok(None))
     }
 
     /// Whether this node looks for it: the streams of one pod are on its node.
@@ -272,7 +317,21 @@ impl Seeker {
 
     fn begin_for(&mut self, recording: String, trigger: &Trigger, happening: &Happening) {
         let at = happening.at();
-        let (from, until) = (at - trigger.before, at + trigger.after);
+        let (from, until) = (happening.since() - trigger.before, at + trigger.after);
+        let about = format!(
+            "{} of {}",
+            happening.what.name(),
+            match happening.namespace.is_empty() {
+                true => happening.name.clone(),
+                false => format!("{}/{}", happening.namespace, happening.name),
+            }
+        );
+        let is_past = until + SETTLED < self.options.clock.now();
+        if is_past && !self.has_packets(from, until) {
+            let noted = self.late.entry(recording).or_insert((0, about));
+            noted.0 += 1;
+            return;
+        }
         let event = Event {
             at: at.to_string(),
             what: happening.what.name().to_owned(),
@@ -307,14 +366,7 @@ impl Seeker {
         }
         let number = self.next;
         self.next += 1;
-        let said = format!(
-            "the recording {recording} takes the streams around {} of {}",
-            event.what,
-            match happening.namespace.is_empty() {
-                true => happening.name.clone(),
-                false => format!("{}/{}", happening.namespace, happening.name),
-            }
-        );
+        let said = format!("the recording {recording} takes the streams around {about}");
         if !self.options.desk.event(&recording, number, event) {
             return;
         }

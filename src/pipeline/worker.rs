@@ -358,6 +358,8 @@ impl Sink<'_> {
             peer.mechanism = named.mechanism;
             peer.identity = named.identity;
         }
+        let names = self.step.names.as_ref();
+        peer.process = names.and_then(|names| names.process(endpoint, draft.start));
         peer
     }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Named;
-use crate::item::Identity;
+use crate::item::{Identity, Process};
 use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
@@ -19,6 +19,10 @@ pub(super) const MAX_CHANGES: usize = 2_000_000;
 /// Changes of one address up to which one may still come in between: moving the later ones costs
 /// time, and only a disordered file asks for it.
 const MAX_DISORDER: usize = 4096;
+
+/// Processes that one history keeps, and changes of one end.
+const MAX_PROCESSES: usize = 1 << 20;
+const MAX_OF_END: usize = 4096;
 
 /// Bytes of a name that are believed: a full domain name, twice over.
 const MAX_NAME: usize = 512;
@@ -107,6 +111,8 @@ pub struct History {
     changes: HashMap<Address, Vec<Change>, ahash::RandomState>,
     learned: HashMap<IpAddr, Arc<str>, ahash::RandomState>,
     texts: HashSet<Arc<str>, ahash::RandomState>,
+    processes: HashMap<Endpoint, Vec<(i64, Arc<Process>)>, ahash::RandomState>,
+    held: usize,
     first: Option<i64>,
     count: usize,
     max: usize,
@@ -130,6 +136,8 @@ impl History {
             changes: HashMap::default(),
             learned: HashMap::default(),
             texts: HashSet::default(),
+            processes: HashMap::default(),
+            held: 0,
             first: None,
             count: 0,
             max,
@@ -224,6 +232,28 @@ impl History {
             let name = self.text(name);
             self.learned.entry(ip).or_insert(name);
         }
+    }
+
+    /// Notes that from `at` on a process holds this end; those of one end come in the order of time. What
+    /// is more than is kept is left out.
+    pub fn set_process(&mut self, endpoint: Endpoint, at: Timestamp, process: Arc<Process>) {
+        if self.held >= MAX_PROCESSES {
+            return;
+        }
+        let of = self.processes.entry(endpoint).or_default();
+        let is_later = of.last().is_none_or(|(from, _)| *from <= at.secs());
+        if is_later && of.len() < MAX_OF_END {
+            of.push((at.secs(), process));
+            self.held += 1;
+        }
+    }
+
+    /// The process that held an end at a moment; the first that is known also counts for the time before.
+    pub fn process(&self, endpoint: Endpoint, at: Timestamp) -> Option<Arc<Process>> {
+        let of = self.processes.get(&endpoint)?;
+        let behind = of.partition_point(|(from, _)| *from <= at.secs());
+        let (_, process) = of.get(behind.saturating_sub(1))?;
+        Some(process.clone())
     }
 
     /// The name of an endpoint at a moment: first that of the address with its port, then that of

@@ -12,7 +12,7 @@ mod write;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::item::Identity;
+use crate::item::{Identity, Process};
 use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
@@ -101,6 +101,11 @@ impl Names {
     /// means nothing.
     pub fn lookup_ip(&self, ip: IpAddr, at: Timestamp) -> Option<Named> {
         self.find(|history| history.lookup_ip(ip, at))
+    }
+
+    /// The process that held an end at a moment, as the reel of its node tells it.
+    pub fn process(&self, endpoint: Endpoint, at: Timestamp) -> Option<Arc<Process>> {
+        self.own.as_ref()?.process(endpoint, at)
     }
 
     fn find(&self, look: impl Fn(&History) -> Option<Named>) -> Option<Named> {

@@ -119,6 +119,8 @@ pub(super) fn of_archive(
             oldest = Some(at);
             if newest.takes(at) {
                 newest.add(found(*number, item.node(), store));
+            } else {
+                newest.leave_out(at);
             }
         }
         before = page.next;

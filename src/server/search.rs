@@ -177,6 +177,14 @@ impl<'w> Newest<'w> {
             && (!self.is_full() || self.rows.keys().next().is_none_or(|oldest| oldest.at <= at))
     }
 
+    /// A row of this moment is there, or may be, and was not taken: a next page has it.
+    pub fn leave_out(&mut self, at: i64) {
+        let before = self.wanted.before.as_ref();
+        self.over |= self.is_full()
+            && before.is_none_or(|before| at <= before.at)
+            && self.wanted.from.is_none_or(|from| at >= from);
+    }
+
     /// Takes a row of one source.
     pub fn add(&mut self, mut found: Found) {
         let count = self.alike.entry(found.place.clone()).or_default();
@@ -226,8 +234,11 @@ pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -
             return Ok(());
         };
         let at = lookup(node, "timestamp").and_then(Node::int);
+        let at = at.unwrap_or_default();
         // Cheap first: most rows are too new or too old for a page behind the first.
-        if newest.takes(at.unwrap_or_default()) && query.matches(node, now) == kfl::Verdict::Match {
+        if !newest.takes(at) {
+            newest.leave_out(at);
+        } else if query.matches(node, now) == kfl::Verdict::Match {
             newest.add(found(node.number(), node, source));
         }
         Ok::<(), Infallible>(())
@@ -418,18 +429,34 @@ mod tests {
         assert!(!rest.holds(&place(8, "c")) && rest.holds(&place(5, "d")));
     }
 
-    #[test]
-    fn pages_of_a_ring_give_every_row_once_whatever_order_it_came_in() {
+    /// Fifty rows of ten moments, in this order.
+    fn ring(second: impl Fn(u64) -> u64) -> Rows {
         let rows = Rows::new(usize::MAX, 1000);
         let mut bytes = Vec::new();
         for number in 0..50_u64 {
             let mut item = sample::http();
             item.number = number;
-            // Of each moment there are five that nothing tells apart.
-            item.start = Timestamp::from_secs(i64::try_from((number * 7) % 10).unwrap(), 0);
+            item.start = Timestamp::from_secs(i64::try_from(second(number)).unwrap(), 0);
             flat::encode(&item, &mut bytes);
         }
         rows.push(0, &Arc::new(bytes));
+        rows
+    }
+
+    #[test]
+    fn rows_behind_a_full_page_are_for_the_next_one() {
+        let rows = ring(|number| 9 - number / 5);
+        let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
+        let page = of_rows(&rows, &query, &wanted(5), LIVE);
+        assert!(page.found.iter().all(|found| found.place.at == 9_000));
+        assert!(page.floor.is_some());
+        assert_eq!(of_rows(&rows, &query, &wanted(50), LIVE).floor, None);
+    }
+
+    #[test]
+    fn pages_of_a_ring_give_every_row_once_whatever_order_it_came_in() {
+        // Of each moment there are five that nothing tells apart.
+        let rows = ring(|number| (number * 7) % 10);
         let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
         let mut wanted = wanted(7);
         let mut seen = Vec::new();

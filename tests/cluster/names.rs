@@ -31,6 +31,7 @@ fn options(targets: Targets, on_pod: Option<PodTeller>) -> Options {
         on_pod,
         on_updates: None,
         on_happening: None,
+        before: None,
         wants_probes: None,
         clock: Arc::new(SystemClock),
     }

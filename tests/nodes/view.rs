@@ -3,7 +3,7 @@
 use super::*;
 
 /// Rows of a search, all pages, and what was missing at the last.
-fn search(hub: &Hub<'_>, query: &str) -> (Vec<Json>, Vec<Json>) {
+pub(super) fn search(hub: &Hub<'_>, query: &str) -> (Vec<Json>, Vec<Json>) {
     let mut rows = Vec::new();
     let mut before = String::new();
     loop {
@@ -18,7 +18,7 @@ fn search(hub: &Hub<'_>, query: &str) -> (Vec<Json>, Vec<Json>) {
 }
 
 /// How many rows are of each node, and where they are from; every call once a node, in order of time.
-fn found(hub: &Hub<'_>, name: &str) -> (BTreeMap<String, u32>, Vec<String>) {
+pub(super) fn found(hub: &Hub<'_>, name: &str) -> (BTreeMap<String, u32>, Vec<String>) {
     let query = format!("http and request.path.startsWith(\"/{name}-\")");
     let (rows, _) = search(hub, &query);
     let times: Vec<i64> = rows
@@ -50,7 +50,7 @@ fn each(nodes: &[(&str, u32)]) -> BTreeMap<String, u32> {
         .collect()
 }
 
-fn waits_for(hub: &Hub<'_>, name: &str, nodes: &[(&str, u32)]) -> Vec<String> {
+pub(super) fn waits_for(hub: &Hub<'_>, name: &str, nodes: &[(&str, u32)]) -> Vec<String> {
     let mut last = Default::default();
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {

@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn endpoints_are_written_as_the_formatter_does() {
         let octets =
-            (0..=255).map(|octet| format!("{octet}.0.9.{octet}:{}", u16::from(octet) * 257));
+            (0..=255_u8).map(|octet| format!("{octet}.0.9.{octet}:{}", u16::from(octet) * 257));
         let others = ["10.0.0.1:80", "[fe80::1]:443", "[::ffff:10.0.0.1]:0"];
         for text in others.map(str::to_owned).into_iter().chain(octets) {
             let address: std::net::SocketAddr = text.parse().unwrap();

@@ -3,6 +3,7 @@
 //! In: the configuration, the parts of the run. Out: a consumer, a thread that looks into the spool. Never:
 //! anything of it offline.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::config::Config;
@@ -41,6 +42,7 @@ pub(super) fn seeking(
     cluster: &Asked,
     is_node: bool,
     node: &NodeName,
+    data: &Path,
 ) -> Result<Seeking, Failure> {
     Seeking::start(SeekingOptions {
         desk: desk.clone(),
@@ -48,6 +50,7 @@ pub(super) fn seeking(
         names: cluster.names(),
         // A worker has its node's pods; a capture elsewhere may have anybody's.
         node: is_node.then(|| node.name.clone()),
+        heard: Some(data.join("happenings.json")),
         clock: Arc::new(SystemClock),
     })
     .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))

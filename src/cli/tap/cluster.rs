@@ -15,14 +15,14 @@ use super::super::exit::Failure;
 use super::follow::say;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{
-    self, Cluster, Connection, Credentials, HappeningTeller, Pace, PodTeller, Targets,
+    self, Cluster, Connection, Credentials, HappeningTeller, Pace, PodTeller, Remembered, Targets,
     UpdateTeller, Wanted, WatchCounts,
 };
 use crate::pipeline::NamesOf;
 use crate::pipeline::host::{Outside, PodBlocker};
 use crate::resolve::{LiveHistory, Names};
 use crate::server::TargetDesk;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Time for credential plugins of a kubeconfig.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -37,6 +37,8 @@ pub(super) struct Hears {
     pub(super) happenings: HappeningTeller,
     /// Whether failed probes are among it.
     pub(super) wants_probes: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Pods that were known in the life before, and when they were known last.
+    pub(super) before: Option<(Timestamp, Vec<Remembered>)>,
 }
 
 /// The cluster of a run, which may be none.
@@ -132,6 +134,7 @@ impl Nearby {
             on_pod: Some(hears.pods),
             on_updates: hears.updates,
             on_happening: Some(hears.happenings),
+            before: hears.before,
             wants_probes: Some(hears.wants_probes),
             clock: Arc::new(SystemClock),
         };
@@ -201,8 +204,13 @@ impl Asked {
     pub(super) fn history(&self) -> Json {
         let now = SystemClock.now();
         let kept = i64::try_from(crate::resolve::KEPT.as_secs()).unwrap_or(i64::MAX);
-        let from = crate::time::Timestamp::from_secs(now.secs().saturating_sub(kept), 0);
+        let from = Timestamp::from_secs(now.secs().saturating_sub(kept), 0);
         self.history.json(from, now)
+    }
+
+    /// The pods that are there, once they are known, for the next life.
+    pub(super) fn remembered(&self) -> Option<Vec<Remembered>> {
+        self.of(Cluster::remembered)?
     }
 
     /// How the watches fare; null without a cluster.

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::TrySendError;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -14,14 +14,13 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, style::Style};
-use super::Asked;
 use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
 use super::live::{PACE, check_query, runtime, script_env, script_sources};
 use super::metrics::{self, Pulse, Served};
 use super::news::News;
 use super::recording;
-use super::session::{node_name, private_dir, script_options, share, vendor_options};
+use super::session::{node_name, private_dir};
 use super::stores::{Stores, archived, is_folder};
 use super::told::{self, packed};
 use super::view;
@@ -31,18 +30,19 @@ use crate::cluster::UpdateTeller;
 use crate::cluster::What;
 use crate::hub::message::{ScriptText, Spread};
 use crate::hub::{Beside, Hub, HubOptions, Overview, Wishes, tls};
-use crate::pipeline::host::{
-    LiveHost, LiveOptions, NodeName, Outside, PodBlocker, Recordings, S3Target, StreamReader,
-    StreamRef,
-};
+use crate::pipeline::host::PodBlocker;
 use crate::pipeline::{Counters, Stop, waits_for};
 use crate::script::console::Console;
 use crate::script::environment::Environment;
-use crate::script::folder::{Side, texts};
-use crate::script::host::ScriptId;
+use crate::script::folder::texts;
 use crate::script::supervisor::Scripts;
 use crate::server::{Pushed, Run as _};
 use crate::time::{Clock, SystemClock};
+
+mod known;
+mod scripts;
+
+use known::Known;
 
 /// Name of the hub, as scripts know it.
 const NAME: &str = "hub";
@@ -157,7 +157,8 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let mut nearby = Nearby::find(&config, addresses.clone(), runtime.handle())?;
     let cluster = nearby.asked();
     let stores = Stores::new(recording::open_options(&config), own.clone());
-    let (scripts, _host) = scripts(&config, &data, &own, console, &cluster, &stores, &pushed)?;
+    let (scripts, _host) =
+        scripts::start(&config, &data, &own, console, &cluster, &stores, &pushed)?;
     let rows = Arc::new(view::rows(&config));
     let hub_scripts = scripts.clone();
     let options = HubOptions {
@@ -184,7 +185,15 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     }));
     let news = Arc::new(News::default());
     news.follow(&wishes.spread().scripts);
-    let hears = hears(&hub, &scripts, &wishes, &news);
+    hub.late_news(Arc::new({
+        let news = news.clone();
+        move || news.late(SystemClock.now())
+    }));
+    let known = Known::new(&data);
+    let hears = Hears {
+        before: known.read(),
+        ..hears(&hub, &scripts, &wishes, &news)
+    };
     nearby.start(hears, runtime.handle());
     let beside = Beside {
         archived: archived(&config, &stores)?,
@@ -268,6 +277,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             pushed: &pushed,
             pulse: &pulse,
             news: &news,
+            known: &known,
         },
     );
     drop(server);
@@ -283,7 +293,17 @@ fn beside_the_link(config: &Config, dashboard: u16) -> Vec<SocketAddr> {
     let ports = [dashboard, metrics].into_iter().filter(|port| *port != 0);
     ports
         .filter_map(|port| Some(SocketAddr::new(host?, port)))
+        .chain(own_address())
         .collect()
+}
+
+/// Variable with the address of the hub's pod, where it has one of its own.
+const POD_IP: &str = "TAPEDECK_POD_IP";
+
+/// The address that nobody else has: what the hub asks of the API server and stores is its own traffic.
+fn own_address() -> Option<SocketAddr> {
+    let ip: IpAddr = std::env::var_os(POD_IP)?.to_str()?.parse().ok()?;
+    Some(SocketAddr::new(ip, 0))
 }
 
 /// What the hub follows with.
@@ -297,6 +317,7 @@ struct Parts<'h> {
     pushed: &'h Pushed,
     pulse: &'h Pulse,
     news: &'h News,
+    known: &'h Known,
 }
 
 /// What of the cluster scripts of the hub and workers hear.
@@ -313,6 +334,7 @@ fn hears(hub: &Arc<Hub>, scripts: &Arc<Scripts>, wishes: &Arc<Wishes>, news: &Ar
         wants_probes: Arc::new(move || {
             waits_for(&wishes.spread().recordings, What::FailedProbe.name())
         }),
+        before: None,
     }
 }
 
@@ -371,6 +393,9 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
         for sentence in cluster.sentences() {
             say(&sentence);
         }
+        parts.known.keep(&cluster, || {
+            waits_for(&parts.wishes.spread().recordings, What::PodDeleted.name())
+        });
         let (version, set) = parts.addresses.get();
         if targeted != Some(version) {
             targeted = Some(version);
@@ -475,67 +500,6 @@ fn spread(config: &Config, pushed: &Pushed, said: &mut Vec<String>) -> Spread {
     }
 }
 
-/// The scripts that have an instance at the hub.
-fn scripts(
-    config: &Config,
-    data: &std::path::Path,
-    own: &OwnSockets,
-    console: Arc<Console>,
-    cluster: &Asked,
-    stores: &Arc<Stores>,
-    pushed: &Pushed,
-) -> Result<(Arc<Scripts>, Arc<LiveHost>), Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let run = u64::try_from(clock.now().secs()).unwrap_or_default();
-    let node = NodeName {
-        name: NAME.to_owned(),
-        ..node_name(config, run)
-    };
-    let stores = stores.clone();
-    let scripts: Arc<OnceLock<std::sync::Weak<Scripts>>> = Arc::default();
-    let to_scripts = scripts.clone();
-    let host = LiveHost::start(LiveOptions {
-        data: data.join("scripts"),
-        share: share(config, 4),
-        node: node.clone(),
-        allow_clear: config.bool("scripting.allowClear"),
-        console: console.clone(),
-        clock: clock.clone(),
-        reader: Arc::new(Elsewhere),
-        stores: Arc::new(move |target: &S3Target| stores.of_script(target)),
-        recordings: Arc::new(Elsewhere),
-        history: Arc::new({
-            let cluster = cluster.clone();
-            move || cluster.history()
-        }),
-        outside: Outside {
-            pods: Arc::new({
-                let cluster = cluster.clone();
-                move || cluster.pods()
-            }),
-            vendor: vendor_options(config, own)?,
-            block: cluster.blocker(config),
-            hub: Arc::new(move |action, object| {
-                let scripts = to_scripts.get().and_then(std::sync::Weak::upgrade);
-                let scripts = scripts.ok_or("the hub has ended")?;
-                scripts.tell_action(action, object.clone())
-            }),
-            ..Outside::default()
-        },
-    })
-    .map_err(Failure::failed)?;
-    let host = Arc::new(host);
-    let mut options = script_options(config, true, &node, console)?;
-    options.sources = sources(config, pushed);
-    options.env = env(config, pushed);
-    options.side = Side::Hub;
-    let started = Scripts::start(options, host.clone(), clock)
-        .map_err(|error| Failure::failed(error.to_string()))?;
-    let started = Arc::new(started);
-    let _ = scripts.set(Arc::downgrade(&started));
-    Ok((started, host))
-}
-
 /// Cuts pods off one after the other, aside: the API server may take its time, and the link waits for
 /// nobody.
 fn blocks(block: Arc<PodBlocker>) -> Arc<dyn Fn(String, String) + Send + Sync> {
@@ -589,50 +553,4 @@ fn of_hub(overview: &Overview) -> String {
             feed("skipped"),
         ),
     ])
-}
-
-/// Packets and recordings, which are at the workers.
-struct Elsewhere;
-
-/// What a script at the hub is told that wants them.
-const ELSEWHERE: &str = "packets and recordings are on the nodes; do this in an instance there";
-
-impl StreamReader for Elsewhere {
-    fn write_pcap(&self, _streams: &[StreamRef], _out: &mut dyn Write) -> Result<u64, String> {
-        Err(ELSEWHERE.to_owned())
-    }
-
-    fn has(&self, _stream: StreamRef) -> bool {
-        false
-    }
-
-    fn write_all(&self, _out: &mut dyn Write) -> Result<u64, String> {
-        Err(ELSEWHERE.to_owned())
-    }
-
-    fn pin(&self, _stream: StreamRef) {}
-
-    fn unpin(&self, _stream: StreamRef) {}
-}
-
-impl Recordings for Elsewhere {
-    fn set(&self, _script: &ScriptId, _wanted: &Json) -> Result<Json, String> {
-        Err(ELSEWHERE.to_owned())
-    }
-
-    fn take(&self, _stream: &str, _name: Option<&str>) -> Result<(), String> {
-        Err(ELSEWHERE.to_owned())
-    }
-
-    fn seal(&self, _name: Option<&str>) -> Result<Json, String> {
-        Err(ELSEWHERE.to_owned())
-    }
-
-    fn status(&self, _name: Option<&str>) -> Result<Json, String> {
-        Err(ELSEWHERE.to_owned())
-    }
-
-    fn capture(&self, _script: &ScriptId, _wanted: &Json) -> Result<Json, String> {
-        Err(ELSEWHERE.to_owned())
-    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance};
+use super::claim::Claim;
 use super::cluster::{Hears, Nearby};
 use super::facts::Facts;
 use super::follow::say;
@@ -22,6 +23,9 @@ use crate::script::environment::Environment;
 
 /// Time between two looks at signals, configuration and console.
 pub const PACE: Duration = Duration::from_millis(100);
+
+/// Time that another run may take to end that was asked to just before.
+const PREDECESSOR: Duration = Duration::from_secs(3);
 
 /// Threads for server and uploads; the packet path has its own.
 const RIM_THREADS: usize = 2;
@@ -61,10 +65,11 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     super::source::give_up_rights()?;
     let data = super::super::data_dir(config)?;
     super::session::private_dir(&data)?;
-    let runtime = runtime()?;
-    let mut nearby = Nearby::find(config, addresses, runtime.handle())?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
+    let _claim = Claim::take(&data, PREDECESSOR, &stop)?;
+    let runtime = runtime()?;
+    let mut nearby = Nearby::find(config, addresses, runtime.handle())?;
     for key in config.not_yet() {
         say(&format!(
             "{} is set, but not acted on in this version: {}",
@@ -137,6 +142,7 @@ fn hears(facts: &Arc<Facts>) -> Hears {
             }
         }),
         wants_probes: Arc::new(move || desk.waits_for(What::FailedProbe.name())),
+        before: None,
     }
 }
 

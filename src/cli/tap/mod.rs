@@ -2,6 +2,7 @@
 
 mod beside;
 mod budgets;
+mod claim;
 mod cluster;
 mod facts;
 mod figures;

@@ -1,22 +1,33 @@
 //! What the hub tells workers of what becomes of pods: events for scripts, happenings for recordings.
 //!
-//! In: what the watches hear, one by one. Out: messages of a bounded size, some times a second. Never:
-//! pods where no script listens for them; more waiting than [`MAX_WAITING`].
+//! In: what the watches hear, one by one. Out: messages of a bounded size, some times a second; for those
+//! who come, the happenings of the last hour. Never: pods where no script listens for them; more waiting
+//! than [`MAX_WAITING`], more kept than [`MAX_KEPT`].
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::cluster::{Change, Happening};
 use crate::hub::message::ScriptText;
+use crate::time::Timestamp;
 
 /// Pieces of news that wait for the next message.
 const MAX_WAITING: usize = 4096;
 
 /// Bytes after which a message ends and the next one begins.
 const PART: usize = 1 << 20;
+
+/// Happenings that are kept for those who come, and their bytes.
+const MAX_KEPT: usize = 1024;
+const MAX_KEPT_BYTES: usize = 8 << 20;
+
+/// How long they are kept; a spool seldom reaches further back.
+const KEPT: Duration = Duration::from_secs(3600);
 
 /// One piece of news.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +43,29 @@ pub(super) enum Piece {
 #[derive(Default)]
 pub(super) struct News {
     waiting: Mutex<Vec<Piece>>,
+    kept: Mutex<Kept>,
     hears_pods: AtomicBool,
+}
+
+/// Happenings of the last hour, the oldest first, each with its bytes.
+#[derive(Default)]
+struct Kept {
+    list: VecDeque<(Happening, usize)>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn add(&mut self, happening: &Happening) {
+        let bytes = serde_json::to_vec(happening).map_or(0, |text| text.len());
+        self.list.push_back((happening.clone(), bytes));
+        self.bytes += bytes;
+        while self.list.len() > MAX_KEPT || self.bytes > MAX_KEPT_BYTES {
+            let Some((_, bytes)) = self.list.pop_front() else {
+                return;
+            };
+            self.bytes -= bytes;
+        }
+    }
 }
 
 impl News {
@@ -53,11 +86,21 @@ impl News {
 
     /// Something happened.
     pub(super) fn happening(&self, happening: &Happening) {
+        lock(&self.kept).add(happening);
         self.add(Piece::Happening(Box::new(happening.clone())));
     }
 
+    /// What happened in the hour before `now`, in parts that a message holds.
+    pub(super) fn late(&self, now: Timestamp) -> Vec<Json> {
+        let kept = lock(&self.kept);
+        let recent = kept.list.iter().map(|(happening, _)| happening);
+        let recent = recent.filter(|happening| happening.at() >= now - KEPT);
+        let pieces = recent.map(|happening| Piece::Happening(Box::new(happening.clone())));
+        parts(pieces.collect())
+    }
+
     fn add(&self, piece: Piece) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         if waiting.len() < MAX_WAITING {
             waiting.push(piece);
         } else {
@@ -67,24 +110,30 @@ impl News {
 
     /// Takes what waits, in parts that a message holds.
     pub(super) fn take(&self) -> Vec<Json> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let pieces = std::mem::take(&mut *waiting);
-        drop(waiting);
-        let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for piece in pieces {
-            let piece = serde_json::to_value(piece).unwrap_or_default();
-            bytes += piece.to_string().len();
-            part.push(piece);
-            if bytes > PART {
-                parts.push(Json::Array(std::mem::take(&mut part)));
-                bytes = 0;
-            }
-        }
-        if !part.is_empty() {
-            parts.push(Json::Array(part));
-        }
-        parts
+        let pieces = std::mem::take(&mut *lock(&self.waiting));
+        parts(pieces)
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parts(pieces: Vec<Piece>) -> Vec<Json> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for piece in pieces {
+        let piece = serde_json::to_value(piece).unwrap_or_default();
+        bytes += piece.to_string().len();
+        part.push(piece);
+        if bytes > PART {
+            parts.push(Json::Array(std::mem::take(&mut part)));
+            bytes = 0;
+        }
+    }
+    if !part.is_empty() {
+        parts.push(Json::Array(part));
+    }
+    parts
 }
 
 /// The pieces of a message; what this version does not know is left out.
@@ -129,6 +178,43 @@ mod tests {
         news.follow(&[]);
         news.pod(Change::Deleted, &json!({}));
         assert!(news.take().is_empty());
+    }
+
+    #[test]
+    fn who_comes_is_told_of_the_last_hour() {
+        let news = News::default();
+        let at = |secs: i64| Happening {
+            at_nanos: secs * 1_000_000_000,
+            ..happening()
+        };
+        for secs in [1000, 2000, 5000] {
+            news.happening(&at(secs));
+        }
+        news.take();
+        let late = |secs: i64| {
+            let parts = news.late(Timestamp::from_secs(secs, 0));
+            let told = parts.iter().flat_map(pieces);
+            let moments = told.map(|piece| match piece {
+                Piece::Happening(one) => one.at().secs(),
+                Piece::Pod(..) => 0,
+            });
+            moments.collect::<Vec<_>>()
+        };
+        assert_eq!(late(5100), [2000, 5000]);
+        assert_eq!(late(5100), [2000, 5000], "also the next one");
+        assert_eq!(late(9000), [] as [i64; 0]);
+        for secs in 0..2000 {
+            news.happening(&Happening {
+                message: "m".repeat(20_000),
+                ..at(10_000 + secs)
+            });
+        }
+        let told: usize = news
+            .late(Timestamp::from_secs(12_000, 0))
+            .iter()
+            .map(|part| part.to_string().len())
+            .sum();
+        assert!(told < MAX_KEPT_BYTES + PART, "{told}");
     }
 
     #[test]

@@ -228,6 +228,7 @@ impl Session {
                 &setup.cluster,
                 is_node,
                 &node,
+                &setup.data,
             )?)),
             false => None,
         };

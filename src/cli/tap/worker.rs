@@ -1,10 +1,10 @@
 //! `tapedeck worker`: captures, records and scripts on one node of a cluster, as the hub says.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -13,6 +13,7 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{instance, schema};
+use super::claim::Claim;
 use super::facts::Facts;
 use super::follow::say;
 use super::live::{check_query, runtime, script_env};
@@ -27,8 +28,12 @@ use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
 use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
+use crate::record::write_whole;
 use crate::script::environment::Environment;
 use crate::time::SystemClock;
+
+/// Time that the worker before this one may take to end: more than the chart's grace.
+const PREDECESSOR: Duration = Duration::from_secs(180);
 
 /// Largest file of what the hub said last that is read.
 const MAX_KEPT: u64 = 16 << 20;
@@ -110,6 +115,8 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     super::super::stop_on_signal(&stop)?;
     let data = super::super::data_dir(&config)?;
     private_dir(&data)?;
+    // What comes meanwhile waits in the kernel's buffer.
+    let _claim = Claim::take(&data, PREDECESSOR, &stop)?;
     let folder = data.join("hub");
     private_dir(&folder.join(SCRIPTS))?;
     let last = kept(&folder);
@@ -331,7 +338,7 @@ impl Follower for Following {
             self.facts.scripts.set_env(env);
         }
         let text = serde_json::to_vec(&rest).unwrap_or_default();
-        if let Err(error) = write(&self.folder.join(KEPT), &text) {
+        if let Err(error) = write_whole(&self.folder.join(KEPT), &text) {
             say(&format!(
                 "what the hub said is forgotten when this worker ends: {error}"
             ));
@@ -388,18 +395,8 @@ fn write_scripts(folder: &Path, scripts: &[ScriptText]) -> std::io::Result<()> {
         if fs::read(&path).is_ok_and(|before| before == script.code.as_bytes()) {
             continue;
         }
-        write(&path, script.code.as_bytes())?;
+        write_whole(&path, script.code.as_bytes())?;
     }
-    Ok(())
-}
-
-/// Writes a file in one step, for its owner alone.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::cluster::kinds::Kind;
 
-const NOW: Timestamp = Timestamp::from_secs(1_700_000_100, 0);
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_700_000_100, 0);
 
-fn pod(name: &str, ip: &str, hash: &str) -> Json {
+pub(super) fn pod(name: &str, ip: &str, hash: &str) -> Json {
     json!({
         "metadata": {
             "name": name, "namespace": "shop", "uid": name, "labels": {"pod-template-hash": hash},
@@ -21,7 +21,7 @@ fn pod(name: &str, ip: &str, hash: &str) -> Json {
     })
 }
 
-fn who() -> Who {
+pub(super) fn who() -> Who {
     let mut who = Who::new();
     for object in [
         pod("cart-1", "10.244.1.7", "aaa"),
@@ -37,7 +37,7 @@ fn who() -> Who {
     who
 }
 
-fn shown(found: &[Happening]) -> Vec<String> {
+pub(super) fn shown(found: &[Happening]) -> Vec<String> {
     let one = |one: &Happening| {
         let since = one.at().secs() - NOW.secs();
         format!(

@@ -1,6 +1,7 @@
 //! What a happening makes recordings take, on a spool of made traffic.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::json;
 
@@ -44,6 +45,7 @@ struct World {
     flows: Flows,
     decoder: Decoder,
     next: u64,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl World {
@@ -65,7 +67,10 @@ impl World {
         let schema = Arc::new(Schema::empty());
         let everything = kfl::compile("true", &schema).unwrap();
         let basis = Basis::new(Wish::new("template", everything, "memory"), schema);
-        let desk = Desk::on(recorder, basis, Box::new(|_| {}));
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sentences = said.clone();
+        let say = move |sentence: &str| sentences.lock().unwrap().push(sentence.to_owned());
+        let desk = Desk::on(recorder, basis, Box::new(say));
         desk.configure_list(&json!([declared])).unwrap();
         let history = Arc::new(LiveHistory::new());
         let named = Update {
@@ -81,15 +86,11 @@ impl World {
             reader,
             names: Names::live(history),
             node: Some("worker-1".to_owned()),
+            heard: Some(dir.join("happenings.json")),
             clock: clock.clone(),
         };
         World {
-            seeker: Seeker {
-                options,
-                table: Table::default(),
-                going: Vec::new(),
-                next: 1,
-            },
+            seeker: Seeker::new(options),
             spool,
             store,
             outbox,
@@ -97,6 +98,7 @@ impl World {
             flows: Flows::new(Limits::default()),
             decoder: Decoder::new(),
             next: 0,
+            said,
         }
     }
 
@@ -163,6 +165,8 @@ fn happening(what: What, second: i64) -> Happening {
     Happening {
         what,
         at_nanos: (START.secs() + second) * 1_000_000_000,
+        since_nanos: None,
+        uid: "cart-1".to_owned(),
         namespace: "shop".to_owned(),
         name: "cart-1".to_owned(),
         node: "worker-1".to_owned(),
@@ -250,6 +254,71 @@ fn what_is_not_waited_for_or_elsewhere_takes_nothing() {
     world.seeker.begin(&elsewhere);
     assert!(world.seeker.going.is_empty());
     assert_eq!(world.reels(), []);
+}
+
+/// The hub was away: what happened is told ten minutes later, and the spool still has the window.
+#[test]
+fn what_is_heard_of_late_is_taken_from_the_spool_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled", "podDeleted"], "before": "30s", "after": "20s"});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&minute());
+    world.traffic(&call(OTHER, 1007, POD, 65));
+    world.traffic(&call(OTHER, 1008, POD, 600));
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    world.at(600);
+    assert!(world.seeker.going.is_empty(), "it is over already");
+    world.seeker.heard.keep();
+    // Told once more, by this hub or the next one, to this run or the next one.
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    world.seeker.heard = Heard::read(dir.path().join("happenings.json"));
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    assert!(world.seeker.going.is_empty());
+    let reels = world.reels();
+    let streams: u64 = reels.iter().map(|reel| reel.counts.streams).sum();
+    assert_eq!(streams, 4);
+    assert_eq!(reels[0].events.len(), 1);
+}
+
+#[test]
+fn a_pod_that_went_at_an_unknown_moment_is_looked_for_since_it_was_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "gone", "on": "podDeleted", "before": "10s", "after": 0});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&minute());
+    let gone = Happening {
+        since_nanos: Some((START.secs() + 48) * 1_000_000_000),
+        ..happening(What::PodDeleted, 300)
+    };
+    world.seeker.begin(&gone);
+    world.at(302);
+    // Seconds 40 and later, not that of second 5.
+    let reels = world.reels();
+    assert_eq!(reels.iter().map(|reel| reel.counts.streams).sum::<u64>(), 3);
+    assert_eq!(reels[0].events[0].from, "2023-11-14T22:13:58.000000000Z");
+    assert_eq!(reels[0].events[0].at, "2023-11-14T22:18:20.000000000Z");
+}
+
+#[test]
+fn what_the_spool_has_nothing_of_is_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled", "podRestart"], "before": "30s", "after": "20s"});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&call(OTHER, 1000, POD, 600));
+    world.seeker.begin(&happening(What::OomKilled, 60));
+    world.seeker.begin(&happening(What::PodRestart, 61));
+    world.seeker.say_late();
+    world.seeker.say_late();
+    assert!(world.seeker.going.is_empty());
+    let said = world.said.lock().unwrap().clone();
+    let late = said.iter().filter(|one| one.contains("heard of too late"));
+    assert_eq!(
+        late.collect::<Vec<_>>(),
+        [
+            "the recording crashes has nothing of OOMKilled of shop/cart-1 and 1 more, heard of too late: \
+          no packet of then is in the spool"
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! What was heard of already: whoever was away is told of the last hour once more.
+//!
+//! In: happenings. Out: whether each is new; a file that says so to the next run. Never: more than
+//! [`MAX_HEARD`] of them.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{Ends, Happening};
+use crate::record::write_whole;
+use crate::time::Timestamp;
+
+/// Happenings that are kept; what recordings wait for is rarer.
+const MAX_HEARD: usize = 4096;
+
+/// Largest file that is read.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Time for which they are kept: somewhat longer than they are told again.
+const KEPT: Duration = Duration::from_secs(2 * 3600);
+
+/// What was heard.
+#[derive(Default)]
+pub(super) struct Heard {
+    list: VecDeque<Noted>,
+    file: Option<PathBuf>,
+    is_changed: bool,
+}
+
+/// A happening without its addresses, and when it was heard of.
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    heard_nanos: i64,
+    happening: Happening,
+}
+
+impl Heard {
+    /// What the file says.
+    pub(super) fn read(file: PathBuf) -> Heard {
+        let size = fs::metadata(&file).map_or(0, |found| found.len());
+        let text = fs::read(&file).ok().filter(|_| size <= MAX_FILE);
+        let list = text.and_then(|text| serde_json::from_slice(&text).ok());
+        Heard {
+            list: list.unwrap_or_default(),
+            file: Some(file),
+            is_changed: false,
+        }
+    }
+
+    /// Notes a happening; false when it was heard of before.
+    pub(super) fn is_new(&mut self, happening: &Happening, now: Timestamp) -> bool {
+        if self
+            .list
+            .iter()
+            .any(|noted| noted.happening.is_same(happening))
+        {
+            return false;
+        }
+        let oldest = (now - KEPT).nanos();
+        self.list.retain(|noted| noted.heard_nanos >= oldest);
+        if self.list.len() >= MAX_HEARD {
+            self.list.pop_front();
+        }
+        self.list.push_back(Noted {
+            heard_nanos: now.nanos(),
+            happening: Happening {
+                message: String::new(),
+                pod: Ends::default(),
+                all: Ends::default(),
+                shared: Vec::new(),
+                ..happening.clone()
+            },
+        });
+        self.is_changed = true;
+        true
+    }
+
+    /// Writes the file, when there is something new.
+    pub(super) fn keep(&mut self) {
+        if !std::mem::take(&mut self.is_changed) {
+            return;
+        }
+        let written = |file: &PathBuf| write_whole(file, &serde_json::to_vec(&self.list)?);
+        if let Some(file) = &self.file
+            && let Err(error) = written(file)
+        {
+            tracing::warn!(%error, file = %file.display(), "what was heard of is told again after a restart");
+        }
+    }
+}
