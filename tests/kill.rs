@@ -29,18 +29,8 @@ use crate::recording::batch;
 /// Names the folder of a life, and its number behind a colon.
 const LIFE: &str = "TAPEDECK_TEST_LIFE";
 
-/// Kills at random points: a hundred with `TAPEDECK_SLOW=1`, since each leaves the next life something
-/// to seal.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "slow tests are asked for by the environment"
-)]
-fn kills() -> u64 {
-    match std::env::var("TAPEDECK_SLOW") {
-        Ok(value) if value == "1" => 100,
-        _ => 25,
-    }
-}
+/// Kills at random points.
+const KILLS: u64 = 100;
 
 /// Where filesystems in memory are: a killed process loses nothing that it handed to the system, so
 /// memory does as well as a disk, and no seal waits for one.
@@ -142,7 +132,7 @@ fn a_life() {
     };
     let (dir, run) = life.rsplit_once(':').unwrap();
     let run: u64 = run.parse().unwrap();
-    live(Path::new(dir), run, run == kills() + 1);
+    live(Path::new(dir), run, run == KILLS + 1);
 }
 
 /// When a life is killed.
@@ -232,7 +222,7 @@ fn kills_lose_nothing_and_double_nothing() {
     // Numerical Recipes' generator: the same moments in every run of the test.
     let mut seed: u64 = 7;
     let mut said: BTreeMap<u64, u16> = BTreeMap::new();
-    for run in 1..=kills() {
+    for run in 1..=KILLS {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) % (1 << 32);
         let time = Duration::from_millis((seed >> 8) % LONGEST);
         let end = match run % STARTING {
@@ -241,7 +231,7 @@ fn kills_lose_nothing_and_double_nothing() {
         };
         said.insert(run, start(&dir, run, end));
     }
-    said.insert(kills() + 1, start(&dir, kills() + 1, End::ByItself));
+    said.insert(KILLS + 1, start(&dir, KILLS + 1, End::ByItself));
     let store = FolderStore::open(&dir.join("archive")).unwrap();
     let found = packets(&store);
     let whole = conversation(1, 0).len();
@@ -279,7 +269,7 @@ fn kills_lose_nothing_and_double_nothing() {
     let _ = writeln!(
         std::io::stdout(),
         "{} kills, {busy} while recording: {recorded} conversations, {read} reels, {} manifests in {:?}",
-        kills(),
+        KILLS,
         report.counts.manifests,
         begun.elapsed()
     );
