@@ -73,7 +73,8 @@ try {
   // Its reel in the archive: its lock, its bytes, its proof.
   await view(page, "Archive");
   await page.getByLabel("Store").selectOption(store);
-  const reel = page.locator(".reels .reel", { hasText: "errors" }).first();
+  // One whose manifest, which is uploaded last, is there.
+  const reel = page.locator(".reels .reel", { hasText: "errors", hasNotText: "it has no manifest" }).first();
   for (let late = Date.now() + 60000; Date.now() < late && !(await reel.isVisible());) {
     const answered = page.waitForResponse((response) => response.url().includes("/archive/days"));
     await page.getByRole("button", { name: "Read again" }).click();
