@@ -20,7 +20,7 @@ use tapedeck::flow::Limits;
 use tapedeck::item::{Item, Origin};
 use tapedeck::kfl::{self, Schema};
 use tapedeck::packet::Batch;
-use tapedeck::pipeline::{self, Consumer, Cuts, Encoded, Indexing, Step, Stop};
+use tapedeck::pipeline::{self, Consumer, Encoded, Indexing, Step};
 use tapedeck::record::{Options, Outbox, Recorder, Wish, outbox};
 use tapedeck::redact::{Payload, Rule};
 use tapedeck::resolve::{Address, History, Names};
@@ -309,20 +309,13 @@ impl Consumer for Collect {
 
 /// One worker for all protocols, with these names.
 fn options(names: Option<Arc<Names>>, consumer: Box<dyn Consumer>) -> pipeline::Options {
-    pipeline::Options {
-        workers: 1,
-        protocols: Protocols::all(),
-        limits: Limits::default(),
-        origin: Arc::new(Origin::default()),
-        names: Some(Box::new(move |_| names.clone())),
-        spool: None,
-        live: false,
-        clock: Arc::new(SystemClock),
-        stop: Stop::default(),
-        counters: Arc::default(),
-        cuts: Cuts::default(),
-        consumers: vec![consumer],
-    }
+    pipeline::Options::pass(
+        Protocols::all(),
+        Limits::default(),
+        Arc::new(Origin::default()),
+        Some(Box::new(move |_| names.clone())),
+        consumer,
+    )
 }
 
 /// The items of the frames, with the names of the hosts.
@@ -590,31 +583,38 @@ fn wish(rule: &Rule) -> Wish {
     wish
 }
 
+/// The folder to which frames are recorded under a rule, those from two seconds on in a second reel
+/// under another one.
+fn two_reels(dir: &Path, mut frames: Vec<Frame>, first: &Rule, then: &Rule) -> PathBuf {
+    let start = frames[0].ts;
+    let at = frames.partition_point(|frame| frame.ts < start + Duration::from_secs(2));
+    let later = frames.split_off(at);
+    let (mut recorder, outbox, archive) = recorder(dir, None);
+    recorder.set(vec![wish(first)]);
+    let recorder = Arc::new(Mutex::new(recorder));
+    let running = pipeline::start(
+        Box::new(Reels(vec![frames, later])),
+        options(None, Box::new(Ruled(recorder.clone(), then.clone()))),
+    );
+    running.join().unwrap();
+    recorder.lock().unwrap().finish();
+    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
+    outbox.stop();
+    archive
+}
+
 /// The indexes of two reels, of which the second has the answer to a request of the first.
 fn two_indexes(rule: &Rule) -> Vec<Vec<u8>> {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    let mut frames = talk(4000, 80)
+    let frames = talk(4000, 80)
         .to_server("GET /before HTTP/1.1\r\nHost: shop\r\n\r\n")
         .to_client(ok)
         .to_server("GET /across HTTP/1.1\r\nHost: shop\r\nX-API-Key: s3cret-apikey-02\r\n\r\n")
         .wait(Duration::from_secs(5))
         .to_client(ok)
         .fin();
-    let start = frames[0].ts;
-    let at = frames.partition_point(|frame| frame.ts < start + Duration::from_secs(2));
-    let later = frames.split_off(at);
     let dir = tempfile::tempdir().unwrap();
-    let (mut recorder, outbox, archive) = recorder(dir.path(), None);
-    recorder.set(vec![wish(&Rule::default())]);
-    let recorder = Arc::new(Mutex::new(recorder));
-    let running = pipeline::start(
-        Box::new(Reels(vec![frames, later])),
-        options(None, Box::new(Ruled(recorder.clone(), rule.clone()))),
-    );
-    running.join().unwrap();
-    recorder.lock().unwrap().finish();
-    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
-    outbox.stop();
+    let archive = two_reels(dir.path(), frames, &Rule::default(), rule);
     let mut paths = files(&archive, ".items.parquet");
     paths.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
     paths.iter().map(|path| plain(path)).collect()
@@ -636,7 +636,7 @@ fn an_exchange_across_reels_is_found_by_its_body_under_a_rule() {
     let rule = Rule::parse(&json!("credentials")).unwrap();
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: shop\r\nX-API-Key: k\r\n\r\n");
     let answer = "HTTP/1.1 500 Error\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"status\":500}";
-    let mut frames = talk(4000, 80)
+    let frames = talk(4000, 80)
         .to_server(get("/before"))
         .to_client(answer)
         .to_server(get("/across"))
@@ -645,21 +645,8 @@ fn an_exchange_across_reels_is_found_by_its_body_under_a_rule() {
         .to_server(get("/after"))
         .to_client(answer)
         .fin();
-    let start = frames[0].ts;
-    let at = frames.partition_point(|frame| frame.ts < start + Duration::from_secs(2));
-    let later = frames.split_off(at);
     let dir = tempfile::tempdir().unwrap();
-    let (mut recorder, outbox, archive) = recorder(dir.path(), None);
-    recorder.set(vec![wish(&rule)]);
-    let recorder = Arc::new(Mutex::new(recorder));
-    let running = pipeline::start(
-        Box::new(Reels(vec![frames, later])),
-        options(None, Box::new(Ruled(recorder.clone(), rule))),
-    );
-    running.join().unwrap();
-    recorder.lock().unwrap().finish();
-    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
-    outbox.stop();
+    let archive = two_reels(dir.path(), frames, &rule, &rule);
     let paths = |args: &[&str]| {
         let mut found: Vec<String> = super::lake::query(&archive, args)
             .iter()

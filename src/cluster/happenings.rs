@@ -176,19 +176,12 @@ impl Happening {
 
     /// Whether this tells of the same as another one, which was told before.
     pub fn is_same(&self, other: &Happening) -> bool {
-        let about = |one: &Happening| {
-            (
-                one.what,
-                one.at_nanos,
-                one.uid.clone(),
-                one.container.clone(),
-            )
-        };
         // A pod goes once, whoever notices it when.
         let goes = self.what == What::PodDeleted && !self.uid.is_empty();
-        (self.namespace == other.namespace && self.name == other.name)
-            && (about(self) == about(other)
-                || goes && other.what == self.what && other.uid == self.uid)
+        self.what == other.what
+            && self.uid == other.uid
+            && (&self.namespace, &self.name) == (&other.namespace, &other.name)
+            && (goes || self.at_nanos == other.at_nanos && self.container == other.container)
     }
 
     fn of_pod(what: What, pod: &Pod, at: Timestamp, who: &Who) -> Happening {

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -85,7 +85,7 @@ pub(super) struct Shared {
     merge: Merge,
     standing: Mutex<Standing>,
     names: Mutex<Option<WholeNames>>,
-    late: Mutex<Option<LateNews>>,
+    late: OnceLock<LateNews>,
     /// Number of this life.
     life: u64,
     connections: AtomicU64,
@@ -122,7 +122,7 @@ impl Hub {
             merge: Merge::new(options.rows.clone()),
             standing: Mutex::default(),
             names: Mutex::default(),
-            late: Mutex::default(),
+            late: OnceLock::new(),
             // 0 is the life that no worker has met.
             life: u64::from_le_bytes(life).max(1),
             connections: AtomicU64::new(0),
@@ -199,12 +199,8 @@ impl Hub {
     /// Gives what happened lately to workers that come from now on: they were away meanwhile. They may
     /// be told of the same once more.
     pub fn late_news(&self, late: LateNews) {
-        let mut held = self
-            .shared
-            .late
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *held = Some(late);
+        // Whoever starts a hub gives it once.
+        let _ = self.shared.late.set(late);
     }
 
     /// Tells all workers what changed in the name history, as [`crate::resolve::History::read`] reads
@@ -253,9 +249,7 @@ impl Shared {
 
     /// Tells one who comes what happened lately.
     fn tell_late(&self, connection: &Connection) {
-        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let late = late.clone();
-        for news in late.map(|late| late()).unwrap_or_default() {
+        for news in self.late.get().map(|late| late()).unwrap_or_default() {
             match said(&ToWorker::News { news }) {
                 Ok(message) => connection.send(&message),
                 Err(error) => tracing::warn!(error, "some happenings are not told"),

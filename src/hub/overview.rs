@@ -513,4 +513,8 @@ impl Run for Overview {
     fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
         self.scripts.ask_queried(record, query)
     }
+
+    fn wants_queried(&self) -> bool {
+        self.scripts.wants_queried()
+    }
 }

@@ -11,7 +11,7 @@ use parquet::data_type::ByteArray;
 
 use super::IndexError;
 use super::column::{COLUMNS, Content, End, Kind, place};
-use super::fold::Held;
+use super::fold::{self, Held};
 use super::json;
 use super::writer::Place;
 use crate::item::{
@@ -94,7 +94,10 @@ impl Block {
                 (None, _) => {}
             }
         }
-        self.only = only.unwrap_or_default();
+        let mut only = only.unwrap_or_default();
+        // What may follow from other members needs the whole part.
+        only.retain(|(part, members)| !members.iter().any(|member| fold::may_follow(part, member)));
+        self.only = only;
         self
     }
 

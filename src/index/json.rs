@@ -172,11 +172,9 @@ impl Writer<'_> {
 }
 
 /// The part called `name` that a JSON text holds, unfolded; null when it is none. When `only` some of
-/// its members are wanted, others may be missing.
+/// its members are wanted, none of which follows from others, the rest may be missing.
 pub(super) fn read(name: &str, text: &[u8], held: &Held<'_>, only: Option<&[String]>) -> Value {
-    if let Some(only) =
-        only.filter(|only| !only.iter().any(|member| fold::may_follow(name, member)))
-    {
+    if let Some(only) = only {
         let mut found = some::members(text, only).unwrap_or_default();
         unfold_headers(name, &mut found, held);
         return found;

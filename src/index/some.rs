@@ -3,6 +3,7 @@
 //! In: JSON text, names. Out: an object of the members of these names, the case of their ASCII
 //! letters apart. Never: a value made of what is not wanted; deeper recursion than serde_json's bound.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{
@@ -54,29 +55,9 @@ impl<'de> Visitor<'de> for Wanted<'_> {
 }
 
 /// A name, borrowed where the text has it as it is.
-struct Name<'de>(std::borrow::Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(text.into()))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-                Ok(Name(text.to_owned().into()))
-            }
-        }
-        from.deserialize_str(Text)
-    }
-}
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 fn key(name: &str) -> Key {
     Key::Bytes(bytes::Bytes::copy_from_slice(name.as_bytes()))

@@ -205,19 +205,20 @@ pub(super) fn hour_folder(day: &str, hour: u32) -> String {
     format!("{day}hour={hour:02}/")
 }
 
+/// What stands behind `name` in a folder or a key below one.
+fn part<'f>(folder: &'f str, name: &str) -> Option<&'f str> {
+    folder.split('/').find_map(|part| part.strip_prefix(name))
+}
+
 /// The hour that a folder or a key below one names.
 pub(super) fn hour_of(folder: &str) -> Option<u32> {
-    let hour = folder
-        .split('/')
-        .find_map(|part| part.strip_prefix("hour="))?;
+    let hour = part(folder, "hour=")?;
     hour.parse().ok()
 }
 
 /// Start of the day of a `date=YYYY-MM-DD/` folder.
 pub(super) fn day_of(folder: &str) -> Option<Timestamp> {
-    let date = folder
-        .split('/')
-        .find_map(|part| part.strip_prefix("date="))?;
+    let date = part(folder, "date=")?;
     let day = chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?;
     let start = day.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
     Some(Timestamp::from_secs(start, 0))
@@ -234,15 +235,11 @@ pub(super) fn is_late(key: &str, span: &Span) -> bool {
 
 /// The folder of the hour before (`by` -1) or behind (`by` 1) that of a reel's folder.
 pub(super) fn hour_beside(folder: &str, by: i64) -> Option<String> {
-    let hour = folder
-        .split('/')
-        .find_map(|part| part.strip_prefix("hour="))?;
+    let hour = part(folder, "hour=")?;
     let day = day_of(folder)?;
     let at = day.secs() + hour.parse::<i64>().ok()? * 3600 + by * 3600;
     let at = chrono::DateTime::from_timestamp(at, 0)?;
-    let date = folder
-        .split('/')
-        .find_map(|part| part.strip_prefix("date="))?;
+    let date = part(folder, "date=")?;
     let other = folder.replacen(
         &format!("date={date}"),
         &at.format("date=%Y-%m-%d").to_string(),

@@ -13,6 +13,7 @@ use ahash::RandomState;
 use super::packets::{self, PacketsError, Part, Reading};
 use super::reel::Reel;
 use super::reels::Archive;
+use super::straddling::exchange;
 use crate::capture::file::FileSource;
 use crate::flow::Limits;
 use crate::index;
@@ -68,11 +69,7 @@ fn in_packets(
 
 /// Whether two readings of the traffic mean the same exchange.
 pub(super) fn is_same(left: &Item, right: &Item) -> bool {
-    left.start == right.start
-        && left.elapsed_nanos == right.elapsed_nanos
-        && left.protocol.abbr == right.protocol.abbr
-        && left.src.endpoint == right.src.endpoint
-        && left.dst.endpoint == right.dst.endpoint
+    exchange(left) == exchange(right)
 }
 
 /// Writes the packets of the stream that gave `item` as a classic savefile, out of `parts`; answers

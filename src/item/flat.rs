@@ -376,11 +376,8 @@ impl<'a> Node<'a> for Flat<'a> {
         if self.tag() != OBJECT {
             return None;
         }
-        let slot = self.slot(index, 8)?;
-        Some((
-            String::from_utf8_lossy(self.sized(self.u32(slot))),
-            self.child(self.u32(slot + 4)),
-        ))
+        let (name, value) = self.pair(index)?;
+        Some((String::from_utf8_lossy(name), value))
     }
 
     fn element(self, index: usize) -> Option<Self> {

@@ -5,15 +5,14 @@
 //! the file is its user's alone.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::schedule::{Phase, Schedule};
-use crate::private;
-use crate::record::Wish;
+use crate::record::{Wish, write_whole};
 use crate::time::Timestamp;
 
 /// Longest file that is read.
@@ -125,15 +124,6 @@ impl Memory {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let half = path.with_extension("half");
-        let mut options = private::options();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&half)?;
-        file.write_all(&serde_json::to_vec(&self.kept)?)?;
-        file.sync_all()?;
-        fs::rename(&half, path)
+        write_whole(path, &serde_json::to_vec(&self.kept)?)
     }
 }

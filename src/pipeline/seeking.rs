@@ -23,7 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use heard::Heard;
 
 use super::desk::Desk;
-use crate::cluster::{Ends, Happening};
+use crate::cluster::{Ends, Happening, Key};
 use crate::item::Peer;
 use crate::packet::{Endpoint, StreamId, StreamName, headers};
 use crate::record::manifest::Event;
@@ -318,14 +318,11 @@ impl Seeker {
     fn begin_for(&mut self, recording: String, trigger: &Trigger, happening: &Happening) {
         let at = happening.at();
         let (from, until) = (happening.since() - trigger.before, at + trigger.after);
-        let about = format!(
-            "{} of {}",
-            happening.what.name(),
-            match happening.namespace.is_empty() {
-                true => happening.name.clone(),
-                false => format!("{}/{}", happening.namespace, happening.name),
-            }
-        );
+        let key = Key {
+            namespace: happening.namespace.clone(),
+            name: happening.name.clone(),
+        };
+        let about = format!("{} of {key}", happening.what.name());
         let is_past = until + SETTLED < self.options.clock.now();
         if is_past && !self.has_packets(from, until) {
             let noted = self.late.entry(recording).or_insert((0, about));

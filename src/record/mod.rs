@@ -48,8 +48,8 @@ pub use recorder::{
     DEFAULT_OPEN_BYTES, Options, ReadCoverage, Recorder, RecorderError, Status, WantStates,
 };
 pub use redaction::rewrite;
-pub(crate) use seal::write_whole;
 pub use seal::{ENTERPRISE, FRAME_BYTES};
+pub(crate) use seal::{read_capped, write_whole};
 pub use states::{
     GOES_ON_MAGIC, STATE_MAGIC, States, parse_goes_on, parse_state, put_endpoint, take_endpoint,
 };

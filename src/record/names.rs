@@ -82,15 +82,14 @@ pub(crate) struct ProcessLine {
 
 impl ProcessLine {
     fn of(process: &Process) -> ProcessLine {
-        let path = process.path.char_indices();
-        let fits = path.take_while(|(at, c)| at + c.len_utf8() <= MAX_PATH);
+        let fits = process.path.floor_char_boundary(MAX_PATH);
         ProcessLine {
             id: process.id,
             parent_id: process.parent_id,
             host_id: process.host_id,
             host_parent_id: process.host_parent_id,
             name: process.name.to_string(),
-            path: fits.map(|(_, c)| c).collect(),
+            path: process.path.get(..fits).unwrap_or_default().to_owned(),
             cgroup_id: process.cgroup_id,
             container_id: process.container_id.to_string(),
             socket_id: process.socket_id,

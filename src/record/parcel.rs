@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Head;
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest};
+use super::seal::read_capped;
 use super::wish::Retention;
 
 /// A sealed reel on disk: what it is and where it goes.
@@ -57,10 +58,10 @@ impl Parcel {
     /// When there is none, or it is damaged.
     pub(crate) fn read(folder: &Path) -> io::Result<Parcel> {
         let path = folder.join("parcel.json");
-        if fs::metadata(&path)?.len() > MAX_MANIFEST_BYTES {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(serde_json::from_slice(&fs::read(path)?)?)
+        Ok(serde_json::from_slice(&read_capped(
+            &path,
+            MAX_MANIFEST_BYTES,
+        )?)?)
     }
 }
 

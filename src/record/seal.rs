@@ -32,6 +32,7 @@ use crate::index;
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::write;
 use crate::packet::{LinkType, MAX_SNAPLEN};
+use crate::private;
 use crate::resolve::Names;
 use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
 use crate::store::Digest;
@@ -553,12 +554,25 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file so that it is there whole or not at all.
+/// Writes a file of its owner's alone so that it is there whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let half = path.with_extension("half");
-    let mut file = File::create(&half)?;
+    let mut options = private::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&half)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&half, path)?;
     path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Reads a file of so many bytes at most.
+pub(crate) fn read_capped(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    fs::read(path)
 }

@@ -4,7 +4,6 @@
 //! object put twice under two names: a retry finds its own objects by their content hash.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -16,7 +15,7 @@ use super::manifest::{
 use super::outbox::local;
 use super::parcel::Parcel;
 use super::rollup;
-use super::seal::write_whole;
+use super::seal::{read_capped, write_whole};
 use super::sign::Signer;
 use crate::store::{Body, Digest, Lock, PutOptions, Store, StoreError, hex};
 use crate::time::Timestamp;
@@ -50,7 +49,7 @@ impl Upload<'_> {
             let manifest = self.complete(parts(self.store, parcel, folder, self.now)?);
             write_whole(&path, &manifest.to_bytes()).map_err(|error| local(&path, &error))?;
         }
-        let bytes = read_capped(&path).map_err(|error| local(&path, &error))?;
+        let bytes = read_capped(&path, MAX_MANIFEST_BYTES).map_err(|error| local(&path, &error))?;
         let sha256: Digest = Sha256::digest(&bytes).into();
         let key = keys::key(&parcel.stem, &sha256, keys::MANIFEST);
         let options = put_options(parcel, sha256, "application/json", self.now);
@@ -101,7 +100,7 @@ impl Upload<'_> {
     /// Adds what is known only now: losses, the chain, and who vouches for it.
     fn complete(&self, mut manifest: Manifest) -> Manifest {
         manifest.coverage.extend(self.extra.clone());
-        manifest.previous = read_capped(self.head)
+        manifest.previous = read_capped(self.head, MAX_MANIFEST_BYTES)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match manifest.kind {
@@ -210,13 +209,6 @@ fn put_options(
         write_once: true,
         storage_class: parcel.storage_class.clone(),
     }
-}
-
-fn read_capped(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > MAX_MANIFEST_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    fs::read(path)
 }
 
 /// A SHA-256 in hexadecimal, read.

@@ -242,7 +242,11 @@ pub(super) fn show(
 /// What the list shows of a row that matches, with what scripts make of it.
 fn row_of(state: &State, query: &kfl::Query, node: Held<'_>) -> Json {
     let mut shown = row_json(node.number(), node);
-    if let Some(altered) = state.view.run.queried(&node.record(), query.text()) {
+    let run = &state.view.run;
+    // A record is made anew for them.
+    if run.wants_queried()
+        && let Some(altered) = run.queried(&node.record(), query.text())
+    {
         for mark in ["passed", "failed"] {
             if let Some(set) = altered.get(mark) {
                 shown[mark] = set.clone();

@@ -281,6 +281,11 @@ pub trait Run: Send + Sync {
 
     /// Lets scripts see and alter the item before a client gets it (`onItemQueried`).
     fn queried(&self, record: &[u8], query: &str) -> Option<Json>;
+
+    /// Whether any script does.
+    fn wants_queried(&self) -> bool {
+        false
+    }
 }
 
 /// Which pods are captured, and who may change that.

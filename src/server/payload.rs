@@ -13,6 +13,7 @@ use crate::flow::{Budget, Event, Limits, Reassembly, Segment, Table};
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records};
 use crate::packet::{Decoded, Direction, Endpoint};
+use crate::pipeline::host::NetworkPolicy;
 use crate::time::Timestamp;
 
 /// Bytes of a client that are sent once more.
@@ -52,18 +53,13 @@ pub(super) fn replay(
     port: Option<u16>,
 ) -> Result<Replay, String> {
     let (server, bytes) = sent(&savefile.0)?;
-    let ip = host.unwrap_or(server.ip);
-    let is_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    if is_local {
-        return Err(format!(
-            "{ip} is an address of a link, where machines get their credentials; nothing is sent there"
-        ));
-    }
+    let (ip, port) = (host.unwrap_or(server.ip), port.unwrap_or(server.port));
+    let judged = NetworkPolicy::default().judge(&ip.to_string(), port, &[ip]);
+    judged.map_err(|_| {
+        format!("{ip} is an address where machines get their credentials; nothing is sent there")
+    })?;
     Ok(Replay {
-        to: SocketAddr::new(ip, port.unwrap_or(server.port)),
+        to: SocketAddr::new(ip, port),
         bytes,
         ends: true,
     })

@@ -11,9 +11,8 @@ use crate::dashboard::{browser_tools, drive, text};
 /// The address that the program printed.
 fn printed(folder: &std::path::Path) -> String {
     wait_for(folder, "err", "/?token=");
-    let err = said(folder, "err");
-    let line = err.lines().find(|line| line.contains("/?token=")).unwrap();
-    line[line.find("http://").unwrap()..].trim().to_owned()
+    let (address, token) = super::release::dashboard(&said(folder, "err"));
+    format!("http://{address}/?token={token}")
 }
 
 /// Rows among these that speak of a pod.

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
-use tapedeck::capture::CaptureError;
-use tapedeck::capture::live::{self, LiveOptions};
 
 use super::real::Real;
+use crate::road::may_capture;
 
 /// Requests to each of the two services in one run of the traffic.
 pub(super) const REQUESTS: usize = 20;
@@ -153,20 +152,6 @@ async fn prepare(real: &Real, port: u16) {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.7.7:0").unwrap();
     listener.local_addr().unwrap().port()
-}
-
-fn may_capture() -> bool {
-    let options = LiveOptions {
-        interface: "lo".to_owned(),
-        ..LiveOptions::default()
-    };
-    match live::open(&options) {
-        Err(CaptureError::NoRight { .. }) => {
-            println!("skipped: capturing needs CAP_NET_RAW");
-            false
-        }
-        opened => opened.is_ok(),
-    }
 }
 
 /// Held by tests whose pods have these addresses, since each hears all that is sent on the interface.

@@ -358,4 +358,8 @@ impl Run for Facts {
     fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
         self.scripts.ask_queried(record, query)
     }
+
+    fn wants_queried(&self) -> bool {
+        self.scripts.wants_queried()
+    }
 }

@@ -28,7 +28,7 @@ use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
 use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use crate::packet::Endpoint;
 use crate::pipeline::Stop;
-use crate::record::write_whole;
+use crate::record::{read_capped, write_whole};
 use crate::script::environment::Environment;
 use crate::time::SystemClock;
 
@@ -274,8 +274,7 @@ const KEPT: &str = "spread.json";
 /// What the hub said last.
 fn kept(folder: &Path) -> Option<Spread> {
     let path = folder.join(KEPT);
-    let size = fs::metadata(&path).ok()?.len();
-    let read = fs::read(&path).ok().filter(|_| size <= MAX_KEPT)?;
+    let read = read_capped(&path, MAX_KEPT).ok()?;
     match serde_json::from_slice(&read) {
         Ok(spread) => Some(spread),
         Err(error) => {

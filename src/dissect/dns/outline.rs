@@ -67,7 +67,7 @@ impl Outline for Query {
         let message = Message::new(&self.bytes).ok()?;
         if **member == *"name" {
             if self.name.get().is_none() {
-                let (_, labels) = message.first_question()?;
+                let labels = message.first_name()?;
                 self.name.get_or_init(|| render::name_text(&labels));
             }
             return Some(Told::Text(self.name.get()?.as_bytes()));

@@ -216,32 +216,27 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The first question and the labels of its name; `None` when it is not whole.
-    pub(super) fn first_question(self) -> Option<(Question, Vec<&'a [u8]>)> {
+    /// The labels of the first question's name; `None` when the question is not whole.
+    pub(super) fn first_name(self) -> Option<Vec<&'a [u8]>> {
         (self.header.counts[0] > 0).then_some(())?;
         let (labels, end) = self.name(HEADER).ok()?;
-        let mut reader = self.reader(end).ok()?;
-        let question = Question {
-            name: HEADER,
-            kind: reader.u16().ok()?,
-            class: reader.u16().ok()?,
-        };
-        Some((question, labels))
+        // Its type and its class.
+        self.reader(end).ok()?.skip(4).ok()?;
+        Some(labels)
     }
 
-    /// The bytes of the question section; `None` when it is not whole.
-    pub(super) fn question_bytes(self) -> Option<&'a [u8]> {
+    /// Where the questions end; `None` when they are not whole.
+    fn questions_end(self) -> Option<usize> {
         let mut at = HEADER;
         for _ in 0..self.header.counts[0] {
             at = self.question(at).ok()?.1;
         }
-        self.bytes.get(HEADER..at)
+        Some(at)
     }
 
     /// The records of all sections; the last is an error when one is not whole.
     pub(super) fn records(self) -> impl Iterator<Item = Result<Record, ParseError>> {
-        let at = self.question_bytes().map(|bytes| HEADER + bytes.len());
-        self.records_from(at)
+        self.records_from(self.questions_end())
     }
 
     /// The same when it is known where they begin.

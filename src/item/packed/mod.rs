@@ -74,7 +74,7 @@ struct Lists {
 }
 
 /// Many records.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Packed {
     count: usize,
     numbers: Column,

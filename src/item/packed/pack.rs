@@ -51,12 +51,7 @@ pub fn pack(records: &[Flat<'_>]) -> Packed {
             tables_of_roots,
             rows_of_roots,
             whole: whole.into(),
-            tables: Box::default(),
-            members: Box::default(),
-            lists: Lists::default(),
-            text_ends: Column::default(),
-            texts: Box::default(),
-            data: Box::default(),
+            ..Packed::default()
         },
     )
 }

@@ -4,14 +4,13 @@
 //! [`MAX_HEARD`] of them.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Ends, Happening};
-use crate::record::write_whole;
+use crate::record::{read_capped, write_whole};
 use crate::time::Timestamp;
 
 /// Happenings that are kept; what recordings wait for is rarer.
@@ -41,8 +40,7 @@ struct Noted {
 impl Heard {
     /// What the file says.
     pub(super) fn read(file: PathBuf) -> Heard {
-        let size = fs::metadata(&file).map_or(0, |found| found.len());
-        let text = fs::read(&file).ok().filter(|_| size <= MAX_FILE);
+        let text = read_capped(&file, MAX_FILE).ok();
         let list = text.and_then(|text| serde_json::from_slice(&text).ok());
         Heard {
             list: list.unwrap_or_default(),

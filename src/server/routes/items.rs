@@ -3,7 +3,7 @@
 use axum::routing::get;
 
 use super::super::{api, feed, queries, search};
-use super::{Answer, BEHIND, LIMIT, Q, Role, Route, WORKER, parameter};
+use super::{Answer, BEHIND, LIMIT, NUMBER, Q, Role, Route, WORKER, parameter};
 
 pub(super) const ITEMS: &[Route] = &[
     Route {
@@ -85,11 +85,7 @@ pub(super) const ITEMS: &[Route] = &[
         audited: true,
         path: "/item/{number}",
         about: "One item with all its fields.",
-        parameters: &[parameter(
-            "number",
-            "integer",
-            "number of the item in this run",
-        )],
+        parameters: &[NUMBER],
         answer: Answer::Members(&[("row", "object"), ("item", "object")]),
         handler: || get(api::item_by_number),
     },

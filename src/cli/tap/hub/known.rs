@@ -3,7 +3,6 @@
 //! In: pods, every few seconds while a recording waits for their end. Out: a file in the data folder. Never:
 //! more than what it takes to say that a pod is gone.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Asked;
 use super::super::follow::say;
 use crate::cluster::Remembered;
-use crate::record::write_whole;
+use crate::record::{read_capped, write_whole};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Time between two writings.
@@ -46,8 +45,7 @@ impl Known {
 
     /// The pods of the life before, and when they were there.
     pub(super) fn read(&self) -> Option<(Timestamp, Vec<Remembered>)> {
-        let size = fs::metadata(&self.path).ok()?.len();
-        let text = fs::read(&self.path).ok().filter(|_| size <= MAX_FILE)?;
+        let text = read_capped(&self.path, MAX_FILE).ok()?;
         match serde_json::from_slice::<Kept>(&text) {
             Ok(kept) => Some((kept.at, kept.pods)),
             Err(error) => {
@@ -86,6 +84,8 @@ fn write(path: &Path, kept: &Kept) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

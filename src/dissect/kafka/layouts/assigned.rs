@@ -21,7 +21,8 @@ pub(in super::super) const CONSUMER_GROUP_HEARTBEAT_REQUEST: &[FieldDef] = &[
     field("topicPartitions", List(TOPIC_BY_ID)),
 ];
 
-pub(in super::super) const CONSUMER_GROUP_HEARTBEAT_RESPONSE: &[FieldDef] = &[
+/// Of consumer and share groups.
+pub(in super::super) const GROUP_HEARTBEAT_RESPONSE: &[FieldDef] = &[
     field("throttleTimeMs", Int32),
     field("errorCode", Int16),
     field("errorMessage", Text),
@@ -31,7 +32,8 @@ pub(in super::super) const CONSUMER_GROUP_HEARTBEAT_RESPONSE: &[FieldDef] = &[
     field("assignment", Optional(ASSIGNMENT_BY_ID)),
 ];
 
-pub(in super::super) const CONSUMER_GROUP_DESCRIBE_REQUEST: &[FieldDef] = &[
+/// Of groups of any of these kinds.
+pub(in super::super) const GROUP_DESCRIBE_REQUEST: &[FieldDef] = &[
     field("groupIds", Texts),
     field("includeAuthorizedOperations", Bool),
 ];
@@ -69,21 +71,6 @@ pub(in super::super) const SHARE_GROUP_HEARTBEAT_REQUEST: &[FieldDef] = &[
     field("memberEpoch", Int32),
     field("rackId", Text),
     field("subscribedTopicNames", Texts),
-];
-
-pub(in super::super) const SHARE_GROUP_HEARTBEAT_RESPONSE: &[FieldDef] = &[
-    field("throttleTimeMs", Int32),
-    field("errorCode", Int16),
-    field("errorMessage", Text),
-    field("memberId", Text),
-    field("memberEpoch", Int32),
-    field("heartbeatIntervalMs", Int32),
-    field("assignment", Optional(ASSIGNMENT_BY_ID)),
-];
-
-pub(in super::super) const SHARE_GROUP_DESCRIBE_REQUEST: &[FieldDef] = &[
-    field("groupIds", Texts),
-    field("includeAuthorizedOperations", Bool),
 ];
 
 pub(in super::super) const SHARE_GROUP_DESCRIBE_RESPONSE: &[FieldDef] = &[
@@ -166,11 +153,6 @@ pub(in super::super) const STREAMS_GROUP_HEARTBEAT_RESPONSE: &[FieldDef] = &[
         field("activePartitions", List(TOPIC_BY_NAME)),
         field("standbyPartitions", List(TOPIC_BY_NAME)),
     ])),
-];
-
-pub(in super::super) const STREAMS_GROUP_DESCRIBE_REQUEST: &[FieldDef] = &[
-    field("groupIds", Texts),
-    field("includeAuthorizedOperations", Bool),
 ];
 
 pub(in super::super) const STREAMS_GROUP_DESCRIBE_RESPONSE: &[FieldDef] = &[
