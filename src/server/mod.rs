@@ -230,11 +230,6 @@ pub trait Run: Send + Sync {
         Ok(Json::from(0))
     }
 
-    /// Since when packets come from an interface; `None` for a recorded source.
-    fn live_since(&self) -> Option<Timestamp> {
-        None
-    }
-
     /// URLs or paths of the stores that reels go to or come from.
     fn stores(&self) -> Vec<String> {
         Vec::new()

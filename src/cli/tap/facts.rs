@@ -43,6 +43,8 @@ pub struct Facts {
     pub(super) is_node: bool,
     pub(super) node: NodeName,
     pub(super) run: u64,
+    /// When the run began, before its first packet; its number is of whole seconds.
+    pub(super) began: Timestamp,
     pub(super) desk: Arc<Desk>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) scripts: Arc<Scripts>,
@@ -236,11 +238,10 @@ impl Run for Facts {
             let at = lookup(row.node()?, "timestamp").and_then(Node::int)?;
             Some(Timestamp::from_nanos(at.saturating_mul(1_000_000)))
         };
-        let began = Timestamp::from_secs(i64::try_from(self.run).unwrap_or_default(), 0);
         let until = match held.start {
             // All of this run is held, what the spool has beyond it is of runs before.
-            0 => began,
-            _ => oldest().unwrap_or(began) + BESIDE,
+            0 => self.began,
+            _ => oldest().unwrap_or(self.began) + BESIDE,
         };
         let mut parts = self.spooled.search(query, wanted, until);
         let stores = self.stores();
@@ -306,11 +307,6 @@ impl Run for Facts {
             Some(name) => Err(format!("no recording {name} is on")),
             None => self.desk.seal(name),
         }
-    }
-
-    fn live_since(&self) -> Option<Timestamp> {
-        let began = i64::try_from(self.run).unwrap_or_default();
-        self.live.then(|| Timestamp::from_secs(began, 0))
     }
 
     fn stores(&self) -> Vec<String> {

@@ -42,7 +42,7 @@ use crate::script::supervisor::{self, Scripts};
 use crate::script::wire::{Dates, Elapsed, Habits};
 use crate::server::Losses;
 use crate::spool;
-use crate::time::{Clock, SetClock, SystemClock, Timestamp};
+use crate::time::{Clock, SetClock, SystemClock};
 
 /// Time that the last uploads get after Ctrl+C; what is left then goes out at the next start.
 const LAST_UPLOADS: Duration = Duration::from_secs(60);
@@ -125,7 +125,8 @@ impl Session {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let counters = Arc::new(Counters::default());
         let stores = Stores::new(recording::open_options(config), setup.own.clone());
-        let wanted = u64::try_from(clock.now().secs()).unwrap_or_default();
+        let began = clock.now();
+        let wanted = u64::try_from(began.secs()).unwrap_or_default();
         let run = spool::unused_run(&setup.data.join("spool"), wanted);
         let node = node_name(config, run);
         let (writer, reader) = open_spool(config, &setup.data, run)?;
@@ -253,6 +254,7 @@ impl Session {
             is_node,
             node: node.clone(),
             run,
+            began,
             desk: desk.clone(),
             outbox,
             scripts: scripts.clone(),
@@ -266,10 +268,7 @@ impl Session {
             cluster: setup.cluster.clone(),
             rows: rows.clone(),
             spooled,
-            losses: Arc::new(Losses::new(Timestamp::from_secs(
-                i64::try_from(run).unwrap_or_default(),
-                0,
-            ))),
+            losses: Arc::new(Losses::new(began)),
             seeking,
         });
         facts.choose_recorder();
