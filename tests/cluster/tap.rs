@@ -212,13 +212,15 @@ fn only_targeted_pods_are_recorded_and_both_sides_have_their_names() {
     );
     wait_for(folder, "out", "heard ADDED front-1");
     wait_for(folder, "out", "heard ADDED pay-1");
+    wait_for(folder, "err", "1 pod is targeted: shop/cart-1");
     // The filter looks again each tenth of a second.
     std::thread::sleep(Duration::from_millis(500));
     traffic(port, "first");
-    // Other targets, and pods that change, while it runs.
-    std::thread::sleep(Duration::from_millis(500));
+    // Other targets, and pods that change, while it runs; what was sent is looked at before.
+    std::thread::sleep(Duration::from_secs(2));
     configure(folder, "^pay");
-    std::thread::sleep(Duration::from_secs(1));
+    wait_for(folder, "err", "1 pod is targeted: shop/pay-1");
+    std::thread::sleep(Duration::from_millis(500));
     traffic(port, "second");
     runtime.block_on(async {
         let path = "/api/v1/namespaces/shop/pods/pay-1";
