@@ -43,4 +43,6 @@ lint:
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo check --no-default-features --locked
+	cp Cargo.lock fuzz/Cargo.lock
+	cargo check --manifest-path fuzz/Cargo.toml --bins
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked

@@ -59,4 +59,6 @@ mod signin;
 mod site;
 mod sql;
 mod tamper;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod terminal;
 mod tidy;

@@ -5,7 +5,8 @@
 //! held against what it must be.
 //!
 //! ```text
-//! input   = initial sequence number u32, kinds u8 (bit 0: the handshake was seen), segments
+//! input   = initial sequence number u32, kinds u8 (bit 0: the handshake was
+//!           seen, the others: the policy for overlaps), segments
 //! segment = kind u8, start u16, ack u16, length u8                     big-endian
 //! kind    = bit 0 direction, bit 1 acknowledges, bit 2 FIN, bit 3 cut by the snaplen,
 //!           bits 4-7: 15 RST, 14 saves and resumes
@@ -16,7 +17,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tapedeck::bytes::Reader;
-use tapedeck::flow::{Budget, Event, Reassembly, Segment, State};
+use tapedeck::flow::{Budget, Event, OverlapPolicy, Reassembly, Segment, State};
 use tapedeck::packet::{Direction, TcpFlags, TcpHeader};
 use tapedeck::time::Timestamp;
 use tapedeck_fuzz::SIDES;
@@ -104,7 +105,9 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let budget = Budget::new(HELD);
-    let mut reassembly = Reassembly::new(budget.clone());
+    let policies = OverlapPolicy::ALL;
+    let (policy, ..) = policies[usize::from(kinds >> 1) % policies.len()];
+    let mut reassembly = Reassembly::with_policy(budget.clone(), policy);
     let mut events = Vec::new();
     let mut seen = Seen {
         base,
@@ -125,7 +128,7 @@ fuzz_target!(|input: &[u8]| {
         if kind >> 4 == 14 {
             let bytes = reassembly.state().to_bytes();
             let state = State::from_bytes(&bytes).expect("a saved state can be read");
-            reassembly = Reassembly::resume(&state, budget.clone());
+            reassembly = Reassembly::resume(&state, budget.clone(), policy);
             continue;
         }
         let mut flags = 0;

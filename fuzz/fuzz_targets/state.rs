@@ -108,6 +108,7 @@ fn packet(info: &StreamInfo, direction: Direction, seq: u32, len: usize, ordinal
             identification: 0,
             udp_checksum: 0,
             vlan: None,
+            vni: None,
             tunnel: None,
             datagram: None,
         }),

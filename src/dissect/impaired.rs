@@ -260,9 +260,6 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
         let place = place.min(sent.len());
         sent.insert(place, repeated);
     }
-    // What is decrypted late may be read behind its answer, which then stands alone.
-    let decrypts = stream.protocols.secrets().counts().secrets > 0;
-    let in_a_thousand = if decrypts { 0 } else { how.late };
     // Nothing comes later than a reset that it came before: it would say that it never came.
     let reset = |(packet, _): &(Packet, Bytes)| tcp(packet).flags.has(TcpFlags::RST);
     let mut places: Vec<(u64, (Packet, Bytes))> = Vec::new();
@@ -270,7 +267,7 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
     for (place, one) in sent.into_iter().enumerate() {
         let next = resets.iter().find(|reset| **reset >= place);
         let room = next.map_or(u64::MAX, |reset| (*reset - place) as u64);
-        let late = match place >= firm && chance.happens(in_a_thousand) {
+        let late = match place >= firm && chance.happens(how.late) {
             true => (1 + chance.below(MAX_LATE)).min(room.saturating_sub(1)),
             false => 0,
         };

@@ -131,7 +131,8 @@ impl Writer<'_> {
                 }
                 None => {
                     self.out.push(TEXT);
-                    self.sized(node.text().unwrap_or_default().as_bytes());
+                    let written = node.with_text(|text| self.sized(text.as_bytes()));
+                    written.unwrap_or_else(|| self.sized(b""));
                 }
             },
             Kind::List | Kind::Object => self.container(node, kind, depth),

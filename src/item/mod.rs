@@ -9,13 +9,16 @@ mod columns;
 pub mod flat;
 mod identity;
 pub mod json;
+mod members;
 mod node;
 pub mod packed;
 mod path;
 mod process;
 #[cfg(test)]
 pub(crate) mod sample;
+mod short;
 mod tunnel;
+mod typed;
 mod value;
 
 use std::sync::Arc;
@@ -27,10 +30,12 @@ use crate::time::Timestamp;
 
 pub use columns::{Columns, MAX_SUMMARY, listed, shown};
 pub use identity::{Identity, MAX_TEXT as MAX_IDENTITY};
-pub use node::{ItemNode, Kind, Node, ShortText, lookup};
+pub use node::{Kind, Node, lookup};
 pub use path::Path;
 pub use process::Process;
+pub use short::ShortText;
 pub use tunnel::Tunnels;
+pub use typed::ItemNode;
 pub use value::{Key, Lazy, Outline, Tell, Told, Value, text_of};
 
 /// Bytes of one body that an item carries at most; the whole body is made again from the packets.

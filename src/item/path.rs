@@ -3,8 +3,7 @@
 //! In: a dotted path, as `request.method`. Out: a [`Path`] that any node can follow. In a typed item
 //! the members that every item has are reached by one call, without a comparison of names.
 
-use super::Item;
-use super::node::{ItemNode, Kind, Node};
+use super::{Item, ItemNode, Kind, Node};
 
 /// How to reach a place of a typed item from its root.
 type Reach = for<'a> fn(&'a Item) -> ItemNode<'a>;

@@ -52,6 +52,8 @@ pub(super) struct TlsDissector {
     /// [`super::secrets::Secrets::generation`] when secrets were last looked for; not since a
     /// restore.
     pub(super) looked_at: Option<u64>,
+    /// Records so far, of both directions.
+    pub(super) records: u64,
     /// Waiting bytes as the secrets' budget knows them.
     pub(super) kept: usize,
 }
@@ -79,6 +81,7 @@ impl TlsDissector {
             to_client: Half::default(),
             inner,
             looked_at: None,
+            records: 0,
             kept: 0,
         }
     }
@@ -455,7 +458,9 @@ impl Dissector for TlsDissector {
             head,
             payload: chunk.bytes.slice(HEADER..whole),
             at: Moment::of(chunk),
+            turn: self.records,
         };
+        self.records += 1;
         self.record(direction, &record, out);
         Outcome::Consumed(whole)
     }

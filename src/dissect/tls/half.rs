@@ -32,6 +32,9 @@ pub(super) struct Record {
     pub(super) head: Head,
     pub(super) payload: Bytes,
     pub(super) at: Moment,
+    /// Which record of the connection it is, in the order in which both directions were read. A
+    /// packet that was captured late brings a high ordinal to what the peer answered before it.
+    pub(super) turn: u64,
 }
 
 /// How the records of a direction are protected.

@@ -4,13 +4,14 @@
 //! records is kept, and the keys are derived anew from the secrets that are known then.
 //!
 //! ```text
-//! state    = version u8 (1), asking u8, exchange, session, half to server, half to client, inner
+//! state    = version u8 (2), asking u8, records u64, exchange, session, half to server,
+//!            half to client, inner
 //! exchange = flags u8, alert 3 x u8, asked, answered, 2 x u64 sizes, 5 x bytes
 //! session  = u8 (0 none, 1, 2 without client random), is 1.3 u8, suite u16, server random,
 //!            encrypt-then-MAC u8, client random
 //! half     = cover u8, stage u8, session, counted u8, updates u32, sequence u64, tries u32,
 //!            lost bytes u64, searched u64, skip u64, bytes (of a message), count u32, count x record
-//! record   = moment, header 5 bytes, payload
+//! record   = turn u64, moment, header 5 bytes, payload
 //! inner    = 2 x u64 offsets, bytes (note of the handover), bytes (state)
 //! moment   = ts i64, ordinal u64        bytes = length u32, bytes        big-endian
 //! ```
@@ -28,12 +29,15 @@ use crate::flow::StreamInfo;
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
+const VERSION: u8 = 2;
+
 /// A loss longer than any stream; a damaged state may say more.
 const MAX_LOSS: u64 = 1 << 48;
 
 impl TlsDissector {
     pub(super) fn state(&self) -> Vec<u8> {
-        let mut out = vec![1, u8::from(self.asking == Direction::ToClient)];
+        let mut out = vec![VERSION, u8::from(self.asking == Direction::ToClient)];
+        out.put_u64(self.records);
         self.exchange.put(&mut out);
         put_session(&mut out, self.session.as_ref());
         self.to_server.put(&mut out);
@@ -52,7 +56,7 @@ impl TlsDissector {
     /// Reads [`TlsDissector::state`] back.
     pub(super) fn restore(info: &StreamInfo, state: &[u8]) -> Option<TlsDissector> {
         let mut reader = Reader::new(state);
-        if reader.u8().ok()? != 1 {
+        if reader.u8().ok()? != VERSION {
             return None;
         }
         let mut restored = TlsDissector::new(info, &[]);
@@ -61,6 +65,7 @@ impl TlsDissector {
             1 => Direction::ToClient,
             _ => return None,
         };
+        restored.records = reader.u64().ok().filter(|records| *records < 1 << 62)?;
         restored.exchange = Exchange::read(&mut reader)?;
         restored.session = session(&mut reader)?;
         restored.to_server = Half::read(&mut reader)?;
@@ -197,6 +202,7 @@ impl Half {
         put_bytes(out, message);
         out.put_u32(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
         for record in &self.waiting {
+            out.put_u64(record.turn);
             put_moment(out, record.at);
             out.put_slice(&record.head.raw);
             out.put_slice(&record.payload);
@@ -234,6 +240,7 @@ impl Half {
         let skip = usize::try_from(reader.u64().ok()?).ok()?;
         half.messages = Messages::of_parts(bytes(reader).ok()?, skip);
         for _ in 0..reader.u32().ok()? {
+            let turn = reader.u64().ok()?;
             let at = moment(reader)?;
             let head = Head::parse(reader.take(HEADER).ok()?)?;
             let payload = Bytes::copy_from_slice(reader.take(head.len).ok()?);
@@ -241,7 +248,12 @@ impl Half {
             if half.waiting_bytes > MAX_WAITING {
                 return None;
             }
-            half.waiting.push_back(Record { head, payload, at });
+            half.waiting.push_back(Record {
+                head,
+                payload,
+                at,
+                turn,
+            });
         }
         Some(half)
     }

@@ -57,7 +57,7 @@ impl TlsDissector {
         loop {
             let first = |half: &Half| {
                 let ready = half.waiting.front().filter(|_| half.is_ready());
-                ready.map(|record| record.at.ordinal)
+                ready.map(|record| record.turn)
             };
             let (up, down) = (first(&self.to_server), first(&self.to_client));
             let direction = match (up, down) {

@@ -1,6 +1,7 @@
 //! Packs flat records: finds what they have in common.
 //!
-//! Each record is walked once. What is no tree, is deeper than any that is written, or has more
+//! Each record is walked once. At a place there is mostly what was there in the record before, so that
+//! is compared first, and looked up only what differs. What is no tree, is deeper than any that is written, or has more
 //! places than bytes, is kept as it came, so that a record from elsewhere costs what it is long.
 
 use std::collections::HashMap;
@@ -16,15 +17,20 @@ pub fn pack(records: &[Flat<'_>]) -> Packed {
     let mut packer = Packer::default();
     let mut whole: Vec<Box<[u8]>> = Vec::new();
     let (mut tables, mut rows) = (Vec::new(), Vec::new());
+    let mut last = None;
     for record in records {
         packer.budget = record.record().len();
         packer.values.clear();
-        let (table, row) = match packer.value(*record, 0) {
+        let root = packer.value(*record, 0, last);
+        let (table, row) = match root {
             Some(Value {
                 tag: Tag::Object,
                 value,
                 row,
-            }) => (value, row),
+            }) => {
+                last = root;
+                (value, row)
+            }
             _ => {
                 whole.push(record.record().into());
                 (WHOLE, number(whole.len() - 1))
@@ -77,6 +83,26 @@ struct Growing {
     count: usize,
 }
 
+impl Growing {
+    /// Name and value of a member in the row that was added last.
+    fn last(&self, member: usize) -> Option<(u32, Value)> {
+        let (name, tag) = *self.members.get(member)?;
+        let last = |columns: &[Vec<i64>]| columns.get(member)?.last().copied();
+        let value = Value {
+            tag,
+            value: last(&self.values).unwrap_or_default(),
+            row: last(&self.rows).unwrap_or_default(),
+        };
+        Some((name, value))
+    }
+}
+
+/// The text, or the table, of a value of that kind.
+fn code(value: Option<Value>, tag: Tag) -> Option<u32> {
+    let value = value.filter(|value| value.tag == tag)?;
+    u32::try_from(value.value).ok()
+}
+
 #[derive(Default)]
 struct Packer<'r> {
     /// Places that the record at hand may still have.
@@ -94,8 +120,8 @@ struct Packer<'r> {
 }
 
 impl<'r> Packer<'r> {
-    /// Takes a value in; `None` when it is no tree.
-    fn value(&mut self, at: Flat<'r>, depth: usize) -> Option<Value> {
+    /// Takes a value in, at a place where `last` was before; `None` when it is no tree.
+    fn value(&mut self, at: Flat<'r>, depth: usize, last: Option<Value>) -> Option<Value> {
         self.budget = self.budget.checked_sub(1)?;
         if depth > MAX_DEPTH + 1 {
             return None;
@@ -107,13 +133,16 @@ impl<'r> Packer<'r> {
             Part::Bool(true) => of(Tag::True, 0),
             Part::Int(value) => of(Tag::Int, value),
             Part::Float(value) => of(Tag::Float, value.to_bits().cast_signed()),
-            Part::Text(text) => of(Tag::Text, self.text(text)?.into()),
-            Part::Bytes(bytes) => of(Tag::Bytes, self.text(bytes)?.into()),
+            Part::Text(text) => of(Tag::Text, self.text(text, code(last, Tag::Text))?.into()),
+            Part::Bytes(bytes) => of(Tag::Bytes, self.text(bytes, code(last, Tag::Bytes))?.into()),
             Part::List(count) => {
                 let from = self.values.len();
+                let mut last = self.elements.last().copied();
                 for index in 0..count {
-                    let element = self.value(super::Node::element(at, index)?, depth + 1)?;
+                    let element = super::Node::element(at, index)?;
+                    let element = self.value(element, depth + 1, last)?;
                     self.values.push((0, element));
+                    last = Some(element);
                 }
                 self.firsts.push(number(self.elements.len()));
                 let values = self.values.drain(from..).map(|(_, value)| value);
@@ -122,13 +151,16 @@ impl<'r> Packer<'r> {
             }
             Part::Object(count) => {
                 let from = self.values.len();
+                let likely = code(last, Tag::Object).map(|table| table as usize);
                 for index in 0..count {
                     let (name, member) = at.pair(index)?;
-                    let name = self.text(name)?;
-                    let member = self.value(member, depth + 1)?;
+                    let there = likely.and_then(|table| self.tables.get(table)?.last(index));
+                    let name = self.text(name, there.map(|(name, _)| name))?;
+                    let last = there.map(|(_, value)| value);
+                    let member = self.value(member, depth + 1, last)?;
                     self.values.push((name, member));
                 }
-                let (table, row) = self.object(from);
+                let (table, row) = self.object(from, likely);
                 Value {
                     tag: Tag::Object,
                     value: number(table),
@@ -138,10 +170,15 @@ impl<'r> Packer<'r> {
         })
     }
 
-    /// The code of a text, the same for all that are alike; texts that share their bytes spend the
-    /// budget too.
-    fn text(&mut self, text: &'r [u8]) -> Option<u32> {
+    /// The code of a text, the same for all that are alike, perhaps the `likely` one; texts that share
+    /// their bytes spend the budget too.
+    fn text(&mut self, text: &'r [u8], likely: Option<u32>) -> Option<u32> {
         self.budget = self.budget.checked_sub(text.len())?;
+        if let Some(code) = likely
+            && self.texts.get(code as usize) == Some(&text)
+        {
+            return likely;
+        }
         if let Some(code) = self.codes.get(text) {
             return Some(*code);
         }
@@ -151,24 +188,20 @@ impl<'r> Packer<'r> {
         Some(code)
     }
 
-    /// Adds the object whose members wait from a place on to its table; table and row.
-    fn object(&mut self, from: usize) -> (usize, usize) {
-        self.shape.clear();
+    /// Adds the object whose members wait from a place on to its table, perhaps the `likely` one;
+    /// table and row.
+    fn object(&mut self, from: usize, likely: Option<usize>) -> (usize, usize) {
         let members = self.values.get(from..).unwrap_or_default();
         let shape = members.iter().map(|(name, value)| (*name, value.tag));
-        self.shape.extend(shape);
-        let table = match self.shapes.get(self.shape.as_slice()) {
-            Some(table) => *table,
+        let is_likely = likely
+            .and_then(|table| self.tables.get(table))
+            .is_some_and(|table| shape.clone().eq(table.members.iter().copied()));
+        let table = match likely.filter(|_| is_likely) {
+            Some(table) => table,
             None => {
-                let table = self.tables.len();
-                self.shapes.insert(self.shape.as_slice().into(), table);
-                self.tables.push(Growing {
-                    members: self.shape.clone(),
-                    values: vec![Vec::new(); self.shape.len()],
-                    rows: vec![Vec::new(); self.shape.len()],
-                    count: 0,
-                });
-                table
+                self.shape.clear();
+                self.shape.extend(shape);
+                self.table()
             }
         };
         let mut row = 0;
@@ -189,6 +222,22 @@ impl<'r> Packer<'r> {
             }
         }
         (table, row)
+    }
+
+    /// The table of the shape at hand.
+    fn table(&mut self) -> usize {
+        if let Some(table) = self.shapes.get(self.shape.as_slice()) {
+            return *table;
+        }
+        let table = self.tables.len();
+        self.shapes.insert(self.shape.as_slice().into(), table);
+        self.tables.push(Growing {
+            members: self.shape.clone(),
+            values: vec![Vec::new(); self.shape.len()],
+            rows: vec![Vec::new(); self.shape.len()],
+            count: 0,
+        });
+        table
     }
 
     /// Writes all columns behind `data`.

@@ -1,0 +1,48 @@
+//! What a terminal does: Ctrl+C goes to the program and to all that it started.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::road::may_capture;
+
+/// What the script says when it is loaded, and once more if it were started anew.
+const LOADED: &str = "the script is loaded";
+
+#[test]
+fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
+    if !may_capture() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let scripts = home.path().join("scripts");
+    std::fs::create_dir(&scripts).unwrap();
+    let script = format!("console.log('{LOADED}'); function onItemCaptured(data) {{}}");
+    std::fs::write(scripts.join("held.js"), script).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
+    command.args(["tap", "-i", "lo", "--headless", "--proxy-front-port", "0"]);
+    for (key, folder) in [("tap.dataDir", "data"), ("scripting.source", "scripts")] {
+        let folder = home.path().join(folder);
+        command.args(["--set", &format!("{key}={}", folder.display())]);
+    }
+    command.env_clear().env("HOME", home.path());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().unwrap();
+    let group = Pid::from_child(&child);
+    let mut said: Vec<String> = Vec::new();
+    let mut is_ready = false;
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        said.push(line.unwrap());
+        let has = |part: &str| said.iter().any(|line| line.contains(part));
+        if !is_ready && has(LOADED) && has("Capturing live on lo") {
+            is_ready = true;
+            kill_process_group(group, Signal::INT).unwrap();
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said:#?}");
+    let count = |part: &str| said.iter().filter(|line| line.contains(part)).count();
+    assert_eq!((count(LOADED), count("stopped")), (1, 0), "{said:#?}");
+}
