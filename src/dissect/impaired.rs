@@ -175,6 +175,9 @@ fn renumber(packets: &mut [(Packet, Bytes)]) {
     }
 }
 
+/// Captures in which answers do not acknowledge what they answer: nothing tells that one was overtaken.
+const UNACKNOWLEDGED: &[&str] = &["zeek-attr.pcap"];
+
 /// What is done to a stream, as chances in a thousand for each segment.
 #[derive(Debug, Clone)]
 struct Impairment {
@@ -260,6 +263,13 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
         let place = place.min(sent.len());
         sent.insert(place, repeated);
     }
+    let is_late = |chance: &mut Chance| {
+        let in_a_thousand = match UNACKNOWLEDGED.contains(&&*stream.capture) {
+            true => 0,
+            false => how.late,
+        };
+        chance.happens(in_a_thousand)
+    };
     // Nothing comes later than a reset that it came before: it would say that it never came.
     let reset = |(packet, _): &(Packet, Bytes)| tcp(packet).flags.has(TcpFlags::RST);
     let mut places: Vec<(u64, (Packet, Bytes))> = Vec::new();
@@ -267,7 +277,7 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
     for (place, one) in sent.into_iter().enumerate() {
         let next = resets.iter().find(|reset| **reset >= place);
         let room = next.map_or(u64::MAX, |reset| (*reset - place) as u64);
-        let late = match place >= firm && chance.happens(how.late) {
+        let late = match place >= firm && is_late(&mut chance) {
             true => (1 + chance.below(MAX_LATE)).min(room.saturating_sub(1)),
             false => 0,
         };

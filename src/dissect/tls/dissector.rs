@@ -19,7 +19,7 @@ use super::hello::{self, ClientHello, ServerHello};
 use super::inner::Inner;
 use super::record::{ContentType, HEADER, Head};
 use crate::dissect::{Dissector, GiveUp, Outcome, Output, Protocols};
-use crate::flow::{Chunk, Gap, StreamInfo};
+use crate::flow::{Chunk, Gap, Opening, StreamInfo};
 use crate::packet::Direction;
 
 /// KeyUpdates of one direction; each costs a derivation when a saved state is restored.
@@ -90,6 +90,19 @@ impl TlsDissector {
         match direction {
             Direction::ToServer => &mut self.to_server,
             Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    /// What is known of the stream inside. It begins with the handshake, also where the connection
+    /// was joined later: what comes before cannot be read.
+    fn info_inside(&self) -> StreamInfo {
+        let opening = match self.asking {
+            Direction::ToServer => Opening::Syn,
+            Direction::ToClient => self.info.opening,
+        };
+        StreamInfo {
+            opening,
+            ..self.info
         }
     }
 
@@ -203,10 +216,10 @@ impl TlsDissector {
             ContentType::Alert => self.alert(direction, &opened.plaintext, at, out),
             ContentType::ChangeCipherSpec => self.change_cipher(direction, at, out),
             ContentType::ApplicationData => {
+                let info = self.info_inside();
                 if let Some(protocols) = &self.protocols {
-                    let around = (&self.info, protocols);
                     self.inner
-                        .plaintext(around, direction, opened.plaintext, at, out);
+                        .plaintext((&info, protocols), direction, opened.plaintext, at, out);
                 }
             }
             ContentType::Heartbeat => {}
@@ -430,7 +443,7 @@ impl TlsDissector {
 
 impl Dissector for TlsDissector {
     fn equip(&mut self, protocols: &Protocols) {
-        self.inner.equip(&self.info, protocols);
+        self.inner.equip(&self.info_inside(), protocols);
         self.protocols = Some(protocols.clone());
         self.account();
     }

@@ -32,8 +32,8 @@ pub(super) struct Record {
     pub(super) head: Head,
     pub(super) payload: Bytes,
     pub(super) at: Moment,
-    /// Which record of the connection it is, in the order in which both directions were read. A
-    /// packet that was captured late brings a high ordinal to what the peer answered before it.
+    /// Which record of the connection it is, in the order in which both directions were read: what
+    /// waited for a packet that was captured late has the ordinal of that packet.
     pub(super) turn: u64,
 }
 
