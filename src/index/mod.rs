@@ -27,6 +27,7 @@ mod prune;
 mod reader;
 mod sieve;
 mod some;
+mod values;
 mod writer;
 
 #[cfg(test)]

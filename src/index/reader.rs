@@ -15,10 +15,11 @@ use parquet::file::reader::RowGroupReader;
 use parquet::file::serialized_reader::SerializedRowGroupReader;
 use parquet::file::statistics::Statistics;
 
-use super::block::{Block, Values};
+use super::block::Block;
 use super::chunks::{Chunks, RangeSource};
 use super::column::{COLUMNS, Content, Kind, place};
 use super::json::Cuts;
+use super::values::Values;
 use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, ORIGINS_KEY, RECORD_KEY};
 use super::{FORMAT, IndexError};
 use crate::item::Origin;
@@ -35,6 +36,10 @@ const MAX_GROUP_ROWS: i64 = 1 << 20;
 
 /// Bytes of one column of one row group, decompressed, that are believed.
 const MAX_CHUNK_BYTES: i64 = 256 << 20;
+
+/// Rows of a row group, as a share of all: of more than these a column is read as a whole, since
+/// passing over values one by one costs more than reading them.
+const SOME: usize = 8;
 
 /// An index whose footer is read.
 pub struct Reader {
@@ -200,6 +205,54 @@ impl Reader {
     /// # Errors
     /// When they cannot be had, or are damaged.
     pub fn read(&self, group: usize, wanted: &[usize]) -> Result<Block, IndexError> {
+        self.read_some(group, wanted, None)
+    }
+
+    /// The same of some rows alone, which are places in the row group and rise.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_rows(
+        &self,
+        group: usize,
+        wanted: &[usize],
+        rows: &[usize],
+    ) -> Result<Block, IndexError> {
+        self.read_some(group, wanted, Some(rows))
+    }
+
+    /// Some rows of a block, which rise, with further columns; what the block has is not read again.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_on(
+        &self,
+        group: usize,
+        block: &Block,
+        wanted: &[usize],
+        rows: &[usize],
+    ) -> Result<Block, IndexError> {
+        let has = |column: &usize| block.columns.get(*column).is_some_and(Option::is_some);
+        let missing: Vec<usize> = wanted.iter().copied().filter(|one| !has(one)).collect();
+        let places: Vec<usize> = rows.iter().map(|row| block.place_in_group(*row)).collect();
+        let mut whole = match places.len() > self.rows(group) / SOME {
+            true => self.read(group, &missing)?.pick(&places),
+            false => self.read_rows(group, &missing, &places)?,
+        };
+        for (column, known) in whole.columns.iter_mut().zip(&block.columns) {
+            if let Some(known) = known {
+                *column = Some(known.pick(rows));
+            }
+        }
+        Ok(whole)
+    }
+
+    fn read_some(
+        &self,
+        group: usize,
+        wanted: &[usize],
+        picked: Option<&[usize]>,
+    ) -> Result<Block, IndexError> {
         let Some(meta) = self.meta.row_groups().get(group) else {
             return Err(IndexError::Damaged("there is no such row group".to_owned()));
         };
@@ -225,7 +278,7 @@ impl Reader {
             let reader = SerializedRowGroupReader::new(chunks, meta, no_index, properties)?;
             let mut columns: Vec<Option<Values>> = COLUMNS.iter().map(|_| None).collect();
             for (index, at) in &places {
-                let values = Values::read(reader.get_column_reader(*at)?, rows)?;
+                let values = Values::read(reader.get_column_reader(*at)?, rows, picked)?;
                 if let Some(column) = columns.get_mut(*index) {
                     *column = Some(values);
                 }
@@ -233,7 +286,9 @@ impl Reader {
             Ok(columns)
         })?;
         Ok(Block {
-            rows,
+            rows: picked.map_or(rows, <[usize]>::len),
+            first: self.first_row(group),
+            picked: picked.map(<[usize]>::to_vec),
             columns,
             record: self.record.clone(),
             only: Vec::new(),

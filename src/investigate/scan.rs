@@ -86,15 +86,10 @@ impl Search {
             if !self.span.touches(first, last) || !self.may_hold(&open, group) {
                 continue;
             }
-            let block = open.reader.read(group, &open.wanted)?;
-            self.count(block.len());
-            let mut verdicts = self.verdicts(&open, &block);
-            let rows = (0..block.len()).filter(|row| {
-                let start = Timestamp::from_nanos(block.start(*row));
-                self.span.contains(start) && self.wants(&mut verdicts, &open, &block, group, *row)
-            });
+            let (block, rows) = self.matching(&open, group, &self.span, None)?;
             let items: Vec<Item> = rows
-                .filter_map(|row| open.item(&block, group, row, &self.kinds))
+                .into_iter()
+                .filter_map(|row| open.item(&block, row, &self.kinds))
                 .collect();
             if !items.is_empty() {
                 send(items);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind};
 
 /// Bytes that one compiled regex may take: far above any filter, far below what hurts.
 const MAX_PROGRAM: usize = 1 << 20;
@@ -51,12 +52,34 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
+    /// The longest text that everything the pattern is found in holds; `None` when none is known.
+    pub(crate) fn required(&self) -> Option<String> {
+        let parsed = regex_syntax::ParserBuilder::new()
+            .octal(true)
+            .utf8(true)
+            .nest_limit(MAX_NEST)
+            .build()
+            .parse(&translated(&self.written).ok()?);
+        required(&parsed.ok()?)
+    }
+
     /// Whether every text holds it: such a regex filters nothing.
     pub(crate) fn is_in_every_text(&self) -> bool {
         matches!(
             &*self.written,
             "" | ".*" | "^" | "$" | "^.*" | ".*$" | "^.*$" | "(.*)" | "|"
         ) || self.regex.is_match("") && !self.written.contains(['^', '$', '\\'])
+    }
+}
+
+/// The longest literal that every match of an expression holds. Neighbours are one literal already.
+fn required(hir: &Hir) -> Option<String> {
+    match hir.kind() {
+        HirKind::Literal(literal) => String::from_utf8(literal.0.to_vec()).ok(),
+        HirKind::Capture(capture) => required(&capture.sub),
+        HirKind::Repetition(repeated) if repeated.min > 0 => required(&repeated.sub),
+        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(String::len),
+        _ => None,
     }
 }
 
@@ -176,6 +199,24 @@ mod tests {
         assert!(found(r"\bcat\b", "é cat é") && found(r"é\bc", "éc"));
         assert!(found(r"a\Bb", "ab") && found(r"^\D\W\S$", "é-x"));
         assert!(found(r"\pL", "é"));
+    }
+
+    #[test]
+    fn what_every_match_holds_is_known() {
+        for (written, wanted) in [
+            ("name0.*7[.]shop", Some("name0")),
+            ("^/api/v[0-9]+/orders$", Some("/orders")),
+            ("(shop|cart)/item", Some("/item")),
+            ("(?:/a+)?", None),
+            ("x{2}y", Some("x")),
+            (r"\Qa.b\E\d", Some("a.b")),
+            ("(?i)shop", None),
+            ("shop|cart", None),
+            ("", None),
+        ] {
+            let found = Pattern::new(written).unwrap().required();
+            assert_eq!(found.as_deref(), wanted, "{written}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::item::json::JsonNode;
 use crate::kfl::eval::Run;
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Fold, Func, Op, Step, Typed};
+use crate::kfl::pattern::Pattern;
 use crate::kfl::plan::{Moment, moment};
 use crate::kfl::schema::Layout;
 use crate::kfl::v2::vars::{How, Keys, Type, Var};
@@ -50,6 +51,8 @@ pub enum Test {
     In(Vec<Scalar>),
     /// It is a text that begins so.
     Prefix(Box<str>),
+    /// Its text holds this one.
+    Holds(Box<str>),
     /// It is shown as this text, whatever its type.
     Shown(Box<str>),
 }
@@ -111,6 +114,7 @@ impl fmt::Display for ColumnTest {
                 write!(f, "{column} in [{}]", values.join(", "))
             }
             Test::Prefix(prefix) => write!(f, "{column} begins with {prefix:?}"),
+            Test::Holds(text) => write!(f, "{column} holds {text:?}"),
             Test::Shown(text) => write!(f, "{column} is {text:?}"),
         }
     }
@@ -191,6 +195,11 @@ impl Test {
                 }
                 _ => true,
             },
+            // A null reads as one text; bounds say nothing of what lies between them.
+            Test::Holds(text) => match (low, high) {
+                (Scalar::Text(low), Scalar::Text(high)) if low == high => low.contains(&**text),
+                _ => true,
+            },
         }
     }
 }
@@ -234,12 +243,15 @@ pub(super) fn test(atom: &Expr, holds: bool, now: Timestamp) -> Option<Condition
             let (Step::Call(_, params), receiver) = selector.steps.split_last()? else {
                 return None;
             };
-            let (Does::StartsWith, Some(Expr::Const(Const::Text(text)))) =
-                (helper.does, params.first())
-            else {
+            let Some(Expr::Const(Const::Text(text))) = params.first() else {
                 return None;
             };
-            first_is(super::names(receiver)?, Test::Prefix((&**text).into()))
+            let test = match helper.does {
+                Does::StartsWith => Test::Prefix((&**text).into()),
+                Does::Contains | Does::EndsWith => holds_text(text)?,
+                _ => return None,
+            };
+            first_is(super::names(receiver)?, test)
         }
         Expr::Cmp(..) if holds => first(atom, now),
         _ => None,
@@ -276,8 +288,8 @@ fn first_is(path: String, test: Test) -> Option<Condition<ColumnTest>> {
 fn first(atom: &Expr, now: Timestamp) -> Option<Condition<ColumnTest>> {
     let (op, of, with) = sides(atom)?;
     if let (Some(path), Expr::Pattern(pattern)) = (path_of(of), with) {
-        let prefix = literal_prefix(pattern.written()).filter(|_| op == Op::Eq)?;
-        return first_is(path, Test::Prefix(prefix.into()));
+        let test = found(pattern).filter(|_| op == Op::Eq)?;
+        return first_is(path, test);
     }
     let (op, path, at) = match path_of(of) {
         Some(path) => (op, path, with),
@@ -340,6 +352,19 @@ fn compared(op: Op, value: Scalar) -> Option<Test> {
     })
 }
 
+/// What a text must be in which a pattern is found.
+fn found(pattern: &Pattern) -> Option<Test> {
+    match literal_prefix(pattern.written()) {
+        Some(prefix) => Some(Test::Prefix(prefix.into())),
+        None => holds_text(&pattern.required()?),
+    }
+}
+
+/// That a value holds a text; nothing is told by an empty one.
+fn holds_text(text: &str) -> Option<Test> {
+    (!text.is_empty()).then(|| Test::Holds(text.into()))
+}
+
 /// The text that everything a pattern is found in begins with.
 fn literal_prefix(written: &str) -> Option<String> {
     let rest = written.strip_prefix('^')?;
@@ -393,14 +418,18 @@ fn second(typed: &Typed, holds: bool, now: Timestamp) -> Option<Condition<Column
             .or_else(|| relation(super::super::plan::turned(*op), right, left, holds, now)),
         Typed::In(left, right, _) if holds => member(left, right),
         Typed::Search(of, pattern) if holds => {
-            let var = variable(of)?;
-            second_is(var, Test::Prefix(literal_prefix(pattern.written())?.into()))
+            second_is(variable(of)?, found(pattern)?)
         }
-        Typed::Call(Func::StartsWith, args) if holds => {
+        Typed::Call(func, args) if holds => {
             let [of, Expr::Const(Const::Text(text))] = args.as_slice() else {
                 return None;
             };
-            second_is(variable(of)?, Test::Prefix((&**text).into()))
+            let test = match func {
+                Func::StartsWith => Test::Prefix((&**text).into()),
+                Func::Contains | Func::EndsWith => holds_text(text)?,
+                _ => return None,
+            };
+            second_is(variable(of)?, test)
         }
         Typed::Fold(of, Fold::Exists(Expr::Typed(body)), _) if holds => {
             let test = match &**body {
