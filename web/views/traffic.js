@@ -48,10 +48,10 @@ export function trafficView(frame) {
   const holder = el("div", { class: "list-holder" }, told, table.node, note, jump, dialog.node);
   const node = el("div", { class: "main-area alone" }, holder, pane.node);
 
-  function say(title, sentence) {
+  function say(title, sentence, action) {
     note.hidden = !title;
     table.node.style.display = title ? "none" : "";
-    note.replaceChildren(el("h2", {}, title ?? ""), sentence ?? "");
+    note.replaceChildren(el("h2", {}, title ?? ""), el("p", {}, sentence ?? ""), action ?? "");
   }
   function tell(sentence, act, does) {
     const text = sentence ?? "";
@@ -104,8 +104,10 @@ export function trafficView(frame) {
   }
   function emptyOrNot() {
     if (source.count() > 0 || model.next() !== null) return say(null);
-    if (held.q) say("Nothing matches", "No item held here matches this filter; loosen it, or wait for more traffic.");
-    else say("No items yet", frame.state.status?.run.live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
+    const live = frame.state.status?.run.live;
+    const all = el("button", { onclick: () => frame.apply("") }, "Show everything");
+    if (held.q) say("Nothing matches", `No item held here matches this filter; loosen it, or ${live ? "wait for more traffic" : "open a source of another time"}.`, all);
+    else say("No items yet", live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
   }
   async function older() {
     if (held.loading || held.order || model.next() === null) return;
@@ -171,8 +173,8 @@ export function trafficView(frame) {
         if (held.gappy) {
           model.keep(KEPT_SAMPLED);
           sampling();
-        } else if (table.isPinned()) {
-          model.evict(model.count() - 1);
+        } else {
+          model.evict(table.isPinned() ? model.count() - 1 : table.first());
         }
         if (rows.length) table.grown();
       },
@@ -260,9 +262,9 @@ export function trafficView(frame) {
     node,
     show(q) {
       pane.setTab(frame.state.tab);
-      if (held.q !== q) load(q);
-      else table.anew();
+      const loaded = held.q === q ? table.anew() : load(q);
       openLinked();
+      return loaded;
     },
     status({ rows }) {
       if (held.order || held.still || !table.isPinned()) return;
