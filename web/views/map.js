@@ -7,7 +7,9 @@ import { clause } from "../lib/kfl.js";
 import { notice, trouble } from "../parts/dialog.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
+// A few nodes of a live run are drawn as they speak.
 const AGAIN_MS = 3000;
+const LIVE_MS = 500;
 const LIMIT = 800;
 const SVG = "http://www.w3.org/2000/svg";
 const LABELLED = 60;
@@ -30,6 +32,8 @@ export function mapView(frame) {
   // Protocols that somebody hid.
   const hidden = new Set();
   let found = null;
+  let last = "";
+  let pointed = null;
   const world = svg("g");
   const edgesNode = svg("g", { class: "edges" });
   const nodesNode = svg("g", { class: "nodes" });
@@ -48,11 +52,14 @@ export function mapView(frame) {
     const q = frame.state.q;
     try {
       const answer = await api.map(q, by.value, LIMIT);
-      if (q === frame.state.q && node.isConnected) draw(answer);
+      const text = JSON.stringify(answer);
+      if (q === frame.state.q && node.isConnected && text !== last) draw(answer);
+      last = text;
     } catch (error) {
       instead(trouble(error, load));
     }
-    timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
+    const live = frame.state.status?.run.live && drawn.nodes.length <= MANY;
+    timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), live ? LIVE_MS : AGAIN_MS);
   }
 
   // Something else in place of the picture, or the picture again.
@@ -77,7 +84,8 @@ export function mapView(frame) {
     const focused = legend.contains(document.activeElement) ? [...legend.children].findIndex((one) => one.contains(document.activeElement)) : -1;
     legend.replaceChildren(...Object.entries(protocols).map(([abbr, colour]) => el("label", {}, el("input", { type: "checkbox", checked: !hidden.has(abbr), onchange: change(() => (hidden.has(abbr) ? hidden.delete(abbr) : hidden.add(abbr))) }),
       el("i", { style: { background: colour } }), abbr)),
-    hidden.size ? el("button", { onclick: change(() => hidden.clear()) }, "Show all") : "");
+    hidden.size ? el("button", { onclick: change(() => hidden.clear()) }, "Show all") : "",
+    Object.keys(protocols).some((abbr) => !hidden.has(abbr)) ? el("button", { onclick: change(() => Object.keys(protocols).forEach((abbr) => hidden.add(abbr))) }, "Hide all") : "");
     if (focused >= 0) (legend.children[focused]?.querySelector("input") ?? legend.children[focused])?.focus();
   }
   function draw(answer) {
@@ -120,12 +128,16 @@ export function mapView(frame) {
     for (const one of nodes) one.r = many ? 3 + 9 * Math.sqrt(one.count / busiest) : 6 + 3 * Math.log2(1 + one.count / Math.max(1, most) * 50);
     // What is drawn last lies on top.
     nodes.sort((a, b) => a.count - b.count);
+    // Whoever is there with the keys stays there.
+    const focused = world.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols, seconds)));
     nodesNode.replaceChildren(...nodes.map((one) => nodeNode(one)));
+    if (focused) [...edgesNode.children, ...nodesNode.children].find((one) => one.dataset.id === focused)?.focus({ preventScroll: true });
     said.textContent = nodes.length === 0 ? ""
-      : `${nodes.length} nodes, ${edges.length} pairs${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
+      : `${format.some(nodes.length, "node")}, ${format.some(edges.length, "pair")}${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
     if (changed) settle();
     else place();
+    if (pointed !== null) near(drawn.nodes.some((one) => one.id === pointed) ? pointed : null);
   }
 
   function settle() {
@@ -205,6 +217,7 @@ export function mapView(frame) {
     });
     drawn.nodes.forEach((one, index) => nodesNode.children[index].classList.toggle("near", id !== null && ends.has(one.id)));
     world.classList.toggle("pointed", id !== null);
+    pointed = id;
   }
   const pointedAt = (event) => {
     const group = event.target.closest?.(".nodes > g");
@@ -221,6 +234,7 @@ export function mapView(frame) {
     line.style.stroke = failing ? "" : protocols[abbr] ?? "";
     const label = text("text", drawn.edges.length <= LABELLED ? `${labelOf(edge, seconds)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": `${label.textContent} ${title.replaceAll("\n", ", ")}`.trim() }, line, label);
+    group.dataset.id = `${edge.src}\n${edge.dst}`;
     const narrow = () => frame.addClause(`${leadTo("src", edge.source)} and ${leadTo("dst", edge.target)}`);
     return leads(group, narrow);
   }
@@ -236,6 +250,7 @@ export function mapView(frame) {
     const label = text("text", shorten(one.name));
     label.setAttribute("y", one.r + 13);
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": title.replaceAll("\n", ", ") }, circle, label);
+    group.dataset.id = one.id;
     return leads(group, () => frame.addClause(`(${leadTo("src", one)} or ${leadTo("dst", one)})`));
   }
   function leads(group, act) {
