@@ -6,7 +6,7 @@ import * as format from "../lib/format.js";
 import { clause, literal, path } from "../lib/kfl.js";
 
 const USUAL = [
-  ["failures", '(response.status >= 400 or error or (dns and response.code != "No Error"))', "a status of 400 or more, no answer, a broken connection, a name that is not there"],
+  ["failures", "(response.status >= 400 or error)", "a status of 400 or more, no answer, a broken connection"],
   ["slow", "elapsedTime > 1000", "answers that took more than a second"],
 ];
 const OPERATORS = ["==", "!=", ">", ">=", "<", "<="];

@@ -41,7 +41,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
     item.node?.name ? badge(`node ${item.node.name}`, clause(["node", "name"], item.node.name)) : null,
     pcap(row, item),
-    copyButton(() => location.href, { class: "badge share", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
+    copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
     frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
