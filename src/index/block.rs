@@ -196,6 +196,7 @@ impl Block {
             origin: origin.clone(),
             record: self.record.clone(),
             tunnel: None,
+            asked_here: self.bool_at(at.outgoing, row) == Some(true),
         })
     }
 
@@ -350,6 +351,7 @@ struct Places {
     error_type: usize,
     error_msg: usize,
     packet: usize,
+    outgoing: usize,
     request_size: usize,
     response_size: usize,
     src: Side,
@@ -379,6 +381,7 @@ static PLACES: LazyLock<Places> = LazyLock::new(|| {
         error_type: path("error.type"),
         error_msg: path("error.msg"),
         packet: place(Content::Packet),
+        outgoing: path("outgoing"),
         request_size: path("requestSize"),
         response_size: path("responseSize"),
         src: Side {

@@ -23,6 +23,7 @@ mod column;
 mod fold;
 mod ids;
 mod json;
+mod pages;
 mod prune;
 mod reader;
 mod sieve;

@@ -8,17 +8,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use parquet::file::metadata::page_index::RowGroupPageIndex;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::properties::ReaderProperties;
-use parquet::file::reader::RowGroupReader;
-use parquet::file::serialized_reader::SerializedRowGroupReader;
+use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics;
 
 use super::block::Block;
 use super::chunks::{Chunks, RangeSource};
 use super::column::{COLUMNS, Content, Kind, place};
 use super::json::Cuts;
+use super::pages::Pages;
 use super::values::Values;
 use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, ORIGINS_KEY, RECORD_KEY};
 use super::{FORMAT, IndexError};
@@ -256,10 +254,25 @@ impl Reader {
         let Some(meta) = self.meta.row_groups().get(group) else {
             return Err(IndexError::Damaged("there is no such row group".to_owned()));
         };
-        let places: Vec<(usize, usize)> = wanted
-            .iter()
-            .filter_map(|index| Some((*index, (*self.at.get(*index)?)?)))
-            .collect();
+        let rows = self.rows(group);
+        let mut columns: Vec<Option<Values>> = COLUMNS.iter().map(|_| None).collect();
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        for index in wanted {
+            let Some(at) = self.at.get(*index).copied().flatten() else {
+                continue;
+            };
+            let statistics = meta.columns().get(at).and_then(|chunk| chunk.statistics());
+            let told = statistics.and_then(|statistics| Values::told(statistics, rows));
+            match (told, columns.get_mut(*index)) {
+                (Some(told), Some(column)) => {
+                    *column = Some(match picked {
+                        None => told,
+                        Some(rows) => told.pick(rows),
+                    });
+                }
+                _ => places.push((*index, at)),
+            }
+        }
         let ranges = places.iter().filter_map(|(_, at)| {
             let (start, length) = guarded(|| Ok(meta.columns().get(*at).map(|c| c.byte_range())))
                 .ok()
@@ -269,22 +282,21 @@ impl Reader {
         // Kept as long as the block is made: readers that stay open must not grow.
         let chunks = Arc::new(Chunks::above(self.chunks.clone()));
         chunks.fetch(&ranges.collect::<Vec<_>>())?;
-        let rows = self.rows(group);
-        let columns = guarded(|| {
-            // Filters are read where a condition asks for them.
-            let properties = ReaderProperties::builder().set_read_bloom_filter(false);
-            let properties = Arc::new(properties.build());
-            let no_index = RowGroupPageIndex::new(group, None);
-            let reader = SerializedRowGroupReader::new(chunks, meta, no_index, properties)?;
-            let mut columns: Vec<Option<Values>> = COLUMNS.iter().map(|_| None).collect();
-            for (index, at) in &places {
-                let values = Values::read(reader.get_column_reader(*at)?, rows, picked)?;
-                if let Some(column) = columns.get_mut(*index) {
-                    *column = Some(values);
-                }
+        for (index, at) in places {
+            let values = guarded(|| {
+                let Some(chunk) = meta.columns().get(at) else {
+                    return Err(IndexError::Damaged("a column is missing".to_owned()));
+                };
+                let (start, length) = chunk.byte_range();
+                let bytes = chunks.get_bytes(start, usize::try_from(length).unwrap_or(0))?;
+                let most = usize::try_from(chunk.uncompressed_size()).unwrap_or(0);
+                let pages = Pages::of(bytes, chunk.compression(), most);
+                Values::read(chunk.column_descr_ptr(), pages, rows, picked)
+            })?;
+            if let Some(column) = columns.get_mut(index) {
+                *column = Some(values);
             }
-            Ok(columns)
-        })?;
+        }
         Ok(Block {
             rows: picked.map_or(rows, <[usize]>::len),
             first: self.first_row(group),
@@ -311,6 +323,7 @@ fn origin_of(line: &str) -> Option<(u64, Arc<Origin>, Arc<str>)> {
         node_name,
         node_ip,
         worker,
+        ..Origin::default()
     };
     Some((row, Arc::new(origin), record.into()))
 }

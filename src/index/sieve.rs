@@ -10,7 +10,7 @@ use super::column::{COLUMNS, Content, column_of, place};
 use super::ids;
 use super::reader::Reader;
 use super::values::Values;
-use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Test};
+use crate::kfl::prefilter::{ColumnTest, Condition, Found, Scalar, Test};
 
 /// Members whose values are not in the JSON of their part, since they follow from other values.
 const FOLDED: [&str; 9] = [
@@ -37,6 +37,8 @@ enum Check {
     Int(usize, i64, Order, i64),
     /// Bytes that the JSON of a part must hold.
     Json(usize, Box<Finder<'static>>),
+    /// A pattern that must be found in the JSON of a part, unless something is escaped there.
+    Quoted(usize, Found),
     /// Nothing can be told.
     Open,
 }
@@ -45,6 +47,7 @@ enum Of {
     Equal(Box<str>),
     Prefix(Box<str>),
     Holds(Box<Finder<'static>>),
+    Found(Found),
 }
 
 enum Order {
@@ -125,6 +128,7 @@ fn of_column(index: usize, test: &ColumnTest) -> Option<Check> {
             let finder = Finder::new(value.as_bytes()).into_owned();
             Some(Check::Text(index, Of::Holds(Box::new(finder))))
         }
+        Test::Found(found) if is_text => Some(Check::Text(index, Of::Found(found.clone()))),
         Test::Eq(value) => int(Order::Equal, value),
         Test::Ne(value) => int(Order::Unequal, value),
         Test::Lt(value) => int(Order::Less, value),
@@ -139,7 +143,7 @@ fn of_column(index: usize, test: &ColumnTest) -> Option<Check> {
             });
             Some(Check::Any(each.collect()))
         }
-        Test::Prefix(_) | Test::Holds(_) => None,
+        Test::Prefix(_) | Test::Holds(_) | Test::Found(_) => None,
     }
 }
 
@@ -166,33 +170,12 @@ fn of_json(test: &ColumnTest) -> Option<Check> {
     if FOLDED.contains(&member) {
         return None;
     }
-    let (text, is_whole) = match &test.test {
-        Test::Eq(Scalar::Text(text)) | Test::Shown(text) => (text, true),
-        Test::Prefix(text) | Test::Holds(text) => (text, false),
-        _ => return None,
-    };
-    // Texts that JSON writes as they are; a number might be written in another way, and a comma may
-    // stand between the values of a header that came twice.
-    let is_plain = text.len() > 1
-        && text.bytes().all(|byte| {
-            (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\' | b',')
-        });
-    let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
-    let may_be_number = match is_whole {
-        true => text.parse::<f64>().is_ok(),
-        false => text.chars().all(in_number),
-    };
-    let may_be = |word: &str| match is_whole {
-        true => *word == **text,
-        false => word.contains(&**text),
-    };
-    let by_null = test
-        .nulls
-        .iter()
-        .any(|null| matches!(null, Scalar::Text(null) if may_be(null)));
-    if !is_plain || may_be_number || by_null || ["true", "false", "null"].into_iter().any(may_be) {
-        return None;
+    if let Some(found) = test.plain_pattern() {
+        let quoted = Check::Quoted(place(Content::Json(root)), found.clone());
+        return (!ids::may_be_folded(&test.column)).then_some(quoted);
     }
+    // Texts that JSON writes as they are.
+    let (text, _) = test.plain_text()?;
     let finder = Finder::new(text.as_bytes()).into_owned();
     let json = Check::Json(place(Content::Json(root)), Box::new(finder));
     if !ids::may_be_folded(&test.column) {
@@ -235,7 +218,10 @@ impl Check {
             Check::All(parts) | Check::Any(parts) => {
                 parts.iter().for_each(|part| part.columns(into));
             }
-            Check::Text(column, _) | Check::Int(column, ..) | Check::Json(column, _) => {
+            Check::Text(column, _)
+            | Check::Int(column, ..)
+            | Check::Json(column, _)
+            | Check::Quoted(column, _) => {
                 into.push(*column);
             }
             Check::Open => {}
@@ -261,6 +247,11 @@ impl Check {
                 Of::Equal(wanted) => text == wanted.as_bytes(),
                 Of::Prefix(wanted) => text.starts_with(wanted.as_bytes()),
                 Of::Holds(finder) => finder.find(text).is_some(),
+                Of::Found(found) => std::str::from_utf8(text).is_ok_and(|text| found.is_in(text)),
+            }),
+            Check::Quoted(column, found) => keep_texts(block, *column, rows, |json| {
+                let is_escaped = memchr::memchr(b'\\', json).is_some();
+                is_escaped || std::str::from_utf8(json).is_ok_and(|json| found.is_in(json))
             }),
             Check::Json(column, finder) => {
                 keep_texts(block, *column, rows, |json| finder.find(json).is_some());
@@ -290,12 +281,7 @@ impl Check {
 }
 
 /// Leaves out the rows whose text in a column does not hold; what is null may be told by other columns.
-fn keep_texts(
-    block: &Block,
-    column: usize,
-    rows: &mut Vec<usize>,
-    holds: impl Fn(&[u8]) -> bool,
-) {
+fn keep_texts(block: &Block, column: usize, rows: &mut Vec<usize>, holds: impl Fn(&[u8]) -> bool) {
     if let Some(Some(Values::Text(values))) = block.columns.get(column) {
         rows.retain(|row| values.get(*row).is_none_or(|text| holds(text.data())));
     }

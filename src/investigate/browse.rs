@@ -265,9 +265,7 @@ impl Browse {
         }
         let (reel, row) = self.place(number)?;
         let start = match row & DISSECTED {
-            0 => {
-                self.block(&reel, row, &index::moment())?.start(0)
-            }
+            0 => self.block(&reel, row, &index::moment())?.start(0),
             _ => self.dissected(&reel, row)?.start.nanos(),
         };
         Ok(Cursor {
@@ -284,12 +282,10 @@ impl Browse {
             .map_err(|error| failed(reel, &error))
     }
 
-    /// Columns of one row.
+    /// Columns of one row; a number may have been made up by whoever asks.
     fn block(&self, reel: &Reel, row: u64, columns: &[usize]) -> Result<Block, StoreError> {
         let reader = self.open(reel)?;
-        let (group, row) = reader
-            .group_of(row)
-            .ok_or_else(|| failed(reel, &"its index has no such row"))?;
+        let (group, row) = reader.group_of(row).ok_or_else(|| missing(row))?;
         let block = reader.read_rows(group, columns, &[row]);
         block.map_err(|error| failed(reel, &error))
     }

@@ -192,6 +192,9 @@ mod tests {
             "request.path.contains(\"rde\")",
             "request.headers[\"Host\"].endsWith(\"op\")",
             "request.headers[\"host\"] == r\"h?nowhere\"",
+            "request.headers[\"host\"] == r\"[m-p][^a-z]\"",
+            "request.url == r\"[k-m]+\"",
+            "response.statusText == r\"(x|y|z)\"",
             "path.contains(\"rd\") && src.name == \"web-1\"",
         ] {
             let dialect = match text.contains("&&") {

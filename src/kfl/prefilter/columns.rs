@@ -53,8 +53,21 @@ pub enum Test {
     Prefix(Box<str>),
     /// Its text holds this one.
     Holds(Box<str>),
+    /// A pattern is found in its text.
+    Found(Found),
     /// It is shown as this text, whatever its type.
     Shown(Box<str>),
+}
+
+/// A pattern that is found in each text that quotes one in which it is found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found(Pattern);
+
+impl Found {
+    /// Whether the pattern is in a text, or in one that it quotes.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.0.is_in(text)
+    }
 }
 
 /// A test of one column.
@@ -115,6 +128,7 @@ impl fmt::Display for ColumnTest {
             }
             Test::Prefix(prefix) => write!(f, "{column} begins with {prefix:?}"),
             Test::Holds(text) => write!(f, "{column} holds {text:?}"),
+            Test::Found(found) => write!(f, "{column} holds r{:?}", found.0.written()),
             Test::Shown(text) => write!(f, "{column} is {text:?}"),
         }
     }
@@ -144,6 +158,57 @@ pub fn may_hold<'s>(
 }
 
 impl ColumnTest {
+    /// The text that a value which passes holds as it is written, and whether that is all of it; `None`
+    /// when a number, a null or several values together may pass as well.
+    pub fn plain_text(&self) -> Option<(&str, bool)> {
+        let (text, is_whole) = match &self.test {
+            Test::Eq(Scalar::Text(text)) | Test::Shown(text) => (&**text, true),
+            Test::Prefix(text) | Test::Holds(text) => (&**text, false),
+            _ => return None,
+        };
+        if self.is_made() {
+            return None;
+        }
+        // A comma may stand between the values of a header that came twice.
+        let is_plain = text.len() > 1
+            && text.bytes().all(|byte| {
+                (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\' | b',')
+            });
+        let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
+        let may_be_number = match is_whole {
+            true => text.parse::<f64>().is_ok(),
+            false => text.chars().all(in_number),
+        };
+        let may_be = |word: &str| match is_whole {
+            true => word == text,
+            false => word.contains(text),
+        };
+        let by_null = self
+            .nulls
+            .iter()
+            .any(|null| matches!(null, Scalar::Text(null) if may_be(null)));
+        let by_word = ["true", "false", "null"].into_iter().any(may_be);
+        (is_plain && !may_be_number && !by_null && !by_word).then_some((text, is_whole))
+    }
+
+    /// The pattern that is found in a value that passes as it is written; `None` as of
+    /// [`ColumnTest::plain_text`].
+    pub fn plain_pattern(&self) -> Option<&Found> {
+        let Test::Found(found) = &self.test else {
+            return None;
+        };
+        let null = |null: &Scalar| matches!(null, Scalar::Text(null) if found.is_in(null));
+        let words = ["true", "false", "null"];
+        let by_word = self.nulls.iter().any(null) || words.iter().any(|word| found.is_in(word));
+        (!by_word && !self.is_made()).then_some(found)
+    }
+
+    /// Whether it is of a variable that is made of several values.
+    fn is_made(&self) -> bool {
+        let var = crate::kfl::v2::vars::find(&self.column);
+        var.is_some_and(|var| !matches!(var.how, How::Path(at) if *at == *self.column))
+    }
+
     fn may_hold(&self, stats: &Stats) -> bool {
         let by_null = stats.nulls && self.nulls.iter().any(|null| self.test.within(null, null));
         let by_value = stats
@@ -193,6 +258,10 @@ impl Test {
                     let starts = low.starts_with(&**prefix) || high.starts_with(&**prefix);
                     starts || low <= prefix && prefix <= high
                 }
+                _ => true,
+            },
+            Test::Found(found) => match (low, high) {
+                (Scalar::Text(low), Scalar::Text(high)) if low == high => found.is_in(low),
                 _ => true,
             },
             // A null reads as one text; bounds say nothing of what lies between them.
@@ -356,7 +425,13 @@ fn compared(op: Op, value: Scalar) -> Option<Test> {
 fn found(pattern: &Pattern) -> Option<Test> {
     match literal_prefix(pattern.written()) {
         Some(prefix) => Some(Test::Prefix(prefix.into())),
-        None => holds_text(&pattern.required()?),
+        None => match pattern.required() {
+            Some(text) => holds_text(&text),
+            None => {
+                let found = || Test::Found(Found(pattern.clone()));
+                pattern.is_found_in_quotes().then(found)
+            }
+        },
     }
 }
 
@@ -401,6 +476,8 @@ fn column(var: &Var) -> Option<Box<str>> {
     Some(match var.how {
         // Processes are known of live items alone, and no column holds them.
         How::Absent | How::Always | How::Process(_) => return None,
+        // Called as a field, which has no more than what the cluster told.
+        How::Namespace(_) => return None,
         How::Path(path) => path.replace(".*.", ".").into(),
         How::Elapsed => "elapsedTime".into(),
         _ => var.name.into(),
@@ -417,9 +494,7 @@ fn second(typed: &Typed, holds: bool, now: Timestamp) -> Option<Condition<Column
         Typed::Cmp(op, left, right) => relation(*op, left, right, holds, now)
             .or_else(|| relation(super::super::plan::turned(*op), right, left, holds, now)),
         Typed::In(left, right, _) if holds => member(left, right),
-        Typed::Search(of, pattern) if holds => {
-            second_is(variable(of)?, found(pattern)?)
-        }
+        Typed::Search(of, pattern) if holds => second_is(variable(of)?, found(pattern)?),
         Typed::Call(func, args) if holds => {
             let [of, Expr::Const(Const::Text(text))] = args.as_slice() else {
                 return None;
