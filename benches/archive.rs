@@ -157,6 +157,7 @@ fn record(
                 node_name: name.to_owned(),
                 node_ip: String::new(),
                 worker: name.to_owned(),
+                ..Origin::default()
             }),
             names: Some(Box::new(move |_| Some(names.clone()))),
             spool: None,

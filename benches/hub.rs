@@ -203,6 +203,7 @@ fn main() {
                 node_name: node,
                 node_ip: hello.ip.clone(),
                 worker: hello.worker.clone(),
+                ..tapedeck::item::Origin::default()
             });
             let options = UplinkOptions {
                 hub: link.clone(),

@@ -95,6 +95,7 @@ fn item(protocol: &'static ProtocolInfo, request: Value, response: Value) -> Ite
         origin: Arc::new(Origin::default()),
         record: Arc::from(""),
         tunnel: None,
+        asked_here: false,
     }
 }
 

@@ -142,6 +142,7 @@ fn pcapng() -> Vec<u8> {
         name: "eth0",
         description: "",
         filter: "",
+        addresses: &[],
     };
     write::interface(&mut file, &interface);
     write::names(&mut file, [([10, 0, 0, 2].into(), "dns.kube-system")]);

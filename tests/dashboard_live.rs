@@ -151,7 +151,7 @@ fn assert_round(round: &Json) {
     );
     assert!(round["endpoints"].as_u64().unwrap() > 0, "{round:#}");
     assert_has(round, "ofGroup", &["response.status == 500"]);
-    assert_has(round, "map", &["nodes"]);
+    assert_has(round, "map", &["node", "pair"]);
     assert_has(round, "ofEdge", &["src.", "dst."]);
     assert_has(round, "compared", &["items before"]);
     assert_has(round, "health", &["Items"]);

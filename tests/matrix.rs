@@ -184,9 +184,11 @@ fn item(number: u64, case: &Json, at: Timestamp) -> Item {
             node_name: "n".into(),
             node_ip: "10.9.8.7".into(),
             worker: "10.9.8.7:30001".into(),
+            ..Origin::default()
         }),
         record: Arc::from(""),
         tunnel: None,
+        asked_here: false,
     }
 }
 

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["capture", "kfl", "resolve", "item", "packet", "time"],
     ),
     ("kfl", &["item", "packet", "time"]),
-    ("index", &["packet", "item", "kfl", "time"]),
+    ("index", &["packet", "item", "kfl", "bytes", "time"]),
     (
         "redact",
         &["item", "dissect", "flow", "packet", "bytes", "time"],

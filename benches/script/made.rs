@@ -148,9 +148,11 @@ fn item(number: u64) -> Item {
             node_name: "node-a".into(),
             node_ip: "10.9.8.7".into(),
             worker: "10.9.8.7:30001".into(),
+            ..Origin::default()
         }),
         record: Arc::from(""),
         tunnel: None,
+        asked_here: false,
     }
 }
 

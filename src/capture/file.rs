@@ -20,7 +20,7 @@ pub use self::blocks::LeftBlocks;
 pub use self::compression::MAX_ZSTD_WINDOW_LOG;
 pub(crate) use self::compression::{decompressed, plain_name};
 use crate::capture::{BATCH_PACKETS, CaptureError, Filled, RawBatch, Source, SourceCounts};
-use crate::packet::savefile::{Entry, Records, SavefileError};
+use crate::packet::savefile::{Entry, Records, SavefileError, pcapng};
 use crate::packet::{Position, Record};
 use crate::time::Timestamp;
 
@@ -120,6 +120,8 @@ pub struct FileSource {
     counts: SourceCounts,
     warnings: Vec<String>,
     blocks: Blocks,
+    /// Addresses of the interfaces described so far.
+    addresses: Option<Arc<[IpAddr]>>,
 }
 
 impl FileSource {
@@ -157,6 +159,7 @@ impl FileSource {
             counts: SourceCounts::default(),
             warnings: Vec::new(),
             blocks: Blocks::default(),
+            addresses: None,
         })
     }
 
@@ -198,6 +201,7 @@ impl FileSource {
     }
 
     fn take_at_hand(&mut self, records: &mut Vec<Record>) -> Result<(), SavefileError> {
+        let mut described = false;
         while records.len() < BATCH_PACKETS
             && let Some((entry, start)) = self.records.at_hand()?
         {
@@ -212,9 +216,14 @@ impl FileSource {
                     self.latest = self.latest.max(head.ts);
                 }
                 Entry::Block { block, .. } => {
+                    described |= matches!(block.kind, pcapng::SECTION | pcapng::INTERFACE);
                     self.blocks.note(&block, self.counts.received == 0);
                 }
             }
+        }
+        if described {
+            let addresses = self.records.parser().addresses();
+            self.addresses = (!addresses.is_empty()).then(|| addresses.into());
         }
         Ok(())
     }
@@ -256,6 +265,10 @@ impl Source for FileSource {
     fn progress(&self) -> Option<(u64, u64)> {
         let size = self.size?;
         Some((self.bytes_read().min(size), size))
+    }
+
+    fn addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.addresses.clone()
     }
 
     fn interface_name(&self, interface: u32) -> Option<String> {
@@ -345,7 +358,7 @@ mod tests {
 
     use super::*;
     use crate::packet::LinkType;
-    use crate::packet::savefile::{pcap, pcapng};
+    use crate::packet::savefile::pcap;
 
     fn capture(packets: u32) -> Vec<u8> {
         let mut file = Vec::new();

@@ -5,6 +5,7 @@
 //! own filter needs. Formats: libpcap savefile (<https://www.tcpdump.org/manpages/pcap-savefile.5.html>),
 //! pcapng (draft-ietf-opsawg-pcapng).
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -150,6 +151,12 @@ pub trait Source: Send {
 
     /// Node and run of the packets read last; `None` leaves the pipeline's own.
     fn origin(&self) -> Option<Arc<Origin>> {
+        None
+    }
+
+    /// Addresses of the interfaces of the machine that captured the packets read last, where the source
+    /// tells them.
+    fn addresses(&self) -> Option<Arc<[IpAddr]>> {
         None
     }
 

@@ -434,7 +434,7 @@ impl Parts<'_> {
                     .interfaces
                     .get(&entry.interface)
                     .map_or("", String::as_str);
-                spool::describe(&mut plain, entry.linktype, name, "");
+                spool::describe(&mut plain, entry.linktype, name, "", &[]);
             }
         }
         if !self.names.is_empty() {

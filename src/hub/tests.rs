@@ -244,6 +244,7 @@ impl Worker {
                 node_name: self.node.clone(),
                 node_ip: "10.0.0.1".to_owned(),
                 worker: format!("{}:8897", self.node),
+                ..Origin::default()
             });
             flat::encode(&item, &mut bytes);
         }

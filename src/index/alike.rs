@@ -2,8 +2,9 @@
 
 use std::hash::{Hash as _, Hasher};
 
-use super::block::{Block, Values};
+use super::block::Block;
 use super::column::{Content, place};
+use super::values::Values;
 
 impl Block {
     /// Feeds what a row holds in some of [`COLUMNS`](super::COLUMNS) to a hasher.
@@ -13,8 +14,7 @@ impl Block {
                 Some(Values::Bool(values)) => values.get(row).hash(into),
                 Some(Values::Int(values)) => values.get(row).hash(into),
                 Some(Values::Text(values)) => {
-                    let text = values.get(row).and_then(Option::as_ref);
-                    text.map(|text| text.data()).hash(into);
+                    values.get(row).map(|text| text.data()).hash(into);
                 }
                 None => {}
             }
@@ -28,10 +28,7 @@ impl Block {
                 Some(Values::Bool(values)) => values.get(a) == values.get(b),
                 Some(Values::Int(values)) => values.get(a) == values.get(b),
                 Some(Values::Text(values)) => {
-                    let text = |row: usize| {
-                        let text = values.get(row).and_then(Option::as_ref);
-                        text.map(|text| text.data())
-                    };
+                    let text = |row: usize| values.get(row).map(|text| text.data());
                     text(a) == text(b)
                 }
                 None => true,
@@ -43,7 +40,7 @@ impl Block {
     pub fn elapsed_millis(&self, row: usize) -> i64 {
         match self.columns.get(place(Content::Elapsed)) {
             Some(Some(Values::Int(values))) => {
-                let nanos = values.get(row).copied().flatten();
+                let nanos = values.get(row).copied();
                 nanos.unwrap_or_default().div_euclid(1_000_000)
             }
             _ => 0,

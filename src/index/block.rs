@@ -6,13 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use parquet::column::reader::ColumnReader;
-use parquet::data_type::ByteArray;
-
-use super::IndexError;
 use super::column::{COLUMNS, Content, End, Kind, place};
 use super::fold::{self, Held};
 use super::json;
+use super::values::Values;
 use super::writer::Place;
 use crate::item::{
     Identity, Item, ItemError, Key, MAX_IDENTITY, Origin, Peer, ProtocolInfo, Value,
@@ -20,9 +17,13 @@ use crate::item::{
 use crate::packet::{Endpoint, StreamName};
 use crate::time::Timestamp;
 
-/// Columns of one row group.
+/// Columns of one row group, or of some rows of it.
 pub struct Block {
     pub(super) rows: usize,
+    /// Number of the row group's first row, counted over the whole file.
+    pub(super) first: u64,
+    /// Places in the row group of the rows that are here; `None` for all.
+    pub(super) picked: Option<Vec<usize>>,
     pub(super) columns: Vec<Option<Values>>,
     pub(super) record: Arc<str>,
     /// Of parts, the members that are wanted; of a part that is not named all are.
@@ -31,74 +32,38 @@ pub struct Block {
     pub(super) known: Mutex<HashMap<Vec<u8>, Option<Arc<Identity>>>>,
 }
 
-/// The values of one column.
-pub(super) enum Values {
-    Bool(Vec<Option<bool>>),
-    Int(Vec<Option<i64>>),
-    Text(Vec<Option<ByteArray>>),
-}
-
-impl Values {
-    pub(super) fn read(column: ColumnReader, rows: usize) -> Result<Values, IndexError> {
-        let mut levels = Vec::new();
-        Ok(match column {
-            ColumnReader::BoolColumnReader(mut column) => {
-                let mut values = Vec::new();
-                column.read_records(rows, Some(&mut levels), None, &mut values)?;
-                Values::Bool(spread(&levels, values, rows))
-            }
-            ColumnReader::Int64ColumnReader(mut column) => {
-                let mut values = Vec::new();
-                column.read_records(rows, Some(&mut levels), None, &mut values)?;
-                Values::Int(spread(&levels, values, rows))
-            }
-            ColumnReader::ByteArrayColumnReader(mut column) => {
-                let mut values = Vec::new();
-                column.read_records(rows, Some(&mut levels), None, &mut values)?;
-                Values::Text(spread(&levels, values, rows))
-            }
-            _ => return Err(IndexError::Damaged("a column has another type".to_owned())),
-        })
-    }
-}
-
-/// Values with their nulls, as many as there are rows.
-fn spread<T: Clone>(levels: &[i16], values: Vec<T>, rows: usize) -> Vec<Option<T>> {
-    let mut values = values.into_iter();
-    let mut spread: Vec<Option<T>> = levels
-        .iter()
-        .map(|level| if *level > 0 { values.next() } else { None })
-        .collect();
-    spread.resize(rows, None);
-    spread
-}
-
 impl Block {
     /// The same, for a question that reads these paths alone ([`crate::kfl::Query::paths`]): of the JSON
     /// of parts only the members that they lead to are read.
     #[must_use]
-    pub fn only<'p>(mut self, paths: impl IntoIterator<Item = &'p str>) -> Block {
-        let mut only = Some(vec![
-            ("request", Vec::new()),
-            ("response", Vec::new()),
-            ("data", Vec::new()),
-        ]);
-        for path in paths {
-            let mut names = path.split(['.', '[']);
-            let (root, member) = (names.next().unwrap_or_default(), names.next());
-            let part = only.iter_mut().flatten().find(|(part, _)| *part == root);
-            match (part, member) {
-                // The whole part, or whether there is one.
-                (Some(_), None | Some("present")) => only = None,
-                (Some((_, members)), Some(member)) => members.push(member.to_owned()),
-                (None, _) => {}
-            }
+    pub fn only<'p>(self, paths: impl IntoIterator<Item = &'p str>) -> Block {
+        Block {
+            only: members(paths),
+            ..self
         }
-        let mut only = only.unwrap_or_default();
-        // What may follow from other members needs the whole part.
-        only.retain(|(part, members)| !members.iter().any(|member| fold::may_follow(part, member)));
-        self.only = only;
-        self
+    }
+
+    /// The same for questions of any kind.
+    #[must_use]
+    pub fn unlimited(self) -> Block {
+        Block {
+            only: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Some rows alone.
+    pub(super) fn pick(&self, rows: &[usize]) -> Block {
+        let pick = |values: &Option<Values>| values.as_ref().map(|values| values.pick(rows));
+        Block {
+            rows: rows.len(),
+            first: self.first,
+            picked: Some(rows.iter().map(|row| self.place_in_group(*row)).collect()),
+            columns: self.columns.iter().map(pick).collect(),
+            record: self.record.clone(),
+            only: self.only.clone(),
+            known: Mutex::default(),
+        }
     }
 
     /// Rows.
@@ -111,10 +76,23 @@ impl Block {
         self.rows == 0
     }
 
+    /// Number of a row, counted over the whole file.
+    pub fn number(&self, row: usize) -> u64 {
+        self.first + self.place_in_group(row) as u64
+    }
+
+    /// Place of a row in its row group.
+    pub(super) fn place_in_group(&self, row: usize) -> usize {
+        match &self.picked {
+            None => row,
+            Some(picked) => picked.get(row).copied().unwrap_or_default(),
+        }
+    }
+
     /// The text of a row in a column of [`COLUMNS`]; `None` when it is null, was not read, or is none.
     pub fn text_at(&self, column: usize, row: usize) -> Option<&str> {
         match self.columns.get(column)?.as_ref()? {
-            Values::Text(values) => std::str::from_utf8(values.get(row)?.as_ref()?.data()).ok(),
+            Values::Text(values) => std::str::from_utf8(values.get(row)?.data()).ok(),
             _ => None,
         }
     }
@@ -123,7 +101,7 @@ impl Block {
     /// microseconds since 1970.
     pub fn int_at(&self, column: usize, row: usize) -> Option<i64> {
         match self.columns.get(column)?.as_ref()? {
-            Values::Int(values) => *values.get(row)?,
+            Values::Int(values) => values.get(row).copied(),
             _ => None,
         }
     }
@@ -131,7 +109,7 @@ impl Block {
     /// Yes or no of a row in a column of [`COLUMNS`], as [`Block::text_at`].
     pub fn bool_at(&self, column: usize, row: usize) -> Option<bool> {
         match self.columns.get(column)?.as_ref()? {
-            Values::Bool(values) => *values.get(row)?,
+            Values::Bool(values) => values.get(row).copied(),
             _ => None,
         }
     }
@@ -218,6 +196,7 @@ impl Block {
             origin: origin.clone(),
             record: self.record.clone(),
             tunnel: None,
+            asked_here: self.bool_at(at.outgoing, row) == Some(true),
         })
     }
 
@@ -244,7 +223,7 @@ impl Block {
         let Values::Text(values) = self.columns.get(column)?.as_ref()? else {
             return None;
         };
-        let text = values.get(row)?.as_ref()?;
+        let text = values.get(row)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(text.data()) {
             return found.clone();
@@ -273,8 +252,7 @@ impl Block {
                 flags: self.text_at(held.flags, row),
                 request_id: self.text_at(held.request_id, row),
             };
-            let text = values.get(row).and_then(Option::as_ref);
-            return text.map_or(Value::Null, |text| {
+            return values.get(row).map_or(Value::Null, |text| {
                 json::read(at.name, text.data(), &held, self.members(at.name))
             });
         }
@@ -306,6 +284,30 @@ impl Block {
     fn text(&self, from: Content, row: usize) -> Option<&str> {
         self.text_at(place(from), row)
     }
+}
+
+/// Of parts, the members that these paths lead to; a part that is not named is wanted as a whole.
+fn members<'p>(paths: impl IntoIterator<Item = &'p str>) -> Vec<(&'static str, Vec<String>)> {
+    let mut only = Some(vec![
+        ("request", Vec::new()),
+        ("response", Vec::new()),
+        ("data", Vec::new()),
+    ]);
+    for path in paths {
+        let mut names = path.split(['.', '[']);
+        let (root, member) = (names.next().unwrap_or_default(), names.next());
+        let part = only.iter_mut().flatten().find(|(part, _)| *part == root);
+        match (part, member) {
+            // The whole part, or whether there is one.
+            (Some(_), None | Some("present")) => only = None,
+            (Some((_, members)), Some(member)) => members.push(member.to_owned()),
+            (None, _) => {}
+        }
+    }
+    let mut only = only.unwrap_or_default();
+    // What may follow from other members needs the whole part.
+    only.retain(|(part, members)| !members.iter().any(|member| fold::may_follow(part, member)));
+    only
 }
 
 /// Columns of one side.
@@ -349,6 +351,7 @@ struct Places {
     error_type: usize,
     error_msg: usize,
     packet: usize,
+    outgoing: usize,
     request_size: usize,
     response_size: usize,
     src: Side,
@@ -378,6 +381,7 @@ static PLACES: LazyLock<Places> = LazyLock::new(|| {
         error_type: path("error.type"),
         error_msg: path("error.msg"),
         packet: place(Content::Packet),
+        outgoing: path("outgoing"),
         request_size: path("requestSize"),
         response_size: path("responseSize"),
         src: Side {

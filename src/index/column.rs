@@ -148,6 +148,7 @@ pub static COLUMNS: &[Column] = &[
     column("request", Text, Json("request"), "the request as JSON, without bodies and what follows from other members or columns; null when unseen"),
     column("response", Text, Json("response"), "the response as JSON, likewise; null when unseen"),
     column("data", Text, Json("data"), "payload of items without request and response, as JSON"),
+    column("outgoing", Bool, Path("outgoing"), "whether the node that captured it asked, or one of its pods"),
 ];
 
 /// The column that holds the item's field at `path`.

@@ -23,10 +23,12 @@ mod column;
 mod fold;
 mod ids;
 mod json;
+mod pages;
 mod prune;
 mod reader;
 mod sieve;
 mod some;
+mod values;
 mod writer;
 
 #[cfg(test)]

@@ -8,17 +8,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use parquet::file::metadata::page_index::RowGroupPageIndex;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use parquet::file::properties::ReaderProperties;
-use parquet::file::reader::RowGroupReader;
-use parquet::file::serialized_reader::SerializedRowGroupReader;
+use parquet::file::reader::ChunkReader;
 use parquet::file::statistics::Statistics;
 
-use super::block::{Block, Values};
+use super::block::Block;
 use super::chunks::{Chunks, RangeSource};
 use super::column::{COLUMNS, Content, Kind, place};
 use super::json::Cuts;
+use super::pages::Pages;
+use super::values::Values;
 use super::writer::{CUTS_KEY, FORMAT_KEY, MIXED_KEY, ORIGINS_KEY, RECORD_KEY};
 use super::{FORMAT, IndexError};
 use crate::item::Origin;
@@ -35,6 +34,10 @@ const MAX_GROUP_ROWS: i64 = 1 << 20;
 
 /// Bytes of one column of one row group, decompressed, that are believed.
 const MAX_CHUNK_BYTES: i64 = 256 << 20;
+
+/// Rows of a row group, as a share of all: of more than these a column is read as a whole, since
+/// passing over values one by one costs more than reading them.
+const SOME: usize = 8;
 
 /// An index whose footer is read.
 pub struct Reader {
@@ -200,13 +203,76 @@ impl Reader {
     /// # Errors
     /// When they cannot be had, or are damaged.
     pub fn read(&self, group: usize, wanted: &[usize]) -> Result<Block, IndexError> {
+        self.read_some(group, wanted, None)
+    }
+
+    /// The same of some rows alone, which are places in the row group and rise.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_rows(
+        &self,
+        group: usize,
+        wanted: &[usize],
+        rows: &[usize],
+    ) -> Result<Block, IndexError> {
+        self.read_some(group, wanted, Some(rows))
+    }
+
+    /// Some rows of a block, which rise, with further columns; what the block has is not read again.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_on(
+        &self,
+        group: usize,
+        block: &Block,
+        wanted: &[usize],
+        rows: &[usize],
+    ) -> Result<Block, IndexError> {
+        let has = |column: &usize| block.columns.get(*column).is_some_and(Option::is_some);
+        let missing: Vec<usize> = wanted.iter().copied().filter(|one| !has(one)).collect();
+        let places: Vec<usize> = rows.iter().map(|row| block.place_in_group(*row)).collect();
+        let mut whole = match places.len() > self.rows(group) / SOME {
+            true => self.read(group, &missing)?.pick(&places),
+            false => self.read_rows(group, &missing, &places)?,
+        };
+        for (column, known) in whole.columns.iter_mut().zip(&block.columns) {
+            if let Some(known) = known {
+                *column = Some(known.pick(rows));
+            }
+        }
+        Ok(whole)
+    }
+
+    fn read_some(
+        &self,
+        group: usize,
+        wanted: &[usize],
+        picked: Option<&[usize]>,
+    ) -> Result<Block, IndexError> {
         let Some(meta) = self.meta.row_groups().get(group) else {
             return Err(IndexError::Damaged("there is no such row group".to_owned()));
         };
-        let places: Vec<(usize, usize)> = wanted
-            .iter()
-            .filter_map(|index| Some((*index, (*self.at.get(*index)?)?)))
-            .collect();
+        let rows = self.rows(group);
+        let mut columns: Vec<Option<Values>> = COLUMNS.iter().map(|_| None).collect();
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        for index in wanted {
+            let Some(at) = self.at.get(*index).copied().flatten() else {
+                continue;
+            };
+            let statistics = meta.columns().get(at).and_then(|chunk| chunk.statistics());
+            let told = statistics.and_then(|statistics| Values::told(statistics, rows));
+            match (told, columns.get_mut(*index)) {
+                (Some(told), Some(column)) => {
+                    *column = Some(match picked {
+                        None => told,
+                        Some(rows) => told.pick(rows),
+                    });
+                }
+                _ => places.push((*index, at)),
+            }
+        }
         let ranges = places.iter().filter_map(|(_, at)| {
             let (start, length) = guarded(|| Ok(meta.columns().get(*at).map(|c| c.byte_range())))
                 .ok()
@@ -216,24 +282,25 @@ impl Reader {
         // Kept as long as the block is made: readers that stay open must not grow.
         let chunks = Arc::new(Chunks::above(self.chunks.clone()));
         chunks.fetch(&ranges.collect::<Vec<_>>())?;
-        let rows = self.rows(group);
-        let columns = guarded(|| {
-            // Filters are read where a condition asks for them.
-            let properties = ReaderProperties::builder().set_read_bloom_filter(false);
-            let properties = Arc::new(properties.build());
-            let no_index = RowGroupPageIndex::new(group, None);
-            let reader = SerializedRowGroupReader::new(chunks, meta, no_index, properties)?;
-            let mut columns: Vec<Option<Values>> = COLUMNS.iter().map(|_| None).collect();
-            for (index, at) in &places {
-                let values = Values::read(reader.get_column_reader(*at)?, rows)?;
-                if let Some(column) = columns.get_mut(*index) {
-                    *column = Some(values);
-                }
+        for (index, at) in places {
+            let values = guarded(|| {
+                let Some(chunk) = meta.columns().get(at) else {
+                    return Err(IndexError::Damaged("a column is missing".to_owned()));
+                };
+                let (start, length) = chunk.byte_range();
+                let bytes = chunks.get_bytes(start, usize::try_from(length).unwrap_or(0))?;
+                let most = usize::try_from(chunk.uncompressed_size()).unwrap_or(0);
+                let pages = Pages::of(bytes, chunk.compression(), most);
+                Values::read(chunk.column_descr_ptr(), pages, rows, picked)
+            })?;
+            if let Some(column) = columns.get_mut(index) {
+                *column = Some(values);
             }
-            Ok(columns)
-        })?;
+        }
         Ok(Block {
-            rows,
+            rows: picked.map_or(rows, <[usize]>::len),
+            first: self.first_row(group),
+            picked: picked.map(<[usize]>::to_vec),
             columns,
             record: self.record.clone(),
             only: Vec::new(),
@@ -256,6 +323,7 @@ fn origin_of(line: &str) -> Option<(u64, Arc<Origin>, Arc<str>)> {
         node_name,
         node_ip,
         worker,
+        ..Origin::default()
     };
     Some((row, Arc::new(origin), record.into()))
 }

@@ -5,11 +5,12 @@
 
 use memchr::memmem::Finder;
 
-use super::block::{Block, Values};
+use super::block::Block;
 use super::column::{COLUMNS, Content, column_of, place};
 use super::ids;
 use super::reader::Reader;
-use crate::kfl::prefilter::{ColumnTest, Condition, Scalar, Test};
+use super::values::Values;
+use crate::kfl::prefilter::{ColumnTest, Condition, Found, Scalar, Test};
 
 /// Members whose values are not in the JSON of their part, since they follow from other values.
 const FOLDED: [&str; 9] = [
@@ -36,6 +37,8 @@ enum Check {
     Int(usize, i64, Order, i64),
     /// Bytes that the JSON of a part must hold.
     Json(usize, Box<Finder<'static>>),
+    /// A pattern that must be found in the JSON of a part, unless something is escaped there.
+    Quoted(usize, Found),
     /// Nothing can be told.
     Open,
 }
@@ -43,6 +46,8 @@ enum Check {
 enum Of {
     Equal(Box<str>),
     Prefix(Box<str>),
+    Holds(Box<Finder<'static>>),
+    Found(Found),
 }
 
 enum Order {
@@ -64,9 +69,23 @@ impl Reader {
         let each = |parts: &[Condition<ColumnTest>]| -> Vec<Check> {
             parts.iter().map(|part| self.sifting(part)).collect()
         };
+        let is_open = |check: &Check| matches!(check, Check::Open);
         match condition {
-            Condition::All(parts) => Check::All(each(parts)),
-            Condition::Any(parts) => Check::Any(each(parts)),
+            Condition::All(parts) => {
+                let mut parts = each(parts);
+                parts.retain(|part| !is_open(part));
+                match parts.is_empty() {
+                    true => Check::Open,
+                    false => Check::All(parts),
+                }
+            }
+            Condition::Any(parts) => {
+                let parts = each(parts);
+                match parts.iter().any(is_open) {
+                    true => Check::Open,
+                    false => Check::Any(parts),
+                }
+            }
             Condition::Is(test) => self.sifting_one(test).unwrap_or(Check::Open),
         }
     }
@@ -105,6 +124,11 @@ fn of_column(index: usize, test: &ColumnTest) -> Option<Check> {
             int(Order::Equal, &Scalar::Int(number)).filter(|_| number.to_string() == **value)
         }
         Test::Prefix(value) if is_text => Some(Check::Text(index, Of::Prefix(value.clone()))),
+        Test::Holds(value) if is_text => {
+            let finder = Finder::new(value.as_bytes()).into_owned();
+            Some(Check::Text(index, Of::Holds(Box::new(finder))))
+        }
+        Test::Found(found) if is_text => Some(Check::Text(index, Of::Found(found.clone()))),
         Test::Eq(value) => int(Order::Equal, value),
         Test::Ne(value) => int(Order::Unequal, value),
         Test::Lt(value) => int(Order::Less, value),
@@ -119,7 +143,7 @@ fn of_column(index: usize, test: &ColumnTest) -> Option<Check> {
             });
             Some(Check::Any(each.collect()))
         }
-        Test::Prefix(_) => None,
+        Test::Prefix(_) | Test::Holds(_) | Test::Found(_) => None,
     }
 }
 
@@ -146,31 +170,19 @@ fn of_json(test: &ColumnTest) -> Option<Check> {
     if FOLDED.contains(&member) {
         return None;
     }
-    let text = match &test.test {
-        Test::Eq(Scalar::Text(text)) | Test::Shown(text) | Test::Prefix(text) => text,
-        _ => return None,
-    };
-    // Texts that JSON writes as they are; a number might be written in another way, and a comma may
-    // stand between the values of a header that came twice.
-    let is_plain = text.len() > 1
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b','));
-    let may_be_number = text.parse::<f64>().is_ok();
-    let by_null = test
-        .nulls
-        .iter()
-        .any(|null| matches!(null, Scalar::Text(null) if null == text));
-    if !is_plain || may_be_number || by_null || ["true", "false", "null"].contains(&&**text) {
-        return None;
+    if let Some(found) = test.plain_pattern() {
+        let quoted = Check::Quoted(place(Content::Json(root)), found.clone());
+        return (!ids::may_be_folded(&test.column)).then_some(quoted);
     }
+    // Texts that JSON writes as they are.
+    let (text, _) = test.plain_text()?;
     let finder = Finder::new(text.as_bytes()).into_owned();
     let json = Check::Json(place(Content::Json(root)), Box::new(finder));
     if !ids::may_be_folded(&test.column) {
         return Some(json);
     }
     let (column, text) = match &test.test {
-        Test::Prefix(_) => return None,
+        Test::Prefix(_) | Test::Holds(_) => return None,
         _ => ids::instead(&test.column, text)?,
     };
     let of_column = Check::Text(column, Of::Equal(text.into()));
@@ -178,58 +190,99 @@ fn of_json(test: &ColumnTest) -> Option<Check> {
 }
 
 impl Sieve {
-    /// Whether a row may match.
-    pub fn may_hold(&self, block: &Block, row: usize) -> bool {
-        self.0.may_hold(block, row)
+    /// One that rules nothing out.
+    pub fn open() -> Sieve {
+        Sieve(Check::Open)
+    }
+
+    /// The columns that it looks at; none when it rules nothing out.
+    pub fn columns(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.0.columns(&mut found);
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The rows of a block that may match, which rise.
+    pub fn rows(&self, block: &Block) -> Vec<usize> {
+        let mut rows = (0..block.len()).collect();
+        self.0.keep(block, &mut rows);
+        rows
     }
 }
 
 impl Check {
-    fn may_hold(&self, block: &Block, row: usize) -> bool {
-        let values = |column: &usize| block.columns.get(*column).and_then(Option::as_ref);
+    fn columns(&self, into: &mut Vec<usize>) {
         match self {
-            Check::All(parts) => parts.iter().all(|part| part.may_hold(block, row)),
-            Check::Any(parts) => parts.iter().any(|part| part.may_hold(block, row)),
-            Check::Open => true,
-            Check::Text(column, of) => {
-                let Some(Values::Text(values)) = values(column) else {
-                    return true;
-                };
-                let Some(value) = values.get(row).and_then(Option::as_ref) else {
-                    return true;
-                };
-                match of {
-                    Of::Equal(text) => value.data() == text.as_bytes(),
-                    Of::Prefix(text) => value.data().starts_with(text.as_bytes()),
+            Check::All(parts) | Check::Any(parts) => {
+                parts.iter().for_each(|part| part.columns(into));
+            }
+            Check::Text(column, _)
+            | Check::Int(column, ..)
+            | Check::Json(column, _)
+            | Check::Quoted(column, _) => {
+                into.push(*column);
+            }
+            Check::Open => {}
+        }
+    }
+
+    /// Leaves out the rows that cannot match.
+    fn keep(&self, block: &Block, rows: &mut Vec<usize>) {
+        match self {
+            Check::All(parts) => parts.iter().for_each(|part| part.keep(block, rows)),
+            Check::Any(parts) => {
+                let mut kept: Vec<usize> = Vec::new();
+                for part in parts {
+                    let mut rows = rows.clone();
+                    part.keep(block, &mut rows);
+                    kept.extend(rows);
                 }
+                kept.sort_unstable();
+                kept.dedup();
+                *rows = kept;
+            }
+            Check::Text(column, of) => keep_texts(block, *column, rows, |text| match of {
+                Of::Equal(wanted) => text == wanted.as_bytes(),
+                Of::Prefix(wanted) => text.starts_with(wanted.as_bytes()),
+                Of::Holds(finder) => finder.find(text).is_some(),
+                Of::Found(found) => std::str::from_utf8(text).is_ok_and(|text| found.is_in(text)),
+            }),
+            Check::Quoted(column, found) => keep_texts(block, *column, rows, |json| {
+                let is_escaped = memchr::memchr(b'\\', json).is_some();
+                is_escaped || std::str::from_utf8(json).is_ok_and(|json| found.is_in(json))
+            }),
+            Check::Json(column, finder) => {
+                keep_texts(block, *column, rows, |json| finder.find(json).is_some());
             }
             Check::Int(column, divisor, order, wanted) => {
-                let Some(Values::Int(values)) = values(column) else {
-                    return true;
+                let Some(Some(Values::Int(values))) = block.columns.get(*column) else {
+                    return;
                 };
-                let Some(value) = values.get(row).copied().flatten() else {
-                    return true;
-                };
-                let value = value.div_euclid(*divisor);
-                match order {
-                    Order::Equal => value == *wanted,
-                    Order::Unequal => value != *wanted,
-                    Order::Less => value < *wanted,
-                    Order::LessOrEqual => value <= *wanted,
-                    Order::Greater => value > *wanted,
-                    Order::GreaterOrEqual => value >= *wanted,
-                }
+                rows.retain(|row| {
+                    let Some(value) = values.get(*row) else {
+                        return true;
+                    };
+                    let value = value.div_euclid(*divisor);
+                    match order {
+                        Order::Equal => value == *wanted,
+                        Order::Unequal => value != *wanted,
+                        Order::Less => value < *wanted,
+                        Order::LessOrEqual => value <= *wanted,
+                        Order::Greater => value > *wanted,
+                        Order::GreaterOrEqual => value >= *wanted,
+                    }
+                });
             }
-            Check::Json(column, finder) => {
-                let Some(Values::Text(values)) = values(column) else {
-                    return true;
-                };
-                match values.get(row).and_then(Option::as_ref) {
-                    Some(json) => finder.find(json.data()).is_some(),
-                    // What is null may be told by other columns.
-                    None => true,
-                }
-            }
+            Check::Open => {}
         }
+    }
+}
+
+/// Leaves out the rows whose text in a column does not hold; what is null may be told by other columns.
+fn keep_texts(block: &Block, column: usize, rows: &mut Vec<usize>, holds: impl Fn(&[u8]) -> bool) {
+    if let Some(Some(Values::Text(values))) = block.columns.get(column) {
+        rows.retain(|row| values.get(*row).is_none_or(|text| holds(text.data())));
     }
 }

@@ -25,7 +25,7 @@ use super::scan::Scan;
 use super::search::{OpenReel, Search, kinds};
 use super::span::Span;
 use super::{Again, Opened, made, straddling, stream};
-use crate::index::{self, Block, IndexError, Reader};
+use crate::index::{self, Block, IndexError, Reader, Sieve};
 use crate::item::{Item, Origin};
 use crate::kfl::{self, Dialect, Query, Schema};
 use crate::packet::StreamName;
@@ -265,10 +265,7 @@ impl Browse {
         }
         let (reel, row) = self.place(number)?;
         let start = match row & DISSECTED {
-            0 => {
-                let (block, _, row) = self.block(&reel, row, &index::moment())?;
-                block.start(row)
-            }
+            0 => self.block(&reel, row, &index::moment())?.start(0),
             _ => self.dissected(&reel, row)?.start.nanos(),
         };
         Ok(Cursor {
@@ -285,19 +282,12 @@ impl Browse {
             .map_err(|error| failed(reel, &error))
     }
 
-    /// Columns of the row group that holds a row, the group, and the row's place there.
-    fn block(
-        &self,
-        reel: &Reel,
-        row: u64,
-        columns: &[usize],
-    ) -> Result<(Block, usize, usize), StoreError> {
+    /// Columns of one row; a number may have been made up by whoever asks.
+    fn block(&self, reel: &Reel, row: u64, columns: &[usize]) -> Result<Block, StoreError> {
         let reader = self.open(reel)?;
-        let (group, row) = reader
-            .group_of(row)
-            .ok_or_else(|| failed(reel, &"its index has no such row"))?;
-        let block = reader.read(group, columns);
-        Ok((block.map_err(|error| failed(reel, &error))?, group, row))
+        let (group, row) = reader.group_of(row).ok_or_else(|| missing(row))?;
+        let block = reader.read_rows(group, columns, &[row]);
+        block.map_err(|error| failed(reel, &error))
     }
 
     /// The item of a row of a reel's index, where its packets are, and whether it lacks something.
@@ -306,11 +296,11 @@ impl Browse {
         reel: &Arc<Reel>,
         row: u64,
     ) -> Result<(Item, Option<index::Place>, bool), StoreError> {
-        let (block, group, row) = self.block(reel, row, &index::whole())?;
-        let open = OpenReel::new(reel, self.open(reel)?, Vec::new());
-        let item = open.item(&block, group, row, &kinds());
+        let block = self.block(reel, row, &index::whole())?;
+        let open = OpenReel::new(reel, self.open(reel)?, Vec::new(), Sieve::open());
+        let item = open.item(&block, 0, &kinds());
         let item = item.ok_or_else(|| failed(reel, &"a row of its index cannot be read"))?;
-        Ok((item, block.place(row), block.is_cut(row)))
+        Ok((item, block.place(0), block.is_cut(0)))
     }
 
     /// One item of a reel by its packets.

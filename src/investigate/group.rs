@@ -215,6 +215,7 @@ impl Place {
             node_name: self.node.clone(),
             node_ip: self.ip.clone(),
             worker,
+            ..Origin::default()
         })
     }
 }

@@ -40,6 +40,7 @@ mod ranges;
 mod reel;
 mod reels;
 mod rollups;
+mod rows;
 mod scan;
 mod search;
 mod shard;

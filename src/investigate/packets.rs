@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -84,6 +85,7 @@ pub(super) fn items(
         parts,
         left: LeftBlocks::default(),
         origin,
+        addresses: None,
         record: record.map(Arc::from),
     });
     let names = Box::new(move |_: &Origin| names.clone());
@@ -154,6 +156,7 @@ pub(super) fn in_a_row(parts: Vec<FileSource>) -> Box<dyn Source> {
         parts: parts.into(),
         left: LeftBlocks::default(),
         origin: None,
+        addresses: None,
         record: None,
     })
 }
@@ -244,6 +247,7 @@ struct Parts {
     parts: VecDeque<FileSource>,
     left: LeftBlocks,
     origin: Option<Arc<Origin>>,
+    addresses: Option<Arc<[IpAddr]>>,
     record: Option<Arc<str>>,
 }
 
@@ -252,7 +256,9 @@ impl Source for Parts {
         let Some(part) = self.parts.front_mut() else {
             return Ok(Filled::End);
         };
-        if part.fill(batch)? == Filled::End {
+        let filled = part.fill(batch)?;
+        self.addresses = part.addresses();
+        if filled == Filled::End {
             self.left.keep(part);
             self.parts.pop_front();
         }
@@ -269,6 +275,10 @@ impl Source for Parts {
 
     fn origin(&self) -> Option<Arc<Origin>> {
         self.origin.clone()
+    }
+
+    fn addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.addresses.clone()
     }
 
     fn record(&self) -> Option<Arc<str>> {

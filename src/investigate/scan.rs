@@ -1,8 +1,9 @@
 //! All items of an archive that match, in no order: at once, or bit by bit with the newest reels
 //! first.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
@@ -10,6 +11,7 @@ use crossbeam_channel::bounded;
 use super::days::Days;
 use super::packets::PacketsError;
 use super::reel::Reel;
+use super::rows::Group;
 use super::search::{Answer, Search};
 use crate::item::Item;
 use crate::store::StoreError;
@@ -17,6 +19,9 @@ use crate::time::Timestamp;
 
 /// Reels that are read at the same time.
 const PARALLEL: usize = 16;
+
+/// Row groups that are read at the same time: what people wait for runs beside it.
+const GROUPS: usize = 4;
 
 /// Batches of items that may wait for whoever takes them.
 const QUEUED: usize = 4;
@@ -42,20 +47,37 @@ impl Search {
     }
 
     fn scan_reels(&self, reels: &[Arc<Reel>], paths: &[String], each: &mut dyn FnMut(&Item)) {
+        self.share_out(PARALLEL, reels, each, &|reel, send| {
+            let groups = self.groups_of(reel, paths, send)?;
+            for group in groups {
+                self.scan_group(&group, send)?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Calls `work` for each of `all`, on so many threads, and `each` for the items that it sends.
+    fn share_out<T: Sync>(
+        &self,
+        threads: usize,
+        all: &[T],
+        each: &mut dyn FnMut(&Item),
+        work: &(dyn Fn(&T, &mut dyn FnMut(Vec<Item>)) -> Result<(), PacketsError> + Sync),
+    ) {
         let next = AtomicUsize::new(0);
         let (to_here, found) = bounded::<Vec<Item>>(QUEUED);
         std::thread::scope(|scope| {
-            for _ in 0..PARALLEL.min(reels.len()) {
+            for _ in 0..threads.min(all.len()) {
                 let (to_here, next) = (to_here.clone(), &next);
                 scope.spawn(move || {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(reel) = reels.get(at) else { break };
-                        // Fails only when nobody takes any more.
-                        if let Err(error) = self.scan_reel(reel, paths, &mut |items| {
+                        let Some(one) = all.get(at) else { break };
+                        // Sending fails only when nobody takes any more.
+                        if let Err(error) = work(one, &mut |items| {
                             let _ = to_here.send(items);
                         }) {
-                            self.warn(format!("{}: {error}", reel.stem));
+                            self.warn(error.to_string());
                         }
                     }
                 });
@@ -67,49 +89,65 @@ impl Search {
         });
     }
 
-    fn scan_reel(
+    /// The row groups of a reel that may hold matching items; those of a reel that only its packets tell of
+    /// are sent at once.
+    fn groups_of(
         &self,
         reel: &Arc<Reel>,
         paths: &[String],
         send: &mut dyn FnMut(Vec<Item>),
-    ) -> Result<(), PacketsError> {
-        let Answer::Columns(open) = self.open(reel, paths)? else {
-            self.dissect(reel, &mut |item| {
-                if self.span.contains(item.start) && self.matches(&item) {
-                    send(vec![item]);
-                }
-            });
-            return Ok(());
+    ) -> Result<Vec<Group>, PacketsError> {
+        let open = match self.open(reel, paths) {
+            Ok(Answer::Columns(open)) => Arc::new(open),
+            Ok(Answer::Packets) => {
+                self.dissect(reel, &mut |item| {
+                    if self.span.contains(item.start) && self.matches(&item) {
+                        send(vec![item]);
+                    }
+                });
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(told(reel, &error)),
         };
-        for group in 0..open.reader.groups() {
-            let (first, last) = open.reader.span(group).unwrap_or((i64::MIN, i64::MAX));
-            if !self.span.touches(first, last) || !self.may_hold(&open, group) {
-                continue;
-            }
-            let block = open.reader.read(group, &open.wanted)?;
-            self.count(block.len());
-            let mut verdicts = self.verdicts(&open, &block);
-            let rows = (0..block.len()).filter(|row| {
-                let start = Timestamp::from_nanos(block.start(*row));
-                self.span.contains(start) && self.wants(&mut verdicts, &open, &block, group, *row)
-            });
-            let items: Vec<Item> = rows
-                .filter_map(|row| open.item(&block, group, row, &self.kinds))
-                .collect();
-            if !items.is_empty() {
-                send(items);
-            }
+        let may_hold = |group: &usize| {
+            let (first, last) = open.reader.span(*group).unwrap_or((i64::MIN, i64::MAX));
+            self.span.touches(first, last) && self.may_hold(&open, *group)
+        };
+        let groups = (0..open.reader.groups()).filter(may_hold);
+        Ok(groups.map(|group| (open.clone(), group)).collect())
+    }
+
+    fn scan_group(
+        &self,
+        (open, group): &Group,
+        send: &mut dyn FnMut(Vec<Item>),
+    ) -> Result<(), PacketsError> {
+        let found = self.matching(open, *group, &self.span, None);
+        let (block, rows) = found.map_err(|error| told(&open.reel, &error))?;
+        let items: Vec<Item> = rows
+            .into_iter()
+            .filter_map(|row| open.item(&block, row, &self.kinds))
+            .collect();
+        if !items.is_empty() {
+            send(items);
         }
         Ok(())
     }
+}
+
+/// What is wrong with a reel, by its name.
+fn told(reel: &Reel, error: &dyn std::fmt::Display) -> PacketsError {
+    std::io::Error::other(format!("{}: {error}", reel.stem)).into()
 }
 
 /// A scan that goes on where it stopped.
 pub struct Scan {
     search: Search,
     days: Days,
-    /// Reels that are listed and not read, the newest last.
+    /// Reels that are listed and not opened, the newest last.
     left: Vec<Arc<Reel>>,
+    /// Row groups of open reels that are not read.
+    groups: VecDeque<Group>,
     /// Bytes of the indexes that were read, and the items in them.
     bytes: u64,
     items: u64,
@@ -130,6 +168,7 @@ impl Scan {
             days: search.archive.by_day(&search.span)?,
             search,
             left: Vec::new(),
+            groups: VecDeque::new(),
             bytes: 0,
             items: 0,
             listed: (0, 0),
@@ -144,6 +183,13 @@ impl Scan {
     /// When the archive cannot be listed; what is listed is read all the same the next time.
     pub fn step(&mut self, until: Instant, each: &mut dyn FnMut(&Item)) -> Result<(), StoreError> {
         while !self.is_over {
+            if !self.groups.is_empty() {
+                self.read_groups(each);
+                if Instant::now() > until {
+                    break;
+                }
+                continue;
+            }
             if self.left.is_empty() {
                 let days = self.days.left();
                 let Some(mut reels) = self.days.next()? else {
@@ -168,17 +214,40 @@ impl Scan {
                 .split_off(self.left.len().saturating_sub(PARALLEL));
             let before = self.search.looked();
             let mut given = 0;
-            self.search.scan_reels(&some, &[], &mut |item| {
-                given += 1;
-                each(item);
-            });
-            self.bytes += some.iter().map(|reel| size_of(reel)).sum::<u64>();
+            let opened = Mutex::new(Vec::new());
+            self.search.share_out(
+                PARALLEL,
+                &some,
+                &mut |item| {
+                    given += 1;
+                    each(item);
+                },
+                &|reel, send| {
+                    let groups = self.search.groups_of(reel, &[], send)?;
+                    let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+                    opened.extend(groups);
+                    Ok(())
+                },
+            );
+            let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
+            self.items += opened.iter().map(rows_of).sum::<u64>();
             self.items += (self.search.looked() - before).max(given);
+            self.groups.extend(opened);
+            self.bytes += some.iter().map(|reel| size_of(reel)).sum::<u64>();
             if Instant::now() > until {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads some of the row groups of open reels.
+    fn read_groups(&mut self, each: &mut dyn FnMut(&Item)) {
+        let some: Vec<Group> = self.groups.drain(..GROUPS.min(self.groups.len())).collect();
+        let search = &self.search;
+        search.share_out(GROUPS, &some, each, &|group, send| {
+            search.scan_group(group, send)
+        });
     }
 
     /// Whether everything was read.
@@ -199,7 +268,8 @@ impl Scan {
             .checked_div(self.items)
             .unwrap_or(ITEM_BYTES)
             .max(1);
-        ((left + later) / item).max(1)
+        let open: u64 = self.groups.iter().map(rows_of).sum();
+        ((left + later) / item + open).max(1)
     }
 
     /// The moment before which nothing was read, since nobody limited the time.
@@ -211,6 +281,11 @@ impl Scan {
     pub fn warnings(&self) -> Vec<String> {
         self.search.warnings()
     }
+}
+
+/// Rows of a row group.
+fn rows_of((open, group): &Group) -> u64 {
+    open.reader.rows(*group) as u64
 }
 
 /// Bytes that looking through a reel takes.

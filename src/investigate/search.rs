@@ -8,7 +8,7 @@
 //! into can hold a newer one.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -20,12 +20,13 @@ use super::packets::{PacketsError, Reading};
 use super::ranges::{Cache, Used};
 use super::reel::Reel;
 use super::reels::Archive;
+use super::rows::Wanted;
 use super::shard::Shard;
 use super::span::Span;
 use super::verdicts::Verdicts;
 use super::{made, straddling, stream};
 use crate::dissect::PROTOCOLS;
-use crate::index::{self, Block, IndexError, Need, Reader};
+use crate::index::{self, Block, Need, Reader, Sieve};
 use crate::item::{Item, Origin, ProtocolInfo};
 use crate::kfl::prefilter::{ColumnTest, Condition};
 use crate::kfl::{Query, Verdict};
@@ -37,11 +38,9 @@ use crate::time::Timestamp;
 const PARALLEL: usize = 8;
 const MOST_PARALLEL: usize = 32;
 
-/// Row groups that are read at the same time.
-const PARALLEL_GROUPS: usize = 4;
-
-/// Row groups that are kept decoded for the items of a page.
-const KEPT_BLOCKS: usize = 4;
+/// Row groups that are looked into before something else is considered, at first and at most.
+const GROUPS: usize = 4;
+const MOST_GROUPS: usize = 256;
 
 /// Sentences that are kept.
 const MAX_WARNINGS: usize = 100;
@@ -51,7 +50,7 @@ pub struct Search {
     pub(super) archive: Arc<Archive>,
     query: Query,
     condition: Option<Condition<ColumnTest>>,
-    paths: Vec<String>,
+    pub(super) paths: Vec<String>,
     /// What is wanted beside, as far as indexes have it.
     beside: Vec<String>,
     pub(super) span: Span,
@@ -99,6 +98,8 @@ pub(super) struct OpenReel {
     id: String,
     pub(super) reader: Arc<Reader>,
     pub(super) wanted: Vec<usize>,
+    /// What the query's condition rules out by columns.
+    pub(super) sieve: Sieve,
     origin: Arc<Origin>,
 }
 
@@ -111,22 +112,34 @@ pub(super) enum Answer {
 }
 
 /// What is still to be looked into, and rows that wait for it.
-struct Unit {
+pub(super) struct Unit {
     /// Nanoseconds behind which it holds nothing.
-    bound: i64,
-    what: What,
+    pub(super) bound: i64,
+    pub(super) what: What,
 }
 
-enum What {
+pub(super) enum What {
     Days,
     Reel(Arc<Reel>),
     Group(Arc<OpenReel>, usize),
     Row(Cursor, Row),
 }
 
-enum Row {
-    Indexed(Arc<OpenReel>, usize, usize),
+pub(super) enum Row {
+    /// A row of a block that holds it whole.
+    Indexed(Arc<OpenReel>, Arc<Block>, usize),
     Dissected(Arc<Reel>, Box<Item>),
+}
+
+impl Unit {
+    /// A row group that is to be looked into.
+    fn group((open, group): (Arc<OpenReel>, usize)) -> Unit {
+        let (_, last) = open.reader.span(group).unwrap_or((i64::MIN, i64::MAX));
+        Unit {
+            bound: last,
+            what: What::Group(open, group),
+        }
+    }
 }
 
 impl Ord for Unit {
@@ -248,9 +261,8 @@ impl Search {
             bound: days.bound(),
             what: What::Days,
         });
-        let mut blocks: VecDeque<(String, usize, Arc<Block>)> = VecDeque::new();
         let mut found: Vec<Found> = Vec::new();
-        let mut together = PARALLEL;
+        let (mut together, mut groups_together) = (PARALLEL, GROUPS);
         loop {
             let Some(unit) = open.pop() else {
                 return Ok(Page { found, next: None });
@@ -282,19 +294,22 @@ impl Search {
                 }
                 What::Group(reel, group) => {
                     let mut groups = vec![(reel, group)];
-                    while groups.len() < PARALLEL_GROUPS
+                    while groups.len() < groups_together
                         && let Some(What::Group(..)) = open.peek().map(|unit| &unit.what)
                         && let Some(What::Group(reel, group)) = open.pop().map(|unit| unit.what)
                     {
                         groups.push((reel, group));
                     }
-                    open.extend(self.at_once(groups, |(reel, group)| {
-                        self.rows(&reel, group, &span, after)
-                            .unwrap_or_else(|error| {
-                                self.warn(format!("{}: {error}", reel.reel.stem));
-                                Vec::new()
-                            })
-                    }));
+                    let wanted = Wanted {
+                        span: &span,
+                        after,
+                        count: limit - found.len(),
+                        until,
+                    };
+                    let (rows, left) = self.look_into_groups(groups, wanted);
+                    open.extend(rows);
+                    open.extend(left.into_iter().map(Unit::group));
+                    groups_together = (groups_together * 4).min(MOST_GROUPS);
                 }
                 What::Row(cursor, Row::Dissected(reel, item)) => found.push(Found {
                     item: *item,
@@ -302,16 +317,14 @@ impl Search {
                     reel,
                     source: None,
                 }),
-                What::Row(cursor, Row::Indexed(reel, group, row)) => {
-                    match self.whole_row(&reel, group, row, &mut blocks) {
-                        Ok(Some((item, source))) => found.push(Found {
+                What::Row(cursor, Row::Indexed(reel, block, row)) => {
+                    if let Some(item) = reel.item(&block, row, &self.kinds) {
+                        found.push(Found {
                             item,
                             cursor,
                             reel: reel.reel.clone(),
-                            source,
-                        }),
-                        Ok(None) => {}
-                        Err(error) => self.warn(format!("{}: {error}", reel.reel.stem)),
+                            source: block.place(row).filter(|_| block.is_cut(row)),
+                        });
                     }
                 }
             }
@@ -361,10 +374,7 @@ impl Search {
         let groups = (0..open.reader.groups()).filter_map(|group| {
             let (first, last) = open.reader.span(group).unwrap_or((i64::MIN, i64::MAX));
             let may = span.touches(first, last) && self.may_hold(&open, group);
-            may.then(|| Unit {
-                bound: last,
-                what: What::Group(open.clone(), group),
-            })
+            may.then(|| Unit::group((open.clone(), group)))
         });
         groups.collect()
     }
@@ -410,13 +420,18 @@ impl Search {
             // What the columns rule out, the packets need not be asked.
             return Ok(match may {
                 true => Answer::Packets,
-                false => Answer::Columns(OpenReel::new(reel, reader, Vec::new())),
+                false => Answer::Columns(self.open_reel(reel, reader, Vec::new())),
             });
         };
         wanted.extend(reader.columns(self.beside.iter().map(String::as_str)));
         wanted.sort_unstable();
         wanted.dedup();
-        Ok(Answer::Columns(OpenReel::new(reel, reader, wanted)))
+        Ok(Answer::Columns(self.open_reel(reel, reader, wanted)))
+    }
+
+    fn open_reel(&self, reel: &Arc<Reel>, reader: Arc<Reader>, wanted: Vec<usize>) -> OpenReel {
+        let sieve = reader.sieve(self.condition.as_ref());
+        OpenReel::new(reel, reader, wanted, sieve)
     }
 
     pub(super) fn may_hold(&self, open: &OpenReel, group: usize) -> bool {
@@ -431,46 +446,10 @@ impl Search {
             })
     }
 
-    /// The rows of a row group that match.
-    fn rows(
-        &self,
-        open: &Arc<OpenReel>,
-        group: usize,
-        span: &Span,
-        after: Option<&Cursor>,
-    ) -> Result<Vec<Unit>, IndexError> {
-        let block = open.reader.read(group, &open.wanted)?;
-        let block = block.only(self.paths.iter().map(String::as_str));
-        self.count(block.len());
-        let before = open.reader.first_row(group);
-        let mut rows = Vec::new();
-        let mut verdicts = self.verdicts(open, &block);
-        let mut cursor = Cursor {
-            start: 0,
-            reel: open.id.clone(),
-            row: 0,
-        };
-        for row in 0..block.len() {
-            let start = block.start(row);
-            (cursor.start, cursor.row) = (start, before + row as u64);
-            if !span.contains(Timestamp::from_nanos(start)) || !cursor.is_behind(after) {
-                continue;
-            }
-            if self.wants(&mut verdicts, open, &block, group, row) {
-                rows.push(Unit {
-                    bound: start,
-                    what: What::Row(cursor.clone(), Row::Indexed(open.clone(), group, row)),
-                });
-            }
-        }
-        Ok(rows)
-    }
-
     /// Nothing is decided yet of the rows of a block.
     pub(super) fn verdicts<'b>(&self, open: &OpenReel, block: &'b Block) -> Verdicts<'b> {
         let read = open.reader.columns(self.paths.iter().map(String::as_str));
-        let sieve = open.reader.sieve(self.condition.as_ref());
-        Verdicts::new(block, &self.paths, &read, sieve)
+        Verdicts::new(block, &self.paths, &read)
     }
 
     /// Whether a row of a block matches.
@@ -479,14 +458,12 @@ impl Search {
         verdicts: &mut Verdicts<'_>,
         open: &OpenReel,
         block: &Block,
-        group: usize,
         row: usize,
     ) -> bool {
-        let at = open.reader.first_row(group) + row as u64;
-        let origin = open.reader.origin(at);
+        let origin = open.reader.origin(block.number(row));
         let origin = origin.map_or(0, |(origin, _)| Arc::as_ptr(origin).addr());
         verdicts.of(row, origin, || {
-            let item = open.item(block, group, row, &self.kinds);
+            let item = open.item(block, row, &self.kinds);
             item.is_some_and(|item| self.matches(&item))
         })
     }
@@ -501,30 +478,6 @@ impl Search {
                     false
                 }
             }
-    }
-
-    fn whole_row(
-        &self,
-        open: &Arc<OpenReel>,
-        group: usize,
-        row: usize,
-        blocks: &mut VecDeque<(String, usize, Arc<Block>)>,
-    ) -> Result<Option<(Item, Option<index::Place>)>, IndexError> {
-        let kept = blocks
-            .iter()
-            .find(|(id, kept, _)| *kept == group && *id == open.id);
-        let block = match kept {
-            Some((_, _, block)) => block.clone(),
-            None => {
-                let block = Arc::new(open.reader.read(group, &index::whole())?);
-                blocks.truncate(KEPT_BLOCKS - 1);
-                blocks.push_front((open.id.clone(), group, block.clone()));
-                block
-            }
-        };
-        let source = block.place(row).filter(|_| block.is_cut(row));
-        let item = open.item(&block, group, row, &self.kinds);
-        Ok(item.map(|item| (item, source)))
     }
 
     /// Calls `each` for the items of a reel, from its packets.
@@ -598,7 +551,12 @@ pub(super) fn kinds() -> Vec<&'static ProtocolInfo> {
 }
 
 impl OpenReel {
-    pub(super) fn new(reel: &Arc<Reel>, reader: Arc<Reader>, wanted: Vec<usize>) -> OpenReel {
+    pub(super) fn new(
+        reel: &Arc<Reel>,
+        reader: Arc<Reader>,
+        wanted: Vec<usize>,
+        sieve: Sieve,
+    ) -> OpenReel {
         OpenReel {
             id: id_of(reel),
             origin: reel
@@ -608,19 +566,27 @@ impl OpenReel {
             reel: reel.clone(),
             reader,
             wanted,
+            sieve,
         }
     }
 
-    /// The item of a row of a row group.
+    /// Where a row of a block stands.
+    pub(super) fn cursor(&self, block: &Block, row: usize) -> Cursor {
+        Cursor {
+            start: block.start(row),
+            reel: self.id.clone(),
+            row: block.number(row),
+        }
+    }
+
+    /// The item of a row of a block.
     pub(super) fn item(
         &self,
         block: &Block,
-        group: usize,
         row: usize,
         kinds: &[&'static ProtocolInfo],
     ) -> Option<Item> {
-        let at = self.reader.first_row(group) + row as u64;
-        match self.reader.origin(at) {
+        match self.reader.origin(block.number(row)) {
             None => block.item(row, kinds, &self.origin),
             Some((origin, record)) => Some(Item {
                 record: record.clone(),

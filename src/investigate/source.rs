@@ -4,6 +4,7 @@
 //! change or time goes back. A file that cannot be read is a warning as long as another can. Never:
 //! two files open at a time.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -281,6 +282,10 @@ impl Source for Inputs {
 
     fn origin(&self) -> Option<Arc<Origin>> {
         self.group.as_ref()?.origin.clone()
+    }
+
+    fn addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.current.as_ref()?.addresses()
     }
 
     fn record(&self) -> Option<Arc<str>> {

@@ -46,6 +46,7 @@ pub(super) fn whole_item(
     Ok(Item {
         index: item.index,
         stream: item.stream,
+        asked_here: item.asked_here,
         ..whole
     })
 }

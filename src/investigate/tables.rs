@@ -22,7 +22,7 @@ use super::search::{OpenReel, kinds};
 use super::shard::Shard;
 use super::span::Span;
 use super::straddling::{self, Exchange, exchange};
-use crate::index::{self, Block, Need, Reader};
+use crate::index::{self, Block, Need, Reader, Sieve};
 use crate::item::{Item, ProtocolInfo};
 use crate::kfl::prefilter::{ColumnTest, Condition};
 use crate::kfl::{Query, Verdict};
@@ -252,7 +252,7 @@ impl Tables {
         let judge = Judge::new(self, &reader, asked, &mut columns);
         columns.sort_unstable();
         columns.dedup();
-        let open = OpenReel::new(&part.reel, reader.clone(), columns);
+        let open = OpenReel::new(&part.reel, reader.clone(), columns, Sieve::open());
         let mut dissected = None;
         for group in 0..reader.groups() {
             let (first, last) = reader.span(group).unwrap_or((i64::MIN, i64::MAX));
@@ -277,7 +277,7 @@ impl Tables {
             if judge.needs_packets() && dissected.is_none() {
                 dissected = Some(judge.dissect(part, &reader)?);
             }
-            let verdicts = judge.verdicts(&open, &block, group, &chosen, dissected.as_mut());
+            let verdicts = judge.verdicts(&open, &block, &chosen, dissected.as_mut());
             let before = reader.first_row(group);
             let origins = chosen
                 .iter()
@@ -386,7 +386,6 @@ impl<'t> Judge<'t> {
         &self,
         open: &OpenReel,
         block: &Block,
-        group: usize,
         chosen: &[usize],
         mut dissected: Option<&mut Dissected>,
     ) -> Vec<Vec<Option<bool>>> {
@@ -395,7 +394,7 @@ impl<'t> Judge<'t> {
             return verdicts;
         }
         for row in chosen {
-            let item = open.item(block, group, *row, &self.tables.kinds);
+            let item = open.item(block, *row, &self.tables.kinds);
             let by_packets = item.as_ref().and_then(|item| {
                 let verdicts = &mut dissected.as_mut()?.verdicts;
                 verdicts.get_mut(&exchange(item))?.pop_front()

@@ -413,6 +413,7 @@ fn reels_bring_their_recording_and_the_names_in_them() {
         name: "eth0",
         description: "",
         filter: "",
+        addresses: &[],
     };
     pcapng::interface(&mut file, &interface);
     let ip = |last| std::net::IpAddr::from([10, 0, 0, last]);

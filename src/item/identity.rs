@@ -172,16 +172,20 @@ mod tests {
             let pod = json!({"pod": {"metadata": {"name": "web-1"}, "spec": {"nodeName": name}}});
             Identity::from_json(&pod).map(Arc::new)
         };
-        let cases: [(&str, Option<Arc<Identity>>, bool); 6] = [
+        let cases: [(&str, Option<Arc<Identity>>, bool); 8] = [
             ("10.0.0.1", None, false),
             ("10.0.0.1", of_node("node-a"), true),
             ("10.0.0.1", of_node("node-b"), false),
             ("10.0.0.1", of_node(""), false),
             ("10.9.8.7", None, true),
             ("127.0.0.1", None, true),
+            ("192.0.2.8", None, true),
+            ("fd00::8", None, true),
         ];
         for (ip, identity, wanted) in cases {
             let mut item = crate::item::sample::http();
+            let own = ["fd00::8", "192.0.2.8"].map(|own| own.parse().unwrap());
+            item.origin = Arc::new(item.origin.with_addresses(&own));
             item.src.endpoint.ip = ip.parse().unwrap();
             item.src.identity = identity;
             let shown = crate::item::lookup(item.node(), "outgoing");

@@ -21,6 +21,7 @@ mod tunnel;
 mod typed;
 mod value;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -109,6 +110,8 @@ pub struct Origin {
     pub node_ip: String,
     /// The per-node capture process, `ip:port`.
     pub worker: String,
+    /// Addresses of the interfaces of the machine that captured, as far as it told them; sorted.
+    pub addresses: Arc<[IpAddr]>,
 }
 
 impl Origin {
@@ -118,6 +121,19 @@ impl Origin {
             node_name: "offline".into(),
             node_ip: "127.0.0.1".into(),
             worker: "127.0.0.1:8897".into(),
+            addresses: Arc::default(),
+        }
+    }
+
+    /// The same of a machine whose interfaces have these addresses.
+    #[must_use]
+    pub fn with_addresses(&self, addresses: &[IpAddr]) -> Origin {
+        let mut addresses = addresses.to_vec();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Origin {
+            addresses: addresses.into(),
+            ..self.clone()
         }
     }
 }
@@ -211,6 +227,9 @@ pub struct Item {
     pub record: Arc<str>,
     /// The tunnels that its packets came in.
     pub tunnel: Option<Tunnels>,
+    /// Whether something beside addresses and names tells that it was asked from the node: the packets
+    /// themselves (cooked ones say who sent them), or the index that it is from.
+    pub asked_here: bool,
 }
 
 impl Item {
@@ -237,7 +256,9 @@ impl Item {
             let node = asker.node_name();
             !node.is_empty() && node == self.origin.node_name
         };
-        ip.is_loopback()
+        self.asked_here
+            || ip.is_loopback()
+            || self.origin.addresses.binary_search(&ip).is_ok()
             || self.origin.node_ip.parse() == Ok(ip)
             || self.src.identity.as_ref().is_some_and(is_here)
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// Bytes that one compiled regex may take: far above any filter, far below what hurts.
 const MAX_PROGRAM: usize = 1 << 20;
@@ -51,12 +52,76 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
+    /// The longest text that everything the pattern is found in holds; `None` when none is known.
+    pub(crate) fn required(&self) -> Option<String> {
+        required(&self.parsed()?)
+    }
+
+    /// Whether the pattern is found in every text that quotes one in which it is found, and never in a number
+    /// alone: it asks for no end of the text, and for a character that no number has.
+    pub(crate) fn is_found_in_quotes(&self) -> bool {
+        let Some(parsed) = self.parsed() else {
+            return false;
+        };
+        let edges = Look::WordAscii.as_repr() | Look::WordAsciiNegate.as_repr();
+        let asks = parsed.properties().look_set();
+        let asks_for_ends = asks.iter().any(|look| look.as_repr() & edges == 0);
+        !asks_for_ends && is_no_number(&parsed)
+    }
+
+    fn parsed(&self) -> Option<Hir> {
+        let mut parser = regex_syntax::ParserBuilder::new()
+            .octal(true)
+            .utf8(true)
+            .nest_limit(MAX_NEST)
+            .build();
+        parser.parse(&translated(&self.written).ok()?).ok()
+    }
+
     /// Whether every text holds it: such a regex filters nothing.
     pub(crate) fn is_in_every_text(&self) -> bool {
         matches!(
             &*self.written,
             "" | ".*" | "^" | "$" | "^.*" | ".*$" | "^.*$" | "(.*)" | "|"
         ) || self.regex.is_match("") && !self.written.contains(['^', '$', '\\'])
+    }
+}
+
+/// The longest literal that every match of an expression holds. Neighbours are one literal already.
+fn required(hir: &Hir) -> Option<String> {
+    match hir.kind() {
+        HirKind::Literal(literal) => String::from_utf8(literal.0.to_vec()).ok(),
+        HirKind::Capture(capture) => required(&capture.sub),
+        HirKind::Repetition(repeated) if repeated.min > 0 => required(&repeated.sub),
+        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(String::len),
+        _ => None,
+    }
+}
+
+/// Whether every match has a character that is in no number as texts or JSON write one.
+fn is_no_number(hir: &Hir) -> bool {
+    let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
+    match hir.kind() {
+        HirKind::Literal(literal) => {
+            let text = std::str::from_utf8(&literal.0);
+            text.is_ok_and(|text| !text.chars().all(in_number))
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            let numbers = [
+                '+', '-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'E', 'e',
+            ];
+            let holds = |c: &char| {
+                class
+                    .iter()
+                    .any(|range| (range.start()..=range.end()).contains(c))
+            };
+            !numbers.iter().any(holds)
+        }
+        HirKind::Capture(capture) => is_no_number(&capture.sub),
+        HirKind::Repetition(repeated) => repeated.min > 0 && is_no_number(&repeated.sub),
+        HirKind::Concat(parts) => parts.iter().any(is_no_number),
+        HirKind::Alternation(parts) => parts.iter().all(is_no_number),
+        _ => false,
     }
 }
 
@@ -176,6 +241,43 @@ mod tests {
         assert!(found(r"\bcat\b", "é cat é") && found(r"é\bc", "éc"));
         assert!(found(r"a\Bb", "ab") && found(r"^\D\W\S$", "é-x"));
         assert!(found(r"\pL", "é"));
+    }
+
+    #[test]
+    fn what_every_match_holds_is_known() {
+        for (written, wanted) in [
+            ("name0.*7[.]shop", Some("7.shop")),
+            ("^/api/v[0-9]+/orders$", Some("/orders")),
+            ("(shop|cart)/item", Some("/item")),
+            ("(?:/a+)?", None),
+            ("(?:xa){2}y", Some("xa")),
+            (r"\Qa.b\E\d", Some("a.b")),
+            ("(?i)shop", None),
+            ("shop|cart", None),
+            ("", None),
+        ] {
+            let found = Pattern::new(written).unwrap().required();
+            assert_eq!(found.as_deref(), wanted, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_in_quotes_asks_for_no_end_and_no_number() {
+        for (written, wanted) in [
+            ("[x-z]{4}", true),
+            ("(GET|PUT)", true),
+            (r"\bcat|dog\b", true),
+            ("(?i)shop", true),
+            ("^[x-z]", false),
+            ("[x-z]$", false),
+            ("[0-9]{5}", false),
+            ("[a-z]+", false),
+            ("a*", false),
+            ("GET|[0-9]", false),
+        ] {
+            let pattern = Pattern::new(written).unwrap();
+            assert_eq!(pattern.is_found_in_quotes(), wanted, "{written}");
+        }
     }
 
     #[test]

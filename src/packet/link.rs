@@ -57,6 +57,26 @@ impl Network {
     }
 }
 
+/// Packet types of cooked headers: to the machine that captured, and from it (`PACKET_HOST` and
+/// `PACKET_OUTGOING` of packet(7)).
+const TO_HOST: u16 = 0;
+const OUTGOING: u16 = 4;
+
+/// Whether a cooked packet was sent by the machine that captured it; `None` when it was neither sent by it
+/// nor for it, or is no cooked one.
+pub(crate) fn was_sent(linktype: LinkType, bytes: &[u8]) -> Option<bool> {
+    let kind = match linktype {
+        LinkType::LINUX_SLL2 => u16::from(*bytes.get(10)?),
+        LinkType::LINUX_SLL => u16::from_be_bytes(*bytes.first_chunk()?),
+        _ => return None,
+    };
+    match kind {
+        OUTGOING => Some(true),
+        TO_HOST => Some(false),
+        _ => None,
+    }
+}
+
 /// Finds the IP header; `None` when the packet carries something else.
 pub(crate) fn find(linktype: LinkType, bytes: &[u8]) -> Result<Option<Network>, Short> {
     let mut reader = Reader::new(bytes);
@@ -304,6 +324,18 @@ mod tests {
         find(linktype, &bytes)
             .unwrap()
             .map(|found| (found.version, found.offset, found.vlan))
+    }
+
+    #[test]
+    fn cooked_packets_tell_who_sent_them() {
+        let second = |kind: u8| [8, 0, 0, 0, 0, 0, 0, 7, 0, 1, kind, 6];
+        let first = |kind: u8| [0, kind, 0, 1];
+        for (kind, wanted) in [(0, Some(false)), (4, Some(true)), (1, None), (3, None)] {
+            assert_eq!(was_sent(LinkType::LINUX_SLL2, &second(kind)), wanted);
+            assert_eq!(was_sent(LinkType::LINUX_SLL, &first(kind)), wanted);
+        }
+        assert_eq!(was_sent(LinkType::ETHERNET, &second(4)), None);
+        assert_eq!(was_sent(LinkType::LINUX_SLL2, &[8, 0]), None);
     }
 
     #[test]

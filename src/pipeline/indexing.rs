@@ -148,6 +148,7 @@ impl Lane {
                     node_name: head.node.clone(),
                     node_ip: String::new(),
                     worker: head.node.clone(),
+                    ..Origin::default().with_addresses(&head.addresses)
                 }),
                 Some(Box::new(move |_| {
                     let names = names.names.lock();

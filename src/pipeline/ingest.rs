@@ -196,7 +196,10 @@ impl Ingest {
             cuts,
             ..
         } = &self.setup;
-        let origin = source.origin().unwrap_or_else(|| origin.clone());
+        let mut origin = source.origin().unwrap_or_else(|| origin.clone());
+        if let Some(addresses) = source.addresses() {
+            origin = Arc::new(origin.with_addresses(&addresses));
+        }
         Step {
             batch: Arc::new(batch),
             opened,
@@ -355,14 +358,19 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::path::Path;
 
     use super::*;
     use crate::capture::file;
     use crate::dissect::Protocols;
     use crate::item::Item;
+    use crate::packet::LinkType;
+    use crate::packet::savefile::pcap;
+    use crate::packet::savefile::pcapng::write;
     use crate::pipeline::Counts;
     use crate::pipeline::worker::Worker;
+    use crate::synth;
 
     /// Items of a capture of the cluster, and what was counted.
     fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
@@ -371,6 +379,10 @@ mod tests {
             println!("skipped: the sample captures are not beside the repository");
             return None;
         };
+        Some(items_in(source))
+    }
+
+    fn items_in(source: Box<dyn Source>) -> (Vec<Item>, Counts) {
         let counters: Arc<Counters> = Arc::default();
         let mut ingest = Ingest::new(Setup {
             source,
@@ -390,7 +402,74 @@ mod tests {
         while let Some(step) = ingest.next(None) {
             items.extend(worker.find(&step).items);
         }
-        Some((items, counters.now()))
+        (items, counters.now())
+    }
+
+    #[test]
+    fn a_capture_tells_which_calls_its_machine_made() {
+        let calls = || {
+            let call = |client: &str, port: u16| {
+                let client: IpAddr = client.parse().unwrap();
+                synth::tcp((client, port), ([192, 0, 2, 80], 80))
+                    .to_server("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    .to_client("HTTP/1.1 204 No Content\r\n\r\n")
+                    .fin()
+            };
+            [call("192.0.2.8", 40_001), call("192.0.2.9", 40_002)].concat()
+        };
+        let outgoing = |file: Vec<u8>| {
+            let reader = Box::new(std::io::Cursor::new(file));
+            let source = file::FileSource::new("made", reader, 0).unwrap();
+            let (items, _) = items_in(Box::new(source));
+            let mut found: Vec<_> = items
+                .iter()
+                .map(|item| (item.src.endpoint.ip.to_string(), item.is_outgoing()))
+                .collect();
+            found.sort();
+            found
+        };
+        // By the addresses of its interface.
+        let of_interface = |addresses: &[IpAddr]| {
+            let mut file = Vec::new();
+            write::section(&mut file, &write::Section::default());
+            let interface = write::Interface {
+                linktype: LinkType::ETHERNET,
+                snaplen: 0,
+                name: "eth0",
+                description: "",
+                filter: "",
+                addresses,
+            };
+            write::interface(&mut file, &interface);
+            for frame in calls() {
+                let len = u32::try_from(frame.bytes.len()).unwrap();
+                write::packet(&mut file, 0, frame.ts, len, &frame.bytes);
+            }
+            outgoing(file)
+        };
+        let told = |first, second| {
+            [("192.0.2.8", first), ("192.0.2.9", second)].map(|(ip, is)| (ip.to_owned(), is))
+        };
+        assert_eq!(of_interface(&[]), told(false, false));
+        assert_eq!(
+            of_interface(&["192.0.2.8".parse().unwrap()]),
+            told(true, false)
+        );
+        // By the headers of cooked packets: the second machine was asked, and is this one.
+        let mut file = Vec::new();
+        pcap::write_header(&mut file, LinkType::LINUX_SLL, 0, pcap::Precision::Nanos);
+        for frame in calls() {
+            let is_first =
+                frame.bytes[26..30] == [192, 0, 2, 8] || frame.bytes[30..34] == [192, 0, 2, 8];
+            let is_request = frame.bytes[30..34] == [192, 0, 2, 80];
+            let sent = is_first == is_request;
+            let mut cooked = vec![0, if sent { 4 } else { 0 }, 0, 1, 0, 6];
+            cooked.extend([0; 8]);
+            cooked.extend_from_slice(&frame.bytes[12..]);
+            let len = u32::try_from(cooked.len()).unwrap();
+            pcap::write_packet(&mut file, pcap::Precision::Nanos, frame.ts, len, &cooked);
+        }
+        assert_eq!(outgoing(file), told(true, false));
     }
 
     #[test]

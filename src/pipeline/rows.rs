@@ -16,6 +16,7 @@ use super::{Consumer, Encoded, Step};
 use crate::item::Item;
 use crate::item::flat::{self, Flat};
 use crate::item::packed::{self, Held, Packed};
+use crate::kfl::prefilter::{ColumnTest, Condition};
 
 /// Rows that are looked up under one lock.
 const STEP: u64 = 2048;
@@ -149,6 +150,20 @@ impl Block {
         self.range.is_empty()
     }
 
+    /// Whether a row may meet the condition, by the texts that packed rows share.
+    pub fn may_hold(&self, condition: &Condition<ColumnTest>) -> bool {
+        match &self.run.form {
+            Form::Packed(packed) => may_hold(packed, condition),
+            Form::Flat { .. } => true,
+        }
+    }
+
+    /// Hands each row to `each`, in rising order.
+    pub fn each(&self, each: &mut dyn FnMut(Held<'_>)) {
+        let nodes = self.range.clone().filter_map(|index| self.run.node(index));
+        nodes.for_each(each);
+    }
+
     /// The rows that `wanted` takes, the newest first, until it has `limit`.
     pub fn newest(&self, limit: usize, wanted: &mut dyn FnMut(Held<'_>) -> bool) -> Vec<Row> {
         let mut rows = Vec::new();
@@ -164,6 +179,16 @@ impl Block {
             }
         }
         rows
+    }
+}
+
+fn may_hold(packed: &Packed, condition: &Condition<ColumnTest>) -> bool {
+    match condition {
+        Condition::All(parts) => parts.iter().all(|part| may_hold(packed, part)),
+        Condition::Any(parts) => parts.iter().any(|part| may_hold(packed, part)),
+        Condition::Is(test) => test.plain_text().is_none_or(|(text, is_whole)| {
+            packed.may_have(&test.column, text.as_bytes(), is_whole)
+        }),
     }
 }
 

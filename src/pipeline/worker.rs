@@ -10,7 +10,7 @@ use super::{Counters, Step, cuts};
 use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
 use crate::item::{Item, Origin, Peer, Tunnels};
-use crate::packet::{Batch, Decoded, Direction, FiveTuple, Packet, StreamId};
+use crate::packet::{Batch, Decoded, Direction, FiveTuple, LinkType, Packet, StreamId, link};
 
 /// Out-of-order segments that all workers together hold at most.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
@@ -31,6 +31,8 @@ struct Stream {
     items: u32,
     /// The tunnels around its packets, as its client sees them.
     tunnel: Option<Tunnels>,
+    /// Whether its client is the machine that captured, as its packets tell it.
+    client_is_here: Option<bool>,
     /// Whether a packet of the step was its own.
     touched: bool,
 }
@@ -40,7 +42,7 @@ enum Place {
     /// All that reading it needs.
     Read(Box<Stream>),
     /// What it came to: nobody reads it, and it gave no item.
-    Counted(Box<(StreamInfo, Option<Tunnels>, Tally)>),
+    Counted(Box<(StreamInfo, (Option<Tunnels>, Option<bool>), Tally)>),
     /// That it is there.
     Alone,
 }
@@ -192,6 +194,7 @@ impl Worker {
                     conversation,
                     items: count,
                     tunnel: None,
+                    client_is_here: None,
                     touched: false,
                 })),
             );
@@ -229,11 +232,15 @@ impl Worker {
             if state.tunnel.is_none() && is_in_tunnel(packet) {
                 state.tunnel = tunnels_of(batch, packet, direction);
             }
+            if state.client_is_here.is_none() {
+                state.client_is_here = client_is_here(batch, packet, direction);
+            }
             let mut out = Sink {
                 step,
                 own: &own,
                 info: &state.info,
                 tunnel: state.tunnel.as_ref(),
+                client_is_here: state.client_is_here,
                 count: &mut state.items,
                 printer: &mut self.printer,
                 kinds: &mut self.kinds,
@@ -248,7 +255,8 @@ impl Worker {
                 *place = match state.conversation.take_tally() {
                     Some(tally) => {
                         let tunnel = state.tunnel.take();
-                        Place::Counted(Box::new((state.info, tunnel, *tally)))
+                        let seen = (tunnel, state.client_is_here);
+                        Place::Counted(Box::new((state.info, seen, *tally)))
                     }
                     None => Place::Alone,
                 };
@@ -287,6 +295,7 @@ impl Worker {
                     own,
                     info: &state.info,
                     tunnel: state.tunnel.as_ref(),
+                    client_is_here: state.client_is_here,
                     count: &mut state.items,
                     printer,
                     kinds,
@@ -295,12 +304,13 @@ impl Worker {
                 state.conversation.end(end.reason, &mut out);
             }
             Some(Place::Counted(counted)) => {
-                let (info, tunnel, tally) = *counted;
+                let (info, (tunnel, client_is_here), tally) = *counted;
                 let mut out = Sink {
                     step,
                     own,
                     info: &info,
                     tunnel: tunnel.as_ref(),
+                    client_is_here,
                     count: &mut 0,
                     printer,
                     kinds,
@@ -326,12 +336,27 @@ fn tunnels_of(batch: &Batch, packet: &Packet, direction: Direction) -> Option<Tu
     })
 }
 
+/// Whether the client is the machine that captured; `None` when the packet does not tell. Cooked ones say
+/// whether they were sent from there or to there.
+fn client_is_here(batch: &Batch, packet: &Packet, direction: Direction) -> Option<bool> {
+    let record = &packet.record;
+    if !matches!(record.linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2)
+        || is_in_tunnel(packet)
+    {
+        return None;
+    }
+    let bytes = batch.bytes.get(record.start as usize..)?;
+    let sent = link::was_sent(record.linktype, bytes)?;
+    Some(sent == (direction == Direction::ToServer))
+}
+
 /// Makes items of drafts.
 struct Sink<'a> {
     step: &'a Step,
     own: &'a Own,
     info: &'a StreamInfo,
     tunnel: Option<&'a Tunnels>,
+    client_is_here: Option<bool>,
     count: &'a mut u32,
     printer: &'a mut Option<Box<dyn Printer>>,
     kinds: &'a mut Vec<(&'static str, u64)>,
@@ -407,6 +432,7 @@ impl Sink<'_> {
             origin: self.own.origin.clone(),
             record: self.own.record.clone(),
             tunnel,
+            asked_here: self.client_is_here == Some(draft.from_client),
         };
         match &mut *self.printer {
             Some(printer) => self.found.lines.print(&item, &mut **printer),

@@ -12,6 +12,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub struct Head {
     pub sequence: u64,
     /// Names of the source's interfaces, by number.
     pub interfaces: Vec<String>,
+    /// Addresses of the machine's interfaces.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// What is overwritten before sealing.
     #[serde(default)]
     pub redact: Rule,
@@ -72,6 +76,7 @@ impl Head {
         run: u64,
         sequence: u64,
         interfaces: Vec<String>,
+        addresses: Vec<IpAddr>,
     ) -> Head {
         Head {
             recording: wish.name.clone(),
@@ -88,6 +93,7 @@ impl Head {
             run,
             sequence,
             interfaces,
+            addresses,
             redact: wish.redact.clone(),
             storage_class: wish.storage_class.clone(),
         }
@@ -216,6 +222,7 @@ pub(crate) fn sample_head() -> Head {
         run: 1000,
         sequence: 1,
         interfaces: Vec::new(),
+        addresses: Vec::new(),
         redact: Rule::default(),
         storage_class: String::new(),
     }

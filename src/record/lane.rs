@@ -615,6 +615,7 @@ fn next_head(wish: &Wish, around: &mut Around<'_>) -> Head {
         options.run,
         sequence,
         options.interfaces.clone(),
+        options.addresses.clone(),
     )
 }
 

@@ -8,6 +8,7 @@ mod events;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Options {
     pub cluster: String,
     /// Names of the source's interfaces, by number.
     pub interfaces: Vec<String>,
+    /// Addresses of the machine's interfaces, which reels tell.
+    pub addresses: Vec<IpAddr>,
     /// Bytes that open reels, and closed ones that are not sealed yet, may have together.
     pub max_open_bytes: u64,
     /// Time between two signs of life of a recording.
@@ -77,6 +80,7 @@ impl Options {
             node: node.to_owned(),
             cluster: cluster.to_owned(),
             interfaces: Vec::new(),
+            addresses: Vec::new(),
             max_open_bytes: DEFAULT_OPEN_BYTES,
             heartbeat: Duration::from_secs(3600),
             coverage: None,

@@ -279,7 +279,8 @@ impl Source<'_> {
             if is_new {
                 let name = head.interfaces.get(entry.interface as usize);
                 let name = name.map_or("", String::as_str);
-                spool::describe(&mut frames.plain, entry.linktype, name, &head.node);
+                let frames = &mut frames.plain;
+                spool::describe(frames, entry.linktype, name, &head.node, &head.addresses);
             }
         }
         let named = self.named();

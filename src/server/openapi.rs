@@ -165,6 +165,7 @@ fn responses(route: &Route) -> Json {
         ),
         Answer::Text => ("200", json!({"text/plain": {"schema": {"type": "string"}}})),
         Answer::Capture => ("200", json!({"application/vnd.tcpdump.pcap": {}})),
+        Answer::Archive => ("200", json!({"application/gzip": {}})),
         Answer::Bytes => ("200", json!({"application/octet-stream": {}})),
         Answer::Socket => ("101", json!({})),
     };
@@ -187,6 +188,7 @@ fn responses(route: &Route) -> Json {
         "401": {"description": "The token is missing or wrong."},
         "403": refused("The role of whoever asks, or the configuration, does not allow it."),
         "404": refused("There is no such thing, or it is no longer held."),
+        "502": refused("A store, or another node, does not answer."),
     });
     if route.audited {
         all["503"] = refused("The audit log cannot be written.");

@@ -31,7 +31,7 @@ const MAX_SLOTS: usize = 4096;
 const MAX_GROUPS: usize = 4096;
 
 /// Rows that are looked up under one lock.
-const STEP: usize = 2048;
+const STEP: u64 = 8192;
 
 /// Time that one request reads on for; the answer says how many rows are still to be read.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -198,6 +198,8 @@ impl Summary {
             self.scan = Some(scan);
             return done.map_err(|error| error.to_string());
         }
+        let condition = query.column_condition(self.now);
+        let condition = condition.as_ref();
         loop {
             let held = view.rows.held();
             self.next = self.next.max(held.start);
@@ -205,17 +207,18 @@ impl Summary {
             if self.behind == 0 || began.elapsed() > PATIENCE {
                 return Ok(());
             }
-            let rows = view.rows.page(self.next..held.end, STEP);
-            let Some(last) = rows.last().and_then(|row| row.node()) else {
-                return Ok(());
-            };
-            self.next = last.number() + 1;
-            for row in &rows {
-                let Some(node) = row.node() else { continue };
-                if query.matches(node, self.now) == kfl::Verdict::Match {
-                    self.add(node);
+            let end = held.end.min(self.next.saturating_add(STEP));
+            for block in view.rows.blocks(self.next..end) {
+                if condition.is_some_and(|condition| !block.may_hold(condition)) {
+                    continue;
                 }
+                block.each(&mut |node| {
+                    if query.matches(node, self.now) == kfl::Verdict::Match {
+                        self.add(node);
+                    }
+                });
             }
+            self.next = end;
         }
     }
 

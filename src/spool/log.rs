@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ahash::RandomState;
@@ -147,7 +148,13 @@ pub struct Log {
 pub const APPLICATION: &str = concat!("tapedeck ", env!("CARGO_PKG_VERSION"));
 
 /// Appends the description of an interface.
-pub fn describe(out: &mut Vec<u8>, linktype: LinkType, name: &str, description: &str) {
+pub fn describe(
+    out: &mut Vec<u8>,
+    linktype: LinkType,
+    name: &str,
+    description: &str,
+    addresses: &[IpAddr],
+) {
     write::interface(
         out,
         &write::Interface {
@@ -156,6 +163,7 @@ pub fn describe(out: &mut Vec<u8>, linktype: LinkType, name: &str, description: 
             name,
             description,
             filter: "",
+            addresses,
         },
     );
 }
@@ -325,7 +333,7 @@ impl Log {
                 Form::Pcapng => {
                     let (id, is_new) = self.interfaces.id(entry.linktype, entry.interface);
                     if is_new {
-                        describe(&mut data.buffer, entry.linktype, "", "");
+                        describe(&mut data.buffer, entry.linktype, "", "", &[]);
                     }
                     entry.position.offset = data.end();
                     write::packet(&mut data.buffer, id, entry.ts, entry.len, bytes);

@@ -48,6 +48,7 @@ impl Reader {
                     name,
                     description: "",
                     filter: "",
+                    addresses: &[],
                 };
                 write::interface(&mut buffer, &interface);
             }

@@ -115,6 +115,10 @@ export function items(q, before, limit) {
   return ask(`/api/v1/items?q=${encodeURIComponent(q)}&limit=${limit}${cursor}`);
 }
 
+// Rows that are no longer held here: of spools and archives, of all nodes. `before` is next of the answer
+// before, or milliseconds.
+export const search = (q, before, limit) => ask(query("/search", { q, before, limit }));
+
 // Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
 // back until closed. Reconnects by itself.
 export function follow(q, from, limit, { onRows, onPosition, onState }) {

@@ -1,9 +1,20 @@
 // The rows of the list: pages that were read, of which only those near the eye are kept. Pure.
 //
 // A page is known by the cursor that it was read with, so that it can be read again; what was dropped
-// costs a few words. Rows stand in rising order, the newest last.
+// costs a few words. Rows stand in rising order, the newest last. Rows from elsewhere than memory have cursors
+// that are texts, and numbers below zero, which nothing else has.
 
 const PAGE = 500;
+
+// What tells exchanges of one moment apart wherever they are read: numbers and ids differ.
+export const exchange = ({ timestamp, src, dst, method, summary, status }) => [timestamp, src.ip, src.port, dst.ip, dst.port, method, summary, status].join(" ");
+
+// Rows of spools and archives, newest first, as the model takes them: without those whose exchanges are
+// `known`, each with a number of its own, which `number` gives for a text.
+export function elsewhere(rows, known, number) {
+  const others = rows.filter((row) => !known.has(exchange(row)));
+  return others.map((row) => ({ ...row, n: number(`${row.from} ${row.node} ${row.stream} ${row.n} ${exchange(row)}`), far: row.from }));
+}
 
 export function rowsModel(maxLoaded = 20000) {
   // {cursor, rows or null, count, last: number of its newest row}
@@ -44,6 +55,10 @@ export function rowsModel(maxLoaded = 20000) {
     count: () => end - first(),
     loaded: () => loaded,
     next: () => next,
+    // Where to go on when memory has no more.
+    goOn(cursor) {
+      next = cursor;
+    },
     // The row at an index from the oldest known on; null when it is not kept.
     at(index) {
       if (pages.length === 0) return null;
@@ -117,7 +132,7 @@ export function rowsModel(maxLoaded = 20000) {
     // Forgets pages of items before the number `held`, which the server has no longer; answers how many rows went.
     trim(held) {
       let gone = 0;
-      while (pages.length > 1 && pages[0].last < held) {
+      while (pages.length > 1 && pages[0].last >= 0 && pages[0].last < held) {
         const page = pages.shift();
         starts.shift();
         gone += page.count;

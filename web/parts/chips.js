@@ -6,7 +6,7 @@ import * as format from "../lib/format.js";
 import { clause, literal, path } from "../lib/kfl.js";
 
 const USUAL = [
-  ["failures", "response.status >= 400", "answers with a status of 400 or more"],
+  ["failures", "(response.status >= 400 or error)", "a status of 400 or more, no answer, a broken connection"],
   ["slow", "elapsedTime > 1000", "answers that took more than a second"],
 ];
 const OPERATORS = ["==", "!=", ">", ">=", "<", "<="];

@@ -41,7 +41,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
     item.node?.name ? badge(`node ${item.node.name}`, clause(["node", "name"], item.node.name)) : null,
     pcap(row, item),
-    copyButton(() => location.href, { class: "badge", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
+    copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
     frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
@@ -57,7 +57,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
   // A stream whose packets are gone says so, and is not asked for again.
   const pcap = (row, item) => {
-    const link = el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge", onclick: async (event) => {
+    const link = el("a", { href: api.pcapLink(item.stream, item.worker, shown.far ? null : row.n), download: item.stream, class: "badge", onclick: async (event) => {
       event.preventDefault();
       if (link.getAttribute("aria-disabled")) return;
       try {
@@ -90,6 +90,19 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     if (shownValue === "") return "";
     return adding(filter ?? clause(names, shownValue), { class: "clause" }, String(shownValue));
   };
+  // What only a spool has: its packets, and what the list says.
+  const inSpool = (row) => {
+    shown = null;
+    const holder = el("div", {});
+    node.replaceChildren(el("header", {},
+      el("h2", {}, `${row.method} ${row.summary}`.trim()),
+      row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
+      el("span", { class: "badge" }, format.dateTime(row.timestamp)), badge(`stream ${row.stream}`, streamClause(row)),
+      el("button", { class: "badge close", title: "Esc", onclick: onClose, "aria-label": "Close the details" }, "\u00d7"),
+      el("table", {}, side("src", row.src), side("dst", row.dst)),
+      el("p", { class: "soft" }, "Memory holds this item no longer; the spool has the packets of its stream.")), holder);
+    return showPackets(holder, row, null, "packets");
+  };
   const tabBar = (tabs) => el("div", { class: "tabs", role: "tablist" }, tabs.map((name) => el("button", {
     role: "tab", "aria-selected": name === tab ? "true" : "false", tabindex: name === tab ? 0 : -1,
     onclick: () => choose(name),
@@ -112,7 +125,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     }
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
-      showPackets(holder, item, shown.row.n, tab);
+      showPackets(holder, item, shown.far ? null : shown.row.n, tab);
       return holder;
     }
     if (tab === "before") {
@@ -139,9 +152,10 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     node,
     async show(row) {
       const mine = (asked += 1);
+      if (row.far && !row.id) return inSpool(row);
       const slow = setTimeout(() => mine === asked && node.replaceChildren(loading("the item")), SLOW_MS);
       try {
-        const found = await api.item(row.n);
+        const found = row.far ? { ...await api.itemById(row.id), far: true } : await api.item(row.n);
         if (mine !== asked) return;
         shown = found;
         draw();

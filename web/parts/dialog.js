@@ -30,9 +30,15 @@ export function notice(title, sentence, action) {
 
 // The same for an error, told apart by what can be done about it.
 export function trouble(error, again) {
-  if (error.status === 403) return notice("Your token does not allow this", error.message);
+  if (error.status === 403) return notice("Your token does not allow this", `${sentence(error.message)} Ask whoever runs this tapedeck for a token that does.`);
   if (error.status === 401) return notice("You are signed out", "Reload the page and sign in again.", el("button", { class: "main", onclick: () => location.reload() }, "Reload"));
-  return notice("This cannot be shown", error.message, again ? el("button", { onclick: again }, "Try again") : null);
+  return notice("This cannot be shown", sentence(error.message), again ? el("button", { onclick: again }, "Try again") : null);
+}
+
+// As it stands alone.
+function sentence(text) {
+  const whole = /[.?!]$/.test(text) ? text : `${text}.`;
+  return /^[a-z]+ /.test(whole) ? whole[0].toUpperCase() + whole.slice(1) : whole;
 }
 
 export const loading = (what) => el("div", { class: "empty", role: "status" }, `Reading ${what}\u2026`);

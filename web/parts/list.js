@@ -314,6 +314,8 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     },
     focus: () => node.focus(),
     isPinned: () => pinned,
+    // The index of the first row that is seen.
+    first: () => Math.floor(scroll.top() / ROW),
   };
 }
 

@@ -3,6 +3,9 @@
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 
+// What a sentence says before its reason, which the pointer shows.
+const brief = (sentence) => sentence.split(": ")[0];
+
 export function stateBar() {
   const node = el("footer", { class: "state", "aria-label": "State" });
   const fact = (label, value, tone = "", title = "") => el("span", { class: tone, title }, `${label} `, el("b", {}, value));
@@ -41,10 +44,10 @@ export function stateBar() {
         if (dropped) parts.push(fact("not uploaded", `${format.count(dropped)} reels`, "bad", "dropped because the outbox was full"));
       }
       for (const [store, lock] of Object.entries(run.locks ?? {})) {
-        if (lock) parts.push(fact("lock", lock, /^on/.test(lock) ? "" : "warn", store));
+        if (lock) parts.push(fact("lock", brief(lock), /^on/.test(lock) ? "" : "warn", `${lock} (${store})`));
       }
       for (const [store, kept] of Object.entries(run.kept ?? {})) {
-        parts.push(fact("reels", kept, /^locked/.test(kept) ? "" : "warn", store));
+        parts.push(fact("reels", brief(kept), /^locked/.test(kept) ? "" : "warn", `${kept} (${store})`));
       }
       for (const sentence of (run.remarks ?? []).concat(counts.warnings).slice(0, 3)) parts.push(el("span", { class: "warn" }, sentence));
       if (counts.progress && !counts.ended) {

@@ -20,10 +20,11 @@ export function targetsBanner({ may }) {
   const [regex, regexField] = field("Names of pods contain (regular expression)", "empty: all");
   const [namespaces, namespacesField] = field("Namespaces", "empty: all; otherwise a, b");
   const [excluded, excludedField] = field("Left out namespaces", "a, b");
-  const form = el("form", { class: "form", "aria-label": "What is captured", onsubmit: change }, el("div", { class: "fields" }, regexField, namespacesField, excludedField),
-    el("p", { class: "soft" }, "This holds for all nodes, from now on until the configuration changes."), said, el("div", { class: "acts" }, el("button", { class: "main" }, "Capture these\u2026")));
+  const capture = el("button", { class: "main", type: "submit", form: "targets-form" }, "Capture these\u2026");
+  const form = el("form", { class: "form", id: "targets-form", "aria-label": "What is captured", onsubmit: change }, el("div", { class: "fields" }, regexField, namespacesField, excludedField),
+    el("p", { class: "soft" }, "This holds for all nodes, from now on until the configuration changes."), said);
   const dialog = el("dialog", { class: "ask", "aria-label": "Pods" }, el("h2", {}, "Pods whose traffic is captured"), list, form,
-    el("div", { class: "acts" }, el("button", { onclick: () => dialog.close() }, "Close")));
+    el("div", { class: "acts" }, el("button", { onclick: () => dialog.close() }, "Close"), capture));
   const names = (input) => input.value.split(",").map((name) => name.trim()).filter(Boolean);
   let filled = false;
 
@@ -37,7 +38,7 @@ export function targetsBanner({ may }) {
     const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.metadata.name), el("td", {}, pod.metadata.namespace), el("td", {}, pod.spec?.nodeName ?? "")));
     list.replaceChildren(el("table", { class: "grid" }, el("thead", {}, el("tr", {}, ["Pod", "Namespace", "Node"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
       el("p", { class: "soft" }, `${targets.length > SHOWN ? `${format.count(targets.length - SHOWN)} more are captured. ` : ""}${format.count(outside.length)} pods are not captured.`));
-    form.hidden = !may("operate");
+    form.hidden = capture.hidden = !may("operate");
     if (filled) return;
     filled = true;
     regex.value = wanted.regex;

@@ -41,7 +41,7 @@ export function timeline({ onRange, onWhole }) {
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
     scales: { x: { time: true }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [
-      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000)) },
+      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000, ticks.some((one) => one % 1))) },
       { scale: "n", stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { show: false }, size: 50, space: 30, values: (_, ticks) => ticks.map((tick) => format.short(tick)) },
       { scale: "ms", side: 1, stroke: colour("--key"), grid: { show: false }, ticks: { show: false }, size: 56, space: 30, values: (_, ticks) => ticks.map((tick) => format.took(Math.round(tick))) },
     ],
@@ -134,7 +134,8 @@ export function timeline({ onRange, onWhole }) {
       cover.reels.length ? key("reel", "reels") : null, cover.reels.some((one) => one.uploaded) ? key("upload", "uploads") : null,
     ].filter(Boolean));
   }
-  const label = (millis) => (drawn && drawn.to - drawn.from > 36 * 3600 * 1000 ? format.dateTime(millis).slice(5, 16) : format.time(millis).slice(0, drawn && drawn.width < 1000 ? 12 : 8));
+  // Milliseconds only where a second is more than one tick.
+  const label = (millis, fine) => (drawn && drawn.to - drawn.from > 36 * 3600 * 1000 ? format.dateTime(millis).slice(5, 16) : format.time(millis).slice(0, fine ? 12 : 8));
   const sums = (sum) => [
     `${format.count(sum.count)} items`, `${format.count(sum.bad)} failed (${format.share(sum.bad, sum.count)})`,
     sum.p50 === null ? "" : `p50 ${format.took(sum.p50)}, p99 ${format.took(sum.p99)}`,

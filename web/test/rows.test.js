@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, rowsModel } from "../lib/rows.js";
 
 // A server with items 0 to `end`, read as the page reads it.
 const server = (end) => (before, limit = 500) => {
@@ -10,6 +10,24 @@ const server = (end) => (before, limit = 500) => {
   const rows = Array.from({ length: top - from }, (_, index) => ({ n: top - 1 - index }));
   return { rows, next: from > 0 ? from : null };
 };
+
+test("rows from elsewhere have numbers of their own and stay when memory goes on", () => {
+  const numbers = new Map();
+  const number = (id) => numbers.get(id) ?? numbers.set(id, -1 - numbers.size).get(id);
+  const model = rowsModel();
+  const row = (n, id, from) => ({ n, id, from, timestamp: id.charCodeAt(0), src: { ip: "10.0.0.1", port: "1" }, dst: { ip: "10.0.0.2", port: "80" }, method: "GET", summary: "/", status: "200" });
+  model.reset({ rows: [row(9, "i"), row(8, "h")], next: null });
+  model.goOn("1000");
+  const found = elsewhere([row(3, "h", "spool"), row(8, "g", "spool"), row(1, "f", "s3://reels")], new Set(model.all().map(exchange)), number);
+  assert.deepEqual(found.map((one) => [one.id, one.n, one.far]), [["g", -1, "spool"], ["f", -2, "s3://reels"]]);
+  assert.equal(model.prepend({ rows: found, next: null }, "1000"), 2);
+  assert.deepEqual([0, 1, 2, 3].map((index) => model.at(index).id), ["f", "g", "h", "i"]);
+  model.append([{ n: 700, id: "z" }]);
+  assert.equal(model.trim(600), 0);
+  assert.equal(model.count(), 5);
+  // The same row again has the number that it had.
+  assert.equal(elsewhere([row(8, "g", "spool")], new Set(), number)[0].n, -1);
+});
 
 test("older pages come in front and keep the order", () => {
   const read = server(1200);

@@ -7,10 +7,19 @@ import { clause } from "../lib/kfl.js";
 import { notice, trouble } from "../parts/dialog.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
+// A few nodes of a live run are drawn as they speak.
 const AGAIN_MS = 3000;
+const LIVE_MS = 500;
 const LIMIT = 800;
 const SVG = "http://www.w3.org/2000/svg";
 const LABELLED = 60;
+// Nodes beyond which all is drawn finer.
+const MANY = 120;
+// Pixels of a letter of a name, and of the rim around all nodes.
+const LETTER = 6.8;
+const BESIDE = 90;
+const ABOVE = 42;
+const MAX_PLACES = 5000;
 const NODES = { name: "names", pod: "pods", service: "services", namespace: "namespaces", node: "nodes of the cluster" };
 const LABELS = { count: "items", rate: "items a second", bytes: "bytes a second", p99: "p99" };
 
@@ -23,6 +32,8 @@ export function mapView(frame) {
   // Protocols that somebody hid.
   const hidden = new Set();
   let found = null;
+  let last = "";
+  let pointed = null;
   const world = svg("g");
   const edgesNode = svg("g", { class: "edges" });
   const nodesNode = svg("g", { class: "nodes" });
@@ -41,11 +52,14 @@ export function mapView(frame) {
     const q = frame.state.q;
     try {
       const answer = await api.map(q, by.value, LIMIT);
-      if (q === frame.state.q && node.isConnected) draw(answer);
+      const text = JSON.stringify(answer);
+      if (q === frame.state.q && node.isConnected && text !== last) draw(answer);
+      last = text;
     } catch (error) {
       instead(trouble(error, load));
     }
-    timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
+    const live = frame.state.status?.run.live && drawn.nodes.length <= MANY;
+    timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), live ? LIVE_MS : AGAIN_MS);
   }
 
   // Something else in place of the picture, or the picture again.
@@ -70,7 +84,8 @@ export function mapView(frame) {
     const focused = legend.contains(document.activeElement) ? [...legend.children].findIndex((one) => one.contains(document.activeElement)) : -1;
     legend.replaceChildren(...Object.entries(protocols).map(([abbr, colour]) => el("label", {}, el("input", { type: "checkbox", checked: !hidden.has(abbr), onchange: change(() => (hidden.has(abbr) ? hidden.delete(abbr) : hidden.add(abbr))) }),
       el("i", { style: { background: colour } }), abbr)),
-    hidden.size ? el("button", { onclick: change(() => hidden.clear()) }, "Show all") : "");
+    hidden.size ? el("button", { onclick: change(() => hidden.clear()) }, "Show all") : "",
+    Object.keys(protocols).some((abbr) => !hidden.has(abbr)) ? el("button", { onclick: change(() => Object.keys(protocols).forEach((abbr) => hidden.add(abbr))) }, "Hide all") : "");
     if (focused >= 0) (legend.children[focused]?.querySelector("input") ?? legend.children[focused])?.focus();
   }
   function draw(answer) {
@@ -92,46 +107,74 @@ export function mapView(frame) {
       return Object.assign(known, one, { count: 0, bad: 0 });
     });
     for (const one of nodes) places.set(one.id, one);
+    // Those that are not drawn keep their places, but not all that ever were.
+    if (places.size > MAX_PLACES) {
+      const shown = new Set(nodes.map((one) => one.id));
+      for (const id of [...places.keys()]) if (!shown.has(id)) places.delete(id);
+    }
     const edges = found.edges.map((edge) => {
       for (const side of ["src", "dst"]) {
         const end = places.get(edge[side]);
         end.count += edge.count;
         end.bad += edge.bad;
       }
-      return { ...edge, source: places.get(edge.src), target: places.get(edge.dst), width: 1 + 6 * (Math.log1p(edge.count) / Math.log1p(most)) };
+      return { ...edge, source: places.get(edge.src), target: places.get(edge.dst), width: found.nodes.length > MANY ? 0.5 + 2 * (Math.log1p(edge.count) / Math.log1p(most)) : 1 + 6 * (Math.log1p(edge.count) / Math.log1p(most)) };
     });
+    const many = nodes.length > MANY;
+    edgesNode.classList.toggle("many", many);
     const changed = nodes.length !== drawn.nodes.length || edges.length !== drawn.edges.length || nodes.some((one) => one.x === undefined);
     drawn = { nodes, edges };
-    for (const one of nodes) one.r = 6 + 3 * Math.log2(1 + one.count / Math.max(1, most) * 50);
+    const busiest = Math.max(1, ...nodes.map((one) => one.count));
+    for (const one of nodes) one.r = many ? 3 + 9 * Math.sqrt(one.count / busiest) : 6 + 3 * Math.log2(1 + one.count / Math.max(1, most) * 50);
+    // What is drawn last lies on top.
+    nodes.sort((a, b) => a.count - b.count);
+    // Whoever is there with the keys stays there.
+    const focused = world.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols, seconds)));
-    nodesNode.replaceChildren(...nodes.map((one) => nodeNode(one, nodes.length)));
+    nodesNode.replaceChildren(...nodes.map((one) => nodeNode(one)));
+    if (focused) [...edgesNode.children, ...nodesNode.children].find((one) => one.dataset.id === focused)?.focus({ preventScroll: true });
     said.textContent = nodes.length === 0 ? ""
-      : `${nodes.length} nodes, ${edges.length} pairs${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
+      : `${format.some(nodes.length, "node")}, ${format.some(edges.length, "pair")}${found.more ? `, ${format.count(found.more)} smaller pairs not drawn` : ""}${found.behind ? `; ${format.count(found.behind)} items still to be counted` : ""}. Red: failures. A click narrows the filter.`;
     if (changed) settle();
     else place();
+    if (pointed !== null) near(drawn.nodes.some((one) => one.id === pointed) ? pointed : null);
   }
 
   function settle() {
     simulation?.stop();
     const { nodes, edges } = drawn;
-    const far = nodes.length > 120 ? 40 : 140;
+    const many = nodes.length > MANY;
+    // Many fill the picture evenly, which is wider than it is high; few stand apart as they belong together.
+    const shape = Math.min(12, ((picture.clientWidth || 2) / (picture.clientHeight || 1)) ** 2);
     simulation = forceSimulation(nodes)
-      .force("link", forceLink(edges).distance(far).strength(0.4))
-      .force("charge", forceManyBody().strength(nodes.length > 120 ? -90 : -420).distanceMax(600))
-      .force("x", forceX().strength(0.03)).force("y", forceY().strength(0.1))
-      .force("collide", forceCollide((one) => one.r + 24))
+      .force("link", forceLink(edges).distance(many ? 60 : 140).strength(many ? 0.03 : 0.4))
+      .force("charge", forceManyBody().strength(many ? -80 : -420).distanceMax(many ? 200 : 600))
+      .force("x", forceX().strength(many ? 0.008 : 0.03)).force("y", forceY().strength(many ? 0.008 * shape : 0.1))
+      .force("collide", forceCollide((one) => one.r + (many ? 16 : 24)))
       .stop();
     // Settled before it is shown: nothing jumps about, also for those who ask for less motion.
     simulation.tick(nodes.length > 300 ? 120 : 300);
-    place();
-    if (!view.moved) fit();
+    if (many) widen(nodes);
+    if (view.moved) place();
+    else fit();
   }
 
+  // Uses what the picture has to the left and the right.
+  function widen(nodes) {
+    const [xs, ys] = [nodes.map((one) => one.x), nodes.map((one) => one.y)];
+    const span = (all) => Math.max(1, Math.max(...all) - Math.min(...all));
+    const room = (picture.clientWidth - 2 * BESIDE) / Math.max(1, picture.clientHeight - 2 * ABOVE);
+    const by = Math.min(2, Math.max(1, (room * span(ys)) / span(xs)));
+    for (const one of nodes) one.x *= by;
+  }
+
+  // Zooming moves nodes apart; what they are drawn with stays as large as it is, so that it can be read.
+  const on = (one) => ({ x: one.x * view.k, y: one.y * view.k, r: one.r });
   function place() {
     drawn.edges.forEach((edge, index) => {
-      const { source, target } = edge;
+      const [source, target] = [on(edge.source), on(edge.target)];
       const parts = edgesNode.children[index];
-      if (source === target) {
+      if (edge.source === edge.target) {
         parts.firstChild.setAttribute("d", `M${source.x},${source.y - source.r} c30,-34 44,10 ${source.r},${source.r}`);
         parts.lastChild.setAttribute("x", source.x + 28);
         parts.lastChild.setAttribute("y", source.y - source.r - 12);
@@ -146,8 +189,42 @@ export function mapView(frame) {
       parts.lastChild.setAttribute("x", (bend[0] + (source.x + to[0]) / 2) / 2);
       parts.lastChild.setAttribute("y", (bend[1] + (source.y + to[1]) / 2) / 2);
     });
-    drawn.nodes.forEach((one, index) => nodesNode.children[index].setAttribute("transform", `translate(${one.x},${one.y})`));
+    drawn.nodes.forEach((one, index) => nodesNode.children[index].setAttribute("transform", `translate(${one.x * view.k},${one.y * view.k})`));
+    label();
   }
+
+  // The busiest nodes are named first; a name that would lie on another one waits until there is room.
+  function label() {
+    const taken = [];
+    const order = drawn.nodes.map((one, index) => [one, index]).sort(([a], [b]) => b.count - a.count);
+    for (const [one, index] of order) {
+      const text = nodesNode.children[index].lastChild;
+      const { x, y, r } = on(one);
+      const half = (text.textContent.length * LETTER) / 2 + 2;
+      const box = [x - half, y + r + 2, x + half, y + r + 16];
+      const fits = drawn.nodes.length <= LABELLED || !taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]);
+      if (fits) taken.push(box);
+      text.classList.toggle("hidden", !fits);
+    }
+  }
+  // Whoever is pointed at, and who it speaks to.
+  function near(id) {
+    const ends = new Set([id]);
+    drawn.edges.forEach((edge, index) => {
+      const mine = id !== null && (edge.src === id || edge.dst === id);
+      if (mine) ends.add(edge.src).add(edge.dst);
+      edgesNode.children[index].classList.toggle("near", mine);
+    });
+    drawn.nodes.forEach((one, index) => nodesNode.children[index].classList.toggle("near", id !== null && ends.has(one.id)));
+    world.classList.toggle("pointed", id !== null);
+    pointed = id;
+  }
+  const pointedAt = (event) => {
+    const group = event.target.closest?.(".nodes > g");
+    near(group ? drawn.nodes[[...nodesNode.children].indexOf(group)]?.id ?? null : null);
+  };
+  for (const name of ["pointerover", "focusin"]) nodesNode.addEventListener(name, pointedAt);
+  for (const name of ["pointerleave", "focusout"]) nodesNode.addEventListener(name, () => near(null));
 
   function edgeNode(edge, protocols, seconds) {
     const [abbr] = Object.entries(edge.protocols).sort((a, b) => b[1] - a[1])[0] ?? [""];
@@ -157,6 +234,7 @@ export function mapView(frame) {
     line.style.stroke = failing ? "" : protocols[abbr] ?? "";
     const label = text("text", drawn.edges.length <= LABELLED ? `${labelOf(edge, seconds)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": `${label.textContent} ${title.replaceAll("\n", ", ")}`.trim() }, line, label);
+    group.dataset.id = `${edge.src}\n${edge.dst}`;
     const narrow = () => frame.addClause(`${leadTo("src", edge.source)} and ${leadTo("dst", edge.target)}`);
     return leads(group, narrow);
   }
@@ -166,12 +244,13 @@ export function mapView(frame) {
     if (labels.value === "p99") return edge.p99 === null ? "" : format.took(edge.p99);
     return format.short(edge.count);
   }
-  function nodeNode(one, count) {
+  function nodeNode(one) {
     const title = `${one.id}\n${format.count(one.count)} items, ${format.share(one.bad, one.count)} failed`;
     const circle = svg("circle", { r: one.r, class: one.bad ? "failing" : "" }, text("title", title));
-    const label = text("text", count <= 150 || one.r > 12 ? shorten(one.name) : "");
+    const label = text("text", shorten(one.name));
     label.setAttribute("y", one.r + 13);
     const group = svg("g", { tabindex: 0, role: "button", "aria-label": title.replaceAll("\n", ", ") }, circle, label);
+    group.dataset.id = one.id;
     return leads(group, () => frame.addClause(`(${leadTo("src", one)} or ${leadTo("dst", one)})`));
   }
   function leads(group, act) {
@@ -181,7 +260,7 @@ export function mapView(frame) {
   }
 
   function move() {
-    world.setAttribute("transform", `translate(${view.x},${view.y}) scale(${view.k})`);
+    world.setAttribute("transform", `translate(${view.x},${view.y})`);
   }
   function fit() {
     const { nodes } = drawn;
@@ -189,11 +268,12 @@ export function mapView(frame) {
     const { clientWidth: width, clientHeight: height } = picture;
     const xs = nodes.map((one) => one.x);
     const ys = nodes.map((one) => one.y);
-    const box = [Math.min(...xs) - 80, Math.min(...ys) - 50, Math.max(...xs) + 80, Math.max(...ys) + 60];
-    view.k = Math.min(1.6, width / (box[2] - box[0]), height / (box[3] - box[1]));
+    const box = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+    view.k = Math.max(0.05, Math.min(1.6, (width - 2 * BESIDE) / Math.max(1, box[2] - box[0]), (height - 2 * ABOVE) / Math.max(1, box[3] - box[1])));
     view.x = width / 2 - (view.k * (box[0] + box[2])) / 2;
-    view.y = height / 2 - (view.k * (box[1] + box[3])) / 2;
+    view.y = height / 2 - (view.k * (box[1] + box[3])) / 2 - 6;
     view.moved = false;
+    place();
     move();
   }
   let dragged = false;
@@ -216,6 +296,7 @@ export function mapView(frame) {
   const zoom = (factor, x, y) => {
     const k = Math.min(8, Math.max(0.05, view.k * factor));
     Object.assign(view, { x: x - ((x - view.x) * k) / view.k, y: y - ((y - view.y) * k) / view.k, k, moved: true });
+    place();
     move();
   };
   picture.addEventListener("wheel", (event) => {

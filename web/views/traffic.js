@@ -4,7 +4,7 @@ import * as api from "../lib/api.js";
 import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, rowsModel } from "../lib/rows.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
 import { trouble } from "../parts/dialog.js";
@@ -21,6 +21,12 @@ const SAMPLED_MS = 3000;
 
 export function trafficView(frame) {
   const model = rowsModel();
+  // Numbers of rows from elsewhere, by what tells them apart.
+  const numbers = new Map();
+  const number = (key) => {
+    if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
+    return numbers.get(key);
+  };
   const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false };
   let order = [];
   let stopFeed = () => {};
@@ -45,13 +51,14 @@ export function trafficView(frame) {
   const jump = el("button", { class: "main new-rows", hidden: true, onclick: newest }, "\u2193 Newest");
   const told = el("div", { class: "told", role: "status", hidden: true });
   const note = el("div", { class: "empty", hidden: true });
-  const holder = el("div", { class: "list-holder" }, told, table.node, note, jump, dialog.node);
+  const old = el("button", { class: "fetch-old", hidden: true, onclick: fetchOld, title: "Looks through the spools and the archives for what memory holds no longer" }, "\u2191 Fetch old records");
+  const holder = el("div", { class: "list-holder" }, told, old, table.node, note, jump, dialog.node);
   const node = el("div", { class: "main-area alone" }, holder, pane.node);
 
-  function say(title, sentence) {
+  function say(title, sentence, action) {
     note.hidden = !title;
     table.node.style.display = title ? "none" : "";
-    note.replaceChildren(el("h2", {}, title ?? ""), sentence ?? "");
+    note.replaceChildren(el("h2", {}, title ?? ""), el("p", {}, sentence ?? ""), action ?? "");
   }
   function tell(sentence, act, does) {
     const text = sentence ?? "";
@@ -74,7 +81,9 @@ export function trafficView(frame) {
   }
   async function load(q) {
     stopFeed();
-    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false });
+    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false });
+    numbers.clear();
+    old.hidden = true;
     table.order(null);
     tell(null);
     model.reset(null);
@@ -89,7 +98,7 @@ export function trafficView(frame) {
       node.dataset.q = q;
       emptyOrNot();
       if (!frame.state.paused) feed();
-      if (model.count() < PAGE / 2 && model.next() !== null) older();
+      if (model.count() < PAGE / 2) older();
     } catch (error) {
       held.loading = false;
       say("", "");
@@ -104,17 +113,38 @@ export function trafficView(frame) {
   }
   function emptyOrNot() {
     if (source.count() > 0 || model.next() !== null) return say(null);
-    if (held.q) say("Nothing matches", "No item held here matches this filter; loosen it, or wait for more traffic.");
-    else say("No items yet", frame.state.status?.run.live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
+    const live = frame.state.status?.run.live;
+    const all = el("button", { onclick: () => frame.apply("") }, "Show everything");
+    if (held.q) say("Nothing matches", `No item held here matches this filter; loosen it, or ${live ? "wait for more traffic" : "open a source of another time"}.`, all);
+    else say("No items yet", live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
+  }
+  // A page of rows: of memory by a number, of spools and archives by a text.
+  async function read(q, cursor, limit) {
+    if (typeof cursor === "number" || cursor === null) return api.items(q, cursor, limit);
+    const found = await api.search(q, cursor, limit);
+    for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
+    const known = new Set(model.all().slice(0, PAGE).filter((row) => !row.far).map(exchange));
+    return { rows: elsewhere(found.rows, known, number), next: found.next };
+  }
+  // What memory has no longer is looked for elsewhere, where somebody asks for it.
+  function fetchOld() {
+    const oldest = model.all()[0];
+    model.goOn(String(oldest ? oldest.timestamp + 1 : Date.now() + 1));
+    old.hidden = true;
+    older();
+  }
+  function offerOld() {
+    old.hidden = !(frame.state.status?.run.live && model.next() === null && !held.order && !held.far && held.q !== null);
   }
   async function older() {
-    if (held.loading || held.order || model.next() === null) return;
+    if (held.loading || held.order || model.next() === null) return offerOld();
     held.loading = true;
     const q = held.q;
     const cursor = model.next();
+    held.far = typeof cursor === "string";
     let came = 1;
     try {
-      const page = await api.items(q, cursor, PAGE);
+      const page = await read(q, cursor, PAGE);
       if (held.q !== q || model.next() !== cursor) return;
       came = model.prepend(page, cursor);
       table.shifted(came);
@@ -127,6 +157,7 @@ export function trafficView(frame) {
     }
     // A filter that hardly matches gives pages with few rows, or none.
     if ((model.count() < PAGE / 2 || came === 0) && model.next() !== null && held.q === q) older();
+    else offerOld();
   }
   // Rows that were let go are read again where they are seen.
   async function again(from, to) {
@@ -135,7 +166,7 @@ export function trafficView(frame) {
       if (page.asked) continue;
       page.asked = true;
       try {
-        const found = await api.items(q, page.cursor, page.count);
+        const found = await read(q, page.cursor, page.count);
         if (held.q !== q) return;
         model.fill(page, found.rows);
         table.draw();
@@ -170,9 +201,10 @@ export function trafficView(frame) {
         }
         if (held.gappy) {
           model.keep(KEPT_SAMPLED);
+          held.far = false;
           sampling();
-        } else if (table.isPinned()) {
-          model.evict(model.count() - 1);
+        } else {
+          model.evict(table.isPinned() ? model.count() - 1 : table.first());
         }
         if (rows.length) table.grown();
       },
@@ -232,7 +264,7 @@ export function trafficView(frame) {
     let cursor = model.next();
     try {
       while (rows.length < MAX_SORTED && cursor !== null) {
-        const page = await api.items(q, cursor, 1000);
+        const page = await read(q, cursor, 1000);
         if (held.q !== q || held.order?.by !== by) return;
         rows.unshift(...page.rows.reverse());
         cursor = page.next;
@@ -260,9 +292,9 @@ export function trafficView(frame) {
     node,
     show(q) {
       pane.setTab(frame.state.tab);
-      if (held.q !== q) load(q);
-      else table.anew();
+      const loaded = held.q === q ? table.anew() : load(q);
       openLinked();
+      return loaded;
     },
     status({ rows }) {
       if (held.order || held.still || !table.isPinned()) return;

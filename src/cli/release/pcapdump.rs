@@ -296,6 +296,7 @@ fn merge(parts: Vec<File>, out: &mut impl Write) -> Result<Merged, Failure> {
                 name: name.unwrap_or_default(),
                 description: "",
                 filter: "",
+                addresses: &[],
             };
             write::interface(&mut buffer, &interface);
             known
@@ -332,6 +333,7 @@ mod tests {
             name: node,
             description: "",
             filter: "",
+            addresses: &[],
         };
         write::interface(&mut bytes, &interface);
         for second in seconds {

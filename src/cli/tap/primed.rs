@@ -1,6 +1,7 @@
 //! A source whose first packets are read ahead, so that the time at which a recorded run begins is
 //! known before its scripts start: cron, timers and `Date` follow packet time there.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -63,6 +64,10 @@ impl Source for Primed {
 
     fn origin(&self) -> Option<Arc<Origin>> {
         self.source.origin()
+    }
+
+    fn addresses(&self) -> Option<Arc<[IpAddr]>> {
+        self.source.addresses()
     }
 
     fn record(&self) -> Option<Arc<str>> {

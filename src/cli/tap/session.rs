@@ -134,6 +134,10 @@ impl Session {
         let kept = setup.dry.is_some().then(|| setup.data.join("recordings"));
         let outbox = open_outbox(config, &setup.data, kept, &stores, &clock)?;
         let cuts = Cuts::default();
+        let addresses = match setup.is_live {
+            true => super::source::own_addresses(),
+            false => Vec::new(),
+        };
         let recorder = open_recorder(
             config,
             &setup.data,
@@ -142,6 +146,7 @@ impl Session {
             &outbox,
             &counters,
             &cuts,
+            &addresses,
         )?;
         let basis = recording::basis(config, &setup.data)?;
         let destination = basis.template.destination.clone();
@@ -239,6 +244,7 @@ impl Session {
             worker: format!("{}:8897", node.ip),
             node_name: node.name.clone(),
             node_ip: node.ip.clone(),
+            ..Origin::default().with_addresses(&addresses)
         });
         let names = setup.names.map(|names| Arc::new(Mutex::new(names)));
         let spooled = SpoolSearch {
@@ -562,6 +568,7 @@ fn open_recorder(
     outbox: &Arc<Outbox>,
     counters: &Arc<Counters>,
     cuts: &Cuts,
+    addresses: &[IpAddr],
 ) -> Result<Recorder, Failure> {
     let cluster = config.text("tap.clusterName");
     let mut options = record::Options::new(data.join("record"), node.run, &node.name, cluster);
@@ -579,6 +586,7 @@ fn open_recorder(
     let cuts = cuts.clone();
     options.want_states = Some(Arc::new(move |streams| cuts.want(streams)));
     options.interfaces = vec![config.text("tap.interface").to_owned()];
+    options.addresses = addresses.to_vec();
     Recorder::open(
         options,
         Some(reader.clone()),

@@ -4,6 +4,8 @@
 //! a process that runs for that caller. Never: an interface opened again, which the rights left behind
 //! would not allow.
 
+use std::net::IpAddr;
+
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 #[cfg(feature = "live")]
@@ -77,6 +79,19 @@ fn filters(narrowing: crate::capture::live::narrowing::Narrowing) -> Follow {
             narrowing.set(narrow);
         }
     })
+}
+
+/// Addresses of this machine's interfaces; none where the system does not tell them.
+pub fn own_addresses() -> Vec<IpAddr> {
+    #[cfg(feature = "live")]
+    let interfaces = crate::capture::live::interfaces().unwrap_or_default();
+    #[cfg(feature = "live")]
+    return interfaces
+        .into_iter()
+        .flat_map(|interface| interface.addresses)
+        .collect();
+    #[cfg(not(feature = "live"))]
+    Vec::new()
 }
 
 /// Lists the interfaces, one a line.

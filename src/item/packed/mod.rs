@@ -86,6 +86,7 @@ pub struct Packed {
     members: Box<[Member]>,
     lists: Lists,
     text_ends: Column,
+    text_count: u32,
     texts: Box<[u8]>,
     /// Bytes of all columns.
     data: Box<[u8]>,
@@ -146,6 +147,56 @@ impl Packed {
         let place = Place::Object(u32::try_from(table).ok()?, u32::try_from(row).ok()?);
         let record = u32::try_from(index).ok()?;
         Some(Held(At::Packed(self, record, place)))
+    }
+
+    /// Whether a value at `path`, members joined by dots, may be this text, or hold it when it need not be
+    /// whole. All texts are looked through at once, so this costs less than a few records.
+    pub fn may_have(&self, path: &str, text: &[u8], is_whole: bool) -> bool {
+        if !self.whole.is_empty() || self.may_be_bytes(path) {
+            return true;
+        }
+        let mut found = memchr::memmem::find_iter(&self.texts, text);
+        found.any(|start| {
+            let code = self.code_at(start);
+            let shown = self.text(code);
+            match is_whole {
+                true => shown == text,
+                // A find over the end of one text is in none.
+                false => memchr::memmem::find(shown, text).is_some(),
+            }
+        })
+    }
+
+    /// Whether a member that a path names, or an element of any list, is bytes, which are shown in another
+    /// way than they are kept.
+    fn may_be_bytes(&self, path: &str) -> bool {
+        let bytes = Tag::Bytes as i64;
+        let last = self.lists.count.checked_sub(1);
+        let last = last.and_then(|last| u32::try_from(last).ok());
+        let elements = 0..last.map_or(0, |last| self.elements(last).end);
+        let mut tags = elements.map(|at| self.lists.tags.at(at, &self.data));
+        let is_named = |member: &Member| {
+            let name = self.text(member.name);
+            path.split('.')
+                .any(|part| part.as_bytes().eq_ignore_ascii_case(name))
+        };
+        let mut members = self.members.iter();
+        members.any(|member| member.tag == Tag::Bytes && is_named(member))
+            || tags.any(|tag| tag == bytes)
+    }
+
+    /// The code of the text that holds the byte at a place.
+    fn code_at(&self, place: usize) -> u32 {
+        let end = |code: u32| usize::try_from(self.text_ends.at(code as usize, &self.data));
+        let (mut low, mut high) = (0, self.text_count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match end(middle).is_ok_and(|end| end <= place) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
     }
 
     fn text(&self, code: u32) -> &[u8] {
@@ -436,6 +487,27 @@ mod tests {
             item
         };
         (0..count).map(call).collect()
+    }
+
+    #[test]
+    fn texts_tell_what_no_record_has() {
+        let mut items: Vec<Item> = (0..40).map(|_| sample::http()).collect();
+        for (number, item) in items.iter_mut().enumerate() {
+            item.src.name = std::sync::Arc::from(format!("web-{number}"));
+        }
+        let bytes = flat_of(&items);
+        let flats: Vec<Flat<'_>> = flat::records(&bytes).collect();
+        let packed = pack(&flats);
+        for number in 0..40 {
+            assert!(packed.may_have("src.name", format!("web-{number}").as_bytes(), true));
+        }
+        assert!(packed.may_have("src.name", b"eb-3", false));
+        assert!(!packed.may_have("src.name", b"eb-3", true));
+        assert!(!packed.may_have("src.name", b"web-40", true));
+        // Two texts that lie side by side are no third one.
+        assert!(!packed.may_have("src.name", b"web-38web-39", false));
+        // Bodies are bytes, and shown as base64.
+        assert!(packed.may_have("request.postData.text", b"nowhere", false));
     }
 
     #[test]

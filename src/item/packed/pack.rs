@@ -286,6 +286,7 @@ impl<'r> Packer<'r> {
             members: members.into(),
             lists,
             text_ends,
+            text_count: u32::try_from(ends.len()).unwrap_or(u32::MAX),
             texts: self.texts.concat().into(),
             data: data.into(),
             ..packed

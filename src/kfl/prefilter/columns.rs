@@ -14,6 +14,7 @@ use crate::item::json::JsonNode;
 use crate::kfl::eval::Run;
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Fold, Func, Op, Step, Typed};
+use crate::kfl::pattern::Pattern;
 use crate::kfl::plan::{Moment, moment};
 use crate::kfl::schema::Layout;
 use crate::kfl::v2::vars::{How, Keys, Type, Var};
@@ -50,8 +51,23 @@ pub enum Test {
     In(Vec<Scalar>),
     /// It is a text that begins so.
     Prefix(Box<str>),
+    /// Its text holds this one.
+    Holds(Box<str>),
+    /// A pattern is found in its text.
+    Found(Found),
     /// It is shown as this text, whatever its type.
     Shown(Box<str>),
+}
+
+/// A pattern that is found in each text that quotes one in which it is found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found(Pattern);
+
+impl Found {
+    /// Whether the pattern is in a text, or in one that it quotes.
+    pub fn is_in(&self, text: &str) -> bool {
+        self.0.is_in(text)
+    }
 }
 
 /// A test of one column.
@@ -111,6 +127,8 @@ impl fmt::Display for ColumnTest {
                 write!(f, "{column} in [{}]", values.join(", "))
             }
             Test::Prefix(prefix) => write!(f, "{column} begins with {prefix:?}"),
+            Test::Holds(text) => write!(f, "{column} holds {text:?}"),
+            Test::Found(found) => write!(f, "{column} holds r{:?}", found.0.written()),
             Test::Shown(text) => write!(f, "{column} is {text:?}"),
         }
     }
@@ -140,6 +158,57 @@ pub fn may_hold<'s>(
 }
 
 impl ColumnTest {
+    /// The text that a value which passes holds as it is written, and whether that is all of it; `None`
+    /// when a number, a null or several values together may pass as well.
+    pub fn plain_text(&self) -> Option<(&str, bool)> {
+        let (text, is_whole) = match &self.test {
+            Test::Eq(Scalar::Text(text)) | Test::Shown(text) => (&**text, true),
+            Test::Prefix(text) | Test::Holds(text) => (&**text, false),
+            _ => return None,
+        };
+        if self.is_made() {
+            return None;
+        }
+        // A comma may stand between the values of a header that came twice.
+        let is_plain = text.len() > 1
+            && text.bytes().all(|byte| {
+                (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\' | b',')
+            });
+        let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
+        let may_be_number = match is_whole {
+            true => text.parse::<f64>().is_ok(),
+            false => text.chars().all(in_number),
+        };
+        let may_be = |word: &str| match is_whole {
+            true => word == text,
+            false => word.contains(text),
+        };
+        let by_null = self
+            .nulls
+            .iter()
+            .any(|null| matches!(null, Scalar::Text(null) if may_be(null)));
+        let by_word = ["true", "false", "null"].into_iter().any(may_be);
+        (is_plain && !may_be_number && !by_null && !by_word).then_some((text, is_whole))
+    }
+
+    /// The pattern that is found in a value that passes as it is written; `None` as of
+    /// [`ColumnTest::plain_text`].
+    pub fn plain_pattern(&self) -> Option<&Found> {
+        let Test::Found(found) = &self.test else {
+            return None;
+        };
+        let null = |null: &Scalar| matches!(null, Scalar::Text(null) if found.is_in(null));
+        let words = ["true", "false", "null"];
+        let by_word = self.nulls.iter().any(null) || words.iter().any(|word| found.is_in(word));
+        (!by_word && !self.is_made()).then_some(found)
+    }
+
+    /// Whether it is of a variable that is made of several values.
+    fn is_made(&self) -> bool {
+        let var = crate::kfl::v2::vars::find(&self.column);
+        var.is_some_and(|var| !matches!(var.how, How::Path(at) if *at == *self.column))
+    }
+
     fn may_hold(&self, stats: &Stats) -> bool {
         let by_null = stats.nulls && self.nulls.iter().any(|null| self.test.within(null, null));
         let by_value = stats
@@ -191,6 +260,15 @@ impl Test {
                 }
                 _ => true,
             },
+            Test::Found(found) => match (low, high) {
+                (Scalar::Text(low), Scalar::Text(high)) if low == high => found.is_in(low),
+                _ => true,
+            },
+            // A null reads as one text; bounds say nothing of what lies between them.
+            Test::Holds(text) => match (low, high) {
+                (Scalar::Text(low), Scalar::Text(high)) if low == high => low.contains(&**text),
+                _ => true,
+            },
         }
     }
 }
@@ -234,12 +312,15 @@ pub(super) fn test(atom: &Expr, holds: bool, now: Timestamp) -> Option<Condition
             let (Step::Call(_, params), receiver) = selector.steps.split_last()? else {
                 return None;
             };
-            let (Does::StartsWith, Some(Expr::Const(Const::Text(text)))) =
-                (helper.does, params.first())
-            else {
+            let Some(Expr::Const(Const::Text(text))) = params.first() else {
                 return None;
             };
-            first_is(super::names(receiver)?, Test::Prefix((&**text).into()))
+            let test = match helper.does {
+                Does::StartsWith => Test::Prefix((&**text).into()),
+                Does::Contains | Does::EndsWith => holds_text(text)?,
+                _ => return None,
+            };
+            first_is(super::names(receiver)?, test)
         }
         Expr::Cmp(..) if holds => first(atom, now),
         _ => None,
@@ -276,8 +357,8 @@ fn first_is(path: String, test: Test) -> Option<Condition<ColumnTest>> {
 fn first(atom: &Expr, now: Timestamp) -> Option<Condition<ColumnTest>> {
     let (op, of, with) = sides(atom)?;
     if let (Some(path), Expr::Pattern(pattern)) = (path_of(of), with) {
-        let prefix = literal_prefix(pattern.written()).filter(|_| op == Op::Eq)?;
-        return first_is(path, Test::Prefix(prefix.into()));
+        let test = found(pattern).filter(|_| op == Op::Eq)?;
+        return first_is(path, test);
     }
     let (op, path, at) = match path_of(of) {
         Some(path) => (op, path, with),
@@ -340,6 +421,25 @@ fn compared(op: Op, value: Scalar) -> Option<Test> {
     })
 }
 
+/// What a text must be in which a pattern is found.
+fn found(pattern: &Pattern) -> Option<Test> {
+    match literal_prefix(pattern.written()) {
+        Some(prefix) => Some(Test::Prefix(prefix.into())),
+        None => match pattern.required() {
+            Some(text) => holds_text(&text),
+            None => {
+                let found = || Test::Found(Found(pattern.clone()));
+                pattern.is_found_in_quotes().then(found)
+            }
+        },
+    }
+}
+
+/// That a value holds a text; nothing is told by an empty one.
+fn holds_text(text: &str) -> Option<Test> {
+    (!text.is_empty()).then(|| Test::Holds(text.into()))
+}
+
 /// The text that everything a pattern is found in begins with.
 fn literal_prefix(written: &str) -> Option<String> {
     let rest = written.strip_prefix('^')?;
@@ -376,6 +476,8 @@ fn column(var: &Var) -> Option<Box<str>> {
     Some(match var.how {
         // Processes are known of live items alone, and no column holds them.
         How::Absent | How::Always | How::Process(_) => return None,
+        // Called as a field, which has no more than what the cluster told.
+        How::Namespace(_) => return None,
         How::Path(path) => path.replace(".*.", ".").into(),
         How::Elapsed => "elapsedTime".into(),
         _ => var.name.into(),
@@ -392,15 +494,17 @@ fn second(typed: &Typed, holds: bool, now: Timestamp) -> Option<Condition<Column
         Typed::Cmp(op, left, right) => relation(*op, left, right, holds, now)
             .or_else(|| relation(super::super::plan::turned(*op), right, left, holds, now)),
         Typed::In(left, right, _) if holds => member(left, right),
-        Typed::Search(of, pattern) if holds => {
-            let var = variable(of)?;
-            second_is(var, Test::Prefix(literal_prefix(pattern.written())?.into()))
-        }
-        Typed::Call(Func::StartsWith, args) if holds => {
+        Typed::Search(of, pattern) if holds => second_is(variable(of)?, found(pattern)?),
+        Typed::Call(func, args) if holds => {
             let [of, Expr::Const(Const::Text(text))] = args.as_slice() else {
                 return None;
             };
-            second_is(variable(of)?, Test::Prefix((&**text).into()))
+            let test = match func {
+                Func::StartsWith => Test::Prefix((&**text).into()),
+                Func::Contains | Func::EndsWith => holds_text(text)?,
+                _ => return None,
+            };
+            second_is(variable(of)?, test)
         }
         Typed::Fold(of, Fold::Exists(Expr::Typed(body)), _) if holds => {
             let test = match &**body {

@@ -17,7 +17,7 @@ use super::ir::{Expr, Logic, Selector, Step, Typed};
 use super::{Query, functions::Does, ir::End};
 use crate::time::Timestamp;
 
-pub use columns::{ColumnTest, Scalar, Stats, Test, may_hold};
+pub use columns::{ColumnTest, Found, Scalar, Stats, Test, may_hold};
 pub use packets::{Fact, Link, Side, bpf, shown};
 
 /// A condition on facts of one kind.

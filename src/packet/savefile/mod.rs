@@ -7,6 +7,7 @@
 //! Formats: <https://www.tcpdump.org/manpages/pcap-savefile.5.html>, draft-ietf-opsawg-pcapng.
 
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::bytes::{Reader, Short};
@@ -220,6 +221,17 @@ impl Parser {
                     None => Err(SavefileError::Unknown(looks_like(window))),
                 }
             }
+        }
+    }
+
+    /// Addresses of the interfaces, as far as the file tells them.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Parser::Pcapng(parser) => {
+                let interfaces = parser.interfaces().iter();
+                interfaces.flat_map(|one| one.addresses.clone()).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -45,6 +45,12 @@ pub const OPTION_OS: u16 = 3;
 pub const OPTION_APPLICATION: u16 = 4;
 /// `if_name`.
 pub const OPTION_IF_NAME: u16 = 2;
+
+/// `if_IPv4addr`: an address and its mask.
+pub const OPTION_IF_IPV4: u16 = 4;
+
+/// `if_IPv6addr`: an address and the length of its prefix.
+pub const OPTION_IF_IPV6: u16 = 5;
 /// `if_description`.
 pub const OPTION_IF_DESCRIPTION: u16 = 3;
 /// `if_tsresol`.
@@ -59,6 +65,9 @@ pub const MAX_INTERFACES: usize = 8192;
 
 /// Bytes of an interface name that are kept; the longest that systems allow are Windows GUIDs.
 const MAX_NAME: usize = 256;
+
+/// Addresses of one interface that are kept.
+pub const MAX_ADDRESSES: usize = 1024;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
@@ -83,6 +92,8 @@ pub struct Interface {
     pub linktype: LinkType,
     /// `if_name`.
     pub name: Option<Box<str>>,
+    /// `if_IPv4addr` and `if_IPv6addr`, [`MAX_ADDRESSES`] at most.
+    pub addresses: Vec<IpAddr>,
     snaplen: u32,
     resolution: Resolution,
     offset_secs: i64,
@@ -147,6 +158,11 @@ impl Parser {
             base: 0,
             last: Timestamp::default(),
         }
+    }
+
+    /// The interfaces of the present section.
+    pub fn interfaces(&self) -> &[Interface] {
+        self.interfaces.get(self.base..).unwrap_or_default()
     }
 
     /// An interface by its number through all sections.
@@ -237,6 +253,7 @@ impl Parser {
         let mut interface = Interface {
             linktype,
             name: None,
+            addresses: Vec::new(),
             snaplen: self.order.u32(&mut reader)?,
             resolution: Resolution::Decimal(6),
             offset_secs: 0,
@@ -246,6 +263,16 @@ impl Parser {
                 (OPTION_IF_NAME, name) => {
                     let name = name.get(..MAX_NAME).unwrap_or(name);
                     interface.name = Some(String::from_utf8_lossy(name).into());
+                }
+                (OPTION_IF_IPV4 | OPTION_IF_IPV6, value) => {
+                    let v4 = |value: &[u8]| value.first_chunk::<4>().map(|ip| IpAddr::from(*ip));
+                    let v6 = |value: &[u8]| value.first_chunk::<16>().map(|ip| IpAddr::from(*ip));
+                    let address = match code {
+                        OPTION_IF_IPV4 => v4(value),
+                        _ => v6(value),
+                    };
+                    let address = address.filter(|_| interface.addresses.len() < MAX_ADDRESSES);
+                    interface.addresses.extend(address);
                 }
                 (OPTION_IF_TSRESOL, [resolution, ..]) => {
                     // Section 4.2: the highest bit chooses the base.

@@ -160,6 +160,7 @@ fn pcapng_file() -> Vec<u8> {
             name,
             description: "",
             filter: "tcp",
+            addresses: &["192.0.2.8".parse().unwrap(), "fd00::8".parse().unwrap()],
         };
         write::interface(&mut file, &interface);
     }
@@ -227,6 +228,11 @@ fn pcapng_reads_back_with_names_comments_and_custom_data() {
         ]
     );
     assert_eq!(records.parser().interface_name(1), Some("any"));
+    let addresses = ["192.0.2.8", "fd00::8"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    assert_eq!(
+        records.parser().addresses(),
+        [addresses, addresses].concat()
+    );
 }
 
 #[test]
@@ -347,6 +353,7 @@ proptest! {
         for linktype in [1, 101, 276] {
             let interface = write::Interface {
                 linktype: LinkType(linktype), snaplen: 0, name: "x", description: "y", filter: "",
+ addresses: &[],
             };
             write::interface(&mut file, &interface);
         }

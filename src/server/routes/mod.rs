@@ -53,6 +53,8 @@ pub(super) enum Answer {
     Text,
     /// A savefile.
     Capture,
+    /// A tar archive in gzip.
+    Archive,
     /// Bytes of any kind.
     Bytes,
     /// A change to the WebSocket protocol (RFC 6455).

@@ -108,7 +108,7 @@ pub(super) const PACKETS: &[Route] = &[
         path: "/pcaps/merge",
         about: "Streams of several nodes as a .tar.gz with a folder for each: those of pcaps by worker, or all of the rows that query matches.",
         parameters: &[],
-        answer: Answer::Bytes,
+        answer: Answer::Archive,
         handler: || post(bundle::merge),
     },
     Route {
@@ -166,7 +166,7 @@ pub(super) const PACKETS: &[Route] = &[
         path: "/pcaps/matching",
         about: "Packets of all streams whose items match, as a .tar.gz with a folder for each node.",
         parameters: &[Q],
-        answer: Answer::Bytes,
+        answer: Answer::Archive,
         handler: || get(bundle::matching),
     },
 ];

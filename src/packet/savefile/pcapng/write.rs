@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use crate::packet::savefile::pcapng::{
     CUSTOM, CUSTOM_NO_COPY, ENHANCED_PACKET, INTERFACE, NAMES, OPTION_APPLICATION, OPTION_COMMENT,
-    OPTION_HARDWARE, OPTION_IF_DESCRIPTION, OPTION_IF_FILTER, OPTION_IF_NAME, OPTION_IF_TSRESOL,
-    OPTION_OS, SECRETS, SECTION, STATISTICS,
+    OPTION_HARDWARE, OPTION_IF_DESCRIPTION, OPTION_IF_FILTER, OPTION_IF_IPV4, OPTION_IF_IPV6,
+    OPTION_IF_NAME, OPTION_IF_TSRESOL, OPTION_OS, SECRETS, SECTION, STATISTICS,
 };
 use crate::packet::{LinkType, MAX_SNAPLEN};
 use crate::time::Timestamp;
@@ -39,6 +39,8 @@ pub struct Interface<'a> {
     pub description: &'a str,
     /// `if_filter`, a BPF expression.
     pub filter: &'a str,
+    /// `if_IPv4addr` and `if_IPv6addr`, one each.
+    pub addresses: &'a [IpAddr],
 }
 
 /// Counts of an interface at a moment.
@@ -77,6 +79,20 @@ pub fn interface(out: &mut Vec<u8>, interface: &Interface<'_>) {
         out.extend_from_slice(&interface.snaplen.to_le_bytes());
         text(out, OPTION_IF_NAME, interface.name);
         text(out, OPTION_IF_DESCRIPTION, interface.description);
+        for address in interface.addresses {
+            // The network that an address is in is not told: its own bits are all that counts.
+            match address {
+                IpAddr::V4(ip) => {
+                    let value = [ip.octets(), [255; 4]].concat();
+                    option(out, OPTION_IF_IPV4, &value);
+                }
+                IpAddr::V6(ip) => {
+                    let mut value = ip.octets().to_vec();
+                    value.push(128);
+                    option(out, OPTION_IF_IPV6, &value);
+                }
+            }
+        }
         option(out, OPTION_IF_TSRESOL, &[9]);
         if !interface.filter.is_empty() {
             // The first byte says that an expression follows, not code.
