@@ -224,6 +224,10 @@ pub struct Recorder {
     was_stopped: bool,
     lanes: Vec<Lane>,
     sequence: u64,
+    /// Numbers of the next reels of earlier runs.
+    late: BTreeMap<u64, u64>,
+    /// Streams in reels that an earlier process left open.
+    adopted: events::Adopted,
     next: u64,
     warnings: Vec<String>,
 }
@@ -275,6 +279,8 @@ impl Recorder {
             lanes: Vec::new(),
             // A run that goes on after a restart within its second never uses a number twice.
             sequence: outbox.next_sequence(run),
+            late: BTreeMap::new(),
+            adopted: events::Adopted::default(),
             next: 0,
             warnings: Vec::new(),
         };
@@ -298,6 +304,7 @@ impl Recorder {
         let Some(closed) = closed else {
             return fs::remove_dir_all(&folder);
         };
+        self.adopted.add(&closed);
         if closed.head.run == self.options.run {
             self.sequence = self.sequence.max(closed.head.sequence + 1);
         }

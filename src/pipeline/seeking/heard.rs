@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Ends, Happening};
+use crate::cluster::{Ends, Happening, What};
 use crate::record::{read_capped, write_whole};
 use crate::time::Timestamp;
 
@@ -66,7 +66,11 @@ impl Heard {
         self.list.push_back(Noted {
             heard_nanos: now.nanos(),
             happening: Happening {
-                message: String::new(),
+                message: match happening.what {
+                    // Its revision.
+                    What::Rollout => happening.message.clone(),
+                    _ => String::new(),
+                },
                 pod: Ends::default(),
                 all: Ends::default(),
                 shared: Vec::new(),
