@@ -99,7 +99,9 @@ fn values(node: &Node, bucket: &S3Options) -> Json {
     let small = json!({"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}});
     json!({
         "image": {"repository": "localhost/tapedeck", "tag": "1", "pullPolicy": "Never"},
-        "worker": {"dataPath": node.data.path().join("data"), "resources": small},
+        "worker": {
+            "dataPath": node.data.path().join("data"), "resources": small, "hostPID": true,
+        },
         "hub": {"resources": small},
         "recording": {"destination": format!("s3://{}/", bucket.bucket)},
         "s3": {"endpoint": endpoint, "region": "us-east-1", "pathStyle": true},

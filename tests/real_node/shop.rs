@@ -140,6 +140,16 @@ impl<'n> Shop<'n> {
         all
     }
 
+    /// Each pod of the shop with the id of its container.
+    pub(super) fn containers(&self) -> Vec<(String, String)> {
+        let of = |pod: &Json| {
+            let name = pod["metadata"]["name"].as_str()?.to_owned();
+            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str()?;
+            Some((name, id.trim_start_matches("containerd://").to_owned()))
+        };
+        self.node.pods("shop").iter().filter_map(of).collect()
+    }
+
     /// The pods behind the service.
     pub(super) fn web(&self) -> BTreeSet<String> {
         let ready = self.node.ready("shop").into_keys();
@@ -147,10 +157,10 @@ impl<'n> Shop<'n> {
     }
 
     /// Replaces the pods behind the service by those of another revision.
-    pub(super) fn roll_out(&self) {
+    pub(super) fn roll_out(&self, revision: u32) {
         let before = self.web();
-        let changed =
-            json!({"spec": {"template": {"metadata": {"annotations": {"revision": "2"}}}}});
+        let annotations = json!({"revision": revision.to_string()});
+        let changed = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
         let path = "/apis/apps/v1/namespaces/shop/deployments/web";
         self.node.patch(path, &changed);
         wait(
