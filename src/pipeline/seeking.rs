@@ -305,8 +305,7 @@ impl Seeker {
             }
             self.say_late();
             self.look();
-            // Not before: what a kill interrupts is told again.
-            self.heard.keep();
+            self.heard.keep(self.options.clock.now());
             self.taken.keep();
         }
     }
@@ -317,7 +316,12 @@ impl Seeker {
             let is_meant = trigger.on.iter().any(|on| on == happening.what.name());
             is_meant && self.is_here(happening, trigger)
         });
-        if meant.is_empty() || !self.heard.is_new(happening, self.options.clock.now()) {
+        let after = meant.iter().map(|(_, trigger)| trigger.after).max();
+        let Some(after) = after else {
+            return;
+        };
+        let over = happening.at() + after + SETTLED;
+        if !self.heard.is_new(happening, over, self.options.clock.now()) {
             return;
         }
         for (recording, trigger) in meant {

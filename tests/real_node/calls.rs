@@ -85,23 +85,20 @@ pub(super) fn are_recorded_once_with_both_names(
     assert!(missing.is_empty(), "{missing:?} of {ends:?}");
 }
 
-/// Reels hold which process of which container answered, by the process numbers of the node.
+/// Reels hold which process of which container answered, by the process numbers of the node; not of calls
+/// to the address of a service, which is no socket's.
 pub(super) fn have_their_processes(release: &Release, shop: &Shop<'_>) {
-    let containers = shop.containers();
-    for (pod, container) in containers.iter().filter(|(pod, _)| pod != "client") {
-        let of_pod =
-            format!("http and record(\"recording\") and dst.pod.metadata.name == \"{pod}\"");
-        let items = release.items(&of_pod);
+    for (pod, container) in shop.called_by_address() {
+        let items = release.items(&format!(
+            "http and record(\"recording\") and dst.name == \"{pod}\""
+        ));
         let is_known = |item: &&Json| {
             item["dst"]["containerId"] == container.as_str()
                 && item["dst"]["processName"] == "httpd"
         };
-        let known = items.iter().filter(is_known).count();
-        println!(
-            "{pod}: the process of {known} of {} answers is known",
-            items.len()
-        );
-        assert!(known * 2 > items.len(), "{:?}", items.first());
+        let (known, all) = (items.iter().filter(is_known).count(), items.len());
+        println!("{pod}: the process of {known} of {all} answers is known");
+        assert!(known * 2 > all, "{:?}", items.first());
     }
 }
 

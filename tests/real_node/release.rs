@@ -116,7 +116,7 @@ fn values(node: &Node, bucket: &S3Options) -> Json {
         "recordings": [
             {"name": "deleted", "on": ["podDeleted"], "before": "1m", "after": "3s"},
             {"name": "restarts", "on": ["podRestart"], "before": "1m", "after": "3s"},
-            {"name": "rollouts", "on": ["rollout"], "before": "5s", "after": "5s", "scope": "owner"},
+            {"name": "rollouts", "on": ["rollout"], "before": "5s", "after": "20s", "scope": "owner"},
         ],
     })
 }

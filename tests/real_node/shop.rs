@@ -140,14 +140,16 @@ impl<'n> Shop<'n> {
         all
     }
 
-    /// Each pod of the shop with the id of its container.
-    pub(super) fn containers(&self) -> Vec<(String, String)> {
-        let of = |pod: &Json| {
-            let name = pod["metadata"]["name"].as_str()?.to_owned();
-            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str()?;
-            Some((name, id.trim_start_matches("containerd://").to_owned()))
+    /// The pods that are called by an address of their own, each with the id of its container.
+    pub(super) fn called_by_address(&self) -> Vec<(&'static str, String)> {
+        let of = |(namespace, name): (&str, &'static str)| {
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+            let pod = self.node.get(&path);
+            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
+            let id = id.unwrap_or_else(|| panic!("{pod}"));
+            (name, id.trim_start_matches("containerd://").to_owned())
         };
-        self.node.pods("shop").iter().filter_map(of).collect()
+        [("shop", "hosted"), ("other", "lonely")].map(of).into()
     }
 
     /// The pods behind the service.
