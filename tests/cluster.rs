@@ -4,6 +4,7 @@
 mod double;
 mod happenings;
 mod isolate;
+mod meanwhile;
 mod names;
 mod page;
 mod real;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,10 +60,10 @@ impl Running {
     }
 }
 
-/// The traffic, with the lines that it prints.
+/// The traffic, with the numbers of the calls that it prints.
 struct Traffic {
     _running: Running,
-    said: BufReader<ChildStdout>,
+    said: Receiver<u64>,
 }
 
 impl Traffic {
@@ -74,17 +75,30 @@ impl Traffic {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(line.starts_with("port "), "{line}");
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            let numbers = said.lines().map_while(Result::ok);
+            for number in numbers.map_while(|line| line.trim().parse().ok()) {
+                if tell.send(number).is_err() {
+                    return;
+                }
+            }
+        });
         Traffic {
             _running: running,
-            said,
+            said: told,
         }
     }
 
     /// The number of the next call that was answered.
     fn next(&mut self) -> u64 {
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        line.trim().parse().unwrap()
+        self.said.recv().unwrap()
+    }
+
+    /// The number of the next call from this moment on.
+    fn now(&mut self) -> u64 {
+        while self.said.try_recv().is_ok() {}
+        self.next()
     }
 }
 
@@ -224,6 +238,7 @@ fn a_worker_that_is_killed_loses_less_than_a_second() {
     let node = Node::new();
     let mut traffic = Traffic::start();
     let first = node.worker("log-1", "http");
+    traffic.now();
     // A connection that was open before is joined late, and may lack its first calls.
     while traffic.next() % 20 != 19 {}
     let mut times: Vec<(u64, Instant)> = Vec::new();
@@ -243,7 +258,7 @@ fn a_worker_that_is_killed_loses_less_than_a_second() {
     }
     let second = node.worker("log-2", "http");
     node.wait_for("log-2", "was not ended: what it held is sealed now");
-    let back = traffic.next();
+    let back = traffic.now();
     while traffic.next() < back + 100 {}
     drop(traffic);
     std::thread::sleep(Duration::from_millis(500));

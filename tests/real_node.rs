@@ -60,15 +60,24 @@ fn pods_of_a_whole_node_are_recorded_with_their_names_whatever_happens_to_them_a
     shop.call(&release);
 
     let mut stories = vec![events::a_pod_is_deleted(&node, &shop)];
-    shop.roll_out();
-    stories.extend(events::happen_without_a_hub(&node, &shop));
+    shop.roll_out(2);
+    let (untold, told_late) = events::happen_without_a_hub(&node, &shop);
+    stories.extend(untold);
     events::are_in_the_bucket(&release, &shop, &stories);
+    events::rollouts_are_in_the_bucket(&release, &told_late);
     scripts::of_a_config_map_are_followed(&node);
-    let ends = lives::of_the_worker_end(&node);
+    let mut of_earlier_run = None;
+    let ends = lives::of_the_worker_end(&node, &mut |end| {
+        if of_earlier_run.is_none() {
+            of_earlier_run = Some(events::a_pod_is_deleted_after(&node, &shop, end));
+        }
+    });
+    events::are_in_the_bucket(&release, &shop, of_earlier_run.as_slice());
     let until = targets::leave_only_these(&node, &shop);
     lives::the_last_worker_uploads(&node);
 
     let calls = shop.calls();
     calls::are_recorded_once_with_both_names(&release, &calls, &ends, until);
+    calls::have_their_processes(&release, &shop);
     release.verify();
 }

@@ -11,8 +11,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::capture::RawBatch;
 use crate::packet::{Endpoint, FiveTuple, TcpFlags, Transport, headers};
@@ -41,7 +41,22 @@ const MAX_EXPECTED: usize = 4096;
 
 /// What rooms say of their sockets; clones share it.
 #[derive(Debug, Default, Clone)]
-pub struct OwnSockets(Arc<Mutex<Told>>);
+pub struct OwnSockets(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    told: Mutex<Told>,
+    /// Wakes filters that wait for [`OwnSockets::said`].
+    said: Condvar,
+}
+
+/// A word that filters wait for.
+#[derive(Debug)]
+struct Awaited {
+    at_most: Duration,
+    /// Until when, once somebody waits.
+    until: Option<Instant>,
+}
 
 #[derive(Debug, Default)]
 struct Told {
@@ -53,6 +68,9 @@ struct Told {
     /// Remote endpoints with the span in which they are expected.
     expected: Vec<(u64, Endpoint, Timestamp, Option<Timestamp>)>,
     next: u64,
+    /// Counts changes of listeners and addresses, after which flows are judged anew.
+    changes: u64,
+    awaited: Option<Awaited>,
 }
 
 impl OwnSockets {
@@ -77,13 +95,48 @@ impl OwnSockets {
         let mut told = self.told();
         if !told.listeners.contains(&endpoint) {
             told.listeners.push(endpoint);
+            told.changes += 1;
         }
     }
 
     /// Addresses that are ours with all their ports, as a pod's own one is; those that were told before
     /// are no longer.
     pub fn set_addresses(&self, addresses: Vec<IpAddr>) {
-        self.told().addresses = addresses;
+        let mut told = self.told();
+        if told.addresses != addresses {
+            told.addresses = addresses;
+            told.changes += 1;
+        }
+    }
+
+    /// Has filters wait before they judge their first packets, until [`OwnSockets::said`] or for `at_most`:
+    /// what is ours is known only some moments after the capture began. The kernel keeps packets meanwhile.
+    pub fn wait_for_word(&self, at_most: Duration) {
+        self.told().awaited = Some(Awaited {
+            at_most,
+            until: None,
+        });
+    }
+
+    /// What filters waited for is told, or will not be.
+    pub fn said(&self) {
+        self.told().awaited = None;
+        self.0.said.notify_all();
+    }
+
+    /// Waits for the word, where one is waited for.
+    fn hear(&self) {
+        let mut told = self.told();
+        while let Some(awaited) = &mut told.awaited {
+            let now = Instant::now();
+            let until = *awaited.until.get_or_insert(now + awaited.at_most);
+            if until <= now {
+                told.awaited = None;
+                return;
+            }
+            let waited = self.0.said.wait_timeout(told, until - now);
+            told = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Says that a connection to `remote` is about to be made, until the guard is dropped.
@@ -116,7 +169,7 @@ impl OwnSockets {
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,6 +235,9 @@ pub(crate) struct OwnFilter {
     told: OwnSockets,
     young: Verdicts,
     old: Verdicts,
+    /// The count of changes that the verdicts are of, and the addresses that were ours then.
+    changes: u64,
+    addresses: Vec<IpAddr>,
     #[cfg(target_os = "linux")]
     scan: Scan,
 }
@@ -200,6 +256,8 @@ impl OwnFilter {
             told,
             young: Verdicts::default(),
             old: Verdicts::default(),
+            changes: 0,
+            addresses: Vec::new(),
             #[cfg(target_os = "linux")]
             scan: Scan::default(),
         }
@@ -209,6 +267,10 @@ impl OwnFilter {
     ///
     /// The bytes stay, unused, until the batch is cleared.
     pub(crate) fn leave_out(&mut self, batch: &mut RawBatch, from: usize) -> u64 {
+        if batch.records.len() > from {
+            self.told.hear();
+            self.follow();
+        }
         let mut unknown: Vec<(FiveTuple, Timestamp)> = Vec::new();
         let tuples: Vec<Option<FiveTuple>> = batch
             .records
@@ -252,6 +314,25 @@ impl OwnFilter {
             !verdict.is_some_and(|verdict| verdict.own)
         });
         u64::try_from(before - batch.records.len()).unwrap_or(0)
+    }
+
+    /// Forgets the verdicts that what was told since may change: those of others, and those by addresses
+    /// that are ours no longer.
+    fn follow(&mut self) {
+        let told = self.told.told();
+        if told.changes == self.changes {
+            return;
+        }
+        self.changes = told.changes;
+        let before = std::mem::replace(&mut self.addresses, told.addresses.clone());
+        drop(told);
+        let now = &self.addresses;
+        let is_gone = |ip: &IpAddr| before.contains(ip) && !now.contains(ip);
+        for verdicts in [&mut self.young, &mut self.old] {
+            verdicts.retain(|tuple, verdict| {
+                verdict.own && !is_gone(&tuple.src.ip) && !is_gone(&tuple.dst.ip)
+            });
+        }
     }
 
     /// Whether the owner of a flow is remembered; notes that the flow lives.
@@ -375,6 +456,47 @@ mod tests {
         own.set_addresses(vec![other.ip]);
         let mut second = batch(&packets, SystemClock.now());
         assert_eq!(OwnFilter::new(own).leave_out(&mut second, 0), 1);
+    }
+
+    #[test]
+    fn a_flow_of_an_address_is_judged_anew_when_that_becomes_ours_and_when_it_is_no_longer() {
+        let (hub, server, other) = (end(1, 40_000), end(2, 443), end(3, 40_000));
+        let own = OwnSockets::default();
+        let mut filter = OwnFilter::new(own.clone());
+        let packets = [(hub, server, 16), (server, hub, 16), (other, server, 16)];
+        let mut left_out = || filter.leave_out(&mut batch(&packets, SystemClock.now()), 0);
+        assert_eq!(left_out(), 0);
+        own.set_addresses(vec![hub.ip]);
+        assert_eq!(left_out(), 2);
+        own.set_addresses(Vec::new());
+        assert_eq!(left_out(), 0);
+        own.listen(server);
+        assert_eq!(left_out(), 3);
+    }
+
+    #[test]
+    fn first_packets_wait_for_the_word_what_is_ours_but_not_for_ever() {
+        let (hub, server) = (end(1, 40_000), end(2, 443));
+        let packets = [(hub, server, 16), (server, hub, 16)];
+        let first = |own: &OwnSockets| {
+            let mut filter = OwnFilter::new(own.clone());
+            let (tell, told) = std::sync::mpsc::channel();
+            let mut batch = batch(&packets, SystemClock.now());
+            std::thread::spawn(move || tell.send(filter.leave_out(&mut batch, 0)));
+            told
+        };
+        let own = OwnSockets::default();
+        own.wait_for_word(Duration::from_secs(600));
+        let told = first(&own);
+        assert!(told.recv_timeout(Duration::from_millis(20)).is_err());
+        own.set_addresses(vec![hub.ip]);
+        own.said();
+        assert_eq!(told.recv(), Ok(2));
+        let own = OwnSockets::default();
+        own.wait_for_word(Duration::from_millis(20));
+        assert_eq!(first(&own).recv(), Ok(0));
+        own.set_addresses(vec![hub.ip]);
+        assert_eq!(first(&own).recv(), Ok(2));
     }
 
     #[test]

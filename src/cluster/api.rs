@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
@@ -24,6 +24,23 @@ const MAX_REFUSAL: usize = 64 << 10;
 
 /// Time for the head of an answer, and for a whole page.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// Objects asked for with one request.
+const PAGE: usize = 500;
+
+/// Asks for the metadata of objects alone, which API servers do since Kubernetes 1.15; older ones answer
+/// with the whole objects.
+const METADATA: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+/// The path of a page of a list; `more` says where the one before ended.
+pub(super) fn page_path(path: &str, selector: &str, more: &str) -> String {
+    if more.is_empty() {
+        return format!("{path}?limit={PAGE}{selector}");
+    }
+    let more = percent_encoding::utf8_percent_encode(more, percent_encoding::NON_ALPHANUMERIC);
+    format!("{path}?limit={PAGE}{selector}&continue={more}")
+}
 
 /// Why a request did not give what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +127,25 @@ impl Api {
     pub(super) async fn page(&self, path: &str) -> Result<Page, Refusal> {
         self.requests.lists.fetch_add(1, Ordering::Relaxed);
         self.whole(path).await
+    }
+
+    /// Hands over the metadata of all objects of a kind, page by page, without the rest of them.
+    pub(super) async fn metadata(
+        &self,
+        path: &str,
+        each: &mut (dyn FnMut(&Json) + Send),
+    ) -> Result<(), Refusal> {
+        let mut more = String::new();
+        loop {
+            self.requests.lists.fetch_add(1, Ordering::Relaxed);
+            let request = Request::get(page_path(path, "", &more)).header(ACCEPT, METADATA);
+            let page: Page = self.answer(request.body(Body::empty())).await?;
+            page.items.iter().flatten().for_each(&mut *each);
+            more = page.metadata.more;
+            if more.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     async fn whole<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, Refusal> {

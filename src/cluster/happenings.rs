@@ -4,7 +4,7 @@
 //! with the addresses that it is about. Never: the past without its time; what a first list tells of it
 //! says when it was, or since when it may have been (`past.rs`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,11 @@ use crate::packet::Endpoint;
 use crate::time::Timestamp;
 
 mod past;
+mod revisions;
 
 pub use past::Remembered;
-pub(super) use past::{of_first, of_lost};
+pub(super) use past::{of_first, of_first_node, of_lost, of_rollouts};
+pub(super) use revisions::{KINDS as REVISIONS, Revisions};
 
 /// Addresses of one kind that a happening names: those of the pods of a large deployment.
 const MAX_ADDRESSES: usize = 4096;
@@ -29,6 +31,10 @@ const MAX_MESSAGE: usize = 512;
 /// Seconds that the clock of a node may be before ours, and after which what it tells is old.
 const MAX_AHEAD: i64 = 5;
 pub(super) const MAX_AGE: i64 = 3600;
+
+/// Seconds within which the same revision of the same owner is one rollout: when its first pod is gone, a
+/// later one tells of it.
+const ONE_ROLLOUT: i64 = 120;
 
 /// What may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,6 +113,19 @@ impl Ends {
             }
         }
         Ends {
+            ips: ips.into_iter().collect(),
+            ports: ports.into_iter().collect(),
+        }
+        .bounded()
+    }
+
+    /// Each once, and not more than belong to a happening.
+    fn bounded(self) -> Ends {
+        let (ips, ports): (BTreeSet<_>, BTreeSet<_>) = (
+            self.ips.into_iter().collect(),
+            self.ports.into_iter().collect(),
+        );
+        Ends {
             ips: ips.into_iter().take(MAX_ADDRESSES).collect(),
             ports: ports.into_iter().take(MAX_ADDRESSES).collect(),
         }
@@ -176,12 +195,19 @@ impl Happening {
 
     /// Whether this tells of the same as another one, which was told before.
     pub fn is_same(&self, other: &Happening) -> bool {
-        // A pod goes once, whoever notices it when.
-        let goes = self.what == What::PodDeleted && !self.uid.is_empty();
-        self.what == other.what
-            && self.uid == other.uid
-            && (&self.namespace, &self.name) == (&other.namespace, &other.name)
-            && (goes || self.at_nanos == other.at_nanos && self.container == other.container)
+        if self.what != other.what || self.namespace != other.namespace {
+            return false;
+        }
+        let is_of_it = self.uid == other.uid && self.name == other.name;
+        match self.what {
+            // A pod goes once, whoever notices it when.
+            What::PodDeleted if !self.uid.is_empty() => is_of_it,
+            What::Rollout => {
+                let apart = (self.at().secs() - other.at().secs()).abs();
+                self.owner == other.owner && self.message == other.message && apart <= ONE_ROLLOUT
+            }
+            _ => is_of_it && self.at_nanos == other.at_nanos && self.container == other.container,
+        }
     }
 
     fn of_pod(what: What, pod: &Pod, at: Timestamp, who: &Who) -> Happening {
@@ -305,7 +331,8 @@ pub(super) fn of_gone(pod: &Pod, who: &Who, now: Timestamp) -> Option<Happening>
     (!is_told).then(|| Happening::of_pod(What::PodDeleted, pod, now, who))
 }
 
-/// What a pod that is new at `now` begins: the first of a revision while there are pods of another.
+/// What a pod that is new at `now` begins: the first of a revision while there are pods of another. It
+/// began when the pod was made.
 pub(super) fn of_new(pod: &Pod, who: &Who, now: Timestamp) -> Option<Happening> {
     let (owner, revision) = (pod.owner.as_ref()?, pod.revision()?);
     let mut others = siblings(who, pod, owner)
@@ -315,31 +342,35 @@ pub(super) fn of_new(pod: &Pod, who: &Who, now: Timestamp) -> Option<Happening> 
     if others.any(|one| one.revision() == Some(revision)) {
         return None;
     }
-    let begun = Happening::of_pod(What::Rollout, pod, now, who);
-    Some(Happening {
+    Some(begun(pod, revision, told(pod.made, now), who))
+}
+
+/// The rollout of a revision, whose first pod this is.
+fn begun(first: &Pod, revision: &str, at: Timestamp, who: &Who) -> Happening {
+    let begun = Happening::of_pod(What::Rollout, first, at, who);
+    Happening {
         message: format!("revision {revision}"),
         pod: begun.all.clone(),
         ..begun
-    })
+    }
 }
 
-/// What happened to a node.
-pub(super) fn of_node(before: &Node, after: &Node, who: &Who, now: Timestamp) -> Option<Happening> {
-    let new = |one: &&String| !before.pressures.contains(one);
-    let pressures: Vec<&str> = after
-        .pressures
-        .iter()
-        .filter(new)
-        .map(String::as_str)
-        .collect();
-    if pressures.is_empty() {
-        return None;
+/// What happened to a node: one happening for all that it gets short of at one moment.
+pub(super) fn of_node(before: &Node, after: &Node, who: &Who, now: Timestamp) -> Vec<Happening> {
+    let is_new = |kind: &str| !before.pressures.iter().any(|one| one.kind == kind);
+    let mut moments: BTreeMap<Timestamp, Vec<&str>> = BTreeMap::new();
+    for one in after.pressures.iter().filter(|one| is_new(&one.kind)) {
+        let at = told(one.since, now);
+        moments.entry(at).or_default().push(&one.kind);
+    }
+    if moments.is_empty() {
+        return Vec::new();
     }
     let name = &after.key.name;
     let ends = Ends::of(who.pods().filter(|pod| pod.node == *name && !pod.is_over));
-    Some(Happening {
+    let of = |(at, kinds): (Timestamp, Vec<&str>)| Happening {
         what: What::NodePressure,
-        at_nanos: now.nanos(),
+        at_nanos: at.nanos(),
         since_nanos: None,
         uid: String::new(),
         namespace: String::new(),
@@ -347,11 +378,12 @@ pub(super) fn of_node(before: &Node, after: &Node, who: &Who, now: Timestamp) ->
         node: name.clone(),
         container: String::new(),
         owner: String::new(),
-        message: pressures.join(", "),
+        message: kinds.join(", "),
         pod: ends.clone(),
-        all: ends,
+        all: ends.clone(),
         shared: shared(who),
-    })
+    };
+    moments.into_iter().map(of).collect()
 }
 
 /// The failed probe that an event of core/v1 with the reason `Unhealthy` tells of, unless it was before

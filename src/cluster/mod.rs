@@ -19,13 +19,13 @@ mod happenings;
 mod holders;
 mod isolate;
 mod kinds;
+mod meanwhile;
 mod objects;
 mod status;
 mod targets;
 mod watch;
 mod who;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,6 +38,7 @@ use crate::resolve::{LiveHistory, Update};
 use crate::time::{Clock, Timestamp};
 
 use api::{Api, Refusal};
+use meanwhile::Past;
 use status::Statuses;
 use watch::Watcher;
 
@@ -57,9 +58,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Time between two looks at whether events are asked for.
 const LOOK_FOR_EVENTS: Duration = Duration::from_secs(1);
 
-/// Events of a list that are looked at; an API server keeps those of an hour.
-const MAX_EVENTS: usize = 10_000;
-
 /// Targeted pods that are named at the start.
 const MAX_NAMED: usize = 10;
 
@@ -71,6 +69,9 @@ pub type UpdateTeller = Arc<dyn Fn(&[Update]) + Send + Sync>;
 
 /// Hears what happened to pods and nodes.
 pub type HappeningTeller = Arc<dyn Fn(&Happening) + Send + Sync>;
+
+/// Says whether somebody waits for a kind of happenings.
+pub type Wants = Arc<dyn Fn(What) -> bool + Send + Sync>;
 
 /// How to follow a cluster.
 #[derive(Clone)]
@@ -94,9 +95,9 @@ pub struct Options {
     pub on_happening: Option<HappeningTeller>,
     /// Pods that were known before, and when they were known last: what became of them meanwhile is told.
     pub before: Option<(Timestamp, Vec<Remembered>)>,
-    /// Whether failed probes are to be heard of, which takes a watch of events; asked every second
-    /// until it is so.
-    pub wants_probes: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    /// Whether somebody waits for such happenings. Failed probes take a watch of events, and are asked for
+    /// every second until it is so; rollouts take a list of revisions at the start.
+    pub wants: Option<Wants>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -126,15 +127,6 @@ struct Shared {
     options: Options,
 }
 
-/// What is not told yet of the time before a list.
-#[derive(Default)]
-struct Past {
-    new: HashSet<Key>,
-    /// Events of a list: their pods may be listed later.
-    events: Vec<Json>,
-    before: Option<(Timestamp, Vec<Remembered>)>,
-}
-
 impl Cluster {
     /// Begins to follow the cluster, on the runtime that `handle` belongs to.
     pub fn start(
@@ -147,18 +139,16 @@ impl Cluster {
             true => vec![connection.namespace],
             false => options.namespaces.clone(),
         };
+        options.namespaces.clone_from(&namespaces);
         let pace = options.pace;
-        let wants_probes = options.wants_probes.clone();
+        let wants = options.wants.clone();
         let shared = Arc::new(Shared {
             who: Mutex::new(Who::new()),
             targets: Mutex::new(options.targets.clone()),
             changed: AtomicBool::new(true),
             unsaid: AtomicBool::new(true),
             since: options.clock.now(),
-            past: Mutex::new(Past {
-                before: options.before.take(),
-                ..Past::default()
-            }),
+            past: Mutex::new(Past::of(options.before.take())),
             statuses: Arc::default(),
             api: api.clone(),
             server: connection.server,
@@ -185,9 +175,9 @@ impl Cluster {
                 for kind in Kind::ALL {
                     kinds.spawn(watcher.clone().follow(kind));
                 }
-                if let Some(wants) = wants_probes {
+                if let Some(wants) = wants {
                     kinds.spawn(async move {
-                        while !wants() {
+                        while !wants(What::FailedProbe) {
                             tokio::time::sleep(LOOK_FOR_EVENTS).await;
                         }
                         watcher.follow(Kind::Events).await;
@@ -203,7 +193,16 @@ impl Cluster {
                 loop {
                     tokio::time::sleep(LOOK).await;
                     looking.look();
-                    looking.look_back();
+                }
+            },
+            handle,
+        );
+        let looking = shared.clone();
+        tasks.spawn_on(
+            async move {
+                loop {
+                    tokio::time::sleep(LOOK).await;
+                    looking.look_back().await;
                 }
             },
             handle,
@@ -262,7 +261,7 @@ impl Cluster {
     /// The pods that are there, to be told as [`Options::before`] another time; `None` while they are not
     /// all known.
     pub fn remembered(&self) -> Option<Vec<Remembered>> {
-        let is_told = lock(&self.shared.past).before.is_none();
+        let is_told = lock(&self.shared.past).is_told();
         if !self.is_ready() || !is_told {
             return None;
         }
@@ -331,43 +330,6 @@ impl Shared {
                 && of.all(|(_, state)| !matches!(state, KindState::Listing | KindState::Away(_)))
         };
         Kind::ALL.iter().all(is_settled)
-    }
-
-    /// Tells what happened before the lists that are complete now.
-    fn look_back(&self) {
-        let Some(tell) = &self.options.on_happening else {
-            return;
-        };
-        let is_due = {
-            let past = lock(&self.past);
-            past.before.is_some() || !past.new.is_empty() || !past.events.is_empty()
-        };
-        if !is_due || !self.is_ready() {
-            return;
-        }
-        let Past {
-            new,
-            events,
-            before,
-        } = std::mem::take(&mut *lock(&self.past));
-        let now = self.options.clock.now();
-        let who = lock(&self.who);
-        let mut found: Vec<Happening> = Vec::new();
-        for pod in new.iter().filter_map(|key| who.pod(key)) {
-            found.extend(happenings::of_first(pod, &who, now));
-        }
-        // Where pods may not be listed nothing is known of those that were.
-        let oldest = Timestamp::from_secs(now.secs() - happenings::MAX_AGE, 0);
-        for event in &events {
-            found.extend(happenings::of_probe(event, &who, oldest, now));
-        }
-        if let Some((since, pods)) = before.filter(|_| who.is_listed(Kind::Pods)) {
-            let there: HashSet<&str> = who.pods().map(|pod| pod.uid.as_str()).collect();
-            let lost = pods.iter().filter(|pod| !there.contains(pod.uid.as_str()));
-            found.extend(lost.map(|pod| happenings::of_lost(pod, &who, since, now)));
-        }
-        drop(who);
-        found.iter().for_each(|happening| tell(happening));
     }
 
     /// Takes in what a watch tells.
@@ -455,64 +417,6 @@ impl Shared {
         }
         if let Some(tell) = &self.options.on_happening {
             happened.iter().for_each(|happening| tell(happening));
-        }
-    }
-
-    /// What an object says that happened, before it is taken in; `change` is `None` in a list.
-    fn happens(
-        &self,
-        kind: Kind,
-        change: Option<Change>,
-        object: &Json,
-        who: &Who,
-        now: Timestamp,
-    ) -> Vec<Happening> {
-        if self.options.on_happening.is_none() {
-            return Vec::new();
-        }
-        let Some(key) = Key::of(object) else {
-            return Vec::new();
-        };
-        match kind {
-            Kind::Pods => {
-                let Some(after) = Pod::of(object) else {
-                    return Vec::new();
-                };
-                match (who.pod(&key), change) {
-                    (Some(before), Some(Change::Deleted)) => {
-                        happenings::of_gone(before, who, now).into_iter().collect()
-                    }
-                    (Some(before), _) => happenings::of_pod(before, &after, who, now),
-                    (None, Some(Change::Added)) => {
-                        happenings::of_new(&after, who, now).into_iter().collect()
-                    }
-                    // What a list has was there before, and is told when all of it is known.
-                    (None, None) => {
-                        lock(&self.past).new.insert(key);
-                        Vec::new()
-                    }
-                    (None, Some(_)) => Vec::new(),
-                }
-            }
-            Kind::Nodes => {
-                let both = who.node(&key).zip(Node::of(object));
-                let found =
-                    both.and_then(|(before, after)| happenings::of_node(before, &after, who, now));
-                found.into_iter().collect()
-            }
-            Kind::Events if change.is_none() => {
-                let mut past = lock(&self.past);
-                if past.events.len() < MAX_EVENTS {
-                    past.events.push(object.clone());
-                }
-                Vec::new()
-            }
-            Kind::Events if change != Some(Change::Deleted) => {
-                happenings::of_probe(object, who, self.since, now)
-                    .into_iter()
-                    .collect()
-            }
-            _ => Vec::new(),
         }
     }
 

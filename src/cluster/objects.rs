@@ -101,6 +101,8 @@ pub struct Pod {
     pub owner: Option<Owner>,
     /// Its containers.
     pub containers: Vec<Container>,
+    /// When it was made (Unix seconds).
+    pub made: Option<i64>,
     /// When its node took it on (Unix seconds); it has no address before.
     pub from: Option<i64>,
     /// When a container of it first ran: it had its addresses then.
@@ -161,8 +163,8 @@ impl Pod {
             host_ip: ip(text(status, "hostIP")),
             owner: owner(metadata, &labels),
             containers: containers(spec, status),
-            from: moment(status.get("startTime"))
-                .or_else(|| moment(metadata.get("creationTimestamp"))),
+            made: creation(metadata),
+            from: moment(status.get("startTime")).or_else(|| creation(metadata)),
             ran: statuses().filter_map(began).min(),
             is_over: matches!(text(status, "phase"), "Succeeded" | "Failed"),
             phase: text(status, "phase").to_owned(),
@@ -249,15 +251,26 @@ impl Pod {
     }
 }
 
+impl Owner {
+    /// What controls an object, by its metadata; `None` when nothing does.
+    pub(super) fn of(metadata: &Json) -> Option<Owner> {
+        let controls = |one: &&Json| one.get("controller").and_then(Json::as_bool) == Some(true);
+        let reference = list(metadata, "ownerReferences").find(controls)?;
+        Some(Owner {
+            kind: text(reference, "kind").to_owned(),
+            name: text(reference, "name").to_owned(),
+        })
+    }
+}
+
 /// What made a pod. A replica set of a deployment is called after it, with the hash that the pod
 /// carries as a label behind.
 fn owner(metadata: &Json, labels: &Map<String, Json>) -> Option<Owner> {
-    let controls = |one: &&Json| one.get("controller").and_then(Json::as_bool) == Some(true);
-    let reference = list(metadata, "ownerReferences").find(controls)?;
-    let (kind, name) = (text(reference, "kind"), text(reference, "name"));
-    if kind == "ReplicaSet"
+    let owner = Owner::of(metadata)?;
+    if owner.kind == "ReplicaSet"
         && let Some(hash) = labels.get("pod-template-hash").and_then(Json::as_str)
-        && let Some(deployment) = name
+        && let Some(deployment) = owner
+            .name
             .strip_suffix(hash)
             .and_then(|name| name.strip_suffix('-'))
     {
@@ -266,10 +279,7 @@ fn owner(metadata: &Json, labels: &Map<String, Json>) -> Option<Owner> {
             name: deployment.to_owned(),
         });
     }
-    Some(Owner {
-        kind: kind.to_owned(),
-        name: name.to_owned(),
-    })
+    Some(owner)
 }
 
 fn containers(spec: &Json, status: &Json) -> Vec<Container> {
@@ -456,6 +466,15 @@ impl Slice {
     }
 }
 
+/// Something that a node is short of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pressure {
+    /// `MemoryPressure`, `DiskPressure` or `PIDPressure`.
+    pub kind: String,
+    /// Since when (Unix seconds), by the node's clock.
+    pub since: Option<i64>,
+}
+
 /// A node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -465,8 +484,8 @@ pub struct Node {
     pub ips: Vec<IpAddr>,
     /// Networks of its pods, as `10.244.1.0/24`.
     pub networks: Vec<(IpAddr, u8)>,
-    /// What it is short of: `MemoryPressure`, `DiskPressure`, `PIDPressure`.
-    pub pressures: Vec<String>,
+    /// What it is short of.
+    pub pressures: Vec<Pressure>,
     /// When it was made (Unix seconds).
     pub from: Option<i64>,
 }
@@ -490,7 +509,10 @@ impl Node {
             ips: addresses.take(MAX_ADDRESSES).collect(),
             pressures: pressures
                 .take(MAX_PORTS)
-                .map(|one| text(one, "type").to_owned())
+                .map(|one| Pressure {
+                    kind: text(one, "type").to_owned(),
+                    since: Timestamp::parse(text(one, "lastTransitionTime")).map(Timestamp::secs),
+                })
                 .collect(),
             networks,
             from: creation(metadata),
@@ -505,11 +527,13 @@ fn network(text: &str) -> Option<(IpAddr, u8)> {
     (length <= if base.is_ipv4() { 32 } else { 128 }).then_some((base, length))
 }
 
-fn creation(metadata: &Json) -> Option<i64> {
+/// When an object was made (Unix seconds).
+pub(super) fn creation(metadata: &Json) -> Option<i64> {
     Some(Timestamp::parse(metadata.get("creationTimestamp")?.as_str()?)?.secs())
 }
 
-fn text<'j>(of: &'j Json, member: &str) -> &'j str {
+/// A text member; empty where it is missing or none.
+pub(super) fn text<'j>(of: &'j Json, member: &str) -> &'j str {
     of.get(member).and_then(Json::as_str).unwrap_or_default()
 }
 

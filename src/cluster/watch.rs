@@ -16,13 +16,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
-use super::api::{Api, Events, Refusal, of_status};
+use super::api::{Api, Events, Refusal, of_status, page_path};
 use super::kinds::{Kind, SliceApi};
 use super::objects::Key;
 use super::status::{KindState, Statuses};
-
-/// Objects asked for with one request.
-const PAGE: usize = 500;
 
 /// How often and how long is asked.
 #[derive(Debug, Clone, Copy)]
@@ -303,14 +300,6 @@ impl Watcher {
 fn version_of(object: &Json) -> Option<String> {
     let version = object.get("metadata")?.get("resourceVersion")?.as_str()?;
     Some(version.to_owned()).filter(|version| !version.is_empty())
-}
-
-fn page_path(path: &str, selector: &str, more: &str) -> String {
-    if more.is_empty() {
-        return format!("{path}?limit={PAGE}{selector}");
-    }
-    let more = percent_encoding::utf8_percent_encode(more, percent_encoding::NON_ALPHANUMERIC);
-    format!("{path}?limit={PAGE}{selector}&continue={more}")
 }
 
 #[cfg(test)]

@@ -279,6 +279,7 @@ impl Kept {
         if !connected {
             // Its address may be another pod's by the time that it answers again.
             self.options.own.set_addresses(Vec::new());
+            self.options.own.said();
         }
     }
 
@@ -344,6 +345,7 @@ impl Kept {
                             port: address.port(),
                         });
                     }
+                    options.own.said();
                     frames.allow(MAX_FRAME);
                     Ok(Welcomed {
                         stream,

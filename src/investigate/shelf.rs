@@ -57,8 +57,8 @@ impl Archive {
     pub fn shelf(&self, day: &str, after: Option<&str>, limit: usize) -> Result<Json, StoreError> {
         self.must_hold(day)?;
         let mut reels = self.list(day, &Span::default())?;
-        reels.sort_by(|a, b| b.stem.cmp(&a.stem));
-        reels.retain(|reel| after.is_none_or(|after| reel.stem.as_str() < after));
+        sort_newest_first(&mut reels);
+        reels.retain(|reel| after.is_none_or(|after| order(&reel.stem) < order(after)));
         let limit = limit.clamp(1, MAX_REELS);
         let next = (reels.len() > limit).then(|| reels[limit - 1].stem.clone());
         reels.truncate(limit);
@@ -96,7 +96,7 @@ impl Archive {
         let mut more = false;
         for day in self.days()? {
             let mut found = self.list(&day, &Span::default())?;
-            found.sort_by(|a, b| b.stem.cmp(&a.stem));
+            sort_newest_first(&mut found);
             more |= reels.len() + found.len() > MAX_COVERED;
             found.truncate(MAX_COVERED - reels.len());
             reels.extend(self.told(&found));
@@ -153,6 +153,16 @@ impl Archive {
             .map_err(|error| error.to_string())?;
         Manifest::parse(&text).map_err(|error| error.to_string())
     }
+}
+
+/// By what reels are ordered: when they begin, of whichever node and recording.
+fn order(stem: &str) -> (&str, &str) {
+    let begins = stem.rsplit('/').next().unwrap_or_default();
+    (begins, stem)
+}
+
+fn sort_newest_first(reels: &mut [Arc<Reel>]) {
+    reels.sort_by(|a, b| order(&b.stem).cmp(&order(&a.stem)));
 }
 
 fn of_manifest(name: &str, manifest: &Manifest) -> Json {
@@ -320,6 +330,32 @@ mod tests {
         let second = archive.shelf(DAY, first["next"].as_str(), 1).unwrap();
         assert_eq!(second["reels"][0]["kfl"], "http");
         assert_eq!(second["next"], Json::Null);
+    }
+
+    #[test]
+    fn reels_of_all_nodes_and_recordings_are_one_list_by_time() {
+        let store = Arc::new(MemoryStore::new());
+        for (place, second) in [
+            ("hour=10/node=a/recording=z", 5),
+            ("hour=10/node=b/recording=a", 7),
+            ("hour=10/node=b/recording=z", 1),
+            ("hour=09/node=c/recording=z", 3),
+        ] {
+            let name = format!("20261124T1000{second:02}Z-5-000001-0123456789abcdef.pcapng.zst");
+            conformance::put(&*store, &format!("{DAY}{place}/{name}"), b"packets").unwrap();
+        }
+        let archive = Archive::of(store, "").unwrap().unwrap();
+        let (mut seconds, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = archive.shelf(DAY, after.as_deref(), 1).unwrap();
+            let name = page["reels"][0]["name"].as_str().unwrap();
+            seconds.push(name.rsplit('/').next().unwrap()[13..15].to_owned());
+            after = page["next"].as_str().map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seconds, ["07", "05", "03", "01"]);
     }
 
     #[test]

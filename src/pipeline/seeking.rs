@@ -8,7 +8,8 @@
 //! `after` it. It is taken whole, as far back as the spool goes, and followed until `after` is over.
 //! The spool is looked through once a second while something is going on, one table of streams for
 //! all that does. What is heard of late, because the hub was away or this node was, is looked for in the
-//! same way, as far as the spool still has it; what was heard of before is not taken again.
+//! same way, as far as the spool still has it, in runs before this one too; what was heard of before is not
+//! taken again, nor is a stream that was.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use heard::Heard;
+use taken::Taken;
 
 use super::desk::Desk;
 use crate::cluster::{Ends, Happening, Key};
@@ -33,6 +35,7 @@ use crate::spool;
 use crate::time::{Clock, Timestamp};
 
 mod heard;
+mod taken;
 
 /// Happenings that wait to be looked at; a node that is drained has some hundred pods.
 const MAX_WAITING: usize = 1024;
@@ -64,6 +67,8 @@ pub struct SeekingOptions {
     pub node: Option<String>,
     /// Remembers what was heard of over restarts.
     pub heard: Option<PathBuf>,
+    /// Remembers which streams were taken.
+    pub taken: Option<PathBuf>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -113,7 +118,10 @@ struct Going {
     from: Timestamp,
     until: Timestamp,
     peers: HashSet<IpAddr, ahash::RandomState>,
-    taken: HashSet<StreamId, ahash::RandomState>,
+    /// Streams that were looked at, by run.
+    taken: HashSet<(u64, StreamId), ahash::RandomState>,
+    /// With how many peers earlier runs were looked through; they change no more, but peers are found.
+    looked_back: Option<usize>,
 }
 
 impl Going {
@@ -124,9 +132,25 @@ impl Going {
         }
     }
 
+    /// Whether earlier runs are still to be looked through.
+    fn looks_back(&self) -> bool {
+        self.looked_back != Some(self.peers.len())
+    }
+
+    /// Whether a stream is one of its own.
+    fn has(&self, stream: &Seen) -> bool {
+        stream.ends.iter().any(|end| self.reach().has(*end))
+    }
+
+    /// Whether a stream is wanted: its own, and those of the peers that are known by now.
+    fn wants(&self, stream: &Seen) -> bool {
+        let mut ends = stream.ends.iter();
+        self.has(stream) || ends.any(|end| self.peers.contains(&end.ip))
+    }
+
     /// Notes the peers of those whose stream this is.
     fn note_peers(&mut self, stream: &Seen) {
-        if self.scope != Scope::Peers {
+        if self.scope != Scope::Peers || !self.has(stream) {
             return;
         }
         for end in stream.ends {
@@ -150,15 +174,24 @@ struct Seen {
     last: Timestamp,
 }
 
-/// The streams of a time, up to `looked`.
-#[derive(Default)]
+/// The streams of a time, up to `looked`, and at most so many.
 struct Table {
+    most: usize,
     streams: HashMap<StreamId, Seen, ahash::RandomState>,
     from: Option<Timestamp>,
     looked: Option<Timestamp>,
 }
 
 impl Table {
+    fn new(most: usize) -> Table {
+        Table {
+            most,
+            streams: HashMap::default(),
+            from: None,
+            looked: None,
+        }
+    }
+
     /// Looks through the spool from `from` up to `to`, as far as that was not done.
     fn look(&mut self, reader: &spool::Reader, from: Timestamp, to: Timestamp) {
         if let Some(known) = self.from
@@ -196,7 +229,7 @@ impl Table {
                 seen.last = seen.last.max(entry.ts);
                 continue;
             }
-            if self.streams.len() >= MAX_STREAMS
+            if self.streams.len() >= self.most
                 || !packets.read(&listed, &mut bytes).unwrap_or(false)
             {
                 continue;
@@ -229,16 +262,22 @@ struct Seeker {
     going: Vec<Going>,
     next: u64,
     heard: Heard,
+    taken: Taken,
     /// By recording, how many happenings were heard of too late, and the first of them.
     late: BTreeMap<String, (u64, String)>,
 }
 
 impl Seeker {
     fn new(mut options: SeekingOptions) -> Seeker {
+        let runs = options.reader.runs();
+        let taken = options.taken.take();
         Seeker {
             heard: options.heard.take().map(Heard::read).unwrap_or_default(),
+            taken: taken
+                .map(|file| Taken::read(file, &runs))
+                .unwrap_or_default(),
             options,
-            table: Table::default(),
+            table: Table::new(MAX_STREAMS),
             going: Vec::new(),
             next: 1,
             late: BTreeMap::new(),
@@ -266,8 +305,8 @@ impl Seeker {
             }
             self.say_late();
             self.look();
-            // Not before: what a kill interrupts is told again.
-            self.heard.keep();
+            self.heard.keep(self.options.clock.now());
+            self.taken.keep();
         }
     }
 
@@ -277,7 +316,12 @@ impl Seeker {
             let is_meant = trigger.on.iter().any(|on| on == happening.what.name());
             is_meant && self.is_here(happening, trigger)
         });
-        if meant.is_empty() || !self.heard.is_new(happening, self.options.clock.now()) {
+        let after = meant.iter().map(|(_, trigger)| trigger.after).max();
+        let Some(after) = after else {
+            return;
+        };
+        let over = happening.at() + after + SETTLED;
+        if !self.heard.is_new(happening, over, self.options.clock.now()) {
             return;
         }
         for (recording, trigger) in meant {
@@ -299,10 +343,22 @@ impl Seeker {
         }
     }
 
-    /// Whether the spool has a packet of a time.
+    /// Whether the spool has a packet of a time, of whichever run.
     fn has_packets(&self, from: Timestamp, until: Timestamp) -> bool {
-        let found = self.options.reader.window(from, until).next_entry();
-        !matches!(found, Ok(None))
+        let reader = &self.options.reader;
+        let has = |reader: &spool::Reader| {
+            let found = reader.window(from, until).next_entry();
+            !matches!(found, Ok(None))
+        };
+        has(reader) || self.earlier().any(|earlier| has(&earlier))
+    }
+
+    /// Readers of the runs before this one, the newest first.
+    fn earlier(&self) -> impl Iterator<Item = spool::Reader> {
+        let reader = &self.options.reader;
+        let runs = reader.runs().into_iter().rev();
+        runs.filter(|run| *run != reader.run())
+            .filter_map(|run| reader.of_run(run))
     }
 
     /// Whether this node looks for it: the streams of one pod are on its node.
@@ -349,6 +405,9 @@ impl Seeker {
                 && going.happening.all == happening.all
         });
         if let Some(going) = same {
+            if from < going.from {
+                going.looked_back = None;
+            }
             going.from = going.from.min(from);
             going.until = going.until.max(until);
             self.options.desk.event(&recording, going.number, event);
@@ -377,6 +436,7 @@ impl Seeker {
             until,
             peers: HashSet::default(),
             taken: HashSet::default(),
+            looked_back: None,
         });
     }
 
@@ -388,43 +448,113 @@ impl Seeker {
         let now = self.options.clock.now();
         self.table.look(&self.options.reader, from, now);
         let mut all = std::mem::take(&mut self.going);
+        let earlier = self.look_back(&all);
         for going in &mut all {
-            self.take(going);
+            self.take(going, &earlier);
+        }
+        if !earlier.is_empty() {
+            for going in &all {
+                self.options.desk.earlier_over(&going.recording);
+            }
         }
         all.retain(|going| {
-            let is_over = now >= going.until + SETTLED;
+            // Peers that were found just now have streams in earlier runs too.
+            let is_over = now >= going.until + SETTLED && !going.looks_back();
             if is_over {
                 self.options.desk.event_over(&going.recording, going.number);
             }
             !is_over
         });
         if all.is_empty() {
-            self.table = Table::default();
+            self.table = Table::new(MAX_STREAMS);
         }
         self.going = all;
     }
 
-    fn take(&self, going: &mut Going) {
-        let streams = self.table.between(going.from, going.until);
-        for stream in &streams {
-            if stream.ends.iter().any(|end| going.reach().has(*end)) {
-                going.note_peers(stream);
-                self.take_one(going, stream);
+    /// The streams of earlier runs around all that did not look for them yet.
+    fn look_back(&self, all: &[Going]) -> Vec<(spool::Reader, Table)> {
+        let looking = || all.iter().filter(|going| going.looks_back());
+        let from = looking().map(|going| going.from).min();
+        let until = looking().map(|going| going.until).max();
+        let Some((from, until)) = from.zip(until) else {
+            return Vec::new();
+        };
+        let mut most = MAX_STREAMS;
+        let mut found = Vec::new();
+        for reader in self.earlier() {
+            let mut table = Table::new(most);
+            table.look(&reader, from, until + SETTLED);
+            most -= table.streams.len();
+            if !table.streams.is_empty() {
+                found.push((reader, table));
             }
         }
-        if going.scope == Scope::Peers {
-            for stream in &streams {
-                if stream.ends.iter().any(|end| going.peers.contains(&end.ip)) {
-                    self.take_one(going, stream);
+        // In the order of time.
+        found.reverse();
+        found
+    }
+
+    /// Takes what belongs to a happening, of earlier runs as far as it looks back.
+    fn take(&mut self, going: &mut Going, earlier: &[(spool::Reader, Table)]) {
+        let is_looking_back = going.looks_back();
+        let earlier = if is_looking_back { earlier } else { &[] };
+        let between = |table: &Table| table.between(going.from, going.until);
+        let past: Vec<_> = earlier
+            .iter()
+            .map(|(reader, table)| (reader, between(table)))
+            .collect();
+        let present = between(&self.table);
+        for stream in past.iter().flat_map(|(_, streams)| streams).chain(&present) {
+            going.note_peers(stream);
+        }
+        if is_looking_back {
+            going.looked_back = Some(going.peers.len());
+        }
+        for (reader, streams) in &past {
+            for stream in streams {
+                if going.wants(stream) {
+                    self.take_one(going, stream, Some(*reader));
                 }
+            }
+        }
+        for stream in &present {
+            if going.wants(stream) {
+                self.take_one(going, stream, None);
             }
         }
     }
 
-    fn take_one(&self, going: &mut Going, stream: &Seen) {
-        if !going.taken.insert(stream.name.stream) {
+    /// Takes a stream of this run, or of an earlier one.
+    fn take_one(&mut self, going: &mut Going, stream: &Seen, earlier: Option<&spool::Reader>) {
+        let run = earlier.unwrap_or(&self.options.reader).run();
+        let id = stream.name.stream;
+        if !going.taken.insert((run, id)) {
             return;
         }
+        let Going {
+            recording, number, ..
+        } = going;
+        let ends = self.names_of(stream);
+        let desk = &self.options.desk;
+        let taken = match earlier {
+            // Streams of this run are known to the recording.
+            None => desk.take_for_event(recording, *number, stream.name, &ends, stream.first),
+            Some(_) if self.taken.has(recording, run, id) => false,
+            Some(reader) => desk.take_earlier(
+                recording,
+                *number,
+                reader,
+                stream.name,
+                (&ends, stream.first),
+            ),
+        };
+        if taken {
+            self.taken.add(recording, run, id);
+        }
+    }
+
+    /// The names that the ends of a stream had.
+    fn names_of(&self, stream: &Seen) -> Vec<Peer> {
         let named = stream.ends.iter().flat_map(|end| {
             let whole = self.options.names.lookup(*end, stream.first);
             let alone = self.options.names.lookup_ip(end.ip, stream.first);
@@ -436,13 +566,7 @@ impl Seeker {
                 ..Peer::unresolved(*end)
             })
         });
-        let ends: Vec<Peer> = named.collect();
-        let Going {
-            recording, number, ..
-        } = going;
-        self.options
-            .desk
-            .take_for_event(recording, *number, stream.name, &ends, stream.first);
+        named.collect()
     }
 }
 

@@ -101,6 +101,12 @@ impl Budget {
         !std::mem::replace(&mut self.told, true)
     }
 
+    /// The same of a stream whose packets are none of the present run.
+    pub(crate) fn refuse(&mut self) -> bool {
+        self.streams += 1;
+        !std::mem::replace(&mut self.told, true)
+    }
+
     /// Counts the packets of streams that were left out.
     pub(crate) fn count(&mut self, batch: &Batch) {
         if self.left_out.is_empty() {

@@ -7,14 +7,18 @@
 //! many reels when it lives long; when it ended, it is remembered for a while as done, so that a
 //! late item or a script does not take it again.
 
+mod done;
+mod earlier;
 mod events;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use ahash::RandomState;
+
+use done::Done;
 
 use super::budget::Budget;
 use super::journal::{Head, Take};
@@ -34,9 +38,6 @@ use crate::time::Timestamp;
 /// Streams that a recording follows at a time; each costs some 60 bytes, and a line in the journal
 /// of each reel.
 pub const MAX_TAKEN: usize = 262_144;
-
-/// Ended streams that are remembered as done.
-const MAX_DONE: usize = 65_536;
 
 /// Time without a match, while items flow, after which it is said once.
 const QUIET: Duration = Duration::from_secs(3600);
@@ -115,6 +116,8 @@ pub(crate) struct Lane {
     quiet_items: u64,
     /// What happened and is not over.
     events: Vec<events::Going>,
+    /// The reel of an earlier run that streams are taken into.
+    earlier: Option<earlier::Earlier>,
 }
 
 impl Lane {
@@ -136,6 +139,7 @@ impl Lane {
             quiet_since: now,
             quiet_items: 0,
             events: Vec::new(),
+            earlier: None,
         }
     }
 
@@ -155,7 +159,8 @@ impl Lane {
     /// Bytes of its open reels.
     pub(crate) fn open_bytes(&self) -> u64 {
         let closing = self.closing.as_ref().map(|closing| &closing.reel);
-        let reels = self.reel.iter().chain(closing);
+        let earlier = self.earlier.as_ref().map(|earlier| &earlier.reel);
+        let reels = self.reel.iter().chain(closing).chain(earlier);
         reels.map(OpenReel::bytes).sum()
     }
 
@@ -231,7 +236,13 @@ impl Lane {
 
     /// Leaves a stream out because the day's limit is met.
     fn leave_out(&mut self, stream: StreamId) {
-        if self.budget.leave_out(stream) {
+        let is_news = self.budget.leave_out(stream);
+        self.limit_is_met(is_news);
+    }
+
+    /// Says, when it `is_news`, that the day's limit is met.
+    fn limit_is_met(&mut self, is_news: bool) {
+        if is_news {
             self.warning = Some(format!(
                 "the recording {} has recorded its limit of {} bytes today and takes no further stream until \
                  midnight UTC; raise limits.bytesPerDay or narrow its KFL",
@@ -330,8 +341,26 @@ impl Lane {
     }
 
     fn push(&mut self, entry: Entry, bytes: &[u8], around: &mut Around<'_>) {
-        let size = bytes.len() as u64;
-        let refused = match around.room.checked_sub(size) {
+        let (size, now) = (bytes.len() as u64, around.now);
+        let refused = self.refusal(size, around).or_else(|| {
+            let is_of = |closing: &&mut Closing| {
+                let stream = entry.stream_id();
+                stream.is_some_and(|stream| closing.streams.contains_key(&stream))
+            };
+            let added = match self.closing.as_mut().filter(is_of) {
+                Some(closing) => closing.reel.push(entry, bytes, now),
+                None => self
+                    .open_reel(around)
+                    .and_then(|reel| reel.push(entry, bytes, now)),
+            };
+            added.err().map(|error| not_written(&error))
+        });
+        self.count(size, refused, now);
+    }
+
+    /// Takes room for a packet; a sentence when there is none.
+    fn refusal(&mut self, size: u64, around: &mut Around<'_>) -> Option<String> {
+        match around.room.checked_sub(size) {
             None if around.is_stopped => {
                 self.stats.stopped += 1;
                 Some(STOPPED.to_owned())
@@ -339,25 +368,18 @@ impl Lane {
             None => Some("the share of the disk for open reels is used up".to_owned()),
             Some(room) => {
                 around.room = room;
-                let now = around.now;
-                let is_of = |closing: &&mut Closing| {
-                    let stream = entry.stream_id();
-                    stream.is_some_and(|stream| closing.streams.contains_key(&stream))
-                };
-                let added = match self.closing.as_mut().filter(is_of) {
-                    Some(closing) => closing.reel.push(entry, bytes, now),
-                    None => self
-                        .open_reel(around)
-                        .and_then(|reel| reel.push(entry, bytes, now)),
-                };
-                added.err().map(|error| not_written(&error))
+                None
             }
-        };
+        }
+    }
+
+    /// Counts a packet that was added, or says why it was not.
+    fn count(&mut self, size: u64, refused: Option<String>, now: Timestamp) {
         match refused {
             None => {
                 self.stats.packets += 1;
                 self.stats.bytes += size;
-                self.budget.add(size, around.now);
+                self.budget.add(size, now);
             }
             Some(error) => {
                 self.stats.not_written += 1;
@@ -418,7 +440,7 @@ impl Lane {
     /// come. Else the next one is opened at once while streams are followed, so that after a kill
     /// their packets are found through its journal.
     pub(crate) fn close(&mut self, why: &'static str, around: &mut Around<'_>) -> (Vec<Job>, bool) {
-        let mut jobs: Vec<Job> = Vec::new();
+        let mut jobs: Vec<Job> = self.close_earlier(around).into_iter().collect();
         let earlier = self.closing.take();
         let had_earlier = earlier.is_some();
         jobs.extend(
@@ -651,28 +673,4 @@ fn entry_of(packet: &Packet, name: StreamName) -> Entry {
 
 fn not_written(error: &io::Error) -> String {
     format!("packets could not be written to the open reel: {error}; free space on the disk")
-}
-
-/// Streams that ended lately, the oldest forgotten first.
-#[derive(Debug, Default)]
-struct Done {
-    set: HashSet<StreamId, RandomState>,
-    order: VecDeque<StreamId>,
-}
-
-impl Done {
-    fn contains(&self, stream: StreamId) -> bool {
-        self.set.contains(&stream)
-    }
-
-    fn add(&mut self, stream: StreamId) {
-        if self.set.insert(stream) {
-            self.order.push_back(stream);
-        }
-        if self.order.len() > MAX_DONE
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
-    }
 }

@@ -302,6 +302,7 @@ impl fmt::Display for LockNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.state, &self.mode, &self.until) {
             (Lockedness::Locked, Some(mode), Some(until)) => {
+                let until = until.replace(".000000000Z", "Z");
                 write!(f, "locked with {mode} until {until}")?;
             }
             (Lockedness::Locked, ..) => write!(f, "locked")?,

@@ -4,6 +4,7 @@
 //! outbox. Never: a script's judgement (design D15), packets of streams that nobody asked for.
 
 mod events;
+mod status;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -30,6 +31,8 @@ use crate::packet::{SharedBatch, StreamId, StreamName};
 use crate::redact::Protocols;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
+
+pub use status::Status;
 
 /// Sentences kept for whoever asks next.
 const MAX_WARNINGS: usize = 32;
@@ -165,55 +168,6 @@ impl Options {
 /// The open reels' part of the default `tap.storageLimit` of 5 GiB.
 pub const DEFAULT_OPEN_BYTES: u64 = 1 << 30;
 
-/// What a recording is and did.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// The query in force.
-    pub kfl: String,
-    /// What happenings it waits for, a part of a sentence.
-    pub on: Option<String>,
-    /// URL of the store.
-    pub destination: String,
-    /// Streams taken.
-    pub streams: u64,
-    /// Streams followed now.
-    pub open_streams: usize,
-    /// Packets recorded.
-    pub packets: u64,
-    /// Their captured bytes.
-    pub bytes: u64,
-    /// Reels sealed.
-    pub reels: u64,
-    /// Packets in the open reel.
-    pub open_packets: u64,
-    /// Since when the open reel holds packets.
-    pub open_since: Option<Timestamp>,
-    /// When an item last made it take a stream.
-    pub last_match: Option<Timestamp>,
-    /// Streams taken because the query met its bound.
-    pub undecided: u64,
-    /// Streams not taken because too many are followed.
-    pub refused: u64,
-    /// Streams taken without their first packets, which the spool no longer had.
-    pub beheaded: u64,
-    /// Packets of taken streams that could not be written.
-    pub not_written: u64,
-    /// Streams not taken because the day's limit was met.
-    pub limited: u64,
-    /// Captured bytes recorded today, by UTC.
-    pub bytes_today: u64,
-    /// The limit; 0 is none.
-    pub bytes_per_day: u64,
-    /// Captured bytes a second over the last hour.
-    pub rate: u64,
-    /// Whether something is overwritten before sealing.
-    pub redacted: bool,
-    /// What went wrong last, one sentence.
-    pub error: Option<String>,
-}
-
 /// All recordings of a process.
 pub struct Recorder {
     options: Options,
@@ -228,6 +182,10 @@ pub struct Recorder {
     was_stopped: bool,
     lanes: Vec<Lane>,
     sequence: u64,
+    /// Numbers of the next reels of earlier runs.
+    late: BTreeMap<u64, u64>,
+    /// Streams in reels that an earlier process left open.
+    adopted: events::Adopted,
     next: u64,
     warnings: Vec<String>,
 }
@@ -279,6 +237,8 @@ impl Recorder {
             lanes: Vec::new(),
             // A run that goes on after a restart within its second never uses a number twice.
             sequence: outbox.next_sequence(run),
+            late: BTreeMap::new(),
+            adopted: events::Adopted::default(),
             next: 0,
             warnings: Vec::new(),
         };
@@ -302,6 +262,7 @@ impl Recorder {
         let Some(closed) = closed else {
             return fs::remove_dir_all(&folder);
         };
+        self.adopted.add(&closed);
         if closed.head.run == self.options.run {
             self.sequence = self.sequence.max(closed.head.sequence + 1);
         }
@@ -537,43 +498,6 @@ impl Recorder {
             .collect();
         self.sealer.finish();
         said
-    }
-
-    /// What each recording is and did.
-    pub fn status(&self) -> Vec<Status> {
-        let progress = self.sealer.progress();
-        let now = self.clock.now();
-        self.lanes
-            .iter()
-            .map(|lane| {
-                let stats = &lane.stats;
-                let reel = lane.reel.as_ref();
-                Status {
-                    name: lane.wish.name.clone(),
-                    kfl: lane.wish.query.text().to_owned(),
-                    on: lane.wish.trigger.as_ref().map(ToString::to_string),
-                    destination: lane.wish.destination.clone(),
-                    streams: stats.streams,
-                    open_streams: lane.open_streams(),
-                    packets: stats.packets,
-                    bytes: stats.bytes,
-                    reels: progress.sealed.get(&lane.wish.name).copied().unwrap_or(0),
-                    open_packets: reel.map_or(0, |reel| reel.packets()),
-                    open_since: reel.and_then(|reel| reel.since),
-                    last_match: stats.last_match,
-                    undecided: stats.undecided,
-                    refused: stats.refused,
-                    beheaded: stats.beheaded,
-                    not_written: stats.not_written,
-                    limited: stats.limited,
-                    bytes_today: lane.budget.today(now),
-                    bytes_per_day: lane.wish.bytes_per_day,
-                    rate: lane.budget.rate(lane.began, now),
-                    redacted: !lane.wish.redact.is_empty(),
-                    error: progress.error.clone().or_else(|| stats.error.clone()),
-                }
-            })
-            .collect()
     }
 
     /// Waits until everything that was closed is in the outbox.

@@ -85,7 +85,7 @@ impl Reader {
 
     /// Whether more packets of a stream may come.
     pub fn is_open(&self, stream: StreamId) -> bool {
-        self.ring.lock().open.contains_key(&stream)
+        self.ring.last_of_open(self.run, stream).is_some()
     }
 
     /// Ordinal of a stream's last packet so far; `None` when it is unknown, or when the lists of
@@ -94,8 +94,7 @@ impl Reader {
     /// # Errors
     /// When a list cannot be read.
     pub fn last(&self, stream: StreamId) -> Result<Option<u64>, SpoolError> {
-        let open = self.ring.lock().open.get(&stream).copied();
-        match open {
+        match self.ring.last_of_open(self.run, stream) {
             Some(last) => Ok(Some(last)),
             None => self.end_of(stream),
         }

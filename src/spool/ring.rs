@@ -90,6 +90,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(crate) dir: PathBuf,
+    /// The run that is written.
+    run: u64,
     /// Bytes of all segments, and of what is pinned beside them.
     max_bytes: AtomicU64,
     max_pin_bytes: AtomicU64,
@@ -108,6 +110,7 @@ impl Ring {
         }
         Ring {
             dir: options.dir.clone(),
+            run: options.run,
             max_bytes: options.max_bytes.into(),
             max_pin_bytes: options.max_pin_bytes.into(),
             state: Mutex::new(state),
@@ -127,6 +130,12 @@ impl Ring {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ordinal of the last packet of a stream that is open; those of earlier runs are over.
+    pub(crate) fn last_of_open(&self, run: u64, stream: StreamId) -> Option<u64> {
+        let open = (run == self.run).then(|| self.lock().open.get(&stream).copied());
+        open.flatten()
     }
 
     /// Folder of a run.

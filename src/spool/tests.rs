@@ -308,6 +308,10 @@ fn after_kill_an_old_run_reads_back_and_its_torn_tail_is_cut() {
     writer.append(&mut Feed::default().batch("a", 90)).unwrap();
     assert_eq!(ordinals(reader.stream(StreamId(0), None).unwrap()), [0]);
     assert_eq!(reader.runs(), [1000, 2000]);
+    // A stream that is open now is another one than that of the same number then.
+    assert_eq!(feed.id('a'), StreamId(0));
+    assert!(reader.is_open(StreamId(0)) && !old.is_open(StreamId(0)));
+    assert_eq!(ordinals(old.stream(StreamId(0), None).unwrap()).len(), 10);
 }
 
 #[test]

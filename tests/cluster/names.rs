@@ -32,12 +32,12 @@ fn options(targets: Targets, on_pod: Option<PodTeller>) -> Options {
         on_updates: None,
         on_happening: None,
         before: None,
-        wants_probes: None,
+        wants: None,
         clock: Arc::new(SystemClock),
     }
 }
 
-fn follow(connection: Connection, options: Options) -> Cluster {
+pub fn follow(connection: Connection, options: Options) -> Cluster {
     Cluster::start(&tokio::runtime::Handle::current(), connection, options)
 }
 
@@ -67,7 +67,7 @@ fn look(cluster: &Cluster, endpoint: &str) -> String {
 }
 
 /// Waits until `seen` is what it should be.
-async fn until<T: PartialEq + std::fmt::Debug>(expected: T, seen: impl Fn() -> T) {
+pub async fn until<T: PartialEq + std::fmt::Debug>(expected: T, seen: impl Fn() -> T) {
     let late = Instant::now() + Duration::from_secs(60);
     loop {
         let now = seen();
@@ -380,6 +380,7 @@ fn a_real_api_server_names_addresses_at_each_moment() {
         names_and_restart(&mut real).await;
         rights(&real).await;
         super::isolate::pods(&real, || options(Targets::default(), None)).await;
+        super::meanwhile::nobody_watches(&real, || options(Targets::default(), None)).await;
         expired(&mut real).await;
         churn(&real, 3, 40).await;
         if std::env::var_os("TAPEDECK_SLOW").is_some() {

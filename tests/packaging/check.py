@@ -249,7 +249,8 @@ def house_rules(manifests, name):
                 faults.append(f"{what} {container['name']} may do more than it must")
             if rights["capabilities"]["drop"] != ["ALL"]:
                 faults.append(f"{what} {container['name']} keeps capabilities")
-            if not set(rights["capabilities"].get("add", [])) <= {"NET_RAW", "NET_ADMIN"}:
+            allowed = {"NET_RAW", "NET_ADMIN"} | ({"SYS_PTRACE"} if spec.get("hostPID") else set())
+            if not set(rights["capabilities"].get("add", [])) <= allowed:
                 faults.append(f"{what} {container['name']} adds capabilities")
             if "memory" not in container.get("resources", {}).get("limits", {}):
                 if "no-limits" not in name:
@@ -373,6 +374,7 @@ RIGHTS = {
         ("get", "", "secrets", "tapedeck", False),
         ("list", "", "configmaps", "", False),
         ("list", "", "events", "", False),
+        ("list", "apps", "replicasets", "", False),
         ("create", "", "pods", "tapedeck", False),
         ("delete", "", "pods", "shop", False),
     ],

@@ -8,16 +8,13 @@ use tapedeck::time::Timestamp;
 
 use super::lives::End;
 use super::release::Release;
-use super::shop::Call;
+use super::shop::{Call, Shop};
 
 /// What a worker that had no time to seal may lose.
 const UNSEALED: Duration = Duration::from_secs(2);
 
 /// Between the beginning of a call and the line that tells of it.
 const CALL: Duration = Duration::from_millis(500);
-
-/// Time after its start in which a worker meets the hub, whose address it then knows.
-const MEETING: Duration = Duration::from_secs(15);
 
 /// Every call that came while a worker captured is there once, with the names of both pods, also of
 /// those that are gone; nothing of tapedeck's own is.
@@ -41,7 +38,7 @@ pub(super) fn are_recorded_once_with_both_names(
         let is_met = calls.first().is_some_and(|call| at > call.at.millis())
             && ends
                 .iter()
-                .all(|end| at < end.from.millis() || at > (end.to + MEETING).millis());
+                .all(|end| at < end.from.millis() || at > end.to.millis());
         let is_own = is_own("src") || is_own("dst");
         assert!(!is_own || !is_met, "tapedeck's own: {item}");
     }
@@ -86,6 +83,23 @@ pub(super) fn are_recorded_once_with_both_names(
         );
     }
     assert!(missing.is_empty(), "{missing:?} of {ends:?}");
+}
+
+/// Reels hold which process of which container answered, by the process numbers of the node; not of calls
+/// to the address of a service, which is no socket's.
+pub(super) fn have_their_processes(release: &Release, shop: &Shop<'_>) {
+    for (pod, container) in shop.called_by_address() {
+        let items = release.items(&format!(
+            "http and record(\"recording\") and dst.name == \"{pod}\""
+        ));
+        let is_known = |item: &&Json| {
+            item["dst"]["containerId"] == container.as_str()
+                && item["dst"]["processName"] == "httpd"
+        };
+        let (known, all) = (items.iter().filter(is_known).count(), items.len());
+        println!("{pod}: the process of {known} of {all} answers is known");
+        assert!(known * 2 > all, "{:?}", items.first());
+    }
 }
 
 /// The item has the names that the pods say.

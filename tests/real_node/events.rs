@@ -1,10 +1,12 @@
 //! Recordings that wait for what happens to pods, with a hub and without.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
 use tapedeck::time::Timestamp;
 
+use super::lives::End;
 use super::node::{Node, wait};
 use super::now;
 use super::release::{NAMESPACE, Release, said, said_after};
@@ -12,6 +14,7 @@ use super::shop::{Call, Shop};
 
 /// What a pod answered through its service in the minute before something happened to it, as its client
 /// says.
+#[derive(Debug)]
 pub(super) struct Story {
     recording: &'static str,
     pod: String,
@@ -58,8 +61,20 @@ pub(super) fn a_pod_is_deleted(node: &Node, shop: &Shop<'_>) -> Story {
     Story::of("deleted", shop, &pod, at)
 }
 
-/// A container is started again while there is no hub, and a pod goes while the hub is started again.
-pub(super) fn happen_without_a_hub(node: &Node, shop: &Shop<'_>) -> Vec<Story> {
+/// Deletes a pod behind the service just after a worker was started anew: the minute before is in the spool
+/// of the run before, but for what that one lost.
+pub(super) fn a_pod_is_deleted_after(node: &Node, shop: &Shop<'_>, end: &End) -> Story {
+    let mut story = a_pod_is_deleted(node, shop);
+    story
+        .calls
+        .retain(|call| call.at < end.from - Duration::from_secs(2));
+    assert!(story.calls.len() > 5, "{story:?} {end:?}");
+    story
+}
+
+/// A rollout and the restart of a container while there is no hub, and the end of a pod while the hub is
+/// started again. Answers the pods that the rollout made too.
+pub(super) fn happen_without_a_hub(node: &Node, shop: &Shop<'_>) -> (Vec<Story>, BTreeSet<String>) {
     let deployment = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/td-tapedeck-hub");
     let scale = |replicas: u32| node.patch(&deployment, &json!({"spec": {"replicas": replicas}}));
     scale(0);
@@ -73,7 +88,10 @@ pub(super) fn happen_without_a_hub(node: &Node, shop: &Shop<'_>) -> Vec<Story> {
             .then_some(())
         },
     );
-    let pod = shop.web().first().unwrap().clone();
+    // This hub keeps nothing of the next one's past: the revisions of the deployment tell of it.
+    shop.roll_out(3);
+    let rolled_out = shop.web();
+    let pod = rolled_out.first().unwrap().clone();
     let at = now();
     node.kill(&node.get(&of_pod(&pod)));
     wait(
@@ -95,7 +113,24 @@ pub(super) fn happen_without_a_hub(node: &Node, shop: &Shop<'_>) -> Vec<Story> {
     node.delete(&format!("{}?gracePeriodSeconds=0", of_pod(&pod)));
     said_after(node, at, "hub", "The worker of node-a is connected");
     wait_for_another(shop, &pod);
-    vec![restarted, Story::of("deleted", shop, &pod, at)]
+    let deleted = Story::of("deleted", shop, &pod, at);
+    (vec![restarted, deleted], rolled_out)
+}
+
+/// A rollout that was told when the hub was there again has calls of the pods that it made.
+pub(super) fn rollouts_are_in_the_bucket(release: &Release, pods: &BTreeSet<String>) {
+    wait(
+        || format!("a reel about the rollout that made {pods:?}"),
+        || {
+            let items = release.items("http and record(\"rollouts\")");
+            let of_them = items.iter().filter(|item| {
+                let pod = item["dst"]["pod"]["metadata"]["name"].as_str();
+                pod.is_some_and(|pod| pods.contains(pod))
+            });
+            let count = of_them.count();
+            (count > 0).then(|| println!("rollouts: {count} calls of {pods:?} made without a hub"))
+        },
+    );
 }
 
 /// They are in the bucket while everything goes on: each call once, under the name of its time.

@@ -26,8 +26,8 @@ pub(super) struct End {
 /// Bytes beyond what the chart gives `/tmp` of a worker.
 const TOO_MUCH: usize = 300 << 20;
 
-/// Ends workers; each is followed by another one.
-pub(super) fn of_the_worker_end(node: &Node) -> Vec<End> {
+/// Ends workers; each is followed by another one, and by what is done `then`.
+pub(super) fn of_the_worker_end(node: &Node, then: &mut dyn FnMut(&End)) -> Vec<End> {
     let mut ends = Vec::new();
     let mut end = |how, is_graceful, act: &dyn Fn(&Node, &Json)| {
         let worker = worker(node);
@@ -36,12 +36,14 @@ pub(super) fn of_the_worker_end(node: &Node) -> Vec<End> {
         let to = next(node, from);
         // Until it is told the names again, and some calls came.
         std::thread::sleep(Duration::from_secs(8));
-        ends.push(End {
+        let end = End {
             how,
             from,
             to,
             is_graceful,
-        });
+        };
+        then(&end);
+        ends.push(end);
     };
     end("killed", false, &kill);
     end("deleted by force", true, &delete_by_force);

@@ -99,7 +99,9 @@ fn values(node: &Node, bucket: &S3Options) -> Json {
     let small = json!({"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}});
     json!({
         "image": {"repository": "localhost/tapedeck", "tag": "1", "pullPolicy": "Never"},
-        "worker": {"dataPath": node.data.path().join("data"), "resources": small},
+        "worker": {
+            "dataPath": node.data.path().join("data"), "resources": small, "hostPID": true,
+        },
         "hub": {"resources": small},
         "recording": {"destination": format!("s3://{}/", bucket.bucket)},
         "s3": {"endpoint": endpoint, "region": "us-east-1", "pathStyle": true},
@@ -114,7 +116,7 @@ fn values(node: &Node, bucket: &S3Options) -> Json {
         "recordings": [
             {"name": "deleted", "on": ["podDeleted"], "before": "1m", "after": "3s"},
             {"name": "restarts", "on": ["podRestart"], "before": "1m", "after": "3s"},
-            {"name": "rollouts", "on": ["rollout"], "before": "5s", "after": "5s", "scope": "owner"},
+            {"name": "rollouts", "on": ["rollout"], "before": "5s", "after": "20s", "scope": "owner"},
         ],
     })
 }

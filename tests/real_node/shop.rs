@@ -140,6 +140,18 @@ impl<'n> Shop<'n> {
         all
     }
 
+    /// The pods that are called by an address of their own, each with the id of its container.
+    pub(super) fn called_by_address(&self) -> Vec<(&'static str, String)> {
+        let of = |(namespace, name): (&str, &'static str)| {
+            let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+            let pod = self.node.get(&path);
+            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
+            let id = id.unwrap_or_else(|| panic!("{pod}"));
+            (name, id.trim_start_matches("containerd://").to_owned())
+        };
+        [("shop", "hosted"), ("other", "lonely")].map(of).into()
+    }
+
     /// The pods behind the service.
     pub(super) fn web(&self) -> BTreeSet<String> {
         let ready = self.node.ready("shop").into_keys();
@@ -147,10 +159,10 @@ impl<'n> Shop<'n> {
     }
 
     /// Replaces the pods behind the service by those of another revision.
-    pub(super) fn roll_out(&self) {
+    pub(super) fn roll_out(&self, revision: u32) {
         let before = self.web();
-        let changed =
-            json!({"spec": {"template": {"metadata": {"annotations": {"revision": "2"}}}}});
+        let annotations = json!({"revision": revision.to_string()});
+        let changed = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
         let path = "/apis/apps/v1/namespaces/shop/deployments/web";
         self.node.patch(path, &changed);
         wait(

@@ -16,7 +16,7 @@ use super::follow::say;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{
     self, Cluster, Connection, Credentials, HappeningTeller, Pace, PodTeller, Remembered, Targets,
-    UpdateTeller, Wanted, WatchCounts,
+    UpdateTeller, Wanted, Wants, WatchCounts,
 };
 use crate::pipeline::NamesOf;
 use crate::pipeline::host::{Outside, PodBlocker};
@@ -35,8 +35,8 @@ pub(super) struct Hears {
     pub(super) updates: Option<UpdateTeller>,
     /// What happens to pods and nodes.
     pub(super) happenings: HappeningTeller,
-    /// Whether failed probes are among it.
-    pub(super) wants_probes: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether a recording waits for a kind of it.
+    pub(super) wants: Wants,
     /// Pods that were known in the life before, and when they were known last.
     pub(super) before: Option<(Timestamp, Vec<Remembered>)>,
 }
@@ -135,7 +135,7 @@ impl Nearby {
             on_updates: hears.updates,
             on_happening: Some(hears.happenings),
             before: hears.before,
-            wants_probes: Some(hears.wants_probes),
+            wants: Some(hears.wants),
             clock: Arc::new(SystemClock),
         };
         let cluster = Cluster::start(runtime, connection, options);

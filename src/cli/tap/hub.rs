@@ -331,9 +331,7 @@ fn hears(hub: &Arc<Hub>, scripts: &Arc<Scripts>, wishes: &Arc<Wishes>, news: &Ar
         }),
         updates: Some(teller(hub)),
         happenings: Arc::new(move |happening| of_happenings.happening(happening)),
-        wants_probes: Arc::new(move || {
-            waits_for(&wishes.spread().recordings, What::FailedProbe.name())
-        }),
+        wants: Arc::new(move |what| waits_for(&wishes.spread().recordings, what.name())),
         before: None,
     }
 }
@@ -394,7 +392,11 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
             say(&sentence);
         }
         parts.known.keep(&cluster, || {
-            waits_for(&parts.wishes.spread().recordings, What::PodDeleted.name())
+            let recordings = parts.wishes.spread().recordings;
+            let of_pods = [What::PodDeleted, What::Rollout];
+            of_pods
+                .iter()
+                .any(|what| waits_for(&recordings, what.name()))
         });
         let (version, set) = parts.addresses.get();
         if targeted != Some(version) {

@@ -141,7 +141,7 @@ fn hears(facts: &Arc<Facts>) -> Hears {
                 seeking.happened(happening);
             }
         }),
-        wants_probes: Arc::new(move || desk.waits_for(What::FailedProbe.name())),
+        wants: Arc::new(move |what: What| desk.waits_for(what.name())),
         before: None,
     }
 }

@@ -35,6 +35,10 @@ use crate::time::SystemClock;
 /// Time that the worker before this one may take to end: more than the chart's grace.
 const PREDECESSOR: Duration = Duration::from_secs(180);
 
+/// Time that the first packets wait for the hub to say which addresses are its own; they lie in the
+/// kernel's buffer as long.
+const HUB_WORD: Duration = Duration::from_secs(2);
+
 /// Largest file of what the hub said last that is read.
 const MAX_KEPT: u64 = 16 << 20;
 
@@ -160,6 +164,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         dry: None,
         stop: stop.clone(),
     };
+    own.wait_for_word(HUB_WORD);
     let mut session = Session::start(&config, setup)?;
     let runtime = runtime()?;
     let facts = session.facts.clone();

@@ -165,13 +165,14 @@ fn a_node_that_gets_short_of_something_is_told_with_its_pods() {
         let ready = json!({"type": "Ready", "status": "True"});
         Node::of(&json!({"metadata": {"name": "worker-1"}, "status": {"conditions": [condition, ready]}})).unwrap()
     };
-    let told = of_node(&node("False"), &node("True"), &who, NOW).unwrap();
+    let told = of_node(&node("False"), &node("True"), &who, NOW);
     assert_eq!(
-        (told.message.as_str(), told.pod.ips.len()),
+        (told[0].message.as_str(), told[0].pod.ips.len()),
         ("MemoryPressure", 2)
     );
-    assert_eq!(of_node(&node("True"), &node("True"), &who, NOW), None);
-    assert_eq!(of_node(&node("True"), &node("False"), &who, NOW), None);
+    assert_eq!((told.len(), told[0].at()), (1, NOW));
+    assert_eq!(of_node(&node("True"), &node("True"), &who, NOW), []);
+    assert_eq!(of_node(&node("True"), &node("False"), &who, NOW), []);
 }
 
 #[test]

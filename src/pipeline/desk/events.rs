@@ -5,6 +5,7 @@ use crate::item::Peer;
 use crate::packet::StreamName;
 use crate::record::Trigger;
 use crate::record::manifest::Event;
+use crate::spool;
 use crate::time::Timestamp;
 
 impl Desk {
@@ -40,6 +41,24 @@ impl Desk {
     ) -> bool {
         self.recorder()
             .take_for_event(recording, number, stream, ends, at)
+    }
+
+    /// Takes a stream of an earlier run for it; see [`crate::record::Recorder::take_earlier`].
+    pub(in crate::pipeline) fn take_earlier(
+        &self,
+        recording: &str,
+        number: u64,
+        earlier: &spool::Reader,
+        stream: StreamName,
+        of: (&[Peer], Timestamp),
+    ) -> bool {
+        self.recorder()
+            .take_earlier(recording, number, earlier, stream, of)
+    }
+
+    /// All of earlier runs is taken by now.
+    pub(in crate::pipeline) fn earlier_over(&self, recording: &str) {
+        self.recorder().earlier_over(recording);
     }
 
     /// Its time is over.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Ends, Happening};
+use crate::cluster::{Ends, Happening, What};
 use crate::record::{read_capped, write_whole};
 use crate::time::Timestamp;
 
@@ -27,7 +27,6 @@ const KEPT: Duration = Duration::from_secs(2 * 3600);
 pub(super) struct Heard {
     list: VecDeque<Noted>,
     file: Option<PathBuf>,
-    is_changed: bool,
 }
 
 /// A happening without its addresses, and when it was heard of.
@@ -35,6 +34,9 @@ pub(super) struct Heard {
 struct Noted {
     heard_nanos: i64,
     happening: Happening,
+    /// When it is over and may stand in the file; none once it does.
+    #[serde(skip)]
+    over: Option<Timestamp>,
 }
 
 impl Heard {
@@ -45,12 +47,16 @@ impl Heard {
         Heard {
             list: list.unwrap_or_default(),
             file: Some(file),
-            is_changed: false,
         }
     }
 
-    /// Notes a happening; false when it was heard of before.
-    pub(super) fn is_new(&mut self, happening: &Happening, now: Timestamp) -> bool {
+    /// Notes a happening that is over at a moment; false when it was heard of before.
+    pub(super) fn is_new(
+        &mut self,
+        happening: &Happening,
+        over: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         if self
             .list
             .iter()
@@ -66,23 +72,36 @@ impl Heard {
         self.list.push_back(Noted {
             heard_nanos: now.nanos(),
             happening: Happening {
-                message: String::new(),
+                message: match happening.what {
+                    // Its revision.
+                    What::Rollout => happening.message.clone(),
+                    _ => String::new(),
+                },
                 pod: Ends::default(),
                 all: Ends::default(),
                 shared: Vec::new(),
                 ..happening.clone()
             },
+            over: Some(over),
         });
-        self.is_changed = true;
         true
     }
 
-    /// Writes the file, when there is something new.
-    pub(super) fn keep(&mut self) {
-        if !std::mem::take(&mut self.is_changed) {
+    /// Writes the file, when something is over. What a restart interrupts before is told again, and the
+    /// next run goes on with it.
+    pub(super) fn keep(&mut self, now: Timestamp) {
+        let mut is_news = false;
+        for noted in &mut self.list {
+            if noted.over.is_some_and(|over| over <= now) {
+                noted.over = None;
+                is_news = true;
+            }
+        }
+        if !is_news {
             return;
         }
-        let written = |file: &PathBuf| write_whole(file, &serde_json::to_vec(&self.list)?);
+        let kept: Vec<&Noted> = self.list.iter().filter(|one| one.over.is_none()).collect();
+        let written = |file: &PathBuf| write_whole(file, &serde_json::to_vec(&kept)?);
         if let Some(file) = &self.file
             && let Err(error) = written(file)
         {

@@ -50,10 +50,14 @@ struct World {
 
 impl World {
     fn new(dir: &Path, declared: &serde_json::Value) -> World {
+        World::life(dir, declared, 17, Arc::new(MemoryStore::new()))
+    }
+
+    /// A run on a folder that others had before.
+    fn life(dir: &Path, declared: &serde_json::Value, run: u64, store: Arc<MemoryStore>) -> World {
         let clock = Arc::new(SetClock::at(START));
-        let store = Arc::new(MemoryStore::new());
         let (spool, reader) =
-            spool::Writer::open(spool::Options::new(dir.join("spool"), 17)).unwrap();
+            spool::Writer::open(spool::Options::new(dir.join("spool"), run)).unwrap();
         let kept = store.clone();
         let outbox = Outbox::start(
             outbox::Options::new(dir.join("outbox"), 1 << 30),
@@ -61,7 +65,7 @@ impl World {
             Arc::new(move |_| Ok(kept.clone())),
         )
         .unwrap();
-        let options = Options::new(dir.join("record"), 17, "node-a", "test");
+        let options = Options::new(dir.join("record"), run, "node-a", "test");
         let recorder =
             Recorder::open(options, Some(reader.clone()), clock.clone(), outbox.clone()).unwrap();
         let schema = Arc::new(Schema::empty());
@@ -87,6 +91,7 @@ impl World {
             names: Names::live(history),
             node: Some("worker-1".to_owned()),
             heard: Some(dir.join("happenings.json")),
+            taken: Some(dir.join("streams.json")),
             clock: clock.clone(),
         };
         World {
@@ -152,7 +157,7 @@ impl World {
     fn reels(self) -> Vec<Manifest> {
         let mut all = self.manifests();
         all.retain(|manifest| manifest.kind == Kind::Reel);
-        all.sort_by_key(|manifest| manifest.sequence);
+        all.sort_by_key(|manifest| (manifest.run, manifest.sequence));
         all
     }
 }
@@ -268,7 +273,8 @@ fn what_is_heard_of_late_is_taken_from_the_spool_once() {
     world.seeker.begin(&happening(What::OomKilled, 60));
     world.at(600);
     assert!(world.seeker.going.is_empty(), "it is over already");
-    world.seeker.heard.keep();
+    let now = world.clock.now();
+    world.seeker.heard.keep(now);
     // Told once more, by this hub or the next one, to this run or the next one.
     world.seeker.begin(&happening(What::OomKilled, 60));
     world.seeker.heard = Heard::read(dir.path().join("happenings.json"));
@@ -278,6 +284,120 @@ fn what_is_heard_of_late_is_taken_from_the_spool_once() {
     let streams: u64 = reels.iter().map(|reel| reel.counts.streams).sum();
     assert_eq!(streams, 4);
     assert_eq!(reels[0].events.len(), 1);
+}
+
+/// Run and streams of each reel.
+fn held(reels: &[Manifest]) -> Vec<(u64, u64)> {
+    reels
+        .iter()
+        .map(|reel| (reel.run, reel.counts.streams))
+        .collect()
+}
+
+#[test]
+fn what_an_earlier_run_left_in_the_spool_is_taken_too_and_each_stream_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
+    let store = Arc::new(MemoryStore::new());
+    let mut first = World::life(dir.path(), &declared, 17, store.clone());
+    first.traffic(&minute());
+    assert_eq!(first.reels(), []);
+
+    // The worker is started anew, and then the pod dies. Its streams have the same numbers now.
+    let mut second = World::life(dir.path(), &declared, 18, store.clone());
+    second.traffic(&call(OTHER, 1007, POD, 62));
+    second.traffic(&call(OTHER, 1008, SIBLING, 63));
+    second.seeker.begin(&happening(What::OomKilled, 60));
+    second.at(66);
+    second.traffic(&call(OTHER, 1009, POD, 70));
+    second.at(90);
+    second.seeker.taken.keep();
+    let reels = second.reels();
+    // Of seconds 40, 43 and 50, and of 62 and 70.
+    assert_eq!(held(&reels), [(17, 3), (18, 2)]);
+    assert!(
+        reels
+            .iter()
+            .all(|reel| reel.events.len() == 1 && reel.why == "event")
+    );
+    assert_eq!(
+        reels[0].from.as_deref(),
+        Some("2023-11-14T22:14:00.000000000Z")
+    );
+    // What this run lost is not told of that one.
+    assert!(reels[0].coverage.is_empty());
+    let is_late = |one: &String| one.contains("after the run had ended");
+    assert!(
+        reels[0].remarks.iter().any(is_late),
+        "{:?}",
+        reels[0].remarks
+    );
+    assert!(reels[0].parts.iter().any(|part| part.role == "names"));
+
+    // Something else about the pod in that time: only what no reel has.
+    let mut third = World::life(dir.path(), &declared, 19, store);
+    third.clock.advance(START + Duration::from_secs(100));
+    third.seeker.begin(&happening(What::OomKilled, 36));
+    third.at(101);
+    assert!(third.seeker.going.is_empty());
+    let manifests = third.manifests();
+    let reels = manifests.iter().filter(|one| one.kind == Kind::Reel);
+    let mut held: Vec<_> = reels.map(|one| (one.run, one.counts.streams)).collect();
+    held.sort_unstable();
+    // That of second 5 of the first run is new.
+    assert_eq!(held, [(17, 1), (17, 3), (18, 2)]);
+}
+
+#[test]
+fn what_a_killed_run_began_to_take_the_next_one_takes_to_the_end_and_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
+    let store = Arc::new(MemoryStore::new());
+    let mut first = World::life(dir.path(), &declared, 17, store.clone());
+    first.traffic(&minute());
+    first.seeker.begin(&happening(What::OomKilled, 60));
+    first.at(60);
+    first.seeker.heard.keep(first.clock.now());
+    // Nothing was sealed, and which streams were taken was not noted.
+    drop(first);
+    let mut second = World::life(dir.path(), &declared, 18, store);
+    second.traffic(&call(OTHER, 1007, POD, 65));
+    second.seeker.begin(&happening(What::OomKilled, 60));
+    second.at(90);
+    assert!(second.seeker.going.is_empty());
+    let manifests = second.manifests();
+    let reels: Vec<_> = manifests
+        .iter()
+        .filter(|one| one.kind == Kind::Reel)
+        .cloned()
+        .collect();
+    let mut of_runs = held(&reels);
+    of_runs.sort_unstable();
+    assert_eq!(of_runs, [(17, 3), (18, 1)]);
+    assert!(
+        reels
+            .iter()
+            .any(|reel| reel.run == 17 && reel.why == "restart")
+    );
+    assert!(reels.iter().all(|reel| reel.events.len() == 1));
+}
+
+#[test]
+fn peers_are_looked_for_in_all_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s", "scope": "peers"});
+    let store = Arc::new(MemoryStore::new());
+    let mut first = World::life(dir.path(), &declared, 17, store.clone());
+    // The database is no peer yet.
+    first.traffic(&call(OTHER, 1001, DATABASE, 40));
+    assert_eq!(first.reels(), []);
+    let mut second = World::life(dir.path(), &declared, 18, store);
+    second.seeker.begin(&happening(What::OomKilled, 60));
+    second.at(60);
+    second.traffic(&call(POD, 1002, DATABASE, 65));
+    second.at(66);
+    second.at(90);
+    assert_eq!(held(&second.reels()), [(17, 1), (18, 1)]);
 }
 
 #[test]

@@ -36,17 +36,18 @@ impl Lane {
 
     /// A stream was taken for an event, between two ends with these names.
     pub(crate) fn event_stream(&mut self, number: u64, ends: &[Peer], at: Timestamp) {
-        for going in self
-            .events
-            .iter_mut()
-            .filter(|going| going.number == number)
-        {
-            going.has_traffic = true;
-        }
+        self.has_traffic(number);
         if let Some(reel) = &mut self.reel {
             for peer in ends {
                 reel.name(peer, at);
             }
+        }
+    }
+
+    /// A stream was taken for an event.
+    pub(super) fn has_traffic(&mut self, number: u64) {
+        for going in &mut self.events {
+            going.has_traffic |= going.number == number;
         }
     }
 

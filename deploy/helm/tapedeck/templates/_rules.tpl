@@ -16,11 +16,17 @@
   resources: [networkpolicies]
   verbs: [create]
 {{- end }}
-{{- if include "tapedeck.waitsForProbes" . }}
+{{- if include "tapedeck.waitsFor" (list . "failedprobe") }}
 # Recordings that wait for failed probes.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
+{{- end }}
+{{- if include "tapedeck.waitsFor" (list . "rollout") }}
+# Recordings that wait for rollouts: those that began while the hub was away.
+- apiGroups: [apps]
+  resources: [replicasets, controllerrevisions]
+  verbs: [list]
 {{- end }}
 {{- end -}}
 
@@ -31,8 +37,10 @@
   verbs: [list, watch]
 {{- end -}}
 
-{{- define "tapedeck.waitsForProbes" -}}
-{{- range include "tapedeck.recordings" . | fromJsonArray -}}
-{{- if contains "failedprobe" (lower (toString .on)) }}true{{ end -}}
+{{/* Whether a recording waits for something, by its name in lower case. */}}
+{{- define "tapedeck.waitsFor" -}}
+{{- $what := last . -}}
+{{- range include "tapedeck.recordings" (first .) | fromJsonArray -}}
+{{- if contains $what (lower (toString .on)) }}true{{ end -}}
 {{- end -}}
 {{- end -}}
