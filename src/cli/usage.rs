@@ -46,9 +46,13 @@ fn said(text: &str, error: &clap::Error, args: &[std::ffi::OsString]) -> String 
     let mut text = text.replace("invalid digit found in string", "it is no whole number");
     if let Some(instead) = instead(error, args) {
         // A tip of the parser is a guess.
+        let tip = format!("  tip: {instead}\n");
         let lines = text.lines().filter(|line| !line.contains("tip:"));
-        let lines: Vec<&str> = lines.collect();
-        text = format!("{}\n  tip: {instead}\n", lines.join("\n").trim_end());
+        let mut lines: Vec<&str> = lines.collect();
+        lines.dedup_by(|one, before| one.is_empty() && before.is_empty());
+        let usage = lines.iter().position(|line| line.contains("Usage:"));
+        lines.insert(usage.unwrap_or(lines.len()), &tip);
+        text = lines.join("\n") + "\n";
     }
     text
 }
