@@ -8,36 +8,36 @@ use std::process::{Command, Stdio};
 
 use tapedeck::synth;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tapedeck");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tapedeck");
 
 /// What a command answered.
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 /// A folder to work in, which is the home too.
-struct Place(tempfile::TempDir);
+pub struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> &Place {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> &Place {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
         self
     }
 
-    fn command(&self, program: impl AsRef<Path>) -> Command {
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command
             .current_dir(self.0.path())
@@ -49,7 +49,7 @@ impl Place {
         command
     }
 
-    fn run(&self, args: &[&str]) -> Said {
+    pub fn run(&self, args: &[&str]) -> Said {
         let mut command = self.command(PROGRAM);
         command.args(args);
         said(command)
@@ -63,7 +63,7 @@ impl Place {
     }
 }
 
-fn said(mut command: Command) -> Said {
+pub fn said(mut command: Command) -> Said {
     let output = command.output().unwrap();
     Said {
         code: output.status.code(),
@@ -75,7 +75,7 @@ fn said(mut command: Command) -> Said {
 impl Said {
     /// Nothing on stdout, and one sentence with all of `words`.
     #[track_caller]
-    fn refuses(&self, code: i32, words: &[&str]) {
+    pub fn refuses(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.out, "", "{self:?}");
         assert_eq!(self.err.lines().count(), 1, "{self:?}");
@@ -95,7 +95,7 @@ impl Said {
 }
 
 /// A savefile with so many HTTP requests.
-fn capture(requests: usize) -> Vec<u8> {
+pub fn capture(requests: usize) -> Vec<u8> {
     let mut talk = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80));
     for number in 0..requests {
         talk = talk
@@ -162,9 +162,9 @@ fn what_is_no_capture_is_refused_in_one_sentence() {
     let query = |name: &str| place.run(&["query", name]);
     query("empty.pcap").refuses(1, &["empty.pcap", "it is empty"]);
     query("notes.txt").refuses(1, &["notes.txt", "it begins like text"]);
-    query("folder").refuses(1, &["folder", "holds no capture"]);
+    query("folder").refuses(1, &["folder", "holds no capture", "the folder is empty"]);
     query("none.pcap").refuses(1, &["none.pcap", "no such file"]);
-    query("ftp://host/a.pcap").refuses(1, &["ftp://", "s3://BUCKET/PREFIX"]);
+    query("ftp://host/a.pcap").refuses(2, &["ftp://", "s3://BUCKET/PREFIX"]);
 }
 
 #[test]
@@ -449,7 +449,7 @@ mod live {
         let secret = place.path("secret.pcap");
         std::fs::set_permissions(secret, Permissions::from_mode(0o600)).unwrap();
         if let Some(query) = as_nobody(&place, &program, &["query", "secret.pcap"]) {
-            query.refuses(1, &["secret.pcap", "no right to read it"]);
+            query.refuses(2, &["secret.pcap", "no right to read it"]);
         }
     }
 
@@ -477,7 +477,7 @@ mod live {
             println!("skipped: capturing needs CAP_NET_RAW");
             return;
         }
-        tap.refuses(1, &[&format!("{home}/.tapedeck/data"), "Permission denied"]);
+        tap.refuses(2, &[&format!("{home}/.tapedeck/data"), "Permission denied"]);
         assert_eq!(place.left_behind(), ["tapedeck"]);
     }
 }

@@ -21,6 +21,7 @@ mod dashboard_live;
 mod dashboard_login;
 mod dashboard_schema;
 mod double;
+mod drop_in;
 mod engines;
 mod faults;
 mod hostile;

@@ -6,11 +6,11 @@ use serde_json::Value as Json;
 use super::Global;
 use super::config::keys::Status;
 use super::config::{Config, Surroundings, regenerate_path};
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, cannot_write};
 use crate::private;
 use crate::script::console::is_secret;
 
-/// Print the configuration in force, or write it to its file
+/// Print the configuration in force, or write a file with all keys
 ///
 /// Values of names like SECRET, TOKEN, KEY and PASSWORD are masked unless the file is written.
 #[derive(Debug, Args)]
@@ -18,11 +18,13 @@ use crate::script::console::is_secret;
 Examples:
   tapedeck config
   tapedeck config --explain
-  tapedeck config --regenerate")]
+  tapedeck config --regenerate
+  tapedeck config --regenerate --config-path other.yaml --set tap.storageLimit=20Gi")]
 pub struct ConfigArgs {
-    /// Write the full file with defaults
+    /// Write a file with every key at its default, but for what --set says; a file that is there
+    /// stays as it is
     #[arg(short, long)]
-    regenerate: bool,
+    pub regenerate: bool,
 
     /// Say of each key what it does here and where its value came from
     #[arg(long)]
@@ -56,12 +58,7 @@ fn mask_all(value: &mut Json) {
 }
 
 /// Runs the command.
-pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, Failure> {
-    if args.regenerate {
-        // The file is to belong to the user who called sudo, as the folder does.
-        super::tap::give_up_rights()?;
-        return regenerate(global, config);
-    }
+pub fn run(args: &ConfigArgs, config: &Config) -> Result<Exit, Failure> {
     if !args.explain {
         let mut tree: Json = serde_yaml_ng::from_str(&config.yaml()).unwrap_or_default();
         mask(&mut tree);
@@ -91,23 +88,34 @@ pub fn run(args: &ConfigArgs, global: &Global, config: &Config) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-fn regenerate(global: &Global, config: &Config) -> Result<Exit, Failure> {
+/// Writes the file that would be read, where there is none. What is there is not even looked at: it may
+/// be broken, and its values are nobody else's.
+pub fn regenerate(global: &Global) -> Result<Exit, Failure> {
     use std::io::Write;
-    let path = regenerate_path(global, &Surroundings::of_process());
-    let failed = |error: std::io::Error| {
-        Failure::failed(format!("cannot write {}: {error}", path.display()))
-    };
-    if let Some(folder) = path.parent() {
-        private::make_folder(folder).map_err(failed)?;
+    let config = Config::of_defaults(global)?;
+    for warning in &config.warnings {
+        eprintln!("{}", super::Style::stderr().yellow(warning));
     }
-    // It holds bucket secrets under scripting.env.
+    // The file is to belong to the user who called sudo, as the folder does.
+    super::tap::give_up_rights()?;
+    let path = regenerate_path(global, &Surroundings::of_process());
+    if let Some(folder) = path.parent() {
+        private::make_folder(folder).map_err(|error| cannot_write(&path, &error))?;
+    }
+    // It is to hold bucket secrets under scripting.env.
     let mut file = private::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .open(&path)
-        .map_err(failed)?;
-    file.write_all(config.yaml().as_bytes()).map_err(failed)?;
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Failure::usage(format!(
+                "{} is there already and is the file that is read; remove it first, or name another with --config-path FILE",
+                path.display()
+            )),
+            _ => cannot_write(&path, &error),
+        })?;
+    file.write_all(config.yaml().as_bytes())
+        .map_err(|error| cannot_write(&path, &error))?;
     eprintln!("wrote {}", path.display());
     Ok(Exit::Done)
 }

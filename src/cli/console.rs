@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::instance::Instance;
-use super::release::{Place, ReleaseArgs};
+use super::release::{InstanceArgs, Place};
 use super::style::Style;
 use crate::pipeline::Stop;
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -51,7 +51,7 @@ pub struct ConsoleArgs {
     no_follow: bool,
 
     #[command(flatten)]
-    release: ReleaseArgs,
+    release: InstanceArgs,
 }
 
 /// Runs the command.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +15,11 @@ use clap::{Args, ValueEnum};
 use serde_json::Value as Json;
 
 use super::config::Config;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, cannot_write};
 use super::pass;
 use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::recordings::size;
-use super::secrets::SecretsArgs;
+use super::secrets::{SecretsArgs, no_key_log};
 use super::source::SourceArgs;
 use crate::capture::Source;
 use crate::item::{Item, shown};
@@ -52,7 +52,8 @@ const MAX_COMMENTS: usize = 1000;
 Examples:
   tapedeck export s3://my-bucket/ --kfl 'response.status == 500' -o errors.pcapng
   tapedeck export ./recordings --from 2023-11-14T22:00:00Z --to 2023-11-14T22:05:00Z --scope packets -o five.pcapng
-  tapedeck export s3://my-bucket/ --kfl http --redact credentials -o share.pcapng")]
+  tapedeck export s3://my-bucket/ --kfl http --redact credentials -o share.pcapng
+  tapedeck export s3://my-bucket/ --kfl dns -o - | tshark -r -")]
 pub struct ExportArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -70,7 +71,7 @@ pub struct ExportArgs {
     #[arg(long, default_value = "", value_name = "KFL")]
     kfl: String,
 
-    /// The file to write; it must not be there
+    /// The file to write, which must not be there; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
@@ -89,6 +90,20 @@ pub struct ExportArgs {
     /// Write the TLS secrets into the file too
     #[arg(long)]
     with_secrets: bool,
+}
+
+impl ExportArgs {
+    fn is_stdout(&self) -> bool {
+        self.output.as_os_str() == "-"
+    }
+
+    /// Where it goes, for people.
+    fn target(&self) -> String {
+        match self.is_stdout() {
+            true => "stdout".to_owned(),
+            false => self.output.display().to_string(),
+        }
+    }
 }
 
 /// What of the streams is written.
@@ -119,7 +134,7 @@ pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
             "--with-secrets would make readable what --redact cannot see; leave one of them out",
         ));
     }
-    if args.output.exists() {
+    if !args.is_stdout() && args.output.exists() {
         return Err(Failure::usage(format!(
             "{} is there already; name another file",
             args.output.display()
@@ -149,10 +164,7 @@ pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
         return Err(Failure::failed("ended by a signal; nothing was written"));
     }
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut again = opened
-        .again
-        .reopen()
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    let mut again = opened.again.reopen()?;
     let export = Export {
         args,
         config: &config,
@@ -163,13 +175,13 @@ pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
     let (packets, bytes) = export.write(&mut *again, &stop)?;
     let streams = export.found.streams.len();
     if packets == 0 {
-        eprintln!("Nothing matched; {} was not written", args.output.display());
+        eprintln!("Nothing matched; {} was not written", args.target());
         return Ok(Exit::Done);
     }
     eprintln!(
         "{packets} packets of {streams} streams, {}, are in {}",
         size(bytes),
-        args.output.display()
+        args.target()
     );
     let gaps = !warnings.is_empty() || export.found.undecided > 0;
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
@@ -247,14 +259,17 @@ impl Export<'_> {
     /// Writes the file; answers packets and bytes. Packets wait in a temporary pair, since only the
     /// last of a stream tells what of the first goes.
     fn write(&self, source: &mut dyn Source, stop: &Stop) -> Result<(u64, u64), Failure> {
-        let folder = self
-            .args
-            .output
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
+        let beside = self.args.output.parent();
+        let beside = beside.filter(|folder| !folder.as_os_str().is_empty());
+        let temporary = std::env::temp_dir();
+        let folder = match self.args.is_stdout() {
+            true => Some(temporary.as_path()),
+            false => beside,
+        };
         let work = tempfile::Builder::new()
             .prefix(".tapedeck-export-")
-            .tempdir_in(folder.unwrap_or(Path::new(".")))?;
+            .tempdir_in(folder.unwrap_or(Path::new(".")))
+            .map_err(|error| cannot_write(&self.args.output, &error))?;
         let pair = Pair::new(work.path(), "packets");
         let head = spool::Head {
             run: 0,
@@ -323,6 +338,15 @@ impl Export<'_> {
             logs: &logs,
         };
         let bytes = parts.write(&pair, &half)?;
+        if self.args.is_stdout() {
+            let copied = std::io::copy(&mut File::open(&half)?, &mut std::io::stdout());
+            return match copied {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    Err(Failure::failed(super::no_output(&error)))
+                }
+                _ => Ok((order.len() as u64, bytes)),
+            };
+        }
         // A link fails where the name is taken meanwhile; a rename would not.
         std::fs::hard_link(&half, &self.args.output).or_else(|_| {
             OpenOptions::new()
@@ -394,9 +418,7 @@ impl Export<'_> {
                 true => Err(std::io::ErrorKind::FileTooLarge.into()),
                 false => std::fs::read(path),
             });
-            logs.push(read.map_err(|error| {
-                Failure::failed(format!("the key log {path} cannot be read: {error}"))
-            })?);
+            logs.push(read.map_err(|error| no_key_log(path, &error))?);
         }
         Ok(logs)
     }
@@ -461,7 +483,7 @@ impl Parts<'_> {
         out.write_all(&plain)?;
         bytes += plain.len() as u64;
         out.into_inner()
-            .map_err(|error| Failure::failed(error.to_string()))?
+            .map_err(std::io::IntoInnerError::into_error)?
             .sync_all()?;
         Ok(bytes)
     }

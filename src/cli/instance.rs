@@ -9,7 +9,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::exit::Failure;
+use super::exit::{Answer, Failure};
 use crate::private;
 
 /// Wait for an instance's answer at most.
@@ -160,7 +160,8 @@ impl Instance {
             let _ = body.take(MAX_REFUSAL).read_to_string(&mut said);
             let json: Json = serde_json::from_str(&said).unwrap_or_default();
             let sentence = json["error"].as_str().unwrap_or(said.trim());
-            return Err(Failure::failed(sentence.to_owned()));
+            let (status, sentence) = (status.as_u16(), sentence.to_owned());
+            return Err(Answer { status, sentence }.into());
         }
         std::io::copy(&mut body, out).map_err(|error| failed(&error))
     }
@@ -182,7 +183,12 @@ impl Instance {
             .get("error")
             .and_then(Json::as_str)
             .unwrap_or(said.trim());
-        Err(Failure::failed(sentence.to_owned()))
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Err(Answer {
+            status: status.unwrap_or_default(),
+            sentence: sentence.to_owned(),
+        }
+        .into())
     }
 
     fn exchange(&self, method: &str, path: &str, body: &str) -> std::io::Result<String> {

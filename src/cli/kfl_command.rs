@@ -117,6 +117,9 @@ Examples:
         format: Shape,
     },
     /// Print the reference page: guide, fields by protocol, functions, macros
+    #[command(after_help = "\
+Examples:
+  tapedeck kfl reference | less")]
     Reference,
     /// Run a file of cases: a query, an item and what is expected, one JSON object a line
     #[command(after_help = "\

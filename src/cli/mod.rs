@@ -33,6 +33,7 @@ mod store;
 mod style;
 mod tap;
 mod testing;
+mod usage;
 mod verify;
 
 use std::ffi::OsString;
@@ -116,8 +117,16 @@ enum Command {
     Config(config_command::ConfigArgs),
     Demo(demo::DemoArgs),
     /// Print the version
+    #[command(after_help = "\
+Examples:
+  tapedeck version")]
     Version,
     /// Print completion for a shell
+    #[command(after_help = "\
+Examples:
+  tapedeck completion bash > ~/.local/share/bash-completion/completions/tapedeck
+  tapedeck completion fish > ~/.config/fish/completions/tapedeck.fish
+  tapedeck completion zsh > ~/.zfunc/_tapedeck    # with fpath+=(~/.zfunc) before compinit in ~/.zshrc")]
     Completion {
         /// The shell
         shell: clap_complete::Shell,
@@ -141,10 +150,10 @@ pub fn main() -> ExitCode {
             config::nearest(name, candidates.iter().copied())
         });
     }
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            usage::print(&error, &args);
             return if error.use_stderr() {
                 Exit::Usage
             } else {
@@ -186,11 +195,16 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
     if !matches!(cli.command, Command::Demo(_)) {
         tap::as_caller()?;
     }
+    if let Command::Config(args) = &cli.command
+        && args.regenerate
+    {
+        return config_command::regenerate(&cli.global);
+    }
     let config = Config::load(&cli.global, &Surroundings::of_process())?;
     start_log(
         cli.global.debug || config.bool("tap.debug"),
         config.text("logLevel"),
-    );
+    )?;
     for warning in &config.warnings {
         eprintln!("{}", Style::stderr().yellow(warning));
     }
@@ -215,7 +229,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Store(args) => store::run(args, &config),
         Command::Verify(args) => verify::run(args, &config),
         Command::Kfl(args) => kfl_command::run(args),
-        Command::Config(args) => config_command::run(args, &cli.global, &config),
+        Command::Config(args) => config_command::run(args, &config),
         Command::Demo(args) => demo::run(args, &cli.global, config),
         Command::Version | Command::Completion { .. } => Ok(Exit::Done),
     }
@@ -247,9 +261,32 @@ pub fn no_output(error: &std::io::Error) -> String {
     format!("the output cannot be written: {error}")
 }
 
-fn start_log(debug: bool, level: &str) {
-    let level = if debug { "debug" } else { level };
-    let level = if level == "warning" { "warn" } else { level };
+/// Levels of the log, the quietest first, with what else they are called.
+static LEVELS: [(&str, &[&str]); 5] = [
+    ("error", &["fatal", "panic"]),
+    ("warning", &["warn"]),
+    ("info", &[]),
+    ("debug", &[]),
+    ("trace", &[]),
+];
+
+/// The level of a name, as the log calls it.
+fn level(name: &str) -> Result<&'static str, Failure> {
+    let is = |known: &&str| known.eq_ignore_ascii_case(name.trim());
+    let mut levels = LEVELS.iter();
+    let found = levels.find(|(level, others)| is(level) || others.iter().any(is));
+    match found {
+        Some(("warning", _)) => Ok("warn"),
+        Some((level, _)) => Ok(level),
+        None => Err(Failure::usage(format!(
+            "logLevel {name} is no level; there are {}",
+            LEVELS.map(|(level, _)| level).join(", ")
+        ))),
+    }
+}
+
+fn start_log(debug: bool, name: &str) -> Result<(), Failure> {
+    let level = level(if debug { "debug" } else { name })?;
     let filter = tracing_subscriber::EnvFilter::try_new(format!("off,tapedeck={level}"))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off,tapedeck=warn"));
     let printed = tracing_subscriber::fmt::layer()
@@ -262,6 +299,7 @@ fn start_log(debug: bool, level: &str) {
         .with(printed)
         .with(heard)
         .try_init();
+    Ok(())
 }
 
 /// Every field and macro that filters know.
@@ -297,7 +335,11 @@ pub fn percent(text: &str) -> String {
 /// Signals that come together count as one.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// Ends the run at the first Ctrl+C or SIGTERM, the process at the second.
+/// Time that a run has to end after the second signal.
+const LAST_MOMENT: Duration = Duration::from_secs(3);
+
+/// Ends the run at the first Ctrl+C or SIGTERM. At the second it leaves what the next start can do; a
+/// run that is not over soon after it, or at a third, ends where it is, with gaps.
 pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
@@ -306,17 +348,33 @@ pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
-            let mut first: Option<Instant> = None;
-            for signal in signals.forever() {
+            let mut last: Option<Instant> = None;
+            for _ in signals.forever() {
                 // Whoever starts programs may pass on the signal that the terminal sends as well.
-                if first.is_some_and(|first| first.elapsed() > SAME_SIGNAL) {
-                    let _ = signal_hook::low_level::emulate_default_handler(signal);
+                if last.is_some_and(|last| last.elapsed() < SAME_SIGNAL) {
+                    continue;
                 }
-                first.get_or_insert_with(Instant::now);
-                stop.stop();
+                last = Some(Instant::now());
+                if stop.is_hurried() {
+                    end_here();
+                } else if stop.is_asked() {
+                    stop.hurry();
+                    std::thread::spawn(|| {
+                        std::thread::sleep(LAST_MOMENT);
+                        end_here();
+                    });
+                } else {
+                    stop.stop();
+                }
             }
         })?;
     Ok(())
+}
+
+/// Ends the process where it is.
+fn end_here() {
+    eprintln!("{}", Style::stderr().yellow("ended before it was done"));
+    std::process::exit(Exit::Gaps.code().into());
 }
 
 /// Protocols that the configuration switches on, with their ports, and how streams are read.
@@ -404,4 +462,43 @@ pub fn offline_options(
         cuts: pipeline::Cuts::default(),
         consumers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_in_its_help() {
+        fn lacking(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+            for below in command
+                .get_subcommands()
+                .filter(|below| !below.is_hide_set())
+            {
+                let path = format!("{path} {}", below.get_name());
+                let help = below.get_after_help().map(ToString::to_string);
+                let has = help.is_some_and(|help| {
+                    help.contains("Examples:\n") && help.contains("\n  tapedeck ")
+                });
+                if !has {
+                    found.push(path.clone());
+                }
+                lacking(below, &path, found);
+            }
+        }
+        let mut found = Vec::new();
+        lacking(&Cli::command(), "tapedeck", &mut found);
+        assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn levels_of_the_log_are_checked() {
+        for (name, wanted) in [("warning", "warn"), ("WARN", "warn"), ("fatal", "error")] {
+            assert_eq!(level(name).unwrap(), wanted, "{name}");
+        }
+        assert_eq!(
+            level("loud").unwrap_err().message,
+            "logLevel loud is no level; there are error, warning, info, debug, trace"
+        );
+    }
 }

@@ -62,9 +62,7 @@ pub(super) fn read(
     let options = super::offline_options(config, names, stop, consumers)?;
     let running = pipeline::start(source, options);
     let counters = running.counters.clone();
-    running
-        .join()
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    running.join()?;
     let warnings = counters.now().warnings;
     for warning in &warnings {
         eprintln!("{}", Style::stderr().yellow(warning));

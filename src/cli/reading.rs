@@ -165,12 +165,20 @@ const MAX_READ: &str = "10Gi";
 #[derive(Debug, Clone, Args)]
 pub struct MaxReadArgs {
     /// Ask before more than this is read
-    #[arg(long, value_name = "SIZE", default_value = MAX_READ)]
+    #[arg(long, value_name = "SIZE", default_value = MAX_READ, value_parser = quantity)]
     max_read: String,
 
     /// Read without asking
     #[arg(long)]
     yes: bool,
+}
+
+/// A size, as it is written.
+fn quantity(text: &str) -> Result<String, String> {
+    match units::quantity(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a size such as 10Gi".to_owned()),
+    }
 }
 
 impl Default for MaxReadArgs {
@@ -188,12 +196,7 @@ impl MaxReadArgs {
     /// # Errors
     /// When it is more and nobody is there to be asked, or the answer is no.
     pub fn announce(&self, opened: &Opened, times: u64) -> Result<(), Failure> {
-        let most = units::quantity(&self.max_read).ok_or_else(|| {
-            Failure::usage(format!(
-                "--max-read {} is not a size such as 10Gi",
-                self.max_read
-            ))
-        })?;
+        let most = units::quantity(&self.max_read).unwrap_or(u64::MAX);
         let Some(bytes) = opened.bytes.map(|bytes| bytes.saturating_mul(times)) else {
             eprintln!("Reading standard input");
             return Ok(());

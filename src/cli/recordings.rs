@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::instance::Instance;
-use super::release::{Place, ReleaseArgs};
+use super::release::{InstanceArgs, Place};
 use super::style::Style;
 
 /// Show, add, end and seal the recordings of a running tapedeck
@@ -34,12 +34,16 @@ pub struct RecordingsArgs {
     json: bool,
 
     #[command(flatten)]
-    release: ReleaseArgs,
+    release: InstanceArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
     /// Show the recordings
+    #[command(after_help = "\
+Examples:
+  tapedeck recordings list
+  tapedeck recordings list -s tapedeck --json")]
     List {
         /// JSON instead of a table
         #[arg(long)]
@@ -47,11 +51,18 @@ enum What {
     },
     Add(Box<AddArgs>),
     /// End a recording that was added; what is open is sealed and uploaded
+    #[command(after_help = "\
+Examples:
+  tapedeck recordings remove errors")]
     Remove {
         /// Its name
         name: String,
     },
     /// Seal what is open of a recording, or of all
+    #[command(after_help = "\
+Examples:
+  tapedeck recordings seal
+  tapedeck recordings seal errors")]
     Seal {
         /// Its name; all when left out
         name: Option<String>,
@@ -60,6 +71,11 @@ enum What {
 
 /// Add a recording, or change one that was added
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck recordings add errors --kfl 'http and response.status >= 500' --duration 2h
+  tapedeck recordings add night --kfl dns --start 22:00 --duration 8h --iterations 0
+  tapedeck recordings add audit --kfl http --destination s3://my-bucket/audit --redact credentials")]
 struct AddArgs {
     /// Its name: a to z, 0 to 9 and -
     name: String,

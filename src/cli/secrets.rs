@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::config::Config;
-use super::exit::Failure;
+use super::exit::{Failure, system};
 use crate::dissect::{Descriptors, Protocols, Secrets};
 use crate::pipeline::Stop;
 use crate::pipeline::key_log::KeyLog;
@@ -77,11 +77,19 @@ pub fn protocols(config: &Config, live: Option<Stop>) -> Result<Protocols, Failu
             Some(stop) => log.follow(secrets.clone(), stop),
             None => log.read_whole(&secrets),
         }
-        .map_err(|error| Failure::failed(format!("the key log {path} cannot be read: {error}")))?;
+        .map_err(|error| no_key_log(path, &error))?;
     }
     let descriptors = Arc::new(descriptors(config)?);
     let protocols = super::protocols(config)?.with_secrets(secrets);
     Ok(protocols.with_descriptors(descriptors))
+}
+
+/// The failure for a key log that cannot be read.
+pub fn no_key_log(path: &str, error: &std::io::Error) -> Failure {
+    Failure::usage(format!(
+        "the key log {path} cannot be read: {}",
+        system(error)
+    ))
 }
 
 fn descriptors(config: &Config) -> Result<Descriptors, Failure> {
@@ -90,7 +98,7 @@ fn descriptors(config: &Config) -> Result<Descriptors, Failure> {
     for path in &paths {
         let fails =
             |why: &dyn std::fmt::Display| Failure::usage(format!("{DESCRIPTORS}: {path}: {why}"));
-        let file = std::fs::File::open(path).map_err(|error| fails(&error))?;
+        let file = std::fs::File::open(path).map_err(|error| fails(&system(&error)))?;
         let mut bytes = Vec::new();
         file.take(MAX_DESCRIPTORS + 1)
             .read_to_end(&mut bytes)

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::config::Config;
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use crate::investigate::{self, Cache, DEFAULT_CACHE_BYTES, Wanted};
 use crate::record::sign::MAX_PEM;
+use crate::store::OpenOptions;
 use crate::store::cloud::CloudOptions;
 use crate::store::cloud::azure::Account;
 use crate::store::s3::S3Options;
-use crate::store::{OpenOptions, StoreError};
 
 /// Where to read from.
 #[derive(Debug, Args)]
@@ -43,6 +43,10 @@ pub struct S3Args {
     /// Profile of the shared AWS configuration
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
+
+    /// Sign nothing, as a public bucket lets anybody read
+    #[arg(long, conflicts_with = "profile")]
+    s3_anonymous: bool,
 }
 
 impl S3Args {
@@ -61,10 +65,16 @@ impl S3Args {
                 region: first(&self.s3_region, "s3.region"),
                 path_style: path_style.then_some(true),
                 profile: first(&self.profile, "s3.profile"),
+                anonymous: self.is_anonymous(config),
                 ..S3Options::default()
             },
             cloud: cloud_options(),
         }
+    }
+
+    /// Whether nothing is signed; a profile that is named signs.
+    pub fn is_anonymous(&self, config: &Config) -> bool {
+        self.s3_anonymous || (self.profile.is_none() && config.bool("s3.anonymous"))
     }
 }
 
@@ -125,7 +135,7 @@ pub fn archive(
         store: s3.open_options(config),
         ..Default::default()
     };
-    investigate::Archive::open(source, &options).map_err(|error| Failure::failed(error.to_string()))
+    Ok(investigate::Archive::open(source, &options)?)
 }
 
 /// How packets of an archive are read that its indexes do not tell.
@@ -161,10 +171,8 @@ pub fn cache() -> Result<Option<Arc<Cache>>, Failure> {
     };
     let folder = base.join("tapedeck").join("ranges");
     let cache = Cache::open(&folder, DEFAULT_CACHE_BYTES).map_err(|error| {
-        Failure::failed(format!(
-            "the cache {} cannot be used: {error}",
-            folder.display()
-        ))
+        let sentence = format!("the cache {} cannot be used: {error}", folder.display());
+        Failure::of(&error, sentence)
     })?;
     Ok(Some(Arc::new(cache)))
 }
@@ -178,7 +186,8 @@ pub fn open(
     open_some(sources, Wanted::default(), s3, config)
 }
 
-fn open_some(
+/// Opens what is wanted of what `sources` name.
+pub fn open_some(
     sources: &[String],
     wanted: Wanted,
     s3: &S3Args,
@@ -189,7 +198,7 @@ fn open_some(
         wanted,
         ..Default::default()
     };
-    investigate::open(sources, &options).map_err(|error| Failure::failed(error.to_string()))
+    Ok(investigate::open(sources, &options)?)
 }
 
 /// What the environment says of clouds, for readers and recorders alike.
@@ -216,19 +225,6 @@ pub fn read_pem(path: &std::path::Path) -> Result<String, Failure> {
         .read_to_string(&mut text)
         .map_err(failed)?;
     Ok(text)
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        let exit = match error {
-            StoreError::Credentials(_) | StoreError::Refused(_) => Exit::Usage,
-            _ => Exit::Failed,
-        };
-        Failure {
-            exit,
-            message: error.to_string(),
-        }
-    }
 }
 
 /// The names that come with a source, as the pipeline asks for them.

@@ -1,14 +1,17 @@
 //! `tapedeck store`: check a store, print least-privilege policies.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 
 use super::config::Config;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, cannot_write};
 use super::tap::recording;
 use crate::investigate::Archive;
 use crate::store::policy::{self, Role};
+use crate::store::s3::check::{CheckReport, Met};
 use crate::store::s3::{S3Options, S3Store};
-use crate::store::{self, s3_parts};
+use crate::store::{self, StoreError, s3_parts};
 use crate::time::{Clock, SystemClock};
 use crate::units;
 
@@ -27,9 +30,21 @@ pub struct StoreArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Try each right that is needed, leave nothing behind, say what the bucket is
+    ///
+    /// Ends with 0 when the rights suffice for what --for names, with 2 when one is missing or the
+    /// credentials do not count.
+    #[command(after_help = "\
+Examples:
+  tapedeck store check s3://my-bucket/
+  tapedeck store check s3://my-bucket/ --for reader --profile laptop
+  tapedeck store check ./recordings --json")]
     Check {
-        /// The store, as s3://bucket/prefix or a folder
+        /// The store, as s3://bucket/prefix, gs://, az:// or a folder
         store: String,
+
+        /// Whose rights are wanted: recorder, reader or verifier
+        #[arg(long = "for", value_name = "ROLE", default_value = "recorder", value_parser = role)]
+        role: Role,
 
         #[command(flatten)]
         s3: super::source::S3Args,
@@ -42,6 +57,10 @@ enum What {
     ///
     /// A roll-up is one object with the names of all objects of a day. Reels that are uploaded later
     /// are marked by their recorder and seen all the same; such a day is rolled up anew.
+    #[command(after_help = "\
+Examples:
+  tapedeck store rollup s3://my-bucket/ --older-than 7d
+  tapedeck store rollup s3://my-bucket/ --check")]
     Rollup {
         /// The archive, as s3://bucket/prefix or a folder
         store: String,
@@ -62,9 +81,14 @@ enum What {
         check: bool,
     },
     /// Print the policy that a role needs, as JSON
+    #[command(after_help = "\
+Examples:
+  tapedeck store policy recorder my-bucket > recorder.json
+  tapedeck store policy reader my-bucket --prefix production")]
     Policy {
         /// recorder, reader or verifier
-        role: String,
+        #[arg(value_parser = role)]
+        role: Role,
         /// The bucket
         bucket: String,
         /// Only below this prefix
@@ -79,7 +103,12 @@ enum What {
 /// Runs the command.
 pub fn run(args: &StoreArgs, config: &Config) -> Result<Exit, Failure> {
     match &args.what {
-        What::Check { store, s3, json } => check(store, s3, *json, config),
+        What::Check {
+            store,
+            role,
+            s3,
+            json,
+        } => check(store, *role, s3, *json, config),
         What::Rollup {
             store,
             s3,
@@ -101,11 +130,7 @@ pub fn run(args: &StoreArgs, config: &Config) -> Result<Exit, Failure> {
             prefix,
             kms_key,
         } => {
-            let role = Role::named(role).ok_or_else(|| {
-                let names: Vec<&str> = Role::ALL.iter().map(|role| role.name()).collect();
-                Failure::usage(format!("{role} is no role; use {}", names.join(", ")))
-            })?;
-            let policy = policy::policy(role, bucket, prefix, kms_key.as_deref());
+            let policy = policy::policy(*role, bucket, prefix, kms_key.as_deref());
             super::print(format_args!(
                 "{}",
                 serde_json::to_string_pretty(&policy).unwrap_or_default()
@@ -113,6 +138,14 @@ pub fn run(args: &StoreArgs, config: &Config) -> Result<Exit, Failure> {
             Ok(Exit::Done)
         }
     }
+}
+
+/// The role of a name.
+fn role(name: &str) -> Result<Role, String> {
+    Role::named(name).ok_or_else(|| {
+        let names: Vec<&str> = Role::ALL.iter().map(|role| role.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
 }
 
 fn roll_up(archive: &Archive, older_than: &str, hourly: bool) -> Result<Exit, Failure> {
@@ -147,33 +180,15 @@ fn check_rollups(archive: &Archive) -> Result<Exit, Failure> {
 /// Checks with the credentials that the recorder would use, unless flags name others.
 fn check(
     url: &str,
+    role: Role,
     s3: &super::source::S3Args,
     json: bool,
     config: &Config,
 ) -> Result<Exit, Failure> {
     let Some((bucket, prefix)) = s3_parts(url) else {
-        let store = store::open(url, &recording::open_options(config))?;
-        super::print(format_args!("{}", store.name()));
-        for (name, value) in store.facts() {
-            super::print(format_args!("  {name:18} {value}"));
-        }
-        return Ok(Exit::Done);
+        return check_other(url, role, json, config);
     };
-    let mut options = recording::open_options(config).s3;
-    let flags = s3.open_options(config).s3;
-    if flags.profile.is_some() {
-        options.keys = None;
-    }
-    let options = S3Options {
-        bucket: bucket.to_owned(),
-        prefix: prefix.trim_matches('/').to_owned(),
-        region: flags.region.or(options.region),
-        endpoint: flags.endpoint.or(options.endpoint),
-        path_style: flags.path_style.or(options.path_style),
-        profile: flags.profile.or(options.profile),
-        ..options
-    };
-    let report = S3Store::new(options)?.check();
+    let report = check_s3(bucket, prefix, s3, config)?;
     if json {
         let rights: Vec<serde_json::Value> = report
             .rights
@@ -190,15 +205,89 @@ fn check(
             "{}",
             serde_json::json!({
                 "store": report.name, "identity": report.identity, "facts": report.facts,
-                "rights": rights, "problems": report.problems,
+                "rights": rights, "problems": report.problems, "role": role.name(),
+                "suffices": report.suffices(role),
             })
         ));
     } else {
         super::print(report.to_string().trim_end());
     }
-    Ok(if report.can_record() || report.can_read() {
-        Exit::Done
-    } else {
-        Exit::Failed
+    if report.suffices(role) {
+        return Ok(Exit::Done);
+    }
+    Err(match report.met {
+        Met::Away => Failure::failed(format!("{} cannot be checked", report.name)),
+        Met::Refused => Failure::usage(format!("{} does not take the credentials", report.name)),
+        Met::In => {
+            let others = Role::ALL.iter().filter(|other| report.suffices(**other));
+            let others: Vec<&str> = others.map(|other| other.name()).collect();
+            let role = role.name();
+            Failure::usage(match others.as_slice() {
+                [] => format!(
+                    "the rights do not suffice for a {role}; see: tapedeck store policy {role} {bucket}"
+                ),
+                others => format!(
+                    "the rights suffice for a {}, but not for a {role}; see: tapedeck store policy {role} {bucket}",
+                    others.join(" and a ")
+                ),
+            })
+        }
     })
+}
+
+fn check_s3(
+    bucket: &str,
+    prefix: &str,
+    s3: &super::source::S3Args,
+    config: &Config,
+) -> Result<CheckReport, Failure> {
+    let mut options = recording::open_options(config).s3;
+    let flags = s3.open_options(config).s3;
+    if flags.profile.is_some() {
+        options.keys = None;
+    }
+    let options = S3Options {
+        bucket: bucket.to_owned(),
+        prefix: prefix.trim_matches('/').to_owned(),
+        region: flags.region.or(options.region),
+        endpoint: flags.endpoint.or(options.endpoint),
+        path_style: flags.path_style.or(options.path_style),
+        profile: flags.profile.or(options.profile),
+        anonymous: flags.anonymous,
+        ..options
+    };
+    Ok(S3Store::new(options)?.check())
+}
+
+/// What can be told of a folder, or of a bucket of another cloud, without leaving anything behind.
+fn check_other(url: &str, role: Role, json: bool, config: &Config) -> Result<Exit, Failure> {
+    let path = Path::new(url.strip_prefix("file://").unwrap_or(url));
+    let is_folder = !url.contains("://") || url.starts_with("file://");
+    if is_folder && !path.is_dir() {
+        return Err(Failure::failed(format!(
+            "there is no folder {}; a recording makes it when it begins",
+            path.display()
+        )));
+    }
+    let store = store::open(url, &recording::open_options(config))?;
+    match store.list("", &mut |_| false) {
+        // Whether a recorder may put is seen at its first object alone.
+        Err(StoreError::Denied(_)) if role == Role::Recorder && !is_folder => {}
+        listed => listed?,
+    }
+    if role == Role::Recorder && is_folder {
+        tempfile::tempfile_in(path).map_err(|error| cannot_write(path, &error))?;
+    }
+    if json {
+        let report = serde_json::json!({
+            "store": store.name(), "facts": store.facts(), "role": role.name(), "suffices": true,
+        });
+        super::print(report);
+        return Ok(Exit::Done);
+    }
+    super::print(store.name());
+    for (name, value) in store.facts() {
+        super::print(format_args!("  {name:18} {value}"));
+    }
+    Ok(Exit::Done)
 }

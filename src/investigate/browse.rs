@@ -10,10 +10,12 @@
 //! ```
 //! Numbers fit what a browser calculates with exactly (2^53).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use ahash::RandomState;
 
 use super::cursor::{Cursor, DISSECTED, id_of};
 use super::kept::Making;
@@ -44,6 +46,9 @@ const MAX_REELS: usize = 1_000_000;
 /// Streams of which it is remembered where they were shown last.
 const KEPT_STREAMS: usize = 4096;
 
+/// Streams that are counted.
+const MAX_COUNTED: usize = 2_000_000;
+
 /// Sentences that are kept.
 const MAX_WARNINGS: usize = 100;
 
@@ -53,9 +58,19 @@ const FINDING: Duration = Duration::from_secs(20);
 /// Reels that a stream is followed through to either side.
 const MAX_BESIDE: usize = 32;
 
+/// What is shown of an archive; all of it by default.
+#[derive(Debug, Clone, Default)]
+pub struct Only {
+    /// Times of requests.
+    pub span: Span,
+    /// What items must match.
+    pub query: Option<Query>,
+}
+
 /// An archive that stays open.
 pub struct Browse {
     archive: Arc<Archive>,
+    only: Only,
     reading: Reading,
     cache: Option<Arc<Cache>>,
     numbered: Mutex<Numbered>,
@@ -86,11 +101,17 @@ impl Browse {
         archive.keep_listings();
         Browse {
             archive: Arc::new(archive),
+            only: Only::default(),
             reading,
             cache,
             numbered: Mutex::default(),
             warnings: Mutex::default(),
         }
+    }
+
+    /// The same with nothing shown but this.
+    pub fn only(self, only: Only) -> Browse {
+        Browse { only, ..self }
     }
 
     /// Looks at a source that is no archive by an index that an earlier reading of it left; gives
@@ -130,6 +151,7 @@ impl Browse {
         }
         Browse {
             archive: Arc::new(archive),
+            only: Only::default(),
             reading,
             cache,
             numbered: Mutex::new(numbered),
@@ -176,11 +198,12 @@ impl Browse {
         Search::new(
             self.archive.clone(),
             query,
-            Span::default(),
+            self.only.span,
             now,
             self.reading.clone(),
             self.cache.clone(),
         )
+        .and(self.only.query.clone())
     }
 
     /// The newest items that match, of those behind the number `before`, at most `limit`; fewer
@@ -497,6 +520,25 @@ impl Browse {
             }
         }
         None
+    }
+
+    /// Streams of the items that are shown, as far as they are counted in `patience`.
+    ///
+    /// # Errors
+    /// When the archive cannot be listed.
+    pub fn streams(&self, now: Timestamp, patience: Duration) -> Result<u64, StoreError> {
+        let all = kfl::compile_as("", Dialect::V2, &Schema::empty())
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        let mut scan = self.scan(all, now, vec!["stream".to_owned()])?;
+        let mut streams: HashSet<(Arc<str>, StreamName), RandomState> = HashSet::default();
+        let until = Instant::now() + patience;
+        while !scan.is_over() && Instant::now() < until && streams.len() < MAX_COUNTED {
+            scan.step(until, &mut |item| {
+                streams.insert((Arc::from(item.origin.worker.as_str()), item.stream));
+            })?;
+        }
+        self.warn(scan.warnings());
+        Ok(streams.len() as u64)
     }
 
     /// A scan of all items that match, with what indexes have of `paths` in them, the newest reels

@@ -55,7 +55,7 @@ mod tests;
 mod verdicts;
 pub mod verify;
 
-pub use browse::{Browse, Numbers, moment, moment_of};
+pub use browse::{Browse, Numbers, Only, moment, moment_of};
 pub use cursor::Cursor;
 pub use kept::{Making, SourceId, begin_index};
 pub use packets::Reading;
@@ -199,6 +199,11 @@ pub enum OpenError {
         "{0} cannot be read; use a path, - for standard input, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
     )]
     Scheme(String),
+    /// The name of the source is empty.
+    #[error(
+        "the source has no name; use a path, - for standard input, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
+    )]
+    Unnamed,
     /// Standard input is gone once it was read.
     #[error("standard input cannot be read again; save it to a file and open that")]
     Once,

@@ -164,6 +164,9 @@ fn section(spec: &str, options: &Options, remarks: &mut Vec<String>) -> Result<S
         return of_bucket(spec, Arc::new(store), rest, &options.wanted.spans, remarks);
     }
     let path = spec.strip_prefix("file://").unwrap_or(spec);
+    if path.is_empty() {
+        return Err(OpenError::Unnamed);
+    }
     if let Some((scheme, _)) = path.split_once("://") {
         return Err(OpenError::Scheme(format!("{scheme}://")));
     }
@@ -371,9 +374,11 @@ fn arranged(
         });
     }
     if files.is_empty() {
-        let hint = match seen {
-            0 => "; there is no object under this name".to_owned(),
-            seen => format!("; its {seen} objects have other endings"),
+        let hint = match (seen, &root) {
+            (0, Some(_)) => "; the folder is empty".to_owned(),
+            (0, None) => "; there is no object under this name".to_owned(),
+            (1, _) => "; its one object has another ending".to_owned(),
+            (seen, _) => format!("; its {seen} objects have other endings"),
         };
         return Err(OpenError::Nothing {
             place: spec.to_owned(),

@@ -49,6 +49,8 @@ const MAX_WARNINGS: usize = 100;
 pub struct Search {
     pub(super) archive: Arc<Archive>,
     query: Query,
+    /// What items must match too.
+    also: Option<Query>,
     condition: Option<Condition<ColumnTest>>,
     pub(super) paths: Vec<String>,
     /// What is wanted beside, as far as indexes have it.
@@ -193,10 +195,37 @@ impl Search {
             warnings: Mutex::default(),
             archive,
             query,
+            also: None,
             now,
             reading,
             cache,
         }
+    }
+
+    /// The same of items alone that match this too.
+    pub(super) fn and(mut self, also: Option<Query>) -> Search {
+        let Some(also) = also else {
+            return self;
+        };
+        let condition = also.column_condition(self.now);
+        self.span = self.span.narrowed(condition.as_ref());
+        self.condition = match (self.condition, condition) {
+            (None, one) | (one, None) => one,
+            (Some(one), Some(other)) => {
+                let parts = [one, other].into_iter().flat_map(|part| match part {
+                    Condition::All(parts) => parts,
+                    part => vec![part],
+                });
+                Some(Condition::All(parts.collect()))
+            }
+        };
+        for path in also.paths() {
+            if !self.paths.contains(&path) {
+                self.paths.push(path);
+            }
+        }
+        self.also = Some(also);
+        self
     }
 
     /// The same of one node's reels alone.
@@ -469,15 +498,18 @@ impl Search {
     }
 
     pub(super) fn matches(&self, item: &Item) -> bool {
-        self.query.is_empty()
-            || match self.query.matches(item.node(), self.now) {
-                Verdict::Match => true,
-                Verdict::NoMatch => false,
-                Verdict::Undecided => {
-                    self.warn("an item took too many steps and was left out".to_owned());
-                    false
+        let mut queries = std::iter::once(&self.query).chain(&self.also);
+        queries.all(|query| {
+            query.is_empty()
+                || match query.matches(item.node(), self.now) {
+                    Verdict::Match => true,
+                    Verdict::NoMatch => false,
+                    Verdict::Undecided => {
+                        self.warn("an item took too many steps and was left out".to_owned());
+                        false
+                    }
                 }
-            }
+        })
     }
 
     /// Calls `each` for the items of a reel, from its packets.

@@ -40,7 +40,7 @@ mod seeking;
 mod status;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
@@ -206,17 +206,30 @@ impl Options {
 
 /// Asks a run to end.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<AtomicU8>);
 
 impl Stop {
+    const ASKED: u8 = 1;
+    const HURRIED: u8 = 2;
+
     /// Ends the run: what the system already holds is still read.
     pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.fetch_max(Stop::ASKED, Ordering::Relaxed);
+    }
+
+    /// Ends it at once: what can be done at the next start is left for it.
+    pub fn hurry(&self) {
+        self.0.fetch_max(Stop::HURRIED, Ordering::Relaxed);
     }
 
     /// Whether somebody asked.
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) >= Stop::ASKED
+    }
+
+    /// Whether somebody asked to end it at once.
+    pub fn is_hurried(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Stop::HURRIED
     }
 }
 

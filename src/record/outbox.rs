@@ -46,6 +46,9 @@ const MAX_REFUSED_PAUSE: Duration = Duration::from_secs(300);
 /// Pause while somebody waits for the outbox to drain.
 const DRAIN_PAUSE: Duration = Duration::from_millis(500);
 
+/// Time between two looks at whether somebody still waits for it.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
+
 /// Sentences kept for whoever asks next.
 const MAX_WARNINGS: usize = 32;
 
@@ -373,6 +376,11 @@ impl Outbox {
 
     /// Waits until everything is uploaded, at most for `limit`, trying again without long pauses.
     pub fn drain(&self, limit: Duration) -> Status {
+        self.drain_while(limit, &|| true)
+    }
+
+    /// The same as long as `goes_on` says so; it is asked some ten times a second.
+    pub fn drain_while(&self, limit: Duration, goes_on: &dyn Fn() -> bool) -> Status {
         let end = Instant::now() + limit;
         let mut state = self.lock();
         state.drains += 1;
@@ -381,7 +389,10 @@ impl Outbox {
             let Some(left) = end.checked_duration_since(Instant::now()) else {
                 break;
             };
-            let waited = self.changed.wait_timeout(state, left);
+            if !goes_on() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, left.min(DRAIN_LOOK));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.drains -= 1;

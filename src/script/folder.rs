@@ -361,7 +361,10 @@ pub fn is_test(path: &Path) -> bool {
 
 /// The scripts of one source: a file as it is, a folder's `*.js` in name order, not below it;
 /// tests are left out.
-fn scripts_of(source: &Path) -> Result<Vec<PathBuf>, String> {
+///
+/// # Errors
+/// A sentence when the source cannot be read.
+pub fn scripts_of(source: &Path) -> Result<Vec<PathBuf>, String> {
     let mut paths = scripts_and_tests(source)?;
     if paths.first().is_none_or(|first| first != source) {
         paths.retain(|path| !is_test(path));

@@ -58,9 +58,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(asked)) => Ok(Asked(asked)),
-            Err(error) => Err(refuse(StatusCode::BAD_REQUEST, error.body_text())),
+            Err(error) => Err(refuse(StatusCode::BAD_REQUEST, wrong(&error.body_text()))),
         }
     }
+}
+
+/// What is said of a parameter that cannot be read, in words of people.
+fn wrong(said: &str) -> String {
+    said.replace("invalid digit found in string", "it is no whole number")
 }
 
 /// Parameters in a path, in the same way.
@@ -346,10 +351,20 @@ pub(super) async fn license() -> AsJson<Json> {
     }))
 }
 
-pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
+pub(super) async fn total_streams(Extract(state): Extract<State>) -> Response {
+    if let Some(browse) = state.view.indexed.get().cloned() {
+        let now = state.view.clock.now();
+        let counted = aside(move || browse.streams(now, indexed::PATIENCE)).await;
+        return match counted {
+            Ok(Ok(streams)) => AsJson(json!(streams)).into_response(),
+            Ok(Err(error)) => refuse(StatusCode::BAD_GATEWAY, error.to_string()),
+            Err(response) => response,
+        };
+    }
     let counts = state.view.run.counts();
     let streams = counts.map(|counts| counts["streams"].clone());
-    AsJson(streams.unwrap_or_else(|| json!(state.view.counters.now().streams)))
+    let streams = streams.unwrap_or_else(|| json!(state.view.counters.now().streams));
+    AsJson(streams).into_response()
 }
 
 pub(super) async fn download(

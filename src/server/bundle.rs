@@ -295,6 +295,10 @@ fn named(view: &View, pcaps: &BTreeMap<String, Vec<String>>) -> Result<Nodes, St
             .rsplit_once(':')
             .map_or(worker.as_str(), |(ip, _)| ip);
         let folder = folders.remove(worker.as_str());
+        let folder = match folder.is_none() {
+            true => indexed_folder(view, worker)?,
+            false => folder,
+        };
         let of = nodes
             .entry(folder.unwrap_or_else(|| plain(&format!("{worker}_{ip}"))))
             .or_default();
@@ -308,6 +312,22 @@ fn named(view: &View, pcaps: &BTreeMap<String, Vec<String>>) -> Result<Nodes, St
         }
     }
     Ok(nodes)
+}
+
+/// The folder of a worker that an archive has items of.
+fn indexed_folder(view: &View, worker: &str) -> Result<Option<String>, String> {
+    let Some(browse) = view.indexed.get() else {
+        return Ok(None);
+    };
+    let text = format!("worker == {}", Json::from(worker));
+    let query = kfl::compile_as(&text, kfl::Dialect::V1, &view.schema);
+    let query = query.map_err(|error| error.to_string())?;
+    let now = view.clock.now();
+    let page = browse
+        .page(query, now, None, 1, super::indexed::PATIENCE)
+        .map_err(|error| error.to_string())?;
+    let item = page.items.first();
+    Ok(item.map(|(_, item)| folder_of(item.node())))
 }
 
 fn text_of<'a, N: Node<'a>>(item: N, path: &str) -> String {

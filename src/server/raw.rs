@@ -133,6 +133,14 @@ pub(super) async fn targeted(Extract(state): Extract<State>) -> AsJson<Json> {
     AsJson(state.view.run.targeted()["targets"].take())
 }
 
+/// `POST /pods/worker`, by which workers of another program report themselves.
+pub(super) async fn worker() -> Response {
+    refuse(
+        StatusCode::GONE,
+        "workers report themselves over their own connection: tapedeck worker --hub HOST:PORT",
+    )
+}
+
 /// `GET /pcaps/name-resolution-history`.
 pub(super) async fn history(Extract(state): Extract<State>) -> Response {
     match aside(move || state.view.run.history()).await {

@@ -17,10 +17,21 @@ pub enum KeyType {
     List,
     /// Names of the user's own with any values.
     Map,
+    /// Names of the user's own, each with names of the user's own and their values.
+    Maps,
+    /// Names that others define, as deep as they go, with any values.
+    Tree,
     /// A list of objects of the user's own.
     Objects,
     /// Any value; whoever reads it says what fits.
     Any,
+}
+
+impl KeyType {
+    /// Whether the names below it are in no table here.
+    pub fn has_names(self) -> bool {
+        matches!(self, KeyType::Map | KeyType::Maps | KeyType::Tree)
+    }
 }
 
 /// What becomes of a key.
@@ -67,7 +78,7 @@ const fn key(
     }
 }
 
-use KeyType::{Any, Bool, Duration, Int, List, Map, Objects, Quantity, Text};
+use KeyType::{Any, Bool, Duration, Int, List, Map, Maps, Objects, Quantity, Text, Tree};
 use Status::{Harmless, Honoured, NotYet, NotYetCapture};
 
 /// The keys, in the order in which `config` prints them.
@@ -102,8 +113,8 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.capture.raw.storageSize", Quantity, r#""1Gi""#, Harmless, "tap.storageLimit bounds the spool"),
     key("tap.capture.dbMaxSize", Quantity, r#""500Mi""#, Honoured, "memory for the rows of the dashboard"),
     key("tap.enabledDissectors", List, r#"["amqp","dns","http","icmp","kafka","mongodb","mysql","postgresql","redis","ws","tlsx","ldap","radius","diameter","sctp","udp-flow","tcp-flow","udp-conn","tcp-conn"]"#, Honoured, "protocols that are dissected"),
-    key("tap.portMapping", Map, "{}", Honoured, "further ports of a protocol, {\"redis\":[6380]}; content decides first, a port settles what it leaves in doubt"),
-    key("tap.portLimits", Map, "{}", Honoured, "the only ports that a protocol is looked for on, {\"redis\":[6379]}; one without an entry is looked for on all"),
+    key("tap.portMapping", Tree, "{}", Honoured, "further ports of a protocol, {\"redis\":[6380]}; content decides first, a port settles what it leaves in doubt"),
+    key("tap.portLimits", Tree, "{}", Honoured, "the only ports that a protocol is looked for on, {\"redis\":[6379]}; one without an entry is looked for on all"),
     key("tap.customMacros", Map, r#"{"https":"tls and (http or http2)"}"#, NotYet, "KFL macros of your own"),
     key("tap.globalFilter", Text, r#""""#, NotYet, "KFL that every item must match"),
     key("tap.defaultFilter", Text, r#""""#, Honoured, "KFL that the dashboard opens with"),
@@ -121,36 +132,36 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.storageClass", Text, r#""standard""#, Harmless, "for releases in a cluster"),
     key("tap.ignoreTainted", Bool, "false", Harmless, "for releases in a cluster"),
     key("tap.debug", Bool, "false", Honoured, "log everything"),
-    key("tap.docker", Map, "{}", Honoured, "image of a release that tap installs: registry, tag, imagePullPolicy, imagePullSecrets"),
+    key("tap.docker", Tree, "{}", Honoured, "image of a release that tap installs: registry, tag, imagePullPolicy, imagePullSecrets"),
     key("tap.release.name", Text, r#""tapedeck""#, Honoured, "name of the release that tap, proxy, scripts and the like speak with"),
     key("tap.release.namespace", Text, r#""default""#, Honoured, "namespace of the release; unless it is set, a release in another one is found too"),
     key("tap.release.repo", Text, r#""""#, Harmless, "the chart is in the program"),
     key("tap.release.helmChartPath", Text, r#""""#, Honoured, "folder or archive of another chart than the one in the program"),
-    key("tap.resources", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.resources", Tree, "{}", Harmless, "for releases in a cluster"),
     key("tap.labels", Map, "{}", Harmless, "for releases in a cluster"),
     key("tap.annotations", Map, "{}", Harmless, "for releases in a cluster"),
-    key("tap.nodeSelectorTerms", Map, "{}", Harmless, "for releases in a cluster"),
-    key("tap.auth", Map, "{}", Harmless, "the dashboard is protected by its token"),
-    key("tap.ingress", Map, "{}", Harmless, "for releases in a cluster"),
-    key("tap.routing", Map, "{}", Harmless, "for releases in a cluster"),
-    key("tap.probes", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.nodeSelectorTerms", Any, "{}", Harmless, "for releases in a cluster"),
+    key("tap.auth", Tree, "{}", Harmless, "the dashboard is protected by its token"),
+    key("tap.ingress", Tree, "{}", Harmless, "for releases in a cluster"),
+    key("tap.routing", Tree, "{}", Harmless, "for releases in a cluster"),
+    key("tap.probes", Tree, "{}", Harmless, "for releases in a cluster"),
     key("tap.tolerations", Any, "null", Harmless, "for releases in a cluster"),
     key("tap.priorityClass", Text, r#""""#, Harmless, "for releases in a cluster"),
-    key("tap.dns", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.dns", Tree, "{}", Harmless, "for releases in a cluster"),
     key("tap.secrets", List, "[]", Harmless, "for releases in a cluster"),
     key("tap.hostNetwork", Bool, "true", Harmless, "for releases in a cluster"),
     key("tap.mountBpf", Bool, "true", Harmless, "nothing is loaded into the kernel"),
     key("tap.persistentStoragePvcVolumeMode", Text, r#""""#, Harmless, "for releases in a cluster"),
     key("tap.efsFileSytemIdAndPath", Text, r#""""#, Harmless, "for releases in a cluster"),
-    key("tap.resourceGuard", Map, "{}", Harmless, "limits of memory and disk are always kept"),
-    key("tap.watchdog", Map, "{}", Harmless, "probes restart what does not answer"),
-    key("tap.securityContext", Map, "{}", Harmless, "for releases in a cluster"),
+    key("tap.resourceGuard", Tree, "{}", Harmless, "limits of memory and disk are always kept"),
+    key("tap.watchdog", Tree, "{}", Harmless, "probes restart what does not answer"),
+    key("tap.securityContext", Tree, "{}", Harmless, "for releases in a cluster"),
     key("tap.telemetry.enabled", Bool, "true", Harmless, "there is no telemetry"),
     key("tap.metrics.port", Int, "49100", Honoured, "port on which Prometheus reads the metrics of scripts; 0 switches it off"),
     key("tap.dashboard.entriesLimit", Text, r#""300000""#, Honoured, "rows that the dashboard holds"),
     key("tap.dashboard.tokens", Map, "{}", Honoured, "further tokens by role: {\"view\":\"...\",\"investigate\":\"...\",\"operate\":\"...\"}, or a list of them each; needed on any address but loopback"),
     key("tap.dashboard.tokenFile", Text, r#""""#, Honoured, "file with the token of the printed URL, as a mounted Secret; empty makes a new one at each start"),
-    key("tap.dashboard.oidc", Map, "{}", Honoured, "signing in by OpenID Connect: issuer, clientId, clientSecret, url, claim, scopes and roles: {\"view\":[\"*\"],\"operate\":[\"sre\"]}"),
+    key("tap.dashboard.oidc", Tree, "{}", Honoured, "signing in by OpenID Connect: issuer, clientId, clientSecret, url, claim, scopes and roles: {\"view\":[\"*\"],\"operate\":[\"sre\"]}"),
     key("tap.dashboard.hosts", List, "[]", Honoured, "further names under which the dashboard is reached, as behind a proxy"),
     key("tap.dashboard.auditLog", Text, r#""""#, Honoured, "file that notes who looked at which payload and changed what; empty means audit.jsonl in the data folder"),
     key("tap.dashboard.editScripts", Bool, "false", Honoured, "let the dashboard save scripts into their folder"),
@@ -168,11 +179,11 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.misc.tcpFlowTimeout", Int, "1200", Honoured, "seconds after which an idle TCP stream ends"),
     key("tap.misc.tcpOverlap", Text, r#""first""#, Honoured, "which bytes count where TCP segments overlap and differ: first, last, bsd, bsd-right, linux, old-linux, windows or solaris"),
     key("tap.misc.udpFlowTimeout", Int, "60", Honoured, "seconds after which an idle UDP conversation ends"),
-    key("tap.delayedDissection", Map, "{}", Harmless, "for releases in a cluster"),
-    key("tap.snapshots", Map, "{}", NotYet, "snapshots to a cloud store"),
+    key("tap.delayedDissection", Tree, "{}", Harmless, "for releases in a cluster"),
+    key("tap.snapshots", Tree, "{}", NotYet, "snapshots to a cloud store"),
     key("scripting.enabled", Bool, "true", Honoured, "run scripts"),
     key("scripting.env", Map, "{}", Honoured, "what scripts see as env; RECORDING_KFL switches recording on"),
-    key("scripting.envFor", Map, "{}", Honoured, "values for one script each, by its title or file name: {\"alert\":{\"SLACK_AUTH_TOKEN\":\"...\"}}"),
+    key("scripting.envFor", Maps, "{}", Honoured, "values for one script each, by its title or file name: {\"alert\":{\"SLACK_AUTH_TOKEN\":\"...\"}}"),
     key("scripting.envFolder", Text, r#""""#, Honoured, "folder with further names of env, as a mounted Secret: NAME for all scripts, TITLE/NAME for one"),
     key("scripting.consts", Map, "{}", Honoured, "older name of scripting.env"),
     key("scripting.source", Text, r#""""#, Honoured, "folder of scripts"),
@@ -197,7 +208,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("scripting.loadTimeout", Duration, r#""5s""#, Honoured, "processor time that the top level of a script may take"),
     key("scripting.helperTimeout", Duration, r#""10m""#, Honoured, "time that helpers may take within one call of a hook or run of a job"),
     key("scripting.loopIterations", Int, "10000000", Honoured, "iterations of one loop, after which the script is stopped and started again"),
-    key("scripting.budgets", Map, "{}", Honoured, "other values for one script each, by its title or file name: {\"alert\":{\"hookTimeout\":\"200ms\",\"memoryLimit\":\"256Mi\"}}"),
+    key("scripting.budgets", Maps, "{}", Honoured, "other values for one script each, by its title or file name: {\"alert\":{\"hookTimeout\":\"200ms\",\"memoryLimit\":\"256Mi\"}}"),
     key("recording.format", Text, r#""pcapng""#, Honoured, "format of sealed packets: pcapng or pcap"),
     key("recording.destination", Text, r#""""#, Honoured, "store to record to: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or a folder; empty means S3_BUCKET, else a folder"),
     key("recording.sealFirst", Duration, r#""60s""#, Honoured, "longest wait before the first reel after a match is sealed"),
@@ -220,6 +231,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("s3.region", Text, r#""""#, Honoured, "region; empty means found from the bucket"),
     key("s3.pathStyle", Bool, "false", Honoured, "bucket name in the path, as most S3-compatible servers want"),
     key("s3.profile", Text, r#""""#, Honoured, "profile of the shared AWS configuration"),
+    key("s3.anonymous", Bool, "false", Honoured, "sign nothing when reading, as a public bucket lets anybody read"),
     key("cluster.hub", Text, r#""""#, Honoured, "where workers find the hub, host:port"),
     key("cluster.listen", Text, r#""""#, Honoured, "where the hub waits for workers, address:port; empty means all addresses, tap.proxy.hub.srvPort"),
     key("cluster.tls", Text, r#""/etc/tapedeck/tls""#, Honoured, "folder with ca.crt, tls.crt and tls.key of a worker or hub"),

@@ -7,6 +7,8 @@
 mod env_folder;
 pub mod keys;
 mod nearest;
+mod set;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +17,13 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::Global;
-use super::exit::Failure;
+use super::exit::{Failure, system};
 pub use crate::units;
 pub use env_folder::Stamp;
-use keys::{ConfigKey, KEYS, KeyType, Status};
+use keys::{ConfigKey, KEYS, Status};
 pub use nearest::nearest;
+use nearest::nearest_key;
+use typed::{fit, kind_name};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,36 +88,43 @@ impl Config {
     /// # Errors
     /// When the file is not YAML, a type does not fit, or `--set` names an unknown key.
     pub fn load(global: &Global, around: &Surroundings) -> Result<Config, Failure> {
-        let file = match &global.config_path {
-            Some(path) => Some(around.here.join(path)),
-            None => default_files(around)
-                .into_iter()
-                .find(|path| path.is_file()),
-        };
-        let mut config = Config {
-            file: None,
-            values: defaults(),
-            mounted: env_folder::Mounted::default(),
-            warnings: Vec::new(),
-        };
-        if let Some(path) = file {
+        let mut config = Config::built_in();
+        if let Some(path) = file_of(global, around) {
             let text = std::fs::read_to_string(&path).map_err(|error| {
-                Failure::usage(format!("cannot read {}: {error}", path.display()))
+                Failure::usage(format!(
+                    "cannot read {}: {}",
+                    path.display(),
+                    system(&error)
+                ))
             })?;
             config.read_yaml(&text, &path)?;
             config.file = Some(path);
         }
-        for setting in &global.set {
-            config.set_text(setting, global.set_lenient)?;
-        }
-        for setting in &global.set_json {
-            config.set_json(setting, global.set_lenient)?;
-        }
+        config.set(global)?;
         if let Some(folder) = config.text_if_set("scripting.envFolder") {
             config.mounted = env_folder::read(&around.here.join(folder))?;
         }
         config.warn_about_env();
         Ok(config)
+    }
+
+    /// What is built in, with what `--set` says over it: no file is read.
+    ///
+    /// # Errors
+    /// When `--set` names an unknown key, or a type does not fit.
+    pub fn of_defaults(global: &Global) -> Result<Config, Failure> {
+        let mut config = Config::built_in();
+        config.set(global)?;
+        Ok(config)
+    }
+
+    fn built_in() -> Config {
+        Config {
+            file: None,
+            values: defaults(),
+            mounted: env_folder::Mounted::default(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Takes over the keys of a YAML text.
@@ -146,15 +157,11 @@ impl Config {
                 _ => full,
             };
             if let Some(key) = find(&full) {
-                let value = fit(key, value).ok_or_else(|| {
-                    Failure::usage(format!(
-                        "{}: {} must be {}, not {value}",
-                        path.display(),
-                        key.path,
-                        kind_name(key.kind)
-                    ))
-                })?;
-                self.values.insert(key.path, (value, Came::File));
+                let place = path.display().to_string();
+                let fitted = self.fitted(key, &place, &value.to_string(), || fit(key, value))?;
+                if let Some(value) = fitted {
+                    self.values.insert(key.path, (value, Came::File));
+                }
             } else if let Json::Object(below) = value
                 && KEYS.iter().any(|key| is_below(key.path, &full))
             {
@@ -167,110 +174,36 @@ impl Config {
         Ok(())
     }
 
-    /// Takes one `--set` argument: `key=value`, several joined by commas, `{a,b}`, `key[0]=`.
-    pub fn set_text(&mut self, argument: &str, lenient: bool) -> Result<(), Failure> {
-        let mut seen: Vec<(String, Vec<String>)> = Vec::new();
-        for part in split_commas(argument) {
-            let Some((name, value)) = part.split_once('=') else {
-                self.warnings
-                    .push(format!("--set {part} has no = and is ignored"));
-                continue;
-            };
-            let name = name.split('[').next().unwrap_or(name).to_owned();
-            match seen.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, values)) => values.push(value.to_owned()),
-                None => seen.push((name, vec![value.to_owned()])),
-            }
-        }
-        for (name, values) in seen {
-            self.set_values(&name, &values, lenient)?;
-        }
-        Ok(())
-    }
-
-    fn set_values(&mut self, name: &str, values: &[String], lenient: bool) -> Result<(), Failure> {
-        if let Some(key) = find(name) {
-            let value = match (key.kind, values) {
-                (KeyType::List, [one]) if one.starts_with('{') && one.ends_with('}') => one
-                    .trim_matches(['{', '}'])
-                    .split(',')
-                    .filter(|text| !text.is_empty())
-                    .map(|text| Json::String(text.trim().to_owned()))
-                    .collect(),
-                (KeyType::List, values) => {
-                    let mut list = match self.values.get(key.path) {
-                        Some((Json::Array(list), Came::Set)) => list.clone(),
-                        _ => Vec::new(),
-                    };
-                    list.extend(values.iter().cloned().map(Json::String));
-                    Json::Array(list)
-                }
-                (kind, [.., last]) => parse_text(kind, last).ok_or_else(|| {
-                    Failure::usage(format!(
-                        "--set {}: {last} is not {}",
-                        key.path,
-                        kind_name(kind)
-                    ))
-                })?,
-                _ => return Ok(()),
-            };
-            self.values.insert(key.path, (value, Came::Set));
-            return Ok(());
-        }
-        // A name below a map, as scripting.env.RECORDING_KFL.
-        let map = KEYS
-            .iter()
-            .find(|key| key.kind == KeyType::Map && is_below(name, key.path));
-        if let (Some(key), Some(last)) = (map, values.last()) {
-            let below = &name[key.path.len() + 1..];
-            let entry = self
-                .values
-                .get_mut(key.path)
-                .expect("every key has a value");
-            if let Json::Object(map) = &mut entry.0 {
-                map.insert(below.to_owned(), Json::String(last.clone()));
-            }
-            entry.1 = Came::Set;
-            return Ok(());
-        }
-        let sentence = unknown(name, "--set");
-        if lenient {
-            self.warnings.push(sentence);
-            Ok(())
-        } else {
-            Err(Failure::usage(format!(
-                "{sentence}; --set-lenient lets it pass"
-            )))
-        }
-    }
-
-    /// Takes one `--set-json` argument.
-    pub fn set_json(&mut self, argument: &str, lenient: bool) -> Result<(), Failure> {
-        let Some((name, text)) = argument.split_once('=') else {
-            return Err(Failure::usage(format!("--set-json {argument} has no =")));
-        };
-        let value: Json = serde_json::from_str(text)
-            .map_err(|error| Failure::usage(format!("--set-json {name}: {error}")))?;
-        let Some(key) = find(name) else {
-            if let Json::String(text) = &value {
-                return self.set_values(name, std::slice::from_ref(text), lenient);
-            }
-            return Err(Failure::usage(unknown(name, "--set-json")));
-        };
-        let fitted = fit(key, &value).ok_or_else(|| {
-            Failure::usage(format!(
-                "--set-json {}: must be {}",
-                key.path,
-                kind_name(key.kind)
-            ))
-        })?;
-        self.values.insert(key.path, (fitted, Came::Set));
-        Ok(())
-    }
-
     /// A named flag wins over everything else.
     pub fn flag(&mut self, path: &'static str, flag: &'static str, value: Json) {
         self.values.insert(path, (value, Came::Flag(flag)));
+    }
+
+    /// The value as the key's type holds it. What changes nothing here may have any form: then there
+    /// is a warning and no value.
+    fn fitted(
+        &mut self,
+        key: &ConfigKey,
+        place: &str,
+        shown: &str,
+        fit: impl FnOnce() -> Option<Json>,
+    ) -> Result<Option<Json>, Failure> {
+        let value = fit();
+        if value.is_some() {
+            return Ok(value);
+        }
+        let wanted = kind_name(key.kind);
+        if key.status == Status::Harmless {
+            self.warnings.push(format!(
+                "{place}: {} is left out: it should be {wanted}, not {shown}",
+                key.path
+            ));
+            return Ok(None);
+        }
+        Err(Failure::usage(format!(
+            "{place}: {} must be {wanted}, not {shown}",
+            key.path
+        )))
     }
 
     fn value(&self, path: &str) -> &Json {
@@ -336,6 +269,13 @@ impl Config {
         env
     }
 
+    /// Blanks a name of `scripting.env`, wherever it comes from.
+    pub fn without_env(&mut self, name: &str) {
+        if let Some((Json::Object(env), _)) = self.values.get_mut("scripting.env") {
+            env.insert(name.to_owned(), Json::String(String::new()));
+        }
+    }
+
     /// `scripting.envFor` with what `scripting.envFolder` adds to it: names by title or file name.
     pub fn env_for(&self) -> Map<String, Json> {
         let mut each = self.mounted.each.clone();
@@ -370,11 +310,28 @@ impl Config {
             .filter_map(|key| self.values.get(key.path).map(|(v, came)| (key, v, came)))
     }
 
-    /// Keys that somebody set and that are not acted on, though what is captured would differ.
-    pub fn not_yet(&self) -> impl Iterator<Item = &'static ConfigKey> {
+    /// Whether somebody asked for the value of a key: a file that lists all keys with their defaults
+    /// asks for none of them.
+    pub fn is_said(&self, path: &str) -> bool {
+        let found = self.all().find(|(key, _, _)| key.path == path);
+        found.is_some_and(|(key, value, came)| is_said(key, value, came))
+    }
+
+    /// Every key whose value somebody asked for, with the value.
+    pub fn said(&self) -> impl Iterator<Item = (&'static ConfigKey, &Json)> {
         self.all()
-            .filter(|(key, _, came)| key.status == Status::NotYetCapture && **came != Came::Default)
-            .map(|(key, _, _)| key)
+            .filter(|(key, value, came)| is_said(key, value, came))
+            .map(|(key, value, _)| (key, value))
+    }
+
+    /// Keys that somebody set and that are not acted on, though what is captured would differ; what
+    /// is switched off is not there anyway.
+    pub fn not_yet(&self) -> impl Iterator<Item = &'static ConfigKey> {
+        self.said()
+            .filter(|(key, value)| {
+                key.status == Status::NotYetCapture && **value != Json::Bool(false)
+            })
+            .map(|(key, _)| key)
     }
 
     /// The configuration as YAML.
@@ -423,19 +380,40 @@ fn default_files(around: &Surroundings) -> Vec<PathBuf> {
     files
 }
 
-/// Where `config --regenerate` writes.
-pub fn regenerate_path(global: &Global, around: &Surroundings) -> PathBuf {
-    match (&global.config_path, &around.home) {
-        (Some(path), _) => around.here.join(path),
-        (None, Some(home)) => home.join(".tapedeck/config.yaml"),
-        (None, None) => around.here.join("tapedeck.yaml"),
+/// The file that is read: the one that is named, else the first hit of those that are looked for.
+fn file_of(global: &Global, around: &Surroundings) -> Option<PathBuf> {
+    match &global.config_path {
+        Some(path) => Some(around.here.join(path)),
+        None => default_files(around)
+            .into_iter()
+            .find(|path| path.is_file()),
     }
 }
 
+/// Where `config --regenerate` writes: the file that is read, or where it would be looked for.
+pub fn regenerate_path(global: &Global, around: &Surroundings) -> PathBuf {
+    let usual = || match &around.home {
+        Some(home) => home.join(".tapedeck/config.yaml"),
+        None => around.here.join("tapedeck.yaml"),
+    };
+    file_of(global, around).unwrap_or_else(usual)
+}
+
+fn is_said(key: &ConfigKey, value: &Json, came: &Came) -> bool {
+    match came {
+        Came::Default => false,
+        Came::File => *value != default_of(key),
+        Came::Environment(_) | Came::Set | Came::Flag(_) => true,
+    }
+}
+
+fn default_of(key: &ConfigKey) -> Json {
+    serde_json::from_str(key.default).expect("defaults are JSON")
+}
+
 fn defaults() -> BTreeMap<&'static str, (Json, Came)> {
-    let value = |key: &ConfigKey| serde_json::from_str(key.default).expect("defaults are JSON");
     KEYS.iter()
-        .map(|key| (key.path, (value(key), Came::Default)))
+        .map(|key| (key.path, (default_of(key), Came::Default)))
         .collect()
 }
 
@@ -451,85 +429,16 @@ fn is_below(path: &str, parent: &str) -> bool {
 }
 
 fn unknown(name: &str, place: &str) -> String {
-    match nearest(name, KEYS.iter().map(|key| key.path)) {
+    let is_section = KEYS.iter().any(|key| is_below(key.path, name));
+    match nearest_key(name) {
+        _ if is_section => {
+            let example = KEYS.iter().find(|key| is_below(key.path, name));
+            let example = example.map_or(name, |key| key.path);
+            format!("{place}: {name} is a section; name a key in it, as {example}")
+        }
         Some(near) => format!("{place}: unknown key {name}; did you mean {near}?"),
-        None => format!("{place}: unknown key {name}"),
+        None => format!("{place}: unknown key {name}; see: tapedeck config --explain"),
     }
-}
-
-fn kind_name(kind: KeyType) -> &'static str {
-    match kind {
-        KeyType::Text => "text",
-        KeyType::Bool => "true or false",
-        KeyType::Int => "a whole number",
-        KeyType::Quantity => "a size such as 500Mi",
-        KeyType::Duration => "a duration such as 90s or 30d",
-        KeyType::List => "a list",
-        KeyType::Map => "a map",
-        KeyType::Objects => "a list of objects",
-        KeyType::Any => "a value",
-    }
-}
-
-fn parse_text(kind: KeyType, text: &str) -> Option<Json> {
-    match kind {
-        KeyType::Text => Some(Json::String(text.to_owned())),
-        KeyType::Bool => units::boolean(text).map(Json::Bool),
-        KeyType::Int => text.parse::<i64>().ok().map(Json::from),
-        KeyType::Quantity => units::quantity(text).map(|_| Json::String(text.to_owned())),
-        KeyType::Duration => (text.is_empty() || units::duration(text).is_some())
-            .then(|| Json::String(text.to_owned())),
-        KeyType::List | KeyType::Map | KeyType::Objects => serde_json::from_str(text).ok(),
-        KeyType::Any => {
-            Some(serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.to_owned())))
-        }
-    }
-}
-
-/// The value as the key's type holds it; `None` when it does not fit.
-fn fit(key: &ConfigKey, value: &Json) -> Option<Json> {
-    match (key.kind, value) {
-        (_, Json::Null) => serde_json::from_str(key.default).ok(),
-        (KeyType::List, Json::Array(_)) | (KeyType::Any, _) => Some(value.clone()),
-        (KeyType::List, Json::String(text)) => Some(Json::Array(vec![Json::String(text.clone())])),
-        (KeyType::Objects, Json::Array(_)) | (KeyType::Map, Json::Object(_)) => Some(value.clone()),
-        (KeyType::Bool, Json::Bool(_)) => Some(value.clone()),
-        (KeyType::Int, Json::Number(number)) if number.is_i64() || number.is_u64() => {
-            Some(value.clone())
-        }
-        (KeyType::Text, Json::Bool(_) | Json::Number(_)) => Some(Json::String(value.to_string())),
-        (KeyType::Quantity | KeyType::Duration, Json::Number(number)) => {
-            parse_text(key.kind, &number.to_string())
-        }
-        (kind, Json::String(text)) if kind != KeyType::Map && kind != KeyType::Objects => {
-            parse_text(kind, text)
-        }
-        _ => None,
-    }
-}
-
-/// Splits at commas that are neither escaped nor inside braces.
-fn split_commas(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut depth = 0usize;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let last = parts.last_mut().expect("there is always one part");
-        match c {
-            '\\' if chars.peek() == Some(&',') => last.extend(chars.next()),
-            '{' => {
-                depth += 1;
-                last.push(c);
-            }
-            '}' => {
-                depth = depth.saturating_sub(1);
-                last.push(c);
-            }
-            ',' if depth == 0 => parts.push(String::new()),
-            _ => last.push(c),
-        }
-    }
-    parts
 }
 
 #[cfg(test)]
@@ -537,12 +446,7 @@ mod tests {
     use super::*;
 
     fn config(yaml: &str) -> Config {
-        let mut config = Config {
-            file: None,
-            values: defaults(),
-            mounted: env_folder::Mounted::default(),
-            warnings: Vec::new(),
-        };
+        let mut config = Config::built_in();
         config.read_yaml(yaml, Path::new("c.yaml")).unwrap();
         config.warn_about_env();
         config
@@ -591,33 +495,6 @@ mod tests {
     }
 
     #[test]
-    fn set_takes_lists_maps_and_commas() {
-        let mut config = config("");
-        config
-            .set_text("tap.storageLimit=2Gi,headless=true", false)
-            .unwrap();
-        config.set_text("tap.namespaces={a,b}", false).unwrap();
-        config
-            .set_text(
-                "scripting.env.RECORDING_KFL=http and src.name == \"a\\,b\"",
-                false,
-            )
-            .unwrap();
-        config.set_text("scripting.sources[0]=x.js", false).unwrap();
-        assert_eq!(config.bytes("tap.storageLimit"), 2 << 30);
-        assert!(config.bool("headless"));
-        assert_eq!(config.list("tap.namespaces"), ["a", "b"]);
-        assert_eq!(config.list("scripting.sources"), ["x.js"]);
-        assert_eq!(
-            config.env_text("RECORDING_KFL").as_deref(),
-            Some("http and src.name == \"a,b\"")
-        );
-        assert!(config.set_text("tap.storageLimti=1Gi", false).is_err());
-        config.set_text("tap.storageLimti=1Gi", true).unwrap();
-        assert_eq!(config.warnings.len(), 1);
-    }
-
-    #[test]
     fn a_wrong_type_is_a_sentence() {
         let mut config = config("");
         let error = config
@@ -626,6 +503,65 @@ mod tests {
         assert_eq!(
             error.message,
             "c.yaml: tap.storageLimit must be a size such as 500Mi, not \"lots\""
+        );
+    }
+
+    #[test]
+    fn what_changes_nothing_here_may_have_any_form() {
+        let config = config("tap:\n  ipv6: [yes]\n  dns: none\n");
+        assert_eq!(
+            config.warnings,
+            [
+                "c.yaml: tap.ipv6 is left out: it should be true or false, not [\"yes\"]",
+                "c.yaml: tap.dns is left out: it should be a map, not \"none\"",
+            ]
+        );
+        assert!(config.bool("tap.ipv6"));
+    }
+
+    #[test]
+    fn terms_of_nodes_are_a_list_or_a_map_by_role() {
+        for terms in [
+            "[{matchExpressions: []}]",
+            "{workers: [{matchExpressions: []}]}",
+        ] {
+            let config = config(&format!("tap:\n  nodeSelectorTerms: {terms}\n"));
+            assert_eq!(config.warnings, Vec::<String>::new());
+            assert!(config.is_said("tap.nodeSelectorTerms"));
+        }
+    }
+
+    #[test]
+    fn a_file_of_defaults_asks_for_nothing() {
+        let whole = config(&Config::built_in().yaml());
+        assert_eq!(whole.warnings, Vec::<String>::new());
+        let said: Vec<&str> = whole.said().map(|(key, _)| key.path).collect();
+        assert_eq!(said, [""; 0]);
+        let names =
+            |config: &Config| -> Vec<&str> { config.not_yet().map(|key| key.path).collect() };
+        assert_eq!(names(&whole), [""; 0]);
+        let changed = config("tap: {tls: false, misc: {trafficSampleRate: 50}}");
+        assert_eq!(names(&changed), ["tap.misc.trafficSampleRate"]);
+    }
+
+    #[test]
+    fn the_file_that_is_read_is_the_one_that_is_made() {
+        let home = tempfile::tempdir().unwrap();
+        let here = tempfile::tempdir().unwrap();
+        let around = Surroundings {
+            home: Some(home.path().to_owned()),
+            here: here.path().to_owned(),
+        };
+        let mut global = Global::default();
+        let usual = home.path().join(".tapedeck/config.yaml");
+        assert_eq!(regenerate_path(&global, &around), usual);
+        let found = here.path().join("kubeshark.yaml");
+        std::fs::write(&found, "").unwrap();
+        assert_eq!(regenerate_path(&global, &around), found);
+        global.config_path = Some("x/y.yaml".into());
+        assert_eq!(
+            regenerate_path(&global, &around),
+            here.path().join("x/y.yaml")
         );
     }
 

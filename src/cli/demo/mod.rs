@@ -115,10 +115,8 @@ fn live_source(config: &mut Config, shop: &traffic::Shop) -> Option<Box<dyn Sour
 }
 
 fn shipped() -> Result<Box<dyn Source>, Failure> {
-    let source = FileSource::new("demo.pcap", Box::new(SHIPPED), 0);
-    Ok(Box::new(
-        source.map_err(|error| Failure::failed(error.to_string()))?,
-    ))
+    let source = FileSource::new("demo.pcap", Box::new(SHIPPED), 0)?;
+    Ok(Box::new(source))
 }
 
 fn record(

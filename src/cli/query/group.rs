@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::super::style::Style;
 use super::lines::{Format, csv_cell, plain};
 use crate::investigate::aggregate::{Aggregate, Percentiles, Row, Wanted};
+use crate::kfl::{self, Dialect, Schema};
 use crate::units;
 
 /// What to print instead of items.
@@ -36,6 +38,22 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl GroupArgs {
+    /// Says which fields no item has: all items are then in one group without a value.
+    pub fn warn(&self, schema: &Schema) {
+        let fields = self.count_by.iter().chain(&self.percentiles);
+        for field in fields {
+            // A field is what a query of it alone reads.
+            let query = kfl::compile_as(field, Dialect::V1, schema);
+            let found: Vec<String> = match &query {
+                Ok(query) => query.warnings().iter().map(ToString::to_string).collect(),
+                Err(error) => vec![format!("{field} is no field, {error}")],
+            };
+            for warning in found.into_iter().filter(|said| said.contains("field")) {
+                eprintln!("{}", Style::stderr().yellow(&warning));
+            }
+        }
+    }
+
     /// What is wanted; `None` when items are.
     pub fn wanted(&self) -> Option<Wanted> {
         let is_wanted =

@@ -181,6 +181,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let wanted = args.group.wanted();
+    args.group.warn(&super::schema());
     let range = args.range.range()?;
     let needle = args.needle()?;
     if args.asks_index()
@@ -295,7 +296,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         None => {}
     }
     if let Err(error) = result {
-        return Err(Failure::failed(error.to_string()));
+        return Err(error.into());
     }
     // Who ends it by hand has not all of it.
     if !stopped.is_asked() || outcome.is_enough.load(Ordering::Relaxed) {

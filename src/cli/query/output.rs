@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use super::super::exit::Failure;
+use super::super::exit::{Exit, Failure, cannot_write};
 use super::super::style::Style;
 use super::lines::Format;
 
@@ -95,8 +95,10 @@ impl Target {
             return Ok(Box::new(BufWriter::with_capacity(BUFFER, io::stdout())));
         };
         // An attempt that was ended may have left its half; this one writes all of it again.
-        let file = File::create(&path)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let file = File::create(&path).map_err(|error| Failure {
+            exit: Exit::Usage,
+            ..cannot_write(self.0.as_deref().unwrap_or(&path), &error)
+        })?;
         Ok(Box::new(BufWriter::with_capacity(BUFFER, file)))
     }
 
@@ -108,7 +110,7 @@ impl Target {
         File::open(&half)
             .and_then(|file| file.sync_all())
             .and_then(|()| std::fs::rename(&half, path))
-            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+            .map_err(|error| cannot_write(path, &error))
     }
 
     fn half(&self) -> Option<PathBuf> {

@@ -5,7 +5,7 @@ use clap::Args;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::helm::Helm;
-use super::{ReleaseArgs, reach_cluster};
+use super::{InstanceArgs, reach_cluster};
 
 /// Remove an installed release
 ///
@@ -18,7 +18,7 @@ Examples:
   tapedeck clean -s tapedeck --release-name tapedeck")]
 pub struct CleanArgs {
     #[command(flatten)]
-    release: ReleaseArgs,
+    release: InstanceArgs,
 }
 
 /// Runs the command.

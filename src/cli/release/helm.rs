@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use rust_embed::RustEmbed;
 use serde_json::{Map, Value as Json, json};
 
-use super::super::config::{Came, Config};
+use super::super::config::Config;
 use super::super::exit::Failure;
 use super::super::tap::credentials;
 
@@ -186,13 +186,13 @@ fn unpack(folder: &Path) -> std::io::Result<PathBuf> {
 /// The values of a release: what the configuration sets, as far as it is for the cluster.
 pub fn values(config: &Config) -> Json {
     let mut values = Map::new();
-    for (key, value, came) in config.all() {
+    for (key, value) in config.said() {
         let first = key.path.split('.').next().unwrap_or_default();
         let is_here = HERE.iter().any(|here| match here.ends_with('.') {
             true => key.path.starts_with(here),
             false => key.path == *here,
         });
-        let is_value = PARTS.contains(&first) && !is_here && *came != Came::Default;
+        let is_value = PARTS.contains(&first) && !is_here;
         if is_value && key.path != "tap.docker" {
             put(&mut values, key.path, value.clone());
         }
@@ -203,8 +203,14 @@ pub fn values(config: &Config) -> Json {
 
 /// The image, as flags of other releases name it.
 fn image(docker: &Map<String, Json>, values: &mut Map<String, Json>) {
-    let text = |name: &str| docker.get(name).and_then(Json::as_str).unwrap_or_default();
-    let registry = text("registry").trim_end_matches('/');
+    // A tag of digits alone is a number in YAML.
+    let text = |name: &str| match docker.get(name) {
+        Some(Json::String(text)) => text.clone(),
+        Some(Json::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    let registry = text("registry");
+    let registry = registry.trim_end_matches('/');
     if registry.starts_with(FOREIGN) {
         return;
     }
@@ -283,6 +289,14 @@ headless: true
     fn the_image_of_another_program_is_not_taken() {
         let config = config("tap: {docker: {registry: docker.io/kubeshark, tag: v52}}");
         assert_eq!(values(&config), json!({}));
+    }
+
+    #[test]
+    fn defaults_of_a_whole_file_are_left_to_the_chart() {
+        let whole = Config::load(&Global::default(), &Surroundings::default()).unwrap();
+        assert_eq!(values(&config(&whole.yaml())), json!({}));
+        let tagged = config("tap: {docker: {registry: example.org, tag: 52}}");
+        assert_eq!(values(&tagged)["image"]["tag"], "52");
     }
 
     #[test]

@@ -17,11 +17,11 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::config::{Came, Config};
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::instance::{self, Instance};
 use super::tap::{credentials, live::runtime};
 use crate::cluster;
-use crate::release::{Api, Forward, Named, NotFound, Refusal, Release, find};
+use crate::release::{Api, Forward, Named, NotFound, Release, find};
 
 pub use forwarded::ports;
 
@@ -76,24 +76,41 @@ impl ReleaseArgs {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure::failed(refusal.to_string())
+/// Which instance is meant: the one on this machine, or a release.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "In a cluster")]
+pub struct InstanceArgs {
+    #[command(flatten)]
+    release: ReleaseArgs,
+
+    /// Port of this computer that is forwarded to the hub; the next free one when taken
+    #[arg(long, global = true, hide = true, value_name = "PORT")]
+    proxy_front_port: Option<u16>,
+
+    /// Address of that port
+    #[arg(long, global = true, hide = true, value_name = "ADDRESS")]
+    proxy_host: Option<String>,
+}
+
+impl InstanceArgs {
+    /// Writes the flags over the configuration.
+    pub fn over(&self, config: &mut Config) {
+        self.release.over(config);
+        if let Some(port) = self.proxy_front_port {
+            config.flag(FRONT_PORT, "proxy-front-port", json!(port));
+        }
+        if let Some(host) = &self.proxy_host {
+            config.flag("tap.proxy.host", "proxy-host", json!(host));
+        }
+    }
+
+    /// Whether a cluster is meant for sure.
+    pub fn is_given(&self) -> bool {
+        self.release.is_given()
     }
 }
 
-impl From<NotFound> for Failure {
-    fn from(why: NotFound) -> Failure {
-        let exit = match why {
-            NotFound::Several(_) => Exit::Usage,
-            _ => Exit::Failed,
-        };
-        Failure {
-            exit,
-            message: why.to_string(),
-        }
-    }
-}
+const FRONT_PORT: &str = "tap.proxy.front.port";
 
 /// The way to a cluster.
 pub struct Reach {
@@ -168,13 +185,10 @@ pub struct Hub {
 
 /// Which release the configuration names.
 pub fn named(config: &Config) -> Named<'_> {
-    let is_said = config
-        .all()
-        .any(|(key, _, came)| key.path == "tap.release.namespace" && *came != Came::Default);
     Named {
         name: config.text("tap.release.name"),
         namespace: config.text("tap.release.namespace"),
-        is_said,
+        is_said: config.is_said("tap.release.namespace"),
     }
 }
 
@@ -193,7 +207,7 @@ impl Place {
     ///
     /// # Errors
     /// When there is neither.
-    pub fn find(args: &ReleaseArgs, config: &Config) -> Result<Place, Failure> {
+    pub fn find(args: &InstanceArgs, config: &Config) -> Result<Place, Failure> {
         let mut config = config.clone();
         args.over(&mut config);
         if !args.is_given() {
@@ -233,8 +247,15 @@ impl Place {
 
     fn of(reach: Reach, config: &Config) -> Result<Place, Failure> {
         let release = reach.release(config)?;
-        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        let Hub { instance, forward } = reach.forward(&release, &[any])?;
+        // The port of the configuration is the dashboard's; only a flag means this one.
+        let mut all = config.all();
+        let is_flag =
+            all.any(|(key, _, came)| key.path == FRONT_PORT && matches!(came, Came::Flag(_)));
+        let at = match is_flag {
+            true => ports(config)?,
+            false => vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)],
+        };
+        let Hub { instance, forward } = reach.forward(&release, &at)?;
         Ok(Place {
             instance,
             release: Some(release),

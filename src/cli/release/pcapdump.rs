@@ -12,12 +12,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::config::Config;
-use super::super::exit::{Exit, Failure};
+use super::super::exit::{Exit, Failure, cannot_write};
 use super::super::instance::Instance;
 use super::super::percent;
 use super::super::recordings::size;
 use super::super::style::Style;
-use super::{Place, ReleaseArgs};
+use super::{InstanceArgs, Place};
 use crate::packet::MAX_SNAPLEN;
 use crate::packet::savefile::pcapng::{STATISTICS, options, write};
 use crate::packet::savefile::{ByteOrder, Entry, PacketHead, Records};
@@ -49,7 +49,7 @@ pub struct PcapdumpArgs {
     dest: Option<PathBuf>,
 
     #[command(flatten)]
-    release: ReleaseArgs,
+    release: InstanceArgs,
 }
 
 /// Runs the command.
@@ -92,18 +92,20 @@ pub fn run(args: &PcapdumpArgs, config: &Config) -> Result<Exit, Failure> {
     let nodes = nodes(&place.instance)?;
     let mut dropped = Vec::new();
     let mut parts = Vec::new();
+    let mut empty = 0;
     for node in &nodes {
         match part(&place.instance, node, from) {
-            Ok(part) => parts.push(part),
+            Ok(Some(part)) => parts.push(part),
+            Ok(None) => empty += 1,
             Err(failure) => dropped.push(format!("{}: {}", node.shown, failure.message)),
         }
     }
-    if parts.is_empty() {
+    if parts.is_empty() && empty == 0 {
         let why = dropped.into_iter().next();
         let why = why.unwrap_or_else(|| "no node is connected".to_owned());
         return Err(Failure::failed(why));
     }
-    let count = parts.len();
+    let count = parts.len() + empty;
     let name = format!("{}-{}.pcapng", place_name(&place, &config), stamp(now));
     let merged = merge(parts, &mut BufWriter::with_capacity(PIECE, half.as_file()))?;
     dropped.extend(merged.damaged);
@@ -113,14 +115,13 @@ pub fn run(args: &PcapdumpArgs, config: &Config) -> Result<Exit, Failure> {
             merged.missing
         ));
     }
+    if merged.packets == 0 && dropped.is_empty() {
+        eprintln!("The spool holds no packets yet; nothing was written");
+        return Ok(Exit::Done);
+    }
     let path = dest.join(name);
-    half.persist_noclobber(&path).map_err(|error| {
-        Failure::failed(format!(
-            "{} cannot be written: {}",
-            path.display(),
-            error.error
-        ))
-    })?;
+    half.persist_noclobber(&path)
+        .map_err(|error| cannot_write(&path, &error.error))?;
     let length = std::fs::metadata(&path).map_or(0, |about| about.len());
     eprintln!(
         "Wrote {} packets of {count} of {} nodes, {}, to {}",
@@ -167,14 +168,14 @@ fn nodes(instance: &Instance) -> Result<Vec<Node>, Failure> {
     })
 }
 
-/// What one node holds, in a file without a name.
-fn part(instance: &Instance, node: &Node, from: Option<i64>) -> Result<File, Failure> {
+/// What one node holds, in a file without a name; `None` when its spool has no packets yet.
+fn part(instance: &Instance, node: &Node, from: Option<i64>) -> Result<Option<File>, Failure> {
     let mut file = tempfile::tempfile()?;
     let from = from.map_or_else(String::new, |from| format!("&from={from}"));
     let path = format!("/api/pcapdump?node={}{from}", percent(&node.name));
-    instance.download(&path, &mut file)?;
+    let bytes = instance.download(&path, &mut file)?;
     file.seek(SeekFrom::Start(0))?;
-    Ok(file)
+    Ok((bytes > 0).then_some(file))
 }
 
 /// What the file is called after: the UID of the namespace `kube-system`, which tells clusters apart.

@@ -19,6 +19,7 @@ use crate::capture::own::OwnSockets;
 use crate::pipeline::Stop;
 use crate::pipeline::host::SentLog;
 use crate::script::environment::Environment;
+use crate::script::folder::scripts_of;
 
 /// Run scripts over a recorded source to its end
 ///
@@ -89,6 +90,9 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit, Failure> {
             missing.display()
         )));
     }
+    if !args.watch {
+        check_scripts(&scripts)?;
+    }
     let mut env = script_env(config);
     add_env(&mut env, &args.env)?;
     let stop = Stop::default();
@@ -99,6 +103,21 @@ pub fn run(args: &RunArgs, config: &Config) -> Result<Exit, Failure> {
     let temporary = tempfile::tempdir()?;
     let data = args.data.as_deref().unwrap_or(temporary.path());
     once(args, config, &scripts, &env, data, &stop, &|| false)
+}
+
+/// Refuses what holds no script.
+fn check_scripts(scripts: &[PathBuf]) -> Result<(), Failure> {
+    for path in scripts {
+        let found = scripts_of(path)
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+        if found.is_empty() {
+            return Err(Failure::usage(format!(
+                "there is no script in {}; scripts end in .js",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Adds `NAME=VALUE` settings to what scripts see.

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::instance::Instance;
-use super::release::{Place, ReleaseArgs, push};
+use super::release::{InstanceArgs, Place, push};
 use super::style::Style;
 
 /// Show the scripts of a running tapedeck, push them into a cluster, start new ones, check them
@@ -41,7 +41,7 @@ pub struct ScriptsArgs {
     shown: Shown,
 
     #[command(flatten)]
-    release: ReleaseArgs,
+    release: InstanceArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,8 +49,16 @@ enum What {
     New(new::NewArgs),
     Check(check::CheckArgs),
     /// Show what runs, on this machine or in the cluster
+    #[command(after_help = "\
+Examples:
+  tapedeck scripts list --jobs
+  tapedeck scripts list -s tapedeck --json")]
     List(Shown),
     /// Push the folder of scripting.source into the release, and follow it
+    #[command(after_help = "\
+Examples:
+  tapedeck scripts push --set scripting.source=scripts/
+  tapedeck scripts push -s tapedeck --context production")]
     Push,
 }
 
@@ -94,7 +102,7 @@ pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
     }
 }
 
-fn over(args: &ReleaseArgs, config: &Config) -> Config {
+fn over(args: &InstanceArgs, config: &Config) -> Config {
     let mut config = config.clone();
     args.over(&mut config);
     config

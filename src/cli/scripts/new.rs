@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::super::exit::{Exit, Failure};
+use super::super::exit::{Exit, Failure, cannot_write};
 use super::super::reference::{DECLARATIONS, declarations};
 
 /// What every new script begins as.
@@ -28,6 +28,10 @@ const EDITOR: &str = r#"{
 /// Writes NAME.js, which is never overwritten, tapedeck.d.ts with the types of this version, and
 /// jsconfig.json if there is none.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tapedeck scripts new slow_orders
+  tapedeck scripts new slow_orders --dir scripts/")]
 pub struct NewArgs {
     /// Name of the script, which is its file's name too
     name: String,
@@ -47,7 +51,10 @@ pub fn run(args: &NewArgs) -> Result<Exit, Failure> {
         )));
     }
     fs::create_dir_all(&args.dir).map_err(|error| {
-        Failure::failed(format!("{} cannot be made: {error}", args.dir.display()))
+        Failure::of(
+            &error,
+            format!("{} cannot be made: {error}", args.dir.display()),
+        )
     })?;
     let path = args.dir.join(format!("{name}.js"));
     if !write_new(&path, &starter(name, &path))? {
@@ -57,7 +64,7 @@ pub fn run(args: &NewArgs) -> Result<Exit, Failure> {
         )));
     }
     let types = args.dir.join(DECLARATIONS);
-    fs::write(&types, declarations()).map_err(|error| cannot(&types, &error))?;
+    fs::write(&types, declarations()).map_err(|error| cannot_write(&types, &error))?;
     write_new(&args.dir.join("jsconfig.json"), EDITOR)?;
     super::super::print(path.display());
     eprintln!(
@@ -87,14 +94,10 @@ fn write_new(path: &Path, text: &str) -> Result<bool, Failure> {
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
     match opened {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(error) => return Err(cannot(path, &error)),
+        Err(error) => return Err(cannot_write(path, &error)),
         Ok(mut file) => file
             .write_all(text.as_bytes())
-            .map_err(|error| cannot(path, &error))?,
+            .map_err(|error| cannot_write(path, &error))?,
     }
     Ok(true)
-}
-
-fn cannot(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("{} cannot be written: {error}", path.display()))
 }

@@ -28,10 +28,11 @@ impl Claim {
     /// When it does not end in time, or the lock cannot be made.
     pub(super) fn take(data: &Path, patience: Duration, stop: &Stop) -> Result<Claim, Failure> {
         let cannot = |error: std::io::Error| {
-            Failure::failed(format!(
+            let sentence = format!(
                 "the data folder {} cannot be locked: {error}; name another with --set tap.dataDir=DIR",
                 data.display()
-            ))
+            );
+            Failure::of(&error, sentence)
         };
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false);

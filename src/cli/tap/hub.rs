@@ -16,7 +16,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, style::Style};
 use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
-use super::live::{PACE, check_query, runtime, script_env, script_sources};
+use super::live::{PACE, runtime, script_env, script_sources, without_invalid_query};
 use super::metrics::{self, Pulse, Served};
 use super::news::News;
 use super::recording;
@@ -129,7 +129,7 @@ fn listens(config: &Config) -> Result<SocketAddr, Failure> {
 /// Runs the command.
 pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, Failure> {
     args.over(&mut config);
-    check_query(&config)?;
+    without_invalid_query(&mut config);
     let listen = listens(&config)?;
     let mut served = super::server_options(&config)?;
     // Whoever forwards the port may have another one there.

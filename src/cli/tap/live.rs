@@ -40,18 +40,33 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
 }
 
+/// Name of the query that says what is recorded.
+const QUERY: &str = "RECORDING_KFL";
+
+/// Why the query of the recording is none: a sentence, and the query with its place.
+fn query_fault(config: &Config) -> Option<(String, String)> {
+    let text = config.env_text(QUERY)?;
+    let error = crate::kfl::compile(&text, &super::super::schema()).err()?;
+    Some((format!("{QUERY} is invalid, {error}"), error.caret(&text)))
+}
+
 /// Reads the query before anything is opened: an invalid one must not start a silent nothing.
-pub(super) fn check_query(config: &Config) -> Result<(), Failure> {
-    let Some(text) = config.env_text("RECORDING_KFL") else {
-        return Ok(());
-    };
-    let read = crate::kfl::compile(&text, &super::super::schema());
-    read.map(drop).map_err(|error| {
-        Failure::usage(format!(
-            "RECORDING_KFL is invalid, {error}\n{}",
-            error.caret(&text)
-        ))
-    })
+fn check_query(config: &Config) -> Result<(), Failure> {
+    match query_fault(config) {
+        None => Ok(()),
+        Some((sentence, place)) => Err(Failure::usage(format!("{sentence}\n{place}"))),
+    }
+}
+
+/// Switches recording off when its query is invalid, and says so. In a cluster a pod that ended for it
+/// would be started again and again, and take the dashboard of all nodes with it.
+pub(super) fn without_invalid_query(config: &mut Config) {
+    if let Some((sentence, _)) = query_fault(config) {
+        say(&format!(
+            "{sentence}; nothing is recorded until it is corrected"
+        ));
+        config.without_env(QUERY);
+    }
 }
 
 /// Captures until Ctrl+C.
@@ -181,7 +196,7 @@ pub fn script_env_names(config: &Config) -> Vec<String> {
 pub fn script_env(config: &Config) -> Environment {
     let mut all = config.env();
     if config.text("scripting.recorder") == "native" {
-        all.remove("RECORDING_KFL");
+        all.remove(QUERY);
     }
     Environment {
         all,

@@ -4,6 +4,7 @@ mod beside;
 mod budgets;
 mod claim;
 mod cluster;
+mod cluster_args;
 mod facts;
 mod figures;
 mod follow;
@@ -12,6 +13,7 @@ pub mod live;
 mod metrics;
 mod news;
 mod offline;
+mod only;
 #[cfg(feature = "live")]
 mod prefilter;
 mod primed;
@@ -34,12 +36,13 @@ use serde_json::json;
 use super::Global;
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::reading::MaxReadArgs;
-use super::release::{self, ReleaseArgs};
+use super::reading::{MaxReadArgs, RangeArgs};
+use super::release;
 use super::secrets::SecretsArgs;
 use super::source::S3Args;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
+use cluster_args::ClusterArgs;
 
 /// Capture traffic and record what matters; with --pcap, look at what was recorded
 ///
@@ -58,6 +61,7 @@ Examples:
   tapedeck tap 'cart.*' -n shop -s tapedeck
   tapedeck tap 'cart.*' -n shop -i any
   tapedeck tap --pcap s3://my-bucket/
+  tapedeck tap --pcap s3://my-bucket/ --from 2h --to 1h --kfl 'response.status >= 500'
   tapedeck tap --pcap capture.pcapng --headless")]
 pub struct TapArgs {
     /// Pods to capture: a regular expression that their names contain
@@ -75,6 +79,13 @@ pub struct TapArgs {
     /// Write the index of a source that is no archive beside it, for others who open it
     #[arg(long, requires = "pcap", conflicts_with = "dissect")]
     write_index: bool,
+
+    #[command(flatten)]
+    range: RangeArgs,
+
+    /// With --pcap: only items that match this KFL query
+    #[arg(long, value_name = "KFL")]
+    kfl: Option<String>,
 
     #[command(flatten)]
     max_read: MaxReadArgs,
@@ -121,116 +132,6 @@ pub struct TapArgs {
     cluster: ClusterArgs,
 }
 
-/// Which pods are captured; and flags of releases in a cluster, accepted so that lines of a shell
-/// history still work.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "In a cluster")]
-struct ClusterArgs {
-    /// Namespaces to capture
-    #[arg(short, long, value_delimiter = ',', value_name = "NAME")]
-    namespaces: Vec<String>,
-
-    /// Namespaces to leave out
-    #[arg(
-        short,
-        long = "excludedNamespaces",
-        value_delimiter = ',',
-        value_name = "NAME"
-    )]
-    excluded_namespaces: Vec<String>,
-
-    /// All namespaces
-    #[arg(short = 'A', long)]
-    allnamespaces: bool,
-
-    /// Labels of the pods to capture, as 'app=cart,tier in (web,api),!canary'
-    #[arg(short = 'l', long, value_name = "LABELS")]
-    selector: Option<String>,
-
-    /// Capture in the cluster, whatever else is said
-    #[arg(long, conflicts_with_all = ["interface", "pcap"])]
-    cluster: bool,
-
-    /// Remove the release when this ends
-    #[arg(long, conflicts_with_all = ["interface", "pcap"])]
-    clean: bool,
-
-    /// List the pods that would be captured in the cluster, and end
-    #[arg(long = "dryRun", alias = "dry-run", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    dry_run: Option<bool>,
-
-    #[command(flatten)]
-    release: ReleaseArgs,
-
-    /// Chart to install instead of the one in this program
-    #[arg(long = "release-helmChartPath", value_name = "PATH")]
-    helm_chart: Option<String>,
-
-    /// Registry of the images
-    #[arg(short = 'r', long, hide = true)]
-    docker_registry: Option<String>,
-
-    /// Tag of the images
-    #[arg(short = 't', long, hide = true)]
-    docker_tag: Option<String>,
-
-    /// When images are pulled
-    #[arg(long = "docker-imagePullPolicy", hide = true)]
-    docker_pull_policy: Option<String>,
-
-    /// Secrets for the registry
-    #[arg(long = "docker-imagePullSecrets", hide = true, value_delimiter = ',')]
-    docker_pull_secrets: Vec<String>,
-
-    /// Everything goes through the port of the dashboard
-    #[arg(long, hide = true)]
-    proxy_hub_port: Option<u16>,
-
-    /// Storage that exists
-    #[arg(long = "persistentStorageStatic", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    persistent_storage_static: Option<String>,
-
-    /// File system of EFS
-    #[arg(long = "efsFileSytemIdAndPath", hide = true)]
-    efs: Option<String>,
-
-    /// Limits are always kept
-    #[arg(long = "resource-guard-enabled", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    resource_guard: Option<String>,
-
-    /// Probes restart what does not answer
-    #[arg(long = "watchdogEnabled", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    watchdog: Option<String>,
-
-    /// Storage class
-    #[arg(long = "storageClass", hide = true)]
-    storage_class: Option<String>,
-
-    /// Keep storage over restarts
-    #[arg(long = "persistentStorage", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    persistent_storage: Option<String>,
-
-    /// Traffic of service meshes
-    #[arg(long = "serviceMesh", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    service_mesh: Option<String>,
-
-    /// Traffic of TLS libraries
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    tls: Option<String>,
-
-    /// Skip tainted nodes
-    #[arg(long = "ignoreTainted", hide = true, num_args = 0..=1, default_missing_value = "true")]
-    ignore_tainted: Option<String>,
-
-    /// Ingress
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    ingress_enabled: Option<String>,
-
-    /// There is no telemetry
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    telemetry_enabled: Option<String>,
-}
-
 impl TapArgs {
     /// Writes the named flags over the configuration.
     fn over(&self, config: &mut Config) -> Result<(), Failure> {
@@ -243,9 +144,6 @@ impl TapArgs {
         text("tap.bpfOverride", "bpf", &self.bpf);
         text("tap.proxy.host", "proxy-host", &self.proxy_host);
         text("tap.regex", "regex", &self.regex);
-        text("tap.labelSelector", "selector", &self.cluster.selector);
-        let chart = &self.cluster.helm_chart;
-        text("tap.release.helmChartPath", "release-helmChartPath", chart);
         text("tap.storageLimit", "storageLimit", &self.storage_limit);
         if crate::units::quantity(config.text("tap.storageLimit")).is_none() {
             let found = config.text("tap.storageLimit");
@@ -262,73 +160,20 @@ impl TapArgs {
         if self.headless {
             config.flag("headless", "headless", json!(true));
         }
-        if self.cluster.allnamespaces {
-            config.flag("tap.namespaces", "allnamespaces", json!([]));
-        } else if !self.cluster.namespaces.is_empty() {
-            config.flag(
-                "tap.namespaces",
-                "namespaces",
-                json!(self.cluster.namespaces),
-            );
-        }
-        if !self.cluster.excluded_namespaces.is_empty() {
-            config.flag(
-                "tap.excludedNamespaces",
-                "excludedNamespaces",
-                json!(self.cluster.excluded_namespaces),
-            );
-        }
-        if let Some(dry_run) = self.cluster.dry_run {
-            config.flag("tap.dryRun", "dryRun", json!(dry_run));
-        }
-        self.cluster.release.over(config);
-        self.cluster.image(config);
+        self.cluster.over(config);
         self.secrets.over(config)
     }
 
     /// Whether pods of a cluster are meant: they are named, and no interface of this machine is.
     fn is_in_cluster(&self) -> bool {
-        let cluster = &self.cluster;
-        let names_pods = self.regex.is_some()
-            || !cluster.namespaces.is_empty()
-            || !cluster.excluded_namespaces.is_empty()
-            || cluster.allnamespaces
-            || cluster.release.release_namespace.is_some()
-            || cluster.release.release_name.is_some()
-            || cluster.dry_run == Some(true)
-            || cluster.clean;
-        cluster.cluster || (names_pods && self.interface.is_none())
+        let names_pods = self.regex.is_some() || self.cluster.names_pods();
+        self.cluster.cluster || (names_pods && self.interface.is_none())
     }
 
     fn sources(&self, config: &Config) -> Vec<String> {
         match config.text_if_set("tap.pcap") {
             Some(source) if self.pcap.is_empty() => vec![source.to_owned()],
             _ => self.pcap.clone(),
-        }
-    }
-}
-
-impl ClusterArgs {
-    /// Writes what the image is to be over the configuration.
-    fn image(&self, config: &mut Config) {
-        let mut docker = config.map("tap.docker");
-        for (name, value) in [
-            ("registry", &self.docker_registry),
-            ("tag", &self.docker_tag),
-            ("imagePullPolicy", &self.docker_pull_policy),
-        ] {
-            if let Some(value) = value {
-                docker.insert(name.to_owned(), json!(value));
-            }
-        }
-        if !self.docker_pull_secrets.is_empty() {
-            docker.insert(
-                "imagePullSecrets".to_owned(),
-                json!(self.docker_pull_secrets),
-            );
-        }
-        if docker != config.map("tap.docker") {
-            config.flag("tap.docker", "docker", json!(docker));
         }
     }
 }
@@ -340,6 +185,11 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
     }
     args.over(&mut config)?;
     let sources = args.sources(&config);
+    if sources.is_empty() && (args.range.is_given() || args.kfl.is_some()) {
+        return Err(Failure::usage(
+            "--from, --to and --kfl narrow a recorded source; name one with --pcap SRC",
+        ));
+    }
     if sources.is_empty() && args.is_in_cluster() {
         let asked = release::tap::Asked {
             clean: args.cluster.clean,
@@ -352,6 +202,7 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
             dissect: args.dissect,
             write_index: args.write_index,
             max_read: args.max_read.clone(),
+            only: only::Only::asked(&args.range, args.kfl.as_deref())?,
         };
         offline::run(&sources, &args.s3, &how, &config)
     }

@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
@@ -14,13 +15,20 @@ use super::super::exit::{Exit, Failure};
 use super::super::reading::MaxReadArgs;
 use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
+use super::only::{Chosen, ChosenRows, Only};
 use super::view;
 use crate::flow::Limits;
 use crate::investigate::{self, Archive, Browse, Cache, Making, Reading, SourceId};
 use crate::packet::StreamName;
-use crate::pipeline::{self, Consumer, Counts, Rows, RowsConsumer, Stop};
+use crate::pipeline::{self, Consumer, Counts, Rows, Stop};
 use crate::server::{Run, Server, View};
 use crate::store::{self, OpenOptions, Store};
+
+/// Time that the first packet, or the end, is waited for before anything is shown.
+const FIRST: Duration = Duration::from_millis(300);
+
+/// Time between two looks at it.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How sources are opened.
 #[derive(Debug, Default)]
@@ -31,6 +39,8 @@ pub struct How {
     pub write_index: bool,
     /// How much is read without asking.
     pub max_read: MaxReadArgs,
+    /// What of it is shown.
+    pub only: Only,
 }
 
 /// Serves `sources` until Ctrl+C.
@@ -40,6 +50,12 @@ pub fn run(sources: &[String], s3: &S3Args, how: &How, config: &Config) -> Resul
         write_index,
         ..
     } = *how;
+    let only = &how.only;
+    if write_index && !only.is_all() {
+        return Err(Failure::usage(
+            "--write-index is for whole sources; leave out --from, --to and --kfl",
+        ));
+    }
     let served = super::server_options(config)?;
     // What a key log opens is in no index.
     let by_packets = dissect || config.text_if_set("tap.tlsKeylog").is_some();
@@ -57,7 +73,7 @@ pub fn run(sources: &[String], s3: &S3Args, how: &How, config: &Config) -> Resul
     if let Some(archive) = archive {
         return indexed(
             what,
-            Browse::new(archive, reading, cache),
+            Browse::new(archive, reading, cache).only(only.of_archive()),
             Vec::new(),
             config,
         );
@@ -66,11 +82,20 @@ pub fn run(sources: &[String], s3: &S3Args, how: &How, config: &Config) -> Resul
     if !by_packets && !write_index {
         let remarks = opened.remarks.clone();
         match Browse::known(opened, &what.name, reading.clone(), cache.clone()) {
-            Ok(browse) => return indexed(what, browse, remarks, config),
+            Ok(browse) => {
+                let browse = browse.only(only.of_archive());
+                return indexed(what, browse, remarks, config);
+            }
             Err(unknown) => opened = *unknown,
         }
     }
-    let index = match by_packets {
+    // Standard input has no objects that could be left out.
+    let wanted = only.wanted();
+    if !wanted.spans.is_empty() && opened.bytes.is_some() {
+        opened = source::open_some(sources, wanted, s3, config)?;
+    }
+    // An index is of all items.
+    let index = match by_packets || !only.is_all() {
         true => None,
         false => opened.id(&reading).map(|id| Index {
             id,
@@ -85,7 +110,7 @@ pub fn run(sources: &[String], s3: &S3Args, how: &How, config: &Config) -> Resul
         ));
     }
     how.max_read.announce(&opened, 1)?;
-    dissected(what, opened, index, config)
+    dissected(what, opened, index, only, config)
 }
 
 /// What is looked at.
@@ -180,14 +205,20 @@ fn dissected(
     what: What,
     opened: investigate::Opened,
     index: Option<Index>,
+    only: &Only,
     config: &Config,
 ) -> Result<Exit, Failure> {
+    let chosen = Arc::new(Chosen::default());
     let rows = Arc::new(view::rows(config));
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
     let mut consumers: Vec<Box<dyn Consumer>> = vec![
         Box::new(progress::Follow::new(progress::Bar::for_reading())),
-        Box::new(RowsConsumer(rows.clone())),
+        Box::new(ChosenRows {
+            rows: rows.clone(),
+            only: only.clone(),
+            chosen: chosen.clone(),
+        }),
     ];
     let mut making = None;
     if let Some(index) = index {
@@ -217,11 +248,24 @@ fn dissected(
     });
     let view = view::view(config, rows, counters.clone(), facts, None);
     let shown = view.indexed.clone();
-    let _served = Served::start(config, &served, view, &name)?;
+    let begun = Instant::now();
+    while !running.is_finished() && counters.now().packets == 0 && begun.elapsed() < FIRST {
+        std::thread::sleep(LOOK);
+    }
     let mut running = Some(running);
+    if let Some(ended) =
+        running.take_if(|running| running.is_finished() && counters.now().packets == 0)
+    {
+        nothing_read(ended, &name)?;
+    }
+    let _served = Served::start(config, &served, view, &name)?;
     let mut failed = None;
     while !stop.is_asked() {
         if let Some(ended) = running.take_if(|running| running.is_finished()) {
+            if counters.now().packets == 0 {
+                nothing_read(ended, &name)?;
+                continue;
+            }
             if let Err(error) = ended.join() {
                 failed = Some(error.to_string());
                 eprintln!("{}", super::super::Style::stderr().red(&error.to_string()));
@@ -230,12 +274,20 @@ fn dissected(
             for warning in &counts.warnings {
                 eprintln!("{}", super::super::Style::stderr().yellow(warning));
             }
+            if chosen.undecided() > 0 {
+                let sentence = format!(
+                    "{} items took more than {} steps and are left out; simplify --kfl",
+                    chosen.undecided(),
+                    crate::kfl::MAX_STEPS
+                );
+                eprintln!("{}", super::super::Style::stderr().yellow(&sentence));
+            }
             if let Some((index, made, again)) = making.take_if(|_| failed.is_none()) {
                 index.keep(made, &name, again, &shown, &counts);
             }
-            let items: u64 = counts.items.values().sum();
             eprintln!(
-                "{items} items of {} streams are open on the dashboard; Ctrl+C ends it",
+                "{} items of {} streams are open on the dashboard; Ctrl+C ends it",
+                chosen.kept(),
                 counts.streams
             );
         }
@@ -244,8 +296,25 @@ fn dissected(
     if let Some(running) = running {
         let _ = running.join();
     }
-    let gaps = failed.is_some() || !counters.now().warnings.is_empty();
+    let gaps = failed.is_some() || !counters.now().warnings.is_empty() || chosen.undecided() > 0;
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
+}
+
+/// Ends a run that gave no packet, when that is a fault: nothing will come any more, and nobody
+/// should be left waiting for it.
+fn nothing_read(ended: pipeline::Running, what: &str) -> Result<(), Failure> {
+    let warnings = ended.counters.now().warnings;
+    ended.join()?;
+    for warning in &warnings {
+        eprintln!("{}", super::super::Style::stderr().yellow(warning));
+    }
+    match warnings.is_empty() {
+        true => {
+            eprintln!("{what} holds no packets; Ctrl+C ends the dashboard");
+            Ok(())
+        }
+        false => Err(Failure::failed(format!("nothing of {what} can be read"))),
+    }
 }
 
 /// A dashboard that is being served, and known to other commands.

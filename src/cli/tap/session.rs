@@ -459,6 +459,7 @@ impl Session {
     /// Waits for the end of the run, seals, uploads, and says what came of it.
     pub fn finish(mut self, run_jobs_at_end: bool) -> Result<Exit, Failure> {
         let facts = self.facts;
+        let stop = self.running.stop.clone();
         let result = self.running.join();
         facts.scripts.finish(run_jobs_at_end);
         drop(self.host);
@@ -467,13 +468,14 @@ impl Session {
         if facts.outbox.status().waiting > 0 && !self.quiet {
             eprintln!("Uploading what is sealed; a second Ctrl+C leaves it for the next start");
         }
-        let status = facts.outbox.drain(LAST_UPLOADS);
+        let goes_on = || !stop.is_hurried();
+        let status = facts.outbox.drain_while(LAST_UPLOADS, &goes_on);
         facts.outbox.stop();
         let counts = self.counters.now();
         let items: u64 = counts.items.values().sum();
         let dropped = counts.kernel_dropped + counts.interface_dropped;
         if self.quiet {
-            result.map_err(|error| Failure::failed(error.to_string()))?;
+            result?;
             return Ok(Exit::Done);
         }
         eprintln!(
@@ -496,10 +498,17 @@ impl Session {
                 status.waiting
             ));
         }
+        let is_cut_short = stop.is_hurried() && status.waiting > 0;
+        if is_cut_short && status.last_error.is_none() {
+            say(&format!(
+                "{} reels wait in the outbox for the next start",
+                status.waiting
+            ));
+        }
         for sentence in &counts.warnings {
             say(sentence);
         }
-        result.map_err(|error| Failure::failed(error.to_string()))?;
+        result?;
         if counts.not_dissected > 0 {
             say(&format!(
                 "{} packets were overwritten in the spool before they were dissected; raise tap.storageLimit or tap.workers",
@@ -507,7 +516,7 @@ impl Session {
             ));
         }
         let lost = dropped + status.dropped + counts.not_dissected;
-        let gaps = lost > 0 || !counts.warnings.is_empty();
+        let gaps = lost > 0 || !counts.warnings.is_empty() || is_cut_short;
         Ok(if gaps { Exit::Gaps } else { Exit::Done })
     }
 }
@@ -677,10 +686,11 @@ fn coverage(counters: &Counters) -> record::manifest::Coverage {
 
 pub(super) fn private_dir(dir: &Path) -> Result<(), Failure> {
     private::make_folder(dir).map_err(|error| {
-        Failure::failed(format!(
+        let sentence = format!(
             "the data folder {} cannot be made: {error}; name another with --set tap.dataDir=DIR",
             dir.display()
-        ))
+        );
+        Failure::of(&error, sentence)
     })
 }
 

@@ -16,7 +16,7 @@ use super::super::{instance, schema};
 use super::claim::Claim;
 use super::facts::Facts;
 use super::follow::say;
-use super::live::{check_query, runtime, script_env};
+use super::live::{runtime, script_env, without_invalid_query};
 use super::metrics::{self, Served};
 use super::news::{self, Piece};
 use super::session::{Remote, Session, Setup, private_dir};
@@ -110,7 +110,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     }
     let certificates = tls::Folder(config.text("cluster.tls").into());
     certificates.client().map_err(Failure::usage)?;
-    check_query(&config)?;
+    without_invalid_query(&mut config);
     let own = OwnSockets::default();
     let addresses = SharedTargets::default();
     let (source, follow) = super::source::open(&config, &own, &addresses)?;

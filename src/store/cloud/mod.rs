@@ -64,6 +64,19 @@ pub struct CloudStore {
     prefix: String,
 }
 
+/// What is said when no token can be had.
+const NO_TOKEN: [&str; 2] = ["performing token request", "Error requesting token"];
+
+/// What to set for credentials.
+fn variables(scheme: &str) -> &'static str {
+    match scheme {
+        "gs" => "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
+        _ => {
+            "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+        }
+    }
+}
+
 /// Scheme, bucket and what follows it in the URL of a cloud store; `None` for other URLs.
 pub fn parts(url: &str) -> Option<(&'static str, &str, &str)> {
     // `azblob` is what other tools call it.
@@ -129,7 +142,11 @@ impl CloudStore {
             }),
         };
         let store = made.map_err(|error| {
-            StoreError::Refused(format!("{scheme}://{bucket} cannot be opened: {error}"))
+            StoreError::Credentials(format!(
+                "{scheme}://{bucket} cannot be opened: {}; set {}",
+                cause(&error),
+                variables(scheme)
+            ))
         })?;
         Ok(CloudStore {
             store,
@@ -183,6 +200,14 @@ impl CloudStore {
             // A listing has no kind of error for a bucket that is not there.
             Error::Generic { .. } if why.contains("404 Not Found") => {
                 StoreError::Missing(format!("there is no {place}: {why}"))
+            }
+            // Without credentials tokens are asked for at addresses that only machines of the cloud have.
+            Error::Generic { .. } if NO_TOKEN.iter().any(|said| why.contains(said)) => {
+                StoreError::Credentials(format!(
+                    "no credentials of {} were found for {place}; set {}",
+                    self.cloud,
+                    variables(self.scheme)
+                ))
             }
             _ => StoreError::Unavailable(format!("{place}: {why}")),
         }

@@ -13,6 +13,7 @@ use aws_sdk_s3::types::{
 };
 use aws_smithy_runtime_api::http::Response;
 
+use super::super::policy::Role;
 use super::StoreError;
 use super::connection::Connection;
 use super::error::{Asked, Failure};
@@ -36,6 +37,8 @@ pub struct CheckReport {
     pub facts: BTreeMap<&'static str, String>,
     /// The rights, in the order in which they are needed.
     pub rights: Vec<Right>,
+    /// How the store met who asked.
+    pub met: Met,
     /// What stands in the way or should be known, one sentence each.
     pub problems: Vec<String>,
 }
@@ -62,6 +65,30 @@ pub enum RightState {
     Unknown,
 }
 
+/// How a store meets who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// It answers, and takes the credentials.
+    In,
+    /// It does not take the credentials, or there are none.
+    Refused,
+    /// There is no such bucket, or no answer.
+    Away,
+}
+
+impl Met {
+    /// What an error says of it, when it is not about a right.
+    fn by(error: &StoreError) -> Option<Met> {
+        match error {
+            StoreError::Credentials(_) => Some(Met::Refused),
+            StoreError::Missing(_) | StoreError::Unavailable(_) | StoreError::Io(_) => {
+                Some(Met::Away)
+            }
+            StoreError::Exists(_) | StoreError::Denied(_) | StoreError::Refused(_) => None,
+        }
+    }
+}
+
 impl CheckReport {
     /// A report on a store that cannot be asked.
     pub(super) fn unreachable(name: String, error: &StoreError) -> CheckReport {
@@ -70,25 +97,43 @@ impl CheckReport {
             identity: None,
             facts: BTreeMap::new(),
             rights: Vec::new(),
+            met: Met::by(error).unwrap_or(Met::Away),
             problems: vec![error.to_string()],
         }
     }
 
     /// Whether a recorder can put here.
     pub fn can_record(&self) -> bool {
-        self.rights
-            .iter()
-            .any(|right| right.permission == "s3:PutObject" && right.state == RightState::Granted)
+        self.suffices(Role::Recorder)
     }
 
     /// Whether it can be read.
     pub fn can_read(&self) -> bool {
-        let missing = |name| {
-            self.rights
-                .iter()
-                .any(|right| right.permission == name && right.state == RightState::Missing)
+        self.suffices(Role::Reader)
+    }
+
+    /// Whether a role can do its work here: what must be granted is, and nothing is missing of what
+    /// cannot be tried without an object.
+    pub fn suffices(&self, role: Role) -> bool {
+        let (granted, not_missing): (&[&str], &[&str]) = match role {
+            Role::Recorder => (&["s3:PutObject"], &[]),
+            Role::Reader => (&["s3:ListBucket"], &["s3:GetObject"]),
+            Role::Verifier => (
+                &["s3:ListBucket", "s3:ListBucketVersions"],
+                &["s3:GetObject", "s3:GetObjectRetention"],
+            ),
         };
-        !self.rights.is_empty() && !missing("s3:ListBucket") && !missing("s3:GetObject")
+        let has = |name: &str, fits: &dyn Fn(RightState) -> bool| {
+            let mut rights = self.rights.iter();
+            rights.any(|right| right.permission == name && fits(right.state))
+        };
+        self.met == Met::In
+            && granted
+                .iter()
+                .all(|name| has(name, &|state| state == RightState::Granted))
+            && not_missing
+                .iter()
+                .all(|name| has(name, &|state| state != RightState::Missing))
     }
 }
 
@@ -123,9 +168,11 @@ pub(super) async fn check(connection: &Connection) -> CheckReport {
         identity: connection.identity().await,
         facts: facts(connection).await,
         rights: Vec::new(),
+        met: Met::In,
         problems: Vec::new(),
     };
     if let Err(error) = super::read::bucket_is_there(connection).await {
+        report.met = Met::Away;
         report.problems.push(error.to_string());
         return report;
     }
@@ -150,7 +197,7 @@ async fn writing(connection: &Connection, report: &mut CheckReport) {
         Ok(()) => report.push("s3:PutObject", "recorder", RightState::Granted),
         Err((state, problem)) => {
             report.push("s3:PutObject", "recorder", state);
-            report.problems.push(problem);
+            report.stands_in_the_way(&problem);
         }
     }
     let locks = report.facts.get("object lock").map(String::as_str);
@@ -167,14 +214,17 @@ async fn writing(connection: &Connection, report: &mut CheckReport) {
         Err((state, problem)) => {
             report.push("s3:PutObjectRetention", "recorder that locks", state);
             if report.can_record() {
-                report.problems.push(problem);
+                report.stands_in_the_way(&problem);
             }
         }
     }
 }
 
 /// Begins an upload in parts and gives it up.
-async fn begin_upload(connection: &Connection, locked: bool) -> Result<(), (RightState, String)> {
+async fn begin_upload(
+    connection: &Connection,
+    locked: bool,
+) -> Result<(), (RightState, StoreError)> {
     let key = match connection.options.prefix.as_str() {
         "" => PROBE.to_owned(),
         prefix => format!("{prefix}/{PROBE}"),
@@ -203,7 +253,7 @@ async fn begin_upload(connection: &Connection, locked: bool) -> Result<(), (Righ
                 false => "s3:PutObject",
             };
             let asked = Asked::object(connection, permission, &key);
-            return Err((state, asked.failed(error).await.to_string()));
+            return Err((state, asked.failed(error).await));
         }
     };
     let given_up = connection
@@ -219,10 +269,8 @@ async fn begin_upload(connection: &Connection, locked: bool) -> Result<(), (Righ
         Err(error) => {
             let asked = Asked::object(connection, "s3:AbortMultipartUpload", &key);
             let sentence = asked.failed(error).await;
-            Err((
-                RightState::Granted,
-                format!("an empty unfinished upload stays behind: {sentence}"),
-            ))
+            let sentence = format!("an empty unfinished upload stays behind: {sentence}");
+            Err((RightState::Granted, StoreError::Denied(sentence)))
         }
     }
 }
@@ -239,6 +287,14 @@ async fn reading(connection: &Connection, report: &mut CheckReport) {
         .send()
         .await;
     report.push("s3:ListBucket", "reader, verifier", state_of(&listed));
+    if let Err(error) = &listed
+        && Failure::of(error).is_sign_in()
+        && report.met == Met::In
+    {
+        report.met = Met::Refused;
+        let sentence = format!("the store did not take the credentials to list {bucket}");
+        report.problems.push(sentence);
+    }
     let versions = connection
         .client
         .list_object_versions()
@@ -278,10 +334,21 @@ async fn reading(connection: &Connection, report: &mut CheckReport) {
         .key(key)
         .send()
         .await;
-    report.push("s3:GetObjectRetention", "verifier", state_of(&retention));
+    let state = match &retention {
+        Err(error) if Failure::of(error).means_no_lock() => RightState::Granted,
+        other => state_of(other),
+    };
+    report.push("s3:GetObjectRetention", "verifier", state);
 }
 
 impl CheckReport {
+    fn stands_in_the_way(&mut self, error: &StoreError) {
+        if let Some(met) = Met::by(error) {
+            self.met = met;
+        }
+        self.problems.push(error.to_string());
+    }
+
     fn push(&mut self, permission: &'static str, needed_by: &'static str, state: RightState) {
         self.rights.push(Right {
             permission,
@@ -301,8 +368,8 @@ where
             let failure = Failure::of(error);
             match failure.status() {
                 _ if failure.is_denied() => RightState::Missing,
-                // "There is no lock" is an answer only to those who may ask.
-                Some(400 | 404) => RightState::Granted,
+                // "There is none" is an answer only to those who may ask.
+                Some(404) => RightState::Granted,
                 _ => RightState::Unknown,
             }
         }

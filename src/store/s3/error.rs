@@ -130,6 +130,20 @@ impl Failure {
         matches!(self, Failure::Service { status: 403, code, .. } if !SIGN_IN.contains(&code.as_str()))
     }
 
+    /// Whether the store did not take the credentials, or there are none.
+    pub(super) fn is_sign_in(&self) -> bool {
+        match self {
+            Failure::Credentials(_) => true,
+            Failure::Service { code, .. } => SIGN_IN.contains(&code.as_str()),
+            _ => false,
+        }
+    }
+
+    /// Whether it says that there is no lock to be told of, which only those hear who may ask.
+    pub(super) fn means_no_lock(&self) -> bool {
+        matches!(self, Failure::Service { status: 400, code, .. } if NO_LOCK.contains(&code.as_str()))
+    }
+
     /// Whether the key or version is not there.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Failure::Service { status: 404, code, .. } if code != "NoSuchBucket")
@@ -161,6 +175,13 @@ const SIGN_IN: &[&str] = &[
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
     "RequestTimeTooSkewed",
+];
+
+/// Codes for buckets and objects without a lock.
+const NO_LOCK: &[&str] = &[
+    "InvalidRequest",
+    "NoSuchObjectLockConfiguration",
+    "ObjectLockConfigurationNotFoundError",
 ];
 
 struct Place<'a> {
@@ -216,7 +237,11 @@ fn explain(
                     ))
                 }
                 (_, "InvalidAccessKeyId") => StoreError::Credentials(format!(
-                    "{server} does not know the access key{who}; check AWS_ACCESS_KEY_ID"
+                    "{server} does not know the access key{}; check AWS_ACCESS_KEY_ID",
+                    identity.map_or_else(String::new, |who| format!(
+                        " {}",
+                        who.trim_start_matches("access key ")
+                    ))
                 )),
                 (_, "InvalidToken") => StoreError::Credentials(format!(
                     "{server} refused the session token{who}; check AWS_SESSION_TOKEN"
@@ -293,7 +318,7 @@ fn sign_in_sentence(text: &str, profile: Option<&str>) -> String {
     if let Some(profile) = profile {
         return format!("profile {profile} gives no credentials: {text}");
     }
-    "no AWS credentials were found in environment, profile, web identity, container or instance; set AWS_PROFILE or AWS_ACCESS_KEY_ID".to_owned()
+    "no AWS credentials were found in environment, profile, web identity, container or instance; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or say --s3-anonymous for a public bucket".to_owned()
 }
 
 /// The messages of an error and what caused it, outermost first, each once.
@@ -407,6 +432,28 @@ mod tests {
             let error = sentence(*status, code, message, Some("eu-west-3"));
             assert_eq!(error.to_string(), *wanted);
         }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_once() {
+        let place = Place {
+            options: &S3Options::default(),
+            endpoint: Some("http://127.0.0.1:9000"),
+            region: "us-east-1",
+            key: None,
+        };
+        let failure = Failure::Service {
+            status: 403,
+            code: "InvalidAccessKeyId".into(),
+            message: String::new(),
+            region: None,
+        };
+        assert!(failure.is_sign_in() && !failure.is_denied());
+        let error = explain(&failure, &place, "s3:PutObject", Some("access key AKIA1"));
+        assert_eq!(
+            error.to_string(),
+            "http://127.0.0.1:9000 does not know the access key AKIA1; check AWS_ACCESS_KEY_ID"
+        );
     }
 
     #[test]

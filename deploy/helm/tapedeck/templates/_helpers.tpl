@@ -214,6 +214,15 @@ checksum/config: {{ list $tap (omit ($config.scripting | default dict) "env") $c
 {{- toYaml $resources -}}
 {{- end -}}
 
+{{/* Node selector terms of a role: those under its name, or one list for all. */}}
+{{- define "tapedeck.terms" -}}
+{{- $terms := dig "nodeSelectorTerms" list .tap | default list -}}
+{{- if kindIs "map" $terms -}}
+{{- $terms = get $terms .role | default list -}}
+{{- end -}}
+{{- $terms | toJson -}}
+{{- end -}}
+
 {{/* Affinity: ours, with the node selector terms of the drop-in. */}}
 {{- define "tapedeck.affinity" -}}
 {{- $affinity := deepCopy .ours -}}

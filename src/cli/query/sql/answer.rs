@@ -133,9 +133,7 @@ fn made(
     )?;
     let running = pipeline::start(opened.source, options);
     let counters = running.counters.clone();
-    running
-        .join()
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    running.join()?;
     let counts = counters.now();
     for warning in &counts.warnings {
         eprintln!("{}", Style::stderr().yellow(warning));

@@ -7,7 +7,7 @@ mod mask;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use regex::Regex;
@@ -17,10 +17,10 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::super::config::Config;
 use super::super::config_command;
-use super::super::exit::{Exit, Failure};
+use super::super::exit::{Exit, Failure, cannot_write};
 use super::super::instance::{self, Instance};
 use super::super::style::Style;
-use super::{Reach, ReleaseArgs, reach};
+use super::{InstanceArgs, Reach, reach};
 use crate::private;
 use crate::release::{Release, collect};
 use mask::Masks;
@@ -60,7 +60,7 @@ pub struct LogsArgs {
     grep: Option<String>,
 
     #[command(flatten)]
-    release: ReleaseArgs,
+    release: InstanceArgs,
 }
 
 /// Runs the command.
@@ -125,10 +125,6 @@ impl Drop for Archive {
     }
 }
 
-fn failed(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::failed(format!("{} cannot be written: {error}", path.display()))
-}
-
 impl Archive {
     /// Begins with the configuration.
     fn create(config: &Config) -> Result<Archive, Failure> {
@@ -147,7 +143,7 @@ impl Archive {
             .create(true)
             .truncate(true)
             .open(&half)
-            .map_err(|error| failed(&path, &error))?;
+            .map_err(|error| cannot_write(&path, &error))?;
         let mut archive = Archive {
             zip: ZipWriter::new(BufWriter::new(file)),
             half,
@@ -251,10 +247,14 @@ impl Archive {
             &mut self.zip,
             ZipWriter::new(BufWriter::new(tempfile::tempfile()?)),
         );
-        let file = zip.finish().map_err(|error| failed(&path, &error))?;
-        let file = file.into_inner().map_err(|error| failed(&path, &error))?;
+        let file = zip
+            .finish()
+            .map_err(|error| cannot_write(&path, &io::Error::other(error)))?;
+        let file = file
+            .into_inner()
+            .map_err(|error| cannot_write(&path, error.error()))?;
         file.sync_all()?;
-        fs::rename(&self.half, &path).map_err(|error| failed(&path, &error))?;
+        fs::rename(&self.half, &path).map_err(|error| cannot_write(&path, &error))?;
         eprintln!("Wrote {} files to {}", self.members, path.display());
         Ok(match self.lacking.is_empty() {
             true => Exit::Done,
