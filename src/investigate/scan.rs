@@ -33,6 +33,9 @@ const UNASKED_BYTES: u64 = 64 << 20;
 /// Bytes of an index that one item takes, until some were read.
 const ITEM_BYTES: u64 = 100;
 
+/// What is done with one of many: it may send items on.
+type Work<'w, T> = dyn Fn(&T, &mut dyn FnMut(Vec<Item>)) -> Result<(), PacketsError> + Sync + 'w;
+
 impl Search {
     /// Calls `each` for all items that match, in no order; of an indexed item what `paths` name is
     /// there, and perhaps more.
@@ -62,7 +65,7 @@ impl Search {
         threads: usize,
         all: &[T],
         each: &mut dyn FnMut(&Item),
-        work: &(dyn Fn(&T, &mut dyn FnMut(Vec<Item>)) -> Result<(), PacketsError> + Sync),
+        work: &Work<'_, T>,
     ) {
         let next = AtomicUsize::new(0);
         let (to_here, found) = bounded::<Vec<Item>>(QUEUED);

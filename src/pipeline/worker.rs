@@ -37,12 +37,15 @@ struct Stream {
     touched: bool,
 }
 
+/// The tunnels around a stream's packets, and whether its client is the machine that captured.
+type Around = (Option<Tunnels>, Option<bool>);
+
 /// What is kept of an open stream.
 enum Place {
     /// All that reading it needs.
     Read(Box<Stream>),
     /// What it came to: nobody reads it, and it gave no item.
-    Counted(Box<(StreamInfo, (Option<Tunnels>, Option<bool>), Tally)>),
+    Counted(Box<(StreamInfo, Around, Tally)>),
     /// That it is there.
     Alone,
 }

@@ -138,16 +138,11 @@ impl Session {
             true => super::source::own_addresses(),
             false => Vec::new(),
         };
-        let recorder = open_recorder(
-            config,
-            &setup.data,
-            &node,
-            &reader,
-            &outbox,
-            &counters,
-            &cuts,
-            &addresses,
-        )?;
+        let mut options = recorder_options(config, &setup.data, &node, &counters, &cuts)?;
+        options.addresses.clone_from(&addresses);
+        let kept = Some(reader.clone());
+        let recorder = Recorder::open(options, kept, Arc::new(SystemClock), outbox.clone())
+            .map_err(|error| Failure::failed(error.to_string()))?;
         let basis = recording::basis(config, &setup.data)?;
         let destination = basis.template.destination.clone();
         let desk = Arc::new(Desk::on(
@@ -569,16 +564,13 @@ fn open_outbox(
         .map_err(|error| Failure::failed(error.to_string()))
 }
 
-fn open_recorder(
+fn recorder_options(
     config: &Config,
     data: &Path,
     node: &NodeName,
-    reader: &spool::Reader,
-    outbox: &Arc<Outbox>,
     counters: &Arc<Counters>,
     cuts: &Cuts,
-    addresses: &[IpAddr],
-) -> Result<Recorder, Failure> {
+) -> Result<record::Options, Failure> {
     let cluster = config.text("tap.clusterName");
     let mut options = record::Options::new(data.join("record"), node.run, &node.name, cluster);
     options.max_open_bytes = share(config, 2);
@@ -595,14 +587,7 @@ fn open_recorder(
     let cuts = cuts.clone();
     options.want_states = Some(Arc::new(move |streams| cuts.want(streams)));
     options.interfaces = vec![config.text("tap.interface").to_owned()];
-    options.addresses = addresses.to_vec();
-    Recorder::open(
-        options,
-        Some(reader.clone()),
-        Arc::new(SystemClock),
-        outbox.clone(),
-    )
-    .map_err(|error| Failure::failed(error.to_string()))
+    Ok(options)
 }
 
 pub(super) fn script_options(
