@@ -164,3 +164,68 @@ fn streams_of_a_query_and_of_a_list_are_one_archive() {
         assert!(answer["error"].as_str().unwrap().contains(part), "{answer}");
     }
 }
+
+/// The folders of an archive.
+fn folders(archive: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    let entries = archive.entries().unwrap();
+    let mut folders: Vec<String> = entries
+        .map(|entry| {
+            let path = entry.unwrap().path().unwrap().display().to_string();
+            path.split_once('/').unwrap().0.to_owned()
+        })
+        .collect();
+    folders.dedup();
+    folders
+}
+
+#[test]
+fn a_source_that_is_open_by_its_index_answers_old_paths_as_well() {
+    let frames = shop();
+    let home = tempfile::tempdir().unwrap();
+    let capture = home.path().join("made.pcap");
+    std::fs::write(&capture, synth::savefile(&frames)).unwrap();
+    let named = |tap: &Tap| {
+        let row = rows(tap, 3).remove(0);
+        let body = json!({"pcaps": {"127.0.0.1:8897": [row["stream"]]}});
+        let merge = "POST /api/pcaps/merge";
+        let of_list = send(tap.address, &tap.token, merge, &body);
+        let of_query = send(tap.address, &tap.token, merge, &json!({"query": "http"}));
+        assert_eq!((of_list.0, of_query.0), (200, 200));
+        (folders(&of_list.1), folders(&of_query.1))
+    };
+    let by_packets = Tap::at(&capture, home.path(), 0, &["--dissect"]);
+    let (wanted, same) = named(&by_packets);
+    assert_eq!(wanted, same);
+    let streams = by_packets.json("/pcaps/total-tcp-streams");
+    drop(by_packets);
+    for _ in 0..2 {
+        // The first of these makes the index, and goes over to it.
+        let tap = Tap::at(&capture, home.path(), 0, &[]);
+        rows(&tap, 3);
+        for _ in 0..400 {
+            if !tap.json("/status")["archive"].is_null() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(named(&tap), (wanted.clone(), wanted.clone()));
+        assert_eq!(tap.json("/pcaps/total-tcp-streams"), streams);
+    }
+}
+
+#[test]
+fn targets_are_posted_by_their_old_path_and_workers_are_refused() {
+    let tap = Tap::open(&shop(), 0);
+    let ask = |line: &str| read(send(tap.address, &tap.token, line, &json!({"regex": "a"})));
+    let (status, targets) = ask("POST /api/targets");
+    assert_eq!(ask("POST /api/pods/targeted"), (status, targets));
+    let (status, answer) = ask("POST /api/pods/worker");
+    assert_eq!(status, 410, "{answer}");
+    let said = answer["error"].as_str().unwrap();
+    assert!(said.contains("tapedeck worker --hub"), "{said}");
+    let (status, answer) = ask("GET /api/v1/items?limit=abc");
+    assert_eq!(status, 400, "{answer}");
+    let said = answer["error"].as_str().unwrap();
+    assert_eq!(said, "limit: it is no whole number");
+}

@@ -66,6 +66,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 /// What is said of a parameter that cannot be read, in words of people.
 fn wrong(said: &str) -> String {
     said.replace("invalid digit found in string", "it is no whole number")
+        .replace("Failed to deserialize query string: ", "")
 }
 
 /// Parameters in a path, in the same way.
