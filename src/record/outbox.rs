@@ -179,28 +179,33 @@ impl Outbox {
     /// that there is nothing to keep.
     ///
     /// `let_go` lets go of what it was made from. It is called before the upload can begin: an uploaded
-    /// parcel is forgotten, and the next start would make another one.
+    /// parcel is forgotten, and the next start would make another one. When it fails, the parcel stays
+    /// and waits for the next call.
     ///
     /// # Errors
-    /// What the system says, a full disk among it; then nothing is left behind.
+    /// What the system says, a full disk among it; then nothing half-written is left behind.
     pub(crate) fn deliver(
         self: &Arc<Self>,
         id: &str,
         fill: impl FnOnce(&Path) -> io::Result<Option<Parcel>>,
-        let_go: impl FnOnce(),
+        let_go: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<bool> {
         let half = self.dir.join(format!("half-{id}"));
-        let made = self.write(&half, id, fill);
+        let made = match Parcel::read(&self.dir.join(id)) {
+            // An earlier call made it and could not let go.
+            Ok(parcel) => Ok(Some(parcel)),
+            Err(_) => self.write(&half, id, fill),
+        };
         match made {
             Ok(Some(parcel)) => {
-                let_go();
+                let_go()?;
                 self.enqueue(&parcel);
                 self.keep_share();
                 Ok(true)
             }
             Ok(None) => {
                 let _ = fs::remove_dir_all(&half);
-                let_go();
+                let_go()?;
                 Ok(false)
             }
             Err(error) => {

@@ -602,7 +602,9 @@ impl Recorder {
 
     /// Sentences about trouble since the last call, for console and dashboard.
     pub fn warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
+        let mut said = std::mem::take(&mut self.warnings);
+        said.extend(self.sealer.warnings());
+        said
     }
 
     /// Says when recording stops and goes on again because of the outbox.

@@ -258,13 +258,16 @@ impl Closed {
     }
 
     /// Deletes its files, all or none of them for whoever looks after a crash.
-    pub(crate) fn let_go(&self) {
+    ///
+    /// # Errors
+    /// When they are still there, and the next start would seal them again.
+    pub(crate) fn let_go(&self) -> io::Result<()> {
         let id = self.head.id();
         let gone = self.folder.with_file_name(format!("{SEALED}{id}"));
-        if fs::rename(&self.folder, &gone).is_ok() {
-            let _ = gone.parent().map(sync_folder);
-            let _ = fs::remove_dir_all(&gone);
-        }
+        fs::rename(&self.folder, &gone)?;
+        let _ = gone.parent().map(sync_folder);
+        let _ = fs::remove_dir_all(&gone);
+        Ok(())
     }
 
     /// Finds a reel that an earlier process left open, torn tails cut, and adds what the spool
