@@ -24,10 +24,11 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use sha2::{Digest as _, Sha256};
 
+use super::files::{sync_folder, write_whole};
+use super::journal::numbers_of;
 use super::manifest::{Coverage, Covered, Kind, LockNote};
 use super::parcel::Parcel;
 use super::rate::Rate;
-use super::seal::sync_folder;
 pub use super::settings::{OnFull, Options, Status};
 use super::sign::Signer;
 use super::upload::{self, Upload};
@@ -228,7 +229,7 @@ impl Outbox {
         };
         parcel.sealed_nanos = self.clock.now().nanos();
         let bytes = serde_json::to_vec(&parcel)?;
-        super::seal::write_whole(&half.join("parcel.json"), &bytes)?;
+        write_whole(&half.join("parcel.json"), &bytes)?;
         sync_folder(half)?;
         fs::rename(half, self.dir.join(id))?;
         sync_folder(&self.dir)?;
@@ -244,9 +245,8 @@ impl Outbox {
     pub(crate) fn next_sequence(&self, run: u64) -> u64 {
         let state = self.lock();
         let used = state.known.iter().filter_map(|id| {
-            let (of_run, sequence) = id.split_once('-')?;
-            let is_same = of_run.parse() == Ok(run);
-            is_same.then(|| sequence.parse::<u64>().ok()).flatten()
+            let (of_run, sequence) = numbers_of(id)?;
+            (of_run == run).then_some(sequence)
         });
         used.max().map_or(0, |last| last + 1)
     }
@@ -347,7 +347,7 @@ impl Outbox {
 
     /// Notes the day of a destination's last roll-up.
     pub(crate) fn set_rolled(&self, destination: &str, day: &str) -> io::Result<()> {
-        super::seal::write_whole(&self.day_path(destination), day.as_bytes())
+        write_whole(&self.day_path(destination), day.as_bytes())
     }
 
     /// What waits, what was done, and what is wrong.

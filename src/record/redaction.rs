@@ -80,6 +80,17 @@ impl Redactors {
     }
 }
 
+/// Deletes what a killed process made of the packets of a reel, which may be more now.
+pub(crate) fn discard(folder: &Path) -> io::Result<()> {
+    for name in [DONE, HALF] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Overwrites in the savefile of a pair what the redactor's rule names; `order` lists its packets in
 /// capture order.
 ///

@@ -1,6 +1,8 @@
 //! Tests of recordings from match to store.
 
+mod restart;
 mod sealing;
+mod small_disk;
 
 use std::collections::BTreeMap;
 use std::fs;

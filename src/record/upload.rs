@@ -8,6 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::files::{read_capped, write_whole};
 use super::keys;
 use super::manifest::{
     Coverage, Kind, LockNote, Lockedness, MAX_MANIFEST_BYTES, Manifest, Previous,
@@ -15,7 +16,6 @@ use super::manifest::{
 use super::outbox::local;
 use super::parcel::Parcel;
 use super::rollup;
-use super::seal::{read_capped, write_whole};
 use super::sign::Signer;
 use crate::store::{Body, Digest, Lock, PutOptions, Store, StoreError, hex};
 use crate::time::Timestamp;
