@@ -3,6 +3,7 @@
 mod restart;
 mod sealing;
 mod small_disk;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::fs;
