@@ -96,9 +96,11 @@ impl Queue {
         let mut is_over = self.error.take().is_some();
         let at = self.waiting.iter().position(|waiting| waiting.id == id);
         let waiting = at.and_then(|at| self.waiting.remove(at));
-        if let Some(waiting) = &waiting {
-            let refused = self.refused.remove(&waiting.recording);
-            is_over |= refused.is_some() && waiting.error.is_some();
+        if let Some(gone) = &waiting {
+            self.refused.remove(&gone.recording);
+            let left = self.waiting.iter();
+            let mut alike = left.filter(|other| other.recording == gone.recording);
+            is_over |= gone.error.is_some() && alike.all(|other| other.error.is_none());
         }
         (waiting, is_over)
     }

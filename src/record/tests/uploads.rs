@@ -47,8 +47,6 @@ fn what_a_store_refuses_of_one_recording_holds_no_other() {
         life.outbox.status().uploaded == 1
     });
     assert_eq!(recordings(&store), ["a"]);
-    // Also what comes while the other one waits for its next try.
-    life.recorder.seal(Some("a"), "asked");
     let status = life.outbox.status();
     assert!(status.last_error.unwrap().contains("cannot be locked"));
     let said = life.outbox.warnings();
