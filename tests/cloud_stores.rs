@@ -6,12 +6,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use tapedeck::investigate::verify::{self, Options};
 use tapedeck::kfl::{self, Schema};
 use tapedeck::record::{self, Outbox, Recorder, Wish, outbox};
 use tapedeck::store::cloud::azure::Account;
 use tapedeck::store::cloud::{CloudOptions, CloudStore};
-use tapedeck::store::{Store, StoreError, conformance};
+use tapedeck::store::{Body, PutOptions, Store, StoreError, conformance, hex};
 use tapedeck::synth;
 use tapedeck::time::{Clock, SystemClock};
 
@@ -218,4 +219,38 @@ fn google_keeps_the_contract() {
     let store = |prefix| CloudStore::new("gs", "bucket", prefix, &options).unwrap();
     conformance::check(&store("contract"));
     a_recording_proves_itself(store("archive"));
+}
+
+/// An identity that may only create, after an answer that was lost.
+#[test]
+fn google_without_the_right_to_read_knows_what_is_there_by_its_name() {
+    let double = Double::start(|asked, _| match asked.method.as_str() {
+        "PUT" => Told::status(412, ""),
+        _ => Told::status(403, ""),
+    });
+    let options = CloudOptions {
+        google_server: Some(double.address.clone()),
+        retries: Some(0),
+        ..CloudOptions::default()
+    };
+    let store = CloudStore::new("gs", "bucket", "", &options).unwrap();
+    let sha256: tapedeck::store::Digest = Sha256::digest("packets").into();
+    let put = |key: &str| {
+        let options = PutOptions {
+            sha256,
+            content_type: "text/plain",
+            write_once: true,
+            ..PutOptions::default()
+        };
+        store.put(key, Body::Bytes(b"packets"), &options)
+    };
+    let receipt = put(&format!("reels/1-{}.pcapng", &hex(&sha256)[..16])).unwrap();
+    assert!(receipt.existed);
+    assert!(
+        receipt.remarks[0].contains("its name holds the hash"),
+        "{:?}",
+        receipt.remarks
+    );
+    let other = put("reels/1-0123456789abcdef.pcapng");
+    assert!(matches!(other, Err(StoreError::Denied(_))), "{other:?}");
 }

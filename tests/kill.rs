@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tapedeck::investigate::verify::{self, Options};
 use tapedeck::kfl::{self, Schema};
+use tapedeck::packet::Batch;
 use tapedeck::packet::savefile::{Entry, Records};
 use tapedeck::record::manifest::Manifest;
 use tapedeck::record::{self, Outbox, Recorder, Wish, outbox};
@@ -94,18 +95,26 @@ fn live(dir: &Path, run: u64, is_last: bool) {
     let most = if is_last { 10 } else { MOST };
     for number in 0..most {
         let frames = conversation(run, number);
-        let (mut batch, names) = batch(first, &frames);
+        let (mut begin, names) = batch(first, &frames);
         first += frames.len() as u64;
-        spool.append(&mut batch).unwrap();
+        // A reel may end between both halves.
+        let mut end = Batch {
+            bytes: begin.bytes.clone(),
+            packets: begin.packets.split_off(frames.len() / 2),
+            ..Batch::default()
+        };
+        spool.append(&mut begin).unwrap();
         // Half of them are taken before their packets come, the others with a look-back.
         let before = number % 2 == 0;
         if before {
             assert!(recorder.take(names[0], None));
         }
-        recorder.on_batch(&Arc::new(batch), &[]);
+        recorder.on_batch(&Arc::new(begin), &[]);
         if !before {
             assert!(recorder.take(names[0], None));
         }
+        spool.append(&mut end).unwrap();
+        recorder.on_batch(&Arc::new(end), &[]);
         recorder.tick(clock.now());
         println!("recorded {number}");
     }

@@ -51,6 +51,14 @@ impl Budget {
         self.prune(minute);
     }
 
+    /// Takes back bytes that were counted just now and are not recorded.
+    pub(crate) fn take_off(&mut self, bytes: u64) {
+        self.today = self.today.saturating_sub(bytes);
+        if let Some((_, sum)) = self.minutes.back_mut() {
+            *sum = sum.saturating_sub(bytes);
+        }
+    }
+
     fn prune(&mut self, minute: i64) {
         while self
             .minutes

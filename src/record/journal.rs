@@ -1,22 +1,25 @@
 //! The journal of takes: which streams an open reel holds, written before their packets are.
 //!
-//! In: a head when the reel is opened, a line for each take. Out: after a kill, the same again, so
-//! that the reel can be sealed under the old run with the old stream names. Never: packets.
+//! In: a head when the reel is opened, a line for each take, and one when its streams go on
+//! elsewhere. Out: after a kill, the same again, so that the reel can be sealed under the old run with
+//! the old stream names. Never: packets.
 //!
 //! ```text
 //! {"recording":"errors","kfl":"…","destination":"s3://…","format":"pcapng",…}
 //! {"stream":"000000000042.pcap","ordinal":42,"file":0,"offset":208,"carried":false}
+//! {"end":57}
 //! ```
 //!
 //! A torn last line is as if it had not been written: no packet was copied for it yet.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::{append, open_to_append};
 use super::wish::{Format, Retention, Wish};
 use crate::packet::{Position, StreamName};
 use crate::redact::Rule;
@@ -105,6 +108,12 @@ impl Head {
     }
 }
 
+/// Run and number of the reel with an id.
+pub(crate) fn numbers_of(id: &str) -> Option<(u64, u64)> {
+    let (run, sequence) = id.split_once('-')?;
+    Some((run.parse().ok()?, sequence.parse().ok()?))
+}
+
 /// The lock that a mode's name and a number of seconds stand for.
 pub(crate) fn retention(mode: Option<&str>, seconds: u64) -> Option<Retention> {
     let mode = LockMode::named(mode?).unwrap_or(LockMode::Governance);
@@ -148,6 +157,21 @@ impl Take {
     }
 }
 
+/// What a journal says.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Journaled {
+    pub(crate) head: Head,
+    pub(crate) takes: Vec<Take>,
+    /// Ordinal from which on no packet belongs into the reel; `None` while it is open.
+    pub(crate) end: Option<u64>,
+}
+
+/// The line of an end.
+#[derive(Serialize, Deserialize)]
+struct End {
+    end: u64,
+}
+
 /// A journal being written.
 #[derive(Debug)]
 pub(crate) struct Journal(File);
@@ -155,9 +179,8 @@ pub(crate) struct Journal(File);
 impl Journal {
     /// Starts a journal.
     pub(crate) fn create(path: &Path, head: &Head) -> io::Result<Journal> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let mut journal = Journal(file);
-        journal.line(head)?;
+        let mut journal = Journal(open_to_append(path)?);
+        append(&mut journal.0, &line(head)?)?;
         Ok(journal)
     }
 
@@ -165,21 +188,26 @@ impl Journal {
     pub(crate) fn takes<'t>(&mut self, takes: impl Iterator<Item = &'t Take>) -> io::Result<()> {
         let mut lines = Vec::new();
         for take in takes {
-            serde_json::to_writer(&mut lines, take)?;
-            lines.push(b'\n');
+            lines.extend(line(take)?);
         }
-        self.0.write_all(&lines)
-    }
-
-    fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
-        self.0.write_all(&line)
+        append(&mut self.0, &lines)
     }
 }
 
+/// Writes into a journal that is there that packets from `next` on belong elsewhere.
+pub(crate) fn end(path: &Path, next: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).open(path)?;
+    append(&mut file, &line(&End { end: next })?)
+}
+
+fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 /// Reads a journal up to its first damaged line; `None` when not even the head is whole.
-pub(crate) fn read(path: &Path) -> io::Result<Option<(Head, Vec<Take>)>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<Journaled>> {
     let mut reader = BufReader::new(File::open(path)?);
     let Some(head) = next_line(&mut reader)? else {
         return Ok(None);
@@ -188,13 +216,21 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<(Head, Vec<Take>)>> {
         return Ok(None);
     };
     let mut takes = Vec::new();
+    let mut end = None;
     while takes.len() < MAX_TAKES
         && let Some(line) = next_line(&mut reader)?
-        && let Ok(take) = serde_json::from_slice::<Take>(&line)
     {
-        takes.push(take);
+        match serde_json::from_slice::<Take>(&line) {
+            Ok(take) => takes.push(take),
+            Err(_) => {
+                end = serde_json::from_slice::<End>(&line)
+                    .ok()
+                    .map(|last| last.end);
+                break;
+            }
+        }
     }
-    Ok(Some((head, takes)))
+    Ok(Some(Journaled { head, takes, end }))
 }
 
 /// The next whole line without its end; `None` at the end and for a torn or overlong line.
@@ -245,11 +281,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_torn_journal_reads_back_up_to_its_last_whole_line(cut in 0usize..400, noise in any::<[u8; 5]>()) {
+        fn a_torn_journal_reads_back_up_to_its_last_whole_line(cut in 0usize..700, noise in any::<[u8; 5]>()) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("takes.journal");
             let takes = [take(1), take(2)];
             Journal::create(&path, &sample_head()).unwrap().takes(takes.iter()).unwrap();
+            end(&path, 57).unwrap();
             let mut bytes = std::fs::read(&path).unwrap();
             bytes.truncate(cut);
             bytes.extend_from_slice(&noise);
@@ -257,9 +294,10 @@ mod tests {
             let whole = bytes[..bytes.len() - 5].iter().filter(|byte| **byte == b'\n').count();
             let read = read(&path).unwrap();
             if whole > 0 {
-                let (head, found) = read.unwrap();
-                prop_assert_eq!(head, sample_head());
-                prop_assert_eq!(&found[..], &takes[..whole - 1]);
+                let found = read.unwrap();
+                prop_assert_eq!(found.head, sample_head());
+                prop_assert_eq!(&found.takes[..], &takes[..(whole - 1).min(2)]);
+                prop_assert_eq!(found.end, (whole == 4).then_some(57));
             } else {
                 prop_assert!(read.is_none());
             }

@@ -10,30 +10,30 @@
 mod done;
 mod earlier;
 mod events;
+mod turn;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ahash::RandomState;
-
-use done::Done;
 
 use super::budget::Budget;
 use super::journal::{Head, Take};
 use super::manifest::{Covered, Event, Kind};
 use super::recorder::Options;
-use super::reel::OpenReel;
+use super::reel::{NotWritten, OpenReel};
 use super::seal::Occasion;
 use super::sealer::Job;
-use super::states::States;
-use super::wish::{Format, Wish};
+use super::wish::Wish;
 use crate::item::Item;
 use crate::kfl::Verdict;
-use crate::packet::{Batch, Direction, FiveTuple, Packet, Position, StreamId, StreamName};
+use crate::packet::{Batch, Direction, Packet, Position, StreamId, StreamName};
 use crate::spool::{self, Entry};
 use crate::time::Timestamp;
+use done::Done;
+use turn::Closing;
 
 /// Streams that a recording follows at a time; each costs some 60 bytes, and a line in the journal
 /// of each reel.
@@ -66,14 +66,6 @@ pub(crate) struct Stats {
 /// Why a reel ends whose recording was changed: what follows is another one.
 pub(crate) const CHANGED: &str = "changed";
 
-/// A reel that is due, until the states come with which its streams go on in the next one: their
-/// packets go here until then, those of streams taken since to the next reel.
-struct Closing {
-    reel: OpenReel,
-    streams: HashMap<StreamId, StreamName, RandomState>,
-    why: &'static str,
-}
-
 /// What a lane needs to know of the world around it.
 pub(crate) struct Around<'a> {
     pub(crate) options: &'a Options,
@@ -97,6 +89,8 @@ pub(crate) struct Lane {
     pub(crate) wish: Wish,
     pub(crate) reel: Option<OpenReel>,
     closing: Option<Closing>,
+    /// Folders of closed reels whose end is not noted there yet.
+    unended: Vec<PathBuf>,
     pub(crate) stats: Stats,
     pub(crate) budget: Budget,
     /// When it began.
@@ -126,6 +120,7 @@ impl Lane {
             wish,
             reel: None,
             closing: None,
+            unended: Vec::new(),
             stats: Stats::default(),
             budget: Budget::default(),
             began: now,
@@ -331,61 +326,65 @@ impl Lane {
     /// Hands what was added to the system.
     pub(crate) fn commit(&mut self) {
         let closing = self.closing.as_mut().map(|closing| &mut closing.reel);
-        for reel in self.reel.iter_mut().chain(closing) {
-            let before = reel.packets();
-            if let Err(error) = reel.commit() {
-                self.stats.not_written += before - reel.packets();
-                self.stats.error = Some(not_written(&error));
-            }
+        let reels = self.reel.iter_mut().chain(closing);
+        let lost: Vec<NotWritten> = reels.filter_map(|reel| reel.commit().err()).collect();
+        for lost in lost {
+            self.lose(&lost);
         }
     }
 
     fn push(&mut self, entry: Entry, bytes: &[u8], around: &mut Around<'_>) {
-        let (size, now) = (bytes.len() as u64, around.now);
-        let refused = self.refusal(size, around).or_else(|| {
-            let is_of = |closing: &&mut Closing| {
-                let stream = entry.stream_id();
-                stream.is_some_and(|stream| closing.streams.contains_key(&stream))
-            };
-            let added = match self.closing.as_mut().filter(is_of) {
-                Some(closing) => closing.reel.push(entry, bytes, now),
-                None => self
-                    .open_reel(around)
-                    .and_then(|reel| reel.push(entry, bytes, now)),
-            };
-            added.err().map(|error| not_written(&error))
-        });
-        self.count(size, refused, now);
-    }
-
-    /// Takes room for a packet; a sentence when there is none.
-    fn refusal(&mut self, size: u64, around: &mut Around<'_>) -> Option<String> {
-        match around.room.checked_sub(size) {
-            None if around.is_stopped => {
-                self.stats.stopped += 1;
-                Some(STOPPED.to_owned())
-            }
-            None => Some("the share of the disk for open reels is used up".to_owned()),
-            Some(room) => {
-                around.room = room;
-                None
-            }
+        let size = bytes.len() as u64;
+        if !self.has_room(size, around) {
+            return;
+        }
+        let now = around.now;
+        let is_of = |closing: &&mut Closing| {
+            let stream = entry.stream_id();
+            stream.is_some_and(|stream| closing.streams.contains_key(&stream))
+        };
+        let added = match self.closing.as_mut().filter(is_of) {
+            Some(closing) => closing.reel.push(entry, bytes, now),
+            None => match self.open_reel(around) {
+                Ok(reel) => reel.push(entry, bytes, now),
+                Err(error) => Err(NotWritten {
+                    packets: 1,
+                    bytes: size,
+                    error,
+                }),
+            },
+        };
+        if let Err(lost) = added {
+            self.lose(&lost);
         }
     }
 
-    /// Counts a packet that was added, or says why it was not.
-    fn count(&mut self, size: u64, refused: Option<String>, now: Timestamp) {
-        match refused {
-            None => {
-                self.stats.packets += 1;
-                self.stats.bytes += size;
-                self.budget.add(size, now);
-            }
-            Some(error) => {
-                self.stats.not_written += 1;
-                self.stats.error = Some(error);
-            }
-        }
+    /// Takes room for a packet and counts it as recorded; where there is none, counts that.
+    fn has_room(&mut self, size: u64, around: &mut Around<'_>) -> bool {
+        let Some(room) = around.room.checked_sub(size) else {
+            self.stats.not_written += 1;
+            self.stats.error = Some(match around.is_stopped {
+                true => STOPPED.to_owned(),
+                false => "the share of the disk for open reels is used up".to_owned(),
+            });
+            self.stats.stopped += u64::from(around.is_stopped);
+            return false;
+        };
+        around.room = room;
+        self.stats.packets += 1;
+        self.stats.bytes += size;
+        self.budget.add(size, around.now);
+        true
+    }
+
+    /// Counts packets as not written that were counted as recorded.
+    fn lose(&mut self, lost: &NotWritten) {
+        let stats = &mut self.stats;
+        stats.packets = stats.packets.saturating_sub(lost.packets);
+        stats.bytes = stats.bytes.saturating_sub(lost.bytes);
+        self.budget.take_off(lost.bytes);
+        stats.not_written += lost.packets;
+        stats.error = Some(not_written(&lost.error));
     }
 
     /// The open reel; a new one begins with the streams that go on from the last.
@@ -403,9 +402,15 @@ impl Lane {
                 .filter(goes_on)
                 .map(|name| Take::new(*name, around.next, Position::default(), true))
                 .collect();
-            reel.take(&carried)?;
-            self.note_events(&mut reel)?;
+            let begun = reel
+                .take(&carried)
+                .and_then(|()| self.note_events(&mut reel));
+            if let Err(error) = begun {
+                reel.abandon();
+                return Err(error);
+            }
             self.reel = Some(reel);
+            self.end_closed(around.next);
         }
         self.reel
             .as_mut()
@@ -432,146 +437,6 @@ impl Lane {
             sealing.every
         };
         (now.since(reel.since?) >= age).then_some("age")
-    }
-
-    /// Ends the open reel, and says whether it held packets.
-    ///
-    /// Where states of streams can be had, it goes on for those that are followed until the states
-    /// come. Else the next one is opened at once while streams are followed, so that after a kill
-    /// their packets are found through its journal.
-    pub(crate) fn close(&mut self, why: &'static str, around: &mut Around<'_>) -> (Vec<Job>, bool) {
-        let mut jobs: Vec<Job> = self.close_earlier(around).into_iter().collect();
-        let earlier = self.closing.take();
-        let had_earlier = earlier.is_some();
-        jobs.extend(
-            earlier.and_then(|closing| self.job(closing.reel, closing.why, Vec::new(), around)),
-        );
-        let Some(reel) = self.reel.take() else {
-            if had_earlier {
-                self.go_on(around);
-            }
-            return (jobs, had_earlier);
-        };
-        // It holds nothing but how its streams stand, and the next one would not know.
-        if reel.packets() == 0 && !self.taken.is_empty() && why != CHANGED {
-            self.reel = Some(reel);
-            return (jobs, had_earlier);
-        }
-        // A state holds what the packets before it said, so it is not for a recording that overwrites
-        // some of that, or did; nor is there room for one in a classic savefile.
-        let with_states = self.wish.redact.is_empty()
-            && !reel.is_redacted()
-            && self.wish.format == Format::Pcapng;
-        if let Some(want) = around.options.want_states.as_ref().filter(|_| with_states)
-            && !self.taken.is_empty()
-            && reel.packets() > 0
-            && !had_earlier
-        {
-            let streams: Vec<StreamId> = self.taken.keys().copied().collect();
-            self.closing = Some(Closing {
-                reel,
-                streams: self.taken.clone(),
-                why,
-            });
-            self.last_sealed = Some(around.now);
-            want(&streams);
-            return (jobs, true);
-        }
-        let job = self.job(reel, why, Vec::new(), around);
-        let had_packets = job.is_some() || had_earlier;
-        jobs.extend(job);
-        self.go_on(around);
-        (jobs, had_packets)
-    }
-
-    /// Opens the next reel for the streams that are followed.
-    fn go_on(&mut self, around: &mut Around<'_>) {
-        if !self.taken.is_empty()
-            && let Err(error) = self.open_reel(around)
-        {
-            self.stats.error = Some(not_written(&error));
-        }
-    }
-
-    /// What seals a reel; `None` when it holds nothing.
-    fn job(
-        &mut self,
-        reel: OpenReel,
-        why: &'static str,
-        linked: Vec<FiveTuple>,
-        around: &mut Around<'_>,
-    ) -> Option<Job> {
-        let bytes = reel.bytes();
-        // Requests that nobody answered any more are items that only its end tells.
-        let tells_open = self.is_over
-            && reel.has_carried()
-            && self.wish.format == Format::Pcapng
-            && (around.options.indexer.is_some() || reel.has_states());
-        let mut closed = reel.close(tells_open)?;
-        closed.linked = linked;
-        if !self.wish.redact.is_empty() {
-            closed.going_on = self.taken.keys().copied().collect();
-        }
-        self.last_sealed = Some(around.now);
-        Some(Job::Reel {
-            closed: Box::new(closed),
-            bytes,
-            occasion: around
-                .options
-                .occasion(why, around.now, around.spool, &self.stats),
-        })
-    }
-
-    /// Goes on in the next reel with the states that were asked for, and ends the one that waited.
-    pub(crate) fn switch(&mut self, states: &States, around: &mut Around<'_>) -> Option<Job> {
-        let waits = self.closing.as_ref()?;
-        let is_there =
-            |stream: &StreamId| states.asked.contains(stream) || !self.taken.contains_key(stream);
-        if !waits.streams.keys().all(is_there) {
-            return None;
-        }
-        let closing = self.closing.take()?;
-        let going_on: Vec<StreamName> = closing
-            .streams
-            .into_values()
-            .filter(|name| self.taken.contains_key(&name.stream))
-            .collect();
-        let linked: Vec<FiveTuple> = going_on
-            .iter()
-            .filter_map(|name| Some(states.states.get(&name.stream)?.0))
-            .collect();
-        if !going_on.is_empty()
-            && let Err(error) = self.carry(&going_on, states, around)
-        {
-            self.stats.error = Some(not_written(&error));
-        }
-        self.job(closing.reel, closing.why, linked, around)
-    }
-
-    /// Writes into the next reel which streams go on in it, and how they stand.
-    fn carry(
-        &mut self,
-        going_on: &[StreamName],
-        states: &States,
-        around: &mut Around<'_>,
-    ) -> io::Result<()> {
-        let is_open = self.reel.is_some();
-        let next = around.next;
-        // A new reel names all that are followed by itself.
-        let reel = self.open_reel(around)?;
-        if is_open {
-            let takes: Vec<Take> = going_on
-                .iter()
-                .map(|name| Take::new(*name, next, Position::default(), true))
-                .collect();
-            reel.take(&takes)?;
-        }
-        for name in going_on {
-            if let Some((_, state)) = states.states.get(&name.stream) {
-                reel.state(*name, state)?;
-            }
-        }
-        Ok(())
     }
 
     /// Ends following streams, when the recording is switched off.

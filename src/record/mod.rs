@@ -14,6 +14,7 @@
 //! back at the next start and goes on from there.
 
 mod budget;
+mod files;
 mod indexer;
 pub mod journal;
 mod keys;
@@ -38,6 +39,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use files::{read_capped, write_whole};
 pub use indexer::{Indexer, SealedReel};
 pub use keys::{
     LATE, MANIFEST, PREFIX, ROLLUPS, SETTLED_AFTER, of_late_mark, of_manifest as manifest_key,
@@ -49,7 +51,6 @@ pub use recorder::{
 };
 pub use redaction::rewrite;
 pub use seal::{ENTERPRISE, FRAME_BYTES};
-pub(crate) use seal::{read_capped, write_whole};
 pub use states::{
     GOES_ON_MAGIC, STATE_MAGIC, States, parse_goes_on, parse_state, put_endpoint, take_endpoint,
 };

@@ -15,8 +15,8 @@
 //! that end, as far as it was known.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use ahash::RandomState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::files::{append, open_to_append};
 use crate::item::{Identity, MAX_IDENTITY, Peer, Process};
 use crate::packet::Endpoint;
 use crate::resolve::{Address, History, Name};
@@ -228,11 +229,7 @@ impl NameLog {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.path)?;
-        file.write_all(&self.pending)?;
+        append(&mut open_to_append(&self.path)?, &self.pending)?;
         self.pending.clear();
         Ok(())
     }

@@ -12,7 +12,11 @@
 //!       half-<run>-<sequence>/           being written or being deleted; worth nothing
 //!       heads/<destination>.json         the last manifest of each destination's chain
 //!             <destination>-rolled.day   the day of its last roll-up
+//!             <destination>-dropped.sum  what was dropped and no manifest says
 //! ```
+
+mod dropped;
+mod queue;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
@@ -24,24 +28,21 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{Coverage, Covered, Kind, LockNote};
+use super::files::{sync_folder, write_whole};
+use super::journal::numbers_of;
+use super::manifest::{Coverage, Kind, LockNote};
 use super::parcel::Parcel;
 use super::rate::Rate;
-use super::seal::sync_folder;
 pub use super::settings::{OnFull, Options, Status};
 use super::sign::Signer;
 use super::upload::{self, Upload};
 use crate::store::{Digest, Store, StoreError, hex};
 use crate::time::{Clock, Timestamp};
+use dropped::Dropped;
+use queue::{Queue, Turn, Waiting};
 
 /// Gives the store of a destination's URL; called again after every failure.
 pub type Resolve = dyn Fn(&str) -> Result<Arc<dyn Store>, StoreError> + Send + Sync;
-
-/// Longest pause when trying again may help.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
-
-/// Longest pause when somebody must change something first (rights, a missing bucket).
-const MAX_REFUSED_PAUSE: Duration = Duration::from_secs(300);
 
 /// Pause while somebody waits for the outbox to drain.
 const DRAIN_PAUSE: Duration = Duration::from_millis(500);
@@ -71,7 +72,8 @@ struct State {
     /// Every parcel since the start, uploaded ones too.
     known: HashSet<String, RandomState>,
     done: Status,
-    dropped: Covered,
+    /// By destination.
+    dropped: BTreeMap<String, Dropped>,
     rate: Rate,
     warnings: Vec<String>,
     is_stopping: bool,
@@ -79,6 +81,9 @@ struct State {
     /// The newest uploads last.
     sent: VecDeque<Sent>,
 }
+
+/// What manifests call reels that were dropped.
+const DROPPED: &str = "outbox_dropped";
 
 /// Uploads that are remembered.
 const MAX_SENT: usize = 1000;
@@ -102,32 +107,12 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    uploading: Option<String>,
-    has_worker: bool,
-    failures: u32,
-    error: Option<String>,
-    retry_at: Option<Instant>,
-}
-
 /// What an upload led to.
 struct Done {
     kind: Kind,
     /// Lock of the reel as read back; none of a heartbeat.
     lock: Option<LockNote>,
     sent: Sent,
-}
-
-#[derive(Debug, Clone)]
-struct Waiting {
-    id: String,
-    bytes: u64,
-    packets: u64,
-    sealed: Timestamp,
-    /// Whether its manifest is made, and so may be in the store.
-    is_final: bool,
 }
 
 impl Outbox {
@@ -182,28 +167,33 @@ impl Outbox {
     /// that there is nothing to keep.
     ///
     /// `let_go` lets go of what it was made from. It is called before the upload can begin: an uploaded
-    /// parcel is forgotten, and the next start would make another one.
+    /// parcel is forgotten, and the next start would make another one. When it fails, the parcel stays
+    /// and waits for the next call.
     ///
     /// # Errors
-    /// What the system says, a full disk among it; then nothing is left behind.
+    /// What the system says, a full disk among it; then nothing half-written is left behind.
     pub(crate) fn deliver(
         self: &Arc<Self>,
         id: &str,
         fill: impl FnOnce(&Path) -> io::Result<Option<Parcel>>,
-        let_go: impl FnOnce(),
+        let_go: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<bool> {
         let half = self.dir.join(format!("half-{id}"));
-        let made = self.write(&half, id, fill);
+        let made = match Parcel::read(&self.dir.join(id)) {
+            // An earlier call made it and could not let go.
+            Ok(parcel) => Ok(Some(parcel)),
+            Err(_) => self.write(&half, id, fill),
+        };
         match made {
             Ok(Some(parcel)) => {
-                let_go();
+                let_go()?;
                 self.enqueue(&parcel);
                 self.keep_share();
                 Ok(true)
             }
             Ok(None) => {
                 let _ = fs::remove_dir_all(&half);
-                let_go();
+                let_go()?;
                 Ok(false)
             }
             Err(error) => {
@@ -226,7 +216,7 @@ impl Outbox {
         };
         parcel.sealed_nanos = self.clock.now().nanos();
         let bytes = serde_json::to_vec(&parcel)?;
-        super::seal::write_whole(&half.join("parcel.json"), &bytes)?;
+        write_whole(&half.join("parcel.json"), &bytes)?;
         sync_folder(half)?;
         fs::rename(half, self.dir.join(id))?;
         sync_folder(&self.dir)?;
@@ -242,9 +232,8 @@ impl Outbox {
     pub(crate) fn next_sequence(&self, run: u64) -> u64 {
         let state = self.lock();
         let used = state.known.iter().filter_map(|id| {
-            let (of_run, sequence) = id.split_once('-')?;
-            let is_same = of_run.parse() == Ok(run);
-            is_same.then(|| sequence.parse::<u64>().ok()).flatten()
+            let (of_run, sequence) = numbers_of(id)?;
+            (of_run == run).then_some(sequence)
         });
         used.max().map_or(0, |last| last + 1)
     }
@@ -256,10 +245,12 @@ impl Outbox {
         let queue = state.queues.entry(parcel.destination.clone()).or_default();
         queue.waiting.push_back(Waiting {
             id: parcel.id.clone(),
+            recording: parcel.manifest.recording.clone(),
             bytes,
             packets: parcel.manifest.counts.packets,
             sealed: Timestamp::from_nanos(parcel.sealed_nanos),
             is_final: self.is_final(&parcel.id),
+            error: None,
         });
         if !queue.has_worker {
             let outbox = self.clone();
@@ -289,28 +280,33 @@ impl Outbox {
         while state.bytes() > self.max_bytes {
             let oldest = state
                 .queues
-                .values()
-                .flat_map(|queue| {
+                .iter()
+                .flat_map(|(destination, queue)| {
                     let busy = queue.uploading.clone();
-                    queue
-                        .waiting
-                        .iter()
+                    let waiting = queue.waiting.iter();
+                    waiting
                         .filter(move |waiting| Some(&waiting.id) != busy.as_ref())
+                        .map(move |waiting| (destination, waiting))
                 })
-                .filter(|waiting| !waiting.is_final)
-                .min_by_key(|waiting| waiting.sealed)
-                .cloned();
-            let Some(oldest) = oldest else { break };
+                .filter(|(_, waiting)| !waiting.is_final)
+                .min_by_key(|(_, waiting)| waiting.sealed)
+                .map(|(destination, waiting)| (destination.clone(), waiting.clone()));
+            let Some((destination, oldest)) = oldest else {
+                break;
+            };
             for queue in state.queues.values_mut() {
                 queue.waiting.retain(|waiting| waiting.id != oldest.id);
             }
+            let path = self.dropped_path(&destination);
+            let lost = state.dropped(&destination, &path);
+            lost.add(oldest.packets, oldest.bytes, &oldest.sealed.to_string());
+            // Before it is gone; where that takes room that there is not, behind it.
+            let noted = lost.note(&path);
             self.discard(&oldest.id);
+            if let Err(error) = noted.or_else(|_| lost.note(&path)) {
+                tracing::warn!(%error, "what was dropped is not noted");
+            }
             state.done.dropped += 1;
-            state.dropped.packets += oldest.packets;
-            state.dropped.bytes += oldest.bytes;
-            let at = oldest.sealed.to_string();
-            state.dropped.from.get_or_insert_with(|| at.clone());
-            state.dropped.to = Some(at);
             state.warn(format!(
                 "the outbox is full: the reel {} sealed at {} was dropped before it could be \
                  uploaded; make the store reachable or raise tap.storageLimit",
@@ -345,7 +341,7 @@ impl Outbox {
 
     /// Notes the day of a destination's last roll-up.
     pub(crate) fn set_rolled(&self, destination: &str, day: &str) -> io::Result<()> {
-        super::seal::write_whole(&self.day_path(destination), day.as_bytes())
+        write_whole(&self.day_path(destination), day.as_bytes())
     }
 
     /// What waits, what was done, and what is wrong.
@@ -357,7 +353,7 @@ impl Outbox {
             waiting: waiting().count(),
             waiting_bytes: state.bytes(),
             oldest: waiting().map(|waiting| waiting.sealed).min(),
-            last_error: state.queues.values().find_map(|queue| queue.error.clone()),
+            last_error: state.queues.values().find_map(Queue::trouble),
             bytes_per_second: state.rate.per_second(Instant::now()),
             is_full,
             ..state.done.clone()
@@ -437,33 +433,24 @@ impl Outbox {
             }
             let is_draining = state.drains > 0;
             let queue = state.queues.get_mut(destination)?;
-            let pause = queue
-                .retry_at
-                .and_then(|at| at.checked_duration_since(Instant::now()))
-                .map(|pause| {
-                    if is_draining {
-                        pause.min(DRAIN_PAUSE)
-                    } else {
-                        pause
-                    }
-                });
-            match (queue.waiting.front(), pause) {
-                (Some(front), None) => {
-                    queue.uploading = Some(front.id.clone());
-                    return queue.uploading.clone();
-                }
-                (Some(_), Some(pause)) => {
-                    if is_draining {
-                        queue.retry_at = Some(Instant::now() + pause);
-                    }
-                    let waited = self.changed.wait_timeout(state, pause);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                (None, _) => {
-                    let waited = self.changed.wait(state);
-                    state = waited.unwrap_or_else(PoisonError::into_inner);
-                }
+            let now = Instant::now();
+            if is_draining {
+                queue.hurry(now + DRAIN_PAUSE);
             }
+            state = match queue.turn(now) {
+                Turn::Try(id) => {
+                    queue.uploading = Some(id.clone());
+                    return Some(id);
+                }
+                Turn::Wait(pause) => {
+                    let waited = self.changed.wait_timeout(state, pause);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                Turn::Idle => {
+                    let waited = self.changed.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
         }
     }
 
@@ -479,11 +466,12 @@ impl Outbox {
         };
         let folder = self.dir.join(id);
         let parcel = Parcel::read(&folder).map_err(|error| local(&folder, &error))?;
-        let dropped = self.lock().dropped.clone();
-        let mut extra = Coverage::new();
-        if dropped != Covered::default() {
-            extra.insert("outbox_dropped".to_owned(), dropped);
-        }
+        let dropped_path = self.dropped_path(destination);
+        let dropped = self.lock().dropped(destination, &dropped_path).sum();
+        let extra: Coverage = dropped
+            .map(|lost| (DROPPED.to_owned(), lost))
+            .into_iter()
+            .collect();
         let upload = Upload {
             store: &*store,
             heads: &self.dir.join("heads"),
@@ -492,8 +480,13 @@ impl Outbox {
             signer: self.signer.as_deref(),
             now: self.clock.now(),
         };
-        let lock = upload.parcel(&parcel, &folder)?;
+        let put = upload.parcel(&parcel, &folder)?;
+        let said = put.coverage.get(DROPPED);
+        self.lock()
+            .dropped(destination, &dropped_path)
+            .told(said, &dropped_path);
         self.discard(id);
+        let lock = put.parts.into_iter().next().map(|part| part.lock);
         let manifest = parcel.manifest;
         Ok(Done {
             kind: manifest.kind,
@@ -522,12 +515,8 @@ impl Outbox {
         }
         match result {
             Ok(Done { kind, lock, sent }) => {
-                let this = queue.waiting.iter().find(|waiting| waiting.id == id);
-                let bytes = this.map_or(0, |waiting| waiting.bytes);
-                queue.waiting.retain(|waiting| waiting.id != id);
-                queue.failures = 0;
-                queue.retry_at = None;
-                let recovered = queue.error.take();
+                let (waiting, is_over) = queue.uploaded(id);
+                let bytes = waiting.map_or(0, |waiting| waiting.bytes);
                 state.rate.add(Instant::now(), bytes);
                 match kind {
                     Kind::Reel => {
@@ -545,30 +534,14 @@ impl Outbox {
                 if let Some(lock) = lock {
                     state.kept(destination, &lock);
                 }
-                if recovered.is_some() {
+                if is_over {
                     state.warn(format!("uploads to {destination} work again"));
                 }
             }
             Err(error) => {
-                let longest = if error.is_transient() {
-                    MAX_PAUSE
-                } else {
-                    MAX_REFUSED_PAUSE
-                };
-                let pause = self
-                    .first_pause
-                    .saturating_mul(1 << queue.failures.min(10))
-                    .min(longest);
-                queue.failures = queue.failures.saturating_add(1);
-                queue.retry_at = Some(Instant::now() + pause);
-                if matches!(error, StoreError::Exists(_)) && queue.waiting.len() > 1 {
-                    // Somebody else's object lies under this name: the others can still go.
-                    queue.waiting.rotate_left(1);
-                }
                 let sentence = format!("uploading to {destination} failed: {error}");
-                let is_news = queue.error.as_ref() != Some(&sentence);
-                queue.error = Some(sentence.clone());
-                if is_news {
+                let now = Instant::now();
+                if queue.failed(id, &error, &sentence, self.first_pause, now) {
                     state.warn(format!("{sentence}; it is tried again, nothing is lost"));
                 }
             }
@@ -589,6 +562,12 @@ impl Outbox {
             .join(format!("{}-rolled.day", short(destination)))
     }
 
+    fn dropped_path(&self, destination: &str) -> PathBuf {
+        self.dir
+            .join("heads")
+            .join(format!("{}-dropped.sum", short(destination)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -605,6 +584,12 @@ impl State {
         if is_news {
             self.warn(format!("{destination} keeps reels {lock}"));
         }
+    }
+
+    /// What a destination lost; `path` is where an earlier process noted it.
+    fn dropped(&mut self, destination: &str, path: &Path) -> &mut Dropped {
+        let known = self.dropped.entry(destination.to_owned());
+        known.or_insert_with(|| Dropped::read(path))
     }
 
     fn bytes(&self) -> u64 {

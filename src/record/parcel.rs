@@ -9,9 +9,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::read_capped;
 use super::journal::Head;
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest};
-use super::seal::read_capped;
 use super::wish::Retention;
 
 /// A sealed reel on disk: what it is and where it goes.

@@ -3,6 +3,7 @@
 //! In: wishes, and from one thread batches with their items in order. Out: sealed reels in the
 //! outbox. Never: a script's judgement (design D15), packets of streams that nobody asked for.
 
+mod adopt;
 mod events;
 mod status;
 
@@ -21,7 +22,6 @@ use super::lane::{Around, CHANGED, Lane, STOPPED, Stats};
 use super::manifest::{Coverage, Covered};
 use super::outbox::Outbox;
 use super::redaction::{self, Redactors};
-use super::reel::Closed;
 use super::seal::Occasion;
 use super::sealer::{Job, Sealer};
 use super::states::States;
@@ -31,6 +31,7 @@ use crate::packet::{SharedBatch, StreamId, StreamName};
 use crate::redact::Protocols;
 use crate::spool;
 use crate::time::{Clock, Timestamp};
+use adopt::Left;
 
 pub use status::Status;
 
@@ -187,6 +188,8 @@ pub struct Recorder {
     /// Streams in reels that an earlier process left open.
     adopted: events::Adopted,
     next: u64,
+    /// What an earlier process left and could not be sealed yet.
+    left: Left,
     warnings: Vec<String>,
 }
 
@@ -215,11 +218,10 @@ impl Recorder {
             error,
         };
         fs::create_dir_all(&open_dir).map_err(failed)?;
-        let mut left: Vec<PathBuf> = fs::read_dir(&open_dir)
+        let left: Vec<PathBuf> = fs::read_dir(&open_dir)
             .map_err(failed)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .collect();
-        left.sort();
         let key = redaction::key(&options.dir.join("redact.key")).map_err(failed)?;
         let redactors = Redactors::new(key, options.protocols.clone());
         let indexer = options.indexer.clone();
@@ -227,65 +229,23 @@ impl Recorder {
         let run = options.run;
         let mut recorder = Recorder {
             options,
-            open_dir: open_dir.clone(),
+            open_dir,
             spool,
             clock,
             sealer,
-            outbox: outbox.clone(),
+            sequence: outbox.next_sequence(run),
+            outbox,
             rolled: BTreeMap::new(),
             was_stopped: false,
             lanes: Vec::new(),
-            // A run that goes on after a restart within its second never uses a number twice.
-            sequence: outbox.next_sequence(run),
             late: BTreeMap::new(),
             adopted: events::Adopted::default(),
             next: 0,
+            left: Left::default(),
             warnings: Vec::new(),
         };
-        for folder in left {
-            recorder.adopt(folder, &outbox).map_err(failed)?;
-        }
+        recorder.adopt_all(left);
         Ok(recorder)
-    }
-
-    fn adopt(&mut self, folder: PathBuf, outbox: &Outbox) -> io::Result<()> {
-        let id = folder
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        // Sealed already: only the deletion of the open files was cut short.
-        let closed = if outbox.knows(&id) {
-            None
-        } else {
-            Closed::adopt(&folder, self.spool.as_ref())?
-        };
-        let Some(closed) = closed else {
-            return fs::remove_dir_all(&folder);
-        };
-        self.adopted.add(&closed);
-        if closed.head.run == self.options.run {
-            self.sequence = self.sequence.max(closed.head.sequence + 1);
-        }
-        self.warn(format!(
-            "the recording {} of the run {} was not ended: what it held is sealed now",
-            closed.head.recording, closed.head.run
-        ));
-        let spool = self.spool.as_ref();
-        let now = self.clock.now();
-        let mut occasion = self
-            .options
-            .occasion("restart", now, spool, &Stats::default());
-        occasion.coverage.clear();
-        occasion.due = None;
-        occasion
-            .remarks
-            .push("sealed after the recording process ended without notice".to_owned());
-        self.sealer.add(Job::Reel {
-            bytes: closed.pair().bytes(),
-            closed: Box::new(closed),
-            occasion,
-        });
-        Ok(())
     }
 
     /// Makes the recordings those of `wishes`: new ones begin, changed ones go on with the new
@@ -435,6 +395,7 @@ impl Recorder {
     /// Seals what is due by age and gives signs of life; to be called about every second, with the
     /// time that the recorder's clock shows.
     pub fn tick(&mut self, now: Timestamp) {
+        self.adopt_rest(now);
         let mut lanes = std::mem::take(&mut self.lanes);
         self.roll_up(&mut lanes, now);
         for lane in &mut lanes {
@@ -530,7 +491,9 @@ impl Recorder {
 
     /// Sentences about trouble since the last call, for console and dashboard.
     pub fn warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
+        let mut said = std::mem::take(&mut self.warnings);
+        said.extend(self.sealer.warnings());
+        said
     }
 
     /// Says when recording stops and goes on again because of the outbox.

@@ -22,6 +22,10 @@ use crate::spool::{self, Entry};
 /// overwritten as a piece of its own.
 const MAX_STREAM_BYTES: u64 = 256 << 20;
 
+/// The overwritten packets of a closed reel, once they are whole, and until then.
+const DONE: &str = "redacted.pcapng";
+const HALF: &str = "redacted.half";
+
 /// The redactors of all recordings, by name.
 pub(crate) struct Redactors {
     key: Vec<u8>,
@@ -50,22 +54,41 @@ impl Redactors {
             let new = Redactor::new(rule, &self.key).knowing(&self.protocols);
             self.of.insert(closed.head.recording.clone(), new);
         }
-        let done = closed.folder.join("redacted.pcapng");
+        let done = closed.folder.join(DONE);
         let Some(redactor) = self.of.get_mut(&closed.head.recording) else {
             return Err(io::ErrorKind::NotFound.into());
         };
         if !done.exists() {
             let (order, _) = in_order(&mut closed.pair().read_side()?)?;
-            let half = closed.folder.join("redacted.half");
+            let half = closed.folder.join(HALF);
             fs::copy(closed.pair().data(), &half)?;
-            rewrite(&half, &order, redactor)?;
+            // Where streams stand moves on with the file alone: another try begins where this one did.
+            let mut moved = redactor.clone();
+            rewrite(&half, &order, &mut moved)?;
             fs::rename(&half, &done)?;
             let going_on: HashSet<StreamId, RandomState> =
                 closed.going_on.iter().copied().collect();
-            redactor.forget(|stream| !going_on.contains(&stream));
+            moved.forget(|stream| !going_on.contains(&stream));
+            *redactor = moved;
         }
         Ok((done, !redactor.hides_names()))
     }
+
+    /// Forgets where the streams of a recording stand, when a reel of it comes out of its order.
+    pub(crate) fn forget(&mut self, recording: &str) {
+        self.of.remove(recording);
+    }
+}
+
+/// Deletes what a killed process made of the packets of a reel, which may be more now.
+pub(crate) fn discard(folder: &Path) -> io::Result<()> {
+    for name in [DONE, HALF] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Overwrites in the savefile of a pair what the redactor's rule names; `order` lists its packets in

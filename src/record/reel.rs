@@ -11,14 +11,15 @@
 //!                             events.jsonl                   what happened that it is for
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::journal::{self, Head, Journal, Take};
+use super::files::{append, open_to_append, sync_folder};
+use super::journal::{self, Head, Journal, Journaled, Take};
 use super::manifest::Event;
 use super::names::{self, NameLog};
-use super::seal::sync_folder;
+use super::redaction;
 use super::states::state_record;
 use crate::item::Peer;
 use crate::packet::{FiveTuple, StreamId, StreamName};
@@ -38,6 +39,15 @@ const MAX_EVENT_BYTES: u64 = 4 << 20;
 /// Saved states of one reel together.
 const MAX_STATE_BYTES: u64 = 64 << 20;
 
+/// Packets that the disk refused after they were added to a reel.
+#[derive(Debug)]
+pub(crate) struct NotWritten {
+    pub(crate) packets: u64,
+    /// Their captured bytes.
+    pub(crate) bytes: u64,
+    pub(crate) error: io::Error,
+}
+
 /// A reel that packets are added to.
 #[derive(Debug)]
 pub(crate) struct OpenReel {
@@ -54,6 +64,7 @@ pub(crate) struct OpenReel {
     has_carried: bool,
     /// Captured bytes of its packets.
     pub(crate) captured: u64,
+    committed_captured: u64,
     /// When its first packet was added, on the recorder's clock.
     pub(crate) since: Option<Timestamp>,
     names: NameLog,
@@ -72,7 +83,7 @@ impl OpenReel {
     }
 
     fn fill(folder: &Path, head: Head) -> io::Result<OpenReel> {
-        let journal = Journal::create(&folder.join("takes.journal"), &head)?;
+        let journal = Journal::create(&folder.join(JOURNAL), &head)?;
         let side = spool::Head {
             run: head.run,
             first: 0,
@@ -90,6 +101,7 @@ impl OpenReel {
             streams: 0,
             has_carried: false,
             captured: 0,
+            committed_captured: 0,
             since: None,
             names: NameLog::new(folder),
         })
@@ -106,17 +118,14 @@ impl OpenReel {
     /// Keeps the state with which the dissector of a carried stream goes on.
     pub(crate) fn state(&mut self, name: StreamName, state: &[u8]) -> io::Result<()> {
         let record = state_record(name, state);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("states"))?;
+        let mut file = open_to_append(&self.folder.join("states"))?;
         let length = u32::try_from(record.len())
             .unwrap_or(u32::MAX)
             .to_le_bytes();
         if file.metadata()?.len() + record.len() as u64 > MAX_STATE_BYTES {
             return Ok(());
         }
-        file.write_all(&[&length, record.as_slice()].concat())
+        append(&mut file, &[&length, record.as_slice()].concat())
     }
 
     /// Notes something that happened, once.
@@ -128,16 +137,16 @@ impl OpenReel {
         }
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        let mut options = OpenOptions::new();
-        options
-            .create(true)
-            .append(true)
-            .open(path)?
-            .write_all(&line)
+        append(&mut open_to_append(&path)?, &line)
     }
 
     /// Adds a packet; it is in the files after the next commit.
-    pub(crate) fn push(&mut self, entry: Entry, bytes: &[u8], now: Timestamp) -> io::Result<()> {
+    pub(crate) fn push(
+        &mut self,
+        entry: Entry,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<(), NotWritten> {
         self.since.get_or_insert(now);
         let written = self.log.push(entry, bytes);
         self.captured += u64::from(written.caplen);
@@ -147,13 +156,28 @@ impl OpenReel {
         Ok(())
     }
 
-    /// Hands what was added to the system.
-    pub(crate) fn commit(&mut self) -> io::Result<()> {
+    /// Hands what was added to the system; when it is refused, all of it is gone since the last time.
+    pub(crate) fn commit(&mut self) -> Result<(), NotWritten> {
         // Names first: no packet is on disk whose name was known and is not.
         let named = self.names.commit();
+        let packets = self.log.entries();
         let done = self.log.commit();
         self.committed_at = self.log.bytes();
-        done.and(named)
+        let captured = self.captured;
+        match done {
+            Ok(()) => self.committed_captured = captured,
+            Err(_) => self.captured = self.committed_captured,
+        }
+        done.and(named).map_err(|error| NotWritten {
+            packets: packets - self.log.entries(),
+            bytes: captured - self.captured,
+            error,
+        })
+    }
+
+    /// Deletes a reel that could not begin.
+    pub(crate) fn abandon(self) {
+        let _ = fs::remove_dir_all(&self.folder);
     }
 
     /// Notes the name that a side of an item has at a moment.
@@ -197,7 +221,7 @@ impl OpenReel {
         Some(Closed {
             folder: self.folder,
             head: self.head,
-            items: self.items,
+            items: Some(self.items),
             going_on: Vec::new(),
             linked: Vec::new(),
         })
@@ -209,7 +233,8 @@ impl OpenReel {
 pub(crate) struct Closed {
     pub(crate) folder: PathBuf,
     pub(crate) head: Head,
-    pub(crate) items: u64,
+    /// Items seen on its streams; `None` of a reel that an earlier process left.
+    pub(crate) items: Option<u64>,
     /// Streams that go on in the next reel.
     pub(crate) going_on: Vec<StreamId>,
     /// Those with whose state the next reel begins, whether they have packets in this one or not.
@@ -234,8 +259,8 @@ impl Closed {
 
     /// What was taken for it.
     pub(crate) fn takes(&self) -> io::Result<Vec<Take>> {
-        let journal = journal::read(&self.folder.join("takes.journal"))?;
-        Ok(journal.map(|(_, takes)| takes).unwrap_or_default())
+        let journal = journal::read(&self.folder.join(JOURNAL))?;
+        Ok(journal.map(|journal| journal.takes).unwrap_or_default())
     }
 
     /// Saved states, each the data of a custom block; a torn tail is left out.
@@ -258,13 +283,16 @@ impl Closed {
     }
 
     /// Deletes its files, all or none of them for whoever looks after a crash.
-    pub(crate) fn let_go(&self) {
+    ///
+    /// # Errors
+    /// When they are still there, and the next start would seal them again.
+    pub(crate) fn let_go(&self) -> io::Result<()> {
         let id = self.head.id();
         let gone = self.folder.with_file_name(format!("{SEALED}{id}"));
-        if fs::rename(&self.folder, &gone).is_ok() {
-            let _ = gone.parent().map(sync_folder);
-            let _ = fs::remove_dir_all(&gone);
-        }
+        fs::rename(&self.folder, &gone)?;
+        let _ = gone.parent().map(sync_folder);
+        let _ = fs::remove_dir_all(&gone);
+        Ok(())
     }
 
     /// Finds a reel that an earlier process left open, torn tails cut, and adds what the spool
@@ -277,9 +305,10 @@ impl Closed {
         if name.to_string_lossy().starts_with(SEALED) {
             return Ok(None);
         }
-        let Some((head, takes)) = read_journal(folder)? else {
+        let Some(Journaled { head, takes, end }) = read_journal(folder)? else {
             return Ok(None);
         };
+        redaction::discard(folder)?;
         let recovered = spool::recover(&pair(folder), false)?;
         let old = spool.and_then(|spool| spool.of_run(head.run));
         let old = old.filter(|_| !takes.is_empty());
@@ -302,7 +331,7 @@ impl Closed {
                 )?,
             };
             match &old {
-                Some(old) => complete(&mut log, &takes, old)?,
+                Some(old) => complete(&mut log, &takes, end, old)?,
                 None => log.commit()?,
             }
             if log.entries() == 0 && !has_states {
@@ -312,16 +341,30 @@ impl Closed {
         Ok(Some(Closed {
             folder: folder.to_owned(),
             head,
-            items: 0,
+            items: None,
             going_on: Vec::new(),
             linked: Vec::new(),
         }))
     }
 }
 
+/// The id of the reel whose folder this is, or was.
+pub(crate) fn id_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix(SEALED).unwrap_or(&name).to_owned()
+}
+
 fn has_states(folder: &Path) -> bool {
     fs::metadata(folder.join("states")).is_ok_and(|file| file.len() > 0)
 }
+
+/// Notes in the folder of a closed reel that packets from `next` on belong elsewhere.
+pub(crate) fn end(folder: &Path, next: u64) -> io::Result<()> {
+    journal::end(&folder.join(JOURNAL), next)
+}
+
+/// File of what was taken.
+const JOURNAL: &str = "takes.journal";
 
 /// File of what happened.
 const EVENTS: &str = "events.jsonl";
@@ -338,15 +381,21 @@ fn read_events(path: &Path) -> io::Result<Vec<Event>> {
     Ok(events.take(MAX_EVENTS).collect())
 }
 
-fn read_journal(folder: &Path) -> io::Result<Option<(Head, Vec<Take>)>> {
-    match journal::read(&folder.join("takes.journal")) {
+fn read_journal(folder: &Path) -> io::Result<Option<Journaled>> {
+    match journal::read(&folder.join(JOURNAL)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other,
     }
 }
 
-/// Adds the packets of taken streams that the spool has and the killed process had not copied yet.
-fn complete(log: &mut Log, takes: &[Take], old: &spool::Reader) -> io::Result<()> {
+/// Adds the packets of taken streams, those before `end`, that the spool has and the killed process
+/// had not copied yet.
+fn complete(
+    log: &mut Log,
+    takes: &[Take],
+    end: Option<u64>,
+    old: &spool::Reader,
+) -> io::Result<()> {
     let mut have = std::collections::HashSet::with_hasher(ahash::RandomState::new());
     let mut side = log.pair().read_side()?;
     let mut index = 0;
@@ -358,7 +407,7 @@ fn complete(log: &mut Log, takes: &[Take], old: &spool::Reader) -> io::Result<()
     for take in takes {
         let Some(name) = take.name() else { continue };
         let packets = old
-            .stream(name.stream, None)
+            .stream(name.stream, end)
             .map_err(io::Error::other)?
             .filter_map(Result::ok);
         for packet in packets {

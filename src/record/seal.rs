@@ -32,7 +32,6 @@ use crate::index;
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::write;
 use crate::packet::{LinkType, MAX_SNAPLEN};
-use crate::private;
 use crate::resolve::Names;
 use crate::spool::{self, APPLICATION, Entry, Interfaces, SideReader};
 use crate::store::Digest;
@@ -92,7 +91,7 @@ pub(crate) fn seal(
 ) -> io::Result<Option<Parcel>> {
     let takes = closed.takes()?;
     let (order, mut counts) = in_order(&mut closed.pair().read_side()?)?;
-    counts.items = closed.items;
+    counts.items = closed.items.unwrap_or(0);
     counts.continued = takes.iter().filter(|take| take.carried).count() as u64;
     let from = order.iter().map(|entry| entry.ts).min();
     let to = order.iter().map(|entry| entry.ts).max();
@@ -147,6 +146,7 @@ pub(crate) fn seal(
             return Ok(None);
         }
         Ok(Some((summary, written))) => {
+            counts.items = closed.items.unwrap_or(summary.items);
             let ending = index::ending(summary.seconds());
             parts.push(written.part("index", &stem, &ending));
             files.push(INDEX_FILE.to_owned());
@@ -544,36 +544,4 @@ impl Frames {
         self.end_frame()?;
         self.out.finish(self.frames)
     }
-}
-
-/// Makes what was renamed or deleted in a folder last.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Other systems sync names with their files and refuse to open a folder.
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Writes a file of its owner's alone so that it is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let half = path.with_extension("half");
-    let mut options = private::options();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&half)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&half, path)?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Reads a file of so many bytes at most.
-pub(crate) fn read_capped(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > most {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    fs::read(path)
 }

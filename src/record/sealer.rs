@@ -1,7 +1,8 @@
 //! The thread that seals: closed reels and signs of life, in order, into the outbox.
 //!
 //! In: jobs from the recorder. Out: parcels. Never: a job given up while the process lives: what a
-//! full disk refuses is tried again, and stays on disk for the next start.
+//! full disk refuses is tried again, and stays on disk for the next start. Nor one that holds up the
+//! others: what fails for a reason of its own is tried again behind them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -9,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::indexer::Indexer;
+use super::indexer::{Guarded, Indexer, guarded};
 use super::journal::Head;
 use super::manifest::Kind;
 use super::outbox::Outbox;
@@ -55,6 +56,16 @@ pub(crate) enum Job {
     },
 }
 
+/// Sentences kept for whoever asks next.
+const MAX_WARNINGS: usize = 32;
+
+/// A job in the queue.
+struct Waiting {
+    job: Job,
+    /// Whether later ones overtook it.
+    is_late: bool,
+}
+
 /// What the thread did.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Progress {
@@ -68,8 +79,9 @@ pub(crate) struct Progress {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Waiting>,
     progress: Progress,
+    warnings: Vec<String>,
     is_busy: bool,
     is_ending: bool,
 }
@@ -113,7 +125,10 @@ impl Sealer {
     pub(crate) fn add(&self, job: Job) {
         let mut state = self.shared.lock();
         state.progress.waiting_bytes += job.bytes();
-        state.jobs.push_back(job);
+        state.jobs.push_back(Waiting {
+            job,
+            is_late: false,
+        });
         self.shared.changed.notify_all();
     }
 
@@ -124,6 +139,11 @@ impl Sealer {
 
     pub(crate) fn progress(&self) -> Progress {
         self.shared.lock().progress.clone()
+    }
+
+    /// Sentences about trouble since the last call.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.lock().warnings)
     }
 
     /// Waits until no job is left.
@@ -153,6 +173,13 @@ impl Drop for Sealer {
 }
 
 impl Job {
+    fn head(&self) -> &Head {
+        match self {
+            Job::Reel { closed, .. } => &closed.head,
+            Job::Heartbeat { head, .. } => head,
+        }
+    }
+
     fn bytes(&self) -> u64 {
         match self {
             Job::Reel { bytes, .. } => *bytes,
@@ -186,7 +213,7 @@ impl Job {
             } => outbox.deliver(
                 &head.id(),
                 |_| Ok(Some(seal::heartbeat(head, *kind, occasion, *from))),
-                || (),
+                || Ok(()),
             ),
         }
     }
@@ -198,23 +225,47 @@ impl Shared {
     }
 
     fn work(&self, mut redactors: Redactors) {
+        let say = |sentence| self.warn(sentence);
+        let indexer = self
+            .indexer
+            .as_deref()
+            .map(|indexer| Guarded { indexer, say: &say });
         let mut failures = 0;
-        while let Some(job) = self.next() {
-            let index = match &self.indexer {
+        while let Some(mut waiting) = self.next() {
+            let job = &waiting.job;
+            let index = match &indexer {
                 None => seal::Index::Off,
                 Some(indexer) if self.lock().progress.waiting_bytes > MAX_INDEX_BACKLOG => {
-                    seal::Index::Late(&**indexer)
+                    seal::Index::Late(indexer)
                 }
-                Some(indexer) => seal::Index::By(&**indexer),
+                Some(indexer) => seal::Index::By(indexer),
             };
-            match job.run(&self.outbox, &mut redactors, &index) {
+            if waiting.is_late {
+                begin_anew(job, &mut redactors, indexer.as_ref());
+            }
+            let done = guarded(|| job.run(&self.outbox, &mut redactors, &index));
+            let done = done.unwrap_or_else(|panic| {
+                let recording = &job.head().recording;
+                if !waiting.is_late {
+                    self.warn(format!(
+                        "a reel of the recording {recording} could not be sealed ({panic}); it is \
+                         tried again, nothing is lost; please report this"
+                    ));
+                }
+                Err(io::Error::other(panic))
+            });
+            waiting.is_late |= done.as_ref().is_err_and(|error| !is_full(error));
+            if waiting.is_late {
+                begin_anew(job, &mut redactors, indexer.as_ref());
+            }
+            match done {
                 Ok(is_kept) => {
                     failures = 0;
-                    self.done(&job, is_kept);
+                    self.done(job, is_kept);
                 }
                 Err(error) => {
                     failures += 1;
-                    if !self.failed(job, &error, failures) {
+                    if !self.failed(waiting, &error, failures) {
                         return;
                     }
                 }
@@ -222,10 +273,18 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn warn(&self, sentence: String) {
+        let mut state = self.lock();
+        if state.warnings.len() < MAX_WARNINGS {
+            state.warnings.push(sentence);
+        }
+    }
+
+    fn next(&self) -> Option<Waiting> {
         let mut state = self.lock();
         loop {
-            let job = state.jobs.pop_front();
+            let in_order = state.jobs.iter().position(|waiting| !waiting.is_late);
+            let job = state.jobs.remove(in_order.unwrap_or(0));
             state.is_busy = job.is_some();
             self.changed.notify_all();
             if job.is_some() {
@@ -240,10 +299,12 @@ impl Shared {
     }
 
     fn done(&self, job: &Job, is_kept: bool) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         let progress = &mut state.progress;
         progress.waiting_bytes = progress.waiting_bytes.saturating_sub(job.bytes());
-        progress.error = None;
+        if !state.jobs.iter().any(|waiting| waiting.is_late) {
+            progress.error = None;
+        }
         if let (Job::Reel { closed, .. }, true) = (job, is_kept) {
             *progress
                 .sealed
@@ -252,23 +313,50 @@ impl Shared {
         }
     }
 
-    /// Puts a job back and waits; false when the process ends and the next start must do it.
-    fn failed(&self, job: Job, error: &io::Error, failures: u32) -> bool {
+    /// Puts a job back and waits where nothing else can be done; false when the process ends and the
+    /// next start must do it.
+    fn failed(&self, waiting: Waiting, error: &io::Error, failures: u32) -> bool {
         let mut state = self.lock();
         state.progress.error = Some(format!(
             "a reel cannot be sealed: {error}; it is tried again, nothing is lost"
         ));
-        state.jobs.push_front(job);
+        // What others need too holds them up; what is of this one does not.
+        match waiting.is_late {
+            true => state.jobs.push_back(waiting),
+            false => state.jobs.push_front(waiting),
+        }
+        let is_full = is_full(error);
         if state.is_ending {
-            return failures < LAST_ATTEMPTS;
+            let round = if is_full { 1 } else { state.jobs.len() };
+            let round = u32::try_from(round).unwrap_or(u32::MAX);
+            return failures < LAST_ATTEMPTS.saturating_mul(round);
         }
         let pause = FIRST_PAUSE
             .saturating_mul(1 << failures.min(10))
             .min(MAX_PAUSE);
-        drop(
-            self.changed
-                .wait_timeout_while(state, pause, |state| !state.is_ending),
-        );
+        drop(self.changed.wait_timeout_while(state, pause, |state| {
+            let others = state.jobs.iter().any(|waiting| !waiting.is_late);
+            !state.is_ending && (is_full || !others)
+        }));
         true
+    }
+}
+
+/// Whether a job failed for want of room, which the others want too.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Lets whoever goes through the reels of a recording in their order begin anew, around one that
+/// comes out of it.
+fn begin_anew(job: &Job, redactors: &mut Redactors, indexer: Option<&Guarded<'_>>) {
+    if let Job::Reel { closed, .. } = job {
+        redactors.forget(&closed.head.recording);
+        if let Some(indexer) = indexer {
+            indexer.forget(&closed.head);
+        }
     }
 }

@@ -1,5 +1,10 @@
 //! Tests of recordings from match to store.
 
+mod restart;
+mod sealing;
+mod small_disk;
+mod uploads;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -24,11 +29,15 @@ use crate::time::{Clock, SetClock};
 
 const LONG: Duration = Duration::from_secs(20);
 
+type Fault = dyn Fn(&str) -> Option<StoreError> + Send;
+
 /// What one process sees of a store: it dies with the process, and can fail after some puts.
 struct Gate {
     store: Arc<MemoryStore>,
     puts_left: Mutex<Option<u32>>,
     put: Mutex<Vec<String>>,
+    /// What the store says to a put of a key instead of taking it.
+    fault: Mutex<Option<Box<Fault>>>,
     /// Where reels are open, and those that were while their parts were put.
     watched: Mutex<Option<PathBuf>>,
     open: Mutex<Vec<String>>,
@@ -40,6 +49,7 @@ impl Gate {
             store: store.clone(),
             puts_left: Mutex::new(None),
             put: Mutex::default(),
+            fault: Mutex::default(),
             watched: Mutex::default(),
             open: Mutex::default(),
         })
@@ -47,6 +57,15 @@ impl Gate {
 
     fn allow(&self, puts: Option<u32>) {
         *self.puts_left.lock().unwrap() = puts;
+    }
+
+    /// Says no to some puts from now on.
+    fn refuse(&self, fault: impl Fn(&str) -> Option<StoreError> + Send + 'static) {
+        *self.fault.lock().unwrap() = Some(Box::new(fault));
+    }
+
+    fn refuse_nothing(&self) {
+        *self.fault.lock().unwrap() = None;
     }
 }
 
@@ -63,6 +82,15 @@ impl Store for Gate {
             None => {}
         }
         assert!(options.write_once);
+        if let Some(error) = self
+            .fault
+            .lock()
+            .unwrap()
+            .as_ref()
+            .and_then(|fault| fault(key))
+        {
+            return Err(error);
+        }
         if let Some(folder) = &*self.watched.lock().unwrap() {
             let names = fs::read_dir(folder).unwrap();
             let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -179,6 +207,11 @@ impl Life {
     /// The process is killed: what lies on its disk, and a store that it can no longer reach.
     fn kill(self) -> tempfile::TempDir {
         self.recorder.settle();
+        self.cut_off()
+    }
+
+    /// The same while reels wait to be sealed.
+    fn cut_off(self) -> tempfile::TempDir {
         self.gate.allow(Some(0));
         self.outbox.stop();
         self.outbox.wait_until_still();
@@ -199,6 +232,23 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(&path, &target).unwrap();
         }
     }
+}
+
+/// Waits until something holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + LONG;
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Folders of open reels.
+fn open_reels(dir: &Path) -> Vec<PathBuf> {
+    let open = fs::read_dir(dir.join("record/open")).unwrap();
+    let mut found: Vec<PathBuf> = open.map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
 }
 
 fn wish(kfl: &str) -> Wish {
@@ -1010,69 +1060,6 @@ fn what_the_look_back_could_not_reach_is_said() {
     );
     let coverage = &reels(&store)[0].manifest.coverage;
     assert!(coverage["spool_overwritten"].packets > 0);
-}
-
-/// A disk of its own that is full for a while; needs the right to mount.
-#[test]
-fn a_full_disk_delays_sealing_and_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-        .arg(dir.path())
-        .status();
-    if !mounted.is_ok_and(|status| status.success()) {
-        println!("skipped: mounting a small tmpfs needs root");
-        return;
-    }
-    let store = Arc::new(MemoryStore::new());
-    let outcome = std::panic::catch_unwind(|| {
-        let clock = Arc::new(SetClock::at(time_of(0)));
-        let gate = Gate::new(&store);
-        let resolved = gate.clone();
-        let outbox = Outbox::start(
-            outbox::Options::new(dir.path().join("outbox"), 1 << 30),
-            clock.clone(),
-            Arc::new(move |_| Ok(resolved.clone())),
-        )
-        .unwrap();
-        let options = Options::new(dir.path(), 1000, "n", "c");
-        let mut recorder = Recorder::open(options, None, clock, outbox.clone()).unwrap();
-        recorder.set(vec![wish("true")]);
-        recorder.settle();
-        outbox.drain(LONG);
-        let mut feed = Feed::default();
-        let batch = feed.batch("aaa", 20_000);
-        let items = [item(feed.id('a'), 200)];
-        recorder.on_batch(&Arc::new(batch), &items);
-        let ballast = dir.path().join("ballast");
-        let _ = fs::write(&ballast, vec![0; 1 << 20]);
-        recorder.on_batch(&Arc::new(feed.batch("aaa", 20_000)), &[]);
-        let status = recorder.status().remove(0);
-        assert_eq!(status.not_written, 3);
-        assert!(status.error.unwrap().contains("could not be written"));
-        recorder.seal(None, "asked");
-        let cannot_seal = |recorder: &Recorder| {
-            let error = recorder.status().remove(0).error;
-            error.is_some_and(|error| error.contains("cannot be sealed"))
-        };
-        while !cannot_seal(&recorder) {
-            std::thread::yield_now();
-        }
-        fs::remove_file(&ballast).unwrap();
-        recorder.finish();
-        assert_eq!(outbox.drain(LONG).waiting, 0);
-        outbox.stop();
-    });
-    let _ = std::process::Command::new("umount")
-        .arg("-l")
-        .arg(dir.path())
-        .status();
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
-    assert_eq!(recorded(&store, 1000), [0, 1, 2]);
-    let reel = &reels(&store)[0];
-    assert_eq!(reel.manifest.coverage["recording_not_written"].packets, 3);
 }
 
 fn custom_data<'b>(block: &pcapng::Block<'b>) -> Option<&'b [u8]> {

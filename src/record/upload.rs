@@ -8,6 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::files::{read_capped, write_whole};
 use super::keys;
 use super::manifest::{
     Coverage, Kind, LockNote, Lockedness, MAX_MANIFEST_BYTES, Manifest, Previous,
@@ -15,7 +16,6 @@ use super::manifest::{
 use super::outbox::local;
 use super::parcel::Parcel;
 use super::rollup;
-use super::seal::{read_capped, write_whole};
 use super::sign::Signer;
 use crate::store::{Body, Digest, Lock, PutOptions, Store, StoreError, hex};
 use crate::time::Timestamp;
@@ -35,47 +35,67 @@ pub(crate) struct Upload<'a> {
 
 impl Upload<'_> {
     /// Uploads a parcel; what an earlier attempt confirmed is confirmed again, not written again.
-    /// Answers the lock of its first part as read back.
+    /// Answers its manifest as it was put.
     ///
     /// # Errors
     /// What the store says; the parcel is then as it was, or its manifest is final.
-    pub(crate) fn parcel(
-        &self,
-        parcel: &Parcel,
-        folder: &Path,
-    ) -> Result<Option<LockNote>, StoreError> {
+    pub(crate) fn parcel(&self, parcel: &Parcel, folder: &Path) -> Result<Manifest, StoreError> {
         let path = folder.join(FINAL);
-        if !path.exists() {
+        let was_final = path.exists();
+        if !was_final {
             let manifest = self.complete(parts(self.store, parcel, folder, self.now)?);
             write_whole(&path, &manifest.to_bytes()).map_err(|error| local(&path, &error))?;
         }
         let bytes = read_capped(&path, MAX_MANIFEST_BYTES).map_err(|error| local(&path, &error))?;
         let sha256: Digest = Sha256::digest(&bytes).into();
         let key = keys::key(&parcel.stem, &sha256, keys::MANIFEST);
+        let manifest = Manifest::parse(&bytes).ok();
+        self.mark_late(parcel)?;
         let options = put_options(parcel, sha256, "application/json", self.now);
-        match self.store.put(&key, Body::Bytes(&bytes), &options) {
-            // Ours was not written: made anew, it may follow another manifest than before.
-            Err(error @ StoreError::Exists(_)) => {
+        if let Err(error) = self.store.put(&key, Body::Bytes(&bytes), &options) {
+            if self.is_not_put(&key, &error, was_final) {
+                // Made anew, it may follow another manifest than before.
                 fs::remove_file(&path).map_err(|error| local(&path, &error))?;
-                return Err(error);
             }
-            put => put?,
-        };
+            return Err(error);
+        }
         let new_head = Previous {
             sha256: hex(&sha256),
             key,
             run: parcel.manifest.run,
         };
-        let new_head = serde_json::to_vec(&new_head).expect("three plain values have a JSON");
-        write_whole(self.head, &new_head).map_err(|error| local(self.head, &error))?;
-        self.mark_late(parcel);
-        let manifest = Manifest::parse(&bytes).ok();
-        Ok(manifest.and_then(|manifest| Some(manifest.parts.into_iter().next()?.lock)))
+        // One that was put by an earlier process, and could not be deleted then, is no head any more.
+        let follows = match (self.known_head(), &manifest) {
+            (Some(known), Some(manifest)) => known == new_head || Some(known) == manifest.previous,
+            _ => true,
+        };
+        if follows {
+            let new_head = serde_json::to_vec(&new_head).expect("three plain values have a JSON");
+            write_whole(self.head, &new_head).map_err(|error| local(self.head, &error))?;
+        }
+        Ok(manifest.unwrap_or_else(|| parcel.manifest.clone()))
+    }
+
+    /// Whether a manifest whose put failed is surely not in the store: it was refused, also by earlier
+    /// puts, of which nobody knows when there was one.
+    fn is_not_put(&self, key: &str, error: &StoreError, had_earlier: bool) -> bool {
+        match error {
+            StoreError::Exists(_) => true,
+            error if error.is_transient() => false,
+            _ => !had_earlier || matches!(self.store.state(key, None), Ok(None)),
+        }
+    }
+
+    /// The manifest that was put last.
+    fn known_head(&self) -> Option<Previous> {
+        let bytes = read_capped(self.head, MAX_MANIFEST_BYTES).ok()?;
+        serde_json::from_slice(&bytes).ok()
     }
 
     /// Marks the folder of a parcel that comes after its hour was over: whoever has listed the folder
-    /// looks again. Without the mark the archive is as complete, so nothing fails for it.
-    fn mark_late(&self, parcel: &Parcel) {
+    /// looks again. Before the manifest is there, since nobody would put the mark later. Where it may
+    /// not be put, the archive is as complete without.
+    fn mark_late(&self, parcel: &Parcel) -> Result<(), StoreError> {
         let manifest = &parcel.manifest;
         let start = match manifest.kind {
             Kind::Reel => manifest.from.as_ref().unwrap_or(&manifest.sealed),
@@ -83,7 +103,9 @@ impl Upload<'_> {
         };
         let start = Timestamp::parse(start);
         let late = start.and_then(|start| keys::late_mark(&parcel.stem, start, self.now));
-        let Some((folder, key)) = late else { return };
+        let Some((folder, key)) = late else {
+            return Ok(());
+        };
         let body = format!("{folder}\n");
         let options = PutOptions {
             sha256: Sha256::digest(&body).into(),
@@ -92,17 +114,19 @@ impl Upload<'_> {
             ..PutOptions::default()
         };
         match self.store.put(&key, Body::Bytes(body.as_bytes()), &options) {
-            Ok(_) | Err(StoreError::Exists(_)) => {}
-            Err(error) => tracing::warn!(key, %error, "a late reel could not be marked"),
+            Ok(_) | Err(StoreError::Exists(_)) => Ok(()),
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => {
+                tracing::warn!(key, %error, "a late reel could not be marked");
+                Ok(())
+            }
         }
     }
 
     /// Adds what is known only now: losses, the chain, and who vouches for it.
     fn complete(&self, mut manifest: Manifest) -> Manifest {
         manifest.coverage.extend(self.extra.clone());
-        manifest.previous = read_capped(self.head, MAX_MANIFEST_BYTES)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        manifest.previous = self.known_head();
         match manifest.kind {
             Kind::Reel => {}
             Kind::Heartbeat => {

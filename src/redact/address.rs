@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 const MAX_KNOWN: usize = 65_536;
 
 /// Makes stand-ins.
+#[derive(Clone)]
 pub(super) struct Addresses {
     key: [u8; 32],
     known: HashMap<IpAddr, IpAddr, RandomState>,

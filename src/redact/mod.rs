@@ -62,6 +62,7 @@ pub struct Captured {
 }
 
 /// A rule at work on the streams of one recording.
+#[derive(Clone)]
 pub struct Redactor {
     rule: Rule,
     json: Vec<Path>,

@@ -310,6 +310,24 @@ pub fn s3_parts(url: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
+/// Hexadecimal digits of a body's hash in its name that stand for its content when the object may
+/// not be read: 64 bits.
+const NAME_HASH_DIGITS: usize = 16;
+
+/// Whether a key holds the hash of a body, and so tells what lies under it.
+fn is_named_by(key: &str, sha256: &Digest) -> bool {
+    let hash = hex(sha256);
+    hash.get(..NAME_HASH_DIGITS)
+        .is_some_and(|digits| key.contains(digits))
+}
+
+/// What a receipt says when that had to do.
+fn named_remark(place: &str) -> String {
+    format!(
+        "{place} was there already and may not be read to compare; its name holds the hash of this body"
+    )
+}
+
 /// Folder of sealed reels, which no store ever clears.
 const REELS: &str = "reels";
 

@@ -53,10 +53,8 @@ impl Lane {
         }
         if let Some(Earlier { reel, .. }) = &mut self.earlier {
             ends.iter().for_each(|end| reel.name(end, at));
-            let before = reel.packets();
-            if let Err(error) = reel.commit() {
-                self.stats.not_written += before - reel.packets();
-                self.stats.error = Some(super::not_written(&error));
+            if let Err(lost) = reel.commit() {
+                self.lose(&lost);
             }
         }
         self.stats.streams += 1;
@@ -82,12 +80,12 @@ impl Lane {
         for packet in packets {
             let packet = packet.map_err(io::Error::other)?;
             let size = packet.bytes.len() as u64;
-            let refused = self.refusal(size, around).or_else(|| {
-                let earlier = self.earlier.as_mut()?;
-                let added = earlier.reel.push(packet.entry, &packet.bytes, around.now);
-                added.err().map(|error| super::not_written(&error))
-            });
-            self.count(size, refused, around.now);
+            if self.has_room(size, around)
+                && let Some(earlier) = &mut self.earlier
+                && let Err(lost) = earlier.reel.push(packet.entry, &packet.bytes, around.now)
+            {
+                self.lose(&lost);
+            }
         }
         Ok(true)
     }
@@ -95,12 +93,22 @@ impl Lane {
     fn reel_of_run(&mut self, run: u64, around: &mut Around<'_>) -> io::Result<&mut OpenReel> {
         if self.earlier.is_none() {
             let options = around.options;
-            let (sequence, interfaces) = (*around.sequence, options.interfaces.clone());
+            let sequence = *around.sequence;
             *around.sequence += 1;
-            let (cluster, node) = (&options.cluster, &options.node);
-            let head = Head::new(&self.wish, cluster, node, run, sequence, interfaces);
+            let head = Head::new(
+                &self.wish,
+                &options.cluster,
+                &options.node,
+                run,
+                sequence,
+                options.interfaces.clone(),
+                options.addresses.clone(),
+            );
             let mut reel = OpenReel::create(around.open_dir, head)?;
-            self.note_events(&mut reel)?;
+            if let Err(error) = self.note_events(&mut reel) {
+                reel.abandon();
+                return Err(error);
+            }
             self.earlier = Some(Earlier { run, reel });
         }
         let earlier = self.earlier.as_mut();

@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Body, Digest, Entry, LockState, PutOptions, Receipt, State, Store, StoreError, clear_prefix,
-    digest_of, hex,
+    digest_of, hex, is_named_by, named_remark,
 };
 use crate::time::Timestamp;
 
@@ -218,6 +218,29 @@ impl CloudStore {
         digest_of(&mut body).map_err(|error| StoreError::Unavailable(format!("{key}: {error}")))
     }
 
+    /// The version of an object that is there already, if it has equal content.
+    fn existing(
+        &self,
+        key: &str,
+        sha256: &Digest,
+        remarks: &mut Vec<String>,
+    ) -> Result<Option<String>, StoreError> {
+        let place = format!("{}/{key}", self.name());
+        match self.hash_of(key, None) {
+            Ok(found) if found == *sha256 => {
+                Ok(self.meta(key, None)?.and_then(|meta| meta.version))
+            }
+            Ok(_) => Err(StoreError::Exists(format!(
+                "{place} exists with other content"
+            ))),
+            Err(StoreError::Denied(_)) if is_named_by(key, sha256) => {
+                remarks.push(named_remark(&place));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn meta(&self, key: &str, version: Option<&str>) -> Result<Option<ObjectMeta>, StoreError> {
         let path = self.path(key)?;
         let options = GetOptions {
@@ -284,13 +307,7 @@ impl Store for CloudStore {
         let (version, existed) = match self.runtime.block_on(put) {
             Ok(done) => (done.version, false),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                if self.hash_of(key, None)? != sha256 {
-                    return Err(StoreError::Exists(format!(
-                        "{}/{key} exists with other content",
-                        self.name()
-                    )));
-                }
-                (self.meta(key, None)?.and_then(|meta| meta.version), true)
+                (self.existing(key, &sha256, &mut remarks)?, true)
             }
             Err(error) => return Err(self.failed(key, &error)),
         };

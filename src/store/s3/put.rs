@@ -24,7 +24,7 @@ use super::error::{Asked, Failure};
 use super::list;
 use super::lock::{Locks, legal_hold, lock_afterwards, lock_remark, read_lock};
 use super::{PutOptions, Receipt, StoreError};
-use crate::store::{Digest, LockState, Oddity, hex};
+use crate::store::{Digest, LockState, Oddity, is_named_by, named_remark};
 
 /// Bodies above this are sent in parts. Reels stay below: one request keeps one checksum over the
 /// whole object, and Ceph 16.2 takes the bucket's default lock for what comes in parts.
@@ -35,10 +35,6 @@ const MAX_CONFLICTS: u32 = 6;
 
 /// Wait after the first of these, doubled each time.
 const CONFLICT_WAIT: Duration = Duration::from_millis(100);
-
-/// Hexadecimal digits of a body's hash in its name that stand for its content when the object may
-/// not be read: 64 bits.
-const NAME_HASH_DIGITS: usize = 16;
 
 /// Writes `content` under `key`.
 pub(super) async fn put(
@@ -356,14 +352,8 @@ async fn existing(
             "{place} exists with other content"
         ))),
         None => {
-            let hash = hex(&content.sha256);
-            if hash
-                .get(..NAME_HASH_DIGITS)
-                .is_some_and(|digits| key.contains(digits))
-            {
-                remarks.push(format!(
-                    "{place} was there already and may not be read to compare; its name holds the hash of this body"
-                ));
+            if is_named_by(key, &content.sha256) {
+                remarks.push(named_remark(&place));
                 return Ok(None);
             }
             Err(StoreError::Denied(format!(
