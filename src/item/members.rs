@@ -144,7 +144,7 @@ fn number<'a>(peer: &'a Peer, of: fn(&Process) -> u64) -> At<'a> {
     int(peer.process.as_deref().map_or(0, of))
 }
 
-fn text<'a>(peer: &'a Peer, of: fn(&Process) -> &str) -> &'a str {
+fn text(peer: &Peer, of: fn(&Process) -> &str) -> &str {
     peer.process.as_deref().map_or("", of)
 }
 
