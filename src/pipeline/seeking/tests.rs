@@ -337,7 +337,7 @@ fn what_an_earlier_run_left_in_the_spool_is_taken_too_and_each_stream_once() {
     // Something else about the pod in that time: only what no reel has.
     let mut third = World::life(dir.path(), &declared, 19, store);
     third.clock.advance(START + Duration::from_secs(100));
-    third.seeker.begin(&happening(What::OomKilled, 36));
+    third.seeker.begin(&happening(What::OomKilled, 34));
     third.at(101);
     assert!(third.seeker.going.is_empty());
     let manifests = third.manifests();
