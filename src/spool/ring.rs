@@ -26,7 +26,7 @@ pub const MAX_PINNED: usize = 65_536;
 /// A table keyed by streams.
 pub(crate) type ByStream<V> = HashMap<StreamId, V, RandomState>;
 
-/// Run and number: the order in which segments are recycled.
+/// Run and number: the order in which the segments of a run are recycled.
 pub(crate) type SegmentKey = (u64, u32);
 
 /// What is known of a segment without opening it.
@@ -180,12 +180,10 @@ impl Ring {
     /// none but `keep`.
     pub(crate) fn recycle_oldest(&self, keep: SegmentKey) -> Result<bool, SpoolError> {
         let mut state = self.lock();
-        let Some((key, segment)) = state.segments.first_key_value().map(|(k, s)| (*k, *s)) else {
+        let oldest = state.oldest(keep.0).filter(|(key, _)| *key != keep);
+        let Some((key, segment)) = oldest else {
             return Ok(false);
         };
-        if key == keep {
-            return Ok(false);
-        }
         let pair = Segments::pair(&self.run_dir(key.0), key.1, segment.form);
         state.rescue_pinned(self, key.0, &pair);
         state.segments.remove(&key);
@@ -257,6 +255,14 @@ impl State {
 
     fn pin_bytes(&self) -> u64 {
         self.pins.values().map(|pin| pin.bytes).sum()
+    }
+
+    /// The segment to recycle next. All other runs were over before the `current` one began, whatever
+    /// their numbers say: these are times, and the clock may have been set back since.
+    fn oldest(&self, current: u64) -> Option<(SegmentKey, Segment)> {
+        let of_others = self.segments.iter().find(|((run, _), _)| *run != current);
+        let oldest = of_others.or_else(|| self.segments.first_key_value())?;
+        Some((*oldest.0, *oldest.1))
     }
 
     /// The segment of `run` that holds a packet.

@@ -191,6 +191,46 @@ fn the_ring_keeps_its_bound_and_counts_what_it_overwrote() {
 }
 
 #[test]
+fn a_run_with_a_smaller_number_keeps_its_packets_and_recycles_those_of_earlier_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options {
+        max_bytes: 100 << 10,
+        ..options(dir.path())
+    };
+    // The clock was ahead.
+    let run = 2000;
+    let (mut writer, _) = Writer::open(Options {
+        run,
+        ..small.clone()
+    })
+    .unwrap();
+    let mut feed = Feed::default();
+    for _ in 0..30 {
+        writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+    }
+    drop(writer);
+    let (mut writer, reader) = Writer::open(small).unwrap();
+    let mut feed = Feed::default();
+    for _ in 0..12 {
+        writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+        assert!(reader.counts().on_disk <= 100 << 10);
+    }
+    let all = |reader: &Reader| ordinals(reader.window(time_of(0), time_of(1000)));
+    assert_eq!(all(&reader), (0..96).collect::<Vec<_>>());
+    // Of the run before as much as there is room for, the newest of it.
+    let before = all(&reader.of_run(2000).unwrap());
+    assert!(
+        before.len() > 50 && before.last() == Some(&239),
+        "{before:?}"
+    );
+    for _ in 0..100 {
+        writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+    }
+    assert_eq!(reader.runs(), [1000]);
+    assert!(all(&reader).len() > 100);
+}
+
+#[test]
 fn a_bound_can_be_another_one_while_packets_come() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, reader) = Writer::open(options(dir.path())).unwrap();
