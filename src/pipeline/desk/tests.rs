@@ -1,10 +1,16 @@
 //! Recordings that scripts ask for, on a recorder without a spool.
 
 use std::path::Path;
+use std::time::Duration;
 
+use serde_json::{Value as Json, json};
+
+use super::scripts::MAX_OF_SCRIPT;
 use super::*;
 use crate::kfl::Schema;
+use crate::pipeline::host::Recordings;
 use crate::record::{Options, Outbox, outbox};
+use crate::script::host::ScriptId;
 use crate::script::wire::Role;
 use crate::store::memory::MemoryStore;
 use crate::time::SetClock;
