@@ -247,7 +247,8 @@ impl Consumer for DeskConsumer {
         self.0.step(step.batch.now);
         let mut recorder = self.0.recorder();
         recorder.on_batch(&step.batch, items);
-        recorder.tick(step.batch.now);
+        // Not by the time of the step: it may have waited while the clock was set back.
+        recorder.tick(self.0.clock.now());
         for item in items {
             if let Some(names) = recorder.recordings_of(item.stream.stream) {
                 item.record = names;

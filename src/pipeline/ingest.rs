@@ -25,6 +25,10 @@ use crate::time::{Clock, Timestamp};
 /// How often a live run without traffic still takes a step, so that streams end and reels are sealed.
 const IDLE_STEP: Duration = Duration::from_millis(250);
 
+/// The clock of a live run may be so far behind the time of the last step before it counts as set
+/// back; less than that, time stands still for a while.
+const SET_BACK: Duration = Duration::from_secs(10);
+
 /// Where packets come from and go to first, and what is known beforehand.
 pub(super) struct Setup {
     pub(super) source: Box<dyn Source>,
@@ -101,9 +105,7 @@ impl Feed for Ingest {
             self.note_blocks();
             let stopped = self.asked && self.setup.live.is_none();
             let over = stopped || !matches!(filled, Ok(Filled::More | Filled::Idle));
-            if let Some(clock) = &self.setup.live {
-                self.state.now = self.state.now.max(clock.now());
-            }
+            self.follow_clock();
             let due = self.state.now.since(self.last_step) >= IDLE_STEP;
             let step = (!self.raw.records.is_empty() || over || due).then(|| self.step(over));
             match filled {
@@ -151,6 +153,25 @@ impl Ingest {
             last_step: Timestamp::default(),
             ended: false,
         }
+    }
+
+    /// In a live run time is what the clock shows, also after it was set back: everything that is due
+    /// by it, and the flow table, would wait else until the clock has come to where it stood.
+    fn follow_clock(&mut self) {
+        let Some(clock) = &self.setup.live else {
+            return;
+        };
+        let (before, now) = (self.state.now, clock.now());
+        let back = before.since(now);
+        if back <= SET_BACK {
+            self.state.now = before.max(now);
+            return;
+        }
+        (self.state.now, self.last_step) = (now, now);
+        self.setup.counters.warn(vec![format!(
+            "the clock was set back by {:.0} seconds: what was captured before has times that come again",
+            back.as_secs_f64()
+        )]);
     }
 
     fn note_source(&mut self) {
@@ -274,7 +295,15 @@ impl State {
     ) {
         let ordinal = self.ordinal;
         self.ordinal += 1;
-        self.now = self.now.max(record.ts);
+        let ts = match setup.live {
+            None => {
+                self.now = self.now.max(record.ts);
+                record.ts
+            }
+            // The system had it from before the clock was set back.
+            Some(_) if record.ts.since(self.now) > SET_BACK => self.now,
+            Some(_) => record.ts,
+        };
         let start = record.start as usize;
         let bytes = batch
             .bytes
@@ -292,8 +321,8 @@ impl State {
                 false => self.waiting.take(&layers.tuple),
             };
             let assigned = match &resumed {
-                None => self.table.assign(ordinal, record.ts, layers),
-                Some(resumed) => self.table.resume(ordinal, record.ts, layers, &resumed.info),
+                None => self.table.assign(ordinal, ts, layers),
+                Some(resumed) => self.table.resume(ordinal, ts, layers, &resumed.info),
             };
             let number = assigned.info.name.stream;
             if let Some(resumed) = resumed {
@@ -354,78 +383,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::capture::file;
-    use crate::dissect::Protocols;
-    use crate::item::Item;
-    use crate::pipeline::Counts;
-    use crate::pipeline::worker::Worker;
-
-    /// Items of a capture of the cluster, and what was counted.
-    fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures/k8s");
-        let Ok(source) = file::open(&Path::new(folder).join(name)) else {
-            println!("skipped: the sample captures are not beside the repository");
-            return None;
-        };
-        let counters: Arc<Counters> = Arc::default();
-        let mut ingest = Ingest::new(Setup {
-            source,
-            spool: None,
-            origin: Arc::default(),
-            names: None,
-            live: None,
-            limits: Limits::default(),
-            stop: Stop::default(),
-            counters: counters.clone(),
-            secrets: Arc::default(),
-            cuts: Cuts::default(),
-            failure: Failure::default(),
-        });
-        let mut worker = Worker::new(0, 1, Protocols::all(), counters.clone());
-        let mut items = Vec::new();
-        while let Some(step) = ingest.next(None) {
-            items.extend(worker.find(&step).items);
-        }
-        Some((items, counters.now()))
-    }
-
-    #[test]
-    fn each_call_of_a_node_is_shown_once() {
-        // As many as the pod and the bridge saw (`constructed.json`). The node's recording begins with one
-        // more, and has nothing of another one.
-        for (name, calls) in [
-            ("pod-client-eth0.pcap", 46),
-            ("bridge-cni0.pcap", 49),
-            ("node-any-sll2.pcap", 49),
-        ] {
-            let Some((items, _)) = items_of(name) else {
-                return;
-            };
-            let http: Vec<_> = items
-                .iter()
-                .filter(|item| item.protocol.name == "http")
-                .collect();
-            let mut clients: Vec<u16> = http.iter().map(|item| item.src.endpoint.port).collect();
-            clients.sort_unstable();
-            clients.dedup();
-            assert_eq!((http.len(), clients.len()), (calls, calls), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
-        let Some((items, counts)) = items_of("node-any-sll2.pcap") else {
-            return;
-        };
-        // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
-        let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
-        assert_eq!(icmp.count(), 3);
-        assert!(counts.duplicates > 264, "{}", counts.duplicates);
-        assert!(counts.translated > 30, "{}", counts.translated);
-        assert_eq!(counts.packets, 1444);
-    }
-}
+mod tests;

@@ -147,6 +147,17 @@ impl Lane {
         self.wish = wish;
     }
 
+    /// Nothing of it lies ahead of `now`: where the clock was set back, what is due is due by its new
+    /// time.
+    pub(crate) fn follow_clock(&mut self, now: Timestamp) {
+        if let Some(reel) = &mut self.reel {
+            reel.since = reel.since.map(|since| since.min(now));
+        }
+        self.last_sealed = self.last_sealed.map(|sealed| sealed.min(now));
+        self.alive_at = self.alive_at.min(now);
+        self.quiet_since = self.quiet_since.min(now);
+    }
+
     /// Whether it has this stream, also one that ended lately.
     pub(crate) fn has(&self, stream: StreamId) -> bool {
         self.taken.contains_key(&stream) || self.done.contains(stream)

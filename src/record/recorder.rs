@@ -473,6 +473,7 @@ impl Recorder {
         let mut lanes = std::mem::take(&mut self.lanes);
         self.roll_up(&mut lanes, now);
         for lane in &mut lanes {
+            lane.follow_clock(now);
             if let Some(why) = lane.is_due(now) {
                 self.close(lane, why);
             }

@@ -1,5 +1,7 @@
 //! Tests of recordings from match to store.
 
+mod losses;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;

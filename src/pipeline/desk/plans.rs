@@ -4,6 +4,7 @@
 //! Never: an invalid list in force; the last good one stays.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -13,8 +14,8 @@ use super::{Desk, Wishes};
 /// Recordings that commands and the API may add.
 const MAX_ADDED: usize = 256;
 
-/// Seconds between two looks at the schedules.
-const LOOK: u64 = 1;
+/// Time between two looks at the schedules.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Desk {
     /// Goes on with the recordings that were added in earlier runs, kept in the file `path`.
@@ -50,7 +51,9 @@ impl Desk {
     pub(super) fn look(&self) {
         let mut wishes = self.wishes();
         let now = self.clock.now();
-        if now.since(wishes.looked).as_secs() < LOOK || wishes.plans().next().is_none() {
+        // What was looked at ahead of `now` is looked at again: the clock was set back.
+        let is_fresh = (wishes.looked..wishes.looked + LOOK).contains(&now);
+        if is_fresh || wishes.plans().next().is_none() {
             return;
         }
         wishes.looked = now;

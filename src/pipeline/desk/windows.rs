@@ -40,14 +40,19 @@ impl Desk {
 
     /// The time is `now`: capture windows that are over end, and what they hold is sealed.
     pub(super) fn step(&self, now: Timestamp) {
-        self.now.store(now.nanos(), Ordering::Relaxed);
-        if now.nanos() < self.next_end.load(Ordering::Relaxed) {
+        let before = Timestamp::from_nanos(self.now.swap(now.nanos(), Ordering::Relaxed));
+        let back = before.since(now);
+        if back.is_zero() && now.nanos() < self.next_end.load(Ordering::Relaxed) {
             return;
         }
         let mut wishes = self.wishes();
         let before = wishes.windows.len();
         wishes.windows.retain_mut(|window| {
-            let until = *window.until.get_or_insert(now + window.length);
+            // Where the clock was set back, the end goes with it: a minute stays a minute.
+            let until = window
+                .until
+                .map_or(now + window.length, |until| until - back);
+            window.until = Some(until);
             until > now
         });
         self.follow_windows(&wishes);

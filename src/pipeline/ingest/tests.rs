@@ -1,0 +1,194 @@
+//! Ingest: sights of a packet, a clock that is set back.
+
+use std::path::Path;
+
+use super::*;
+use crate::capture::SourceCounts;
+use crate::capture::file;
+use crate::dissect::Protocols;
+use crate::item::Item;
+use crate::pipeline::Counts;
+use crate::pipeline::worker::Worker;
+use crate::synth::{self, Frame};
+use crate::time::SetClock;
+
+/// Ingest of a source, live when it has a clock, and its counters.
+fn ingest(source: Box<dyn Source>, live: Option<Arc<dyn Clock>>) -> (Ingest, Arc<Counters>) {
+    let counters: Arc<Counters> = Arc::default();
+    let ingest = Ingest::new(Setup {
+        source,
+        spool: None,
+        origin: Arc::default(),
+        names: None,
+        live,
+        limits: Limits::default(),
+        stop: Stop::default(),
+        counters: counters.clone(),
+        secrets: Arc::default(),
+        cuts: Cuts::default(),
+        failure: Failure::default(),
+    });
+    (ingest, counters)
+}
+
+/// Items of a capture of the cluster, and what was counted.
+fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures/k8s");
+    let Ok(source) = file::open(&Path::new(folder).join(name)) else {
+        println!("skipped: the sample captures are not beside the repository");
+        return None;
+    };
+    let (mut ingest, counters) = ingest(source, None);
+    let mut worker = Worker::new(0, 1, Protocols::all(), counters.clone());
+    let mut items = Vec::new();
+    while let Some(step) = ingest.next(None) {
+        items.extend(worker.find(&step).items);
+    }
+    Some((items, counters.now()))
+}
+
+#[test]
+fn each_call_of_a_node_is_shown_once() {
+    // As many as the pod and the bridge saw (`constructed.json`). The node's recording begins with one
+    // more, and has nothing of another one.
+    for (name, calls) in [
+        ("pod-client-eth0.pcap", 46),
+        ("bridge-cni0.pcap", 49),
+        ("node-any-sll2.pcap", 49),
+    ] {
+        let Some((items, _)) = items_of(name) else {
+            return;
+        };
+        let http: Vec<_> = items
+            .iter()
+            .filter(|item| item.protocol.name == "http")
+            .collect();
+        let mut clients: Vec<u16> = http.iter().map(|item| item.src.endpoint.port).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        assert_eq!((http.len(), clients.len()), (calls, calls), "{name}");
+    }
+}
+
+#[test]
+fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
+    let Some((items, counts)) = items_of("node-any-sll2.pcap") else {
+        return;
+    };
+    // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
+    let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
+    assert_eq!(icmp.count(), 3);
+    assert!(counts.duplicates > 264, "{}", counts.duplicates);
+    assert!(counts.translated > 30, "{}", counts.translated);
+    assert_eq!(counts.packets, 1444);
+}
+
+/// A live source whose clock is set back between two batches.
+struct SetBack {
+    clock: Arc<SetClock>,
+    /// Frames of the first batch, and of each later one.
+    first: Vec<Frame>,
+    later: Vec<Frame>,
+    batches: usize,
+    /// Time between two batches, and how far the clock is set back before the third.
+    pause: Duration,
+    back: Duration,
+    given: usize,
+}
+
+impl Source for SetBack {
+    fn fill(&mut self, batch: &mut RawBatch) -> Result<Filled, CaptureError> {
+        if self.given == self.batches {
+            return Ok(Filled::End);
+        }
+        if self.given == 2 {
+            self.clock.set(self.clock.now() - self.back);
+        }
+        self.clock.set(self.clock.now() + self.pause);
+        let mut frames = self.later.clone();
+        if self.given == 0 {
+            frames.extend(self.first.clone());
+        }
+        // The kernel may hand out later what it had from before.
+        let before = self.given == 3;
+        for frame in &mut frames {
+            frame.ts = self.clock.now() + self.back * u32::from(before);
+        }
+        let (bytes, records) = synth::records(&frames);
+        (batch.bytes, batch.records) = (bytes, records);
+        self.given += 1;
+        Ok(Filled::More)
+    }
+
+    fn counts(&mut self) -> SourceCounts {
+        SourceCounts::default()
+    }
+}
+
+const NOON: Timestamp = Timestamp::from_secs(1_700_000_000, 0);
+
+fn request() -> Vec<Frame> {
+    synth::tcp(([10, 0, 0, 1], 4000), ([10, 0, 0, 2], 80))
+        .to_server("GET / HTTP/1.1\r\n\r\n")
+        .end()
+}
+
+/// How far the clock is set back.
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn a_clock_that_is_set_back_ends_no_stream() {
+    let clock = Arc::new(SetClock::at(NOON));
+    let source = Box::new(SetBack {
+        clock: clock.clone(),
+        first: Vec::new(),
+        later: request().into_iter().cycle().take(300).collect(),
+        batches: 12,
+        pause: Duration::from_millis(10),
+        back: DAY,
+        given: 0,
+    });
+    let (mut ingest, counters) = ingest(source, Some(clock.clone()));
+    let mut opened = 0;
+    for batch in 0..12 {
+        let step = ingest.next(None).unwrap();
+        opened += step.opened.len();
+        assert_eq!(step.batch.ended, [], "batch {batch}");
+        assert_eq!(step.batch.now, clock.now(), "batch {batch}");
+    }
+    assert_eq!(opened, 1);
+    let warnings = counters.now().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("set back by 86400 seconds"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn after_the_clock_was_set_back_silence_ends_streams_all_the_same() {
+    let clock = Arc::new(SetClock::at(NOON));
+    let source = Box::new(SetBack {
+        clock: clock.clone(),
+        first: synth::udp(([10, 0, 0, 1], 5000), ([10, 0, 0, 2], 9999))
+            .to_server("silence follows")
+            .end(),
+        later: request()[..1].to_vec(),
+        batches: 300,
+        pause: Duration::from_secs(1),
+        back: DAY,
+        given: 0,
+    });
+    let (mut ingest, _) = ingest(source, Some(clock));
+    let mut ended = Vec::new();
+    for batch in 0..300 {
+        let step = ingest.next(None).unwrap();
+        let reasons = step.batch.ended.iter().map(|ended| ended.reason);
+        ended.extend(reasons.map(|reason| (batch, reason)));
+    }
+    // It takes some packets before the table believes that the clock was set back.
+    assert!(
+        matches!(ended[..], [(60..250, EndReason::Idle)]),
+        "{ended:?}"
+    );
+}
