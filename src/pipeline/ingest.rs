@@ -76,6 +76,8 @@ struct State {
     ordinal: u64,
     number: u64,
     now: Timestamp,
+    /// Whether it was said that the spool cannot delete what is old.
+    said_undeleted: bool,
     /// States of streams that go on from an earlier reel, and who goes on in a later one.
     waiting: Waiting,
     /// Streams of the batch that go on with a saved state.
@@ -140,6 +142,7 @@ impl Ingest {
             ordinal: 0,
             number: 0,
             now: Timestamp::default(),
+            said_undeleted: false,
             waiting: Waiting::default(),
             resumed: Vec::new(),
             over: Vec::new(),
@@ -275,11 +278,19 @@ impl Ingest {
         if over {
             state.table.end_all(&mut batch.ended);
         }
-        if let Some(spool) = &mut setup.spool
-            && let Err(error) = spool.append(&mut batch)
-            && count(&counters.spool_errors, 1) == 0
-        {
-            counters.warn(vec![format!("spool: {error}")]);
+        if let Some(spool) = &mut setup.spool {
+            let appended = spool.append(&mut batch);
+            let mut said = spool.warnings();
+            if let Err(error) = appended
+                && !std::mem::replace(&mut state.said_undeleted, true)
+            {
+                said.push(format!("the spool takes more room than it may: {error}"));
+            }
+            counters.warn(said);
+            let not_written = spool.not_written();
+            counters
+                .spool_not_written
+                .store(not_written, Ordering::Relaxed);
         }
         (batch, opened)
     }

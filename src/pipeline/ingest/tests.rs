@@ -1,4 +1,4 @@
-//! Ingest: sights of a packet, a clock that is set back.
+//! Ingest: sights of a packet, a clock that is set back, a spool on a full disk.
 
 use std::path::Path;
 
@@ -13,11 +13,15 @@ use crate::synth::{self, Frame};
 use crate::time::SetClock;
 
 /// Ingest of a source, live when it has a clock, and its counters.
-fn ingest(source: Box<dyn Source>, live: Option<Arc<dyn Clock>>) -> (Ingest, Arc<Counters>) {
+fn ingest(
+    source: Box<dyn Source>,
+    live: Option<Arc<dyn Clock>>,
+    spool: Option<spool::Writer>,
+) -> (Ingest, Arc<Counters>) {
     let counters: Arc<Counters> = Arc::default();
     let ingest = Ingest::new(Setup {
         source,
-        spool: None,
+        spool,
         origin: Arc::default(),
         names: None,
         live,
@@ -38,7 +42,7 @@ fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
         println!("skipped: the sample captures are not beside the repository");
         return None;
     };
-    let (mut ingest, counters) = ingest(source, None);
+    let (mut ingest, counters) = ingest(source, None, None);
     let mut worker = Worker::new(0, 1, Protocols::all(), counters.clone());
     let mut items = Vec::new();
     while let Some(step) = ingest.next(None) {
@@ -148,7 +152,7 @@ fn a_clock_that_is_set_back_ends_no_stream() {
         back: DAY,
         given: 0,
     });
-    let (mut ingest, counters) = ingest(source, Some(clock.clone()));
+    let (mut ingest, counters) = ingest(source, Some(clock.clone()), None);
     let mut opened = 0;
     for batch in 0..12 {
         let step = ingest.next(None).unwrap();
@@ -179,7 +183,7 @@ fn after_the_clock_was_set_back_silence_ends_streams_all_the_same() {
         back: DAY,
         given: 0,
     });
-    let (mut ingest, _) = ingest(source, Some(clock));
+    let (mut ingest, _) = ingest(source, Some(clock), None);
     let mut ended = Vec::new();
     for batch in 0..300 {
         let step = ingest.next(None).unwrap();
@@ -190,5 +194,49 @@ fn after_the_clock_was_set_back_silence_ends_streams_all_the_same() {
     assert!(
         matches!(ended[..], [(60..250, EndReason::Idle)]),
         "{ended:?}"
+    );
+}
+
+/// A disk of its own that is full; needs the right to mount.
+#[test]
+fn packets_that_the_spool_could_not_write_are_counted_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+        .arg(dir.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("skipped: mounting a small tmpfs needs root");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(|| {
+        let (writer, reader) =
+            spool::Writer::open(spool::Options::new(dir.path().join("spool"), 7)).unwrap();
+        let _ = std::fs::write(dir.path().join("ballast"), vec![0; 300 << 10]);
+        let clock = Arc::new(SetClock::at(NOON));
+        let source = Box::new(SetBack {
+            clock: clock.clone(),
+            first: Vec::new(),
+            later: request(),
+            batches: 3,
+            pause: Duration::from_secs(1),
+            back: Duration::ZERO,
+            given: 0,
+        });
+        let (mut ingest, counters) = ingest(source, Some(clock), Some(writer));
+        while ingest.next(None).is_some() {}
+        (counters.now(), reader.counts())
+    });
+    let _ = std::process::Command::new("umount")
+        .arg(dir.path())
+        .status();
+    let (counts, spool) = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert_eq!(counts.packets, 3 * request().len() as u64);
+    assert_eq!(spool.not_written.packets, counts.packets);
+    assert_eq!(counts.spool_not_written, counts.packets);
+    assert!(
+        counts.warnings[0].contains("packets can no longer be written to the spool"),
+        "{:?}",
+        counts.warnings
     );
 }
