@@ -55,6 +55,10 @@ pub(crate) struct Stats {
     pub(crate) stopped: u64,
     /// Streams whose first packets were no longer to be had when they were taken.
     pub(crate) beheaded: u64,
+    /// Packets that the spool had no longer when their turn came to be copied.
+    pub(crate) missed: u64,
+    /// Streams that went on in a next reel without their state.
+    pub(crate) stateless: u64,
     pub(crate) last_match: Option<Timestamp>,
     pub(crate) error: Option<String>,
     /// Streams not taken because the day's limit was met, and what was seen of them.
@@ -256,30 +260,29 @@ impl Lane {
     /// Copies the packets of a stream that were there before the batch at hand.
     fn copy_earlier(&mut self, name: StreamName, around: &mut Around<'_>) -> io::Result<()> {
         let spool = around.spool.filter(|_| self.wish.look_back);
-        let mut earlier = match spool {
-            Some(spool) => Some(
-                spool
-                    .stream(name.stream, Some(around.next))
-                    .map_err(io::Error::other)?
-                    .peekable(),
-            ),
-            None => None,
+        let earlier = spool.map(|spool| spool.stream(name.stream, Some(around.next)));
+        let mut earlier = earlier.transpose().map_err(io::Error::other)?;
+        let head = earlier.as_mut().and_then(Iterator::next);
+        let first = match &head {
+            Some(Ok(packet)) => (packet.entry.ordinal, packet.entry.position),
+            Some(Err(_)) | None => (around.next, Position::default()),
         };
-        let first = earlier
-            .as_mut()
-            .and_then(|packets| packets.peek()?.as_ref().ok())
-            .map_or((around.next, Position::default()), |packet| {
-                (packet.entry.ordinal, packet.entry.position)
-            });
         // A stream's number is the ordinal of its first packet.
         self.stats.beheaded += u64::from(name.stream.0 < first.0);
         let take = Take::new(name, first.0, first.1, false);
         self.open_reel(around)?.take(&[take])?;
-        for packet in earlier.into_iter().flatten() {
-            let packet = packet.map_err(io::Error::other)?;
-            self.push(packet.entry, &packet.bytes, around);
+        let mut copied = Ok(());
+        for packet in head.into_iter().chain(earlier.iter_mut().flatten()) {
+            match packet {
+                Ok(packet) => self.push(packet.entry, &packet.bytes, around),
+                Err(error) => {
+                    copied = Err(io::Error::other(error));
+                    break;
+                }
+            }
         }
-        Ok(())
+        self.stats.missed += earlier.map_or(0, |packets| packets.missing());
+        copied
     }
 
     /// Adds the packets of a batch that belong to taken streams, `adopted` fragments among them.
@@ -525,24 +528,27 @@ impl Lane {
             .into_values()
             .filter(|name| self.taken.contains_key(&name.stream))
             .collect();
-        let linked: Vec<FiveTuple> = going_on
-            .iter()
-            .filter_map(|name| Some(states.states.get(&name.stream)?.0))
-            .collect();
+        let has_state = |name: &&StreamName| states.states.contains_key(&name.stream);
+        let with_state = going_on.iter().filter(has_state).count();
+        let mut linked = Vec::new();
         if !going_on.is_empty()
-            && let Err(error) = self.carry(&going_on, states, around)
+            && let Err(error) = self.carry(&going_on, states, around, &mut linked)
         {
             self.stats.error = Some(not_written(&error));
         }
+        // What was open in those that go on without a state is told by the reel that ends.
+        self.stats.stateless += (with_state - linked.len()) as u64;
         self.job(closing.reel, closing.why, linked, around)
     }
 
-    /// Writes into the next reel which streams go on in it, and how they stand.
+    /// Writes into the next reel which streams go on in it, and how they stand; those whose state is
+    /// in it are added to `linked`.
     fn carry(
         &mut self,
         going_on: &[StreamName],
         states: &States,
         around: &mut Around<'_>,
+        linked: &mut Vec<FiveTuple>,
     ) -> io::Result<()> {
         let is_open = self.reel.is_some();
         let next = around.next;
@@ -556,8 +562,10 @@ impl Lane {
             reel.take(&takes)?;
         }
         for name in going_on {
-            if let Some((_, state)) = states.states.get(&name.stream) {
-                reel.state(*name, state)?;
+            if let Some((tuple, state)) = states.states.get(&name.stream)
+                && reel.state(*name, state)?
+            {
+                linked.push(*tuple);
             }
         }
         Ok(())

@@ -117,6 +117,7 @@ impl Options {
         for (reason, packets) in [
             ("recording_not_written", stats.not_written - stats.stopped),
             ("outbox_full", stats.stopped),
+            ("look_back_overwritten", stats.missed),
         ] {
             if packets > 0 {
                 coverage.insert(reason.to_owned(), Covered::new(packets, 0, None));
@@ -133,6 +134,13 @@ impl Options {
             remarks.push(format!(
                 "{} streams lack their first packets, which were no longer in the spool at the match",
                 stats.beheaded
+            ));
+        }
+        if stats.stateless > 0 {
+            remarks.push(format!(
+                "{} streams go on without their state, for which there was no room: what was open in them \
+                 at the end of a reel stands there as far as it had come",
+                stats.stateless
             ));
         }
         if stats.limited > 0 {
