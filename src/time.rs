@@ -220,6 +220,12 @@ impl SetClock {
     pub fn advance(&self, at: Timestamp) {
         self.0.fetch_max(at.0, Ordering::Relaxed);
     }
+
+    /// Sets the clock to `at`, also back, as the system's is set.
+    #[cfg(test)]
+    pub(crate) fn set(&self, at: Timestamp) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
 }
 
 impl Clock for SetClock {

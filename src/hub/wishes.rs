@@ -5,6 +5,7 @@
 //! Never: something invalid that is told to workers; the last good one stays.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::message::Spread;
 use crate::kfl;
 use crate::pipeline::{Basis, DEFAULT_NAME};
+use crate::record::write_whole;
 
 /// Recordings that may be added.
 const MAX_ADDED: usize = 256;
@@ -131,19 +133,21 @@ impl Wishes {
     /// Adds a recording, or changes one that was added; answers it.
     ///
     /// # Errors
-    /// One sentence, when it is wrong or the configuration's.
+    /// One sentence, when it is wrong or the configuration's, or cannot be kept; then nothing is
+    /// other than before.
     pub(super) fn add(&self, declared: &Json) -> Result<Json, String> {
         let (wish, _) = self.basis.read(declared)?;
         let mut inner = self.inner();
         refuse_configured(&inner, &wish.name)?;
-        inner.added.retain(|one| name_of(one) != wish.name);
-        if inner.added.len() >= MAX_ADDED {
+        let mut added = inner.added.clone();
+        added.retain(|one| name_of(one) != wish.name);
+        if added.len() >= MAX_ADDED {
             return Err(format!(
                 "there can be {MAX_ADDED} added recordings; remove one first"
             ));
         }
-        inner.added.push(declared.clone());
-        self.keep(&inner)?;
+        added.push(declared.clone());
+        self.keep(&mut inner, added)?;
         Ok(json!({
             "name": wish.name,
             "kfl": wish.query.text(),
@@ -156,18 +160,18 @@ impl Wishes {
     /// Ends a recording that was added.
     ///
     /// # Errors
-    /// One sentence, when there is none.
+    /// One sentence, when there is none, or what is left cannot be kept; then it goes on.
     pub(super) fn remove(&self, name: &str) -> Result<Json, String> {
         let mut inner = self.inner();
-        let before = inner.added.len();
-        inner.added.retain(|one| name_of(one) != name);
-        if inner.added.len() == before {
+        let mut added = inner.added.clone();
+        added.retain(|one| name_of(one) != name);
+        if added.len() == inner.added.len() {
             refuse_configured(&inner, name)?;
             return Err(format!(
                 "there is no recording {name} that was added; see: tapedeck recordings list"
             ));
         }
-        self.keep(&inner)?;
+        self.keep(&mut inner, added)?;
         Ok(json!({"removed": name}))
     }
 
@@ -178,12 +182,15 @@ impl Wishes {
         names.map(str::to_owned).collect()
     }
 
-    fn keep(&self, inner: &Inner) -> Result<(), String> {
-        let text = serde_json::to_vec(&inner.added).unwrap_or_default();
-        let half = self.file.with_extension("half");
-        fs::write(&half, text)
-            .and_then(|()| fs::rename(half, &self.file))
-            .map_err(|error| format!("{} cannot be written: {error}", self.file.display()))
+    /// Makes these the recordings that were added. They are on disk before any worker is told: what
+    /// workers do must not be forgotten with the next start.
+    fn keep(&self, inner: &mut Inner, added: Vec<Json>) -> Result<(), String> {
+        serde_json::to_vec(&added)
+            .map_err(io::Error::from)
+            .and_then(|text| write_whole(&self.file, &text))
+            .map_err(|error| format!("{} cannot be written: {error}", self.file.display()))?;
+        inner.added = added;
+        Ok(())
     }
 }
 
@@ -253,5 +260,27 @@ mod tests {
         wishes_2.remove("more").unwrap();
         assert_eq!(names(wishes_2.spread()), ["errors"]);
         assert!(wishes_2.remove("more").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_neither_added_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("hub");
+        fs::create_dir(&place).unwrap();
+        let wishes = wishes(&place.join("recordings.json"));
+        let declared = |kfl: &str| json!({"name": "more", "kfl": kfl});
+        wishes.add(&declared("dns")).unwrap();
+        fs::remove_dir_all(&place).unwrap();
+        let spread = json!([declared("dns")]);
+        let refused = wishes.add(&declared("http")).unwrap_err();
+        assert!(refused.contains("cannot be written"), "{refused}");
+        assert_eq!(wishes.spread().recordings, spread);
+        let other = json!({"name": "other", "kfl": "http"});
+        assert!(wishes.add(&other).is_err());
+        assert!(wishes.remove("more").is_err());
+        assert_eq!(wishes.spread().recordings, spread);
+        fs::create_dir(&place).unwrap();
+        wishes.add(&other).unwrap();
+        assert_eq!(wishes.added(), ["more", "other"]);
     }
 }

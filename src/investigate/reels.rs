@@ -47,6 +47,9 @@ const LISTING_HOLDS: Duration = Duration::from_secs(30);
 const KEPT_LISTINGS: usize = 64;
 const KEPT_REELS: usize = 100_000;
 
+/// Sentences that are kept until somebody asks.
+const MAX_WARNINGS: usize = 16;
+
 /// A store with reels in it.
 pub struct Archive {
     pub(super) store: Arc<dyn Store>,
@@ -67,6 +70,8 @@ pub struct Archive {
     only: Option<Arc<Reel>>,
     /// Reads that source again.
     pub(super) source: Option<Arc<Rereading>>,
+    /// What went wrong with what is beside the reels.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// The reels of a partition, and when they were listed.
@@ -128,6 +133,7 @@ impl Archive {
             rollups: Mutex::default(),
             only: None,
             source: None,
+            warnings: Mutex::default(),
             store,
         };
         let folders = archive.folders(&archive.root())?;
@@ -157,6 +163,7 @@ impl Archive {
             rollups: Mutex::default(),
             only: Some(only),
             source: Some(Arc::new(again)),
+            warnings: Mutex::default(),
         };
         archive.readers.keep(name, &Arc::new(reader));
         archive
@@ -172,6 +179,18 @@ impl Archive {
         match &self.only {
             Some(only) => only.stem.clone(),
             None => self.store.name(),
+        }
+    }
+
+    /// What went wrong with what is beside the reels, one sentence each; takes the sentences out.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn warn(&self, sentence: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.len() < MAX_WARNINGS && !warnings.contains(&sentence) {
+            warnings.push(sentence);
         }
     }
 

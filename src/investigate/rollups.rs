@@ -25,7 +25,7 @@ use super::ranges::Used;
 use super::reels::Archive;
 use super::span::Span;
 use crate::record::{PREFIX, ROLLUPS, SETTLED_AFTER, of_late_mark};
-use crate::store::{Body, Digest, Entry, PutOptions, StoreError, hex};
+use crate::store::{Body, Digest, Entry, Oddity, PutOptions, StoreError, hex};
 use crate::time::Timestamp;
 
 /// Ending of a roll-up.
@@ -36,6 +36,9 @@ const FORMAT: u32 = 1;
 
 /// Bytes of one roll-up that are read, unpacked: a day of a very large cluster.
 const MAX_BYTES: u64 = 512 << 20;
+
+/// Objects of a day that roll-ups tell, some 250 bytes each: as many as that.
+const MAX_OBJECTS: usize = 2_000_000;
 
 /// Length of a line: a key has 1024 bytes at most.
 const MAX_LINE: u64 = 8192;
@@ -66,6 +69,32 @@ pub(super) struct Rollups {
 }
 
 impl Rollups {
+    /// Adds an object that lies below `rollups/` behind `base`.
+    ///
+    /// A roll-up that was deleted is gone, also where a version of it stays: that is how a damaged one
+    /// is got rid of in a bucket that keeps all. A mark counts all the same: who deletes it would hide
+    /// a reel.
+    fn add(&mut self, base: &str, entry: Entry) {
+        let below = entry.key.strip_prefix(base);
+        let Some(below) = below.and_then(|below| below.strip_prefix(ROLLUPS)) else {
+            return;
+        };
+        if let Some((folder, came)) = of_late_mark(below) {
+            let folder = format!("{base}{PREFIX}{folder}/");
+            let last = self.late.entry(folder).or_insert(came);
+            *last = came.max(*last);
+        } else if let Some((folder, _)) = below.rsplit_once('/')
+            && below.ends_with(ENDING)
+            && entry.oddity != Some(Oddity::HiddenByMarker)
+        {
+            let folder = format!("{base}{PREFIX}{folder}/");
+            let known = self.by_folder.get(&folder);
+            if known.is_none_or(|known| known.modified <= entry.modified) {
+                self.by_folder.insert(folder, entry);
+            }
+        }
+    }
+
     /// Folders below that of a roll-up into which something may have come since it was written.
     fn late(&self, folder: &str, written: Timestamp) -> Vec<&str> {
         let below = self.late.range(folder.to_owned()..);
@@ -112,30 +141,15 @@ impl Archive {
         let mut keys = 0;
         self.store.list(&prefix, &mut |entry| {
             keys += 1;
-            let below = entry.key.strip_prefix(&self.base);
-            let Some(below) = below.and_then(|below| below.strip_prefix(ROLLUPS)) else {
-                return true;
-            };
-            if let Some((folder, came)) = of_late_mark(below) {
-                let folder = format!("{}{PREFIX}{folder}/", self.base);
-                let last = found.late.entry(folder).or_insert(came);
-                *last = came.max(*last);
-            } else if let Some((folder, _)) = below.rsplit_once('/')
-                && below.ends_with(ENDING)
-            {
-                let folder = format!("{}{PREFIX}{folder}/", self.base);
-                let known = found.by_folder.get(&folder);
-                if known.is_none_or(|known| known.modified <= entry.modified) {
-                    found.by_folder.insert(folder, entry);
-                }
-            }
+            found.add(&self.base, entry);
             true
         })?;
         self.count_listed(keys);
         Ok(found)
     }
 
-    /// The objects of a day by roll-ups; `None` when it is better listed.
+    /// The objects of a day by roll-ups; `None` when it is better listed, which is said where a
+    /// roll-up cannot be read.
     pub(super) fn rolled_up(
         &self,
         rollups: &Rollups,
@@ -154,9 +168,18 @@ impl Archive {
             match rollups.by_folder.get(folder) {
                 Some(entry) => {
                     late.extend(rollups.late(folder, entry.modified));
-                    entries.extend(self.read_rollup(folder, entry)?);
+                    match self.read_rollup(folder, entry) {
+                        Ok(told) => entries.extend(told),
+                        Err(error) => {
+                            self.warn(format!("{error}; the day is listed instead"));
+                            return Ok(None);
+                        }
+                    }
                 }
                 None => entries.extend(self.list_folder(folder)?),
+            }
+            if entries.len() > MAX_OBJECTS {
+                return Ok(None);
             }
         }
         if late.len() > MAX_LATE {
@@ -194,7 +217,7 @@ impl Archive {
         Used::add(&self.used.gets, 1);
         Used::add(&self.used.bytes, entry.size);
         let body = self.store.get_listed(entry, None)?;
-        read(folder, body).map_err(|error| {
+        read(folder, body, MAX_OBJECTS).map_err(|error| {
             let name = self.store.name();
             StoreError::Refused(format!(
                 "the roll-up {name}/{} is damaged: {error}; delete it, the reels are complete without it",
@@ -205,7 +228,8 @@ impl Archive {
 
     /// Writes the roll-ups that are missing: of days over before `until`, and of hours too when
     /// `hourly`, but of none that was not over for [`SETTLED_AFTER`] at `now`. What something came
-    /// late into is rolled up anew. Calls `each` for every one.
+    /// late into is rolled up anew, and what has more objects than readers take is left out. Calls
+    /// `each` for every one.
     ///
     /// # Errors
     /// When the archive cannot be listed, or a roll-up not be written.
@@ -238,7 +262,7 @@ impl Archive {
                     continue;
                 }
                 let entries = self.list_folder(&folder)?;
-                if entries.is_empty() {
+                if entries.is_empty() || entries.len() > MAX_OBJECTS {
                     continue;
                 }
                 self.write_rollup(&folder, &entries)?;
@@ -332,7 +356,8 @@ fn pack(folder: &str, entries: &[Entry]) -> io::Result<Vec<u8>> {
     out.finish()
 }
 
-fn read(folder: &str, body: impl Read) -> io::Result<Vec<Entry>> {
+/// Reads a roll-up of so many objects at most.
+fn read(folder: &str, body: impl Read, most: usize) -> io::Result<Vec<Entry>> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut lines = BufReader::new(zstd::Decoder::new(body)?.take(MAX_BYTES));
     let mut text = Vec::new();
@@ -348,9 +373,18 @@ fn read(folder: &str, body: impl Read) -> io::Result<Vec<Entry>> {
     if head.folder != folder {
         return Err(wrong("it tells of another folder"));
     }
+    if head.objects > most {
+        return Err(wrong(&format!("it tells of more than {most} objects")));
+    }
     let mut entries = Vec::new();
     while next(&mut text)? {
         let (key, size, version, modified): Line = serde_json::from_slice(&text)?;
+        if entries.len() == head.objects {
+            return Err(wrong("it has more objects than it says"));
+        }
+        if key.is_empty() {
+            return Err(wrong("an object in it has no name"));
+        }
         entries.push(Entry {
             key: format!("{folder}{key}"),
             size,
@@ -366,335 +400,4 @@ fn read(folder: &str, body: impl Read) -> io::Result<Vec<Entry>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::super::ranges::Cache;
-    use super::super::{Browse, Reading};
-    use super::*;
-    use crate::dissect::Protocols;
-    use crate::flow::Limits;
-    use crate::index::{Place, Writer, ending};
-    use crate::item::sample;
-    use crate::kfl;
-    use crate::store::conformance::put;
-    use crate::store::memory::MemoryStore;
-    use crate::store::{Receipt, State, Store};
-
-    const DAY: i64 = 86_400;
-
-    /// 2026-11-24 00:00:00.
-    const LAST: i64 = 1_795_478_400;
-
-    /// Long after all of it.
-    const NOW: Timestamp = Timestamp::from_secs(LAST + 30 * DAY, 0);
-
-    fn reel(day: i64, number: i64) -> (String, i64) {
-        // Days and times of reels of a year: 2,740 a day, 20 nodes.
-        let first = LAST - day * DAY + number * DAY / 2740;
-        let at = Timestamp::from_secs(first, 0).utc();
-        let stem = format!(
-            "reels/cluster=c/date={}/hour={}/node=node-{:02}/recording=r/{}-1700000000-{:06}-{:016x}",
-            at.format("%Y-%m-%d"),
-            at.format("%H"),
-            number % 20,
-            at.format("%Y%m%dT%H%M%SZ"),
-            number / 20,
-            (day * 3001 + number).wrapping_mul(0x9e37_79b9_7f4a_7c15u64 as i64) as u64,
-        );
-        (stem, first)
-    }
-
-    /// A year of a million reels: keys are made when they are listed, bodies those of `real`.
-    struct Year {
-        real: MemoryStore,
-        days: i64,
-        requests: AtomicU64,
-    }
-
-    impl Year {
-        fn keys_of(&self, day: i64) -> Vec<String> {
-            let mut keys = Vec::new();
-            for number in 0..2740 {
-                let (stem, first) = reel(day, number);
-                let index = ending(Some((first, first + 60)));
-                for ending in [&*index, "manifest.json", "names.jsonl", "pcapng.zst"] {
-                    keys.push(format!("{stem}.{ending}"));
-                }
-            }
-            keys.sort();
-            keys
-        }
-
-        fn day_of(&self, prefix: &str) -> Option<i64> {
-            let start = day_of(prefix)?;
-            Some((LAST - start.secs()) / DAY)
-        }
-    }
-
-    impl Store for Year {
-        fn name(&self) -> String {
-            "year".into()
-        }
-        fn put(
-            &self,
-            key: &str,
-            body: Body<'_>,
-            options: &PutOptions,
-        ) -> Result<Receipt, StoreError> {
-            self.real.put(key, body, options)
-        }
-        fn list(
-            &self,
-            prefix: &str,
-            each: &mut dyn FnMut(Entry) -> bool,
-        ) -> Result<(), StoreError> {
-            if prefix.starts_with(ROLLUPS) {
-                let mut keys = 0u64;
-                self.real.list(prefix, &mut |entry| {
-                    keys += 1;
-                    each(entry)
-                })?;
-                self.requests
-                    .fetch_add(keys.div_ceil(1000).max(1), Ordering::Relaxed);
-                return Ok(());
-            }
-            let day = self.day_of(prefix).expect("only days are listed");
-            let keys = self.keys_of(day);
-            let keys = keys.iter().filter(|key| key.starts_with(prefix));
-            for (at, key) in keys.enumerate() {
-                if at % 1000 == 0 {
-                    self.requests.fetch_add(1, Ordering::Relaxed);
-                }
-                let size = self.real.head(key)?.map_or(1000, |entry| entry.size);
-                let entry = Entry {
-                    key: key.clone(),
-                    size,
-                    version: None,
-                    modified: Timestamp::default(),
-                    oddity: None,
-                };
-                if !each(entry) {
-                    break;
-                }
-            }
-            Ok(())
-        }
-        fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            Ok(match prefix {
-                "" => vec!["reels/".into(), "rollups/".into()],
-                "reels/" => vec!["reels/cluster=c/".into()],
-                _ => (0..self.days)
-                    .rev()
-                    .map(|day| {
-                        let at = Timestamp::from_secs(LAST - day * DAY, 0).utc();
-                        format!("reels/cluster=c/date={}/", at.format("%Y-%m-%d"))
-                    })
-                    .collect(),
-            })
-        }
-        fn get(
-            &self,
-            key: &str,
-            version: Option<&str>,
-            range: Option<(u64, u64)>,
-        ) -> Result<Box<dyn Read + Send>, StoreError> {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            self.real.get(key, version, range)
-        }
-        fn head(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-            self.real.head(key)
-        }
-        fn state(&self, _: &str, _: Option<&str>) -> Result<Option<State>, StoreError> {
-            unreachable!("readers ask for no state")
-        }
-        fn clear(&self, _: &str) -> Result<u64, StoreError> {
-            unreachable!("readers do not clear")
-        }
-        fn facts(&self) -> BTreeMap<&'static str, String> {
-            BTreeMap::new()
-        }
-    }
-
-    /// A year whose newest reels have indexes.
-    fn year(days: i64) -> Arc<Year> {
-        let real = MemoryStore::new();
-        for number in 2640..2740 {
-            let (stem, first) = reel(0, number);
-            let mut writer = Writer::new(Vec::new(), "r").unwrap();
-            for second in (0..=60).step_by(3) {
-                let mut item = sample::http();
-                item.start = Timestamp::from_secs(first + second, 0);
-                let place = Place {
-                    stream: item.stream,
-                    packet: Some(0),
-                    frames: None,
-                };
-                writer.push(&item, &place).unwrap();
-            }
-            let (summary, bytes) = writer.finish().unwrap();
-            let key = format!("{stem}.{}", ending(summary.seconds()));
-            put(&real, &key, &bytes).unwrap();
-        }
-        Arc::new(Year {
-            real,
-            days,
-            requests: AtomicU64::new(0),
-        })
-    }
-
-    fn browse(year: &Arc<Year>, cache: Option<Arc<Cache>>) -> Browse {
-        let archive = Archive::of(year.clone(), "").unwrap().unwrap();
-        let reading = Reading {
-            protocols: Protocols::all(),
-            limits: Limits::default(),
-            mark: String::new(),
-        };
-        Browse::new(archive, reading, cache)
-    }
-
-    fn newest(browse: &Browse, limit: usize) -> Vec<i64> {
-        let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
-        let patience = Duration::from_secs(60);
-        let page = browse
-            .page(query, Timestamp::default(), None, limit, patience)
-            .unwrap();
-        page.items
-            .iter()
-            .map(|(_, item)| item.start.secs())
-            .collect()
-    }
-
-    #[test]
-    fn the_newest_page_of_a_million_reels_takes_few_requests() {
-        let year = year(365);
-        let archive = Archive::of(year.clone(), "").unwrap().unwrap();
-        let mut wrote = Vec::new();
-        // Of the two days that the newest page needs, and of the hours of the one that is not over.
-        let rolled = |day: i64, hourly: bool, wrote: &mut Vec<RolledUp>| {
-            let until = Timestamp::from_secs(LAST - (day - 1) * DAY, 0);
-            archive.roll_up(until, NOW, hourly, &mut |one| wrote.push(one.clone()))
-        };
-        assert!(year.keys_of(0).len() / 4 * 365 >= 1_000_000);
-        let before = year.requests.load(Ordering::Relaxed);
-        let plain = newest(&browse(&year, None), 50);
-        let without = year.requests.load(Ordering::Relaxed) - before;
-        assert_eq!(plain.len(), 50);
-        assert!(plain.is_sorted_by(|later, earlier| later >= earlier));
-        rolled(364, false, &mut wrote).unwrap();
-        assert_eq!(wrote.len(), 1);
-        assert_eq!(wrote[0].objects, 2740 * 4);
-        let day = archive.partitions(&Span::default()).unwrap()[363].clone();
-        archive
-            .write_rollup(&day, &archive.list_folder(&day).unwrap())
-            .unwrap();
-        let before = year.requests.load(Ordering::Relaxed);
-        let began = std::time::Instant::now();
-        assert_eq!(newest(&browse(&year, None), 50), plain);
-        let with = year.requests.load(Ordering::Relaxed) - before;
-        assert!(
-            with <= 40 && with < without,
-            "{with} requests, {without} without"
-        );
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "{:?}",
-            began.elapsed()
-        );
-    }
-
-    #[test]
-    fn what_came_after_a_roll_up_is_seen_through_it() {
-        let store = Arc::new(MemoryStore::new());
-        let reel = |hour: i64, number: u32| {
-            let at = Timestamp::from_secs(LAST - DAY + hour * 3600, 0).utc();
-            let stem = format!(
-                "reels/cluster=c/date=2026-11-23/hour={hour:02}/node=n/recording=r/{}-5-{number:06}",
-                at.format("%Y%m%dT%H%M%SZ")
-            );
-            put(
-                &*store,
-                &format!("{stem}-0123456789abcdef.pcapng.zst"),
-                b"x",
-            )
-            .unwrap();
-        };
-        let reels = || {
-            let archive = Archive::of(store.clone(), "").unwrap().unwrap();
-            archive.reels(&Span::default()).unwrap().len()
-        };
-        // Objects of a store in memory are written now; a mark of later counts.
-        let mark = |came: &str| {
-            let place = "rollups/cluster=c/date=2026-11-23/hour=03/node=n/recording=r";
-            put(&*store, &format!("{place}/{came}.late"), b"x").unwrap();
-        };
-        reel(3, 1);
-        reel(4, 2);
-        let archive = Archive::of(store.clone(), "").unwrap().unwrap();
-        let mut count = 0;
-        let early = Timestamp::from_secs(LAST + 60, 0);
-        archive
-            .roll_up(NOW, early, false, &mut |_| count += 1)
-            .unwrap();
-        assert_eq!(count, 0, "the day may still get reels");
-        archive
-            .roll_up(NOW, NOW, false, &mut |_| count += 1)
-            .unwrap();
-        assert_eq!((count, reels()), (1, 2));
-        // Nobody may put a reel there without the mark.
-        reel(3, 3);
-        assert_eq!(reels(), 2);
-        mark("21000101T00");
-        assert_eq!(reels(), 3);
-        let mut differs = 0;
-        archive
-            .check_rollups(&mut |one| differs += one.differs.len())
-            .unwrap();
-        assert_eq!(differs, 0);
-        archive
-            .roll_up(NOW, NOW, false, &mut |_| count += 1)
-            .unwrap();
-        assert_eq!((count, reels()), (2, 3));
-    }
-
-    #[test]
-    fn a_roll_up_gives_the_listing_again_and_is_held_against_it() {
-        let year = year(3);
-        let archive = Archive::of(year.clone(), "").unwrap().unwrap();
-        let until = Timestamp::from_secs(LAST + 3600 * 20, 0);
-        let mut wrote = Vec::new();
-        archive
-            .roll_up(until, NOW, true, &mut |one| wrote.push(one.clone()))
-            .unwrap();
-        let (days, hours): (Vec<_>, Vec<_>) =
-            wrote.iter().partition(|one| !one.folder.contains("hour="));
-        assert_eq!((days.len(), hours.len()), (2, 20));
-        let rollups = archive.list_rollups().unwrap();
-        for day in archive.partitions(&Span::default()).unwrap() {
-            let by_rollups = archive.rolled_up(&rollups, &day).unwrap().unwrap();
-            assert_eq!(by_rollups, archive.list_folder(&day).unwrap(), "{day}");
-        }
-        let mut differs = Vec::new();
-        let mut check = |archive: &Archive| {
-            differs.clear();
-            archive
-                .check_rollups(&mut |one| differs.extend(one.differs.clone()))
-                .unwrap();
-            differs.len()
-        };
-        assert_eq!(check(&archive), 0);
-        // One that forgets a reel is found.
-        let (folder, entry) = rollups.by_folder.first_key_value().unwrap();
-        let mut entries = archive.list_folder(folder).unwrap();
-        entries.remove(7);
-        let half = pack(folder, &entries).unwrap();
-        let (place, _) = entry.key.rsplit_once('/').unwrap();
-        put(&*year, &format!("{place}/ffffffffffffffff{ENDING}"), &half).unwrap();
-        assert_eq!(check(&archive), 1);
-        // And a damaged one is named.
-        assert!(read(folder, &half[..half.len() / 2]).is_err());
-        assert!(read("reels/other/", &half[..]).is_err());
-    }
-}
+mod tests;

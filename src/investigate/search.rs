@@ -248,7 +248,10 @@ impl Search {
 
     /// What went wrong, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = std::mem::take(&mut *warnings);
+        said.extend(self.archive.warnings());
+        said
     }
 
     /// Rows that were looked at so far.

@@ -139,7 +139,10 @@ impl Tables {
 
     /// What went wrong, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = std::mem::take(&mut *warnings);
+        said.extend(self.archive.warnings());
+        said
     }
 
     fn warn(&self, sentence: String) {

@@ -25,6 +25,10 @@ use crate::time::{Clock, Timestamp};
 /// How often a live run without traffic still takes a step, so that streams end and reels are sealed.
 const IDLE_STEP: Duration = Duration::from_millis(250);
 
+/// The clock of a live run may be so far behind the time of the last step before it counts as set
+/// back; less than that, time stands still for a while.
+const SET_BACK: Duration = Duration::from_secs(10);
+
 /// Where packets come from and go to first, and what is known beforehand.
 pub(super) struct Setup {
     pub(super) source: Box<dyn Source>,
@@ -72,6 +76,8 @@ struct State {
     ordinal: u64,
     number: u64,
     now: Timestamp,
+    /// Whether it was said that the spool cannot delete what is old.
+    said_undeleted: bool,
     /// States of streams that go on from an earlier reel, and who goes on in a later one.
     waiting: Waiting,
     /// Streams of the batch that go on with a saved state.
@@ -101,9 +107,7 @@ impl Feed for Ingest {
             self.note_blocks();
             let stopped = self.asked && self.setup.live.is_none();
             let over = stopped || !matches!(filled, Ok(Filled::More | Filled::Idle));
-            if let Some(clock) = &self.setup.live {
-                self.state.now = self.state.now.max(clock.now());
-            }
+            self.follow_clock();
             let due = self.state.now.since(self.last_step) >= IDLE_STEP;
             let step = (!self.raw.records.is_empty() || over || due).then(|| self.step(over));
             match filled {
@@ -138,6 +142,7 @@ impl Ingest {
             ordinal: 0,
             number: 0,
             now: Timestamp::default(),
+            said_undeleted: false,
             waiting: Waiting::default(),
             resumed: Vec::new(),
             over: Vec::new(),
@@ -151,6 +156,25 @@ impl Ingest {
             last_step: Timestamp::default(),
             ended: false,
         }
+    }
+
+    /// In a live run time is what the clock shows, also after it was set back: everything that is due
+    /// by it, and the flow table, would wait else until the clock has come to where it stood.
+    fn follow_clock(&mut self) {
+        let Some(clock) = &self.setup.live else {
+            return;
+        };
+        let (before, now) = (self.state.now, clock.now());
+        let back = before.since(now);
+        if back <= SET_BACK {
+            self.state.now = before.max(now);
+            return;
+        }
+        (self.state.now, self.last_step) = (now, now);
+        self.setup.counters.warn(vec![format!(
+            "the clock was set back by {:.0} seconds: what was captured before has times that come again",
+            back.as_secs_f64()
+        )]);
     }
 
     fn note_source(&mut self) {
@@ -257,11 +281,19 @@ impl Ingest {
         if over {
             state.table.end_all(&mut batch.ended);
         }
-        if let Some(spool) = &mut setup.spool
-            && let Err(error) = spool.append(&mut batch)
-            && count(&counters.spool_errors, 1) == 0
-        {
-            counters.warn(vec![format!("spool: {error}")]);
+        if let Some(spool) = &mut setup.spool {
+            let appended = spool.append(&mut batch);
+            let mut said = spool.warnings();
+            if let Err(error) = appended
+                && !std::mem::replace(&mut state.said_undeleted, true)
+            {
+                said.push(format!("the spool takes more room than it may: {error}"));
+            }
+            counters.warn(said);
+            let not_written = spool.not_written();
+            counters
+                .spool_not_written
+                .store(not_written, Ordering::Relaxed);
         }
         (batch, opened)
     }
@@ -277,7 +309,15 @@ impl State {
     ) {
         let ordinal = self.ordinal;
         self.ordinal += 1;
-        self.now = self.now.max(record.ts);
+        let ts = match setup.live {
+            None => {
+                self.now = self.now.max(record.ts);
+                record.ts
+            }
+            // The system had it from before the clock was set back.
+            Some(_) if record.ts.since(self.now) > SET_BACK => self.now,
+            Some(_) => record.ts,
+        };
         let start = record.start as usize;
         let bytes = batch
             .bytes
@@ -295,8 +335,8 @@ impl State {
                 false => self.waiting.take(&layers.tuple),
             };
             let assigned = match &resumed {
-                None => self.table.assign(ordinal, record.ts, layers),
-                Some(resumed) => self.table.resume(ordinal, record.ts, layers, &resumed.info),
+                None => self.table.assign(ordinal, ts, layers),
+                Some(resumed) => self.table.resume(ordinal, ts, layers, &resumed.info),
             };
             let number = assigned.info.name.stream;
             if let Some(resumed) = resumed {
@@ -357,154 +397,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-    use std::path::Path;
-
-    use super::*;
-    use crate::capture::file;
-    use crate::dissect::Protocols;
-    use crate::item::Item;
-    use crate::packet::LinkType;
-    use crate::packet::savefile::pcap;
-    use crate::packet::savefile::pcapng::write;
-    use crate::pipeline::Counts;
-    use crate::pipeline::worker::Worker;
-    use crate::synth;
-
-    /// Items of a capture of the cluster, and what was counted.
-    fn items_of(name: &str) -> Option<(Vec<Item>, Counts)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/captures/k8s");
-        let Ok(source) = file::open(&Path::new(folder).join(name)) else {
-            println!("skipped: the sample captures are not beside the repository");
-            return None;
-        };
-        Some(items_in(source))
-    }
-
-    fn items_in(source: Box<dyn Source>) -> (Vec<Item>, Counts) {
-        let counters: Arc<Counters> = Arc::default();
-        let mut ingest = Ingest::new(Setup {
-            source,
-            spool: None,
-            origin: Arc::default(),
-            names: None,
-            live: None,
-            limits: Limits::default(),
-            stop: Stop::default(),
-            counters: counters.clone(),
-            secrets: Arc::default(),
-            cuts: Cuts::default(),
-            failure: Failure::default(),
-        });
-        let mut worker = Worker::new(0, 1, Protocols::all(), counters.clone());
-        let mut items = Vec::new();
-        while let Some(step) = ingest.next(None) {
-            items.extend(worker.find(&step).items);
-        }
-        (items, counters.now())
-    }
-
-    #[test]
-    fn a_capture_tells_which_calls_its_machine_made() {
-        let calls = || {
-            let call = |client: &str, port: u16| {
-                let client: IpAddr = client.parse().unwrap();
-                synth::tcp((client, port), ([192, 0, 2, 80], 80))
-                    .to_server("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                    .to_client("HTTP/1.1 204 No Content\r\n\r\n")
-                    .fin()
-            };
-            [call("192.0.2.8", 40_001), call("192.0.2.9", 40_002)].concat()
-        };
-        let outgoing = |file: Vec<u8>| {
-            let reader = Box::new(std::io::Cursor::new(file));
-            let source = file::FileSource::new("made", reader, 0).unwrap();
-            let (items, _) = items_in(Box::new(source));
-            let mut found: Vec<_> = items
-                .iter()
-                .map(|item| (item.src.endpoint.ip.to_string(), item.is_outgoing()))
-                .collect();
-            found.sort();
-            found
-        };
-        // By the addresses of its interface.
-        let of_interface = |addresses: &[IpAddr]| {
-            let mut file = Vec::new();
-            write::section(&mut file, &write::Section::default());
-            let interface = write::Interface {
-                linktype: LinkType::ETHERNET,
-                snaplen: 0,
-                name: "eth0",
-                description: "",
-                filter: "",
-                addresses,
-            };
-            write::interface(&mut file, &interface);
-            for frame in calls() {
-                let len = u32::try_from(frame.bytes.len()).unwrap();
-                write::packet(&mut file, 0, frame.ts, len, &frame.bytes);
-            }
-            outgoing(file)
-        };
-        let told = |first, second| {
-            [("192.0.2.8", first), ("192.0.2.9", second)].map(|(ip, is)| (ip.to_owned(), is))
-        };
-        assert_eq!(of_interface(&[]), told(false, false));
-        assert_eq!(
-            of_interface(&["192.0.2.8".parse().unwrap()]),
-            told(true, false)
-        );
-        // By the headers of cooked packets: the second machine was asked, and is this one.
-        let mut file = Vec::new();
-        pcap::write_header(&mut file, LinkType::LINUX_SLL, 0, pcap::Precision::Nanos);
-        for frame in calls() {
-            let is_first =
-                frame.bytes[26..30] == [192, 0, 2, 8] || frame.bytes[30..34] == [192, 0, 2, 8];
-            let is_request = frame.bytes[30..34] == [192, 0, 2, 80];
-            let sent = is_first == is_request;
-            let mut cooked = vec![0, if sent { 4 } else { 0 }, 0, 1, 0, 6];
-            cooked.extend([0; 8]);
-            cooked.extend_from_slice(&frame.bytes[12..]);
-            let len = u32::try_from(cooked.len()).unwrap();
-            pcap::write_packet(&mut file, pcap::Precision::Nanos, frame.ts, len, &cooked);
-        }
-        assert_eq!(outgoing(file), told(true, false));
-    }
-
-    #[test]
-    fn each_call_of_a_node_is_shown_once() {
-        // As many as the pod and the bridge saw (`constructed.json`). The node's recording begins with one
-        // more, and has nothing of another one.
-        for (name, calls) in [
-            ("pod-client-eth0.pcap", 46),
-            ("bridge-cni0.pcap", 49),
-            ("node-any-sll2.pcap", 49),
-        ] {
-            let Some((items, _)) = items_of(name) else {
-                return;
-            };
-            let http: Vec<_> = items
-                .iter()
-                .filter(|item| item.protocol.name == "http")
-                .collect();
-            let mut clients: Vec<u16> = http.iter().map(|item| item.src.endpoint.port).collect();
-            clients.sort_unstable();
-            clients.dedup();
-            assert_eq!((http.len(), clients.len()), (calls, calls), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_node_that_sees_a_packet_on_several_interfaces_shows_it_once() {
-        let Some((items, counts)) = items_of("node-any-sll2.pcap") else {
-            return;
-        };
-        // Three errors of ICMP, each seen on the bridge and on the pod's interface; tshark has 6.
-        let icmp = items.iter().filter(|item| item.protocol.name == "icmp");
-        assert_eq!(icmp.count(), 3);
-        assert!(counts.duplicates > 264, "{}", counts.duplicates);
-        assert!(counts.translated > 30, "{}", counts.translated);
-        assert_eq!(counts.packets, 1444);
-    }
-}
+mod tests;

@@ -29,8 +29,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Where it stands in its schedule. None is made later than now: where the clock was set back
+    /// since, it goes on as if it were made now, and does not wait until the clock is there again.
     pub(super) fn phase(&self, now: Timestamp) -> Phase {
-        self.schedule.phase(self.made, now)
+        self.schedule.phase(self.made.min(now), now)
     }
 }
 

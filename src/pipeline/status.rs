@@ -36,7 +36,7 @@ pub struct Counters {
     pub(super) translated: AtomicU64,
     pub(super) duplicates: AtomicU64,
     pub(super) streams_open: Parts,
-    pub(super) spool_errors: AtomicU64,
+    pub(super) spool_not_written: AtomicU64,
     pub(super) behind: AtomicU64,
     pub(super) not_dissected: AtomicU64,
     pub(super) last_packet: AtomicU64,
@@ -82,8 +82,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Records cut off or damaged.
     pub damaged: u64,
-    /// Batches that could not be written to the spool.
-    pub spool_errors: u64,
+    /// Packets that could not be written to the spool.
+    pub spool_not_written: u64,
     /// Packets in the spool that the workers are still to read.
     pub behind: u64,
     /// Packets that the spool had no longer when the workers came to them.
@@ -157,6 +157,12 @@ impl Counters {
         warnings.truncate(MAX_WARNINGS);
     }
 
+    /// Sentences about damage, from the one numbered `first` on.
+    pub fn warnings_from(&self, first: usize) -> Vec<String> {
+        let warnings = self.warnings.lock().expect("counting does not panic");
+        warnings.get(first..).unwrap_or_default().to_vec()
+    }
+
     /// The counts now.
     pub fn now(&self) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -175,7 +181,7 @@ impl Counters {
             not_targeted: source.not_targeted,
             duplicates: source.duplicates + load(&self.duplicates),
             damaged: source.damaged,
-            spool_errors: load(&self.spool_errors),
+            spool_not_written: load(&self.spool_not_written),
             behind: load(&self.behind),
             not_dissected: load(&self.not_dissected),
             tls: self

@@ -44,6 +44,10 @@ impl Budget {
         self.turn(now);
         self.today += bytes;
         let minute = now.secs().div_euclid(60);
+        // The clock was set back: what was counted ahead of it would stay until it is there again.
+        while self.minutes.back().is_some_and(|(last, _)| *last > minute) {
+            self.minutes.pop_back();
+        }
         match self.minutes.back_mut() {
             Some((last, sum)) if *last == minute => *sum += bytes,
             _ => self.minutes.push_back((minute, bytes)),
@@ -161,5 +165,17 @@ mod tests {
         assert_eq!(budget.today(at(80_000)), 3600);
         assert_eq!(budget.today(at(86_400)), 0);
         assert!(!budget.is_spent(3600, at(86_400)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_leaves_no_minute_ahead_of_it() {
+        let at = |secs: i64| Timestamp::from_secs(1_700_006_400 + secs, 0);
+        let mut budget = Budget::default();
+        budget.add(7200, at(7200));
+        for minute in 0..120 {
+            budget.add(60, at(60 * minute));
+        }
+        assert_eq!(budget.minutes.len(), 60);
+        assert_eq!(budget.rate(at(0), at(7199)), 1);
     }
 }

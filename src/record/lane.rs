@@ -56,6 +56,10 @@ pub(crate) struct Stats {
     pub(crate) stopped: u64,
     /// Streams whose first packets were no longer to be had when they were taken.
     pub(crate) beheaded: u64,
+    /// Packets that the spool had no longer when their turn came to be copied.
+    pub(crate) missed: u64,
+    /// Streams that went on in a next reel without their state.
+    pub(crate) stateless: u64,
     pub(crate) last_match: Option<Timestamp>,
     pub(crate) error: Option<String>,
     /// Streams not taken because the day's limit was met, and what was seen of them.
@@ -144,6 +148,17 @@ impl Lane {
             self.since = now;
         }
         self.wish = wish;
+    }
+
+    /// Nothing of it lies ahead of `now`: where the clock was set back, what is due is due by its new
+    /// time.
+    pub(crate) fn follow_clock(&mut self, now: Timestamp) {
+        if let Some(reel) = &mut self.reel {
+            reel.since = reel.since.map(|since| since.min(now));
+        }
+        self.last_sealed = self.last_sealed.map(|sealed| sealed.min(now));
+        self.alive_at = self.alive_at.min(now);
+        self.quiet_since = self.quiet_since.min(now);
     }
 
     /// Whether it has this stream, also one that ended lately.
@@ -251,30 +266,29 @@ impl Lane {
     /// Copies the packets of a stream that were there before the batch at hand.
     fn copy_earlier(&mut self, name: StreamName, around: &mut Around<'_>) -> io::Result<()> {
         let spool = around.spool.filter(|_| self.wish.look_back);
-        let mut earlier = match spool {
-            Some(spool) => Some(
-                spool
-                    .stream(name.stream, Some(around.next))
-                    .map_err(io::Error::other)?
-                    .peekable(),
-            ),
-            None => None,
+        let earlier = spool.map(|spool| spool.stream(name.stream, Some(around.next)));
+        let mut earlier = earlier.transpose().map_err(io::Error::other)?;
+        let head = earlier.as_mut().and_then(Iterator::next);
+        let first = match &head {
+            Some(Ok(packet)) => (packet.entry.ordinal, packet.entry.position),
+            Some(Err(_)) | None => (around.next, Position::default()),
         };
-        let first = earlier
-            .as_mut()
-            .and_then(|packets| packets.peek()?.as_ref().ok())
-            .map_or((around.next, Position::default()), |packet| {
-                (packet.entry.ordinal, packet.entry.position)
-            });
         // A stream's number is the ordinal of its first packet.
         self.stats.beheaded += u64::from(name.stream.0 < first.0);
         let take = Take::new(name, first.0, first.1, false);
         self.open_reel(around)?.take(&[take])?;
-        for packet in earlier.into_iter().flatten() {
-            let packet = packet.map_err(io::Error::other)?;
-            self.push(packet.entry, &packet.bytes, around);
+        let mut copied = Ok(());
+        for packet in head.into_iter().chain(earlier.iter_mut().flatten()) {
+            match packet {
+                Ok(packet) => self.push(packet.entry, &packet.bytes, around),
+                Err(error) => {
+                    copied = Err(io::Error::other(error));
+                    break;
+                }
+            }
         }
-        Ok(())
+        self.stats.missed += earlier.map_or(0, |packets| packets.missing());
+        copied
     }
 
     /// Adds the packets of a batch that belong to taken streams, `adopted` fragments among them.

@@ -125,6 +125,7 @@ impl Options {
         for (reason, packets) in [
             ("recording_not_written", stats.not_written - stats.stopped),
             ("outbox_full", stats.stopped),
+            ("look_back_overwritten", stats.missed),
         ] {
             if packets > 0 {
                 coverage.insert(reason.to_owned(), Covered::new(packets, 0, None));
@@ -141,6 +142,13 @@ impl Options {
             remarks.push(format!(
                 "{} streams lack their first packets, which were no longer in the spool at the match",
                 stats.beheaded
+            ));
+        }
+        if stats.stateless > 0 {
+            remarks.push(format!(
+                "{} streams go on without their state, for which there was no room: what was open in them \
+                 at the end of a reel stands there as far as it had come",
+                stats.stateless
             ));
         }
         if stats.limited > 0 {
@@ -399,6 +407,7 @@ impl Recorder {
         let mut lanes = std::mem::take(&mut self.lanes);
         self.roll_up(&mut lanes, now);
         for lane in &mut lanes {
+            lane.follow_clock(now);
             if let Some(why) = lane.is_due(now) {
                 self.close(lane, why);
             }

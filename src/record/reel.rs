@@ -37,7 +37,7 @@ const MAX_EVENTS: usize = 1024;
 const MAX_EVENT_BYTES: u64 = 4 << 20;
 
 /// Saved states of one reel together.
-const MAX_STATE_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_STATE_BYTES: u64 = 64 << 20;
 
 /// Packets that the disk refused after they were added to a reel.
 #[derive(Debug)]
@@ -115,17 +115,19 @@ impl OpenReel {
         Ok(())
     }
 
-    /// Keeps the state with which the dissector of a carried stream goes on.
-    pub(crate) fn state(&mut self, name: StreamName, state: &[u8]) -> io::Result<()> {
+    /// Keeps the state with which the dissector of a carried stream goes on; false when all states of
+    /// the reel have no room for it.
+    pub(crate) fn state(&mut self, name: StreamName, state: &[u8]) -> io::Result<bool> {
         let record = state_record(name, state);
         let mut file = open_to_append(&self.folder.join("states"))?;
         let length = u32::try_from(record.len())
             .unwrap_or(u32::MAX)
             .to_le_bytes();
         if file.metadata()?.len() + record.len() as u64 > MAX_STATE_BYTES {
-            return Ok(());
+            return Ok(false);
         }
-        append(&mut file, &[&length, record.as_slice()].concat())
+        append(&mut file, &[&length, record.as_slice()].concat())?;
+        Ok(true)
     }
 
     /// Notes something that happened, once.

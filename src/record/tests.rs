@@ -1,5 +1,6 @@
 //! Tests of recordings from match to store.
 
+mod losses;
 mod restart;
 mod sealing;
 mod small_disk;

@@ -49,7 +49,7 @@ fn figures(counts: &Counts) -> [(&'static str, u64); 5] {
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("not_dissected", counts.not_dissected),
-        ("spool_errors", counts.spool_errors),
+        ("spool_not_written", counts.spool_not_written),
         ("not_targeted", counts.not_targeted),
     ]
 }
@@ -67,6 +67,8 @@ impl Losses {
     pub fn note(&self, counts: &Counts, now: Timestamp) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let from = noted.looked.replace(now).unwrap_or(self.began);
+        // Of a span that the clock was set back in, its end alone is known.
+        let from = from.min(now);
         for (index, (why, count)) in figures(counts).into_iter().enumerate() {
             let before = std::mem::replace(&mut noted.last[index], count);
             let packets = count.saturating_sub(before);
@@ -82,7 +84,7 @@ impl Losses {
             match near {
                 Some(span) => {
                     span.packets += packets;
-                    span.to = now;
+                    span.to = span.to.max(now);
                 }
                 None => noted.spans.push(Span {
                     why,
@@ -145,6 +147,23 @@ mod tests {
         assert_eq!(told["lost"][0]["from"], at(1).to_string());
         assert_eq!(told["lost"][0]["to"], at(3).to_string());
         assert_eq!(told["captured"][0]["from"], at(0).to_string());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_span_that_ends_before_it_begins() {
+        let losses = Losses::new(at(0));
+        let mut counts = Counts::default();
+        for (second, dropped) in [(99, 0), (100, 5), (50, 6), (40, 9)] {
+            counts.kernel_dropped = dropped;
+            losses.note(&counts, at(second));
+        }
+        let noted = losses.noted.lock().unwrap();
+        assert!(
+            noted.spans.iter().all(|span| span.from <= span.to),
+            "{noted:?}"
+        );
+        let packets: u64 = noted.spans.iter().map(|span| span.packets).sum();
+        assert_eq!(packets, 9);
     }
 
     #[test]

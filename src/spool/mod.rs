@@ -16,6 +16,7 @@
 
 mod export;
 mod log;
+mod pins;
 mod places;
 mod raw;
 mod reader;

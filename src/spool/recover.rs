@@ -69,7 +69,7 @@ pub(crate) fn look_through(dir: &Path) -> Result<Found, SpoolError> {
                 continue;
             };
             let stream = StreamId(stream);
-            let bytes = super::ring::pin_pair(&path, stream).bytes();
+            let bytes = super::pins::pin_pair(&path, stream).bytes();
             found.pins.push((run, stream, bytes));
         }
     }

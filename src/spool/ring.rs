@@ -12,21 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
 
-use super::log::{Form, Log, Pair, read_bytes};
+use super::log::{Form, Pair};
+use super::pins::{Pins, pin_pair};
 use super::places::Segments;
 use super::recover::Found;
-use super::side::{Anchors, Head};
+use super::side::Anchors;
 use super::{Lost, Options, SpoolError};
 use crate::packet::StreamId;
 use crate::time::Timestamp;
 
-/// Streams pinned at a time; each may come to hold two files.
-pub const MAX_PINNED: usize = 65_536;
-
 /// A table keyed by streams.
 pub(crate) type ByStream<V> = HashMap<StreamId, V, RandomState>;
 
-/// Run and number: the order in which segments are recycled.
+/// Run and number: the order in which the segments of a run are recycled.
 pub(crate) type SegmentKey = (u64, u32);
 
 /// What is known of a segment without opening it.
@@ -68,19 +66,13 @@ pub struct Counts {
 }
 
 #[derive(Debug, Default)]
-struct Pin {
-    count: usize,
-    bytes: u64,
-}
-
-#[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) segments: BTreeMap<SegmentKey, Segment>,
     /// Where the entries of each are found.
     pub(crate) anchors: BTreeMap<SegmentKey, Anchors>,
     /// Last packet of each open stream of the current run.
     pub(crate) open: ByStream<u64>,
-    pins: BTreeMap<(u64, StreamId), Pin>,
+    pins: Pins,
     pub(crate) counts: Counts,
     /// Readers of the current run's segments, told before one is deleted.
     places: Vec<(u64, Arc<Segments>)>,
@@ -100,14 +92,12 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(crate) fn new(options: &Options, found: Found) -> Ring {
-        let mut state = State {
+        let state = State {
             segments: found.segments,
             anchors: found.anchors,
+            pins: Pins::of(found.pins),
             ..State::default()
         };
-        for (run, stream, bytes) in found.pins {
-            state.pins.insert((run, stream), Pin { count: 0, bytes });
-        }
         Ring {
             dir: options.dir.clone(),
             run: options.run,
@@ -147,7 +137,7 @@ impl Ring {
     pub(crate) fn runs(&self) -> Vec<u64> {
         let state = self.lock();
         let mut runs: Vec<u64> = state.segments.keys().map(|(run, _)| *run).collect();
-        runs.extend(state.pins.keys().map(|(run, _)| *run));
+        runs.extend(state.pins.runs());
         runs.sort_unstable();
         runs.dedup();
         runs
@@ -168,7 +158,7 @@ impl Ring {
     pub(crate) fn counts(&self) -> Counts {
         let state = self.lock();
         Counts {
-            on_disk: state.bytes() + state.pin_bytes(),
+            on_disk: state.bytes() + state.pins.bytes(),
             segments: state.segments.len(),
             open_streams: state.open.len(),
             ..state.counts
@@ -189,14 +179,15 @@ impl Ring {
     /// none but `keep`.
     pub(crate) fn recycle_oldest(&self, keep: SegmentKey) -> Result<bool, SpoolError> {
         let mut state = self.lock();
-        let Some((key, segment)) = state.segments.first_key_value().map(|(k, s)| (*k, *s)) else {
+        let oldest = state.oldest(keep.0).filter(|(key, _)| *key != keep);
+        let Some((key, segment)) = oldest else {
             return Ok(false);
         };
-        if key == keep {
-            return Ok(false);
-        }
-        let pair = Segments::pair(&self.run_dir(key.0), key.1, segment.form);
-        state.rescue_pinned(self, key.0, &pair);
+        let run_dir = self.run_dir(key.0);
+        let pair = Segments::pair(&run_dir, key.1, segment.form);
+        let max_pin_bytes = self.max_pin_bytes.load(Ordering::Relaxed);
+        let lost = state.pins.rescue(key.0, &run_dir, &pair, max_pin_bytes);
+        state.counts.pins_dropped += lost;
         state.segments.remove(&key);
         state.anchors.remove(&key);
         state
@@ -210,44 +201,28 @@ impl Ring {
             .map_err(SpoolError::io("delete", &pair.data()))?;
         if !state.segments.keys().any(|(run, _)| *run == key.0) && key.0 != keep.0 {
             // Goes only when it is empty, so pins keep it.
-            let _ = fs::remove_dir(self.run_dir(key.0));
+            let _ = fs::remove_dir(run_dir);
         }
         Ok(true)
     }
 
     /// Counts one more wish to keep a stream; false when there are too many pins.
     pub(crate) fn pin(&self, run: u64, stream: StreamId) -> bool {
-        let mut state = self.lock();
-        if state.pins.len() >= MAX_PINNED && !state.pins.contains_key(&(run, stream)) {
-            return false;
-        }
-        state.pins.entry((run, stream)).or_default().count += 1;
-        true
+        self.lock().pins.add(run, stream)
     }
 
     /// Counts one wish less; the last one lets the kept packets go.
     pub(crate) fn unpin(&self, run: u64, stream: StreamId) {
-        let mut state = self.lock();
-        let Some(pin) = state.pins.get_mut(&(run, stream)) else {
-            return;
-        };
-        pin.count = pin.count.saturating_sub(1);
-        if pin.count == 0 {
-            state.drop_pin(self, run, stream);
-        }
+        let run_dir = self.run_dir(run);
+        self.lock().pins.take_back(run, &run_dir, stream);
     }
 
     /// Lets the packets go that an earlier process kept and that nobody pinned since.
     pub(crate) fn drop_unpinned(&self) -> usize {
         let mut state = self.lock();
-        let idle: Vec<(u64, StreamId)> = state
-            .pins
-            .iter()
-            .filter(|(_, pin)| pin.count == 0)
-            .map(|(key, _)| *key)
-            .collect();
+        let idle = state.pins.idle();
         for (run, stream) in &idle {
-            state.drop_pin(self, *run, *stream);
+            state.pins.remove(*run, &self.run_dir(*run), *stream);
         }
         idle.len()
     }
@@ -264,8 +239,12 @@ impl State {
         self.segments.values().map(|segment| segment.bytes).sum()
     }
 
-    fn pin_bytes(&self) -> u64 {
-        self.pins.values().map(|pin| pin.bytes).sum()
+    /// The segment to recycle next. All other runs were over before the `current` one began, whatever
+    /// their numbers say: these are times, and the clock may have been set back since.
+    fn oldest(&self, current: u64) -> Option<(SegmentKey, Segment)> {
+        let of_others = self.segments.iter().find(|((run, _), _)| *run != current);
+        let oldest = of_others.or_else(|| self.segments.first_key_value())?;
+        Some((*oldest.0, *oldest.1))
     }
 
     /// The segment of `run` that holds a packet.
@@ -279,96 +258,8 @@ impl State {
             .filter(|(_, segment)| ordinal - segment.first < segment.count)
             .map(|(key, segment)| (*key, *segment))
     }
-
-    fn drop_pin(&mut self, ring: &Ring, run: u64, stream: StreamId) {
-        self.pins.remove(&(run, stream));
-        let _ = ring.pin_pair(run, stream).remove();
-    }
-
-    /// Moves packets of pinned streams out of a segment that is about to go. What cannot be moved
-    /// is counted; it never keeps the ring from turning.
-    fn rescue_pinned(&mut self, ring: &Ring, run: u64, segment: &Pair) {
-        let first = StreamId(0);
-        let last = StreamId(u64::MAX);
-        if self.pins.range((run, first)..=(run, last)).next().is_none() {
-            return;
-        }
-        let (Ok(mut side), Ok(data)) = (segment.read_side(), fs::File::open(segment.data())) else {
-            return;
-        };
-        let mut logs: ByStream<Log> = HashMap::default();
-        let mut bytes = Vec::new();
-        let mut index = 0;
-        while let Ok(Some(entry)) = side.next_entry(index) {
-            index += 1;
-            let Some(stream) = entry.stream_id() else {
-                continue;
-            };
-            if !self.pins.contains_key(&(run, stream)) {
-                continue;
-            }
-            let kept = (self.pin_bytes() < ring.max_pin_bytes.load(Ordering::Relaxed))
-                .then(|| {
-                    let at = entry.position.offset.saturating_add(segment.form().head());
-                    read_bytes(&data, at, entry.caplen, &mut bytes)
-                })
-                .and_then(Result::ok)
-                .and_then(|()| open_pin(&mut logs, ring, run, stream))
-                .map(|log| {
-                    let before = log.bytes();
-                    log.push(entry, &bytes);
-                    log.bytes() - before
-                });
-            match (kept, self.pins.get_mut(&(run, stream))) {
-                (Some(grown), Some(pin)) => pin.bytes += grown,
-                _ => self.counts.pins_dropped += 1,
-            }
-        }
-        for log in logs.values_mut() {
-            let packets = log.entries();
-            if log.commit().is_err() {
-                self.counts.pins_dropped += packets.saturating_sub(log.entries());
-            }
-        }
-    }
-}
-
-/// The log that keeps a pinned stream, reopened when an earlier segment left packets in it.
-fn open_pin<'l>(
-    logs: &'l mut ByStream<Log>,
-    ring: &Ring,
-    run: u64,
-    stream: StreamId,
-) -> Option<&'l mut Log> {
-    /// Pin files written to at once; each costs two descriptors while a segment is recycled.
-    const MAX_OPEN_PINS: usize = 128;
-    if !logs.contains_key(&stream) {
-        if logs.len() >= MAX_OPEN_PINS {
-            let done = logs.keys().next().copied()?;
-            logs.remove(&done)?.commit().ok()?;
-        }
-        let pair = ring.pin_pair(run, stream);
-        let log = match super::log::recover(&pair, false).ok()? {
-            Some(recovered) => Log::reopen(pair, &recovered).ok()?,
-            None => {
-                fs::create_dir_all(pair.data().parent()?).ok()?;
-                let head = Head {
-                    run,
-                    first: stream.0,
-                    number: 0,
-                };
-                Log::create(pair, head, "packets of one stream, kept from the ring").ok()?
-            }
-        };
-        logs.insert(stream, log);
-    }
-    logs.get_mut(&stream)
 }
 
 pub(crate) fn run_dir(dir: &Path, run: u64) -> PathBuf {
     dir.join(format!("run-{run:010}"))
-}
-
-pub(crate) fn pin_pair(run_dir: &Path, stream: StreamId) -> Pair {
-    Pair::new(&run_dir.join("pins"), &format!("{:012}", stream.0))
 }

@@ -191,6 +191,125 @@ fn the_ring_keeps_its_bound_and_counts_what_it_overwrote() {
 }
 
 #[test]
+fn a_run_with_a_smaller_number_keeps_its_packets_and_recycles_those_of_earlier_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Options {
+        max_bytes: 100 << 10,
+        ..options(dir.path())
+    };
+    // The clock was ahead.
+    let run = 2000;
+    let (mut writer, _) = Writer::open(Options {
+        run,
+        ..small.clone()
+    })
+    .unwrap();
+    let mut feed = Feed::default();
+    for _ in 0..30 {
+        writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+    }
+    drop(writer);
+    let (mut writer, reader) = Writer::open(small).unwrap();
+    let mut feed = Feed::default();
+    for _ in 0..12 {
+        writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+        assert!(reader.counts().on_disk <= 100 << 10);
+    }
+    let all = |reader: &Reader| ordinals(reader.window(time_of(0), time_of(1000)));
+    assert_eq!(all(&reader), (0..96).collect::<Vec<_>>());
+    // Of the run before as much as there is room for, the newest of it.
+    let before = all(&reader.of_run(2000).unwrap());
+    assert!(
+        before.len() > 50 && before.last() == Some(&239),
+        "{before:?}"
+    );
+    for _ in 0..100 {
+        writer.append(&mut feed.batch("abcdefgh", 500)).unwrap();
+    }
+    assert_eq!(reader.runs(), [1000]);
+    assert!(all(&reader).len() > 100);
+}
+
+#[test]
+fn a_segment_gives_what_it_has_of_each_pinned_stream_at_once() {
+    const STREAMS: u32 = 5000;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = Writer::open(Options {
+        max_bytes: 16 << 20,
+        segment_bytes: 4 << 20,
+        ..options(dir.path())
+    })
+    .unwrap();
+    let mut feed = Feed::default();
+    let names: String = (0..STREAMS)
+        .filter_map(|index| char::from_u32(0x4e00 + index))
+        .collect();
+    for _ in 0..10 {
+        writer.append(&mut feed.batch(&names, 8)).unwrap();
+    }
+    let ids: Vec<StreamId> = names.chars().map(|name| feed.id(name)).collect();
+    assert!(ids.iter().all(|id| reader.pin(*id)));
+    reader.bound(64 << 10, u64::from(STREAMS) * 2000);
+    for _ in 0..20 {
+        writer.append(&mut feed.batch("xyz", 1000)).unwrap();
+    }
+    assert!(reader.counts().overwritten.packets >= 50_000);
+    assert_eq!(reader.counts().pins_dropped, 0);
+    for (index, id) in ids.iter().enumerate() {
+        let wanted: Vec<u64> = (0..10)
+            .map(|round| index as u64 + round * u64::from(STREAMS))
+            .collect();
+        assert_eq!(ordinals(reader.stream(*id, None).unwrap()), wanted);
+        // A block ends with each time that the files were opened and written.
+        let pair = Pair::new(
+            &dir.path().join("run-0000001000/pins"),
+            &format!("{:012}", id.0),
+        );
+        let mut side = pair.read_side().unwrap();
+        side.next_block().unwrap();
+        assert_eq!(side.at_hand().len(), 10);
+    }
+}
+
+#[test]
+fn pins_keep_their_bound_over_segments_and_count_what_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = Writer::open(Options {
+        max_bytes: 64 << 10,
+        max_pin_bytes: 20 << 10,
+        ..options(dir.path())
+    })
+    .unwrap();
+    let mut feed = Feed::default();
+    writer.append(&mut feed.batch("ab", 500)).unwrap();
+    let (a, b) = (feed.id('a'), feed.id('b'));
+    assert!(reader.pin(a) && reader.pin(b));
+    for _ in 0..60 {
+        writer.append(&mut feed.batch("abxxxxxx", 500)).unwrap();
+    }
+    let counts = reader.counts();
+    let in_ring = ordinals(reader.window(time_of(0), time_of(1000)));
+    let first = in_ring[0];
+    let kept = |id| {
+        let all = ordinals(reader.stream(id, None).unwrap());
+        all.iter().filter(|ordinal| **ordinal < first).count() as u64
+    };
+    let (of_a, of_b) = (kept(a), kept(b));
+    assert!(of_a > 10 && of_b > 10, "{of_a} {of_b}");
+    let gone = 2 + (2..first).filter(|ordinal| (ordinal - 2) % 8 < 2).count() as u64;
+    assert_eq!(counts.pins_dropped, gone - of_a - of_b);
+    assert!(counts.pins_dropped > 0);
+    let pins = fs::read_dir(dir.path().join("run-0000001000/pins")).unwrap();
+    let pinned: u64 = pins.map(|pin| pin.unwrap().metadata().unwrap().len()).sum();
+    // At most one packet too many.
+    assert!(pinned <= (20 << 10) + 1000, "{pinned}");
+    reader.unpin(a);
+    reader.unpin(b);
+    assert_eq!(kept(a) + kept(b), 0);
+    assert_eq!(reader.counts().on_disk, counts.on_disk - pinned);
+}
+
+#[test]
 fn a_bound_can_be_another_one_while_packets_come() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, reader) = Writer::open(options(dir.path())).unwrap();

@@ -190,6 +190,11 @@ impl Writer {
         result
     }
 
+    /// Packets that could not be written so far.
+    pub fn not_written(&self) -> u64 {
+        self.ring.lock().counts.not_written.packets
+    }
+
     /// Sentences about trouble since the last call, for console and dashboard.
     pub fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)

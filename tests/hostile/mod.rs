@@ -251,7 +251,7 @@ impl Rig {
         let packets = if is_live { counts.packets } else { packets };
         assert_eq!((counts.packets, counts.streams), (packets, streams));
         assert_eq!((counts.kernel_dropped, counts.interface_dropped), (0, 0));
-        assert_eq!((counts.spool_errors, counts.not_dissected), (0, 0));
+        assert_eq!((counts.spool_not_written, counts.not_dissected), (0, 0));
         assert_eq!(
             counts.items.values().sum::<u64>(),
             items,

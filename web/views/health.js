@@ -66,7 +66,7 @@ export function healthView() {
       ["malformed", counts.malformed, "headers that do not add up"],
       ["damaged places in files", counts.damaged, "what could be read was read"],
       ["not dissected", counts.notDissected, "overwritten in the spool before their turn came"],
-      ["spool errors", counts.spoolErrors, "packets that could not be written to disk"],
+      ["not written to the spool", counts.spoolNotWritten, "the disk was full or refused: they cannot be looked back at"],
       ["of tapedeck itself", counts.own, "left out on purpose"],
       ["of pods that are no targets", counts.notTargeted, "left out on purpose"],
       ["seen twice", counts.duplicates, "counted once"],

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::pipeline::Counts;
 use crate::pipeline::host::escaped;
 use crate::record::{self, outbox};
+use crate::spool;
 use crate::time::Timestamp;
 
 /// Packets that were not dissected or recorded, by reason: the one list for manifests and metrics.
@@ -44,9 +45,6 @@ pub(super) fn of_capture(counts: &Counts) -> String {
     let name = "tapedeck_packets_behind";
     let help = "Packets in the spool that are still to be dissected.";
     one(name, "gauge", help, counts.behind);
-    let name = "tapedeck_spool_errors_total";
-    let help = "Batches that could not be written to the spool.";
-    one(name, "counter", help, counts.spool_errors);
     family(
         &mut text,
         "tapedeck_packets_left_out_total",
@@ -63,6 +61,41 @@ pub(super) fn of_capture(counts: &Counts) -> String {
         "protocol",
         counts.items.iter().map(|(name, count)| (*name, *count)),
     );
+    text
+}
+
+/// The metrics of the spool.
+pub(super) fn of_spool(counts: &spool::Counts) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in [
+        (
+            "tapedeck_spool_bytes",
+            "gauge",
+            "Bytes of the spool on disk.",
+            counts.on_disk,
+        ),
+        (
+            "tapedeck_spool_not_written_total",
+            "counter",
+            "Packets that could not be written to the spool.",
+            counts.not_written.packets,
+        ),
+        (
+            "tapedeck_spool_overwritten_total",
+            "counter",
+            "Packets that were overwritten in the spool to make room.",
+            counts.overwritten.packets,
+        ),
+        (
+            "tapedeck_spool_pins_dropped_total",
+            "counter",
+            "Packets of streams that a script keeps, overwritten because there was no room for them.",
+            counts.pins_dropped,
+        ),
+    ] {
+        head(&mut text, name, kind, help);
+        let _ = writeln!(text, "{name} {value}");
+    }
     text
 }
 
@@ -104,6 +137,23 @@ pub(super) fn of_recordings(
     let name = "tapedeck_recording_limited_total";
     let help = "Streams that it did not take because the limit of the day was met.";
     let values = of(|recording| recording.limited);
+    family(&mut text, name, counter, help, "recording", values);
+
+    let name = "tapedeck_recording_not_written_total";
+    let help = "Packets of its streams that could not be written.";
+    let values = of(|recording| recording.not_written);
+    family(&mut text, name, counter, help, "recording", values);
+    let name = "tapedeck_recording_refused_total";
+    let help = "Streams that it did not take because too many are followed at once.";
+    let values = of(|recording| recording.refused);
+    family(&mut text, name, counter, help, "recording", values);
+    let name = "tapedeck_recording_beheaded_total";
+    let help = "Streams that it took without their first packets.";
+    let values = of(|recording| recording.beheaded);
+    family(&mut text, name, counter, help, "recording", values);
+    let name = "tapedeck_recording_undecided_total";
+    let help = "Streams that it took because the query could not be decided in time.";
+    let values = of(|recording| recording.undecided);
     family(&mut text, name, counter, help, "recording", values);
 
     let ages: BTreeMap<&str, u64> = recordings
@@ -164,6 +214,8 @@ mod tests {
             name: name.to_owned(),
             destination: destination.to_owned(),
             bytes: 7,
+            not_written: 5,
+            refused: 4,
             ..record::Status::default()
         }
     }
@@ -183,7 +235,14 @@ mod tests {
         };
         let now = Timestamp::from_secs(2000, 0);
         let recorded = of_recordings(&recordings, &outbox, BEAT, now);
-        of_capture(&counts) + &super::super::metrics::of_outbox(&outbox, now) + &recorded
+        let spooled = spool::Counts {
+            pins_dropped: 6,
+            ..spool::Counts::default()
+        };
+        of_capture(&counts)
+            + &of_spool(&spooled)
+            + &super::super::metrics::of_outbox(&outbox, now)
+            + &recorded
     }
 
     #[test]
@@ -194,6 +253,10 @@ mod tests {
             "tapedeck_packets_left_out_total{reason=\"kernel_dropped\"} 3",
             "tapedeck_items_total{protocol=\"http\"} 2",
             "tapedeck_recording_bytes_total{recording=\"errors\"} 7",
+            "tapedeck_recording_not_written_total{recording=\"errors\"} 5",
+            "tapedeck_recording_refused_total{recording=\"all\"} 4",
+            "tapedeck_spool_not_written_total 0",
+            "tapedeck_spool_pins_dropped_total 6",
             "tapedeck_manifest_age_seconds{destination=\"s3://a/\"} 100",
             "tapedeck_manifest_age_seconds{destination=\"s3://b/\"} 1000",
             "tapedeck_heartbeat_interval_seconds{destination=\"s3://b/\"} 600",

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::config::{Config, Stamp, Surroundings};
 use super::super::{Global, style::Style};
 use super::facts::Facts;
+use crate::pipeline::Counters;
 
 /// Says a sentence that people should see.
 pub(super) fn say(sentence: &str) {
@@ -17,6 +18,8 @@ pub(super) struct Printed {
     console: bool,
     quiet: bool,
     next: u64,
+    /// Sentences of the counters that were printed.
+    warnings: usize,
 }
 
 impl Printed {
@@ -26,10 +29,11 @@ impl Printed {
             console,
             quiet,
             next: 0,
+            warnings: 0,
         }
     }
 
-    pub(super) fn print(&mut self, facts: &Facts) {
+    pub(super) fn print(&mut self, facts: &Facts, counters: &Counters) {
         if self.quiet {
             return;
         }
@@ -47,16 +51,14 @@ impl Printed {
                 let _ = writeln!(std::io::stdout(), "{}", line.text);
             }
         }
-        self.print_warnings(facts);
+        self.print_warnings(facts, counters);
     }
 
-    fn print_warnings(&self, facts: &Facts) {
-        for sentence in facts
-            .desk
-            .warnings()
-            .into_iter()
-            .chain(facts.outbox.warnings())
-        {
+    fn print_warnings(&mut self, facts: &Facts, counters: &Counters) {
+        let of_run = counters.warnings_from(self.warnings);
+        self.warnings += of_run.len();
+        let of_recordings = facts.desk.warnings().into_iter();
+        for sentence in of_recordings.chain(facts.outbox.warnings()).chain(of_run) {
             say(&sentence);
         }
     }

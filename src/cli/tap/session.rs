@@ -129,8 +129,12 @@ impl Session {
         let wanted = u64::try_from(began.secs()).unwrap_or_default();
         let run = spool::unused_run(&setup.data.join("spool"), wanted);
         let node = node_name(config, run);
-        let (writer, reader) = open_spool(config, &setup.data, run)?;
+        let (mut writer, reader) = open_spool(config, &setup.data, run)?;
         let quiet = setup.dry.as_ref().is_some_and(|dry| dry.quiet);
+        // What an earlier run left is no gap of this one.
+        for sentence in writer.warnings().iter().filter(|_| !quiet) {
+            say(sentence);
+        }
         let kept = setup.dry.is_some().then(|| setup.data.join("recordings"));
         let outbox = open_outbox(config, &setup.data, kept, &stores, &clock)?;
         let cuts = Cuts::default();
@@ -347,6 +351,7 @@ impl Session {
             let mut text = figures::of_capture(&counters.now());
             text += &super::metrics::of_outbox(&sent, now);
             if let Some(facts) = facts.upgrade() {
+                text += &figures::of_spool(&facts.streams.0.counts());
                 text += &figures::of_recordings(&facts.desk.status(), &sent, beat, now);
                 text += &health(&facts.scripts.status());
                 if let Some(counts) = facts.cluster.counts() {
@@ -399,7 +404,7 @@ impl Session {
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
             self.pulse.beat();
-            self.printed.print(&self.facts);
+            self.printed.print(&self.facts, &self.counters);
             for (level, record) in heard::records().try_iter() {
                 self.facts.scripts.tell_log(level, &record);
             }
@@ -440,14 +445,14 @@ impl Session {
     pub fn wait(&mut self, stop: &Stop) {
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
-            self.printed.print(&self.facts);
+            self.printed.print(&self.facts, &self.counters);
         }
     }
 
     /// Waits a moment and prints what is new; false when the source has ended.
     pub fn step(&mut self) -> bool {
         std::thread::sleep(PACE);
-        self.printed.print(&self.facts);
+        self.printed.print(&self.facts, &self.counters);
         !self.running.is_finished()
     }
 
@@ -459,7 +464,7 @@ impl Session {
         facts.scripts.finish(run_jobs_at_end);
         drop(self.host);
         facts.desk.finish();
-        self.printed.print(&facts);
+        self.printed.print(&facts, &self.counters);
         if facts.outbox.status().waiting > 0 && !self.quiet {
             eprintln!("Uploading what is sealed; a second Ctrl+C leaves it for the next start");
         }
@@ -499,9 +504,6 @@ impl Session {
                 "{} reels wait in the outbox for the next start",
                 status.waiting
             ));
-        }
-        for sentence in &counts.warnings {
-            say(sentence);
         }
         result?;
         if counts.not_dissected > 0 {

@@ -1,31 +1,47 @@
 //! Recordings that scripts ask for, on a recorder without a spool.
 
 use std::path::Path;
+use std::time::Duration;
 
+use serde_json::{Value as Json, json};
+
+use super::scripts::MAX_OF_SCRIPT;
 use super::*;
 use crate::kfl::Schema;
+use crate::packet::Batch;
+use crate::pipeline::Links;
+use crate::pipeline::host::Recordings;
 use crate::record::{Options, Outbox, outbox};
+use crate::script::host::ScriptId;
 use crate::script::wire::Role;
+use crate::store::conformance;
 use crate::store::memory::MemoryStore;
 use crate::time::SetClock;
 
 const MIDNIGHT: Timestamp = Timestamp::from_secs(1_706_918_400, 0);
 
 fn desk(dir: &Path) -> Desk {
+    desk_with_store(dir).0
+}
+
+/// A desk, and where what it seals goes to.
+fn desk_with_store(dir: &Path) -> (Desk, Arc<Outbox>, Arc<MemoryStore>) {
     let clock = Arc::new(SetClock::at(MIDNIGHT));
     let store = Arc::new(MemoryStore::new());
+    let resolved = store.clone();
     let outbox = Outbox::start(
         outbox::Options::new(dir.join("outbox"), 1 << 20),
         clock.clone(),
-        Arc::new(move |_| Ok(store.clone())),
+        Arc::new(move |_| Ok(resolved.clone())),
     )
     .unwrap();
     let options = Options::new(dir.join("record"), 17, "node-a", "test");
-    let recorder = Recorder::open(options, None, clock, outbox).unwrap();
+    let recorder = Recorder::open(options, None, clock, outbox.clone()).unwrap();
     let schema = Arc::new(Schema::empty());
     let everything = kfl::compile("true", &schema).unwrap();
     let template = Wish::new(DEFAULT_NAME, everything, "memory");
-    Desk::new(recorder, template, schema, Box::new(|_| {}))
+    let desk = Desk::new(recorder, template, schema, Box::new(|_| {}));
+    (desk, outbox, store)
 }
 
 fn script(path: &str) -> ScriptId {
@@ -157,4 +173,80 @@ fn scripts_have_something_sealed_once_a_second() {
     let desk = desk(dir.path());
     desk.seal(None).unwrap();
     assert!(desk.seal(None).unwrap_err().contains("ask again later"));
+}
+
+#[test]
+fn a_clock_that_is_set_back_takes_captures_and_schedules_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = desk(dir.path());
+    let clock = Arc::new(SetClock::at(MIDNIGHT));
+    desk.clock = clock.clone();
+    let step = |at: Timestamp| {
+        clock.set(at);
+        desk.look();
+        desk.step(at);
+    };
+    let planned = json!({"name": "nightly", "kfl": "http", "schedule": {"start": "21:00", "duration": "10m"}});
+    desk.add(&planned).unwrap();
+    desk.configure_list(&json!([{"name": "always", "kfl": "dns"}]))
+        .unwrap();
+    let on = || {
+        let mut names = names(&desk);
+        names.sort();
+        names
+    };
+    step(MIDNIGHT);
+    desk.capture(
+        &script("/a.js"),
+        &json!({"name": "incident", "seconds": 60}),
+    )
+    .unwrap();
+    step(MIDNIGHT + Duration::from_secs(40));
+    assert_eq!(on(), ["always", "incident"]);
+    // Three hours back: the capture has twenty seconds left, and it is nine in the evening.
+    let back = MIDNIGHT - Duration::from_secs(3 * 3600);
+    step(back + Duration::from_secs(40));
+    assert_eq!(on(), ["always", "incident", "nightly"]);
+    step(back + Duration::from_secs(59));
+    assert_eq!(on(), ["always", "incident", "nightly"]);
+    let until = Recordings::status(&desk, Some("incident")).unwrap()["until"].clone();
+    assert_eq!(until, "2024-02-02T21:01:00.000000000Z");
+    step(back + Duration::from_secs(60));
+    assert_eq!(on(), ["always", "nightly"]);
+    step(back + Duration::from_secs(600));
+    assert_eq!(on(), ["always"]);
+}
+
+#[test]
+fn signs_of_life_are_due_by_the_clock_and_not_by_the_time_of_a_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut desk, outbox, store) = desk_with_store(dir.path());
+    desk.clock = Arc::new(SetClock::at(MIDNIGHT));
+    desk.configure(Some("http")).unwrap();
+    let desk = Arc::new(desk);
+    let mut consumer = DeskConsumer(desk.clone());
+    for number in 0..10 {
+        // Steps that waited while the clock was set back by a day.
+        let batch = Batch {
+            number,
+            now: MIDNIGHT + Duration::from_secs(86_400),
+            ..Batch::default()
+        };
+        let step = Step {
+            batch: Arc::new(batch),
+            opened: Vec::new(),
+            origin: Arc::default(),
+            names: None,
+            record: Arc::from(""),
+            progress: None,
+            wanted: None,
+            links: Links::default(),
+        };
+        consumer.mark(&step, &mut []);
+    }
+    desk.recorder().settle();
+    assert_eq!(outbox.drain(Duration::from_secs(20)).waiting, 0);
+    let mut manifests = conformance::keys(&*store, "reels/");
+    manifests.retain(|key| key.ends_with(".manifest.json"));
+    assert_eq!(manifests.len(), 1, "{manifests:?}");
 }

@@ -25,6 +25,14 @@ pub(super) struct Closing {
     why: &'static str,
 }
 
+/// How streams went on in the next reel.
+struct Carried {
+    /// Those whose state is in it.
+    linked: Vec<FiveTuple>,
+    /// Whether it names all of them.
+    is_named: bool,
+}
+
 impl Lane {
     /// Ends the open reel, and says whether it held packets.
     ///
@@ -49,8 +57,12 @@ impl Lane {
         // It holds nothing but how its streams stand, and the next one would not know.
         if reel.packets() == 0 && !self.taken.is_empty() && why != CHANGED {
             self.reel = Some(reel);
-            if had_earlier {
-                self.carry_on(&going_on, &States::default(), around);
+            if had_earlier
+                && self
+                    .carry_on(&going_on, &States::default(), around)
+                    .is_named
+            {
+                self.end_closed(around.next);
             }
             return (jobs, had_earlier);
         }
@@ -133,24 +145,36 @@ impl Lane {
         }
         let closing = self.closing.take()?;
         let going_on = self.still_followed(closing.streams);
-        let linked: Vec<FiveTuple> = going_on
-            .iter()
-            .filter_map(|name| Some(states.states.get(&name.stream)?.0))
-            .collect();
+        let has_state = |name: &&StreamName| states.states.contains_key(&name.stream);
+        let with_state = going_on.iter().filter(has_state).count();
+        let Carried { linked, is_named } = self.carry_on(&going_on, states, around);
+        // What was open in those that go on without a state is told by the reel that ends.
+        self.stats.stateless += (with_state - linked.len()) as u64;
         let job = self.job(closing.reel, closing.why, linked, around);
-        self.carry_on(&going_on, states, around);
+        if is_named {
+            self.end_closed(around.next);
+        }
         job
     }
 
-    /// Lets streams go on in the next reel, and those before it end there.
-    fn carry_on(&mut self, going_on: &[StreamName], states: &States, around: &mut Around<'_>) {
+    /// Lets streams go on in the next reel.
+    fn carry_on(
+        &mut self,
+        going_on: &[StreamName],
+        states: &States,
+        around: &mut Around<'_>,
+    ) -> Carried {
+        let mut linked = Vec::new();
         let carried = match going_on.is_empty() {
             true => Ok(()),
-            false => self.carry(going_on, states, around),
+            false => self.carry(going_on, states, around, &mut linked),
         };
-        match carried {
-            Ok(()) => self.end_closed(around.next),
-            Err(error) => self.stats.error = Some(not_written(&error)),
+        if let Err(error) = &carried {
+            self.stats.error = Some(not_written(error));
+        }
+        Carried {
+            linked,
+            is_named: carried.is_ok(),
         }
     }
 
@@ -174,12 +198,14 @@ impl Lane {
             .collect()
     }
 
-    /// Writes into the next reel which streams go on in it, and how they stand.
+    /// Writes into the next reel which streams go on in it, and how they stand; those whose state is
+    /// in it are added to `linked`.
     fn carry(
         &mut self,
         going_on: &[StreamName],
         states: &States,
         around: &mut Around<'_>,
+        linked: &mut Vec<FiveTuple>,
     ) -> io::Result<()> {
         let is_open = self.reel.is_some();
         let next = around.next;
@@ -193,8 +219,10 @@ impl Lane {
             reel.take(&takes)?;
         }
         for name in going_on {
-            if let Some((_, state)) = states.states.get(&name.stream) {
-                reel.state(*name, state)?;
+            if let Some((tuple, state)) = states.states.get(&name.stream)
+                && reel.state(*name, state)?
+            {
+                linked.push(*tuple);
             }
         }
         Ok(())
