@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
-use super::super::{Global, browser, instance};
+use super::super::{Global, browser, instance, pass};
 use super::claim::Claim;
 use super::cluster::{Hears, Nearby};
 use super::facts::Facts;
@@ -40,8 +40,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
 }
 
-/// Reads the query before anything is opened: an invalid one must not start a silent nothing.
+/// Reads the queries before anything is opened: an invalid one must not start a silent nothing.
 pub(super) fn check_query(config: &Config) -> Result<(), Failure> {
+    pass::imposed(config)?;
     let Some(text) = config.env_text("RECORDING_KFL") else {
         return Ok(());
     };
@@ -99,7 +100,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         session.counters.clone(),
         session.facts.clone(),
         Some(std::sync::Arc::new(session.facts.cluster.clone())),
-    );
+    )?;
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     own.listen(Endpoint {

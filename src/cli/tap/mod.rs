@@ -15,6 +15,7 @@ mod offline;
 #[cfg(feature = "live")]
 mod prefilter;
 mod primed;
+mod queried;
 pub mod recording;
 pub mod session;
 mod source;
