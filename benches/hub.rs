@@ -49,9 +49,6 @@ impl Run for Quiet {
     fn run_job(&self, _: &str) -> Result<(), String> {
         Err("there are no jobs".to_owned())
     }
-    fn queried(&self, _: &[u8], _: &str) -> Option<Json> {
-        None
-    }
 }
 
 impl Follower for Quiet {

@@ -45,6 +45,8 @@ pub mod redact;
 
 pub mod script;
 
+pub mod deliver;
+
 pub mod spool;
 pub mod store;
 

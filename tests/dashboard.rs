@@ -17,7 +17,8 @@ pub struct Tap {
     child: Child,
     pub address: SocketAddr,
     pub token: String,
-    said: String,
+    /// What it said up to its address.
+    pub said: String,
     data: PathBuf,
     _folder: Option<tempfile::TempDir>,
 }

@@ -50,10 +50,10 @@ fn packet(number: u32, is_answer: bool) -> Vec<u8> {
 }
 
 /// A socket of `/wsFull` (RFC 6455), as older clients open it.
-struct Full(TcpStream);
+pub struct Full(TcpStream);
 
 impl Full {
-    fn open(address: SocketAddr, token: &str) -> Full {
+    pub fn open(address: SocketAddr, token: &str) -> Full {
         let mut stream = TcpStream::connect(address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -76,16 +76,33 @@ impl Full {
     }
 
     /// Sends a query as one text frame, masked with zeros.
-    fn ask(&mut self, query: &str) {
-        let mut frame = vec![0x81, 0x80 | u8::try_from(query.len()).unwrap(), 0, 0, 0, 0];
+    pub fn ask(&mut self, query: &str) {
+        let length = u16::try_from(query.len()).unwrap();
+        let mut frame = vec![0x81];
+        match u8::try_from(length) {
+            Ok(short) if short < 126 => frame.push(0x80 | short),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend(length.to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
         frame.extend(query.as_bytes());
         self.0.write_all(&frame).unwrap();
     }
 
     /// The next message; all are one frame.
     fn next(&mut self) -> Json {
+        self.message().unwrap()
+    }
+
+    /// The same; `None` when the server closes.
+    pub fn message(&mut self) -> Option<Json> {
         let mut head = [0; 2];
         self.0.read_exact(&mut head).unwrap();
+        if head[0] == 0x88 {
+            return None;
+        }
         assert_eq!(head[0], 0x81);
         let length = match head[1] {
             126 => {
@@ -93,11 +110,16 @@ impl Full {
                 self.0.read_exact(&mut length).unwrap();
                 u16::from_be_bytes(length).into()
             }
+            127 => {
+                let mut length = [0; 8];
+                self.0.read_exact(&mut length).unwrap();
+                usize::try_from(u64::from_be_bytes(length)).unwrap()
+            }
             short => usize::from(short),
         };
         let mut text = vec![0; length];
         self.0.read_exact(&mut text).unwrap();
-        serde_json::from_slice(&text).unwrap()
+        Some(serde_json::from_slice(&text).unwrap())
     }
 }
 

@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["item", "dissect", "flow", "packet", "bytes", "time"],
     ),
     ("script", &["packet", "item", "kfl", "time"]),
+    ("deliver", &["script", "item", "kfl", "time"]),
     ("store", &["private", "time"]),
     ("spool", &["packet", "flow", "bytes", "private", "time"]),
     (

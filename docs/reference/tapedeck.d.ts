@@ -248,7 +248,7 @@ interface Hooks {
   onPacketCaptured(info: PacketInfo): void;
   /** Called once for every item: a request with its response, or a single message; of those only that `onItemCaptured.kfl` matches, when the script states a query there. */
   onItemCaptured: { (data: Item): void; kfl?: string };
-  /** Called for an item that is about to be shown to somebody who asked with this query; an object that is returned takes its place, the last script's wins. */
+  /** Called for an item that is about to be shown to somebody who asked with this query; an object that is returned takes its place, the last script's wins; of members such as `id`, `stream` and `timestamp` that it leaves out those of the item stay. */
   onItemQueried(data: Item, query: string): object | void;
   /** Called in every script when a job of any script has ended well. */
   onJobPassed(tag: string, cron: string, limit: number): void;

@@ -126,7 +126,8 @@ struct Found {
 
 /// Runs the command.
 pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
-    let query = pass::query(&args.kfl)?;
+    let query = pass::query(&args.kfl, config)?;
+    pass::unredacted(&query, "packets", ", and name what goes with --redact")?;
     let range = args.range.range()?;
     let rule = rule(args)?;
     if args.with_secrets && !rule.is_empty() {
@@ -215,6 +216,11 @@ impl Consumer for Finder {
             match self.query.matches(item.node(), self.now) {
                 kfl::Verdict::NoMatch => continue,
                 kfl::Verdict::Match => {}
+                // What is imposed may hide it.
+                kfl::Verdict::Undecided if self.query.is_behind() => {
+                    found.undecided += 1;
+                    continue;
+                }
                 // Whoever cannot tell keeps it.
                 kfl::Verdict::Undecided => found.undecided += 1,
             }

@@ -7,17 +7,44 @@ use super::reading::Range;
 use super::source::{SourceArgs, names_of};
 use super::style::Style;
 use crate::capture::Source;
+use crate::deliver::Imposed;
 use crate::investigate::{Opened, SourceNames, Span, Wanted};
 use crate::kfl::{self, Query};
 use crate::pipeline::{self, Consumer, Stop};
 
-/// Compiles what `--kfl` gives.
+/// Reads what the operator imposes on everything that is delivered.
 ///
 /// # Errors
 /// When it is no query, with the place.
-pub(super) fn query(text: &str) -> Result<Query, Failure> {
-    kfl::compile(text, &super::schema())
-        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))
+pub(super) fn imposed(config: &Config) -> Result<Imposed, Failure> {
+    let text = config.text("tap.globalFilter");
+    Imposed::read(text, &super::schema()).map_err(|error| {
+        let caret = error.caret(text);
+        Failure::usage(format!("tap.globalFilter is invalid, {error}\n{caret}"))
+    })
+}
+
+/// Compiles what `--kfl` gives, behind what is imposed.
+///
+/// # Errors
+/// When one of them is no query, with the place.
+pub(super) fn query(text: &str, config: &Config) -> Result<Query, Failure> {
+    let query = kfl::compile(text, &super::schema())
+        .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))?;
+    Ok(imposed(config)?.before(query))
+}
+
+/// Refuses a query that redacts, to a command that shows what it cannot redact.
+///
+/// # Errors
+/// One sentence.
+pub(super) fn unredacted(query: &Query, what: &str, instead: &str) -> Result<(), Failure> {
+    match query.redacts() {
+        true => Err(Failure::usage(format!(
+            "{what} cannot be redacted by a query; leave redact() out of --kfl and tap.globalFilter{instead}"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Opens what is wanted of the source, and says what is remarkable about it.

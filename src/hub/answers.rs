@@ -14,10 +14,10 @@ use tokio::sync::Semaphore;
 use super::link::Queues;
 use super::message::{self, Ask, ToHub};
 use super::uplink::{Options, lock};
-use crate::kfl;
+use crate::deliver::Delivery;
 use crate::packet::StreamName;
-use crate::server::item_of;
 use crate::server::search::{self, Wanted};
+use crate::server::{item_of, streams_shown};
 use crate::time::Timestamp;
 
 /// Things that the hub asks for at once.
@@ -90,25 +90,34 @@ impl Answers {
         };
         match ask {
             Ask::Stream { stream } => {
-                let written = run.stream_pcap(named(&stream)?, &mut chunks);
+                let name = named(&stream)?;
+                self.shows(&[name])?;
+                let written = run.stream_pcap(name, &mut chunks);
                 sent(written, chunks)
             }
             Ask::Streams { streams } => {
                 let names: Result<Vec<StreamName>, String> =
                     streams.iter().map(|stream| named(stream)).collect();
+                let names = names?;
+                self.shows(&names)?;
                 let worker = &self.options.hello.worker;
-                let written = run.streams_pcap_of(worker, &names?, &mut chunks);
+                let written = run.streams_pcap_of(worker, &names, &mut chunks);
                 sent(written, chunks)
             }
             Ask::Raw { from, to } => {
+                self.options.imposed.lets_all_packets()?;
                 let (from, to) = (Timestamp::from_nanos(from), Timestamp::from_nanos(to));
                 let written = run.raw("", from, to, &mut chunks);
                 sent(written, chunks)
             }
             Ask::Search { wanted } => self.search(&wanted),
             Ask::Coverage => run.coverage(),
-            Ask::Item { id } => item_of(&self.options.rows, &id)
-                .ok_or_else(|| "this item is no longer held; search for it in the archive".into()),
+            Ask::Item { id, kfl } => {
+                let delivery = self.delivery(&kfl, self.options.clock.now())?;
+                item_of(&self.options.rows, &id, &delivery).ok_or_else(|| {
+                    "this item is no longer held; search for it in the archive".into()
+                })
+            }
             Ask::Seal { name } => run.seal_recording(name.as_deref()),
             Ask::RunJob { tag } => run.run_job(&tag).map(|()| Json::Null),
             Ask::LimitStorage { bytes } => run.limit_storage(bytes),
@@ -119,12 +128,30 @@ impl Answers {
     /// What this node has, of rows and of its spool.
     fn search(&self, wanted: &Wanted) -> Result<Json, String> {
         let options = &self.options;
-        let query = kfl::compile(&wanted.kfl, &options.schema)
-            .map_err(|error| format!("this node cannot read the query: {error}"))?;
-        let rows = search::of_rows(&options.rows, &query, wanted, search::LIVE);
-        let elsewhere = options.run.search(&query, wanted);
+        let delivery = self.delivery(&wanted.kfl, Timestamp::from_nanos(wanted.now))?;
+        let rows = search::of_rows(&options.rows, &delivery, wanted, search::LIVE);
+        let elsewhere = options.run.search(delivery.query(), wanted);
         let parts = std::iter::once(rows).chain(elsewhere).collect();
         serde_json::to_value(search::merged(parts, wanted)).map_err(|error| error.to_string())
+    }
+
+    /// A query of the hub, asked at `now`, behind what is imposed on this node.
+    fn delivery(&self, kfl: &str, now: Timestamp) -> Result<Delivery<'_>, String> {
+        let options = &self.options;
+        let query = options.imposed.compile(kfl, &options.schema);
+        let query = query.map_err(|error| format!("this node cannot read the query: {error}"))?;
+        Ok(Delivery::new(query, now, options.run.asks()))
+    }
+
+    /// Whether the packets of streams may leave this node.
+    fn shows(&self, streams: &[StreamName]) -> Result<(), String> {
+        let options = &self.options;
+        streams_shown(
+            &options.rows,
+            &options.imposed,
+            streams,
+            options.clock.now(),
+        )
     }
 
     /// Sends an answer, behind the chunks that belong to it.

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::message::{FULL_BATCH, FeedCounts, MAX_QUERIES, MAX_ROWS, QueryText, Rows as Batch};
+use crate::deliver::Imposed;
 use crate::kfl::{self, Schema, Verdict};
 use crate::pipeline::{Row, Rows};
 use crate::time::Timestamp;
@@ -48,7 +49,8 @@ pub(super) enum Step {
     Wait,
 }
 
-/// One query; what this version cannot read matches everything, and the hub filters.
+/// One query, behind what is imposed; what this version cannot read asks for all that this lets
+/// through, and the hub filters.
 struct Query {
     id: u64,
     kfl: String,
@@ -80,6 +82,7 @@ struct Backfill {
 pub(super) struct Feed {
     rows: Arc<Rows>,
     schema: Arc<Schema>,
+    imposed: Imposed,
     hub: u64,
     queries: Vec<Query>,
     backfills: VecDeque<Backfill>,
@@ -96,10 +99,11 @@ pub(super) struct Feed {
 
 impl Feed {
     /// A feed of `rows` that nobody asked for yet.
-    pub(super) fn new(rows: Arc<Rows>, schema: Arc<Schema>) -> Feed {
+    pub(super) fn new(rows: Arc<Rows>, schema: Arc<Schema>, imposed: Imposed) -> Feed {
         Feed {
             rows,
             schema,
+            imposed,
             hub: 0,
             queries: Vec::new(),
             backfills: VecDeque::new(),
@@ -173,7 +177,8 @@ impl Feed {
                         found: Vec::new(),
                         bytes: 0,
                     });
-                    let compiled = kfl::compile(&kfl, &self.schema).ok();
+                    let compiled = self.imposed.compile(&kfl, &self.schema).ok();
+                    let compiled = compiled.or_else(|| self.imposed.query().cloned());
                     self.queries.push(Query { id, kfl, compiled });
                 }
             }
@@ -442,7 +447,7 @@ mod tests {
     }
 
     fn feed(rows: &Arc<Rows>) -> Feed {
-        let mut feed = Feed::new(rows.clone(), Arc::new(Schema::empty()));
+        let mut feed = Feed::new(rows.clone(), Arc::new(Schema::empty()), Imposed::default());
         feed.connected(1, 0);
         feed
     }

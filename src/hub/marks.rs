@@ -1,123 +1,148 @@
-//! Marks that scripts give rows on their way to the hub (`onItemQueried`).
+//! What is imposed on rows, and what scripts make of them (`onItemQueried`), on their way to the hub.
+//!
+//! In: records of rows that some query of the hub asks for. Out: records as they may leave the node.
+//! Never: a row that a redaction or a script was to alter and that leaves as it was. The hub's own
+//! queries come later, and see what is left.
 
-use std::time::Duration;
-
+use crate::deliver::{Asks, Delivered, Delivery, Imposed, withheld};
 use crate::hub::message;
 use crate::item::flat;
-use crate::item::json::{AsJson, JsonNode};
-use crate::server::Run;
+use crate::item::json::JsonNode;
+use crate::kfl::{self, Schema};
+use crate::time::Timestamp;
 
-/// Time for the marks of one batch.
-const MARKS_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Rows with the marks that scripts give them (`onItemQueried`), as far as patience goes: a script
-/// that is slow costs marks and not rows.
-pub(super) fn marked(run: &dyn Run, query: &str, records: Vec<u8>) -> Vec<u8> {
-    let begun = std::time::Instant::now();
-    let mut out: Option<Vec<u8>> = None;
-    let mut at = 0;
-    for record in flat::records(&records) {
-        let start = at;
-        at += record.record().len();
-        let altered = match begun.elapsed() < MARKS_PATIENCE {
-            true => run.queried(record.record(), query),
-            false => None,
-        };
-        let is_set = |mark: &&str| {
-            altered
-                .as_ref()
-                .is_some_and(|altered| altered[mark] == true)
-        };
-        let marks: Vec<&str> = ["passed", "failed"].into_iter().filter(is_set).collect();
-        if marks.is_empty() {
-            if let Some(out) = &mut out {
-                out.extend_from_slice(record.record());
-            }
-            continue;
-        }
-        let out = out.get_or_insert_with(|| records.get(..start).unwrap_or_default().to_vec());
-        let mut item = serde_json::to_value(AsJson(record)).unwrap_or_default();
-        for mark in marks {
-            item[mark] = true.into();
-        }
-        flat::encode_node(record.number(), JsonNode(&item), out);
+/// The rows of `records` as they leave; `query` is what scripts are told.
+pub(super) fn delivered(
+    imposed: &Imposed,
+    asks: Option<&dyn Asks>,
+    query: &str,
+    records: Vec<u8>,
+    now: Timestamp,
+) -> Vec<u8> {
+    // Of the query only the text counts here: rows were chosen by it, and the hub filters again.
+    let everything = || kfl::compile("", &Schema::empty());
+    let asked = Told { asks, query };
+    let asks = asks.map(|_| &asked as &dyn Asks);
+    let Ok(everything) = everything() else {
+        return Vec::new();
+    };
+    let delivery = Delivery::new(imposed.before(everything), now, asks);
+    if delivery.is_plain() && imposed.query().is_none() {
+        return records;
     }
-    match out {
-        // What grew too large goes without marks.
-        Some(out) if out.len() <= message::MAX_ROWS => out,
-        _ => records,
+    let mut out = Vec::with_capacity(records.len());
+    for record in flat::records(&records) {
+        match delivery.of(record, || record.record().to_vec()) {
+            Delivered::Whole => out.extend_from_slice(record.record()),
+            Delivered::Altered(copy) => {
+                let end = out.len();
+                flat::encode_node(record.number(), JsonNode(&copy), &mut out);
+                if out.len() > message::MAX_ROWS {
+                    // What a script made too large for a message is told without it.
+                    out.truncate(end);
+                    let place = withheld(JsonNode(&copy));
+                    flat::encode_node(record.number(), JsonNode(&place), &mut out);
+                }
+            }
+            Delivered::Nothing | Delivered::Undecided => {}
+        }
+    }
+    out
+}
+
+/// Tells scripts the query of the hub.
+struct Told<'t> {
+    asks: Option<&'t dyn Asks>,
+    query: &'t str,
+}
+
+impl Asks for Told<'_> {
+    fn wants(&self) -> bool {
+        self.asks.is_some_and(|asks| asks.wants())
+    }
+
+    fn ask(
+        &self,
+        record: &[u8],
+        _query: &str,
+    ) -> Result<Option<serde_json::Value>, crate::script::supervisor::Unanswered> {
+        self.asks
+            .map_or(Ok(None), |asks| asks.ask(record, self.query))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use serde_json::Value as Json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::item::json::AsJson;
     use crate::item::{Node, lookup, sample};
-    use crate::packet::StreamName;
+    use crate::script::supervisor::Unanswered;
 
     /// Fails every second item that it is asked about.
     struct Strict;
 
-    impl Run for Strict {
-        fn status(&self) -> Json {
-            Json::Null
+    impl Asks for Strict {
+        fn wants(&self) -> bool {
+            true
         }
 
-        fn stream_pcap(&self, _: StreamName, _: &mut dyn Write) -> Result<u64, String> {
-            Ok(0)
-        }
-
-        fn scripts(&self) -> Json {
-            Json::Null
-        }
-
-        fn console(&self, _: u64) -> Json {
-            Json::Null
-        }
-
-        fn jobs(&self) -> Json {
-            Json::Null
-        }
-
-        fn run_job(&self, _: &str) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
+        fn ask(&self, record: &[u8], query: &str) -> Result<Option<Json>, Unanswered> {
             assert_eq!(query, "http");
-            let number = flat::Flat::new(record)?.number();
-            Some(serde_json::json!({"failed": number % 2 == 1}))
+            let item = flat::Flat::new(record).unwrap();
+            let mut data = serde_json::to_value(AsJson(item)).unwrap();
+            data["failed"] = (item.number() % 2 == 1).into();
+            data["request"]["method"] = json!("HIDDEN");
+            Ok(Some(data))
         }
     }
 
-    #[test]
-    fn marks_of_scripts_go_along_with_their_rows() {
+    fn records() -> Vec<u8> {
         let mut records = Vec::new();
         for number in 0..5 {
             let mut item = sample::http();
             item.number = number;
             flat::encode(&item, &mut records);
         }
-        let marked = marked(&Strict, "http", records.clone());
-        let seen: Vec<(u64, Option<bool>)> = flat::records(&marked)
+        records
+    }
+
+    fn texts(records: &[u8], path: &str) -> Vec<String> {
+        let rows = flat::records(records);
+        rows.map(|row| {
+            let text = lookup(row, path).and_then(Node::text);
+            text.unwrap_or_default().into_owned()
+        })
+        .collect()
+    }
+
+    fn passed(imposed: &str, asks: Option<&dyn Asks>) -> Vec<u8> {
+        let schema = Schema::new(crate::item::ENVELOPE, []);
+        let imposed = Imposed::read(imposed, &schema).unwrap();
+        delivered(&imposed, asks, "http", records(), Timestamp::default())
+    }
+
+    #[test]
+    fn what_scripts_make_of_rows_takes_their_place() {
+        let out = passed("", Some(&Strict));
+        let seen: Vec<(u64, Option<bool>)> = flat::records(&out)
             .map(|row| (row.number(), lookup(row, "failed").and_then(Node::bool)))
             .collect();
         let expected = [0, 1, 2, 3, 4].map(|number| (number, Some(number % 2 == 1)));
         assert_eq!(seen, expected);
-        let methods = |records: &[u8]| -> Vec<String> {
-            flat::records(records)
-                .map(|row| {
-                    lookup(row, "request.method")
-                        .and_then(Node::text)
-                        .unwrap()
-                        .into_owned()
-                })
-                .collect()
-        };
-        assert_eq!(methods(&marked), methods(&records));
+        assert_eq!(texts(&out, "request.method"), ["HIDDEN"; 5]);
+        assert_eq!(texts(&out, "id"), texts(&records(), "id"));
+    }
+
+    #[test]
+    fn what_is_imposed_never_leaves_the_node() {
+        assert_eq!(passed("", None), records());
+        assert_eq!(passed("dns", None), Vec::<u8>::new());
+        assert_eq!(passed("http", None), records());
+        let out = passed(r#"http and redact("request.headers.Host")"#, None);
+        assert_eq!(texts(&out, "request.headers.Host"), ["[REDACTED]"; 5]);
+        let bytes = String::from_utf8_lossy(&out).into_owned();
+        assert!(!bytes.contains("cart.shop"), "{bytes}");
     }
 }

@@ -245,6 +245,9 @@ pub enum Ask {
     Item {
         /// Its id.
         id: String,
+        /// The query of whoever wants to see it.
+        #[serde(default)]
+        kfl: String,
     },
     /// Seals what is open of a recording, or of all.
     Seal {

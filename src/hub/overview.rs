@@ -14,6 +14,7 @@ use super::fold::fold;
 use super::message::{Ask, ConsoleLine, State};
 use super::nodes::Connection;
 use super::wishes::Wishes;
+use crate::deliver::{Asks, Delivery, Imposed};
 use crate::investigate::Archive;
 use crate::item::{Node, lookup};
 use crate::kfl;
@@ -39,6 +40,8 @@ pub type OpenStore = dyn Fn(&str) -> Result<Arc<dyn Store>, String> + Send + Syn
 
 /// What the program of the hub knows beside its workers.
 pub struct Beside {
+    /// What the operator imposes on what the hub reads itself; workers impose it on their own.
+    pub imposed: Imposed,
     /// Archives of stores that all nodes write to.
     pub archived: Archived,
     /// Opens a store by its URL.
@@ -184,6 +187,12 @@ impl Overview {
         Ok(packets.as_u64().unwrap_or_default())
     }
 
+    /// A query on its way from what the hub reads itself.
+    fn delivery(&self, query: &kfl::Query, now: Timestamp) -> Delivery<'_> {
+        let query = self.beside.imposed.before(query.clone());
+        Delivery::new(query, now, self.asks())
+    }
+
     fn tell_wishes(&self) -> Result<(), String> {
         self.hub.spread(&self.wishes.spread())
     }
@@ -234,16 +243,17 @@ impl Run for Overview {
         self.hub.shared.look(query);
     }
 
-    fn item(&self, id: &str) -> Option<Json> {
+    fn item(&self, id: &str, query: &kfl::Query) -> Option<Json> {
         let (worker, rest) = id.split_once('/')?;
         let asked = self.hub.shared.nodes.of(worker).and_then(|connection| {
-            let id = id.to_owned();
-            connection.calls.ask(Ask::Item { id }, &mut sink())
+            let (id, kfl) = (id.to_owned(), query.text().to_owned());
+            connection.calls.ask(Ask::Item { id, kfl }, &mut sink())
         });
         asked.ok().or_else(|| {
             let now = self.hub.shared.options.clock.now();
             let stores = self.common_stores();
-            self.beside.archived.item(&stores, worker, rest, now)
+            let delivery = self.delivery(query, now);
+            self.beside.archived.item(&stores, worker, rest, &delivery)
         })
     }
 
@@ -275,11 +285,12 @@ impl Run for Overview {
         let ask = Ask::Search {
             wanted: Box::new(wanted.clone()),
         };
+        let delivery = &self.delivery(query, Timestamp::from_nanos(wanted.now));
         let (asked, stores) = std::thread::scope(|scope| {
             let archives: Vec<_> = self
                 .common_stores()
                 .into_iter()
-                .map(|url| scope.spawn(move || self.beside.archived.search(&url, query, wanted)))
+                .map(|url| scope.spawn(move || self.beside.archived.search(&url, delivery, wanted)))
                 .collect();
             let asked = self.ask_all(&ask);
             let stores: Vec<Part> = archives
@@ -510,11 +521,7 @@ impl Run for Overview {
         }
     }
 
-    fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
-        self.scripts.ask_queried(record, query)
-    }
-
-    fn wants_queried(&self) -> bool {
-        self.scripts.wants_queried()
+    fn asks(&self) -> Option<&dyn Asks> {
+        Some(&*self.scripts)
     }
 }

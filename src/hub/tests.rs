@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::message::{Hello, Spread};
 use super::{Actions, Follower, Hub, HubOptions, Uplink, UplinkOptions, certs, tls};
+use crate::deliver::Imposed;
 use crate::item::{Node, Origin, flat, lookup, sample};
 use crate::kfl::{self, Schema};
 use crate::packet::StreamName;
@@ -87,10 +88,6 @@ impl Run for Node1 {
             None => Ok(3.into()),
             Some(name) => Err(format!("no recording {name} is on")),
         }
-    }
-
-    fn queried(&self, _record: &[u8], _query: &str) -> Option<Json> {
-        None
     }
 }
 
@@ -175,10 +172,16 @@ impl Cluster {
     }
 
     pub(super) fn worker(&self, node: &str, hub: SocketAddr) -> Worker {
-        self.worker_with(node, hub, &self.folder.path().join("worker"))
+        self.worker_with(node, hub, &self.folder.path().join("worker"), "")
     }
 
-    fn worker_with(&self, node: &str, hub: SocketAddr, certificates: &Path) -> Worker {
+    fn worker_with(
+        &self,
+        node: &str,
+        hub: SocketAddr,
+        certificates: &Path,
+        imposed: &str,
+    ) -> Worker {
         let rows = Arc::new(Rows::new(usize::MAX, 10_000));
         let (heard, said): (Arc<Noted>, Arc<Noted>) = Default::default();
         let sentences = said.clone();
@@ -197,6 +200,7 @@ impl Cluster {
             counters: Arc::new(Counters::default()),
             run: Arc::new(Node1),
             schema: Arc::new(Schema::empty()),
+            imposed: Imposed::read(imposed, &Schema::empty()).unwrap(),
             clock: Arc::new(SystemClock),
             own: Default::default(),
             follower: heard.clone(),
@@ -325,6 +329,44 @@ fn rows_state_and_console_of_two_workers_come_together() {
 }
 
 #[test]
+fn what_is_imposed_on_a_worker_never_reaches_the_hub() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let certificates = cluster.folder.path().join("worker");
+    let imposed = r#"request.method == "POST" and redact("request.headers.Host")"#;
+    let worker = cluster.worker_with("a", hub.address, &certificates, imposed);
+    wait("it is there", || hub.shared.nodes.names().len() == 1);
+    worker.add(2);
+    hub.shared.look(&query("request.method == \"POST\""));
+    wait("rows come", || cluster.rows.held().end == 2);
+    for row in cluster.rows.page(0..2, 2) {
+        let host = lookup(row.node().unwrap(), "request.headers.Host").and_then(Node::text);
+        assert_eq!(host.as_deref(), Some("[REDACTED]"));
+    }
+    let connection = hub.shared.nodes.of("a").unwrap();
+    let ask = |ask| connection.calls.ask(ask, &mut std::io::sink());
+    let (id, kfl) = (sample_id("a"), String::new());
+    let item = ask(super::message::Ask::Item { id, kfl }).unwrap();
+    assert_eq!(item["item"]["request"]["headers"]["Host"], "[REDACTED]");
+    let stream = item["item"]["stream"].as_str().unwrap().to_owned();
+    for refused in [
+        super::message::Ask::Stream {
+            stream: stream.clone(),
+        },
+        super::message::Ask::Streams {
+            streams: vec![stream],
+        },
+        super::message::Ask::Raw {
+            from: 0,
+            to: i64::MAX,
+        },
+    ] {
+        let why = ask(refused).unwrap_err();
+        assert!(why.contains("tap.globalFilter"), "{why}");
+    }
+}
+
+#[test]
 fn packets_and_answers_come_from_the_worker_that_is_asked() {
     let cluster = Cluster::new();
     let hub = cluster.hub(any());
@@ -354,8 +396,14 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     let limit = super::message::Ask::LimitStorage { bytes: 1 << 30 };
     assert_eq!(ask(limit), Ok(json!({"limit": 1 << 30})));
     let id = sample_id("a");
-    let item = ask(super::message::Ask::Item { id: id.clone() }).unwrap();
-    assert_eq!(item["item"]["id"], id.as_str());
+    let item = |kfl: &str| {
+        let (id, kfl) = (id.clone(), kfl.to_owned());
+        ask(super::message::Ask::Item { id, kfl })
+    };
+    assert_eq!(item("").unwrap()["item"]["id"], id.as_str());
+    let hidden = item(r#"redact("id")"#).unwrap();
+    assert_eq!(hidden["item"]["id"], "[REDACTED]");
+    assert!(item("false").is_err());
     // Whoever asked stops reading: the rest does not come, and the link goes on.
     struct Full(usize);
     impl Write for Full {
@@ -437,7 +485,7 @@ fn whoever_is_not_of_the_cluster_is_refused_with_a_sentence() {
         (tls::CERT_FILE, theirs(tls::CERT_FILE)),
         (tls::KEY_FILE, theirs(tls::KEY_FILE)),
     ]);
-    let worker = cluster.worker_with("a", hub.address, stranger.path());
+    let worker = cluster.worker_with("a", hub.address, stranger.path(), "");
     wait("it is told", || {
         worker
             .said
@@ -449,19 +497,19 @@ fn whoever_is_not_of_the_cluster_is_refused_with_a_sentence() {
             .has("A connection was refused: the certificate of the worker at 127.0.0.1 is not signed by the CA in ca.crt")
     });
     // Does not know the hub's CA.
-    let worker = cluster.worker_with("a", hub.address, &other.path().join("worker"));
+    let worker = cluster.worker_with("a", hub.address, &other.path().join("worker"), "");
     wait("it refuses the hub", || {
         worker.said.has("is not signed by the CA in ca.crt")
     });
     // A worker's certificate makes no hub, nor the hub's a worker.
-    let worker = cluster.worker_with("a", hub.address, &cluster.folder.path().join("hub"));
+    let worker = cluster.worker_with("a", hub.address, &cluster.folder.path().join("hub"), "");
     wait("it is of the other role", || {
         cluster.said.has("is for the other role")
     });
     assert!(!worker.uplink.standing().connected);
     // Files that are missing are named.
     let empty = tempfile::tempdir().unwrap();
-    let worker = cluster.worker_with("a", hub.address, empty.path());
+    let worker = cluster.worker_with("a", hub.address, empty.path(), "");
     wait("the file is named", || {
         worker.said.has("ca.crt cannot be used")
     });

@@ -18,12 +18,13 @@ use super::answers::Answers;
 use super::feed::{Feed, Step};
 use super::frame::{Frame, Frames, MAX_FRAME, MAX_HELLO};
 use super::link::{self, HANDSHAKE, Queues};
-use super::marks::marked;
+use super::marks::delivered;
 use super::message::{
     self, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
 };
 use super::tls;
 use crate::capture::own::OwnSockets;
+use crate::deliver::Imposed;
 use crate::kfl::Schema;
 use crate::packet::Endpoint;
 use crate::pipeline::{Counters, Rows};
@@ -79,6 +80,8 @@ pub struct Options {
     pub run: Arc<dyn Run>,
     /// Fields for queries.
     pub schema: Arc<Schema>,
+    /// What the operator imposes on what leaves this node.
+    pub imposed: Imposed,
     /// For `now()` in queries.
     pub clock: Arc<dyn Clock>,
     /// Where the hub's endpoints are announced, so that they are not captured.
@@ -156,7 +159,11 @@ impl Uplink {
     pub fn start(options: Options, actions: Actions, runtime: &tokio::runtime::Handle) -> Uplink {
         let standing: Arc<Mutex<Standing>> = Arc::default();
         let (stop, stopped) = watch::channel(false);
-        let feed = Feed::new(options.rows.clone(), options.schema.clone());
+        let feed = Feed::new(
+            options.rows.clone(),
+            options.schema.clone(),
+            options.imposed.clone(),
+        );
         let feed = Arc::new(Mutex::new(feed));
         let kept = Kept {
             feed: feed.clone(),
@@ -485,7 +492,9 @@ impl Kept {
                 };
                 match step {
                     Step::Send(mut rows) => {
-                        rows.records = marked(&*options.run, &query, rows.records);
+                        let asks = options.run.asks();
+                        let now = options.clock.now();
+                        rows.records = delivered(&options.imposed, asks, &query, rows.records, now);
                         Step::Send(rows)
                     }
                     other => other,

@@ -15,6 +15,7 @@ mod error;
 mod eval;
 mod explain;
 mod functions;
+mod imposed;
 mod ir;
 mod macros;
 #[cfg(test)]
@@ -114,9 +115,10 @@ pub enum LeftOff {
     After(String),
 }
 
-/// A compiled query; cheap to clone, shared between threads.
+/// A compiled query, and the one that stands in front of it ([`Query::behind`]); cheap to clone,
+/// shared between threads.
 #[derive(Debug, Clone)]
-pub struct Query(Arc<Compiled>);
+pub struct Query(Arc<Compiled>, Option<Arc<Query>>);
 
 #[derive(Debug)]
 struct Compiled {
@@ -175,7 +177,7 @@ impl Query {
 
     /// Whether it has no text but blanks and comments, and so matches everything.
     pub fn is_empty(&self) -> bool {
-        self.0.expr.is_none()
+        self.0.expr.is_none() && self.1.is_none()
     }
 
     /// What is valid in it and hardly meant.
@@ -190,16 +192,30 @@ impl Query {
 
     /// Whether [`Query::view`] may give an altered copy.
     pub fn redacts(&self) -> bool {
-        self.0.redacts
+        self.0.redacts || self.1.as_ref().is_some_and(|imposed| imposed.redacts())
     }
 
     /// Whether the item at `node` is wanted; `now` is when the query was asked.
     pub fn matches<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
-        self.verdict(&mut eval::Run::new(node, now))
+        match &self.1 {
+            None => self.matches_alone(node, now),
+            Some(imposed) => self.matches_behind(imposed, node, now),
+        }
     }
 
     /// As [`Query::matches`], with the altered copy to deliver when the query redacted something.
     pub fn view<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> (Verdict, Option<Json>) {
+        match &self.1 {
+            None => self.view_alone(node, now),
+            Some(imposed) => self.view_behind(imposed, node, now),
+        }
+    }
+
+    fn matches_alone<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> Verdict {
+        self.verdict(&mut eval::Run::new(node, now))
+    }
+
+    fn view_alone<'a, N: Node<'a>>(&self, node: N, now: Timestamp) -> (Verdict, Option<Json>) {
         let mut run = eval::Run::new(node, now);
         let verdict = self.verdict(&mut run);
         let altered = (verdict == Verdict::Match).then(|| run.into_altered());

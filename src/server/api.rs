@@ -20,15 +20,13 @@ use super::queries::refuse_query;
 use super::scripts::Checks;
 use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
-use super::{View, looking, packets, routes, row_json};
+use super::{View, delivered, looking, packets, routes, steered};
+use crate::deliver::{Delivered, Delivery};
 use crate::dissect;
-use crate::item::json::AsJson as NodeJson;
-use crate::item::packed::Held;
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Row, Rows};
-use crate::time::Timestamp;
 
 /// Rows that one answer holds at most.
 pub(super) const MAX_LIMIT: usize = 1000;
@@ -189,17 +187,20 @@ pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
 
 pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let view = state.view.clone();
-    let query = match kfl::compile(&ask.q, &view.schema) {
+    let query = match view.query(&ask.q) {
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
-    let limit = ask.limit.unwrap_or(200);
-    let found = aside(move || match view.indexed.get() {
-        Some(browse) => {
-            let (now, end) = (view.clock.now(), view.rows.held().end);
-            indexed::page(browse, query, now, ask.before, limit, end)
+    let limit = steered::limit_of(&query, ask.limit.unwrap_or(200));
+    let found = aside(move || {
+        let delivery = view.delivery(query, view.clock.now());
+        match view.indexed.get() {
+            Some(browse) => {
+                let end = view.rows.held().end;
+                indexed::page(browse, &delivery, ask.before, limit, end)
+            }
+            None => Ok(page_back(&state, &delivery, ask.before, limit)),
         }
-        None => Ok(page_back(&state, &query, ask.before, limit)),
     });
     match found.await {
         Ok(Ok(found)) => AsJson(found).into_response(),
@@ -209,123 +210,129 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
 }
 
 /// Rows before the one numbered `before`, newest first.
-fn page_back(state: &State, query: &kfl::Query, before: Option<u64>, limit: usize) -> Json {
+fn page_back(state: &State, delivery: &Delivery<'_>, before: Option<u64>, limit: usize) -> Json {
     let view = &state.view;
+    let query = delivery.query();
     view.run.look(query);
-    let now = view.clock.now();
     let limit = limit.clamp(1, MAX_LIMIT);
     let end = view.rows.held().end;
-    let found = looking::newest(&view.rows, query, now, before, limit);
+    let found = looking::newest(&view.rows, query, delivery.now(), before, limit);
     state
         .undecided
         .fetch_add(found.undecided, Ordering::Relaxed);
     let rows: Vec<Json> = found
         .rows
         .iter()
-        .filter_map(|row| Some(row_of(state, query, row.node()?)))
+        .filter_map(|row| {
+            let node = row.node()?;
+            delivered::row(&delivered::held_match(delivery, node), node.number(), node)
+        })
         .collect();
-    json!({"rows": rows, "next": found.next, "scanned": found.looked, "end": end})
+    let left_off = steered::left_off(&view.rows, query);
+    let is_past = |row: &Json| row["n"].as_u64() <= left_off;
+    let (rows, next) = steered::cut(query, rows, found.next, &is_past);
+    json!({"rows": rows, "next": next, "scanned": found.looked, "end": end})
 }
 
 /// The row's number and what the list shows of it, when it matches.
-pub(super) fn show(
-    state: &State,
-    query: &kfl::Query,
-    row: &Row,
-    now: Timestamp,
-) -> Option<(u64, Json)> {
+pub(super) fn show(state: &State, delivery: &Delivery<'_>, row: &Row) -> Option<(u64, Json)> {
     let node = row.node()?;
-    match query.matches(node, now) {
-        kfl::Verdict::Match => Some((node.number(), row_of(state, query, node))),
-        kfl::Verdict::NoMatch => None,
-        kfl::Verdict::Undecided => {
-            state.undecided.fetch_add(1, Ordering::Relaxed);
-            None
-        }
+    let delivered = delivered::held(delivery, node);
+    if delivered == Delivered::Undecided {
+        state.undecided.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// What the list shows of a row that matches, with what scripts make of it.
-fn row_of(state: &State, query: &kfl::Query, node: Held<'_>) -> Json {
-    let mut shown = row_json(node.number(), node);
-    let run = &state.view.run;
-    // A record is made anew for them.
-    if run.wants_queried()
-        && let Some(altered) = run.queried(&node.record(), query.text())
-    {
-        for mark in ["passed", "failed"] {
-            if let Some(set) = altered.get(mark) {
-                shown[mark] = set.clone();
-            }
-        }
-    }
-    shown
+    let shown = delivered::row(&delivered, node.number(), node)?;
+    Some((node.number(), shown))
 }
 
 pub(super) async fn item_by_number(
     Extract(state): Extract<State>,
     Named(number): Named<u64>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
     let view = state.view.clone();
-    one_item(aside(move || item_numbered(&view, number)).await)
+    let query = match view.query(&ask.q) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(&ask.q, &error),
+    };
+    let found = aside(move || {
+        let delivery = view.delivery(query, view.clock.now());
+        item_numbered(&view, number, &delivery)
+    });
+    one_item(found.await)
 }
 
-pub(super) fn item_numbered(view: &View, number: u64) -> Result<Option<Json>, Refusal> {
+/// One item as it is delivered; `None` when it is not held, or not for whoever asks.
+pub(super) fn item_numbered(
+    view: &View,
+    number: u64,
+    delivery: &Delivery<'_>,
+) -> Result<Option<Json>, Refusal> {
     match view.indexed.get() {
-        Some(browse) => indexed::item(browse, number).map(Some),
-        None => Ok(view.rows.get(number).and_then(|row| detail(&row))),
+        Some(browse) => indexed::item(browse, number, delivery),
+        None => Ok(view.rows.get(number).and_then(|row| detail(&row, delivery))),
     }
 }
 
 pub(super) async fn item_by_id(
     Extract(state): Extract<State>,
     Named((worker, id)): Named<(String, String)>,
+    Asked(ask): Asked<Ask>,
 ) -> Response {
     let view = state.view.clone();
-    if view.indexed.get().is_some() {
-        let found = aside(move || match view.indexed.get() {
-            Some(browse) => indexed::item_by_id(browse, &worker, &id, view.clock.now()),
-            None => Ok(None),
-        });
-        return one_item(found.await);
-    }
-    let id = format!("{worker}/{id}");
-    one_item(aside(move || Ok(item_of(&view.rows, &id).or_else(|| view.run.item(&id)))).await)
+    let query = match view.query(&ask.q) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(&ask.q, &error),
+    };
+    let found = aside(move || {
+        let delivery = view.delivery(query.clone(), view.clock.now());
+        if let Some(browse) = view.indexed.get() {
+            return indexed::item_by_id(browse, &worker, &id, &delivery);
+        }
+        let id = format!("{worker}/{id}");
+        Ok(item_of(&view.rows, &id, &delivery).or_else(|| view.run.item(&id, &query)))
+    });
+    one_item(found.await)
 }
 
-/// One item of the rows by its id, with all its fields.
+/// One item of the rows by its id, with all its fields, as it is delivered.
 ///
 /// ```text
 /// {"row": {...}, "item": {...}}
 /// ```
-pub fn item_of(rows: &Rows, id: &str) -> Option<Json> {
+pub fn item_of(rows: &Rows, id: &str, delivery: &Delivery<'_>) -> Option<Json> {
+    detail(&row_with_id(rows, id)?, delivery)
+}
+
+/// The newest row with an id.
+pub(super) fn row_with_id(rows: &Rows, id: &str) -> Option<Row> {
     let held = rows.held();
     let mut end = held.end;
     while end > held.start {
         let start = end.saturating_sub(SCAN_STEP).max(held.start);
         let page = rows.page(start..end, SCAN_STEP as usize);
-        let found = page.iter().rev().find(|row| {
+        let found = page.into_iter().rev().find(|row| {
             row.node()
                 .and_then(|node| lookup(node, "id"))
                 .and_then(Node::text)
                 .is_some_and(|text| text == id)
         });
-        if let Some(row) = found {
-            return detail(row);
+        if found.is_some() {
+            return found;
         }
         end = start;
     }
     None
 }
 
-fn detail(row: &Row) -> Option<Json> {
+fn detail(row: &Row, delivery: &Delivery<'_>) -> Option<Json> {
     let node = row.node()?;
-    let item = serde_json::to_value(NodeJson(node)).ok()?;
-    Some(json!({"row": row_json(node.number(), node), "item": item}))
+    delivered::detail(delivered::held(delivery, node), node.number(), node)
 }
 
 /// For an item that the ring of rows has dropped.
-pub(super) const GONE: &str = "this item is no longer held; search for it in the archive";
+pub(super) const GONE: &str =
+    "this item is no longer held, or not shown by this query; search for it in the archive";
 
 fn one_item(found: Result<Result<Option<Json>, Refusal>, Response>) -> Response {
     match found {
@@ -420,10 +427,31 @@ pub(super) fn write_stream(
     near: Option<u64>,
     out: &mut dyn std::io::Write,
 ) -> Result<u64, String> {
+    shows_stream(view, name, near)?;
     match (view.indexed.get(), worker) {
         (Some(browse), worker) => browse.stream_pcap(worker, name, near, out),
         (None, "") => view.run.stream_pcap(name, out),
         (None, worker) => view.run.stream_pcap_of(worker, name, out),
+    }
+}
+
+/// Whether what is imposed lets the packets of a stream leave; of an archive that of the item numbered
+/// `near`.
+fn shows_stream(view: &View, name: StreamName, near: Option<u64>) -> Result<(), String> {
+    let Some(browse) = view.indexed.get() else {
+        return view.shows_streams(&[name]);
+    };
+    view.imposed.lets_packets()?;
+    let Some(query) = view.imposed.query() else {
+        return Ok(());
+    };
+    let near =
+        near.ok_or("while tap.globalFilter is in force, name one of the stream's items (n)")?;
+    let item = browse.item(near).map_err(|error| error.to_string())?;
+    match item.stream == name && query.matches(item.node(), view.clock.now()) == kfl::Verdict::Match
+    {
+        true => Ok(()),
+        false => Err(delivered::hidden(&name.to_string())),
     }
 }
 
@@ -490,7 +518,7 @@ async fn summed(
     q: &str,
     read: impl FnOnce(&Summary) -> Result<Json, String> + Send + 'static,
 ) -> Response {
-    let query = match kfl::compile(q, &state.view.schema) {
+    let query = match state.view.query(q) {
         Ok(query) => query,
         Err(error) => return refuse_query(q, &error),
     };

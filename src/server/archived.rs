@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::indexed;
-use super::search::{Newest, Part, Place, Wanted, found};
+use super::search::{Newest, Part, Place, Wanted};
+use super::{delivered, indexed};
+use crate::deliver::Delivery;
 use crate::investigate::{Archive, Browse, Cache, Reading, moment, moment_of};
-use crate::kfl;
-use crate::time::Timestamp;
 
 /// How long a listing counts.
 const FRESH: Duration = Duration::from_secs(30);
@@ -70,19 +69,25 @@ impl Archived {
     }
 
     /// What the archive of a store has of what is wanted.
-    pub fn search(&self, store: &str, query: &kfl::Query, wanted: &Wanted) -> Part {
+    pub fn search(&self, store: &str, delivery: &Delivery<'_>, wanted: &Wanted) -> Part {
         match self.browse(store) {
             Ok(None) => Part::default(),
-            Ok(Some(browse)) => of_archive(&browse, store, query, wanted),
+            Ok(Some(browse)) => of_archive(&browse, store, delivery, wanted),
             Err(why) => Part::missing(store, &why),
         }
     }
 
     /// An item by the worker and the rest of its id, of the first store that has it.
-    pub fn item(&self, stores: &[String], worker: &str, id: &str, now: Timestamp) -> Option<Json> {
+    pub fn item(
+        &self,
+        stores: &[String],
+        worker: &str,
+        id: &str,
+        delivery: &Delivery<'_>,
+    ) -> Option<Json> {
         stores.iter().find_map(|store| {
             let browse = self.browse(store).ok()??;
-            indexed::item_by_id(&browse, worker, id, now).ok()?
+            indexed::item_by_id(&browse, worker, id, delivery).ok()?
         })
     }
 }
@@ -91,11 +96,10 @@ impl Archived {
 pub(super) fn of_archive(
     browse: &Browse,
     store: &str,
-    query: &kfl::Query,
+    delivery: &Delivery<'_>,
     wanted: &Wanted,
 ) -> Part {
     let until = Instant::now() + PATIENCE;
-    let now = Timestamp::from_nanos(wanted.now);
     let mut newest = Newest::new(wanted);
     let mut part = Part::default();
     // All of the cursor's millisecond: the order within it is ours.
@@ -105,7 +109,8 @@ pub(super) fn of_archive(
     });
     let reached = loop {
         let left = until.saturating_duration_since(Instant::now());
-        let page = match browse.page(query.clone(), now, before, PAGE, left) {
+        let query = delivery.query().clone();
+        let page = match browse.page(query, delivery.now(), before, PAGE, left) {
             Ok(page) => page,
             Err(error) => {
                 part.missing = Part::missing(store, &error.to_string()).missing;
@@ -118,7 +123,8 @@ pub(super) fn of_archive(
             let at = item.start.millis();
             oldest = Some(at);
             if newest.takes(at) {
-                newest.add(found(*number, item.node(), store));
+                let delivered = delivered::stored_match(delivery, item);
+                newest.add_delivered(&delivered, *number, item.node(), store);
             } else {
                 newest.leave_out(at);
             }

@@ -85,7 +85,7 @@ impl Tries {
         let now = view.clock.now();
         if !store.is_empty() {
             let browse = reach(view, store)?;
-            return self.of_archive(&browse, query, store, now);
+            return self.of_archive(&browse, &view.for_archive(query), store, now);
         }
         match view.indexed.get() {
             None => Ok(held(&view.rows, query, now)),

@@ -30,6 +30,7 @@ use serde_json::{Map, Value as Json, json};
 use super::View;
 use super::api::{Ask, Asked, Sent, State, aside, refuse};
 use super::queries::refuse_query;
+use crate::deliver::NO_PACKETS_OF_QUERY;
 use crate::investigate::Browse;
 use crate::item::{Node, lookup};
 use crate::kfl;
@@ -79,10 +80,16 @@ pub(super) async fn merge(Extract(state): Extract<State>, Sent(merge): Sent<Merg
 }
 
 async fn send(state: State, q: &str, pcaps: BTreeMap<String, Vec<String>>) -> Response {
-    let query = match kfl::compile(q, &state.view.schema) {
+    let query = match state.view.query(q) {
         Ok(query) => query,
         Err(error) => return refuse_query(q, &error),
     };
+    if let Err(sentence) = state.view.imposed.lets_packets() {
+        return refuse(StatusCode::FORBIDDEN, sentence);
+    }
+    if query.redacts() {
+        return refuse(StatusCode::BAD_REQUEST, NO_PACKETS_OF_QUERY);
+    }
     let made = aside(move || {
         let view = &state.view;
         let nodes = match pcaps.is_empty() {
@@ -310,6 +317,13 @@ fn named(view: &View, pcaps: &BTreeMap<String, Vec<String>>) -> Result<Nodes, St
                 of.streams.push((name, None));
             }
         }
+    }
+    let all = nodes.values().flat_map(|of| &of.streams);
+    let all: Vec<StreamName> = all.map(|(name, _)| *name).collect();
+    match view.indexed.get() {
+        None => view.shows_streams(&all)?,
+        // Names alone do not tell which streams of an archive they are.
+        Some(_) => view.imposed.lets_all_packets()?,
     }
     Ok(nodes)
 }

@@ -2,6 +2,7 @@
 //!
 //! Messages to the client, JSON text:
 //! `{"type":"rows","rows":[...]}`, `{"type":"position","end":n,"skipped":n}`. The client sends nothing.
+//! When as many rows were sent as `limit()` in the query says, a last position has `"ended":true`.
 //! A client that falls behind is skipped forward and told by how many items. One that asks for a
 //! sample gets the newest matches of each moment, `limit` at most, and is told of the rest in the same
 //! way.
@@ -16,6 +17,8 @@ use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, State, refuse, show};
 use super::queries::refuse_query;
+use super::{delivered, steered};
+use crate::deliver::Delivered;
 use crate::item::json::AsJson as NodeJson;
 use crate::kfl;
 use crate::time::Timestamp;
@@ -41,7 +44,7 @@ pub(super) async fn open(
     Asked(ask): Asked<Ask>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let query = match kfl::compile(&ask.q, &state.view.schema) {
+    let query = match state.view.query(&ask.q) {
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
@@ -52,7 +55,17 @@ pub(super) async fn open(
         );
     }
     let end = state.view.rows.held().end;
-    let from = ask.from.unwrap_or(end).min(end);
+    // A client that names a place has what was before it.
+    let from = match ask.from {
+        Some(from) => Some(from.min(end)),
+        None => begins(&state, &query, end).await,
+    };
+    let Some(from) = from else {
+        return refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the rows cannot be looked at",
+        );
+    };
     let pace = Pace {
         rows: ask.limit.unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS),
         sample: ask.sample,
@@ -61,6 +74,14 @@ pub(super) async fn open(
     upgrade
         .max_message_size(4096)
         .on_upgrade(move |socket| follow(socket, state, query, from, pace))
+}
+
+/// Where a stream begins, see [`steered::start`]; `None` when that cannot be found out.
+async fn begins(state: &State, query: &kfl::Query, from: u64) -> Option<u64> {
+    let (view, query) = (state.view.clone(), query.clone());
+    let found =
+        tokio::task::spawn_blocking(move || steered::start(&view, &query, from, view.clock.now()));
+    found.await.ok()
 }
 
 /// Longest query that a client sends.
@@ -76,11 +97,13 @@ pub(super) async fn open_full(
         .on_upgrade(move |socket| follow_full(socket, state))
 }
 
-/// Sends one message for each item that matches the last query that came: the item, or `{"error"}`.
+/// Sends one message for each item that matches the last query that came: the item, or `{"error"}`;
+/// ends after as many as `limit()` in the query says.
 async fn follow_full(mut socket: WebSocket, mut state: State) {
     let mut end = state.view.rows.follow();
     let mut from = *end.borrow_and_update();
     let mut query: Option<kfl::Query> = None;
+    let mut left = u64::MAX;
     let mut now = state.view.clock.now();
     loop {
         let wait = async {
@@ -98,13 +121,18 @@ async fn follow_full(mut socket: WebSocket, mut state: State) {
             },
             _ = state.stopped.wait_for(|stop| *stop) => return,
         };
-        match heard.map(|text| kfl::compile(&text, &state.view.schema)) {
+        match heard.map(|text| state.view.query(&text)) {
             None => {}
             Some(Ok(asked)) => {
                 if looked(&state, &asked).await.is_err() {
                     return;
                 }
                 now = state.view.clock.now();
+                let Some(begins) = begins(&state, &asked, from).await else {
+                    return;
+                };
+                from = begins;
+                left = asked.steering().limit.unwrap_or(u64::MAX);
                 query = Some(asked);
             }
             Some(Err(error)) if !send(&mut socket, &json!({"error": error.to_string()})).await => {
@@ -122,18 +150,31 @@ async fn follow_full(mut socket: WebSocket, mut state: State) {
         };
         let (looking, range) = (state.clone(), from..to);
         let found = tokio::task::spawn_blocking(move || {
+            let delivery = looking.view.delivery(asked, now);
             let page = looking.view.rows.page(range, usize::MAX);
             let nodes = page.iter().filter_map(|row| row.node());
-            let wanted = nodes.filter(|node| asked.matches(*node, now) == kfl::Verdict::Match);
-            let whole = wanted.map(|node| serde_json::to_string(&NodeJson(node)));
-            whole.filter_map(Result::ok).collect::<Vec<String>>()
+            let wanted = nodes.filter_map(|node| match delivered::held(&delivery, node) {
+                Delivered::Whole => serde_json::to_string(&NodeJson(node)).ok(),
+                Delivered::Altered(copy) => Some(copy.to_string()),
+                Delivered::Nothing | Delivered::Undecided => None,
+            });
+            wanted.collect::<Vec<String>>()
         });
         let Ok(items) = found.await else { return };
         from = to;
         for item in items {
+            if left == 0 {
+                break;
+            }
             if socket.send(Message::Text(item.into())).await.is_err() {
                 return;
             }
+            left -= 1;
+        }
+        if left == 0 {
+            // Whoever asked for so many knows that these were all.
+            let _ = socket.send(Message::Close(None)).await;
+            return;
         }
     }
 }
@@ -161,10 +202,11 @@ fn matches(
     now: Timestamp,
 ) -> (Vec<Json>, u64, u64) {
     let mut rows = Vec::new();
+    let delivery = state.view.delivery(query.clone(), now);
     let page = state.view.rows.page(range.clone(), usize::MAX);
     if pace.sample {
         for (looked, row) in (1_u64..).zip(page.iter().rev()) {
-            rows.extend(show(state, query, row, now).map(|(_, shown)| shown));
+            rows.extend(show(state, &delivery, row).map(|(_, shown)| shown));
             if rows.len() == pace.rows {
                 rows.reverse();
                 let all = page.len() as u64;
@@ -175,7 +217,7 @@ fn matches(
         return (rows, range.end, 0);
     }
     for row in page {
-        if let Some((number, shown)) = show(state, query, &row, now) {
+        if let Some((number, shown)) = show(state, &delivery, &row) {
             rows.push(shown);
             if rows.len() == pace.rows {
                 return (rows, number + 1, 0);
@@ -195,6 +237,7 @@ async fn follow(
     let mut end = state.view.rows.follow();
     // When the filter was set: what `now` in it means.
     let now = state.view.clock.now();
+    let mut left = query.steering().limit.unwrap_or(u64::MAX);
     let mut told = Instant::now();
     loop {
         if told.elapsed() >= STILL {
@@ -218,6 +261,11 @@ async fn follow(
             let state = state.clone();
             let asked = query.clone();
             let range = from..to;
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX);
+            let pace = Pace {
+                rows: pace.rows.min(wanted),
+                ..pace
+            };
             let found =
                 tokio::task::spawn_blocking(move || matches(&state, &asked, range, pace, now));
             let Ok((rows, reached, left_out)) = found.await else {
@@ -225,14 +273,21 @@ async fn follow(
             };
             from = reached;
             skipped += left_out;
+            left = left.saturating_sub(rows.len() as u64);
             if !rows.is_empty() && !send(&mut socket, &json!({"type": "rows", "rows": rows})).await
             {
                 return;
             }
-            let position = json!({"type": "position", "end": from, "skipped": skipped});
+            let mut position = json!({"type": "position", "end": from, "skipped": skipped});
+            if left == 0 {
+                position["ended"] = true.into();
+            }
             if !send(&mut socket, &position).await {
                 return;
             }
+        }
+        if left == 0 {
+            return until_closed(socket, state).await;
         }
         let wait = async {
             tokio::time::sleep(PACE).await;
@@ -242,6 +297,19 @@ async fn follow(
         };
         tokio::select! {
             () = wait => {}
+            message = socket.recv() => match message {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+            _ = state.stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Waits for the client to go, without another row.
+async fn until_closed(mut socket: WebSocket, mut state: State) {
+    loop {
+        tokio::select! {
             message = socket.recv() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}

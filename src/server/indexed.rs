@@ -6,14 +6,13 @@ use axum::http::StatusCode;
 use serde_json::{Value as Json, json};
 
 use super::api::MAX_LIMIT;
-use super::row_json;
+use super::{delivered, steered};
+use crate::deliver::Delivery;
 use crate::investigate::Browse;
 use crate::item::Item;
-use crate::item::json::AsJson as NodeJson;
-use crate::kfl::Query;
+use crate::kfl::LeftOff;
 use crate::packet::StreamName;
 use crate::store::StoreError;
-use crate::time::Timestamp;
 
 /// Time that one request looks for rows before it answers with what it has and a cursor to go on
 /// from.
@@ -34,28 +33,58 @@ fn refusal(error: &StoreError) -> Refusal {
 /// Rows behind the one numbered `before`, the newest first; `end` is where the live feed goes on.
 pub(super) fn page(
     browse: &Browse,
-    query: Query,
-    now: Timestamp,
+    delivery: &Delivery<'_>,
     before: Option<u64>,
     limit: usize,
     end: u64,
 ) -> Result<Json, Refusal> {
     let limit = limit.clamp(1, MAX_LIMIT);
     let page = browse
-        .page(query, now, before, limit, PATIENCE)
+        .page(
+            delivery.query().clone(),
+            delivery.now(),
+            before,
+            limit,
+            PATIENCE,
+        )
         .map_err(|error| refusal(&error))?;
     let rows: Vec<Json> = page
         .items
         .iter()
-        .map(|(number, item)| row_json(*number, item.node()))
+        .filter_map(|(number, item)| {
+            let delivered = delivered::stored_match(delivery, item);
+            delivered::row(&delivered, *number, item.node())
+        })
         .collect();
-    Ok(json!({"rows": rows, "next": page.next, "scanned": page.looked, "end": end}))
+    let left_off = left_off(browse, delivery)?;
+    let is_past = |row: &Json| {
+        left_off.as_ref().is_some_and(|(number, item)| {
+            row["n"] == *number || row["timestamp"].as_i64() < Some(item.start.millis())
+        })
+    };
+    let (rows, next) = steered::cut(delivery.query(), rows, page.next, &is_past);
+    Ok(json!({"rows": rows, "next": next, "scanned": page.looked, "end": end}))
 }
 
-/// One item with all its fields.
-pub(super) fn item(browse: &Browse, number: u64) -> Result<Json, Refusal> {
+/// The item after which delivery resumes, with its number.
+fn left_off(browse: &Browse, delivery: &Delivery<'_>) -> Result<Option<(u64, Item)>, Refusal> {
+    match &delivery.query().steering().left_off {
+        Some(LeftOff::After(id)) => match id.split_once('/') {
+            Some((worker, id)) => named(browse, worker, id, delivery),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// One item with all its fields; `None` when it is not for whoever asks.
+pub(super) fn item(
+    browse: &Browse,
+    number: u64,
+    delivery: &Delivery<'_>,
+) -> Result<Option<Json>, Refusal> {
     let item = browse.item(number).map_err(|error| refusal(&error))?;
-    Ok(detail(number, &item))
+    Ok(detail(number, &item, delivery))
 }
 
 /// The same by node, stream and index within it; `None` when there is none, or the id is no such.
@@ -63,23 +92,31 @@ pub(super) fn item_by_id(
     browse: &Browse,
     worker: &str,
     id: &str,
-    now: Timestamp,
+    delivery: &Delivery<'_>,
 ) -> Result<Option<Json>, Refusal> {
+    let found = named(browse, worker, id, delivery)?;
+    Ok(found.and_then(|(number, item)| detail(number, &item, delivery)))
+}
+
+fn named(
+    browse: &Browse,
+    worker: &str,
+    id: &str,
+    delivery: &Delivery<'_>,
+) -> Result<Option<(u64, Item)>, Refusal> {
     let parts = id
         .rsplit_once('-')
         .and_then(|(stream, index)| Some((StreamName::parse(stream)?, index.parse().ok()?)));
     let Some((stream, index)) = parts else {
         return Ok(None);
     };
-    let found = browse
-        .named(worker, stream, index, now)
-        .map_err(|error| refusal(&error))?;
-    Ok(found.map(|(number, item)| detail(number, &item)))
+    browse
+        .named(worker, stream, index, delivery.now())
+        .map_err(|error| refusal(&error))
 }
 
-fn detail(number: u64, item: &Item) -> Json {
-    let whole = serde_json::to_value(NodeJson(item.node())).unwrap_or_default();
-    json!({"row": row_json(number, item.node()), "item": whole})
+fn detail(number: u64, item: &Item, delivery: &Delivery<'_>) -> Option<Json> {
+    delivered::detail(delivered::stored(delivery, item), number, item.node())
 }
 
 /// What reading the archive took, for the state of the run.

@@ -13,6 +13,7 @@ mod audit;
 mod backtest;
 mod bundle;
 mod coverage;
+mod delivered;
 mod feed;
 mod guard;
 mod id_token;
@@ -34,6 +35,7 @@ mod rows;
 mod script_files;
 mod scripts;
 pub mod search;
+mod steered;
 mod stores;
 mod summary;
 mod sums;
@@ -46,6 +48,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use serde_json::Value as Json;
 
+use crate::deliver::{Asks, Delivery, Imposed};
 use crate::investigate::{Archive, Browse, Reading};
 use crate::kfl;
 use crate::packet::StreamName;
@@ -58,6 +61,7 @@ pub use access::{Grant, Role, grants};
 pub use api::item_of;
 pub use archived::{Archived, OpenArchive, OpenCache};
 pub use coverage::Losses;
+pub use delivered::streams_shown;
 pub use guard::Token;
 pub use oidc::OidcOptions;
 pub use pushed::Pushed;
@@ -83,9 +87,10 @@ pub trait Run: Send + Sync {
         let _ = query;
     }
 
-    /// An item that the rows do not hold, by its id, as [`item_of`] gives it.
-    fn item(&self, id: &str) -> Option<Json> {
-        let _ = id;
+    /// An item that the rows do not hold, by its id, as [`item_of`] gives it to whoever asks with a
+    /// query.
+    fn item(&self, id: &str, query: &kfl::Query) -> Option<Json> {
+        let _ = (id, query);
         None
     }
 
@@ -274,12 +279,9 @@ pub trait Run: Send + Sync {
         Err(format!("no script {path} runs here"))
     }
 
-    /// Lets scripts see and alter the item before a client gets it (`onItemQueried`).
-    fn queried(&self, record: &[u8], query: &str) -> Option<Json>;
-
-    /// Whether any script does.
-    fn wants_queried(&self) -> bool {
-        false
+    /// Who sees and may alter each item before a client gets it (`onItemQueried`).
+    fn asks(&self) -> Option<&dyn Asks> {
+        None
     }
 }
 
@@ -314,6 +316,10 @@ pub struct View {
     pub clock: Arc<dyn Clock>,
     /// The run.
     pub run: Arc<dyn Run>,
+    /// What the operator imposes on what is shown.
+    pub imposed: Imposed,
+    /// Whether the rows come from workers, which have imposed it on them already.
+    pub relayed: bool,
     /// Filter that the page opens with.
     pub default_filter: String,
     /// Files of scripts.
@@ -326,6 +332,38 @@ pub struct View {
     pub reading: Option<Reading>,
     /// Scripts that a computer elsewhere pushes; `None` where none are taken.
     pub pushed: Option<Arc<Pushed>>,
+}
+
+impl View {
+    /// Compiles what somebody asks, behind what is imposed.
+    fn query(&self, text: &str) -> Result<kfl::Query, kfl::Error> {
+        match self.relayed {
+            true => kfl::compile(text, &self.schema),
+            false => self.imposed.compile(text, &self.schema),
+        }
+    }
+
+    /// The same query for an archive that is read here.
+    fn for_archive(&self, query: &kfl::Query) -> kfl::Query {
+        match self.relayed {
+            true => self.imposed.before(query.clone()),
+            false => query.clone(),
+        }
+    }
+
+    /// Whether the packets of streams of the run may leave, as [`streams_shown`] says; workers look at
+    /// their own rows.
+    fn shows_streams(&self, streams: &[StreamName]) -> Result<(), String> {
+        match self.relayed {
+            true => self.imposed.lets_packets(),
+            false => streams_shown(&self.rows, &self.imposed, streams, self.clock.now()),
+        }
+    }
+
+    /// A query of [`View::query`], asked at `now`, on its way to whoever asked.
+    fn delivery(&self, query: kfl::Query, now: Timestamp) -> Delivery<'_> {
+        Delivery::new(query, now, self.run.asks())
+    }
 }
 
 /// Where and how to serve.

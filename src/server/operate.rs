@@ -17,7 +17,7 @@ use super::api::{
 use super::payload;
 use super::queries::refuse_query;
 use super::replay::{Pace, Replay};
-use crate::kfl;
+use crate::deliver::Delivery;
 use crate::packet::StreamName;
 use crate::script::jobs::JobsAct;
 use crate::units;
@@ -88,7 +88,7 @@ pub(super) async fn seal_recording(
 
 /// What a recording with this query would have kept: of what is open here, or of a store.
 pub(super) async fn backtest(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    let query = match kfl::compile(&ask.q, &state.view.schema) {
+    let query = match state.view.query(&ask.q) {
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
@@ -127,11 +127,33 @@ fn told(done: Result<Result<Json, (StatusCode, String)>, Response>) -> Response 
     }
 }
 
-/// The request of an item as it would be sent.
+/// The request of an item as it would be sent; not of one whose bytes are hidden from whoever asks.
 fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)> {
     may_replay(state)?;
-    let found = item_numbered(&state.view, number)?;
-    let found = found.ok_or_else(|| (StatusCode::NOT_FOUND, GONE.to_owned()))?;
+    let view = &state.view;
+    let refused = |sentence: String| (StatusCode::FORBIDDEN, sentence);
+    view.imposed.lets_packets().map_err(refused)?;
+    let query = view
+        .query("")
+        .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let delivery = view.delivery(query.clone(), view.clock.now());
+    let gone = || (StatusCode::NOT_FOUND, GONE.to_owned());
+    let shown = item_numbered(view, number, &delivery)?.ok_or_else(gone)?;
+    if delivery.is_plain() {
+        return replayed(&shown);
+    }
+    let plain = Delivery::new(query, view.clock.now(), None);
+    let found = item_numbered(view, number, &plain)?.ok_or_else(gone)?;
+    match found["item"]["request"] == shown["item"]["request"] {
+        true => replayed(&found),
+        false => Err(refused(
+            "a script changes what is shown of this request, so it is not sent once more"
+                .to_owned(),
+        )),
+    }
+}
+
+fn replayed(found: &Json) -> Result<Replay, (StatusCode, String)> {
     Replay::of(&found["item"]).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
 }
 

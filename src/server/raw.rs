@@ -41,6 +41,9 @@ fn moment(millis: Option<i64>, otherwise: i64) -> Timestamp {
 
 /// `GET /pcapdump`.
 pub(super) async fn dump(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    if let Err(sentence) = state.view.imposed.lets_all_packets() {
+        return refuse(StatusCode::FORBIDDEN, sentence);
+    }
     let (from, to) = (moment(ask.from, i64::MIN), moment(ask.to, i64::MAX));
     let (pieces, body) = mpsc::channel(WAITING);
     let (said, first) = tokio::sync::oneshot::channel();

@@ -18,9 +18,10 @@ use sha2::{Digest as _, Sha256};
 use super::api::{Asked, State, aside, refuse};
 use super::archived::of_archive;
 use super::queries::refuse_query;
-use super::row_json;
+use super::{delivered, row_json, steered};
+use crate::deliver::{Delivered, Delivery};
+use crate::item::json::JsonNode;
 use crate::item::{Node, lookup};
-use crate::kfl;
 use crate::pipeline::Rows;
 use crate::store::hex;
 use crate::time::Timestamp;
@@ -185,6 +186,21 @@ impl<'w> Newest<'w> {
             && self.wanted.from.is_none_or(|from| at >= from);
     }
 
+    /// Takes what is delivered of an item of one source.
+    pub(super) fn add_delivered<'a, N: Node<'a>>(
+        &mut self,
+        delivered: &Delivered,
+        number: u64,
+        item: N,
+        source: &str,
+    ) {
+        match delivered {
+            Delivered::Whole => self.add(found(number, item, source)),
+            Delivered::Altered(copy) => self.add(found(number, JsonNode(copy), source)),
+            Delivered::Nothing | Delivered::Undecided => {}
+        }
+    }
+
     /// Takes a row of one source.
     pub fn add(&mut self, mut found: Found) {
         let count = self.alike.entry(found.place.clone()).or_default();
@@ -224,8 +240,7 @@ impl<'w> Newest<'w> {
 }
 
 /// The rows of a ring.
-pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -> Part {
-    let now = Timestamp::from_nanos(wanted.now);
+pub fn of_rows(rows: &Rows, delivery: &Delivery<'_>, wanted: &Wanted, source: &str) -> Part {
     let mut newest = Newest::new(wanted);
     let mut looked = 0;
     let Ok(()) = rows.try_each(|row| {
@@ -238,17 +253,39 @@ pub fn of_rows(rows: &Rows, query: &kfl::Query, wanted: &Wanted, source: &str) -
         // Cheap first: most rows are too new or too old for a page behind the first.
         if !newest.takes(at) {
             newest.leave_out(at);
-        } else if query.matches(node, now) == kfl::Verdict::Match {
-            newest.add(found(node.number(), node, source));
+        } else {
+            // Scripts are asked about those that stay.
+            let delivered = delivery.counted(node);
+            newest.add_delivered(&delivered, node.number(), node, source);
         }
         Ok::<(), Infallible>(())
     });
-    let (found, floor) = newest.take();
+    let (mut found, floor) = newest.take();
+    if delivery.is_asked() {
+        found.retain_mut(|one| asked(rows, delivery, one, source));
+    }
     Part {
         found,
         floor,
         looked,
         ..Part::default()
+    }
+}
+
+/// Puts what scripts make of a row in its place; false when it is not held any more, or not delivered.
+fn asked(rows: &Rows, delivery: &Delivery<'_>, found: &mut Found, source: &str) -> bool {
+    let row = found.row["n"].as_u64().and_then(|number| rows.get(number));
+    let shown = row.as_ref().and_then(|row| {
+        let node = row.node()?;
+        delivered::row(&delivered::held(delivery, node), node.number(), node)
+    });
+    match shown {
+        Some(mut shown) => {
+            shown["from"] = source.into();
+            found.row = shown;
+            true
+        }
+        None => false,
     }
 }
 
@@ -313,10 +350,14 @@ pub(super) struct Ask {
 
 /// `GET /search`.
 pub(super) async fn search(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    let query = match kfl::compile(&ask.q, &state.view.schema) {
+    let query = match state.view.query(&ask.q) {
         Ok(query) => query,
         Err(error) => return refuse_query(&ask.q, &error),
     };
+    if query.steering().left_off.is_some() {
+        let sentence = "a search does not resume at an item; leave leftOff() out and use before";
+        return refuse(StatusCode::BAD_REQUEST, sentence);
+    }
     let before = match ask.before.as_str() {
         "" => None,
         text => match parse(text) {
@@ -331,16 +372,23 @@ pub(super) async fn search(Extract(state): Extract<State>, Asked(ask): Asked<Ask
         kfl: ask.q,
         before,
         from: ask.from,
-        limit: ask.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT),
+        limit: steered::limit_of(&query, ask.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT)),
         now: state.view.clock.now().nanos(),
     };
     let found = aside(move || {
-        let rows = of_rows(&state.view.rows, &query, &wanted, LIVE);
+        let delivery = state
+            .view
+            .delivery(query.clone(), Timestamp::from_nanos(wanted.now));
+        let rows = of_rows(&state.view.rows, &delivery, &wanted, LIVE);
         let shown = state.view.indexed.get();
-        let shown = shown.map(|browse| of_archive(browse, &browse.name(), &query, &wanted));
+        let shown = shown.map(|browse| of_archive(browse, &browse.name(), &delivery, &wanted));
         let elsewhere = state.view.run.search(&query, &wanted);
         let parts = std::iter::once(rows).chain(shown).chain(elsewhere);
-        answer(merged(parts.collect(), &wanted))
+        let mut whole = merged(parts.collect(), &wanted);
+        if steered::most(&query).is_some_and(|most| whole.found.len() as u64 >= most) {
+            whole.floor = None;
+        }
+        answer(whole)
     });
     match found.await {
         Ok(found) => AsJson(found).into_response(),
@@ -354,6 +402,13 @@ mod tests {
 
     use super::*;
     use crate::item::{flat, sample};
+    use crate::kfl;
+
+    /// Everything, as it is.
+    fn all() -> Delivery<'static> {
+        let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
+        Delivery::new(query, Timestamp::default(), None)
+    }
 
     fn place(at: i64, key: &str) -> Place {
         Place {
@@ -446,7 +501,7 @@ mod tests {
     #[test]
     fn rows_behind_a_full_page_are_for_the_next_one() {
         let rows = ring(|number| 9 - number / 5);
-        let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
+        let query = all();
         let page = of_rows(&rows, &query, &wanted(5), LIVE);
         assert!(page.found.iter().all(|found| found.place.at == 9_000));
         assert!(page.floor.is_some());
@@ -457,7 +512,7 @@ mod tests {
     fn pages_of_a_ring_give_every_row_once_whatever_order_it_came_in() {
         // Of each moment there are five that nothing tells apart.
         let rows = ring(|number| (number * 7) % 10);
-        let query = kfl::compile("", &kfl::Schema::empty()).unwrap();
+        let query = all();
         let mut wanted = wanted(7);
         let mut seen = Vec::new();
         loop {

@@ -177,6 +177,12 @@ pub(super) async fn object(Extract(state): Extract<State>, Asked(ask): Asked<Ask
     if let Err(refused) = known(&state, &ask.store) {
         return refused;
     }
+    // Manifests tell of packets and hold none.
+    if !ask.key.ends_with(".manifest.json")
+        && let Err(sentence) = state.view.imposed.lets_all_packets()
+    {
+        return refuse(StatusCode::FORBIDDEN, sentence);
+    }
     let file = ask.key.rsplit('/').next().unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let file: String = file.chars().filter(|c| plain(*c)).collect();

@@ -15,8 +15,10 @@ use super::View;
 use super::map::{MapBy, Pairs, end_of};
 use super::rows::{columns_of, tone_of};
 use super::sums::{Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template};
+use crate::deliver::{Delivered, Delivery};
 use crate::dissect::PROTOCOLS;
 use crate::investigate::Scan;
+use crate::item::json::JsonNode;
 use crate::item::{Node, lookup, shown};
 use crate::kfl;
 use crate::time::Timestamp;
@@ -189,8 +191,11 @@ impl Summary {
 
     fn read_on(&mut self, view: &View, query: &kfl::Query) -> Result<(), String> {
         let began = Instant::now();
+        let delivery = Delivery::new(query.clone(), self.now, None);
         if let Some(mut scan) = self.scan.take() {
-            let done = scan.step(began + PATIENCE, &mut |item| self.add(item.node()));
+            let done = scan.step(began + PATIENCE, &mut |item| {
+                self.add_delivered(&delivery.counted_match(item.node()), item.node());
+            });
             if let Some(browse) = view.indexed.get() {
                 browse.warn(scan.warnings());
             }
@@ -213,12 +218,19 @@ impl Summary {
                     continue;
                 }
                 block.each(&mut |node| {
-                    if query.matches(node, self.now) == kfl::Verdict::Match {
-                        self.add(node);
-                    }
+                    self.add_delivered(&delivery.counted(node), node);
                 });
             }
             self.next = end;
+        }
+    }
+
+    /// Adds what is delivered of an item.
+    fn add_delivered<'a, N: Node<'a>>(&mut self, delivered: &Delivered, item: N) {
+        match delivered {
+            Delivered::Whole => self.add(item),
+            Delivered::Altered(copy) => self.add(JsonNode(copy)),
+            Delivered::Nothing | Delivered::Undecided => {}
         }
     }
 

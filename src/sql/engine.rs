@@ -147,9 +147,15 @@ impl Engine {
     /// The tables for a statement whose queries are `texts`.
     fn context(&self, texts: &[String], stop: &Stop) -> Result<SessionContext, SqlError> {
         let queries = texts.iter().map(|text| {
-            kfl::compile(text, &self.schema).map_err(|error| {
+            let query = kfl::compile(text, &self.schema).map_err(|error| {
                 SqlError::Statement(format!("kfl('{text}'): {error}\n{}", error.caret(text)))
-            })
+            })?;
+            match query.redacts() {
+                true => Err(SqlError::Statement(format!(
+                    "kfl('{text}'): redact() alters what is delivered, and SQL reads columns as they are; leave it out"
+                ))),
+                false => Ok(query),
+            }
         });
         let queries = queries.collect::<Result<Vec<_>, _>>()?;
         let failed = |error: DataFusionError| SqlError::Failed(error.to_string());

@@ -116,7 +116,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.portMapping", Tree, "{}", Honoured, "further ports of a protocol, {\"redis\":[6380]}; content decides first, a port settles what it leaves in doubt"),
     key("tap.portLimits", Tree, "{}", Honoured, "the only ports that a protocol is looked for on, {\"redis\":[6379]}; one without an entry is looked for on all"),
     key("tap.customMacros", Map, r#"{"https":"tls and (http or http2)"}"#, NotYet, "KFL macros of your own"),
-    key("tap.globalFilter", Text, r#""""#, NotYet, "KFL that every item must match"),
+    key("tap.globalFilter", Text, r#""""#, Honoured, "KFL that every item must match before anybody sees it; what it redacts nobody sees, in packets neither"),
     key("tap.defaultFilter", Text, r#""""#, Honoured, "KFL that the dashboard opens with"),
     key("tap.pcap", Text, r#""""#, Honoured, "recorded source instead of a live one"),
     key("tap.dryRun", Bool, "false", Honoured, "in a cluster: list the pods that would be captured, and end"),

@@ -75,7 +75,8 @@ pub fn run(args: &DiffArgs, config: &Config) -> Result<Exit, Failure> {
         Range::parse(text, now).map_err(|why| Failure::usage(format!("--{flag}: {why}")))
     };
     let ranges = [range("before", &args.before)?, range("after", &args.after)?];
-    let query = pass::query(&args.kfl)?;
+    let query = pass::query(&args.kfl, config)?;
+    pass::unredacted(&query, "what is compared", "")?;
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let opened = pass::open(&args.source, pass::times(&ranges), &config)?;
@@ -127,7 +128,12 @@ impl Consumer for Measuring {
         let mut measures = self.measures.lock().unwrap_or_else(PoisonError::into_inner);
         for item in items {
             let wanted = self.ranges.iter().any(|range| range.has(item.start));
-            if !wanted || self.query.matches(item.node(), self.now) == kfl::Verdict::NoMatch {
+            let verdict = match wanted {
+                true => self.query.matches(item.node(), self.now),
+                false => kfl::Verdict::NoMatch,
+            };
+            let is_hidden = verdict == kfl::Verdict::Undecided && self.query.is_behind();
+            if is_hidden || verdict == kfl::Verdict::NoMatch {
                 continue;
             }
             for (range, measure) in self.ranges.iter().zip(measures.iter_mut()) {

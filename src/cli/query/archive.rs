@@ -14,6 +14,7 @@ use super::QueryArgs;
 use super::group;
 use super::lines::{Format, Lines};
 use super::output::Target;
+use crate::deliver::Delivery;
 use crate::investigate::aggregate::{Aggregate, Wanted};
 use crate::investigate::{Archive, Cursor, Search};
 use crate::kfl::Query;
@@ -43,12 +44,13 @@ pub(super) fn run(
     let reading = source::reading(config)?;
     let now = SystemClock.now();
     let cache = source::cache()?;
+    let delivery = Delivery::new(query.clone(), now, None);
     let search = Search::new(archive.clone(), query, range.span(), now, reading, cache);
     let search = search.of_shard(args.shard);
     let mut out = output.target.open()?;
     let done = match wanted {
-        Some(wanted) => groups(&search, wanted, output.format, &mut *out),
-        None => items(args, &search, output, &mut *out),
+        Some(wanted) => groups(&search, &delivery, wanted, output.format, &mut *out),
+        None => items(args, &search, &delivery, output, &mut *out),
     };
     drop(out);
     let gaps = search.warnings();
@@ -92,12 +94,16 @@ impl From<crate::store::StoreError> for Ended {
 
 fn groups(
     search: &Search,
+    delivery: &Delivery<'_>,
     wanted: Wanted,
     format: Format,
     out: &mut dyn Write,
 ) -> Result<(), Ended> {
     let mut aggregate = Aggregate::new(wanted.clone());
-    search.scan(&wanted.paths(), &mut |item| aggregate.add(item.node()))?;
+    search.scan(&wanted.paths(), &mut |item| {
+        let delivered = delivery.counted_match(item.node());
+        super::count(&mut aggregate, &delivered, item);
+    })?;
     super::tell_others(&aggregate);
     Ok(group::print(&aggregate, &wanted, format, out)?)
 }
@@ -105,13 +111,18 @@ fn groups(
 fn items(
     args: &QueryArgs,
     search: &Search,
+    delivery: &Delivery<'_>,
     output: &Output<'_>,
     out: &mut dyn Write,
 ) -> Result<(), Ended> {
     let mut lines = Lines::new(output.format, output.target.style());
     let mut line = Vec::new();
     out.write_all(output.format.header())?;
-    let mut left = args.limit.unwrap_or(u64::MAX);
+    let steering = delivery.query().steering();
+    // The newest come first here, so that the last matches are the first.
+    let bounds = [args.limit, steering.limit, steering.rlimit];
+    let mut left = bounds.into_iter().flatten().min().unwrap_or(u64::MAX);
+    let is_steered = Some(left) != args.limit && left != u64::MAX;
     let mut cursor = args.after.clone();
     while left > 0 {
         let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PAGE);
@@ -123,7 +134,8 @@ fn items(
                 _ => found.item.clone(),
             };
             line.clear();
-            lines.append(&item, &mut line);
+            let delivered = delivery.counted_match(item.node());
+            lines.append_delivered(&delivered, &item, &mut line);
             out.write_all(&line)?;
         }
         left -= page.found.len() as u64;
@@ -133,7 +145,7 @@ fn items(
         }
     }
     out.flush()?;
-    if let Some(cursor) = cursor {
+    if let Some(cursor) = cursor.filter(|_| !is_steered) {
         eprintln!("more: --after {cursor}");
     }
     Ok(())

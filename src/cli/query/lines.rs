@@ -9,8 +9,9 @@ use std::net::IpAddr;
 
 use crate::bytes::append_number;
 use crate::cli::style::Style;
-use crate::item::json::AsJson;
-use crate::item::{Item, MAX_SUMMARY, Node, Path, ProtocolInfo, listed, lookup};
+use crate::deliver::Delivered;
+use crate::item::json::{AsJson, JsonNode};
+use crate::item::{Item, MAX_SUMMARY, Node, Path, ProtocolInfo, listed, lookup, shown};
 use crate::packet::Endpoint;
 use crate::server::columns_of;
 use crate::time::TimeTexts;
@@ -76,8 +77,88 @@ impl Lines {
         }
     }
 
+    /// Appends the line of what is delivered of an item.
+    pub(super) fn append_delivered(
+        &mut self,
+        delivered: &Delivered,
+        item: &Item,
+        out: &mut Vec<u8>,
+    ) {
+        match delivered {
+            Delivered::Whole => self.append(item, out),
+            Delivered::Altered(copy) => self.append_altered(item, copy, out),
+            Delivered::Nothing | Delivered::Undecided => {}
+        }
+    }
+
+    /// The line of a copy that was altered: nothing in it is read from the item but its time, and that
+    /// only where the copy still has it.
+    fn append_altered(&mut self, item: &Item, copy: &serde_json::Value, out: &mut Vec<u8>) {
+        let node = JsonNode(copy);
+        let columns = columns_of(item.protocol.abbr);
+        let cell = |path: &str| shown(node, path);
+        let time_is_there = ["timestamp", "startTime"].iter().all(|name| {
+            let whole = lookup(item.node(), name).map(|time| serde_json::json!(AsJson(time)));
+            whole.as_ref() == copy.get(name)
+        });
+        // Writing into memory does not fail.
+        let _ = match self.format {
+            Format::Json => {
+                let written = serde_json::to_writer(&mut *out, copy);
+                out.push(b'\n');
+                written.map_err(io::Error::from)
+            }
+            Format::Csv => {
+                match time_is_there {
+                    true => self.times.append(item.start, out),
+                    false => csv_cell(out, &cell("timestamp")),
+                }
+                let end = |side: &str| {
+                    let part = |name: &str| cell(&format!("{side}.{name}"));
+                    format!("{}:{}", part("ip"), part("port"))
+                };
+                let cells = [
+                    cell("protocol.abbr"),
+                    cell(columns.status),
+                    cell(columns.method),
+                    cell(columns.summary),
+                    end("src").into(),
+                    end("dst").into(),
+                    cell("elapsedTime"),
+                    cell("stream"),
+                    cell("index"),
+                ];
+                for cell in &cells {
+                    out.push(b',');
+                    csv_cell(out, cell);
+                }
+                out.push(b'\n');
+                Ok(())
+            }
+            Format::Table => {
+                let time = match time_is_there {
+                    true => item.start.utc().format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+                    false => plain(&cell("timestamp")),
+                };
+                writeln!(
+                    out,
+                    "{} {:<6} {:>4} {:<7} {:<48} {} -> {} {}",
+                    self.style.dim(&time),
+                    plain(&cell("protocol.abbr")),
+                    plain(&cell(columns.status)),
+                    plain(&cell(columns.method)),
+                    plain(&cell(columns.summary)),
+                    side(node, "src"),
+                    side(node, "dst"),
+                    self.style
+                        .dim(&format!("{}ms", plain(&cell("elapsedTime")))),
+                )
+            }
+        };
+    }
+
     /// Appends the line of an item.
-    pub(super) fn append(&mut self, item: &Item, out: &mut Vec<u8>) {
+    fn append(&mut self, item: &Item, out: &mut Vec<u8>) {
         let shown = match self.columns.take() {
             Some((kind, shown)) if std::ptr::eq(kind, item.protocol) => shown,
             _ => Shown::of(item.protocol),

@@ -5,6 +5,7 @@ mod group;
 mod lines;
 mod output;
 mod sql;
+mod steer;
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap::Args;
 
 use self::lines::{Format, Lines};
 use self::output::{Asked, Target};
+use self::steer::Steered;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
@@ -24,12 +26,14 @@ use super::reading::{MaxReadArgs, Range, RangeArgs};
 use super::secrets::SecretsArgs;
 use super::source::SourceArgs;
 use super::style::Style;
+use crate::deliver::{Delivered, Delivery, NOT_ALL_PACKETS};
 use crate::investigate::aggregate::{Aggregate, MAX_GROUPS};
 use crate::investigate::{self, Cursor, Shard};
 use crate::item::Item;
+use crate::item::json::JsonNode;
 use crate::kfl;
 use crate::pipeline::{self, Printed, Printer, Printing, Stop, Taker};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::{Clock, SystemClock};
 
 /// Flags about items, which a search of payloads has none of.
 const ITEMS_ONLY: [&str; 8] = [
@@ -150,6 +154,9 @@ pub struct QueryArgs {
     group: group::GroupArgs,
 }
 
+/// Why statements are not answered while a filter of the operator is in force.
+const NO_SQL: &str = "tap.globalFilter hides items, and SQL reads the columns of all of them; ask with --kfl and --count-by instead";
+
 impl QueryArgs {
     /// Whether what is asked for is better answered by indexes.
     fn asks_index(&self) -> bool {
@@ -170,11 +177,20 @@ impl QueryArgs {
 /// Runs the command.
 pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let target = Target::of(args.output.as_deref())?;
+    // Neither bytes of packets nor columns of indexes go by way of a filter.
+    let needle = args.needle()?;
+    if (needle.is_some() || args.sql.is_some()) && pass::imposed(config)?.query().is_some() {
+        return Err(Failure::usage(match &args.sql {
+            Some(_) => NO_SQL,
+            None => NOT_ALL_PACKETS,
+        }));
+    }
     if let Some(statement) = &args.sql {
         return sql::run(args, statement, &target, config);
     }
     let format = args.format.lines()?;
-    let query = pass::query(&args.kfl)?;
+    let query = pass::query(&args.kfl, config)?;
+    let steered = Steered::of(&query, args.limit)?;
     for warning in query.warnings() {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
     }
@@ -183,7 +199,6 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let wanted = args.group.wanted();
     args.group.warn(&super::schema());
     let range = args.range.range()?;
-    let needle = args.needle()?;
     if args.asks_index()
         && needle.is_none()
         && let Some(found) = args.source.archive(&config)?
@@ -234,10 +249,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let printing = Printing {
         printer: Box::new(move || -> Box<dyn Printer> {
             Box::new(Chosen {
-                query: query.clone(),
+                delivery: Delivery::new(query.clone(), now, None),
                 range,
                 lines: lines.clone(),
-                now,
                 groups: counted.clone(),
             })
         }),
@@ -246,7 +260,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
                 Some(_) => b"",
                 None => format.header(),
             },
-            left: args.limit.unwrap_or(u64::MAX),
+            steered,
             out: match &groups {
                 Some(_) => Box::new(std::io::sink()),
                 None => target.open()?,
@@ -338,10 +352,9 @@ struct Outcome {
 
 /// Prints the items that a query chooses.
 struct Chosen {
-    query: kfl::Query,
+    delivery: Delivery<'static>,
     range: Range,
     lines: Lines,
-    now: Timestamp,
     /// What is counted instead of printed.
     groups: Option<Arc<Mutex<Aggregate>>>,
 }
@@ -351,27 +364,36 @@ impl Printer for Chosen {
         if !self.range.has(item.start) {
             return Printed::Nothing;
         }
-        match self.query.matches(item.node(), self.now) {
-            kfl::Verdict::Match => {
-                if let Some(groups) = &self.groups {
-                    let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
-                    groups.add(item.node());
-                    return Printed::Nothing;
-                }
-                self.lines.append(item, out);
-                Printed::Line
-            }
-            kfl::Verdict::NoMatch => Printed::Nothing,
-            kfl::Verdict::Undecided => Printed::Undecided,
+        let delivered = self.delivery.counted(item.node());
+        match &delivered {
+            Delivered::Nothing => return Printed::Nothing,
+            Delivered::Undecided => return Printed::Undecided,
+            Delivered::Whole | Delivered::Altered(_) => {}
         }
+        if let Some(groups) = &self.groups {
+            let mut groups = groups.lock().unwrap_or_else(PoisonError::into_inner);
+            count(&mut groups, &delivered, item);
+            return Printed::Nothing;
+        }
+        self.lines.append_delivered(&delivered, item, out);
+        Printed::Line
     }
 }
 
-/// The way to stdout, up to the limit.
+/// Counts what is delivered of an item.
+fn count(groups: &mut Aggregate, delivered: &Delivered, item: &Item) {
+    match delivered {
+        Delivered::Whole => groups.add(item.node()),
+        Delivered::Altered(copy) => groups.add(JsonNode(copy)),
+        Delivered::Nothing | Delivered::Undecided => {}
+    }
+}
+
+/// The way to stdout, as far as the query is steered.
 struct Output {
     /// What comes before the first line.
     header: &'static [u8],
-    left: u64,
+    steered: Steered,
     out: Box<dyn Write + Send>,
     stop: Stop,
     outcome: Arc<Outcome>,
@@ -379,7 +401,7 @@ struct Output {
 
 impl Output {
     fn give_up(&mut self, error: std::io::Error) {
-        self.left = 0;
+        self.steered.give_up();
         let mut failed = self
             .outcome
             .failed
@@ -398,29 +420,38 @@ impl Output {
 
 impl Taker for Output {
     fn take(&mut self, line: &[u8]) {
-        if self.left == 0 {
+        if self.steered.is_done() {
             return;
         }
         if line.is_empty() {
             self.outcome.undecided.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.left -= 1;
-        if self.left == 0 {
+        let taken = self.steered.take(line);
+        if self.steered.is_done() {
             self.outcome.is_enough.store(true, Ordering::Relaxed);
         }
-        if let Err(error) = self.write(line) {
+        let written = taken.and_then(|now| match now {
+            true => self.write(line),
+            false => Ok(()),
+        });
+        if let Err(error) = written {
             self.give_up(error);
         }
     }
 
     fn on_step(&mut self) {
-        if self.left == 0 {
+        if self.steered.is_done() {
             self.stop.stop();
         }
     }
 
     fn on_end(&mut self) {
+        for line in self.steered.rest() {
+            if let Err(error) = self.write(&line) {
+                return self.give_up(error);
+            }
+        }
         if let Err(error) = self.out.flush() {
             self.give_up(error);
         }

@@ -31,7 +31,7 @@ static HOOKS: &[HookDoc] = &[
         name: "onItemQueried",
         parameters: "data: Item, query: string",
         returns: "object | void",
-        doc: "Called for an item that is about to be shown to somebody who asked with this query; an object that is returned takes its place, the last script's wins",
+        doc: "Called for an item that is about to be shown to somebody who asked with this query; an object that is returned takes its place, the last script's wins; of members such as `id`, `stream` and `timestamp` that it leaves out those of the item stay",
     },
     HookDoc {
         name: "onJobPassed",

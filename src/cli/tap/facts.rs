@@ -15,6 +15,7 @@ use super::session::share_of;
 use super::spooled::SpoolSearch;
 use super::stores::{Stores, is_folder};
 use super::watch::Locks;
+use crate::deliver::{Asks, Delivery};
 use crate::investigate::Archive;
 use crate::item::{Node, lookup};
 use crate::kfl;
@@ -243,18 +244,21 @@ impl Run for Facts {
             0 => self.began,
             _ => oldest().unwrap_or(self.began) + BESIDE,
         };
-        let mut parts = self.spooled.search(query, wanted, until);
+        let now = Timestamp::from_nanos(wanted.now);
+        let delivery = Delivery::new(query.clone(), now, self.asks());
+        let mut parts = self.spooled.search(&delivery, wanted, until);
         let stores = self.stores();
         // What several nodes write to is searched once, by the hub.
         let own = stores.iter().filter(|url| !self.is_node || is_folder(url));
-        parts.extend(own.map(|url| self.archived.search(url, query, wanted)));
+        parts.extend(own.map(|url| self.archived.search(url, &delivery, wanted)));
         parts
     }
 
-    fn item(&self, id: &str) -> Option<Json> {
+    fn item(&self, id: &str, query: &kfl::Query) -> Option<Json> {
         let (worker, rest) = id.split_once('/')?;
         let stores = self.stores();
-        self.archived.item(&stores, worker, rest, SystemClock.now())
+        let delivery = Delivery::new(query.clone(), SystemClock.now(), self.asks());
+        self.archived.item(&stores, worker, rest, &delivery)
     }
 
     fn history(&self) -> Json {
@@ -351,11 +355,7 @@ impl Run for Facts {
         self.scripts.switch(Path::new(path), on)
     }
 
-    fn queried(&self, record: &[u8], query: &str) -> Option<Json> {
-        self.scripts.ask_queried(record, query)
-    }
-
-    fn wants_queried(&self) -> bool {
-        self.scripts.wants_queried()
+    fn asks(&self) -> Option<&dyn Asks> {
+        Some(&*self.scripts)
     }
 }

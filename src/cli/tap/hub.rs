@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
-use super::super::{browser, heard, instance, style::Style};
+use super::super::{browser, heard, instance, pass, style::Style};
 use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
 use super::live::{PACE, runtime, script_env, script_sources, without_invalid_query};
@@ -196,6 +196,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     };
     nearby.start(hears, runtime.handle());
     let beside = Beside {
+        imposed: pass::imposed(&config)?,
         archived: archived(&config, &stores)?,
         open: Box::new(move |url| stores.open(url).map_err(|error| error.to_string())),
         is_folder,
@@ -221,7 +222,8 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         Arc::new(Counters::default()),
         overview.clone(),
         Some(Arc::new(cluster.clone())),
-    );
+    )?;
+    view.relayed = true;
     view.scripts.sources.push(pushed.folder().to_owned());
     view.pushed = Some(pushed.clone());
     let server = crate::server::Server::start(&served, view, runtime.handle())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
-use super::super::{Global, browser, instance};
+use super::super::{Global, browser, instance, pass};
 use super::claim::Claim;
 use super::cluster::{Hears, Nearby};
 use super::facts::Facts;
@@ -50,8 +50,9 @@ fn query_fault(config: &Config) -> Option<(String, String)> {
     Some((format!("{QUERY} is invalid, {error}"), error.caret(&text)))
 }
 
-/// Reads the query before anything is opened: an invalid one must not start a silent nothing.
+/// Reads the queries before anything is opened: an invalid one must not start a silent nothing.
 fn check_query(config: &Config) -> Result<(), Failure> {
+    pass::imposed(config)?;
     match query_fault(config) {
         None => Ok(()),
         Some((sentence, place)) => Err(Failure::usage(format!("{sentence}\n{place}"))),
@@ -114,7 +115,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         session.counters.clone(),
         session.facts.clone(),
         Some(std::sync::Arc::new(session.facts.cluster.clone())),
-    );
+    )?;
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     own.listen(Endpoint {

@@ -17,6 +17,7 @@ mod only;
 #[cfg(feature = "live")]
 mod prefilter;
 mod primed;
+mod queried;
 pub mod recording;
 pub mod session;
 mod source;

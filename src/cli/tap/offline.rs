@@ -16,11 +16,13 @@ use super::super::reading::MaxReadArgs;
 use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
 use super::only::{Chosen, ChosenRows, Only};
-use super::view;
+use super::{queried, view};
+use crate::deliver::Asks;
 use crate::flow::Limits;
 use crate::investigate::{self, Archive, Browse, Cache, Making, Reading, SourceId};
 use crate::packet::StreamName;
 use crate::pipeline::{self, Consumer, Counts, Rows, Stop};
+use crate::script::supervisor::Scripts;
 use crate::server::{Run, Server, View};
 use crate::store::{self, OpenOptions, Store};
 
@@ -56,6 +58,7 @@ pub fn run(sources: &[String], s3: &S3Args, how: &How, config: &Config) -> Resul
             "--write-index is for whole sources; leave out --from, --to and --kfl",
         ));
     }
+    super::super::pass::imposed(config)?;
     let served = super::server_options(config)?;
     // What a key log opens is in no index.
     let by_packets = dissect || config.text_if_set("tap.tlsKeylog").is_some();
@@ -135,21 +138,24 @@ fn indexed(
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
     let (name, served) = (what.name.clone(), what.served.clone());
+    let scripts = queried::start(config)?;
     let facts = Arc::new(Recorded {
         what,
         coverage: Mutex::default(),
         again: None,
         limits: super::super::limits(config),
         remarks,
+        scripts: scripts.clone(),
     });
     let rows = Arc::new(Rows::new(0, 0));
-    let view = view::view(config, rows, Arc::default(), facts, None);
+    let view = view::view(config, rows, Arc::default(), facts, None)?;
     let _ = view.indexed.set(browse.clone());
     let _served = Served::start(config, &served, view, &name)?;
     eprintln!("{name} is open on the dashboard by its index; Ctrl+C ends it");
     while !stop.is_asked() {
         std::thread::sleep(super::live::PACE);
     }
+    scripts.iter().for_each(|scripts| scripts.finish(false));
     let gaps = browse.warnings();
     for warning in &gaps {
         eprintln!("{}", super::super::Style::stderr().yellow(warning));
@@ -210,6 +216,8 @@ fn dissected(
 ) -> Result<Exit, Failure> {
     let chosen = Arc::new(Chosen::default());
     let rows = Arc::new(view::rows(config));
+    // Before the first item, so that none is shown that they have not seen.
+    let scripts = queried::start(config)?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
     let mut consumers: Vec<Box<dyn Consumer>> = vec![
@@ -245,8 +253,9 @@ fn dissected(
         again: Some(Mutex::new(opened.again)),
         limits: super::super::limits(config),
         remarks: opened.remarks,
+        scripts: scripts.clone(),
     });
-    let view = view::view(config, rows, counters.clone(), facts, None);
+    let view = view::view(config, rows, counters.clone(), facts, None)?;
     let shown = view.indexed.clone();
     let begun = Instant::now();
     while !running.is_finished() && counters.now().packets == 0 && begun.elapsed() < FIRST {
@@ -296,6 +305,7 @@ fn dissected(
     if let Some(running) = running {
         let _ = running.join();
     }
+    scripts.iter().for_each(|scripts| scripts.finish(false));
     let gaps = failed.is_some() || !counters.now().warnings.is_empty() || chosen.undecided() > 0;
     Ok(if gaps { Exit::Gaps } else { Exit::Done })
 }
@@ -363,6 +373,8 @@ struct Recorded {
     again: Option<Mutex<investigate::Again>>,
     limits: Limits,
     remarks: Vec<String>,
+    /// Those that have a say about what is shown.
+    scripts: Option<Arc<Scripts>>,
 }
 
 impl Run for Recorded {
@@ -396,11 +408,16 @@ impl Run for Recorded {
     }
 
     fn scripts(&self) -> Json {
-        json!([])
+        let status = self.scripts.as_ref().map(|scripts| scripts.status());
+        serde_json::to_value(status.unwrap_or_default()).unwrap_or_default()
     }
 
-    fn console(&self, _after: u64) -> Json {
-        json!({"lines": []})
+    fn console(&self, after: u64) -> Json {
+        let lines = self
+            .scripts
+            .as_ref()
+            .map(|scripts| scripts.console_lines(after));
+        json!({"lines": lines.unwrap_or_else(|| json!([]))})
     }
 
     fn jobs(&self) -> Json {
@@ -452,7 +469,8 @@ impl Run for Recorded {
         Ok(all)
     }
 
-    fn queried(&self, _record: &[u8], _query: &str) -> Option<Json> {
-        None
+    fn asks(&self) -> Option<&dyn Asks> {
+        let scripts = self.scripts.as_deref()?;
+        Some(scripts)
     }
 }

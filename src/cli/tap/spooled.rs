@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 use crate::capture;
+use crate::deliver::Delivery;
 use crate::dissect::Protocols;
 use crate::flow::Limits;
 use crate::item::Origin;
-use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{self, NamesOf, Rows, RowsConsumer};
 use crate::server::search::{Part, Place, Wanted, merged, of_rows};
@@ -56,7 +56,7 @@ impl SpoolSearch {
     /// Rows of packets up to `until`, the moment of the oldest row that is held.
     pub(super) fn search(
         &self,
-        query: &kfl::Query,
+        delivery: &Delivery<'_>,
         wanted: &Wanted,
         until: Timestamp,
     ) -> Vec<Part> {
@@ -71,7 +71,7 @@ impl SpoolSearch {
         let mut part = Part::default();
         while end > oldest && part.floor.is_none() {
             let start = end.saturating_sub(length).max(oldest);
-            let (piece, bytes) = match self.piece(query, wanted, start, end) {
+            let (piece, bytes) = match self.piece(delivery, wanted, start, end) {
                 Ok(Some(read)) => read,
                 // Too much at once.
                 Ok(None) if length > 1000 => {
@@ -121,7 +121,7 @@ impl SpoolSearch {
     /// Rows between two moments, and the bytes of packets read; `None` when these are too many.
     fn piece(
         &self,
-        query: &kfl::Query,
+        delivery: &Delivery<'_>,
         wanted: &Wanted,
         start: i64,
         end: i64,
@@ -175,7 +175,7 @@ impl SpoolSearch {
             from: Some(start.max(wanted.from.unwrap_or(i64::MIN))),
             ..wanted.clone()
         };
-        let mut part = of_rows(&rows, query, &within, SPOOL);
+        let mut part = of_rows(&rows, delivery, &within, SPOOL);
         for found in &mut part.found {
             as_in_run(&mut found.row, &streams);
         }

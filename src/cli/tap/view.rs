@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::super::config::Config;
+use super::super::exit::Failure;
+use super::super::pass;
 use super::super::reference::declarations;
 use super::live::{script_env_names, script_sources};
 use crate::pipeline::{Counters, Rows};
@@ -23,20 +25,25 @@ pub fn rows(config: &Config) -> Rows {
 }
 
 /// The view on `run`; `targets` where it captures.
+///
+/// # Errors
+/// When `tap.globalFilter` is no query.
 pub fn view(
     config: &Config,
     rows: Arc<Rows>,
     counters: Arc<Counters>,
     run: Arc<dyn Run>,
     targets: Option<Arc<dyn TargetDesk>>,
-) -> View {
-    View {
+) -> Result<View, Failure> {
+    Ok(View {
         rows,
         indexed: Arc::default(),
         counters,
         schema: super::super::schema(),
         clock: Arc::new(SystemClock),
         run,
+        imposed: pass::imposed(config)?,
+        relayed: false,
         default_filter: config.text("tap.defaultFilter").to_owned(),
         scripts: ScriptFiles::new(
             script_sources(config),
@@ -48,5 +55,5 @@ pub fn view(
         replay: config.bool("tap.dashboard.replay"),
         reading: super::super::source::reading(config).ok(),
         pushed: None,
-    }
+    })
 }

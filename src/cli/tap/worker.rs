@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
-use super::super::{instance, schema};
+use super::super::{instance, pass, schema};
 use super::claim::Claim;
 use super::facts::Facts;
 use super::follow::say;
@@ -188,6 +188,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         counters: session.counters.clone(),
         run: facts.clone(),
         schema: schema(),
+        imposed: pass::imposed(&config)?,
         clock: Arc::new(SystemClock),
         own: own.clone(),
         follower: Arc::new(Following {
@@ -217,7 +218,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         facts,
         // The hub says what is captured.
         None,
-    );
+    )?;
     let server = crate::server::Server::start(&local, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve on this node: {error}")))?;
     own.listen(Endpoint {

@@ -35,14 +35,31 @@ impl Query {
     /// What packets must be like that belong to a matching item's stream, in either direction;
     /// `None` when nothing can be told.
     pub fn packet_condition(&self) -> Option<Condition<Fact>> {
-        weaken(self.0.expr.as_ref()?, &mut packets::fact).map(packets::merged)
+        self.and_imposed(&|query| {
+            weaken(query.0.expr.as_ref()?, &mut packets::fact).map(packets::merged)
+        })
     }
 
     /// What the columns of a matching item's row must be like; relative times count from `now`.
     pub fn column_condition(&self, now: Timestamp) -> Option<Condition<ColumnTest>> {
-        weaken(self.0.expr.as_ref()?, &mut |atom, holds| {
-            columns::test(atom, holds, now)
+        self.and_imposed(&|query| {
+            weaken(query.0.expr.as_ref()?, &mut |atom, holds| {
+                columns::test(atom, holds, now)
+            })
         })
+    }
+
+    /// What `of` says of this query and of those that stand in front of it; behind one that redacts
+    /// nothing is known.
+    fn and_imposed<T: PartialEq>(
+        &self,
+        of: &dyn Fn(&Query) -> Option<Condition<T>>,
+    ) -> Option<Condition<T>> {
+        match &self.1 {
+            None => of(self),
+            Some(imposed) if imposed.redacts() => imposed.and_imposed(of),
+            Some(imposed) => all(vec![imposed.and_imposed(of), of(self)]),
+        }
     }
 }
 

@@ -12,6 +12,12 @@ impl Query {
     /// Whether a side of the exchange was seen is `request.present` or `response.present`, which no
     /// item has.
     pub fn paths(&self) -> BTreeSet<String> {
+        let mut paths = self.own_paths();
+        paths.extend(self.1.iter().flat_map(|imposed| imposed.paths()));
+        paths
+    }
+
+    fn own_paths(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         if let Some(expr) = &self.0.expr {
             collect(expr, &mut names);

@@ -35,7 +35,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     let plan = plan(Dialect::V1, parsed.expr.as_ref(), schema.layout(), redacts);
     parsed.warnings.extend(constant(text, &plan));
     parsed.warnings.sort_by_key(|warning| warning.offset);
-    Ok(Query(Arc::new(Compiled {
+    let compiled = Compiled {
         text: text.to_owned(),
         dialect: Dialect::V1,
         plan,
@@ -43,7 +43,8 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
         warnings: parsed.warnings,
         steering,
         redacts,
-    })))
+    };
+    Ok(Query(Arc::new(compiled), None))
 }
 
 fn unknown(offset: usize, path: &str, schema: &Schema) -> Option<Warning> {

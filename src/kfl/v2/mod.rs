@@ -40,7 +40,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     };
     let plan = plan(Dialect::V2, expr.as_ref(), schema.layout(), false);
     warnings.extend(constant(text, &plan));
-    Ok(Query(Arc::new(Compiled {
+    let compiled = Compiled {
         text: text.to_owned(),
         dialect: Dialect::V2,
         plan,
@@ -48,5 +48,6 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
         warnings,
         steering: Steering::default(),
         redacts: false,
-    })))
+    };
+    Ok(Query(Arc::new(compiled), None))
 }

@@ -106,10 +106,11 @@ impl Runner {
                 };
                 let hook = Hook::OnItemQueried.name();
                 let answer = self.ask(hook, hook.into(), self.budgets.hook, &asked, call, queues);
-                let gone = answer.is_none();
-                let value = answer.and_then(Result::ok).filter(Json::is_object);
+                // Whoever asked must not take a script that is gone for one that has nothing to say.
+                let Some(answer) = answer else { return false };
+                let value = answer.ok().filter(Json::is_object);
                 let _ = reply.send((self.owner.script, value));
-                !gone
+                true
             }
             Work::Barrier(reply) => {
                 // The child answers behind what it says about timers and hooks.

@@ -57,6 +57,10 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(1);
 /// How long a dashboard waits for `onItemQueried` of all scripts.
 pub const QUERIED_WITHIN: Duration = Duration::from_millis(500);
 
+/// A script was asked and has not answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered;
+
 /// The scripts that run.
 pub struct Scripts {
     shared: Arc<Shared>,
@@ -155,9 +159,25 @@ impl Scripts {
 
     /// Asks `onItemQueried` of all scripts about one item; the last object returned counts.
     pub fn ask_queried(&self, record: &[u8], query: &str) -> Option<Json> {
+        self.asked(record, query).0
+    }
+
+    /// The same for whoever must not show an item that a script would have altered.
+    ///
+    /// # Errors
+    /// When a script has not answered within [`QUERIED_WITHIN`].
+    pub fn ask_each_queried(&self, record: &[u8], query: &str) -> Result<Option<Json>, Unanswered> {
+        match self.asked(record, query) {
+            (answer, 0) => Ok(answer),
+            _ => Err(Unanswered),
+        }
+    }
+
+    /// The answer, and how many scripts have not answered.
+    fn asked(&self, record: &[u8], query: &str) -> (Option<Json>, usize) {
         let readers = self.shared.readers(Hook::OnItemQueried);
         if readers.is_empty() {
-            return None;
+            return (None, 0);
         }
         let until = Instant::now() + QUERIED_WITHIN;
         let (reply, answers) = bounded(readers.len());
@@ -171,15 +191,17 @@ impl Scripts {
             });
         }
         drop(reply);
+        let mut missing = readers.len();
         let mut best: Option<(u32, Json)> = None;
         while let Ok((script, value)) = answers.recv_deadline(until) {
+            missing = missing.saturating_sub(1);
             if let Some(value) = value
                 && best.as_ref().is_none_or(|(before, _)| *before <= script)
             {
                 best = Some((script, value));
             }
         }
-        best.map(|(_, value)| value)
+        (best.map(|(_, value)| value), missing)
     }
 
     /// Asks `onItemQueried` of all scripts about every item of `batch`, and forgets what they return:

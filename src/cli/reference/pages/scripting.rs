@@ -39,6 +39,18 @@ Without it, or with `undefined` or an empty text, the hook is told every item. A
 when the script is loaded makes the load fail; one that is set later is told on the console, and the
 last good one stays. `tapedeck scripts` shows how many items the query left out.
 `onItemQueried` and `onPacketCaptured` have no such query.
+
+### What others see
+
+`onItemQueried` is asked about each item that a dashboard or client gets: rows, details, searches and
+the feeds, after `tap.globalFilter` and the query with what they redact. It is asked while tapping, on
+each node of a cluster, and over a recorded source, where scripts without the hook are not started and
+helpers that reach out are refused. Sums, packets, downloads and `tapedeck query` do not ask it; what
+must never be seen is for `redact` in `tap.globalFilter`.
+
+An item about which a script has not answered within half a second is withheld: a row says so in its
+place. After two seconds of such waiting the rest of an answer is withheld without asking. A script that
+throws leaves the item as it is.
 ";
 
 const SECRETS: &str = "
