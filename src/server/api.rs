@@ -346,10 +346,17 @@ pub(super) async fn license() -> AsJson<Json> {
     }))
 }
 
-pub(super) async fn total_streams(Extract(state): Extract<State>) -> AsJson<Json> {
+pub(super) async fn total_streams(Extract(state): Extract<State>) -> Response {
+    if state.view.indexed.get().is_some() {
+        return match aside(move || state.tries.streams(&state.view)).await {
+            Ok(Ok(count)) => AsJson(count).into_response(),
+            Ok(Err(sentence)) => refuse(StatusCode::BAD_GATEWAY, sentence),
+            Err(response) => response,
+        };
+    }
     let counts = state.view.run.counts();
     let streams = counts.map(|counts| counts["streams"].clone());
-    AsJson(streams.unwrap_or_else(|| json!(state.view.counters.now().streams)))
+    AsJson(streams.unwrap_or_else(|| json!(state.view.counters.now().streams))).into_response()
 }
 
 pub(super) async fn download(

@@ -92,7 +92,7 @@ fn body_of(route: &Route) -> Option<Json> {
     }
     let list = || json!({"type": "array", "items": {"type": "string"}});
     let content = match route.path {
-        "/targets" => json!({"application/json": {"schema": {
+        "/targets" | "/pods/targeted" => json!({"application/json": {"schema": {
             "type": "object",
             "properties": {
                 "regex": {"type": "string"}, "namespaces": list(), "excluded": list(),
