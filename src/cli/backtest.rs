@@ -74,7 +74,7 @@ pub fn run(args: &BacktestArgs, config: &Config) -> Result<Exit, Failure> {
     let range = args.range.range()?;
     let mut queries = Vec::new();
     for text in &args.kfl {
-        let query = pass::query(text)?;
+        let query = pass::query(text, &config)?;
         for warning in query.warnings() {
             eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
         }

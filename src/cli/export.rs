@@ -111,7 +111,7 @@ struct Found {
 
 /// Runs the command.
 pub fn run(args: &ExportArgs, config: &Config) -> Result<Exit, Failure> {
-    let query = pass::query(&args.kfl)?;
+    let query = pass::query(&args.kfl, config)?;
     let range = args.range.range()?;
     let rule = rule(args)?;
     if args.with_secrets && !rule.is_empty() {

@@ -11,12 +11,12 @@ use crate::investigate::{Opened, SourceNames, Span, Wanted};
 use crate::kfl::{self, Query};
 use crate::pipeline::{self, Consumer, Stop};
 
-/// Compiles what `--kfl` gives.
+/// Compiles what `--kfl` gives, with the macros of the configuration.
 ///
 /// # Errors
 /// When it is no query, with the place.
-pub(super) fn query(text: &str) -> Result<Query, Failure> {
-    kfl::compile(text, &super::schema())
+pub(super) fn query(text: &str, config: &Config) -> Result<Query, Failure> {
+    kfl::compile(text, &super::schema(config))
         .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))
 }
 

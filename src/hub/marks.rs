@@ -40,7 +40,7 @@ pub(super) fn marked(run: &dyn Run, query: &str, records: Vec<u8>) -> Vec<u8> {
         for mark in marks {
             item[mark] = true.into();
         }
-        flat::encode_node(record.number(), JsonNode(&item), out);
+        flat::encode_altered(record, JsonNode(&item), out);
     }
     match out {
         // What grew too large goes without marks.

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Identity, Item, Key, Outline, Path, Peer, Process, Told, Tunnels, Value, text_of};
+use super::{
+    Absent, Identity, Item, Key, Outline, Path, Peer, Process, Told, Tunnels, Value, text_of,
+};
 use crate::packet::Endpoint;
 
 /// What a node holds.
@@ -76,6 +78,15 @@ pub trait Node<'a>: Copy + 'a {
     fn raw(self) -> Option<&'a [u8]> {
         None
     }
+    /// Microseconds from request to response of the item at whose root this is, as queries compare
+    /// them; `None` at any other place, and for what is no item of ours.
+    fn elapsed_micros(self) -> Option<i64> {
+        None
+    }
+    /// The last members of an object, when they are empty in every item.
+    fn absent(self) -> Absent {
+        Absent::Nothing
+    }
     /// Count of members or elements.
     fn len(self) -> usize;
     /// Whether there is no member or element.
@@ -101,6 +112,11 @@ pub fn lookup<'a, N: Node<'a>>(node: N, path: &str) -> Option<N> {
             Kind::List => node.element(name.parse().ok()?),
             _ => node.member(name),
         })
+}
+
+/// Whole microseconds of nanoseconds.
+pub(super) fn micros(nanos: u64) -> i64 {
+    i64::try_from(nanos / 1000).unwrap_or(i64::MAX)
 }
 
 /// A place in a typed item.
@@ -376,16 +392,22 @@ impl<'a> ItemNode<'a> {
         }
     }
 
+    /// The member called `name`, when it is one that is always empty.
+    fn empty(self, name: &str) -> Option<At<'a>> {
+        let (_, kind) = self.absent().named(name.as_bytes())?;
+        Some(empty(kind))
+    }
+
     fn named(self, name: &str) -> Option<ItemNode<'a>> {
         Some(ItemNode(match self.0 {
-            At::Root(item) => root_member(item, name)?,
+            At::Root(item) => root_member(item, name).or_else(|| self.empty(name))?,
             At::NodeInfo(item) => match name {
                 "ip" => At::Str(&item.origin.node_ip),
                 "name" => At::Str(&item.origin.node_name),
                 _ => return None,
             },
             At::Protocol(item) => protocol_member(item, name)?,
-            At::Peer(peer) => peer_member(peer, name)?,
+            At::Peer(peer) => peer_member(peer, name).or_else(|| self.empty(name))?,
             At::Tunnel(tunnels, depth) => tunnel_member(tunnels, depth, name)?,
             At::TunnelEnd(endpoint) => endpoint_member(endpoint, name)?,
             At::Error(item) => match (&item.error, name) {
@@ -400,6 +422,16 @@ impl<'a> ItemNode<'a> {
             },
             _ => return None,
         }))
+    }
+}
+
+/// What an empty member is.
+fn empty<'a>(kind: Kind) -> At<'a> {
+    match kind {
+        Kind::Text => At::Str(""),
+        Kind::List => At::Ports(&[]),
+        Kind::Int => At::Int(0),
+        _ => At::Null,
     }
 }
 
@@ -671,7 +703,7 @@ impl<'a> Node<'a> for ItemNode<'a> {
             At::Ports(ports) => ports.len(),
             At::Value(Value::List(list)) => list.len(),
             At::Value(Value::Object(members)) => members.len(),
-            _ => self.names().len(),
+            _ => self.names().len() + self.absent().len(),
         }
     }
 
@@ -683,8 +715,27 @@ impl<'a> Node<'a> for ItemNode<'a> {
             let (key, value) = members.get(index)?;
             return Some((key.text(), ItemNode(At::of(value))));
         }
-        let name = *self.names().get(index)?;
+        let own = self.names();
+        let name = match own.get(index) {
+            Some(name) => *name,
+            None => self.absent().members().get(index - own.len())?.0,
+        };
         Some((Cow::Borrowed(name), self.named(name)?))
+    }
+
+    fn elapsed_micros(self) -> Option<i64> {
+        match self.0 {
+            At::Root(item) => Some(micros(item.elapsed_nanos)),
+            _ => None,
+        }
+    }
+
+    fn absent(self) -> Absent {
+        match self.0 {
+            At::Root(_) => Absent::Item,
+            At::Peer(_) => Absent::Peer,
+            _ => Absent::Nothing,
+        }
     }
 
     fn element(self, index: usize) -> Option<Self> {

@@ -75,7 +75,7 @@ pub fn run(args: &DiffArgs, config: &Config) -> Result<Exit, Failure> {
         Range::parse(text, now).map_err(|why| Failure::usage(format!("--{flag}: {why}")))
     };
     let ranges = [range("before", &args.before)?, range("after", &args.after)?];
-    let query = pass::query(&args.kfl)?;
+    let query = pass::query(&args.kfl, config)?;
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let opened = pass::open(&args.source, pass::times(&ranges), &config)?;

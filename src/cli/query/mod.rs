@@ -174,7 +174,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
         return sql::run(args, statement, &target, config);
     }
     let format = args.format.lines()?;
-    let query = pass::query(&args.kfl)?;
+    let query = pass::query(&args.kfl, config)?;
     for warning in query.warnings() {
         eprintln!("{}", Style::stderr().yellow(&format!("--kfl: {warning}")));
     }

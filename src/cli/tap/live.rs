@@ -45,7 +45,7 @@ pub(super) fn check_query(config: &Config) -> Result<(), Failure> {
     let Some(text) = config.env_text("RECORDING_KFL") else {
         return Ok(());
     };
-    let read = crate::kfl::compile(&text, &super::super::schema());
+    let read = crate::kfl::compile(&text, &super::super::schema(config));
     read.map(drop).map_err(|error| {
         Failure::usage(format!(
             "RECORDING_KFL is invalid, {error}\n{}",

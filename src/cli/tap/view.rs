@@ -6,6 +6,7 @@ use super::super::config::Config;
 use super::super::reference::declarations;
 use super::live::{script_env_names, script_sources};
 use crate::pipeline::{Counters, Rows};
+use crate::script::wire::macros_of;
 use crate::server::{Run, ScriptFiles, TargetDesk, View};
 use crate::time::SystemClock;
 
@@ -30,11 +31,12 @@ pub fn view(
     run: Arc<dyn Run>,
     targets: Option<Arc<dyn TargetDesk>>,
 ) -> View {
+    let schema = super::super::schema(config);
     View {
         rows,
         indexed: Arc::default(),
         counters,
-        schema: super::super::schema(),
+        schema: schema.clone(),
         clock: Arc::new(SystemClock),
         run,
         default_filter: config.text("tap.defaultFilter").to_owned(),
@@ -43,6 +45,7 @@ pub fn view(
             config.bool("tap.dashboard.editScripts"),
             script_env_names(config),
             declarations(),
+            macros_of(&schema),
         ),
         targets,
         replay: config.bool("tap.dashboard.replay"),

@@ -182,7 +182,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         rows: session.rows.clone(),
         counters: session.counters.clone(),
         run: facts.clone(),
-        schema: schema(),
+        schema: schema(&config),
         clock: Arc::new(SystemClock),
         own: own.clone(),
         follower: Arc::new(Following {
