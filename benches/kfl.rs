@@ -222,7 +222,7 @@ fn variables(protocol: &str) -> Context<'static, 'static> {
             Cel::Int(if protocol == "dns" { 0 } else { 503 }),
         ),
         ("response_body_size", Cel::Int(20_000)),
-        ("elapsed_time", Cel::Int(2_345_000)),
+        ("elapsed_time", Cel::Int(2_345_678)),
         ("namespaces", list(&["shop", "production"])),
         ("dns_response", Cel::Bool(protocol == "dns")),
         ("dns_questions", list(&["pool.minexmr.com"])),
@@ -300,12 +300,7 @@ fn made<'p>(
             "method" | "url" | "path" => text(&format!("request.{name}")),
             "status_code" => int("response.status"),
             "response_body_size" => int("response.bodySize"),
-            "elapsed_time" => Cel::Int(
-                lookup(root, "elapsedTime")
-                    .and_then(Node::whole)
-                    .unwrap_or_default()
-                    * 1000,
-            ),
+            "elapsed_time" => Cel::Int(root.elapsed_micros().unwrap_or_default()),
             "namespaces" => Cel::from(vec![text("src.namespace"), text("dst.namespace")]),
             "dns_response" => {
                 Cel::Bool(lookup(root, "response").is_some_and(|node| node.kind() != Kind::Null))

@@ -535,6 +535,86 @@ fn kfl_tells_what_queries_are_and_do() {
 }
 
 #[test]
+fn macros_of_the_configuration_are_in_every_query() {
+    let place = Place::new();
+    place.write("a.pcap", &capture(5));
+    let macros = b"tap:\n  customMacros:\n    shop: http and dst.port == 80\n    half: http and\n    many: 7\n";
+    place.write(".tapedeck/config.yaml", macros);
+    let checked = place.run(&["kfl", "check", "https or shop"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for fault in [
+        "tap.customMacros.half: 1:9: unexpected token",
+        "tap.customMacros.many: the query must be a text",
+    ] {
+        assert!(checked.err.contains(fault), "{checked:?}");
+    }
+    let count = |kfl: &str| {
+        let found = place.run(&["query", "a.pcap", "--kfl", kfl, "--format", "json"]);
+        assert_eq!(found.code, Some(0), "{kfl}: {found:?}");
+        found.out.lines().count()
+    };
+    for kfl in [
+        "shop",
+        "shop and true",
+        "shop && status_code == 200",
+        "!https",
+    ] {
+        assert_eq!(count(kfl), 5, "{kfl}");
+    }
+    assert_eq!((count("!shop"), count("https && true")), (0, 0));
+    place
+        .run(&["query", "a.pcap", "--kfl", "half"])
+        .refuses(2, &["half"]);
+    let explained = place.run(&["kfl", "explain", "shop"]);
+    assert!(explained.out.contains("port 80"), "{explained:?}");
+    let script = b"function onItemCaptured(data) {
+        console.log(kfl.match('shop', data), kfl.match('https', data), kfl.validate('half', true));
+    }
+    onItemCaptured.kfl = 'shop';";
+    place.write("s.js", script);
+    let found = place.run(&["scripts", "check", "s.js"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let run = place.run(&["run", "s.js", "--pcap", "a.pcap"]);
+    assert_eq!(run.out.matches("true false false").count(), 5, "{run:?}");
+}
+
+#[test]
+fn queries_compare_microseconds_of_what_items_show_in_milliseconds() {
+    let place = Place::new();
+    let mut talk = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80));
+    for number in 0..5 {
+        let asked = format!("GET /{number} HTTP/1.1\r\nHost: shop\r\n\r\n");
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        talk = talk.to_server(asked).to_client(answer);
+    }
+    let mut frames = talk.fin();
+    for (frame, at) in frames.iter_mut().zip(0_i64..) {
+        frame.ts = tapedeck::time::Timestamp::from_nanos(1_700_000_000_000_000_000 + at * 90_000);
+    }
+    place.write("a.pcap", &synth::savefile(&frames));
+    let query = |kfl: &str| place.run(&["query", "a.pcap", "--kfl", kfl, "--format", "json"]);
+    let all = query("");
+    let items = || {
+        let lines = all.out.lines();
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+    };
+    assert!(items().count() == 5 && items().all(|item| item["elapsedTime"] == 0));
+    for (kfl, count) in [
+        ("elapsedTime > 0 and elapsedTime < 1000", 5),
+        ("elapsed_time >= 90 && elapsed_time < 1000", 5),
+        ("elapsedTime == 0", 0),
+        ("elapsed_time == 0", 0),
+        ("elapsedTime.startsWith(\"0\")", 0),
+        (
+            "redact(\"request.path\") and elapsedTime > 0 and elapsed_time > 0",
+            5,
+        ),
+    ] {
+        assert_eq!(query(kfl).out.lines().count(), count, "{kfl}");
+    }
+}
+
+#[test]
 fn kfl_runs_a_file_of_cases() {
     let place = Place::new();
     let good = "{\"dialect\":\"v1\",\"query\":\"a == 1\",\"valid\":true,\"record\":{\"a\":1},\"match\":true}\n";

@@ -42,6 +42,9 @@ fn old_paths_have_their_roles() {
         (replay.as_str(), [403, 403, 403]),
         ("POST /api/pcaps/set-storage-limit", [403, 403, 400]),
         ("POST /api/pcaps/merge", [403, 200, 200]),
+        // Of a recorded source nothing is chosen, and workers tell of themselves elsewhere.
+        ("POST /api/pods/targeted", [403, 403, 400]),
+        ("POST /api/pods/worker", [403, 403, 404]),
     ];
     for (line, wanted) in cases {
         let tokens = [VIEW, INVESTIGATE, &tap.token];

@@ -259,6 +259,27 @@ fn a_capture_is_opened_by_the_index_that_its_first_reading_left() {
     indexed(&first);
     let before = rows(&first, "", 100);
     assert_eq!(before.len(), 320);
+    // Queries about what is measured finer than it is shown, and about members that are always empty.
+    let counts = |tap: &Tap| {
+        [
+            "elapsedTime > 0",
+            "elapsedTime < 1000 and elapsed_time > 0",
+            "elapsed_time > 0 && elapsed_time < 1000",
+            "elapsed_time in [0, 1]",
+            "requestRef == \"\" and duplicate == \"\" and base == nil and src.cpuUsage == 0",
+            "capture == nil and checksums == \"x\"",
+            "https or http and status_code == 200",
+        ]
+        .map(|q| rows(tap, q, 100).len())
+    };
+    let counted = counts(&first);
+    let fine = counted[1];
+    assert!(
+        fine > 0 && counted[0] > fine && counted[2] == fine,
+        "{counted:?}"
+    );
+    assert_eq!(counted[4..6], [320, 0]);
+    let streams = first.json("/pcaps/total-tcp-streams");
     drop(first);
     let kept = files(
         &home.path().join(".cache/tapedeck/ranges"),
@@ -270,6 +291,13 @@ fn a_capture_is_opened_by_the_index_that_its_first_reading_left() {
     // It is there with the first answer, and the items are called as before.
     assert!(again.json("/status")["archive"].is_object());
     assert_eq!(rows(&again, "", 100), before);
+    assert_eq!(counts(&again), counted);
+    let named: BTreeSet<&str> = before
+        .iter()
+        .filter_map(|row| row["stream"].as_str())
+        .collect();
+    assert_eq!(again.json("/pcaps/total-tcp-streams"), named.len());
+    assert!(streams.as_u64().unwrap() >= named.len() as u64);
     let http = &rows(&again, "response.status == 200", 10)[0];
     let found = again.json(&format!("/item/{}", http["n"]));
     assert!(
@@ -280,6 +308,19 @@ fn a_capture_is_opened_by_the_index_that_its_first_reading_left() {
     let stream = http["stream"].as_str().unwrap();
     let packets = again.json(&format!("/packets/{stream}"));
     assert!(!packets["packets"].as_array().unwrap().is_empty());
+    let folder_of = |body: serde_json::Value| {
+        let line = "POST /api/pcaps/merge";
+        let (status, bytes) = crate::dashboard::send(again.address, &again.token, line, &body);
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&bytes));
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        let first = archive.entries().unwrap().next().unwrap().unwrap();
+        let path = first.path().unwrap().display().to_string();
+        path.split('/').next().unwrap().to_owned()
+    };
+    let worker = found["item"]["worker"].as_str().unwrap();
+    let listed = folder_of(serde_json::json!({"pcaps": {worker: [stream]}}));
+    let asked = format!("stream == \"{stream}\"");
+    assert_eq!(listed, folder_of(serde_json::json!({"query": asked})));
     drop(again);
 
     // Another file under the same name is read anew.

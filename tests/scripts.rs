@@ -573,7 +573,7 @@ fn jobs_run_by_the_wall_clock_and_all_scripts_hear_of_them() {
     rig.wait_for("the failure", |lines| {
         lines
             .iter()
-            .any(|line| line.starts_with("[n-0] failed fails") && line.contains("no"))
+            .any(|line| line == "[n-0] failed fails Error: no")
     });
     wait_until("jobs with a limit are removed after their runs", || {
         scripts.jobs().is_empty()

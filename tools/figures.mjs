@@ -26,7 +26,7 @@ const FEED_RATE = Number(process.env.FEED_RATE ?? 5000);
 const TRACED_SECONDS = 10;
 const READINGS = 20;
 const PARTS = new Set((process.env.PARTS ?? "file,rows,feed").split(","));
-const FILTERS = ["dns", 'request.questions[0].name == "name0042.shop.test"', "elapsedTime > 1000", 'src.ip == "10.0.0.1" and dst.port == "53"', 'dns and src.ip == "10.9.9.9"', 'request.questions[0].name == r"name0.*7[.]shop"', "http && status_code >= 500"];
+const FILTERS = ["dns", 'request.questions[0].name == "name0042.shop.test"', "elapsedTime > 1000000", 'src.ip == "10.0.0.1" and dst.port == "53"', 'dns and src.ip == "10.9.9.9"', 'request.questions[0].name == r"name0.*7[.]shop"', "http && status_code >= 500"];
 const folder = mkdtempSync(path.join(tmpdir(), "tapedeck-figures-"));
 const median = (list) => list.slice().sort((a, b) => a - b)[Math.floor(list.length / 2)];
 

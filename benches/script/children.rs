@@ -31,6 +31,7 @@ pub fn start(code: &str, index: u32) -> Start {
         now: Timestamp::default(),
         limits: Limits::default(),
         habits: Habits::default(),
+        macros: Vec::new(),
     }
 }
 

@@ -115,9 +115,9 @@ declare const jobs: {
 
 /** Asks whether an item is what a KFL query describes. */
 declare const kfl: {
-  /** Whether the item matches the query; an empty query matches everything, an invalid one throws. */
+  /** Whether the item matches the query; an empty query matches everything, undefined nothing, an invalid one throws. */
   match(query: string, data: any): boolean;
-  /** Whether the query is valid; prints what is wrong with it unless told to be quiet. */
+  /** Whether the query is valid, as undefined is; prints what is wrong with it unless told to be quiet. */
   validate(query: string, quiet?: boolean): boolean;
 };
 
@@ -358,6 +358,10 @@ interface Envelope {
     processPath: string;
     /** container of the process, else of the client's port. */
     containerId: string;
+    /** always 0: not measured. */
+    cpuUsage: number;
+    /** always 0: not measured. */
+    memoryUsage: number;
   };
   /** who was asked. */
   dst: {
@@ -405,6 +409,10 @@ interface Envelope {
     processPath: string;
     /** container of the process, else of the server's port. */
     containerId: string;
+    /** always 0: not measured. */
+    cpuUsage: number;
+    /** always 0: not measured. */
+    memoryUsage: number;
   };
   /** whether it was asked from the node that captured it: from an address of its own, or by one of its pods. */
   outgoing: boolean;
@@ -416,7 +424,7 @@ interface Envelope {
   requestSize: number;
   /** bytes of the response as captured. */
   responseSize: number;
-  /** milliseconds from request to response. */
+  /** milliseconds from request to response; queries compare microseconds. */
   elapsedTime: number;
   /** set by scripts. */
   passed: boolean;
@@ -435,6 +443,24 @@ interface Envelope {
   record: string;
   /** bytes of request and response. */
   size: number;
+  /** always empty: parts are in the item itself. */
+  requestRef: string;
+  /** always empty, likewise. */
+  responseRef: string;
+  /** always empty, likewise. */
+  eventRef: string;
+  /** always empty, likewise. */
+  dataRef: string;
+  /** always null: the row of a list is made from the item. */
+  base: any;
+  /** always null: there is one way of capturing. */
+  capture: any;
+  /** always empty: packets seen twice are left out before. */
+  checksums: any[];
+  /** always empty, likewise. */
+  duplicate: string;
+  /** always empty: pairs are told by stream and index. */
+  matcherKey: string;
   /** the tunnel that its packets came in; missing when there was none. */
   tunnel?: {
     /** vxlan, geneve, gre, erspan, ip-in-ip, gtp-u, mpls or pppoe. */

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::style::Style;
 use crate::item::json::JsonNode;
-use crate::kfl::{self, Dialect, Verdict};
+use crate::kfl::{self, Dialect, Schema, Verdict};
 use crate::time::{Clock, SystemClock};
 
 /// Octets of one line of JSON that are read at most.
@@ -76,6 +77,9 @@ Examples:
         format: Format,
     },
     /// Read JSON lines on stdin, print those that match
+    ///
+    /// Members are compared as the lines have them: elapsedTime in milliseconds where `query --format
+    /// json` wrote it, while `query --kfl` compares microseconds.
     #[command(after_help = "\
 Examples:
   tapedeck query capture.pcap --format json | tapedeck kfl match 'dns'
@@ -160,20 +164,22 @@ enum Shape {
 }
 
 /// Runs the command.
-pub fn run(args: &KflArgs) -> Result<Exit, Failure> {
+pub fn run(args: &KflArgs, config: &Config) -> Result<Exit, Failure> {
+    let schema = super::schema(config);
+    let schema = schema.as_ref();
     match &args.what {
-        What::Check { query, format } => check(query, *format),
-        What::Explain { query, format } => explain(query, *format),
-        What::Match { query } => matching(
-            &kfl::compile(query, &super::schema()).map_err(|error| invalid(query, &error))?,
-        ),
-        What::Convert { query, format } => convert(query, *format),
+        What::Check { query, format } => check(query, *format, schema),
+        What::Explain { query, format } => explain(query, *format, schema),
+        What::Match { query } => {
+            matching(&kfl::compile(query, schema).map_err(|error| invalid(query, &error))?)
+        }
+        What::Convert { query, format } => convert(query, *format, schema),
         What::Complete {
             text,
             cursor,
             dialect,
             format,
-        } => complete(text, *cursor, *dialect, *format),
+        } => complete(text, *cursor, *dialect, *format, schema),
         What::Reference => {
             super::print(super::kfl_reference::page().trim_end());
             Ok(Exit::Done)
@@ -196,8 +202,8 @@ fn warn(sentence: &impl std::fmt::Display) {
     super::print(Style::stdout().yellow(&format!("warning: {sentence}")));
 }
 
-fn check(query: &str, format: Format) -> Result<Exit, Failure> {
-    let report = kfl::check(query, &super::schema());
+fn check(query: &str, format: Format, schema: &Schema) -> Result<Exit, Failure> {
+    let report = kfl::check(query, schema);
     if format == Format::Json {
         print_json(&report)?;
         return Ok(if report.valid {
@@ -216,9 +222,9 @@ fn check(query: &str, format: Format) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn explain(query: &str, format: Format) -> Result<Exit, Failure> {
-    let explained = kfl::explain(query, &super::schema(), SystemClock.now())
-        .map_err(|error| invalid(query, &error))?;
+fn explain(query: &str, format: Format, schema: &Schema) -> Result<Exit, Failure> {
+    let explained =
+        kfl::explain(query, schema, SystemClock.now()).map_err(|error| invalid(query, &error))?;
     match format {
         Format::Json => print_json(&explained)?,
         Format::Text => super::print(explained.to_string().trim_end()),
@@ -226,11 +232,9 @@ fn explain(query: &str, format: Format) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn convert(query: &str, format: Format) -> Result<Exit, Failure> {
-    let schema = super::schema();
-    let converted = kfl::convert(query, &schema).map_err(|error| {
-        let already =
-            kfl::compile(query, &schema).is_ok_and(|query| query.dialect() == Dialect::V2);
+fn convert(query: &str, format: Format, schema: &Schema) -> Result<Exit, Failure> {
+    let converted = kfl::convert(query, schema).map_err(|error| {
+        let already = kfl::compile(query, schema).is_ok_and(|query| query.dialect() == Dialect::V2);
         match already {
             true => Failure::usage("this is a query of the second dialect already"),
             false => invalid(query, &error),
@@ -264,6 +268,7 @@ fn complete(
     cursor: Option<usize>,
     dialect: Option<Named>,
     format: Shape,
+    schema: &Schema,
 ) -> Result<Exit, Failure> {
     let cursor = cursor
         .and_then(|cursor| text.char_indices().nth(cursor))
@@ -272,7 +277,7 @@ fn complete(
         Named::V1 => Dialect::V1,
         Named::V2 => Dialect::V2,
     });
-    let found = kfl::complete(text, cursor, dialect, &super::schema());
+    let found = kfl::complete(text, cursor, dialect, schema);
     match format {
         Shape::Json => print_json(&found)?,
         Shape::Text => {

@@ -140,13 +140,13 @@ pub const SCRIPT_HOST: &str = "script-host";
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == SCRIPT_HOST) {
-        return crate::script::child::main(&schema());
+        return crate::script::child::main(&fixed_schema());
     }
     if args
         .get(1)
         .is_some_and(|first| first == check::SCRIPT_CHECK)
     {
-        return check::main(&schema(), |name, candidates| {
+        return check::main(&fixed_schema(), |name, candidates| {
             config::nearest(name, candidates.iter().copied())
         });
     }
@@ -205,7 +205,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         cli.global.debug || config.bool("tap.debug"),
         config.text("logLevel"),
     )?;
-    for warning in &config.warnings {
+    let (_, of_macros) = schema_and_faults(&config);
+    for warning in config.warnings.iter().chain(&of_macros) {
         eprintln!("{}", Style::stderr().yellow(warning));
     }
     match &cli.command {
@@ -228,7 +229,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Pcapdump(args) => release::pcapdump::run(args, &config),
         Command::Store(args) => store::run(args, &config),
         Command::Verify(args) => verify::run(args, &config),
-        Command::Kfl(args) => kfl_command::run(args),
+        Command::Kfl(args) => kfl_command::run(args, &config),
         Command::Config(args) => config_command::run(args, &config),
         Command::Demo(args) => demo::run(args, &cli.global, config),
         Command::Version | Command::Completion { .. } => Ok(Exit::Done),
@@ -302,8 +303,30 @@ fn start_log(debug: bool, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every field and macro that filters know.
-pub fn schema() -> Arc<Schema> {
+/// Every field and macro that filters know, those of the configuration among them.
+pub fn schema(config: &Config) -> Arc<Schema> {
+    Arc::new(schema_and_faults(config).0)
+}
+
+/// The same, with a sentence about each macro of the configuration that is none.
+fn schema_and_faults(config: &Config) -> (Schema, Vec<String>) {
+    const KEY: &str = "tap.customMacros";
+    let named = config.map(KEY);
+    let texts = named
+        .iter()
+        .filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)));
+    let (schema, mut faults) = fixed_schema().with_macros(texts);
+    let others = named.iter().filter(|(_, text)| !text.is_string());
+    faults.extend(others.map(|(name, _)| format!("{name}: the query must be a text")));
+    let told = faults
+        .iter()
+        .map(|fault| format!("{KEY}.{fault}"))
+        .collect();
+    (schema, told)
+}
+
+/// Every field and macro that filters know wherever they run.
+pub fn fixed_schema() -> Schema {
     let kinds = dissect::PROTOCOLS
         .iter()
         .flat_map(|protocol| protocol.kinds().iter().copied());
@@ -311,7 +334,7 @@ pub fn schema() -> Arc<Schema> {
         let fields = protocol.fields().iter();
         fields.map(|field| (field.path, protocol.name()))
     });
-    Arc::new(Schema::new(dissect::fields(), kinds).with_owners(owners))
+    Schema::new(dissect::fields(), kinds).with_owners(owners)
 }
 
 /// The folder for spool, reels, outbox and script data.

@@ -18,18 +18,18 @@ use crate::pipeline::{self, Consumer, Stop};
 /// When it is no query, with the place.
 pub(super) fn imposed(config: &Config) -> Result<Imposed, Failure> {
     let text = config.text("tap.globalFilter");
-    Imposed::read(text, &super::schema()).map_err(|error| {
+    Imposed::read(text, &super::schema(config)).map_err(|error| {
         let caret = error.caret(text);
         Failure::usage(format!("tap.globalFilter is invalid, {error}\n{caret}"))
     })
 }
 
-/// Compiles what `--kfl` gives, behind what is imposed.
+/// Compiles what `--kfl` gives, with the macros of the configuration, behind what is imposed.
 ///
 /// # Errors
 /// When one of them is no query, with the place.
 pub(super) fn query(text: &str, config: &Config) -> Result<Query, Failure> {
-    let query = kfl::compile(text, &super::schema())
+    let query = kfl::compile(text, &super::schema(config))
         .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))?;
     Ok(imposed(config)?.before(query))
 }

@@ -36,12 +36,12 @@ impl Block {
         )
     }
 
-    /// Whole milliseconds from a row's request to its response.
-    pub fn elapsed_millis(&self, row: usize) -> i64 {
+    /// Whole microseconds from a row's request to its response.
+    pub fn elapsed_micros(&self, row: usize) -> i64 {
         match self.columns.get(place(Content::Elapsed)) {
             Some(Some(Values::Int(values))) => {
                 let nanos = values.get(row).copied();
-                nanos.unwrap_or_default().div_euclid(1_000_000)
+                nanos.unwrap_or_default().div_euclid(1000)
             }
             _ => 0,
         }

@@ -135,9 +135,8 @@ impl Reader {
             });
         }
         let scale = match COLUMNS.get(index)?.from {
-            // Fields are in milliseconds.
-            Content::Time => 1000,
-            Content::Elapsed => 1_000_000,
+            // Queries compare milliseconds of the one and microseconds of the other.
+            Content::Time | Content::Elapsed => 1000,
             _ => 1,
         };
         let text = |bytes: &ByteArray| Some(Scalar::Text(bytes.as_utf8().ok()?.into()));

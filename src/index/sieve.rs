@@ -33,7 +33,7 @@ enum Check {
     Any(Vec<Check>),
     /// A text column: how its value compares.
     Text(usize, Of),
-    /// A number, divided as the field has it.
+    /// A number, divided as queries have it.
     Int(usize, i64, Order, i64),
     /// Bytes that the JSON of a part must hold.
     Json(usize, Box<Finder<'static>>),
@@ -102,8 +102,7 @@ impl Reader {
 fn of_column(index: usize, test: &ColumnTest) -> Option<Check> {
     let column = COLUMNS.get(index)?;
     let divisor = match column.from {
-        Content::Time => 1000,
-        Content::Elapsed => 1_000_000,
+        Content::Time | Content::Elapsed => 1000,
         Content::Json(_) => return None,
         _ => 1,
     };

@@ -119,7 +119,7 @@ fn columns_alone_decide_as_the_item_does() {
         "outgoing == true",
         "dst.pod.metadata.name == \"web-4\"",
         "status_code >= 400 && src.name == \"web-2\"",
-        "request.method == \"POST\" and elapsedTime > 5",
+        "request.method == \"POST\" and elapsedTime > 5000",
         "dst.namespace == \"shop\" and dst.port == \"8080\"",
         "timestamp > 1706933108000",
     ] {
@@ -292,8 +292,11 @@ fn what_no_item_has_is_ruled_out_without_reading_items() {
         // Within the bounds of the names, so the Bloom filter tells.
         ("src.name == \"web-11\"", false),
         ("timestamp < 1600000000000", false),
-        ("elapsedTime > 12", false),
-        ("elapsedTime >= 12", true),
+        ("elapsedTime > 12345", false),
+        ("elapsedTime >= 12345", true),
+        ("elapsed_time == 12345", true),
+        ("elapsed_time in [12345, 1]", true),
+        ("elapsed_time in [12000, 12346]", false),
         ("redis", false),
     ] {
         let query = kfl::compile(text, &schema).unwrap();

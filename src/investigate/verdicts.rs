@@ -112,7 +112,7 @@ impl<'b> Verdicts<'b> {
 
     fn elapsed(&self, row: usize) -> i64 {
         match self.by_elapsed {
-            true => self.block.elapsed_millis(row),
+            true => self.block.elapsed_micros(row),
             false => 0,
         }
     }
@@ -174,8 +174,9 @@ mod tests {
             "src.port == \"40003\" and src.name == \"web-1\"",
             "response.status == 500",
             "request.headers[\"Host\"] == \"nowhere\"",
-            "elapsedTime > 3",
+            "elapsedTime > 3000",
             "timestamp < now() and elapsedTime == 0",
+            "http && elapsed_time == 1300",
             "index == 17",
             "startTime == \"x\" or index < 3",
             "http && src.name == \"web-2\"",
@@ -184,7 +185,7 @@ mod tests {
             "request.pathSegments[0] == \"orders\"",
             "request.headers[\"host\"] == r\"sho.*\"",
             "response.statusText == \"nothing like it\"",
-            "elapsedTime >= 3 and elapsedTime < 5",
+            "elapsedTime >= 2600 and elapsedTime < 5000",
             "!(src.name == \"web-1\")",
             "outgoing == true",
             "request.postData.mimeType == \"application/json\"",

@@ -4,7 +4,8 @@
 //! received, by the live rows of the dashboard. Never stored on disk, so it has no version.
 //!
 //! ```text
-//! record   = length u32, number u64, elapsed u64, node        (length counts what follows it)
+//! record   = length u32, number u64, elapsed u64, node        (length counts what follows it; elapsed
+//!                                                               in nanoseconds, all ones for no item)
 //! node     = tag u8, body
 //!   0 null | 1 false | 2 true
 //!   3 int    i64
@@ -13,6 +14,7 @@
 //!   6 bytes  length u32, bytes                                (shown as base64)
 //!   7 list   count u32, count x offset u32
 //!   8 object count u32, count x (name offset u32, value offset u32)
+//!   9 item, 10 peer  as an object; its empty members (`absent.rs`) stand behind those written
 //! name     = length u32, UTF-8 bytes
 //! ```
 //!
@@ -25,8 +27,8 @@ use std::cell::Cell;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::node::{Kind, Node};
-use super::{Item, Value};
+use super::node::{Kind, Node, micros};
+use super::{Absent, Item, Value};
 
 const NULL: u8 = 0;
 const FALSE: u8 = 1;
@@ -38,6 +40,9 @@ const BYTES: u8 = 6;
 const LIST: u8 = 7;
 const OBJECT: u8 = 8;
 
+/// In place of the elapsed time of what is no item.
+const UNTIMED: u64 = u64::MAX;
+
 /// Bytes in front of the root node.
 const HEAD: usize = 20;
 
@@ -46,12 +51,23 @@ pub const MAX_DEPTH: usize = 64;
 
 /// Appends the record of `item` to `out`.
 pub fn encode(item: &Item, out: &mut Vec<u8>) {
-    record(item.number, item.elapsed_nanos, item.node(), out);
+    let elapsed = item.elapsed_nanos.min(UNTIMED - 1);
+    record(item.number, elapsed, item.node(), out);
 }
 
-/// Appends a record holding any node under `number`.
+/// Appends a record holding any node under `number`: no item, so queries read its members as they are.
 pub fn encode_node<'a, N: Node<'a>>(number: u64, node: N, out: &mut Vec<u8>) {
-    record(number, 0, node, out);
+    record(number, UNTIMED, node, out);
+}
+
+/// Appends a record holding `node`, an altered copy of the item at `root`, which it is for queries.
+pub fn encode_altered<'a, N: Node<'a>>(root: Flat<'_>, node: N, out: &mut Vec<u8>) {
+    record(root.number(), root.elapsed_nanos(), node, out);
+}
+
+/// Microseconds of what the head of a record says; `None` for no item.
+pub(super) fn timed(nanos: u64) -> Option<i64> {
+    (nanos != UNTIMED).then(|| micros(nanos))
 }
 
 /// Appends a record with all that its head says.
@@ -140,10 +156,13 @@ impl Writer<'_> {
     }
 
     fn container<'a, N: Node<'a>>(&mut self, node: N, kind: Kind, depth: usize) {
-        let count = node.len();
+        let absent = node.absent();
+        let count = node.len() - absent.len();
         let width = if kind == Kind::List { 4 } else { 8 };
-        self.out
-            .push(if kind == Kind::List { LIST } else { OBJECT });
+        self.out.push(match kind {
+            Kind::List => LIST,
+            _ => OBJECT + absent as u8,
+        });
         self.out
             .extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
         let table = self.out.len();
@@ -179,7 +198,8 @@ pub(super) enum Part<'a> {
     Text(&'a [u8]),
     Bytes(&'a [u8]),
     List(usize),
-    Object(usize),
+    /// Members that are written, and what stands behind them.
+    Object(usize, Absent),
 }
 
 /// A place in a record.
@@ -205,7 +225,22 @@ impl<'a> Flat<'a> {
         self.head(4)
     }
 
-    /// Nanoseconds from request to response, of which the item itself has only the milliseconds.
+    /// A place without a record that holds null, 0, an empty text or an empty list.
+    pub(super) fn empty(kind: Kind) -> Flat<'a> {
+        let tag = match kind {
+            Kind::Text => TEXT,
+            Kind::List => LIST,
+            Kind::Int => INT,
+            _ => NULL,
+        };
+        Flat {
+            record: &[],
+            at: usize::MAX - usize::from(tag),
+        }
+    }
+
+    /// Nanoseconds from request to response, of which the item itself has only the milliseconds; all
+    /// ones for what is no item.
     pub fn elapsed_nanos(self) -> u64 {
         self.head(12)
     }
@@ -252,7 +287,8 @@ impl<'a> Flat<'a> {
             TEXT => Part::Text(self.sized(self.at + 1)),
             BYTES => Part::Bytes(self.sized(self.at + 1)),
             LIST => Part::List(self.len()),
-            OBJECT => Part::Object(self.len()),
+            NULL => Part::Null,
+            _ if self.is_object() => Part::Object(self.written(), self.absent()),
             _ => Part::Null,
         }
     }
@@ -263,8 +299,39 @@ impl<'a> Flat<'a> {
         Some((self.sized(self.u32(slot)), self.child(self.u32(slot + 4))))
     }
 
+    /// What is here; beyond the record, where empty members are, the place itself says it.
     fn tag(self) -> u8 {
-        self.record.get(self.at).copied().unwrap_or(NULL)
+        match self.record.get(self.at) {
+            Some(tag) => *tag,
+            None => u8::try_from(usize::MAX - self.at).unwrap_or(NULL),
+        }
+    }
+
+    fn is_object(self) -> bool {
+        let last = OBJECT + Absent::Peer as u8;
+        (OBJECT..=last).contains(&self.tag())
+    }
+
+    /// Elements, or members that are written.
+    fn written(self) -> usize {
+        let width = match self.tag() {
+            LIST => 4,
+            _ if self.is_object() => 8,
+            _ => return 0,
+        };
+        self.u32(self.at + 1)
+            .min(self.record.len().saturating_sub(self.at) / width)
+    }
+
+    /// The empty member `index`, counted behind those written.
+    fn empty_member(self, index: usize) -> Option<(&'static str, Flat<'a>)> {
+        let behind = index.checked_sub(self.written())?;
+        let (name, kind) = self.absent().members().get(behind)?;
+        let place = Flat {
+            record: self.record,
+            ..Flat::empty(*kind)
+        };
+        Some((*name, place))
     }
 
     fn u32(self, at: usize) -> usize {
@@ -291,23 +358,31 @@ impl<'a> Flat<'a> {
 
     /// Which of the object's members is called `name`.
     pub(crate) fn position(self, name: &[u8]) -> Option<usize> {
-        if self.tag() != OBJECT {
+        if !self.is_object() {
             return None;
         }
-        (0..self.len()).find(|index| {
+        let written = (0..self.written()).find(|index| {
             let slot = self.slot(*index, 8);
             slot.is_some_and(|slot| self.sized(self.u32(slot)) == name)
+        });
+        written.or_else(|| {
+            let (behind, _) = self.absent().named(name)?;
+            Some(self.written() + behind)
         })
     }
 
     /// Whether the object's member `index` is called `name`.
     pub(crate) fn is_named(self, index: usize, name: &str) -> bool {
-        let slot = self.slot(index, 8);
-        slot.is_some_and(|slot| self.sized(self.u32(slot)) == name.as_bytes())
+        match self.slot(index, 8) {
+            Some(slot) => self.sized(self.u32(slot)) == name.as_bytes(),
+            None => self
+                .empty_member(index)
+                .is_some_and(|(known, _)| known == name),
+        }
     }
 
     fn slot(self, index: usize, width: usize) -> Option<usize> {
-        (index < self.len()).then(|| self.at + 5 + index * width)
+        (index < self.written()).then(|| self.at + 5 + index * width)
     }
 
     /// A child must lie behind its parent: no offset can make a reader go round in circles.
@@ -327,7 +402,8 @@ impl<'a> Node<'a> for Flat<'a> {
             FLOAT => Kind::Float,
             TEXT | BYTES => Kind::Text,
             LIST => Kind::List,
-            OBJECT => Kind::Object,
+            NULL => Kind::Null,
+            _ if self.is_object() => Kind::Object,
             _ => Kind::Null,
         }
     }
@@ -364,21 +440,30 @@ impl<'a> Node<'a> for Flat<'a> {
     }
 
     fn len(self) -> usize {
-        let width = match self.tag() {
-            LIST => 4,
-            OBJECT => 8,
-            _ => return 0,
-        };
-        self.u32(self.at + 1)
-            .min(self.record.len().saturating_sub(self.at) / width)
+        self.written() + self.absent().len()
+    }
+
+    fn elapsed_micros(self) -> Option<i64> {
+        timed((self.at == HEAD).then(|| self.elapsed_nanos())?)
+    }
+
+    fn absent(self) -> Absent {
+        let behind = self.tag().checked_sub(OBJECT).map(usize::from);
+        let known = behind.and_then(|behind| Absent::ALL.get(behind));
+        known.copied().unwrap_or_default()
     }
 
     fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
-        if self.tag() != OBJECT {
+        if !self.is_object() {
             return None;
         }
-        let (name, value) = self.pair(index)?;
-        Some((String::from_utf8_lossy(name), value))
+        match self.pair(index) {
+            Some((name, value)) => Some((String::from_utf8_lossy(name), value)),
+            None => {
+                let (name, value) = self.empty_member(index)?;
+                Some((Cow::Borrowed(name), value))
+            }
+        }
     }
 
     fn element(self, index: usize) -> Option<Self> {
@@ -390,12 +475,12 @@ impl<'a> Node<'a> for Flat<'a> {
     }
 
     fn member(self, name: &str) -> Option<Self> {
-        if self.tag() != OBJECT {
+        if !self.is_object() {
             return None;
         }
-        let value = |index| {
-            let slot = self.slot(index, 8)?;
-            Some(self.child(self.u32(slot + 4)))
+        let value = |index| match self.slot(index, 8) {
+            Some(slot) => Some(self.child(self.u32(slot + 4))),
+            None => self.empty_member(index).map(|(_, value)| value),
         };
         // Items have the same members in the same order, each name once.
         let guess = (self.at == HEAD).then(|| guess_of(name));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Path;
+use super::{Absent, Path};
 
 /// What a node holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,15 @@ pub trait Node<'a>: Copy + 'a {
     fn raw(self) -> Option<&'a [u8]> {
         None
     }
+    /// Microseconds from request to response of the item at whose root this is, as queries compare
+    /// them; `None` at any other place, and for what is no item of ours.
+    fn elapsed_micros(self) -> Option<i64> {
+        None
+    }
+    /// The last members of an object, when they are empty in every item.
+    fn absent(self) -> Absent {
+        Absent::Nothing
+    }
     /// Count of members or elements.
     fn len(self) -> usize;
     /// Whether there is no member or element.
@@ -97,4 +106,9 @@ pub fn lookup<'a, N: Node<'a>>(node: N, path: &str) -> Option<N> {
             Kind::List => node.element(name.parse().ok()?),
             _ => node.member(name),
         })
+}
+
+/// Whole microseconds of nanoseconds.
+pub(super) fn micros(nanos: u64) -> i64 {
+    i64::try_from(nanos / 1000).unwrap_or(i64::MAX)
 }

@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::members::{self, object};
+use super::node::micros;
 use super::{
-    Identity, Item, ItemError, Key, Kind, Node, Origin, Outline, Path, Peer, ProtocolInfo,
+    Absent, Identity, Item, ItemError, Key, Kind, Node, Origin, Outline, Path, Peer, ProtocolInfo,
     ShortText, Told, Tunnels, Value, text_of,
 };
 use crate::packet::Endpoint;
@@ -132,12 +133,28 @@ impl<'a> ItemNode<'a> {
         })
     }
 
+    /// The member called `name`, when it is one that is always empty.
+    fn empty(self, name: &str) -> Option<At<'a>> {
+        let (_, kind) = self.absent().named(name.as_bytes())?;
+        Some(empty(kind))
+    }
+
+    /// Member `index` of those that are always empty.
+    fn nth_empty(self, index: usize) -> Option<(&'static str, At<'a>)> {
+        let (name, kind) = *self.absent().members().get(index)?;
+        Some((name, empty(kind)))
+    }
+
     fn named(self, name: &str) -> Option<ItemNode<'a>> {
         Some(ItemNode(match self.0 {
-            At::Root(item) => members::named(members::root(item), item, name)?,
+            At::Root(item) => {
+                members::named(members::root(item), item, name).or_else(|| self.empty(name))?
+            }
             At::Node(origin) => members::named(members::NODE, origin, name)?,
             At::Protocol(info) => members::named(members::PROTOCOL, info, name)?,
-            At::Peer(peer) => members::named(members::PEER, peer, name)?,
+            At::Peer(peer) => {
+                members::named(members::PEER, peer, name).or_else(|| self.empty(name))?
+            }
             At::Error(error) => members::named(members::ERROR, error, name)?,
             At::Tunnel(tunnels, depth) => tunnel_member(tunnels, depth, name)?,
             At::TunnelEnd(endpoint) => endpoint_member(endpoint, name)?,
@@ -148,6 +165,16 @@ impl<'a> ItemNode<'a> {
             },
             _ => return None,
         }))
+    }
+}
+
+/// What an empty member is.
+fn empty<'a>(kind: Kind) -> At<'a> {
+    match kind {
+        Kind::Text => At::Str(""),
+        Kind::List => At::Ports(&[]),
+        Kind::Int => At::Int(0),
+        _ => At::Null,
     }
 }
 
@@ -320,10 +347,10 @@ impl<'a> Node<'a> for ItemNode<'a> {
             At::Ports(ports) => ports.len(),
             At::Value(Value::List(list)) => list.len(),
             At::Value(Value::Object(members)) => members.len(),
-            At::Root(item) => members::root(item).len(),
+            At::Root(item) => members::root(item).len() + self.absent().len(),
             At::Node(_) => members::NODE.len(),
             At::Protocol(_) => members::PROTOCOL.len(),
-            At::Peer(_) => members::PEER.len(),
+            At::Peer(_) => members::PEER.len() + self.absent().len(),
             At::Error(_) => members::ERROR.len(),
             At::Tunnel(tunnels, depth) => tunnel_members(tunnels, depth).len(),
             At::TunnelEnd(_) => ENDPOINT.len(),
@@ -341,16 +368,35 @@ impl<'a> Node<'a> for ItemNode<'a> {
                 let (key, value) = members.get(index)?;
                 return Some((key.text(), ItemNode(At::of(value))));
             }
-            At::Root(item) => members::nth(members::root(item), item, index)?,
+            At::Root(item) => {
+                let own = members::root(item);
+                members::nth(own, item, index).or_else(|| self.nth_empty(index - own.len()))?
+            }
             At::Node(origin) => members::nth(members::NODE, origin, index)?,
             At::Protocol(info) => members::nth(members::PROTOCOL, info, index)?,
-            At::Peer(peer) => members::nth(members::PEER, peer, index)?,
+            At::Peer(peer) => members::nth(members::PEER, peer, index)
+                .or_else(|| self.nth_empty(index - members::PEER.len()))?,
             At::Error(error) => members::nth(members::ERROR, error, index)?,
             At::Tunnel(tunnels, depth) => by_name(tunnel_members(tunnels, depth))?,
             At::TunnelEnd(_) => by_name(ENDPOINT)?,
             _ => return None,
         };
         Some((Cow::Borrowed(name), ItemNode(place)))
+    }
+
+    fn elapsed_micros(self) -> Option<i64> {
+        match self.0 {
+            At::Root(item) => Some(micros(item.elapsed_nanos)),
+            _ => None,
+        }
+    }
+
+    fn absent(self) -> Absent {
+        match self.0 {
+            At::Root(_) => Absent::Item,
+            At::Peer(_) => Absent::Peer,
+            _ => Absent::Nothing,
+        }
     }
 
     fn element(self, index: usize) -> Option<Self> {

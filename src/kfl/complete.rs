@@ -241,6 +241,7 @@ impl Found<'_> {
                 let doc = format!("items whose protocol.{} is {}", made.member, made.value);
                 self.add(&*made.name, What::Macro, doc);
             }
+            self.queries_by_name();
             let fields: Vec<(String, &str)> = self
                 .schema
                 .fields()
@@ -258,12 +259,21 @@ impl Found<'_> {
             }
         }
         if self.second {
+            self.queries_by_name();
             for function in FUNCTIONS
                 .iter()
                 .filter(|function| function.form == Form::Free)
             {
                 self.add(call(function.signature), What::Function, function.doc);
             }
+        }
+    }
+
+    /// Macros that stand for a query, which both dialects have.
+    fn queries_by_name(&mut self) {
+        let schema = self.schema;
+        for (name, text) in schema.queries_by_name() {
+            self.add(name, What::Macro, format!("stands for {text}"));
         }
     }
 

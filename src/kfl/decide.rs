@@ -69,10 +69,11 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         }
     }
 
-    /// A part of the first dialect: what is missing in it makes it false.
+    /// A part of the first dialect: what is missing in it makes it false, as what fails in a macro of
+    /// the second.
     fn whole(&mut self, plan: &'e Plan) -> Result<bool, Stop> {
         match self.decide(plan) {
-            Err(Stop::Collapse) => Ok(false),
+            Err(Stop::Collapse | Stop::Failed) => Ok(false),
             result => result,
         }
     }
@@ -124,6 +125,11 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
 
     #[inline(never)]
     fn compared(&mut self, compare: &'e Compare) -> Result<bool, Stop> {
+        if compare.elapsed
+            && let Some(micros) = self.root.elapsed_micros()
+        {
+            return against(&Val::<N>::Int(micros), compare, &mut self.meter);
+        }
         let Some(node) = self.plain(&compare.route)? else {
             let found = self.fall_back(&compare.selector).ok_or(Stop::Collapse)?;
             return against(&found, compare, &mut self.meter);
@@ -167,7 +173,7 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
     fn place_of(&self, source: &Source) -> Option<N> {
         let there = |node: &N| node.kind() != Kind::Null;
         match source {
-            Source::At(path) | Source::Millis(path) => self.root.at(path).filter(there),
+            Source::At(path) | Source::Elapsed(path) => self.root.at(path).filter(there),
             Source::Parts(paths) => {
                 let mut found = paths.iter().filter_map(|path| self.root.at(path));
                 found.find(there)
@@ -196,17 +202,18 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
     }
 
     fn int_of(&mut self, source: &Source) -> Result<i64, Stop> {
-        let found = match source {
+        if let Source::Elapsed(_) = source
+            && let Some(micros) = self.root.elapsed_micros()
+        {
+            return Ok(micros);
+        }
+        match source {
             Source::Var(var) => match self.variable(var, Layout::Items) {
-                Val::Int(value) => return Ok(value),
-                _ => return Err(Stop::Failed),
+                Val::Int(value) => Ok(value),
+                _ => Err(Stop::Failed),
             },
-            _ => self.place_of(source).and_then(Node::whole).unwrap_or(0),
-        };
-        Ok(match source {
-            Source::Millis(_) => found.saturating_mul(1000),
-            _ => found,
-        })
+            _ => Ok(self.place_of(source).and_then(Node::whole).unwrap_or(0)),
+        }
     }
 
     #[inline(never)]

@@ -195,7 +195,9 @@ impl Marked<'_> {
             Some(Kind::Text { second, .. }) => second || self.text(at + 1) == ".",
             Some(Kind::Sign) => match text {
                 "&" | "|" => self.text(at + 1) == text,
-                "?" | "+" | "%" | "/" | "{" => true,
+                // Several in a row are no choice of the second dialect.
+                "?" => self.before(at) != "?" && self.text(at + 1) != "?",
+                "+" | "%" | "/" | "{" => true,
                 "*" => !matches!(self.before(at), "." | "["),
                 "-" => self.after_operand(at),
                 "[" => !self.after_operand(at),

@@ -12,12 +12,20 @@ use super::path::value_at;
 use super::schema::Layout;
 use super::v2::check::owner_of;
 use super::v2::read;
-use super::v2::vars::Var;
+use super::v2::vars::{How, Var};
 use super::value::{BYTES_A_STEP, Val};
 use super::{redact, time};
 use crate::item::Node;
 use crate::item::json::JsonNode;
 use crate::time::Timestamp;
+
+/// The field of the first dialect that is read in other units than it is shown in.
+pub(crate) const ELAPSED: &str = "elapsedTime";
+
+/// Whether the steps of a selector name that field.
+pub(crate) fn is_elapsed(steps: &[Step]) -> bool {
+    matches!(steps, [Step::Name(name)] if &**name == ELAPSED)
+}
 
 /// One evaluation.
 pub(crate) struct Run<'e, N> {
@@ -57,10 +65,10 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         self.altered
     }
 
-    /// A part: what is missing in it makes it false.
+    /// A part: what is missing in it makes it false, as what fails in a macro of the second dialect.
     pub(crate) fn part(&mut self, expr: &'e Expr) -> Result<Val<'e, N>, Stop> {
         match self.eval(expr) {
-            Err(Stop::Collapse) => Ok(Val::Bool(false)),
+            Err(Stop::Collapse | Stop::Failed) => Ok(Val::Bool(false)),
             result => result,
         }
     }
@@ -119,6 +127,11 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
         if self.frozen {
             return Ok(Some(Val::Int(0)));
         }
+        if is_elapsed(steps)
+            && let Some(micros) = self.elapsed()
+        {
+            return Ok(Some(Val::Int(micros)));
+        }
         match &self.altered {
             None => value_at(self.root, steps, &Val::of_node, &mut self.meter),
             Some(copy) => {
@@ -126,6 +139,13 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
                 value_at(JsonNode(copy), steps, &own, &mut self.meter)
             }
         }
+    }
+
+    /// Microseconds from request to response, when the root is an item that has them still.
+    fn elapsed(&self) -> Option<i64> {
+        let is_there = |copy: &Json| copy.get(ELAPSED).is_some_and(Json::is_number);
+        let micros = self.root.elapsed_micros()?;
+        self.altered.as_ref().is_none_or(is_there).then_some(micros)
     }
 
     /// The variable that a missing path of names spells, when the item's protocol provides it.
@@ -141,6 +161,11 @@ impl<'e, 'a: 'e, N: Node<'a>> Run<'e, N> {
     pub(crate) fn variable(&mut self, var: &'static Var, layout: Layout) -> Val<'e, N> {
         if self.frozen {
             return read::default_of(var);
+        }
+        if var.how == How::Elapsed
+            && let Some(micros) = self.elapsed()
+        {
+            return Val::Int(micros);
         }
         match &self.altered {
             None => read::variable(self.root, var, layout, &Val::of_node),

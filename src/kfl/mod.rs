@@ -21,6 +21,7 @@ mod macros;
 #[cfg(test)]
 mod messages;
 mod meter;
+mod named;
 mod path;
 pub(crate) mod pattern;
 mod plan;
@@ -129,12 +130,14 @@ struct Compiled {
     warnings: Vec<Warning>,
     steering: Steering,
     redacts: bool,
+    size: named::Size,
 }
 
 /// Compiles a query in the dialect that its text is of.
 ///
 /// A text that both dialects accept is KFL2; one that KFL2 refuses is v1 only when it starts every
-/// path with a name that items have, so that a misspelt variable is an error and not silence.
+/// path with a name that items have, so that a misspelt variable is an error and not silence. Where
+/// both refuse it, the error is that which comes first in the text.
 pub fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     if text.len() > MAX_LENGTH {
         return compile_as(text, Dialect::V2, schema);
@@ -144,10 +147,11 @@ pub fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
         detect::Marks::Empty => compile_as(text, Dialect::V2, schema),
         detect::Marks::None => compile_as(text, Dialect::V2, schema).or_else(|error| {
             let known = |(_, name): &(usize, String)| schema.is_root(name);
-            if !detect::roots(text).iter().all(known) {
-                return Err(error);
+            match compile_as(text, Dialect::V1, schema) {
+                Ok(query) if detect::roots(text).iter().all(known) => Ok(query),
+                Err(first) if first.offset < error.offset => Err(first),
+                _ => Err(error),
             }
-            compile_as(text, Dialect::V1, schema).map_err(|_| error)
         }),
     }
 }

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use super::ir::Macro;
-use super::macros;
+use super::ir::{Expr, Macro};
+use super::named::{self, Named, Size};
+use super::{Dialect, macros};
 use crate::item::{ENVELOPE, Field, FieldType, ProtocolInfo};
 
 /// The fields and macros that queries are compiled against; cheap to clone.
@@ -14,6 +15,7 @@ use crate::item::{ENVELOPE, Field, FieldType, ProtocolInfo};
 pub struct Schema {
     fields: Arc<[Field]>,
     macros: Arc<[Arc<Macro>]>,
+    named: Arc<[Arc<Named>]>,
     kinds: Arc<[Kind]>,
     /// Paths of fields with the protocols whose items have them.
     owners: Arc<[(&'static str, &'static str)]>,
@@ -40,20 +42,8 @@ pub(crate) enum Layout {
     Variables,
 }
 
-/// Members of items in other releases, which stored queries name (reference section 11.1).
-const ROOTS: &[&str] = &[
-    "base",
-    "capture",
-    "checksums",
-    "data",
-    "dataRef",
-    "duplicate",
-    "event",
-    "eventRef",
-    "matcherKey",
-    "requestRef",
-    "responseRef",
-];
+/// Members of items that no list of fields names (reference section 11.1).
+const ROOTS: &[&str] = &["data", "event"];
 
 impl Schema {
     /// The schema of items with these fields (the envelope among them) and these kinds.
@@ -72,13 +62,48 @@ impl Schema {
                 long_name: kind.long_name,
             });
         }
-        Schema {
+        let schema = Schema {
             fields: fields.into_iter().copied().collect(),
             macros: macros.into(),
+            named: Arc::default(),
             kinds: known.into(),
             owners: Arc::default(),
             layout: Layout::Items,
+        };
+        let named = named::built_in(&schema);
+        schema.with_named(named)
+    }
+
+    /// The same with macros of an operator: names, each with the query that it stands for, in either
+    /// dialect and in any order. Answers with a sentence about each that is no macro, which is left
+    /// out, and about what is doubtful in the others.
+    pub fn with_macros<'m>(
+        self,
+        macros: impl IntoIterator<Item = (&'m str, &'m str)>,
+    ) -> (Schema, Vec<String>) {
+        named::add(self, macros)
+    }
+
+    pub(super) fn with_named(self, named: Vec<Arc<Named>>) -> Schema {
+        Schema {
+            named: named.into(),
+            ..self
         }
+    }
+
+    pub(super) fn named(&self) -> &[Arc<Named>] {
+        &self.named
+    }
+
+    /// Macros that stand for a query, with its text: as [`Schema::with_macros`] takes them.
+    pub fn queries_by_name(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.named.iter().map(|named| (&*named.name, &*named.text))
+    }
+
+    /// What a macro that stands for a query is in one of `dialect`, and how large that is.
+    pub(super) fn expanded(&self, name: &str, dialect: Dialect) -> Option<(Expr, Size)> {
+        let found = self.named.iter().find(|named| *named.name == *name)?;
+        found.expr(dialect)
     }
 
     /// The same, told which protocol has which field: pairs of a path and a protocol's name.
@@ -133,9 +158,11 @@ impl Schema {
     /// The macros, each with the test it stands for.
     pub fn macro_tests(&self) -> impl Iterator<Item = (&str, String)> {
         let shown = |made: &Macro| super::explain::macro_text(made);
-        self.macros
-            .iter()
+        let named = self.queries_by_name();
+        let fixed = self.macros.iter();
+        fixed
             .map(move |made| (&*made.name, shown(made)))
+            .chain(named.map(|(name, text)| (name, format!("({text})"))))
     }
 
     pub(crate) fn macros(&self) -> &[Arc<Macro>] {
@@ -151,7 +178,8 @@ impl Schema {
     }
 
     pub(crate) fn macro_names(&self) -> impl Iterator<Item = &str> {
-        self.macros.iter().map(|made| &*made.name)
+        let named = self.queries_by_name().map(|(name, _)| name);
+        self.macros.iter().map(|made| &*made.name).chain(named)
     }
 
     /// Whether a path of the first dialect may begin with `name`.
@@ -160,7 +188,7 @@ impl Schema {
         name == "now"
             || ROOTS.contains(&name)
             || ENVELOPE.iter().chain(&*self.fields).any(root)
-            || self.find_macro(name).is_some()
+            || self.macro_names().any(|known| known == name)
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {

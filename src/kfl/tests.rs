@@ -195,7 +195,7 @@ fn slips_are_warned_about_with_the_nearest_name() {
             "http and response.staus == 500",
             "no item has a field response.staus; did you mean response.status",
         ),
-        ("https", "no item has a field https; did you mean http"),
+        ("htttp", "no item has a field htttp; did you mean http"),
         (
             "request.method.startWith(\"P\")",
             "there is no helper startWith(), so this never matches; did you mean startsWith()",

@@ -18,7 +18,7 @@ use super::jobs::Owner;
 use super::restart::{Failures, Verdict};
 use super::runner::{Counts, Desk, Event, Runner, Work, lock};
 use super::supervisor::{Posted, ScriptState, Shared, Unsettled};
-use super::wire::{ClockMode, Start};
+use super::wire::{ClockMode, Start, macros_of};
 use crossbeam_channel::{Receiver, never, select};
 
 /// Longest time between two looks at the children.
@@ -349,6 +349,7 @@ impl Manager {
             now: self.shared.clock.now(),
             limits: allowed.limits,
             habits: options.habits,
+            macros: macros_of(&options.schema),
         };
         let started = Runner::start(
             &options.program,

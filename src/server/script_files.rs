@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::script::check;
 use crate::script::folder::{MAX_SCRIPT_BYTES, is_test, read_script, scripts_and_tests};
+use crate::script::wire::Macros;
 use crate::store::hex;
 
 /// Names that a test file has beside those of a script.
@@ -31,6 +32,8 @@ pub struct ScriptFiles {
     pub env: Vec<String>,
     /// Types for editors, the text of `tapedeck.d.ts`.
     pub types: String,
+    /// What their queries may use.
+    pub macros: Macros,
     saving: Mutex<()>,
 }
 
@@ -48,18 +51,20 @@ pub(super) enum Refusal {
 }
 
 impl ScriptFiles {
-    /// Files below `sources`.
+    /// Files below `sources`; their queries may use `macros`.
     pub fn new(
         sources: Vec<PathBuf>,
         editable: bool,
         env: Vec<String>,
         types: String,
+        macros: Macros,
     ) -> ScriptFiles {
         ScriptFiles {
             sources,
             editable,
             env,
             types,
+            macros,
             saving: Mutex::default(),
         }
     }
@@ -128,7 +133,7 @@ impl ScriptFiles {
             names.extend(OF_TESTS.map(str::to_owned));
         }
         let program = std::env::current_exe().map_err(|error| Refusal::Wrong(error.to_string()))?;
-        let findings = check::check(&program, code, names)
+        let findings = check::check(&program, code, names, self.macros.clone())
             .map_err(|error| Refusal::Wrong(format!("the script cannot be checked: {error}")))?;
         Ok(json!({"findings": findings}))
     }
@@ -269,7 +274,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a.js"), "// A\n").unwrap();
         fs::write(dir.path().join("secret.txt"), "x").unwrap();
-        let files = ScriptFiles::new(vec![dir.path().to_owned()], true, vec![], String::new());
+        let files = ScriptFiles::new(
+            vec![dir.path().to_owned()],
+            true,
+            vec![],
+            String::new(),
+            vec![],
+        );
         (dir, files)
     }
 

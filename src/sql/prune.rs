@@ -135,7 +135,7 @@ pub(super) fn all<const N: usize>(
 }
 
 fn compared(column: &str, op: Operator, value: &ScalarValue) -> Option<Condition<ColumnTest>> {
-    // Fields are in milliseconds: what is less may be in the same one.
+    // Queries compare coarser units: what is less may be in the same one.
     if let Some(scale) = scale_of(column) {
         let at = Scalar::Int(number(column, value)?.div_euclid(scale));
         let test = match op {
@@ -180,11 +180,10 @@ fn kind_of(column: &str) -> Option<Kind> {
     Some(column.kind)
 }
 
-/// How many of a column's units make one of its field's.
+/// How many of a column's units make one of those that queries compare.
 fn scale_of(column: &str) -> Option<i64> {
     match column {
-        "timestamp" => Some(1000),
-        "elapsed_nanos" => Some(1_000_000),
+        "timestamp" | "elapsed_nanos" => Some(1000),
         _ => None,
     }
 }

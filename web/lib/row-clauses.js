@@ -29,7 +29,7 @@ export function rowClause(row, name) {
     case "arrow": return `outgoing == ${Boolean(row.outgoing)}`;
     case "namespace": return row.dst.namespace ? clause(["dst", "namespace"], row.dst.namespace) : row.src.namespace ? clause(["src", "namespace"], row.src.namespace) : null;
     case "node": return row.node ? clause(["node", "name"], row.node) : null;
-    case "took": return row.error ? null : `elapsedTime >= ${row.elapsed}`;
+    case "took": return row.error ? null : `elapsedTime >= ${row.elapsed * 1000}`;
     case "size": return `size >= ${row.size}`;
     case "stream": return streamClause(row);
     case "time": return `timestamp >= datetime("${moment(row.timestamp)}")`;

@@ -7,7 +7,7 @@ import { clause, literal, path } from "../lib/kfl.js";
 
 const USUAL = [
   ["failures", "(response.status >= 400 or error)", "a status of 400 or more, no answer, a broken connection"],
-  ["slow", "elapsedTime > 1000", "answers that took more than a second"],
+  ["slow", "elapsedTime > 1000000", "answers that took more than a second"],
 ];
 const OPERATORS = ["==", "!=", ">", ">=", "<", "<="];
 let lists = 0;

@@ -17,7 +17,7 @@ const CHEATS = [
   ['request.path == "/health"', "one path"],
   ['request.headers["Content-Type"] == r"json"', "a header that matches a regular expression"],
   ['src.name == "web" and dst.namespace == "shop"', "who asked whom"],
-  ["elapsedTime > 1000", "slower than a second"],
+  ["elapsedTime > 1000000", "slower than a second"],
   ["dns and response.code != \"No Error\"", "names that were not found"],
   ["!(http or dns)", "everything else"],
 ];

@@ -115,7 +115,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("tap.enabledDissectors", List, r#"["amqp","dns","http","icmp","kafka","mongodb","mysql","postgresql","redis","ws","tlsx","ldap","radius","diameter","sctp","udp-flow","tcp-flow","udp-conn","tcp-conn"]"#, Honoured, "protocols that are dissected"),
     key("tap.portMapping", Tree, "{}", Honoured, "further ports of a protocol, {\"redis\":[6380]}; content decides first, a port settles what it leaves in doubt"),
     key("tap.portLimits", Tree, "{}", Honoured, "the only ports that a protocol is looked for on, {\"redis\":[6379]}; one without an entry is looked for on all"),
-    key("tap.customMacros", Map, r#"{"https":"tls and (http or http2)"}"#, NotYet, "KFL macros of your own"),
+    key("tap.customMacros", Map, r#"{"https":"tls and (http or http2)"}"#, Honoured, "KFL macros of your own: a name and the query that it stands for, in every query"),
     key("tap.globalFilter", Text, r#""""#, Honoured, "KFL that every item must match before anybody sees it; what it redacts nobody sees, in packets neither"),
     key("tap.defaultFilter", Text, r#""""#, Honoured, "KFL that the dashboard opens with"),
     key("tap.pcap", Text, r#""""#, Honoured, "recorded source instead of a live one"),

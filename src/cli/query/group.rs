@@ -22,7 +22,7 @@ pub struct GroupArgs {
     #[arg(long, value_name = "N")]
     top: Option<usize>,
 
-    /// Percentiles of this field, as elapsedTime
+    /// Percentiles of this field, as elapsedTime, which items have in milliseconds
     #[arg(long, value_name = "FIELD")]
     percentiles: Option<String>,
 

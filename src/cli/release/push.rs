@@ -234,7 +234,7 @@ impl Pusher {
 /// What makes a script unreadable, with its place.
 fn syntax_error(name: &str, code: &str) -> Result<Option<String>, Failure> {
     let program = std::env::current_exe()?;
-    let found = check::check(&program, code, Vec::new())?;
+    let found = check::check(&program, code, Vec::new(), Vec::new())?;
     let mut found = found.into_iter().filter(|one| one.rule == Rule::Syntax);
     Ok(found
         .next()

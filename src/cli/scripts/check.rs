@@ -17,6 +17,7 @@ use super::super::style::Style;
 use super::super::tap::live::{script_env_names, script_sources};
 use crate::script::check::{self, Finding, Severity};
 use crate::script::folder::{is_test, read_script, scripts_and_tests};
+use crate::script::wire::macros_of;
 
 /// Find mistakes in scripts without running them
 ///
@@ -63,6 +64,7 @@ pub fn run(args: &CheckArgs, config: &Config) -> Result<Exit, Failure> {
     }
     let names = script_env_names(config);
     let program = std::env::current_exe()?;
+    let macros = macros_of(&super::super::schema(config));
     let (mut scripts, mut errors, mut warnings) = (0_usize, 0_usize, 0_usize);
     for source in &sources {
         let paths = scripts_and_tests(source).map_err(|error| {
@@ -76,7 +78,7 @@ pub fn run(args: &CheckArgs, config: &Config) -> Result<Exit, Failure> {
             if is_test(&path) {
                 known.extend(OF_TESTS.iter().map(|name| (*name).to_owned()));
             }
-            let found = check::check(&program, &code, known)?;
+            let found = check::check(&program, &code, known, macros.clone())?;
             scripts += 1;
             for finding in &found {
                 match finding.severity {

@@ -46,7 +46,7 @@ const QUERY: &str = "RECORDING_KFL";
 /// Why the query of the recording is none: a sentence, and the query with its place.
 fn query_fault(config: &Config) -> Option<(String, String)> {
     let text = config.env_text(QUERY)?;
-    let error = crate::kfl::compile(&text, &super::super::schema()).err()?;
+    let error = crate::kfl::compile(&text, &super::super::schema(config)).err()?;
     Some((format!("{QUERY} is invalid, {error}"), error.caret(&text)))
 }
 

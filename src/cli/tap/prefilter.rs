@@ -26,7 +26,7 @@ pub(super) fn narrow(config: &Config) -> Option<(Narrow, String)> {
     if text.trim().is_empty() {
         return Some(everything("nothing is recorded"));
     }
-    let query = kfl::compile(&text, &super::super::schema()).ok()?;
+    let query = kfl::compile(&text, &super::super::schema(config)).ok()?;
     let Some(condition) = query.packet_condition() else {
         return Some(everything(
             "the query asks nothing that packet headers tell",

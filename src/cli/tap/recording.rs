@@ -18,7 +18,7 @@ use crate::store::s3::{Keys, S3Options};
 
 /// What recordings are declared on.
 pub fn basis(config: &Config, data: &Path) -> Result<Basis, Failure> {
-    let mut basis = Basis::new(template(config, data)?, super::super::schema());
+    let mut basis = Basis::new(template(config, data)?, super::super::schema(config));
     basis.max_lock_days = config.int("recording.lock.maxDays");
     Ok(basis)
 }

@@ -603,7 +603,7 @@ pub(super) fn script_options(
     } else {
         supervisor::Options::offline(&node.name, node.run, console)?
     };
-    options.schema = super::super::schema().as_ref().clone();
+    options.schema = super::super::schema(config).as_ref().clone();
     options.active = config.list("scripting.active");
     options.watch = is_live && config.bool("scripting.watchScripts");
     options.hub = match config.text("scripting.hub") {

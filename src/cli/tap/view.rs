@@ -8,6 +8,7 @@ use super::super::pass;
 use super::super::reference::declarations;
 use super::live::{script_env_names, script_sources};
 use crate::pipeline::{Counters, Rows};
+use crate::script::wire::macros_of;
 use crate::server::{Run, ScriptFiles, TargetDesk, View};
 use crate::time::SystemClock;
 
@@ -35,11 +36,12 @@ pub fn view(
     run: Arc<dyn Run>,
     targets: Option<Arc<dyn TargetDesk>>,
 ) -> Result<View, Failure> {
+    let schema = super::super::schema(config);
     Ok(View {
         rows,
         indexed: Arc::default(),
         counters,
-        schema: super::super::schema(),
+        schema: schema.clone(),
         clock: Arc::new(SystemClock),
         run,
         imposed: pass::imposed(config)?,
@@ -50,6 +52,7 @@ pub fn view(
             config.bool("tap.dashboard.editScripts"),
             script_env_names(config),
             declarations(),
+            macros_of(&schema),
         ),
         targets,
         replay: config.bool("tap.dashboard.replay"),

@@ -187,7 +187,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         rows: session.rows.clone(),
         counters: session.counters.clone(),
         run: facts.clone(),
-        schema: schema(),
+        schema: schema(&config),
         imposed: pass::imposed(&config)?,
         clock: Arc::new(SystemClock),
         own: own.clone(),

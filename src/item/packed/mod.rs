@@ -23,6 +23,7 @@ use std::cell::Cell;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::Absent;
 use super::flat::{self, Flat};
 use super::node::{Kind, Node};
 use numbers::Column;
@@ -60,6 +61,8 @@ struct Member {
 struct Table {
     first: u32,
     count: u32,
+    /// What stands behind them.
+    absent: Absent,
 }
 
 /// Lists: the first element of each, and of all elements what they are.
@@ -215,6 +218,19 @@ impl Packed {
         members.unwrap_or_default()
     }
 
+    /// The members of a table's objects that are always empty.
+    fn absent(&self, table: u32) -> Absent {
+        let table = self.tables.get(table as usize);
+        table.map_or(Absent::Nothing, |table| table.absent)
+    }
+
+    /// Whether a place is the root of a record.
+    fn is_root(&self, record: u32, place: Place) -> bool {
+        let of = |column: Column| column.at(record as usize, &self.data);
+        let root = (of(self.tables_of_roots), of(self.rows_of_roots));
+        matches!(place, Place::Object(table, row) if root == (table.into(), row.into()))
+    }
+
     fn value(&self, member: &Member, row: u32) -> Place {
         self.place(member.tag, member.value, member.row, row as usize)
     }
@@ -290,7 +306,8 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// Nanoseconds from request to response, of which the item itself has only the milliseconds.
+    /// Nanoseconds from request to response, of which the item itself has only the milliseconds; all
+    /// ones for what is no item.
     pub fn elapsed_nanos(self) -> u64 {
         match self.0 {
             At::Flat(flat) => flat.elapsed_nanos(),
@@ -380,8 +397,28 @@ impl<'a> Node<'a> for Held<'a> {
         match self.0 {
             At::Flat(flat) => flat.len(),
             At::Packed(packed, _, Place::List(list)) => packed.elements(list).len(),
-            At::Packed(packed, _, Place::Object(table, _)) => packed.members(table).len(),
+            At::Packed(packed, _, Place::Object(table, _)) => {
+                packed.members(table).len() + packed.absent(table).len()
+            }
             At::Packed(..) => 0,
+        }
+    }
+
+    fn elapsed_micros(self) -> Option<i64> {
+        match self.0 {
+            At::Flat(flat) => flat.elapsed_micros(),
+            At::Packed(packed, record, place) => {
+                let nanos = packed.is_root(record, place).then(|| self.elapsed_nanos());
+                flat::timed(nanos?)
+            }
+        }
+    }
+
+    fn absent(self) -> Absent {
+        match self.0 {
+            At::Flat(flat) => flat.absent(),
+            At::Packed(packed, _, Place::Object(table, _)) => packed.absent(table),
+            At::Packed(..) => Absent::Nothing,
         }
     }
 
@@ -392,7 +429,12 @@ impl<'a> Node<'a> for Held<'a> {
                 Some((name, Held::of(node)))
             }
             At::Packed(packed, record, Place::Object(table, row)) => {
-                let member = packed.members(table).get(index)?;
+                let own = packed.members(table);
+                let Some(member) = own.get(index) else {
+                    let behind = index.checked_sub(own.len())?;
+                    let (name, kind) = packed.absent(table).members().get(behind)?;
+                    return Some((Cow::Borrowed(*name), Held::of(Flat::empty(*kind))));
+                };
                 let name = String::from_utf8_lossy(packed.text(member.name));
                 let place = packed.value(member, row);
                 Some((name, Held(At::Packed(packed, record, place))))
@@ -427,7 +469,10 @@ impl<'a> Node<'a> for Held<'a> {
                 let member = match members.get(last).filter(|member| is(member)) {
                     Some(member) => member,
                     None => {
-                        let at = members.iter().position(is)?;
+                        let Some(at) = members.iter().position(is) else {
+                            let (_, kind) = packed.absent(table).named(name.as_bytes())?;
+                            return Some(Held::of(Flat::empty(kind)));
+                        };
                         if let Ok(at) = u8::try_from(at) {
                             LAST.with(|last| last[guess].set(at));
                         }

@@ -10,6 +10,7 @@ use ahash::RandomState;
 
 use super::numbers::Column;
 use super::{Lists, Member, Packed, Table, Tag, WHOLE};
+use crate::item::Absent;
 use crate::item::flat::{Flat, MAX_DEPTH, Part};
 
 /// Packs records. Together they must be shorter than 4 GiB.
@@ -62,6 +63,18 @@ pub fn pack(records: &[Flat<'_>]) -> Packed {
     )
 }
 
+/// The mark behind the members of an object that ends in empty ones, so that its table is another one
+/// than that of the same members without them; no text has its code.
+fn marked(absent: Absent) -> Option<(u32, Value)> {
+    let mark = u32::MAX - u32::from(absent as u8);
+    let nothing = Value {
+        tag: Tag::Null,
+        value: 0,
+        row: 0,
+    };
+    (!absent.is_empty()).then_some((mark, nothing))
+}
+
 fn number(place: usize) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX)
 }
@@ -84,6 +97,13 @@ struct Growing {
 }
 
 impl Growing {
+    /// What its mark says that stands behind the members.
+    fn absent(&self) -> Absent {
+        let mark = self.members.last().map(|(name, _)| *name);
+        let is_marked = |absent: &Absent| marked(*absent).map(|(mark, _)| mark) == mark;
+        Absent::ALL.into_iter().find(is_marked).unwrap_or_default()
+    }
+
     /// Name and value of a member in the row that was added last.
     fn last(&self, member: usize) -> Option<(u32, Value)> {
         let (name, tag) = *self.members.get(member)?;
@@ -149,7 +169,7 @@ impl<'r> Packer<'r> {
                 self.elements.extend(values);
                 of(Tag::List, number(self.firsts.len() - 1))
             }
-            Part::Object(count) => {
+            Part::Object(count, absent) => {
                 let from = self.values.len();
                 let likely = code(last, Tag::Object).map(|table| table as usize);
                 for index in 0..count {
@@ -160,6 +180,7 @@ impl<'r> Packer<'r> {
                     let member = self.value(member, depth + 1, last)?;
                     self.values.push((name, member));
                 }
+                self.values.extend(marked(absent));
                 let (table, row) = self.object(from, likely);
                 Value {
                     tag: Tag::Object,
@@ -246,12 +267,16 @@ impl<'r> Packer<'r> {
         let mut members = Vec::new();
         for table in self.tables {
             let first = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            let absent = table.absent();
+            let count = table.members.len() - usize::from(!absent.is_empty());
             tables.push(Table {
                 first,
-                count: u32::try_from(table.members.len()).unwrap_or(0),
+                count: u32::try_from(count).unwrap_or(0),
+                absent,
             });
             let columns = table.values.iter().zip(&table.rows);
-            for ((name, tag), (values, rows)) in table.members.into_iter().zip(columns) {
+            let own = table.members.into_iter().take(count);
+            for ((name, tag), (values, rows)) in own.zip(columns) {
                 members.push(Member {
                     name,
                     tag,

@@ -20,7 +20,7 @@ impl Writer {
             Value::Var(var) => match var.ty {
                 Type::Text => format!("{}.{method}", var.name),
                 Type::List => format!("{}.exists(x, x.{method})", var.name),
-                Type::Int if var.name != "elapsed_time" => format!("string({}).{method}", var.name),
+                Type::Int => format!("string({}).{method}", var.name),
                 _ => self.cannot(format!("{} has another form in KFL2", var.name)),
             },
             Value::Member(map, key) => {
@@ -123,8 +123,7 @@ impl Writer {
                 }
                 Type::Int => match whole(constant) {
                     Some(number) => {
-                        let scale = if var.name == "elapsed_time" { 1000 } else { 1 };
-                        format!("{} {sign} {}", var.name, number.saturating_mul(scale))
+                        format!("{} {sign} {number}", var.name)
                     }
                     None => self.cannot(format!(
                         "{} is a whole number in KFL2, not {text}",

@@ -106,6 +106,9 @@ impl Writer {
             Expr::Const(Const::Bool(value)) => value.to_string(),
             Expr::Select(selector) => self.alone(selector, of),
             Expr::Cmp(op, left, right) => self.compared(*op, left, right, of),
+            Expr::Typed(_) => self.cannot(
+                "a macro that is written in KFL2 is not taken apart; use its name there".into(),
+            ),
             _ => self.cannot("a value that is no condition has no place in KFL2".into()),
         }
     }

@@ -5,6 +5,7 @@
 
 use super::{Member, Plan, Source, TextTest, Texts, contains, moment, plain, turned};
 use crate::item::Path;
+use crate::kfl::eval::ELAPSED;
 use crate::kfl::ir::{Const, Expr, Fold, Func, Op, Typed};
 use crate::kfl::v2::vars::{How, Keys, Type, Var};
 
@@ -14,7 +15,7 @@ fn source(var: &'static Var) -> Source {
         How::Parts(name) => Source::Parts(
             ["request", "response", "data"].map(|side| Path::of_names([side, name].into_iter())),
         ),
-        How::Elapsed => Source::Millis(Path::new("elapsedTime")),
+        How::Elapsed => Source::Elapsed(Path::new(ELAPSED)),
         _ => Source::Var(var),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{Compare, Known, Plan, Route, TextTest, contains, plain, tree};
 use crate::item::Path;
+use crate::kfl::eval::is_elapsed;
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Macro, Op, Selector, Step};
 
@@ -19,6 +20,8 @@ pub(super) fn first(expr: &Expr) -> Plan {
             Plan::Chain(Box::new(first(head)), rest.collect())
         }
         Expr::Cmp(op, left, right) => compare(*op, left, right).unwrap_or_else(|| tree(expr, true)),
+        // A macro that is written in the second dialect.
+        Expr::Typed(_) => super::second::second(expr, &mut Vec::new()),
         Expr::Select(selector) => helper(selector).unwrap_or_else(|| tree(expr, true)),
         _ => tree(expr, true),
     }
@@ -73,6 +76,7 @@ fn compare(op: Op, left: &Expr, right: &Expr) -> Option<Plan> {
     let route = route(&selector.steps)?;
     Some(Plan::Compare(Box::new(Compare {
         selector: (**selector).clone(),
+        elapsed: is_elapsed(&selector.steps),
         route,
         op,
         other,
@@ -97,7 +101,7 @@ fn helper(selector: &Selector) -> Option<Plan> {
         Does::Contains => contains(text),
         _ => return None,
     };
-    if receiver.is_empty() {
+    if receiver.is_empty() || is_elapsed(receiver) {
         return None;
     }
     Some(Plan::Helper(route(receiver)?, test))

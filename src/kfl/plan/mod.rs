@@ -67,8 +67,8 @@ pub(crate) enum Source {
     At(Path),
     /// At the first of these that is there.
     Parts([Path; 3]),
-    /// Milliseconds at one place, read as microseconds.
-    Millis(Path),
+    /// The microseconds of an item; of what is none, the number at the place.
+    Elapsed(Path),
     /// As the variable says.
     Var(&'static Var),
 }
@@ -105,6 +105,8 @@ pub(crate) enum TextTest {
 pub(crate) struct Compare {
     pub selector: Selector,
     pub route: Route,
+    /// Whether the selector names the microseconds of an item.
+    pub elapsed: bool,
     pub op: Op,
     pub other: Known,
     /// Whether what is known stands on the left.

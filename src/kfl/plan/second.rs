@@ -4,6 +4,7 @@
 //! it. Never: an order that the answer depends on; in this dialect there is none.
 
 use super::clause::clause;
+use super::first::first;
 use super::{Plan, tree};
 use crate::item::Path;
 use crate::kfl::ir::{Const, Expr, Owner, Typed};
@@ -14,6 +15,8 @@ pub(super) fn second(expr: &Expr, set: &mut Vec<&'static str>) -> Plan {
     let Expr::Typed(typed) = expr else {
         return match expr {
             Expr::Const(Const::Bool(value)) => Plan::Known(*value),
+            // A macro that is written in the first dialect.
+            Expr::Not(_) => first(expr),
             _ => tree(expr, false),
         };
     };

@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::{Condition, path_of, sides};
 use crate::item::json::JsonNode;
-use crate::kfl::eval::Run;
+use crate::kfl::eval::{ELAPSED, Run};
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Fold, Func, Op, Step, Typed};
 use crate::kfl::pattern::Pattern;
@@ -479,7 +479,7 @@ fn column(var: &Var) -> Option<Box<str>> {
         // Called as a field, which has no more than what the cluster told.
         How::Namespace(_) => return None,
         How::Path(path) => path.replace(".*.", ".").into(),
-        How::Elapsed => "elapsedTime".into(),
+        How::Elapsed => ELAPSED.into(),
         _ => var.name.into(),
     })
 }
@@ -610,9 +610,6 @@ fn relation(
         return second_is(var, scaled(op, nanos, 1_000_000)?);
     }
     match right {
-        Expr::Const(Const::Int(value, _)) if var.how == How::Elapsed => {
-            second_is(var, scaled(op, *value, 1000)?)
-        }
         Expr::Const(Const::Int(value, _)) => second_is(var, compared(op, Scalar::Int(*value))?),
         Expr::Const(Const::Text(text)) => {
             second_is(var, compared(op, Scalar::Text((&**text).into()))?)
@@ -665,6 +662,5 @@ fn member(left: &Expr, right: &Expr) -> Option<Condition<ColumnTest>> {
         Expr::Const(Const::Text(text)) => Some(Scalar::Text((&**text).into())),
         _ => None,
     });
-    let var = variable(left).filter(|var| var.how != How::Elapsed)?;
-    second_is(var, Test::In(values.collect::<Option<_>>()?))
+    second_is(variable(left)?, Test::In(values.collect::<Option<_>>()?))
 }

@@ -116,7 +116,7 @@ fn any<T: PartialEq>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
 /// The second dialect: an error only ever turns a match into none, so it needs no care here.
 fn second<T: PartialEq>(expr: &Expr, holds: bool, fact: &mut Facts<'_, T>) -> Option<Condition<T>> {
     let Expr::Typed(typed) = expr else {
-        return fact(expr, holds);
+        return first(expr, holds, &mut false, fact);
     };
     let each = |parts: &[Expr], fact: &mut Facts<'_, T>| -> Vec<_> {
         parts.iter().map(|part| second(part, holds, fact)).collect()
@@ -178,6 +178,8 @@ fn first<T: PartialEq>(
         Expr::Not(inner) => first(inner, !holds, redacted, fact),
         Expr::Chain(head, rest) => chain(head, rest, holds, redacted, fact),
         Expr::Macro(_) => fact(expr, holds),
+        // An error in it makes it false here, so its opposite says nothing.
+        Expr::Typed(_) => holds.then(|| second(expr, true, fact)).flatten(),
         _ if holds => fact(expr, true),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::item::ENVELOPE;
 use crate::kfl::explain::collect;
 use crate::kfl::v2::vars::{self, How};
 use crate::kfl::{Dialect, Query};
@@ -22,12 +23,11 @@ impl Query {
         if let Some(expr) = &self.0.expr {
             collect(expr, &mut names);
         }
-        if self.dialect() == Dialect::V1 {
-            return names;
-        }
         let mut paths = BTreeSet::new();
         for name in names {
-            match vars::find(&name) {
+            // In the first dialect a variable stands in where items have nothing of its name.
+            let read = vars::find(&name);
+            match read.filter(|_| self.dialect() == Dialect::V2 || !is_field(&name)) {
                 Some(var) => add(var.how, &mut paths),
                 None => {
                     paths.insert(name);
@@ -36,6 +36,13 @@ impl Query {
         }
         paths
     }
+}
+
+/// Whether items have something at the root of a path.
+fn is_field(path: &str) -> bool {
+    let root = |path: &str| path.split('.').next().map(str::to_owned);
+    let of_path = root(path);
+    ENVELOPE.iter().any(|field| root(field.path) == of_path) || of_path.as_deref() == Some("data")
 }
 
 fn add(how: How, paths: &mut BTreeSet<String>) {
@@ -57,7 +64,7 @@ fn add(how: How, paths: &mut BTreeSet<String>) {
             is("request.sender");
             is(&format!("request.{name}"));
         }
-        How::Elapsed => is("elapsedTime"),
+        How::Elapsed => is(crate::kfl::eval::ELAPSED),
         How::Namespace(side)
         | How::Pod(side)
         | How::Service(side)
@@ -98,5 +105,10 @@ mod tests {
             paths("status_code >= 500 && src.namespace == \"shop\""),
             "response.status src"
         );
+        assert_eq!(
+            paths("http and status_code == 500 and elapsed_time > 5"),
+            "elapsedTime protocol.abbr response.status"
+        );
+        assert_eq!(paths("https && true"), "protocol.abbr tls");
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
         warnings: parsed.warnings,
         steering,
         redacts,
+        size: parsed.size,
     };
     Ok(Query(Arc::new(compiled), None))
 }

@@ -7,10 +7,11 @@ use super::lexer::{Kind, Token, tokens, unescaped};
 use crate::kfl::error::{Error, Warning, nearest};
 use crate::kfl::functions::{self, Does, HELPERS};
 use crate::kfl::ir::{Const, End, Expr, Logic, Op, Selector, Step};
+use crate::kfl::named::Size;
 use crate::kfl::pattern::Pattern;
 use crate::kfl::schema::{Layout, Schema};
 use crate::kfl::v2::vars::{self, Var};
-use crate::kfl::{MAX_DEPTH, MAX_NODES, value};
+use crate::kfl::{Dialect, MAX_DEPTH, MAX_NODES, value};
 
 /// Documents within documents that one selector may open: each is parsed anew for every item.
 const MAX_DECODES: usize = 16;
@@ -25,6 +26,8 @@ pub(crate) struct Parsed {
     pub warnings: Vec<Warning>,
     /// Selectors of names alone, with their offsets: what the schema may know.
     pub paths: Vec<(usize, String)>,
+    /// How large the expression is.
+    pub size: Size,
 }
 
 /// Parses a whole query.
@@ -39,17 +42,22 @@ pub(crate) fn parse(text: &str, schema: &Schema) -> Result<Parsed, Error> {
         warnings: Vec::new(),
         paths: Vec::new(),
     };
-    let expr = match parser.peek().kind {
+    let built = match parser.peek().kind {
         Kind::End => None,
-        _ => Some(parser.expr()?.expr),
+        _ => Some(parser.expr()?),
     };
     if parser.peek().kind != Kind::End {
         return Err(parser.unexpected(&["\"and\"", "\"or\"", "end of the query"]));
     }
+    let height = built.as_ref().map_or(0, |built| built.height);
     Ok(Parsed {
-        expr,
+        expr: built.map(|built| built.expr),
         warnings: parser.warnings,
         paths: parser.paths,
+        size: Size {
+            nodes: parser.nodes,
+            height,
+        },
     })
 }
 
@@ -336,6 +344,10 @@ impl<'p> Parser<'p> {
         if single && let Some(made) = self.schema.find_macro(first.text) {
             let made = made.clone();
             return self.built(Expr::Macro(made), 1);
+        }
+        if single && let Some((expr, size)) = self.schema.expanded(first.text, Dialect::V1) {
+            self.nodes += size.nodes;
+            return self.built(expr, size.height);
         }
         let mut height = 1;
         let mut steps = Vec::new();

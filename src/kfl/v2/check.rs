@@ -10,27 +10,38 @@ use super::types::Ty;
 use super::vars::{self, DNS_STATUS, Keys, Type, VARS, Var};
 use crate::kfl::error::{Error, Warning, nearest};
 use crate::kfl::ir::{Arith, Const, Expr, Op, Owner, Typed};
-use crate::kfl::schema::Layout;
+use crate::kfl::named::Size;
+use crate::kfl::schema::{Layout, Schema};
+use crate::kfl::{Dialect, MAX_DEPTH, MAX_NODES};
 
 /// What checking gives.
 pub(crate) struct Checked {
     pub expr: Expr,
     pub warnings: Vec<Warning>,
+    /// How large the expression is.
+    pub size: Size,
 }
 
 /// Checks a whole query.
-pub(crate) fn check(text: &str, ast: &Ast, layout: Layout) -> Result<Checked, Error> {
+pub(crate) fn check(text: &str, ast: &Ast, schema: &Schema) -> Result<Checked, Error> {
     let mut checker = Checker {
         text,
-        layout,
+        schema,
+        layout: schema.layout(),
+        size: Size::default(),
         locals: Vec::new(),
         owners: Vec::new(),
         warnings: Vec::new(),
     };
     let expr = checker.filter(ast)?;
+    let size = Size {
+        height: ast.height + checker.size.height,
+        ..checker.size
+    };
     Ok(Checked {
         expr,
         warnings: checker.warnings,
+        size,
     })
 }
 
@@ -74,7 +85,10 @@ impl Made {
 
 pub(crate) struct Checker<'c> {
     pub text: &'c str,
+    schema: &'c Schema,
     pub layout: Layout,
+    /// Operands and operators so far, and the height of the highest macro.
+    size: Size,
     /// What macros have named, the outermost first.
     pub locals: Vec<(String, Ty)>,
     /// Owners of the variables met in the atom at hand.
@@ -153,6 +167,7 @@ impl Checker<'_> {
     }
 
     pub(crate) fn value(&mut self, ast: &Ast, context: Context) -> Result<Made, Error> {
+        self.size.nodes += 1;
         match &ast.kind {
             Kind::Literal(literal) => Ok(self.literal(literal)),
             Kind::Name(..) | Kind::Select(..) => self.named(ast, context),
@@ -326,13 +341,40 @@ impl Checker<'_> {
             Some(_) => self.select(ast, context),
             None => match type_name(&names) {
                 Some(name) => Ok(Made::constant(Const::Type(name), Ty::Type)),
-                None => Err(self.undeclared(ast, &names.join("."))),
+                None => match names.as_slice() {
+                    [name] => self.expanded(ast, name),
+                    _ => Err(self.undeclared(ast, &names.join("."))),
+                },
             },
         }
     }
 
+    /// The condition that a macro stands for.
+    fn expanded(&mut self, ast: &Ast, name: &str) -> Result<Made, Error> {
+        let Some((expr, size)) = self.schema.expanded(name, Dialect::V2) else {
+            return Err(self.undeclared(ast, name));
+        };
+        self.size.nodes += size.nodes;
+        self.size.height = self.size.height.max(size.height);
+        if self.size.nodes > MAX_NODES {
+            let message = format!("the query has more than {MAX_NODES} parts; split it");
+            return Err(self.error(ast, message));
+        }
+        if ast.height + self.size.height > MAX_DEPTH {
+            let message = format!("the query nests deeper than {MAX_DEPTH} levels");
+            return Err(self.error(ast, message));
+        }
+        Ok(Made {
+            expr,
+            ty: Ty::Bool,
+            keys: Keys::Exact,
+        })
+    }
+
     pub(crate) fn undeclared(&self, at: &Ast, name: &str) -> Error {
-        let hint = match nearest(name, VARS.iter().map(|var| var.name)) {
+        let variables = VARS.iter().map(|var| var.name);
+        let macros = self.schema.queries_by_name().map(|(name, _)| name);
+        let hint = match nearest(name, variables.chain(macros)) {
             Some(known) => format!("; did you mean {known}"),
             None => String::new(),
         };

@@ -24,6 +24,7 @@ pub(crate) mod vars;
 use std::sync::Arc;
 
 use super::error::Error;
+use super::named::Size;
 use super::plan::known::constant;
 use super::plan::plan;
 use super::schema::Schema;
@@ -31,11 +32,11 @@ use super::{Compiled, Dialect, Query, Steering};
 
 /// Compiles a query of the second dialect.
 pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
-    let (expr, mut warnings) = match parser::parse(text)? {
-        None => (None, Vec::new()),
+    let (expr, mut warnings, size) = match parser::parse(text)? {
+        None => (None, Vec::new(), Size::default()),
         Some(ast) => {
-            let checked = check::check(text, &ast, schema.layout())?;
-            (Some(checked.expr), checked.warnings)
+            let checked = check::check(text, &ast, schema)?;
+            (Some(checked.expr), checked.warnings, checked.size)
         }
     };
     let plan = plan(Dialect::V2, expr.as_ref(), schema.layout(), false);
@@ -48,6 +49,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
         warnings,
         steering: Steering::default(),
         redacts: false,
+        size,
     };
     Ok(Query(Arc::new(compiled), None))
 }

@@ -13,6 +13,7 @@ use chrono::DateTime;
 
 use super::vars::{How, Peers, Type, Var, find};
 use crate::item::{Kind, Node, Path, lookup};
+use crate::kfl::eval::ELAPSED;
 use crate::kfl::schema::Layout;
 use crate::kfl::value::Val;
 
@@ -57,7 +58,7 @@ pub(crate) fn variable<'e, 'm, M: Node<'m>, V>(
             Some(version) if is_text(version, "HTTP/2.0") => Val::Text("HTTP/2".into()),
             version => typed(version, var, layout, own),
         },
-        How::Elapsed => Val::Int(integer(lookup(root, "elapsedTime")).saturating_mul(1000)),
+        How::Elapsed => Val::Int(integer(lookup(root, ELAPSED))),
         How::Namespace(_)
         | How::Pod(_)
         | How::Service(_)

@@ -3,12 +3,11 @@
 use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsValue};
 
 use super::{Effect, Global, GlobalKind, Helper};
-use crate::item::flat::Flat;
 use crate::item::json::JsonNode;
 use crate::kfl::{Query, Verdict};
 use crate::script::child::engine::Shared;
-use crate::script::child::{json, pristine};
-use crate::script::wire::{Elapsed, Level};
+use crate::script::child::{item_of, json, pristine};
+use crate::script::wire::Level;
 use crate::time::Clock;
 
 pub(super) static GLOBAL: Global = Global {
@@ -21,7 +20,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "match",
         signature: "kfl.match(query, data) -> boolean",
-        doc: "Whether the item matches the query; an empty query matches everything, an invalid one throws",
+        doc: "Whether the item matches the query; an empty query matches everything, undefined nothing, an invalid one throws",
         effect: Effect::None,
         example: "kfl.match('http and response.status == 500', {response: {status: 500}})",
         length: 2,
@@ -30,7 +29,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "validate",
         signature: "kfl.validate(query, quiet?) -> boolean",
-        doc: "Whether the query is valid; prints what is wrong with it unless told to be quiet",
+        doc: "Whether the query is valid, as undefined is; prints what is wrong with it unless told to be quiet",
         effect: Effect::Console,
         example: "kfl.validate('http and', true)",
         length: 1,
@@ -38,31 +37,28 @@ const HELPERS: &[Helper] = &[
     },
 ];
 
-fn query(value: &JsValue, context: &mut Context) -> JsResult<Result<Query, String>> {
-    let text = value.to_string(context)?;
-    Ok(Shared::of(context)?.query_of(&text))
-}
-
 fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let shared = Shared::of(context)?;
-    let text = args.get_or_undefined(0).to_string(context)?;
-    let query = shared
+    let query = args.get_or_undefined(0);
+    // As text it would be the name of a field that no item has.
+    if query.is_undefined() {
+        return Ok(JsValue::from(false));
+    }
+    let text = query.to_string(context)?;
+    let query: Query = shared
         .query_of(&text)
         .map_err(|message| JsNativeError::error().with_message(message))?;
     let data = args.get_or_undefined(1);
     let now = shared.clock.now();
-    let elapsed = shared.start.habits.elapsed;
     let verdict = match pristine(data, context) {
-        Some(place) if elapsed == Elapsed::Millis || !place.is_item() => {
-            query.matches(place.node(), now)
-        }
-        Some(place) => {
-            let record = elapsed.told(place.node());
-            query.matches(Flat::at(&record, place.node().offset()), now)
-        }
+        Some(place) => query.matches(place.node(), now),
         None if query.is_empty() => Verdict::Match,
         None => {
-            let item = elapsed.told_json(json::json_of(data, context)?);
+            let root = item_of(data, context);
+            let mut item = json::json_of(data, context)?;
+            if let Some(root) = root {
+                item = shared.start.habits.elapsed.asked_json(item, root.node());
+            }
             query.matches(JsonNode(&item), now)
         }
     };
@@ -71,11 +67,17 @@ fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsV
 }
 
 fn validate(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
-    let result = query(args.get_or_undefined(0), context)?;
+    let query = args.get_or_undefined(0);
+    if query.is_undefined() {
+        return Ok(JsValue::from(true));
+    }
+    let text = query.to_string(context)?;
+    let shared = Shared::of(context)?;
+    let result = shared.query_of(&text);
     if let Err(message) = &result
         && !args.get_or_undefined(1).to_boolean()
     {
-        Shared::of(context)?.print(Level::Error, message);
+        shared.print(Level::Error, message);
     }
     Ok(JsValue::from(result.is_ok()))
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::child::{builtins, confine};
-use super::wire::Limits;
+use super::wire::{Limits, Macros, with_macros};
 use crate::kfl::Schema;
 
 pub use rules::Nearest;
@@ -88,14 +88,20 @@ pub struct Finding {
 struct Request {
     code: String,
     env: Vec<String>,
+    macros: Macros,
 }
 
 /// Checks a script; `program` is this program, which is started as [`SCRIPT_CHECK`], and `env` are the
-/// names that `scripting.env` gives scripts.
+/// names that `scripting.env` gives scripts, `macros` what their queries may use.
 ///
 /// # Errors
 /// When no process can be started. A process that dies while it reads is a finding.
-pub fn check(program: &Path, code: &str, env: Vec<String>) -> io::Result<Vec<Finding>> {
+pub fn check(
+    program: &Path,
+    code: &str,
+    env: Vec<String>,
+    macros: Macros,
+) -> io::Result<Vec<Finding>> {
     let mut child = Command::new(program)
         .arg(SCRIPT_CHECK)
         .env_clear()
@@ -107,6 +113,7 @@ pub fn check(program: &Path, code: &str, env: Vec<String>) -> io::Result<Vec<Fin
     let request = Request {
         code: code.to_owned(),
         env,
+        macros,
     };
     if let Some(mut input) = child.stdin.take() {
         // An error means that it is gone, which its answer tells as well.
@@ -167,10 +174,11 @@ pub fn main(schema: &Schema, nearest: Nearest) -> ExitCode {
     let Ok(request) = serde_json::from_slice::<Request>(&bytes) else {
         return ExitCode::FAILURE;
     };
+    let schema = with_macros(schema, &request.macros);
     let known = rules::Known {
         builtins: &builtins,
         env: &request.env,
-        schema,
+        schema: &schema,
         nearest,
     };
     let found = findings(&request.code, &known);

@@ -105,6 +105,7 @@ fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
         now: Timestamp::default(),
         limits: Limits::default(),
         habits: Habits::default(),
+        macros: Vec::new(),
     };
     send_to_child(&socket, &ToChild::Start(Box::new(start))).unwrap();
     let mut reader = FromChild::new(socket.try_clone().unwrap());

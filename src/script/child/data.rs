@@ -30,7 +30,7 @@ use boa_engine::{
 };
 
 pub(crate) use self::told::{Told, told};
-pub(crate) use self::unchanged::{Place, pristine, redefined};
+pub(crate) use self::unchanged::{Place, item_of, pristine, redefined};
 use super::aliases::{Aliases, Part};
 use super::garbage::Record;
 use super::layouts::Layouts;

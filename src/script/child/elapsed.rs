@@ -1,19 +1,20 @@
-//! `elapsedTime` in microseconds, for scripts that were written for that.
+//! The units of `elapsedTime`: scripts read milliseconds, or microseconds when they were written for
+//! that; queries compare microseconds; everybody else reads milliseconds.
 //!
-//! In: records and JSON of items. Out: the same with the number that the other side reads: scripts
-//! microseconds, everything else milliseconds. Never: a change when scripts read milliseconds.
+//! In: records and JSON of items. Out: the same with the number that the other side reads. Never: a
+//! change when both sides read the same.
 
 use std::borrow::Cow;
 
 use serde_json::Value as Json;
 
+use crate::item::Node;
 use crate::item::flat::Flat;
 use crate::script::wire::Elapsed;
 
 const NAME: &str = "elapsedTime";
 
-const NANOS_PER_MICRO: u64 = 1000;
-const NANOS_PER_MILLI: u64 = 1_000_000;
+const MICROS_PER_MILLI: i64 = 1000;
 
 impl Elapsed {
     /// How many of these are a millisecond.
@@ -24,23 +25,11 @@ impl Elapsed {
         }
     }
 
-    /// The record as scripts read it.
+    /// The record as scripts read it; `item` is the root.
     pub(crate) fn shown(self, item: Flat<'_>) -> Cow<'_, [u8]> {
-        self.with(item, NANOS_PER_MICRO)
-    }
-
-    /// What scripts read as everything else does; `item` is the root.
-    pub(crate) fn told(self, item: Flat<'_>) -> Cow<'_, [u8]> {
-        self.with(item, NANOS_PER_MILLI)
-    }
-
-    fn with(self, item: Flat<'_>, unit: u64) -> Cow<'_, [u8]> {
-        match self {
-            Elapsed::Millis => Cow::Borrowed(item.record()),
-            Elapsed::Micros => {
-                let elapsed = i64::try_from(item.elapsed_nanos() / unit).unwrap_or(i64::MAX);
-                Cow::Owned(item.with_int(NAME, elapsed))
-            }
+        match (self, item.elapsed_micros()) {
+            (Elapsed::Micros, Some(micros)) => Cow::Owned(item.with_int(NAME, micros)),
+            _ => Cow::Borrowed(item.record()),
         }
     }
 
@@ -52,6 +41,26 @@ impl Elapsed {
         {
             // A cast cuts and saturates.
             *place = Json::from((micros / f64::from(self.per_milli())) as i64);
+        }
+        item
+    }
+
+    /// The JSON of what a script made of the item at `root`, as queries read it: with the microseconds
+    /// of the item, or those of the number that the script put in its place.
+    pub(crate) fn asked_json(self, mut item: Json, root: Flat<'_>) -> Json {
+        let Some(place) = item.get_mut(NAME) else {
+            return item;
+        };
+        let shown = root.member(NAME).and_then(Node::float);
+        let micros = match place.as_f64() {
+            Some(number) if Some(number) == shown => root.elapsed_micros(),
+            Some(number) if self == Elapsed::Millis => {
+                Some((number * MICROS_PER_MILLI as f64) as i64)
+            }
+            _ => None,
+        };
+        if let Some(micros) = micros {
+            *place = Json::from(micros);
         }
         item
     }

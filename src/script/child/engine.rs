@@ -34,7 +34,8 @@ use crate::item::flat::{Flat, records};
 use crate::kfl::Schema;
 use crate::script::api;
 use crate::script::wire::{
-    BEAT_EVERY, Batch, Hook, Level, PacketSummary, Small, Spent, Start, ToChild, ToParent,
+    BEAT_EVERY, Batch, Hook, Level, PacketSummary, Small, Spent, Start, Thrown, ToChild, ToParent,
+    with_macros,
 };
 use crate::time::Timestamp;
 
@@ -90,7 +91,8 @@ impl Engine {
     pub(crate) fn load(mut start: Start, link: Link, schema: &Schema) -> Result<Engine, Fault> {
         let code = std::mem::take(&mut start.code);
         let clock = Rc::new(ScriptClock::new(start.clock, start.now));
-        let shared = Rc::new(Shared::new(start, link, clock.clone(), schema.clone()));
+        let schema = with_macros(schema, &start.macros);
+        let shared = Rc::new(Shared::new(start, link, clock.clone(), schema));
         let jobs = Rc::new(Jobs::default());
         let built = ContextBuilder::new()
             .clock(clock)
@@ -336,7 +338,7 @@ impl Engine {
         let result = object.map_or(Ok(Json::Null), |object| {
             json::json_of(&object, &mut self.context)
                 .map(|item| elapsed.told_json(item))
-                .map_err(|error| self.fault(error).to_string())
+                .map_err(|error| self.fault(error).into())
         });
         self.answer(call, result, spent);
     }
@@ -345,7 +347,7 @@ impl Engine {
         let known = self.shared.task(task);
         let mut spent = Spent::default();
         let result = match known {
-            None => Err("the job's function is not there any more".to_owned()),
+            None => Err(Thrown::plain("the job's function is not there any more")),
             Some((function, args)) => {
                 let this = JsValue::from(function.clone());
                 let result = self.timed(&mut spent, |engine| {
@@ -353,7 +355,7 @@ impl Engine {
                 });
                 let result = result
                     .map(|_| Json::Null)
-                    .map_err(|error| self.fault(error).to_string());
+                    .map_err(|error| self.fault(error).into());
                 self.settle("job");
                 result
             }
@@ -487,7 +489,7 @@ impl Engine {
         self.say(&ToParent::Done { last, spent });
     }
 
-    fn answer(&mut self, call: u64, result: Result<Json, String>, spent: Spent) {
+    fn answer(&mut self, call: u64, result: Result<Json, Thrown>, spent: Spent) {
         if self.is_over() {
             return;
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use boa_engine::{Context, JsError};
 
 use crate::script::console::cut;
+use crate::script::wire::Thrown;
 
 /// Characters of a source line that are quoted.
 const MAX_QUOTE: usize = 120;
@@ -74,6 +75,18 @@ impl Fault {
                 quote,
                 ..
             }) => format!("{path}:{line}:{column}: {} in: {quote}", self.text),
+        }
+    }
+}
+
+/// What the parent is told of it.
+impl From<Fault> for Thrown {
+    fn from(fault: Fault) -> Thrown {
+        let shown = fault.to_string();
+        let place = shown.get(fault.text.len()..).unwrap_or_default().to_owned();
+        Thrown {
+            text: fault.text,
+            place,
         }
     }
 }

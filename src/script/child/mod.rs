@@ -42,7 +42,7 @@ use super::wire::{FromParent, Start, ToChild, ToParent, WireError};
 use crate::kfl::Schema;
 
 pub(crate) use self::clock::Timer;
-pub(crate) use self::data::pristine;
+pub(crate) use self::data::{item_of, pristine};
 pub(crate) use self::shims::{define, function, is_global};
 
 /// Runs the hidden subcommand `script-host`: one script, until the parent says so or goes away.

@@ -58,6 +58,7 @@ fn start(code: &str) -> Start {
             ..Limits::default()
         },
         habits: Habits::default(),
+        macros: Vec::new(),
     }
 }
 
@@ -738,7 +739,8 @@ fn jobs_run_with_their_arguments_and_this() {
     else {
         panic!("the job fails")
     };
-    assert!(text.starts_with("Error: no"), "{text}");
+    assert_eq!(text.text, "Error: no");
+    assert!(text.place.starts_with(" (at "), "{text}");
     assert_eq!(rig.lines, ["a 7 true", "other 0 Error: x", "a 7 true"]);
     rig.say(Small::ForgetTask { task });
     let ToParent::Answered { result: Err(_), .. } = rig.ask(run(task)) else {

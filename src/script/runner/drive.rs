@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::{Desk, Event, Runner, Work, bytes_of, lock, urgent_bytes_of};
 use crate::script::jobs::Firing;
-use crate::script::wire::{self, Hook, Level, Small, Spent, Start, ToChild, WireError};
+use crate::script::wire::{self, Hook, Level, Small, Spent, Start, Thrown, ToChild, WireError};
 
 /// Urgent work that is done one after the other while batches wait; then one of these has its turn:
 /// no flood of jobs keeps a script from its items.
@@ -154,15 +154,18 @@ impl Runner {
         }
         let result = match answer {
             Some(result) => result.map(drop),
-            None => Err(lock(&self.killed)
-                .clone()
-                .unwrap_or_else(|| "the script's process ended".into())),
+            None => {
+                let why = lock(&self.killed).clone();
+                let why = why.unwrap_or_else(|| "the script's process ended".into());
+                Err(Thrown::plain(why))
+            }
         };
         match waiting {
             Some(waiting) => {
-                let _ = waiting.send(result);
+                let _ = waiting.send(result.map_err(|thrown| thrown.to_string()));
             }
-            None => desk.event(Event::JobDone(firing, result)),
+            // Scripts are told what was thrown; where is for who reads the console.
+            None => desk.event(Event::JobDone(firing, result.map_err(|thrown| thrown.text))),
         }
         !gone
     }
@@ -205,7 +208,7 @@ impl Runner {
         message: &ToChild,
         number: u64,
         queues: &Queues,
-    ) -> Option<Result<Json, String>> {
+    ) -> Option<Result<Json, Thrown>> {
         self.begin(what, budget);
         let back = match self.send(message) {
             Ok(()) => queues.answers.recv().ok(),
@@ -268,7 +271,7 @@ pub(super) enum Back {
     Ready,
     Failed(String),
     Done(Spent),
-    Answered(u64, Result<Json, String>, Spent),
+    Answered(u64, Result<Json, Thrown>, Spent),
 }
 
 /// What the driver takes from.

@@ -13,7 +13,7 @@ use super::drive::Back;
 use super::{Desk, Event, MAX_FAULT, Runner, bit, lock};
 use crate::script::console::cut;
 use crate::script::host::HostCall;
-use crate::script::wire::{FromChild, Hook, Small, ToChild, ToParent, WireError};
+use crate::script::wire::{FromChild, Hook, Small, Thrown, ToChild, ToParent, WireError};
 use crate::time::Timestamp;
 
 impl Runner {
@@ -50,7 +50,10 @@ impl Runner {
                     result,
                     spent,
                 } => {
-                    let result = result.map_err(|error| cut(&error, MAX_FAULT));
+                    let result = result.map_err(|thrown| Thrown {
+                        text: cut(&thrown.text, MAX_FAULT),
+                        place: cut(&thrown.place, MAX_FAULT),
+                    });
                     Some(Back::Answered(call, result, spent))
                 }
                 ToParent::Hooks { hooks, kfl } => {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::batch::Batch;
 use super::hook::{Hook, Role};
+use super::macros::Macros;
 use crate::script::host::HostCall;
 use crate::script::times::Times;
 use crate::time::Timestamp;
@@ -104,6 +105,8 @@ pub struct Start {
     pub limits: Limits,
     /// How items and dates read.
     pub habits: Habits,
+    /// Macros of the configuration, each with the query that it stands for.
+    pub macros: Macros,
 }
 
 /// One packet as `onPacketCaptured` sees it.
@@ -247,6 +250,32 @@ pub struct Spent {
     pub times: Times,
 }
 
+/// What a function of a script threw.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thrown {
+    /// The error as JavaScript shows it: `TypeError: ...`.
+    pub text: String,
+    /// Where it was thrown, to be put behind the text; empty when that is not known.
+    pub place: String,
+}
+
+impl Thrown {
+    /// An error without a place.
+    pub fn plain(text: impl Into<String>) -> Thrown {
+        Thrown {
+            text: text.into(),
+            place: String::new(),
+        }
+    }
+}
+
+/// `Error: no (at a.js:3:5: throw new Error("no"))`
+impl std::fmt::Display for Thrown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.text, self.place)
+    }
+}
+
 /// What a child says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
@@ -303,8 +332,8 @@ pub enum ToParent {
     Answered {
         /// Number of the question.
         call: u64,
-        /// What the function returned, or the text of its exception.
-        result: Result<Json, String>,
+        /// What the function returned, or its exception.
+        result: Result<Json, Thrown>,
         /// What the call cost.
         spent: Spent,
     },

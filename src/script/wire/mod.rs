@@ -25,6 +25,7 @@
 
 mod batch;
 mod hook;
+mod macros;
 mod message;
 mod receive;
 mod send;
@@ -36,9 +37,10 @@ use std::time::Duration;
 
 pub use self::batch::{Batch, MAX_BATCH};
 pub use self::hook::{FILTER, Hook, Role};
+pub use self::macros::{Macros, macros_of, with_macros};
 pub use self::message::{
-    ClockMode, Dates, Elapsed, Habits, Level, Limits, PacketSummary, Small, Spent, Start, ToChild,
-    ToParent,
+    ClockMode, Dates, Elapsed, Habits, Level, Limits, PacketSummary, Small, Spent, Start, Thrown,
+    ToChild, ToParent,
 };
 pub use self::receive::{FromChild, FromParent};
 pub use self::send::{send_to_child, send_to_parent};

@@ -23,7 +23,7 @@ pub(super) const PACKETS: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/pcaps/total-tcp-streams",
-        about: "Count of streams seen.",
+        about: "Count of streams seen; of an archive those with items, as far as it was read.",
         parameters: &[],
         answer: Answer::Json("integer"),
         handler: || get(api::total_streams),

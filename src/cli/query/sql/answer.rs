@@ -52,7 +52,7 @@ pub(in super::super) fn run(
     };
     let now = SystemClock.now();
     let tables = Arc::new(Tables::new(archive, span, args.shard, now, reading, cache));
-    let engine = Engine::new(tables.clone(), schema())?;
+    let engine = Engine::new(tables.clone(), schema(&config))?;
     let limit = args
         .limit
         .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));

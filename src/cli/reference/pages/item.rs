@@ -100,6 +100,7 @@ fn rust(path: &str) -> String {
     let text = match (exact, path.split_once('.')) {
         (Some((_, place)), _) => (*place).to_owned(),
         (None, Some(("protocol", member))) => format!("ProtocolInfo::{member}"),
+        (None, Some(("src" | "dst", "cpuUsage" | "memoryUsage"))) => return String::new(),
         (None, Some(("src" | "dst", member))) => match member.split('.').next() {
             Some("pod") => "Identity::pod()".to_owned(),
             Some("service") => "Identity::service()".to_owned(),

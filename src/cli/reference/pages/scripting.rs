@@ -66,7 +66,10 @@ const HABITS: &str = "
 ## Scripts of other times
 
 - `scripting.elapsedTime: us` gives `data.elapsedTime` in microseconds; without it, in milliseconds.
-  `kfl.match` and `wrapper.buildHAR` know which it is.
+  `kfl.match` and `wrapper.buildHAR` know which it is: a query compares the microseconds of the item
+  either way, and of an object of the script's own the number that it has.
+- `kfl.validate(undefined)` is true, as it was when `undefined` was taken for the name of a field;
+  `kfl.match(undefined, data)` is false. A query that is a text must be valid.
 - `scripting.dates: otto` makes text of dates as the engine otto did, `Fri, 02 Feb 2024 12:00:00 UTC`;
   without it, as ECMAScript says. `Date.parse` and `JSON.stringify` are the same in both.
 ";

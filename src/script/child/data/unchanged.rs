@@ -44,6 +44,13 @@ impl Place {
     }
 }
 
+/// The root of the item that `value` is, whatever a script changed in it; `None` for other objects.
+pub(crate) fn item_of(value: &JsValue, context: &mut Context) -> Option<Place> {
+    let object = lazy_of(&value.as_object()?, context)?;
+    let place = object.downcast_ref::<Lazy>()?.place();
+    place.is_item().then_some(place)
+}
+
 /// The record's place behind `value`, when it is a lazy object that reads as it was made.
 pub(crate) fn pristine(value: &JsValue, context: &mut Context) -> Option<Place> {
     let object = lazy_of(&value.as_object()?, context)?;

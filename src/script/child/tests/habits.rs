@@ -11,11 +11,11 @@ fn elapsed_time_can_be_microseconds() {
     let code = "
         function onItemCaptured(data) {
             console.log(data.elapsedTime, data.ElapsedTime, JSON.parse(JSON.stringify(data)).elapsedTime);
-            console.log(kfl.match('elapsedTime == 12', data), kfl.match('elapsed_time > 11999', data));
-            console.log(kfl.match('elapsedTime > 12', data));
+            console.log(kfl.match('elapsedTime == 12345', data), kfl.match('elapsed_time > 12344', data));
+            console.log(kfl.match('elapsedTime > 12345', data));
             console.log(JSON.parse(wrapper.buildHAR([data])).log.entries[0].time);
             data.passed = true;
-            console.log(data.elapsedTime, kfl.match('elapsedTime == 12', data));
+            console.log(data.elapsedTime, kfl.match('elapsedTime == 12345', data));
         }
         function onItemQueried(data) { data.failed = data.elapsedTime; return data }";
     let mut start = start(code);
@@ -47,6 +47,31 @@ fn elapsed_time_can_be_microseconds() {
     };
     let numbers = (&answer["failed"], &answer["elapsedTime"]);
     assert_eq!(numbers, (&json!(12_345), &json!(12)));
+}
+
+#[test]
+fn queries_compare_microseconds_whatever_a_script_reads_and_changes() {
+    let code = "
+        function onItemCaptured(data) {
+            var same = 'elapsedTime == 12345 and elapsed_time == 12345';
+            console.log(kfl.match(same, data), kfl.match('elapsedTime == 12345', data.response));
+            data.passed = true;
+            data.request.method = 'PUT';
+            console.log(kfl.match(same, data), kfl.match('elapsed_time > 12345 && method == \"PUT\"', data));
+            console.log(kfl.match('elapsedTime == ' + data.elapsedTime, JSON.parse(JSON.stringify(data))));
+            data.elapsedTime = 2 * perMilli;
+            console.log(kfl.match('elapsedTime == 2000 and request.method == \"PUT\"', data));
+            console.log(kfl.match('elapsedTime == 7', {elapsedTime: 7}));
+        }";
+    for (elapsed, per_milli) in [(Elapsed::Millis, 1), (Elapsed::Micros, 1000)] {
+        let code = format!("var perMilli = {per_milli};{code}");
+        let mut start = start(&code);
+        start.habits.elapsed = elapsed;
+        let mut rig = Rig::with(start, nothing);
+        rig.items(1);
+        let wanted = ["true false", "true false", "true", "true", "true"];
+        assert_eq!(rig.lines, wanted, "{elapsed:?}");
+    }
 }
 
 #[test]

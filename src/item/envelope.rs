@@ -1,0 +1,361 @@
+//! The fields that every item has, whatever it is about.
+
+use super::{Field, FieldType, field};
+
+/// The fields that every item has, in the order in which the data item lists them.
+pub const ENVELOPE: &[Field] = &[
+    field(
+        "id",
+        FieldType::Text,
+        "worker, stream and index of the item",
+    ),
+    field(
+        "index",
+        FieldType::Int,
+        "ordinal of the item within its stream, from 0",
+    ),
+    field("stream", FieldType::Text, "name of the stream's pcap"),
+    field(
+        "worker",
+        FieldType::Text,
+        "address and port of the capture process",
+    ),
+    field("node", FieldType::Object, "the node that captured it"),
+    field("node.ip", FieldType::Text, "address of the node"),
+    field("node.name", FieldType::Text, "name of the node"),
+    field(
+        "namespace",
+        FieldType::Text,
+        "namespace of the destination, else of the source",
+    ),
+    field("protocol", FieldType::Object, "what kind of item it is"),
+    field(
+        "protocol.name",
+        FieldType::Text,
+        "protocol name, shared by related kinds",
+    ),
+    field("protocol.version", FieldType::Text, "protocol version"),
+    field("protocol.abbr", FieldType::Text, "short protocol name"),
+    field(
+        "protocol.longName",
+        FieldType::Text,
+        "protocol name in full",
+    ),
+    field(
+        "protocol.macro",
+        FieldType::Text,
+        "the KFL macro that selects it",
+    ),
+    field(
+        "protocol.backgroundColor",
+        FieldType::Text,
+        "colour of the protocol's stripe",
+    ),
+    field(
+        "protocol.foregroundColor",
+        FieldType::Text,
+        "colour of the text on the stripe",
+    ),
+    field(
+        "protocol.fontSize",
+        FieldType::Int,
+        "size of the text on the stripe, in points",
+    ),
+    field(
+        "protocol.referenceLink",
+        FieldType::Text,
+        "the protocol's specification",
+    ),
+    field(
+        "protocol.ports",
+        FieldType::List,
+        "the protocol's usual ports",
+    ),
+    field("protocol.layer3", FieldType::Text, "network layer"),
+    field("protocol.layer4", FieldType::Text, "transport layer"),
+    field("protocol.priority", FieldType::Int, "order among protocols"),
+    field("tls", FieldType::Bool, "whether it was decrypted from TLS"),
+    field("src", FieldType::Object, "who asked"),
+    field("src.ip", FieldType::Text, "client address"),
+    field("src.port", FieldType::Text, "client port"),
+    field(
+        "src.name",
+        FieldType::Text,
+        "client name at the time; empty when unresolved",
+    ),
+    field("src.namespace", FieldType::Text, "client namespace"),
+    field(
+        "src.pod",
+        FieldType::Object,
+        "client pod; null when none is known",
+    ),
+    field(
+        "src.pod.metadata.name",
+        FieldType::Text,
+        "name of the client pod",
+    ),
+    field(
+        "src.pod.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
+    field("src.pod.metadata.labels", FieldType::Map, "its labels"),
+    field(
+        "src.pod.spec.nodeName",
+        FieldType::Text,
+        "node that runs it",
+    ),
+    field(
+        "src.pod.owner.name",
+        FieldType::Text,
+        "deployment, job or other owner that made it",
+    ),
+    field(
+        "src.service",
+        FieldType::Object,
+        "client service; null when none is known",
+    ),
+    field(
+        "src.service.metadata.name",
+        FieldType::Text,
+        "name of the client service",
+    ),
+    field(
+        "src.service.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
+    field(
+        "src.processName",
+        FieldType::Text,
+        "process that holds the client's end; empty when it is not of this node, or not known",
+    ),
+    field(
+        "src.processId",
+        FieldType::Int,
+        "its number, in a container that of the container; 0 when not known",
+    ),
+    field(
+        "src.processPath",
+        FieldType::Text,
+        "the program that it runs",
+    ),
+    field(
+        "src.containerId",
+        FieldType::Text,
+        "container of the process, else of the client's port",
+    ),
+    field("src.cpuUsage", FieldType::Int, "always 0: not measured"),
+    field("src.memoryUsage", FieldType::Int, "always 0: not measured"),
+    field("dst", FieldType::Object, "who was asked"),
+    field("dst.ip", FieldType::Text, "server address"),
+    field("dst.port", FieldType::Text, "server port"),
+    field(
+        "dst.name",
+        FieldType::Text,
+        "server name at the time; empty when unresolved",
+    ),
+    field("dst.namespace", FieldType::Text, "server namespace"),
+    field(
+        "dst.pod",
+        FieldType::Object,
+        "server pod; null when none is known",
+    ),
+    field(
+        "dst.pod.metadata.name",
+        FieldType::Text,
+        "name of the server pod",
+    ),
+    field(
+        "dst.pod.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
+    field("dst.pod.metadata.labels", FieldType::Map, "its labels"),
+    field(
+        "dst.pod.spec.nodeName",
+        FieldType::Text,
+        "node that runs it",
+    ),
+    field(
+        "dst.pod.owner.name",
+        FieldType::Text,
+        "deployment, job or other owner that made it",
+    ),
+    field(
+        "dst.service",
+        FieldType::Object,
+        "server service; null when none is known",
+    ),
+    field(
+        "dst.service.metadata.name",
+        FieldType::Text,
+        "name of the server service",
+    ),
+    field(
+        "dst.service.metadata.namespace",
+        FieldType::Text,
+        "its namespace",
+    ),
+    field(
+        "dst.processName",
+        FieldType::Text,
+        "process that holds the server's end; empty when it is not of this node, or not known",
+    ),
+    field(
+        "dst.processId",
+        FieldType::Int,
+        "its number, in a container that of the container; 0 when not known",
+    ),
+    field(
+        "dst.processPath",
+        FieldType::Text,
+        "the program that it runs",
+    ),
+    field(
+        "dst.containerId",
+        FieldType::Text,
+        "container of the process, else of the server's port",
+    ),
+    field("dst.cpuUsage", FieldType::Int, "always 0: not measured"),
+    field("dst.memoryUsage", FieldType::Int, "always 0: not measured"),
+    field(
+        "outgoing",
+        FieldType::Bool,
+        "whether it was asked from the node that captured it: from an address of its own, or by one of its pods",
+    ),
+    field(
+        "timestamp",
+        FieldType::Int,
+        "time of the request, Unix milliseconds",
+    ),
+    field(
+        "startTime",
+        FieldType::Text,
+        "time of the request, RFC 3339 with nanoseconds",
+    ),
+    field(
+        "request",
+        FieldType::Object,
+        "the request; null when unseen",
+    ),
+    field(
+        "response",
+        FieldType::Object,
+        "the response; null when unseen",
+    ),
+    field(
+        "requestSize",
+        FieldType::Int,
+        "bytes of the request as captured",
+    ),
+    field(
+        "responseSize",
+        FieldType::Int,
+        "bytes of the response as captured",
+    ),
+    field(
+        "elapsedTime",
+        FieldType::Int,
+        "milliseconds from request to response; queries compare microseconds",
+    ),
+    field("passed", FieldType::Bool, "set by scripts"),
+    field("failed", FieldType::Bool, "set by scripts"),
+    field(
+        "error",
+        FieldType::Object,
+        "what went wrong; null when nothing did",
+    ),
+    field(
+        "error.type",
+        FieldType::Text,
+        "dissection, connection, timeout or pair-not-found",
+    ),
+    field(
+        "error.msg",
+        FieldType::Text,
+        "what went wrong, one sentence",
+    ),
+    field("entryFile", FieldType::Text, "name of the item's JSON file"),
+    field(
+        "record",
+        FieldType::Text,
+        "name of the recording it was read back from",
+    ),
+    field("size", FieldType::Int, "bytes of request and response"),
+    field(
+        "requestRef",
+        FieldType::Text,
+        "always empty: parts are in the item itself",
+    ),
+    field("responseRef", FieldType::Text, "always empty, likewise"),
+    field("eventRef", FieldType::Text, "always empty, likewise"),
+    field("dataRef", FieldType::Text, "always empty, likewise"),
+    field(
+        "base",
+        FieldType::Object,
+        "always null: the row of a list is made from the item",
+    ),
+    field(
+        "capture",
+        FieldType::Object,
+        "always null: there is one way of capturing",
+    ),
+    field(
+        "checksums",
+        FieldType::List,
+        "always empty: packets seen twice are left out before",
+    ),
+    field("duplicate", FieldType::Text, "always empty, likewise"),
+    field(
+        "matcherKey",
+        FieldType::Text,
+        "always empty: pairs are told by stream and index",
+    ),
+    field(
+        "tunnel",
+        FieldType::Object,
+        "the tunnel that its packets came in; missing when there was none",
+    ),
+    field(
+        "tunnel.type",
+        FieldType::Text,
+        "vxlan, geneve, gre, erspan, ip-in-ip, gtp-u, mpls or pppoe",
+    ),
+    field(
+        "tunnel.id",
+        FieldType::Int,
+        "VXLAN and Geneve network identifier, GRE key, ERSPAN session, GTP tunnel endpoint, bottom label of MPLS, PPPoE session; null when it has none",
+    ),
+    field(
+        "tunnel.src",
+        FieldType::Object,
+        "outer address on the side of src; null when no IP header stands around it",
+    ),
+    field("tunnel.src.ip", FieldType::Text, "outer source address"),
+    field(
+        "tunnel.src.port",
+        FieldType::Text,
+        "outer source port; 0 where the tunnel has none",
+    ),
+    field(
+        "tunnel.dst",
+        FieldType::Object,
+        "outer address on the side of dst; null when no IP header stands around it",
+    ),
+    field(
+        "tunnel.dst.ip",
+        FieldType::Text,
+        "outer destination address",
+    ),
+    field(
+        "tunnel.dst.port",
+        FieldType::Text,
+        "outer destination port; 0 where the tunnel has none",
+    ),
+    field(
+        "tunnel.outer",
+        FieldType::Object,
+        "the tunnel around that one, with the same members; missing when there was none",
+    ),
+];
