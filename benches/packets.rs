@@ -55,6 +55,7 @@ fn pcapng() -> Vec<u8> {
         name: "eth0",
         description: "",
         filter: "",
+        addresses: &[],
     };
     write::interface(&mut file, &interface);
     let kinds = packets();
