@@ -210,6 +210,7 @@ fn main() {
                 counters: Arc::new(Counters::default()),
                 run: Arc::new(Quiet),
                 schema: Arc::new(Schema::empty()),
+                imposed: Default::default(),
                 clock: Arc::new(SystemClock),
                 own: Default::default(),
                 follower: Arc::new(Quiet),

@@ -377,6 +377,19 @@ fn a_watched_script_runs_again_when_it_is_saved() {
     assert_eq!(stdin.code, Some(2), "{stdin:?}");
 }
 
+#[test]
+fn names_of_early_releases_lead_to_the_members_of_large_items() {
+    let script = "function onItemCaptured(data) {
+        if (data.Protocol.Name !== 'http') return;
+        console.log(data.Request.Method, data.Response.Status, data.Request.Headers === data.request.headers)
+    }";
+    let place = Place::new(&[("a.js", script)]);
+    let said = place.run(&["run", "a.js", "--pcap", &demo()]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("GET 200 true"), "{said:?}");
+    assert!(!said.out.contains("undefined"), "{said:?}");
+}
+
 /// A savefile with so many HTTP requests.
 fn http(requests: usize) -> Vec<u8> {
     let mut talk = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80));

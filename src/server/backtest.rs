@@ -31,9 +31,6 @@ const MAX_KEPT: usize = 4;
 /// Time that one request reads an archive on for.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// Time that one request counts the streams of an archive for.
-const COUNTING: Duration = Duration::from_secs(3);
-
 /// How long an outcome holds that was read to its end: the archive may grow.
 const HOLDS: Duration = Duration::from_secs(300);
 
@@ -93,22 +90,6 @@ impl Tries {
         match view.indexed.get() {
             None => Ok(held(&view.rows, query, now)),
             Some(browse) => self.of_archive(browse, query, store, now),
-        }
-    }
-
-    /// Streams of the source that `view` reads by its index: of a large archive those that were read
-    /// within [`COUNTING`], and by the requests before. One without items is in no index.
-    ///
-    /// # Errors
-    /// As [`Tries::of`].
-    pub(super) fn streams(&self, view: &View) -> Result<Json, String> {
-        let all = kfl::compile("", &kfl::Schema::empty()).map_err(|error| error.to_string())?;
-        let until = Instant::now() + COUNTING;
-        loop {
-            let mut counted = self.of(view, &all, "")?;
-            if counted["behind"] == 0 || Instant::now() >= until {
-                return Ok(counted["streamsSeen"].take());
-            }
         }
     }
 

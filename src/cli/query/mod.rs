@@ -197,7 +197,7 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let wanted = args.group.wanted();
-    args.group.warn(&super::schema());
+    args.group.warn(&super::schema(&config));
     let range = args.range.range()?;
     if args.asks_index()
         && needle.is_none()

@@ -203,7 +203,7 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
             dissect: args.dissect,
             write_index: args.write_index,
             max_read: args.max_read.clone(),
-            only: only::Only::asked(&args.range, args.kfl.as_deref())?,
+            only: only::Only::asked(&args.range, args.kfl.as_deref(), &config)?,
         };
         offline::run(&sources, &args.s3, &how, &config)
     }

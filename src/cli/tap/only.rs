@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::config::Config;
 use super::super::exit::Failure;
 use super::super::pass;
 use super::super::reading::{Range, RangeArgs};
@@ -40,8 +41,8 @@ impl Only {
     ///
     /// # Errors
     /// When they are no times or no query.
-    pub fn asked(range: &RangeArgs, kfl: Option<&str>) -> Result<Only, Failure> {
-        let query = kfl.map(pass::query).transpose()?;
+    pub fn asked(range: &RangeArgs, kfl: Option<&str>, config: &Config) -> Result<Only, Failure> {
+        let query = kfl.map(|text| pass::query(text, config)).transpose()?;
         for warning in query.iter().flat_map(Query::warnings) {
             let said = format!("--kfl: {warning}");
             eprintln!("{}", super::super::Style::stderr().yellow(&said));
@@ -149,6 +150,7 @@ impl ChosenRows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Global;
     use crate::item::{sample, shown};
     use crate::pipeline::Row;
 
@@ -167,9 +169,10 @@ mod tests {
     fn rows(range: RangeArgs, kfl: Option<&str>) -> (Vec<(u64, String)>, u64) {
         let rows = Arc::new(Rows::new(usize::MAX, 100));
         let chosen = Arc::new(Chosen::default());
+        let config = Config::of_defaults(&Global::default()).unwrap();
         let mut consumer = ChosenRows {
             rows: rows.clone(),
-            only: Only::asked(&range, kfl).unwrap(),
+            only: Only::asked(&range, kfl, &config).unwrap(),
             chosen: chosen.clone(),
         };
         for step in items().chunks(3) {

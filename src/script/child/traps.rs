@@ -77,10 +77,13 @@ fn get(
 ) -> JsResult<JsValue> {
     let [target, key, receiver] = [0, 1, 2].map(|index| args.get_or_undefined(index));
     if let Some(target) = target.as_object() {
-        if let Some(name) = key.as_string()
-            && let Some(value) = data::own(&target, &name, context)?
-        {
-            return Ok(value);
+        if let Some(name) = key.as_string() {
+            if let Some(value) = data::own(&target, &name, context)? {
+                return Ok(value);
+            }
+            if is_go_name(&name) {
+                data::make_keys(&target, context)?;
+            }
         }
         if let Some(symbol) = key.as_symbol()
             && data::is_secret(&symbol, context)
@@ -94,6 +97,14 @@ fn get(
         }
     }
     plain.call(&JsValue::undefined(), args, context)
+}
+
+/// Whether it may be another name of a key, which is learnt with the keys.
+fn is_go_name(name: &JsString) -> bool {
+    let first = name
+        .code_unit_at(0)
+        .and_then(|unit| u8::try_from(unit).ok());
+    first.is_some_and(|first| first.is_ascii_uppercase())
 }
 
 fn set(
