@@ -44,7 +44,7 @@ fn old_paths_have_their_roles() {
         ("POST /api/pcaps/merge", [403, 200, 200]),
         // Of a recorded source nothing is chosen, and workers tell of themselves elsewhere.
         ("POST /api/pods/targeted", [403, 403, 400]),
-        ("POST /api/pods/worker", [403, 403, 404]),
+        ("POST /api/pods/worker", [403, 403, 410]),
     ];
     for (line, wanted) in cases {
         let tokens = [VIEW, INVESTIGATE, &tap.token];

@@ -317,6 +317,7 @@ fn what_the_operator_imposes_holds_for_every_route() {
         let open = Open::new(
             &source,
             home.path(),
+            by,
             &[&filter, "tap.dashboard.replay=true"],
         );
         let rows = open.rows();

@@ -266,11 +266,3 @@ pub(super) async fn target(Extract(state): Extract<State>, Sent(wanted): Sent<Js
     });
     answered(done.await)
 }
-
-/// `POST /pods/worker`, by which workers of older releases told of themselves.
-pub(super) async fn no_worker() -> Response {
-    refuse(
-        StatusCode::NOT_FOUND,
-        "workers report themselves to the hub on a connection of their own; start one with: tapedeck worker",
-    )
-}

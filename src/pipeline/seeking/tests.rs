@@ -146,7 +146,8 @@ impl World {
     /// All manifests, after everything was sealed.
     fn manifests(self) -> Vec<Manifest> {
         self.seeker.options.desk.finish();
-        assert_eq!(self.outbox.drain(Duration::from_secs(20)).waiting, 0);
+        let sent = self.outbox.drain(Duration::from_secs(20));
+        assert_eq!(sent.waiting, 0, "{sent:?}");
         let found = keys(&*self.store, PREFIX).into_iter();
         let manifests = found.filter(|key| key.ends_with(MANIFEST));
         manifests

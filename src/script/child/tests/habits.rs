@@ -53,11 +53,11 @@ fn elapsed_time_can_be_microseconds() {
 fn queries_compare_microseconds_whatever_a_script_reads_and_changes() {
     let code = "
         function onItemCaptured(data) {
-            var same = 'elapsedTime == 12345 and elapsed_time == 12345';
-            console.log(kfl.match(same, data), kfl.match('elapsedTime == 12345', data.response));
+            var same = (data) => kfl.match('elapsedTime == 12345', data) && kfl.match('elapsed_time == 12345', data);
+            console.log(same(data), kfl.match('elapsedTime == 12345', data.response));
             data.passed = true;
             data.request.method = 'PUT';
-            console.log(kfl.match(same, data), kfl.match('elapsed_time > 12345 && method == \"PUT\"', data));
+            console.log(same(data), kfl.match('elapsed_time > 12345 && method == \"PUT\"', data));
             console.log(kfl.match('elapsedTime == ' + data.elapsedTime, JSON.parse(JSON.stringify(data))));
             data.elapsedTime = 2 * perMilli;
             console.log(kfl.match('elapsedTime == 2000 and request.method == \"PUT\"', data));
