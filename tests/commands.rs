@@ -562,9 +562,10 @@ fn macros_of_the_configuration_are_in_every_query() {
         assert_eq!(count(kfl), 5, "{kfl}");
     }
     assert_eq!((count("!shop"), count("https && true")), (0, 0));
-    place
-        .run(&["query", "a.pcap", "--kfl", "half"])
-        .refuses(2, &["half"]);
+    let refused = place.run(&["query", "a.pcap", "--kfl", "half"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let said = "--kfl: 1:1: undeclared reference to 'half'";
+    assert!(refused.err.contains(said), "{refused:?}");
     let explained = place.run(&["kfl", "explain", "shop"]);
     assert!(explained.out.contains("port 80"), "{explained:?}");
     let script = b"function onItemCaptured(data) {

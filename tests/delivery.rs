@@ -515,7 +515,7 @@ fn what_a_script_returns_is_what_a_row_shows() {
     let Some(source) = capture() else { return };
     let home = tempfile::tempdir().unwrap();
     let code = "function onItemQueried(data) {\n\
-                  data.request.path = '/shown';\n  data.request.method = 'ASK';\n  data.response.status = 299;\n\
+                  data.request.url = '/shown';\n  data.request.method = 'ASK';\n  data.response.status = 299;\n\
                   return data;\n}\n";
     let script = home.path().join("other.js");
     std::fs::write(&script, code).unwrap();

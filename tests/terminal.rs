@@ -27,14 +27,20 @@ fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
         let folder = home.path().join(folder);
         command.args(["--set", &format!("{key}={}", folder.display())]);
     }
+    // What scripts say goes to standard output, everything else to standard error.
+    let (output, both) = std::io::pipe().unwrap();
     command.env_clear().env("HOME", home.path());
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(Stdio::piped()).process_group(0);
+    command
+        .stdin(Stdio::null())
+        .stdout(both.try_clone().unwrap());
+    command.stderr(both).process_group(0);
     let mut child = command.spawn().unwrap();
+    // Else the pipe has no end.
+    drop(command);
     let group = Pid::from_child(&child);
     let mut said: Vec<String> = Vec::new();
     let mut is_ready = false;
-    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+    for line in BufReader::new(output).lines() {
         said.push(line.unwrap());
         let has = |part: &str| said.iter().any(|line| line.contains(part));
         if !is_ready && has(LOADED) && has("Capturing live on lo") {
