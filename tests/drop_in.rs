@@ -344,7 +344,7 @@ fn a_recorded_source_is_narrowed_by_time_and_query() {
         let whole = Tap::at(&source, home.path(), 0, flag);
         assert_eq!(shown(&whole, 3).len(), 3);
         let begun = Instant::now();
-        while whole.json("/pcaps/total-tcp-streams") != Json::from(3) {
+        while whole.json("/pcaps/total-tcp-streams") != 3 {
             assert!(begun.elapsed() < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(50));
         }
