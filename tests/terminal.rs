@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -10,6 +10,16 @@ use crate::road::may_capture;
 
 /// What the script says when it is loaded, and once more if it were started anew.
 const LOADED: &str = "the script is loaded";
+
+/// A program that does not outlive the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 #[test]
 fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
@@ -34,10 +44,10 @@ fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
         .stdin(Stdio::null())
         .stdout(both.try_clone().unwrap());
     command.stderr(both).process_group(0);
-    let mut child = command.spawn().unwrap();
+    let mut running = Running(command.spawn().unwrap());
     // Else the pipe has no end.
     drop(command);
-    let group = Pid::from_child(&child);
+    let group = Pid::from_child(&running.0);
     let mut said: Vec<String> = Vec::new();
     let mut is_ready = false;
     for line in BufReader::new(output).lines() {
@@ -48,7 +58,7 @@ fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
             kill_process_group(group, Signal::INT).unwrap();
         }
     }
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{said:#?}");
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "{said:#?}");
     let count = |part: &str| said.iter().filter(|line| line.contains(part)).count();
     assert_eq!((count(LOADED), count("stopped")), (1, 0), "{said:#?}");
 }

@@ -8,7 +8,7 @@ mod uploads;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -222,15 +222,24 @@ impl Life {
     }
 }
 
+/// Copies what is there; what the seal thread deletes meanwhile is gone in the copy too.
 fn copy_folder(from: &Path, to: &Path) {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
+    let entries = match fs::read_dir(from) {
+        Err(error) if gone(&error) => return,
+        entries => entries.unwrap(),
+    };
+    for entry in entries {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
             copy_folder(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
+            continue;
+        }
+        match fs::copy(&path, &target) {
+            Err(error) if gone(&error) => {}
+            copied => drop(copied.unwrap()),
         }
     }
 }
