@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::item::Node;
+use crate::item::flat::{self, Flat};
 use crate::item::json::{AsJson, JsonNode};
-use crate::item::{Node, flat};
 use crate::kfl::{self, Query, Schema, Verdict};
 use crate::script::supervisor::{Scripts, Unanswered};
 use crate::time::Timestamp;
@@ -235,7 +236,12 @@ impl<'d> Delivery<'d> {
         };
         let record = match &copy {
             None => record(),
-            Some(copy) => altered_record(&record(), copy),
+            Some(copy) => {
+                let number = Flat::new(&record()).map_or(0, Flat::number);
+                let mut altered = Vec::new();
+                flat::encode_altered(number, item, JsonNode(copy), &mut altered);
+                altered
+            }
         };
         match self.ask(asks, &record) {
             Ok(None) => as_is(copy),
@@ -267,18 +273,6 @@ impl<'d> Delivery<'d> {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The record of what was altered, with the head of the record that it was.
-fn altered_record(record: &[u8], copy: &Json) -> Vec<u8> {
-    /// Number and elapsed time, behind the length.
-    const HEAD: std::ops::Range<usize> = 4..20;
-    let mut out = Vec::with_capacity(record.len());
-    flat::encode_node(0, JsonNode(copy), &mut out);
-    if let (Some(to), Some(from)) = (out.get_mut(HEAD), record.get(HEAD)) {
-        to.copy_from_slice(from);
-    }
-    out
 }
 
 /// A script's object, with what tells where the item belongs.

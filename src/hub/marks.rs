@@ -19,29 +19,29 @@ pub(super) fn delivered(
     records: Vec<u8>,
     now: Timestamp,
 ) -> Vec<u8> {
-    // Of the query only the text counts here: rows were chosen by it, and the hub filters again.
-    let everything = || kfl::compile("", &Schema::empty());
-    let asked = Told { asks, query };
-    let asks = asks.map(|_| &asked as &dyn Asks);
-    let Ok(everything) = everything() else {
-        return Vec::new();
-    };
-    let delivery = Delivery::new(imposed.before(everything), now, asks);
-    if delivery.is_plain() && imposed.query().is_none() {
+    let asks = asks.filter(|asks| asks.wants());
+    if asks.is_none() && imposed.query().is_none() {
         return records;
     }
+    // Of the query only the text counts here: rows were chosen by it, and the hub filters again.
+    let Ok(everything) = kfl::compile("", &Schema::empty()) else {
+        return Vec::new();
+    };
+    let told = asks.map(|asks| Told { asks, query });
+    let asks = told.as_ref().map(|told| told as &dyn Asks);
+    let delivery = Delivery::new(imposed.before(everything), now, asks);
     let mut out = Vec::with_capacity(records.len());
     for record in flat::records(&records) {
         match delivery.of(record, || record.record().to_vec()) {
             Delivered::Whole => out.extend_from_slice(record.record()),
             Delivered::Altered(copy) => {
                 let end = out.len();
-                flat::encode_node(record.number(), JsonNode(&copy), &mut out);
+                flat::encode_altered(record.number(), record, JsonNode(&copy), &mut out);
                 if out.len() > message::MAX_ROWS {
                     // What a script made too large for a message is told without it.
                     out.truncate(end);
                     let place = withheld(JsonNode(&copy));
-                    flat::encode_node(record.number(), JsonNode(&place), &mut out);
+                    flat::encode_altered(record.number(), record, JsonNode(&place), &mut out);
                 }
             }
             Delivered::Nothing | Delivered::Undecided => {}
@@ -52,13 +52,13 @@ pub(super) fn delivered(
 
 /// Tells scripts the query of the hub.
 struct Told<'t> {
-    asks: Option<&'t dyn Asks>,
+    asks: &'t dyn Asks,
     query: &'t str,
 }
 
 impl Asks for Told<'_> {
     fn wants(&self) -> bool {
-        self.asks.is_some_and(|asks| asks.wants())
+        self.asks.wants()
     }
 
     fn ask(
@@ -66,8 +66,7 @@ impl Asks for Told<'_> {
         record: &[u8],
         _query: &str,
     ) -> Result<Option<serde_json::Value>, crate::script::supervisor::Unanswered> {
-        self.asks
-            .map_or(Ok(None), |asks| asks.ask(record, self.query))
+        self.asks.ask(record, self.query)
     }
 }
 
@@ -133,6 +132,10 @@ mod tests {
         assert_eq!(seen, expected);
         assert_eq!(texts(&out, "request.method"), ["HIDDEN"; 5]);
         assert_eq!(texts(&out, "id"), texts(&records(), "id"));
+        let took = |records: &[u8]| -> Vec<_> {
+            flat::records(records).map(Node::elapsed_micros).collect()
+        };
+        assert_eq!(took(&out), took(&records()));
     }
 
     #[test]

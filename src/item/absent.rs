@@ -133,7 +133,7 @@ mod tests {
         let mut altered: Json = serde_json::from_str(&written::to_string(like)).unwrap();
         altered["duplicate"] = "a".into();
         let mut out = Vec::new();
-        flat::encode_altered(like, written::JsonNode(&altered), &mut out);
+        flat::encode_altered(like.number(), like, written::JsonNode(&altered), &mut out);
         let flat = flat::Flat::new(&out).unwrap();
         assert_eq!(flat.elapsed_micros(), like.elapsed_micros());
         let read: Json = serde_json::from_str(&written::to_string(flat)).unwrap();

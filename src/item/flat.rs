@@ -60,9 +60,20 @@ pub fn encode_node<'a, N: Node<'a>>(number: u64, node: N, out: &mut Vec<u8>) {
     record(number, UNTIMED, node, out);
 }
 
-/// Appends a record holding `node`, an altered copy of the item at `root`, which it is for queries.
-pub fn encode_altered<'a, N: Node<'a>>(root: Flat<'_>, node: N, out: &mut Vec<u8>) {
-    record(root.number(), root.elapsed_nanos(), node, out);
+/// Appends a record holding `node`, an altered copy of `item`, which it is for queries: how long it
+/// took is in it as far as the copy still has a number there.
+pub fn encode_altered<'i, 'a, I: Node<'i>, N: Node<'a>>(
+    number: u64,
+    item: I,
+    node: N,
+    out: &mut Vec<u8>,
+) {
+    let is_told = node
+        .member("elapsedTime")
+        .is_some_and(|told| matches!(told.kind(), Kind::Int | Kind::Float));
+    let micros = item.elapsed_micros().filter(|_| is_told);
+    let nanos = micros.and_then(|micros| u64::try_from(micros).ok()?.checked_mul(1000));
+    record(number, nanos.unwrap_or(UNTIMED), node, out);
 }
 
 /// Microseconds of what the head of a record says; `None` for no item.

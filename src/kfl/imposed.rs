@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Query, Verdict};
 use crate::item::Node;
+use crate::item::flat::{self, Flat};
 use crate::item::json::JsonNode;
 use crate::time::Timestamp;
 
@@ -53,7 +54,13 @@ impl Query {
         match imposed.view(node, now) {
             (Verdict::Match, None) => self.view_alone(node, now),
             (Verdict::Match, Some(copy)) => {
-                let (verdict, again) = self.view_alone(JsonNode(&copy), now);
+                // As an item, so that it still takes as long as it took.
+                let mut record = Vec::new();
+                flat::encode_altered(0, node, JsonNode(&copy), &mut record);
+                let Some(item) = Flat::new(&record) else {
+                    return (Verdict::NoMatch, None);
+                };
+                let (verdict, again) = self.view_alone(item, now);
                 let altered = (verdict == Verdict::Match).then(|| again.unwrap_or(copy));
                 (verdict, altered)
             }
@@ -103,6 +110,22 @@ mod tests {
         for (imposed, asked, verdict, delivered) in cases {
             let seen = view(imposed, asked, &item);
             assert_eq!(seen, (verdict, delivered.cloned()), "{imposed:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_was_redacted_takes_as_long_as_before_unless_that_is_hidden() {
+        let item = crate::item::sample::http();
+        let schema = Schema::new(crate::item::ENVELOPE, []);
+        let matches = |imposed: &str, asked: &str| {
+            let query = compile(asked, &schema).unwrap();
+            let query = query.behind(&compile(imposed, &schema).unwrap());
+            query.matches(item.node(), Timestamp::default()) == Verdict::Match
+        };
+        for asked in ["elapsedTime == 12345", "elapsed_time == 12345"] {
+            assert!(matches("http", asked));
+            assert!(matches(r#"http and redact("request.path")"#, asked));
+            assert!(!matches(r#"http and redact("elapsedTime")"#, asked));
         }
     }
 
