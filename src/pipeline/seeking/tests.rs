@@ -361,6 +361,7 @@ fn what_a_killed_run_began_to_take_the_next_one_takes_to_the_end_and_nothing_twi
     first.seeker.heard.keep(first.clock.now());
     // Nothing was sealed, and which streams were taken was not noted.
     first.outbox.stop();
+    first.outbox.wait_until_still();
     drop(first);
     let mut second = World::life(dir.path(), &declared, 18, store);
     second.traffic(&call(OTHER, 1007, POD, 65));
