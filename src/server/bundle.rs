@@ -281,57 +281,29 @@ fn found(view: &View, query: &kfl::Query, now: Timestamp) -> Result<Nodes, Strin
     }
 }
 
-/// The folders of workers that a client names, as their items name the node.
-struct Folders<'p> {
-    wanted: &'p BTreeMap<String, Vec<String>>,
-    known: BTreeMap<&'p str, String>,
-}
-
-impl Folders<'_> {
-    fn see<'a, N: Node<'a>>(&mut self, item: N) {
-        if self.known.len() < self.wanted.len()
-            && let Some((worker, _)) = self.wanted.get_key_value(&text_of(item, "worker"))
-        {
-            let folder = || folder_of(item);
-            self.known.entry(worker).or_insert_with(folder);
-        }
-    }
-}
-
 /// Streams that a client names by worker, by folder.
 fn named(view: &View, pcaps: &BTreeMap<String, Vec<String>>) -> Result<Nodes, String> {
     if pcaps.values().map(Vec::len).sum::<usize>() > MAX_STREAMS {
         return Err(TOO_MUCH.to_owned());
     }
-    let mut folders = Folders {
-        wanted: pcaps,
-        known: BTreeMap::new(),
-    };
-    if let Some(browse) = view.indexed.get() {
-        let all = kfl::compile("", &view.schema).map_err(|error| error.to_string())?;
-        let now = view.clock.now();
-        let page = browse.page(all, now, None, STEP, super::indexed::PATIENCE);
-        let page = page.map_err(|error| error.to_string())?;
-        page.items
-            .iter()
-            .for_each(|(_, item)| folders.see(item.node()));
-    }
+    let mut folders: BTreeMap<&str, String> = BTreeMap::new();
     let Ok(()) = view.rows.try_each(|row| {
-        if let Some(node) = row.node() {
-            folders.see(node);
+        if let Some(node) = row.node()
+            && folders.len() < pcaps.len()
+            && let Some((worker, _)) = pcaps.get_key_value(&text_of(node, "worker"))
+        {
+            folders.entry(worker).or_insert_with(|| folder_of(node));
         }
         Ok::<(), std::convert::Infallible>(())
     });
-    let mut folders = folders.known;
     let mut nodes = Nodes::new();
     for (worker, files) in pcaps {
         let ip = worker
             .rsplit_once(':')
             .map_or(worker.as_str(), |(ip, _)| ip);
-        let folder = folders.remove(worker.as_str());
-        let folder = match folder.is_none() {
-            true => indexed_folder(view, worker)?,
-            false => folder,
+        let folder = match folders.remove(worker.as_str()) {
+            None => indexed_folder(view, worker)?,
+            folder => folder,
         };
         let of = nodes
             .entry(folder.unwrap_or_else(|| plain(&format!("{worker}_{ip}"))))
