@@ -59,6 +59,14 @@ pub(super) struct Ingest {
     asked: bool,
     last_step: Timestamp,
     ended: bool,
+    located: Option<Located>,
+}
+
+/// The last origin and addresses that a source told, and the two as one.
+struct Located {
+    origin: Arc<Origin>,
+    addresses: Arc<[std::net::IpAddr]>,
+    whole: Arc<Origin>,
 }
 
 /// Number of the first stream that has no packet; others have that of their first one.
@@ -155,6 +163,7 @@ impl Ingest {
             asked: false,
             last_step: Timestamp::default(),
             ended: false,
+            located: None,
         }
     }
 
@@ -222,7 +231,16 @@ impl Ingest {
         } = &self.setup;
         let mut origin = source.origin().unwrap_or_else(|| origin.clone());
         if let Some(addresses) = source.addresses() {
-            origin = Arc::new(origin.with_addresses(&addresses));
+            let known = self.located.take().filter(|known| {
+                Arc::ptr_eq(&known.origin, &origin) && Arc::ptr_eq(&known.addresses, &addresses)
+            });
+            let located = known.unwrap_or_else(|| Located {
+                whole: Arc::new(origin.with_addresses(&addresses)),
+                origin: origin.clone(),
+                addresses,
+            });
+            origin = located.whole.clone();
+            self.located = Some(located);
         }
         Step {
             batch: Arc::new(batch),

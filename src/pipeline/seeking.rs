@@ -531,15 +531,17 @@ impl Seeker {
         if !going.taken.insert((run, id)) {
             return;
         }
+        // Streams of this run are known to the recording.
+        if earlier.is_some() && self.taken.has(&going.recording, run, id) {
+            return;
+        }
         let Going {
             recording, number, ..
         } = going;
         let ends = self.names_of(stream);
         let desk = &self.options.desk;
         let taken = match earlier {
-            // Streams of this run are known to the recording.
             None => desk.take_for_event(recording, *number, stream.name, &ends, stream.first),
-            Some(_) if self.taken.has(recording, run, id) => false,
             Some(reader) => desk.take_earlier(
                 recording,
                 *number,

@@ -7,6 +7,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::private;
 
 /// Makes what was renamed or deleted in a folder last.
@@ -39,6 +42,16 @@ pub(crate) fn read_capped(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     fs::read(path)
+}
+
+/// What a file of so many bytes at most says; `None` when it is missing or damaged.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, most: u64) -> Option<T> {
+    serde_json::from_slice(&read_capped(path, most).ok()?).ok()
+}
+
+/// Writes a value so that its file is there whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    write_whole(path, &serde_json::to_vec(value)?)
 }
 
 /// Opens a file that grows by [`append`], and makes it when it is missing.

@@ -200,7 +200,8 @@ pub(crate) fn end(path: &Path, next: u64) -> io::Result<()> {
     append(&mut file, &line(&End { end: next })?)
 }
 
-fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+/// A value as a line of its own.
+pub(crate) fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     Ok(line)

@@ -404,7 +404,7 @@ impl Lane {
     /// The open reel; a new one begins with the streams that go on from the last.
     fn open_reel(&mut self, around: &mut Around<'_>) -> io::Result<&mut OpenReel> {
         if self.reel.is_none() {
-            let head = next_head(&self.wish, around);
+            let head = next_head(&self.wish, around.options.run, around);
             let mut reel = OpenReel::create(around.open_dir, head)?;
             let closing = self.closing.as_ref().map(|closing| &closing.streams);
             let goes_on = |name: &&StreamName| {
@@ -482,7 +482,7 @@ impl Lane {
             .occasion(why, around.now, around.spool, &self.stats);
         Job::Heartbeat {
             kind,
-            head: Box::new(next_head(&self.wish, around)),
+            head: Box::new(next_head(&self.wish, around.options.run, around)),
             from,
             occasion: Occasion { events, ..occasion },
         }
@@ -505,7 +505,8 @@ impl Lane {
     }
 }
 
-fn next_head(wish: &Wish, around: &mut Around<'_>) -> Head {
+/// The head of the next reel of a run.
+fn next_head(wish: &Wish, run: u64, around: &mut Around<'_>) -> Head {
     let options = around.options;
     let sequence = *around.sequence;
     *around.sequence += 1;
@@ -513,7 +514,7 @@ fn next_head(wish: &Wish, around: &mut Around<'_>) -> Head {
         wish,
         &options.cluster,
         &options.node,
-        options.run,
+        run,
         sequence,
         options.interfaces.clone(),
         options.addresses.clone(),

@@ -39,7 +39,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use files::{read_capped, write_whole};
+pub(crate) use files::{read_capped, read_json, write_json, write_whole};
 pub use indexer::{Indexer, SealedReel};
 pub use keys::{
     LATE, MANIFEST, PREFIX, ROLLUPS, SETTLED_AFTER, of_late_mark, of_manifest as manifest_key,

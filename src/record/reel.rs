@@ -137,9 +137,7 @@ impl OpenReel {
         if known.len() >= MAX_EVENTS || known.contains(event) {
             return Ok(());
         }
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        append(&mut open_to_append(&path)?, &line)
+        append(&mut open_to_append(&path)?, &journal::line(event)?)
     }
 
     /// Adds a packet; it is in the files after the next commit.
@@ -298,11 +296,11 @@ impl Closed {
     }
 
     /// Finds a reel that an earlier process left open, torn tails cut, and adds what the spool
-    /// still has of its streams; `None` when nothing of it is usable.
+    /// still has of its streams; also what was taken for it. `None` when nothing of it is usable.
     pub(crate) fn adopt(
         folder: &Path,
         spool: Option<&spool::Reader>,
-    ) -> io::Result<Option<Closed>> {
+    ) -> io::Result<Option<(Closed, Vec<Take>)>> {
         let name = folder.file_name().unwrap_or_default();
         if name.to_string_lossy().starts_with(SEALED) {
             return Ok(None);
@@ -340,13 +338,14 @@ impl Closed {
                 return Ok(None);
             }
         }
-        Ok(Some(Closed {
+        let closed = Closed {
             folder: folder.to_owned(),
             head,
             items: None,
             going_on: Vec::new(),
             linked: Vec::new(),
-        }))
+        };
+        Ok(Some((closed, takes)))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::files::{read_capped, write_whole};
+use super::files::{read_capped, read_json, write_json, write_whole};
 use super::keys;
 use super::manifest::{
     Coverage, Kind, LockNote, Lockedness, MAX_MANIFEST_BYTES, Manifest, Previous,
@@ -70,8 +70,7 @@ impl Upload<'_> {
             _ => true,
         };
         if follows {
-            let new_head = serde_json::to_vec(&new_head).expect("three plain values have a JSON");
-            write_whole(self.head, &new_head).map_err(|error| local(self.head, &error))?;
+            write_json(self.head, &new_head).map_err(|error| local(self.head, &error))?;
         }
         Ok(manifest.unwrap_or_else(|| parcel.manifest.clone()))
     }
@@ -88,8 +87,7 @@ impl Upload<'_> {
 
     /// The manifest that was put last.
     fn known_head(&self) -> Option<Previous> {
-        let bytes = read_capped(self.head, MAX_MANIFEST_BYTES).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        read_json(self.head, MAX_MANIFEST_BYTES)
     }
 
     /// Marks the folder of a parcel that comes after its hour was over: whoever has listed the folder

@@ -112,14 +112,14 @@ impl Recordings for Desk {
     }
 
     fn status(&self, name: Option<&str>) -> Result<Json, String> {
+        let Some(name) = name else {
+            return Ok(self.status_json());
+        };
         let status = self.status();
-        match name {
-            None => Ok(status.iter().map(|status| self.shown(status)).collect()),
-            Some(name) => Ok(status
-                .iter()
-                .find(|status| status.name == name)
-                .map_or(Json::Null, |status| self.shown(status))),
-        }
+        let mut status = status.iter();
+        Ok(status
+            .find(|status| status.name == name)
+            .map_or(Json::Null, |status| self.shown(status)))
     }
 
     fn capture(&self, script: &ScriptId, wanted: &Json) -> Result<Json, String> {

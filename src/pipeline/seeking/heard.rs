@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Ends, Happening, What};
-use crate::record::{read_capped, write_whole};
+use crate::record::{read_json, write_json};
 use crate::time::Timestamp;
 
 /// Happenings that are kept; what recordings wait for is rarer.
@@ -42,10 +42,8 @@ struct Noted {
 impl Heard {
     /// What the file says.
     pub(super) fn read(file: PathBuf) -> Heard {
-        let text = read_capped(&file, MAX_FILE).ok();
-        let list = text.and_then(|text| serde_json::from_slice(&text).ok());
         Heard {
-            list: list.unwrap_or_default(),
+            list: read_json(&file, MAX_FILE).unwrap_or_default(),
             file: Some(file),
         }
     }
@@ -101,9 +99,8 @@ impl Heard {
             return;
         }
         let kept: Vec<&Noted> = self.list.iter().filter(|one| one.over.is_none()).collect();
-        let written = |file: &PathBuf| write_whole(file, &serde_json::to_vec(&kept)?);
         if let Some(file) = &self.file
-            && let Err(error) = written(file)
+            && let Err(error) = write_json(file, &kept)
         {
             tracing::warn!(%error, file = %file.display(), "what was heard of is told again after a restart");
         }

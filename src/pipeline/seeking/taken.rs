@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::packet::StreamId;
-use crate::record::{read_capped, write_whole};
+use crate::record::{read_json, write_json};
 
 /// Streams that are kept; beyond that the oldest run is forgotten, and what is asked for once more of it is
 /// taken once more.
@@ -31,9 +31,7 @@ pub(super) struct Taken {
 impl Taken {
     /// What the file says of these runs.
     pub(super) fn read(file: PathBuf, runs: &[u64]) -> Taken {
-        let text = read_capped(&file, MAX_FILE).ok();
-        let streams: Option<Streams> = text.and_then(|text| serde_json::from_slice(&text).ok());
-        let mut streams = streams.unwrap_or_default();
+        let mut streams: Streams = read_json(&file, MAX_FILE).unwrap_or_default();
         streams.retain(|run, _| runs.contains(run));
         let all = streams.values().flat_map(BTreeMap::values);
         Taken {
@@ -73,9 +71,8 @@ impl Taken {
         if !std::mem::take(&mut self.is_changed) {
             return;
         }
-        let written = |file: &PathBuf| write_whole(file, &serde_json::to_vec(&self.streams)?);
         if let Some(file) = &self.file
-            && let Err(error) = written(file)
+            && let Err(error) = write_json(file, &self.streams)
         {
             tracing::warn!(%error, file = %file.display(), "streams may be taken once more after a restart");
         }

@@ -5,10 +5,10 @@
 
 use std::io;
 
-use super::{Around, Lane, OpenReel};
+use super::{Around, Lane, OpenReel, next_head};
 use crate::item::Peer;
 use crate::packet::StreamName;
-use crate::record::journal::{Head, Take};
+use crate::record::journal::Take;
 use crate::record::sealer::Job;
 use crate::spool;
 use crate::time::Timestamp;
@@ -92,18 +92,7 @@ impl Lane {
 
     fn reel_of_run(&mut self, run: u64, around: &mut Around<'_>) -> io::Result<&mut OpenReel> {
         if self.earlier.is_none() {
-            let options = around.options;
-            let sequence = *around.sequence;
-            *around.sequence += 1;
-            let head = Head::new(
-                &self.wish,
-                &options.cluster,
-                &options.node,
-                run,
-                sequence,
-                options.interfaces.clone(),
-                options.addresses.clone(),
-            );
+            let head = next_head(&self.wish, run, around);
             let mut reel = OpenReel::create(around.open_dir, head)?;
             if let Err(error) = self.note_events(&mut reel) {
                 reel.abandon();

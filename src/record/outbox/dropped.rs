@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::super::files::{read_capped, write_whole};
+use super::super::files::{read_json, write_json};
 use super::super::manifest::Covered;
 
 /// Bytes of the file that are read.
@@ -25,10 +25,8 @@ pub(super) struct Dropped {
 impl Dropped {
     /// What an earlier process left in the file at `path`.
     pub(super) fn read(path: &Path) -> Dropped {
-        let bytes = read_capped(path, MAX_BYTES).ok();
-        let earlier = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Dropped {
-            earlier: earlier.unwrap_or_default(),
+            earlier: read_json(path, MAX_BYTES).unwrap_or_default(),
             here: Covered::default(),
         }
     }
@@ -56,7 +54,7 @@ impl Dropped {
     /// Notes the sum on disk.
     pub(super) fn note(&self, path: &Path) -> io::Result<()> {
         let Some(sum) = self.sum() else { return Ok(()) };
-        write_whole(path, &serde_json::to_vec(&sum)?)
+        write_json(path, &sum)
     }
 
     /// A manifest was put that says `said`.

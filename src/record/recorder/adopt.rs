@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Left {
     folders: Vec<PathBuf>,
-    tried: Option<Timestamp>,
+    tried: Timestamp,
 }
 
 impl Recorder {
@@ -51,17 +51,18 @@ impl Recorder {
         });
         self.left = Left {
             folders,
-            tried: Some(self.clock.now()),
+            tried: self.clock.now(),
         };
     }
 
     /// Tries again what could not be sealed.
     pub(super) fn adopt_rest(&mut self, now: Timestamp) {
-        let is_due = |tried: Timestamp| now.since(tried) >= PAUSE;
-        if self.left.folders.is_empty() || !self.left.tried.is_none_or(is_due) {
+        // The clock may have been set back.
+        self.left.tried = self.left.tried.min(now);
+        if self.left.folders.is_empty() || now.since(self.left.tried) < PAUSE {
             return;
         }
-        self.left.tried = Some(now);
+        self.left.tried = now;
         let mut folders = std::mem::take(&mut self.left.folders);
         folders.retain(|folder| self.adopt(folder).is_err());
         self.left.folders = folders;
@@ -74,10 +75,10 @@ impl Recorder {
         } else {
             Closed::adopt(folder, self.spool.as_ref())?
         };
-        let Some(closed) = closed else {
+        let Some((closed, takes)) = closed else {
             return fs::remove_dir_all(folder);
         };
-        self.adopted.add(&closed);
+        self.adopted.add(&closed.head, &takes);
         self.warn(format!(
             "the recording {} of the run {} was not ended: what it held is sealed now",
             closed.head.recording, closed.head.run

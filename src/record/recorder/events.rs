@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use super::Recorder;
 use crate::item::Peer;
 use crate::packet::{StreamId, StreamName};
+use crate::record::journal::{Head, Take};
 use crate::record::lane::{Around, Lane};
 use crate::record::manifest::Event;
-use crate::record::reel::Closed;
 use crate::spool;
 use crate::time::Timestamp;
 
@@ -20,11 +20,9 @@ pub(super) struct Adopted(HashSet<(String, u64, StreamId), ahash::RandomState>);
 
 impl Adopted {
     /// Takes in the streams of such a reel.
-    pub(super) fn add(&mut self, closed: &Closed) {
-        let takes = closed.takes().unwrap_or_default();
+    pub(super) fn add(&mut self, head: &Head, takes: &[Take]) {
         let streams = takes.iter().filter_map(|take| Some(take.name()?.stream));
         let room = MAX_ADOPTED.saturating_sub(self.0.len());
-        let head = &closed.head;
         let of_reel = streams.map(|stream| (head.recording.clone(), head.run, stream));
         self.0.extend(of_reel.take(room));
     }

@@ -141,7 +141,12 @@ impl Failure {
 
     /// Whether it says that there is no lock to be told of, which only those hear who may ask.
     pub(super) fn means_no_lock(&self) -> bool {
-        matches!(self, Failure::Service { status: 400, code, .. } if NO_LOCK.contains(&code.as_str()))
+        self.status() == Some(400) && self.has_no_lock_code()
+    }
+
+    /// Whether its code is one for buckets and objects without a lock.
+    pub(super) fn has_no_lock_code(&self) -> bool {
+        NO_LOCK.contains(&self.code())
     }
 
     /// Whether the key or version is not there.

@@ -47,17 +47,8 @@ pub(super) async fn read_lock(
                 None => LockState::NotLocked,
             }
         }
-        Err(error) => {
-            let failure = Failure::of(&error);
-            match failure.code() {
-                "NoSuchObjectLockConfiguration" | "ObjectLockConfigurationNotFoundError" => {
-                    LockState::NotLocked
-                }
-                // The bucket has no Object Lock at all.
-                "InvalidRequest" => LockState::NotLocked,
-                _ => LockState::NotVerified,
-            }
-        }
+        Err(error) if Failure::of(&error).has_no_lock_code() => LockState::NotLocked,
+        Err(_) => LockState::NotVerified,
     }
 }
 
@@ -131,13 +122,9 @@ pub(super) async fn legal_hold(
             let status = found.legal_hold().and_then(|hold| hold.status());
             Some(status == Some(&ObjectLockLegalHoldStatus::On))
         }
-        Err(error) => match Failure::of(&error).code() {
-            // Neither the object nor the bucket has one.
-            "NoSuchObjectLockConfiguration"
-            | "ObjectLockConfigurationNotFoundError"
-            | "InvalidRequest" => Some(false),
-            _ => None,
-        },
+        // Neither the object nor the bucket has one.
+        Err(error) if Failure::of(&error).has_no_lock_code() => Some(false),
+        Err(_) => None,
     }
 }
 
