@@ -72,6 +72,15 @@ pub struct Column {
 }
 
 impl Column {
+    /// How many of its units make one of those that queries compare: milliseconds for times,
+    /// microseconds for what elapsed.
+    pub fn scale(&self) -> i64 {
+        match self.from {
+            Content::Time | Content::Elapsed => 1000,
+            _ => 1,
+        }
+    }
+
     /// Path of the item's field that it holds; `None` for what no field is.
     pub fn path(&self) -> Option<&'static str> {
         match self.from {

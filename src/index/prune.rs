@@ -134,11 +134,7 @@ impl Reader {
                 nulls,
             });
         }
-        let scale = match COLUMNS.get(index)?.from {
-            // Queries compare milliseconds of the one and microseconds of the other.
-            Content::Time | Content::Elapsed => 1000,
-            _ => 1,
-        };
+        let scale = COLUMNS.get(index)?.scale();
         let text = |bytes: &ByteArray| Some(Scalar::Text(bytes.as_utf8().ok()?.into()));
         let int = |value: &i64| Scalar::Int(value.div_euclid(scale));
         let bounds = match found {

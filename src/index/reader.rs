@@ -168,7 +168,7 @@ impl Reader {
     }
 
     /// The first row of a row group, counted over the whole.
-    pub fn first_row(&self, group: usize) -> u64 {
+    fn first_row(&self, group: usize) -> u64 {
         self.firsts.get(group).copied().unwrap_or_default()
     }
 

@@ -101,11 +101,10 @@ impl Reader {
 /// A test of a column of its own. What is null is never ruled out.
 fn of_column(index: usize, test: &ColumnTest) -> Option<Check> {
     let column = COLUMNS.get(index)?;
-    let divisor = match column.from {
-        Content::Time | Content::Elapsed => 1000,
-        Content::Json(_) => return None,
-        _ => 1,
-    };
+    if let Content::Json(_) = column.from {
+        return None;
+    }
+    let divisor = column.scale();
     let is_text = matches!(column.kind, super::Kind::Text);
     let text = |text: &str| {
         let is = Of::Equal(text.into());

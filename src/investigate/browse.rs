@@ -530,15 +530,25 @@ impl Browse {
         let all = kfl::compile_as("", Dialect::V2, &Schema::empty())
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let mut scan = self.scan(all, now, vec!["stream".to_owned()])?;
-        let mut streams: HashSet<(Arc<str>, StreamName), RandomState> = HashSet::default();
+        let mut streams: HashMap<String, HashSet<StreamName, RandomState>, RandomState> =
+            HashMap::default();
+        let mut count = 0;
         let until = Instant::now() + patience;
-        while !scan.is_over() && Instant::now() < until && streams.len() < MAX_COUNTED {
+        while !scan.is_over() && Instant::now() < until && count < MAX_COUNTED {
             scan.step(until, &mut |item| {
-                streams.insert((Arc::from(item.origin.worker.as_str()), item.stream));
+                let worker = item.origin.worker.as_str();
+                let is_new = match streams.get_mut(worker) {
+                    Some(known) => known.insert(item.stream),
+                    None => {
+                        let first = HashSet::from_iter([item.stream]);
+                        streams.insert(worker.to_owned(), first).is_none()
+                    }
+                };
+                count += usize::from(is_new);
             })?;
         }
         self.warn(scan.warnings());
-        Ok(streams.len() as u64)
+        Ok(count as u64)
     }
 
     /// A scan of all items that match, with what indexes have of `paths` in them, the newest reels

@@ -37,6 +37,16 @@ pub(super) struct Wanted<'w> {
 }
 
 impl Search {
+    /// The row groups of an open reel that may hold matching items of a time.
+    pub(super) fn groups_within(&self, open: &Arc<OpenReel>, span: &Span) -> Vec<Group> {
+        let may_hold = |group: &usize| {
+            let (first, last) = open.reader.span(*group).unwrap_or((i64::MIN, i64::MAX));
+            span.touches(first, last) && self.may_hold(open, *group)
+        };
+        let groups = (0..open.reader.groups()).filter(may_hold);
+        groups.map(|group| (open.clone(), group)).collect()
+    }
+
     /// Looks into groups, the first ones first; answers the rows found and the groups that were not
     /// looked into. One group at least is.
     pub(super) fn look_into_groups(

@@ -112,12 +112,7 @@ impl Search {
             }
             Err(error) => return Err(told(reel, &error)),
         };
-        let may_hold = |group: &usize| {
-            let (first, last) = open.reader.span(*group).unwrap_or((i64::MIN, i64::MAX));
-            self.span.touches(first, last) && self.may_hold(&open, *group)
-        };
-        let groups = (0..open.reader.groups()).filter(may_hold);
-        Ok(groups.map(|group| (open.clone(), group)).collect())
+        Ok(self.groups_within(&open, &self.span))
     }
 
     fn scan_group(

@@ -28,7 +28,7 @@ use super::{made, straddling, stream};
 use crate::dissect::PROTOCOLS;
 use crate::index::{self, Block, Need, Reader, Sieve};
 use crate::item::{Item, Origin, ProtocolInfo};
-use crate::kfl::prefilter::{ColumnTest, Condition};
+use crate::kfl::prefilter::{self, ColumnTest, Condition};
 use crate::kfl::{Query, Verdict};
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -209,16 +209,7 @@ impl Search {
         };
         let condition = also.column_condition(self.now);
         self.span = self.span.narrowed(condition.as_ref());
-        self.condition = match (self.condition, condition) {
-            (None, one) | (one, None) => one,
-            (Some(one), Some(other)) => {
-                let parts = [one, other].into_iter().flat_map(|part| match part {
-                    Condition::All(parts) => parts,
-                    part => vec![part],
-                });
-                Some(Condition::All(parts.collect()))
-            }
-        };
+        self.condition = prefilter::all(vec![self.condition, condition]);
         for path in also.paths() {
             if !self.paths.contains(&path) {
                 self.paths.push(path);
@@ -403,12 +394,8 @@ impl Search {
                 return Vec::new();
             }
         };
-        let groups = (0..open.reader.groups()).filter_map(|group| {
-            let (first, last) = open.reader.span(group).unwrap_or((i64::MIN, i64::MAX));
-            let may = span.touches(first, last) && self.may_hold(&open, group);
-            may.then(|| Unit::group((open.clone(), group)))
-        });
-        groups.collect()
+        let groups = self.groups_within(&open, span).into_iter();
+        groups.map(Unit::group).collect()
     }
 
     /// The rows of a reel that match, by its packets.

@@ -281,11 +281,10 @@ impl Tables {
                 dissected = Some(judge.dissect(part, &reader)?);
             }
             let verdicts = judge.verdicts(&open, &block, &chosen, dissected.as_mut());
-            let before = reader.first_row(group);
             let origins = chosen
                 .iter()
                 .map(|row| {
-                    let (origin, record) = reader.origin(before + *row as u64)?;
+                    let (origin, record) = reader.origin(block.number(*row))?;
                     Some((Arc::from(origin.node_name.as_str()), record.clone()))
                 })
                 .collect();

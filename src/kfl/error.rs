@@ -35,6 +35,20 @@ impl Error {
         }
     }
 
+    /// That a query has too many parts.
+    pub(crate) fn too_large(text: &str, offset: usize) -> Error {
+        let most = super::MAX_NODES;
+        let message = format!("the query has more than {most} parts; split it");
+        Error::at(text, offset, message)
+    }
+
+    /// That a query nests too deep.
+    pub(crate) fn too_deep(text: &str, offset: usize) -> Error {
+        let most = super::MAX_DEPTH;
+        let message = format!("the query nests deeper than {most} levels");
+        Error::at(text, offset, message)
+    }
+
     pub(crate) fn expecting(mut self, expected: &[&'static str]) -> Error {
         self.expected = expected.to_vec();
         self

@@ -107,6 +107,13 @@ pub struct Steering {
     pub left_off: Option<LeftOff>,
 }
 
+impl Steering {
+    /// Items that are delivered at most where the newest come first: the last matches are the first.
+    pub fn most(&self) -> Option<u64> {
+        [self.limit, self.rlimit].into_iter().flatten().min()
+    }
+}
+
 /// Where delivery resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftOff {
@@ -146,9 +153,8 @@ pub fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
         detect::Marks::Of(dialect) => compile_as(text, dialect, schema),
         detect::Marks::Empty => compile_as(text, Dialect::V2, schema),
         detect::Marks::None => compile_as(text, Dialect::V2, schema).or_else(|error| {
-            let known = |(_, name): &(usize, String)| schema.is_root(name);
             match compile_as(text, Dialect::V1, schema) {
-                Ok(query) if detect::roots(text).iter().all(known) => Ok(query),
+                Ok(query) if schema.has_roots_of(text) => Ok(query),
                 Err(first) if first.offset < error.offset => Err(first),
                 _ => Err(error),
             }

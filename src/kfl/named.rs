@@ -76,14 +76,12 @@ impl Named {
             detect::Marks::Empty => return Err("it stands for nothing".into()),
             detect::Marks::Of(Dialect::V1) => (Some(first()), None),
             detect::Marks::Of(Dialect::V2) => (None, Some(second())),
-            detect::Marks::None => {
-                let known = |(_, root): &(usize, String)| schema.is_root(root);
-                let knows = detect::roots(text).iter().all(known);
-                match (first(), second()) {
-                    (Ok(first), second) if knows => (Some(Ok(first)), second.ok().map(Ok)),
-                    (_, second) => (None, Some(second)),
+            detect::Marks::None => match (first(), second()) {
+                (Ok(first), second) if schema.has_roots_of(text) => {
+                    (Some(Ok(first)), second.ok().map(Ok))
                 }
-            }
+                (_, second) => (None, Some(second)),
+            },
         };
         let error = |error: super::Error| error.to_string();
         let named = Named {
@@ -147,7 +145,8 @@ pub(crate) fn add<'m>(
     }
     let others = schema.named().iter();
     let others = others.filter(|known| !left.iter().any(|(name, _)| **name == *known.name));
-    let mut schema = schema.clone().with_named(others.cloned().collect());
+    let others = others.cloned().collect();
+    let mut schema = schema.with_named(others);
     left.retain(|(name, _)| match refused(name, &schema) {
         Some(why) => {
             said.push(format!("{name}: {why}"));
@@ -155,27 +154,26 @@ pub(crate) fn add<'m>(
         }
         None => true,
     });
+    let mut left: Vec<_> = left
+        .into_iter()
+        .map(|(name, text)| (name, text, detect::roots(text)))
+        .collect();
     let mut failed: Vec<&str> = Vec::new();
     while !left.is_empty() {
-        let waits = |text: &str| {
-            let roots = detect::roots(text);
-            roots
-                .iter()
-                .any(|(_, root)| left.iter().any(|(name, _)| name == root))
-        };
-        let (later, now): (Vec<_>, Vec<_>) =
-            left.iter().copied().partition(|(_, text)| waits(text));
+        let names: Vec<&str> = left.iter().map(|(name, ..)| *name).collect();
+        let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, _, roots)| {
+            roots.iter().any(|(_, root)| names.contains(&root.as_str()))
+        });
         if now.is_empty() {
             said.extend(
                 later
                     .iter()
-                    .map(|(name, _)| format!("{name}: it stands for itself")),
+                    .map(|(name, ..)| format!("{name}: it stands for itself")),
             );
             break;
         }
         let mut known = schema.named().to_vec();
-        for (name, text) in now {
-            let roots = detect::roots(text);
+        for (name, text, roots) in now {
             let uses = failed
                 .iter()
                 .find(|failed| roots.iter().any(|(_, root)| root == *failed));

@@ -98,24 +98,28 @@ fn required(hir: &Hir) -> Option<String> {
     }
 }
 
+/// The characters of numbers as texts or JSON write them.
+const OF_NUMBERS: &str = "+-.0123456789Ee";
+
+/// Whether a number may have this character.
+pub(crate) fn is_in_number(c: char) -> bool {
+    OF_NUMBERS.contains(c)
+}
+
 /// Whether every match has a character that is in no number as texts or JSON write one.
 fn is_no_number(hir: &Hir) -> bool {
-    let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
     match hir.kind() {
         HirKind::Literal(literal) => {
             let text = std::str::from_utf8(&literal.0);
-            text.is_ok_and(|text| !text.chars().all(in_number))
+            text.is_ok_and(|text| !text.chars().all(is_in_number))
         }
         HirKind::Class(Class::Unicode(class)) => {
-            let numbers = [
-                '+', '-', '.', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'E', 'e',
-            ];
-            let holds = |c: &char| {
+            let holds = |c: char| {
                 class
                     .iter()
-                    .any(|range| (range.start()..=range.end()).contains(c))
+                    .any(|range| (range.start()..=range.end()).contains(&c))
             };
-            !numbers.iter().any(holds)
+            !OF_NUMBERS.chars().any(holds)
         }
         HirKind::Capture(capture) => is_no_number(&capture.sub),
         HirKind::Repetition(repeated) => repeated.min > 0 && is_no_number(&repeated.sub),

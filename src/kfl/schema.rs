@@ -191,6 +191,13 @@ impl Schema {
             || self.macro_names().any(|known| known == name)
     }
 
+    /// Whether every path of a text may begin as it does in the first dialect.
+    pub(crate) fn has_roots_of(&self, text: &str) -> bool {
+        super::detect::roots(text)
+            .iter()
+            .all(|(_, name)| self.is_root(name))
+    }
+
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| field.path)
     }

@@ -12,9 +12,7 @@ use crate::time::Timestamp;
 
 /// Rows that are delivered at most of what is stored.
 pub(super) fn most(query: &Query) -> Option<u64> {
-    let steering = query.steering();
-    let all = [steering.limit, steering.rlimit];
-    all.into_iter().flatten().min()
+    query.steering().most()
 }
 
 /// The same as a bound of a page.

@@ -182,10 +182,8 @@ fn kind_of(column: &str) -> Option<Kind> {
 
 /// How many of a column's units make one of those that queries compare.
 fn scale_of(column: &str) -> Option<i64> {
-    match column {
-        "timestamp" | "elapsed_nanos" => Some(1000),
-        _ => None,
-    }
+    let column = COLUMNS.iter().find(|known| known.name == column)?;
+    Some(column.scale()).filter(|scale| *scale > 1)
 }
 
 /// A value as the column holds it; `None` when it is of another type, or the column of a scale.

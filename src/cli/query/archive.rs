@@ -118,9 +118,7 @@ fn items(
     let mut lines = Lines::new(output.format, output.target.style());
     let mut line = Vec::new();
     out.write_all(output.format.header())?;
-    let steering = delivery.query().steering();
-    // The newest come first here, so that the last matches are the first.
-    let bounds = [args.limit, steering.limit, steering.rlimit];
+    let bounds = [args.limit, delivery.query().steering().most()];
     let mut left = bounds.into_iter().flatten().min().unwrap_or(u64::MAX);
     let is_steered = Some(left) != args.limit && left != u64::MAX;
     let mut cursor = args.after.clone();

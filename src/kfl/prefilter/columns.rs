@@ -14,7 +14,7 @@ use crate::item::json::JsonNode;
 use crate::kfl::eval::{ELAPSED, Run};
 use crate::kfl::functions::Does;
 use crate::kfl::ir::{Const, End, Expr, Fold, Func, Op, Step, Typed};
-use crate::kfl::pattern::Pattern;
+use crate::kfl::pattern::{Pattern, is_in_number};
 use crate::kfl::plan::{Moment, moment};
 use crate::kfl::schema::Layout;
 use crate::kfl::v2::vars::{How, Keys, Type, Var};
@@ -174,10 +174,9 @@ impl ColumnTest {
             && text.bytes().all(|byte| {
                 (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\' | b',')
             });
-        let in_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
         let may_be_number = match is_whole {
             true => text.parse::<f64>().is_ok(),
-            false => text.chars().all(in_number),
+            false => text.chars().all(is_in_number),
         };
         let may_be = |word: &str| match is_whole {
             true => word == text,
@@ -607,7 +606,7 @@ fn relation(
             Moment::At(at) => at.timestamp_nanos_opt()?,
             Moment::Now(by) => now.utc().checked_add_signed(by)?.timestamp_nanos_opt()?,
         };
-        return second_is(var, scaled(op, nanos, 1_000_000)?);
+        return second_is(var, in_millis(op, nanos)?);
     }
     match right {
         Expr::Const(Const::Int(value, _)) => second_is(var, compared(op, Scalar::Int(*value))?),
@@ -629,10 +628,10 @@ fn opposite(op: Op) -> Op {
     }
 }
 
-/// The comparison of a column in units of `scale` that holds wherever that of the scaled value does.
-fn scaled(op: Op, value: i64, scale: i64) -> Option<Test> {
-    let floor = value.div_euclid(scale);
-    let whole = value.rem_euclid(scale) == 0;
+/// The comparison of a column in milliseconds that holds wherever that of the nanoseconds does.
+fn in_millis(op: Op, nanos: i64) -> Option<Test> {
+    let floor = nanos.div_euclid(1_000_000);
+    let whole = nanos.rem_euclid(1_000_000) == 0;
     let ceil = if whole { floor } else { floor.checked_add(1)? };
     Some(match op {
         Op::Eq if whole => Test::Eq(Scalar::Int(floor)),

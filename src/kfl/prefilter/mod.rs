@@ -74,7 +74,7 @@ fn weaken<T: PartialEq>(expr: &Expr, fact: &mut Facts<'_, T>) -> Option<Conditio
 type Facts<'f, T> = dyn FnMut(&Expr, bool) -> Option<Condition<T>> + 'f;
 
 /// All of what is known.
-fn all<T: PartialEq>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
+pub(crate) fn all<T: PartialEq>(parts: Vec<Option<Condition<T>>>) -> Option<Condition<T>> {
     let mut known = Vec::new();
     for part in parts.into_iter().flatten() {
         let inner = match part {

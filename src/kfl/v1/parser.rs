@@ -137,8 +137,7 @@ impl<'p> Parser<'p> {
         self.nodes += 1;
         let offset = self.peek().offset;
         if self.nodes > MAX_NODES {
-            let message = format!("the query has more than {MAX_NODES} parts; split it");
-            return Err(Error::at(self.text, offset, message));
+            return Err(Error::too_large(self.text, offset));
         }
         if height > MAX_DEPTH {
             return Err(self.too_deep());
@@ -150,8 +149,7 @@ impl<'p> Parser<'p> {
     }
 
     fn too_deep(&self) -> Error {
-        let message = format!("the query nests deeper than {MAX_DEPTH} levels");
-        Error::at(self.text, self.peek().offset, message)
+        Error::too_deep(self.text, self.peek().offset)
     }
 
     /// An expression so many levels deeper.

@@ -357,12 +357,10 @@ impl Checker<'_> {
         self.size.nodes += size.nodes;
         self.size.height = self.size.height.max(size.height);
         if self.size.nodes > MAX_NODES {
-            let message = format!("the query has more than {MAX_NODES} parts; split it");
-            return Err(self.error(ast, message));
+            return Err(Error::too_large(self.text, ast.offset));
         }
         if ast.height + self.size.height > MAX_DEPTH {
-            let message = format!("the query nests deeper than {MAX_DEPTH} levels");
-            return Err(self.error(ast, message));
+            return Err(Error::too_deep(self.text, ast.offset));
         }
         Ok(Made {
             expr,

@@ -119,16 +119,14 @@ impl<'p> Parser<'p> {
     }
 
     fn too_deep(&self) -> Error {
-        let message = format!("the query nests deeper than {MAX_DEPTH} levels");
-        Error::at(self.text, self.peek().offset, message)
+        Error::too_deep(self.text, self.peek().offset)
     }
 
     /// Counts a node of the tree and holds its height.
     fn built(&mut self, offset: usize, kind: Kind, below: usize) -> Result<Ast, Error> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            let message = format!("the query has more than {MAX_NODES} parts; split it");
-            return Err(Error::at(self.text, offset, message));
+            return Err(Error::too_large(self.text, offset));
         }
         let height = below + 1;
         if height > MAX_DEPTH {
