@@ -124,19 +124,20 @@ impl OwnSockets {
         self.0.said.notify_all();
     }
 
-    /// Waits for the word, where one is waited for.
-    fn hear(&self) {
+    /// What is told, once the word is there that is waited for.
+    fn hear(&self) -> MutexGuard<'_, Told> {
         let mut told = self.told();
         while let Some(awaited) = &mut told.awaited {
             let now = Instant::now();
             let until = *awaited.until.get_or_insert(now + awaited.at_most);
             if until <= now {
                 told.awaited = None;
-                return;
+                break;
             }
             let waited = self.0.said.wait_timeout(told, until - now);
             told = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        told
     }
 
     /// Says that a connection to `remote` is about to be made, until the guard is dropped.
@@ -268,7 +269,6 @@ impl OwnFilter {
     /// The bytes stay, unused, until the batch is cleared.
     pub(crate) fn leave_out(&mut self, batch: &mut RawBatch, from: usize) -> u64 {
         if batch.records.len() > from {
-            self.told.hear();
             self.follow();
         }
         let mut unknown: Vec<(FiveTuple, Timestamp)> = Vec::new();
@@ -319,7 +319,7 @@ impl OwnFilter {
     /// Forgets the verdicts that what was told since may change: those of others, and those by addresses
     /// that are ours no longer.
     fn follow(&mut self) {
-        let told = self.told.told();
+        let told = self.told.hear();
         if told.changes == self.changes {
             return;
         }

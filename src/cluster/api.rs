@@ -34,7 +34,7 @@ const METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// The path of a page of a list; `more` says where the one before ended.
-pub(super) fn page_path(path: &str, selector: &str, more: &str) -> String {
+fn page_path(path: &str, selector: &str, more: &str) -> String {
     if more.is_empty() {
         return format!("{path}?limit={PAGE}{selector}");
     }
@@ -123,29 +123,38 @@ impl Api {
         self.whole(path).await
     }
 
-    /// A page of a list.
-    pub(super) async fn page(&self, path: &str) -> Result<Page, Refusal> {
-        self.requests.lists.fetch_add(1, Ordering::Relaxed);
-        self.whole(path).await
-    }
-
-    /// Hands over the metadata of all objects of a kind, page by page, without the rest of them.
-    pub(super) async fn metadata(
+    /// Hands over all objects of a list, page by page; answers the version of the list. `accept` asks for
+    /// another form of them.
+    pub(super) async fn list(
         &self,
         path: &str,
-        each: &mut (dyn FnMut(&Json) + Send),
-    ) -> Result<(), Refusal> {
+        selector: &str,
+        accept: Option<&str>,
+        each: &mut (dyn FnMut(Json) + Send),
+    ) -> Result<String, Refusal> {
         let mut more = String::new();
         loop {
             self.requests.lists.fetch_add(1, Ordering::Relaxed);
-            let request = Request::get(page_path(path, "", &more)).header(ACCEPT, METADATA);
+            let mut request = Request::get(page_path(path, selector, &more));
+            if let Some(accept) = accept {
+                request = request.header(ACCEPT, accept);
+            }
             let page: Page = self.answer(request.body(Body::empty())).await?;
-            page.items.iter().flatten().for_each(&mut *each);
+            page.items.into_iter().flatten().for_each(&mut *each);
             more = page.metadata.more;
             if more.is_empty() {
-                return Ok(());
+                return Ok(page.metadata.resource_version);
             }
         }
+    }
+
+    /// The same with the metadata of the objects alone.
+    pub(super) async fn metadata(
+        &self,
+        path: &str,
+        each: &mut (dyn FnMut(Json) + Send),
+    ) -> Result<(), Refusal> {
+        self.list(path, "", Some(METADATA), each).await.map(drop)
     }
 
     async fn whole<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, Refusal> {

@@ -112,19 +112,11 @@ impl Ends {
                 break;
             }
         }
-        Ends {
-            ips: ips.into_iter().collect(),
-            ports: ports.into_iter().collect(),
-        }
-        .bounded()
+        Ends::bounded(ips, ports)
     }
 
-    /// Each once, and not more than belong to a happening.
-    fn bounded(self) -> Ends {
-        let (ips, ports): (BTreeSet<_>, BTreeSet<_>) = (
-            self.ips.into_iter().collect(),
-            self.ports.into_iter().collect(),
-        );
+    /// Not more of them than belong to a happening.
+    fn bounded(ips: BTreeSet<IpAddr>, ports: BTreeSet<(IpAddr, u16)>) -> Ends {
         Ends {
             ips: ips.into_iter().take(MAX_ADDRESSES).collect(),
             ports: ports.into_iter().take(MAX_ADDRESSES).collect(),

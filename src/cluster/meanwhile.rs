@@ -123,7 +123,7 @@ impl Shared {
 
     /// Lists a kind of them in the whole cluster; where that is denied, in each of the namespaces.
     async fn list_revisions(&self, kind: &str, revisions: &mut Revisions) -> Result<(), Refusal> {
-        let mut add = |object: &Json| revisions.add(object);
+        let mut add = |object: Json| revisions.add(&object);
         let whole = self
             .api
             .metadata(&format!("/apis/apps/v1/{kind}"), &mut add)

@@ -135,11 +135,10 @@ impl Cluster {
         mut options: Options,
     ) -> Cluster {
         let api = Api::new(connection.client);
-        let namespaces = match options.namespaces.is_empty() {
-            true => vec![connection.namespace],
-            false => options.namespaces.clone(),
-        };
-        options.namespaces.clone_from(&namespaces);
+        if options.namespaces.is_empty() {
+            options.namespaces.push(connection.namespace);
+        }
+        let namespaces = options.namespaces.clone();
         let pace = options.pace;
         let wants = options.wants.clone();
         let shared = Arc::new(Shared {

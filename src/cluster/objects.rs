@@ -139,7 +139,6 @@ impl Pod {
                 .into_iter()
                 .flat_map(|member| list(status, member))
         };
-        let moment = |at: Option<&Json>| Some(Timestamp::parse(at?.as_str()?)?.secs());
         let began = |state: &Json| {
             let states = [
                 &["state", "running"],
@@ -511,7 +510,7 @@ impl Node {
                 .take(MAX_PORTS)
                 .map(|one| Pressure {
                     kind: text(one, "type").to_owned(),
-                    since: Timestamp::parse(text(one, "lastTransitionTime")).map(Timestamp::secs),
+                    since: moment(one.get("lastTransitionTime")),
                 })
                 .collect(),
             networks,
@@ -529,7 +528,12 @@ fn network(text: &str) -> Option<(IpAddr, u8)> {
 
 /// When an object was made (Unix seconds).
 pub(super) fn creation(metadata: &Json) -> Option<i64> {
-    Some(Timestamp::parse(metadata.get("creationTimestamp")?.as_str()?)?.secs())
+    moment(metadata.get("creationTimestamp"))
+}
+
+/// A time (Unix seconds).
+fn moment(at: Option<&Json>) -> Option<i64> {
+    Some(Timestamp::parse(at?.as_str()?)?.secs())
 }
 
 /// A text member; empty where it is missing or none.

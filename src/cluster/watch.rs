@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
-use super::api::{Api, Events, Refusal, of_status, page_path};
+use super::api::{Api, Events, Refusal, of_status};
 use super::kinds::{Kind, SliceApi};
 use super::objects::Key;
 use super::status::{KindState, Statuses};
@@ -217,24 +217,15 @@ impl Watcher {
     ) -> Result<String, (Refusal, Option<String>)> {
         let path = kind.path(self.slices, namespace);
         let mut there = HashSet::new();
-        let mut more = String::new();
-        loop {
-            let page = self
-                .api
-                .page(&page_path(&path, kind.selector(), &more))
-                .await;
-            let page = page.map_err(|refusal| (refusal, None))?;
-            for object in page.items.unwrap_or_default() {
-                there.extend(Key::of(&object));
-                (self.sink)(Event::There(kind, object));
-            }
-            more = page.metadata.more;
-            if more.is_empty() {
-                let namespace = namespace.map(str::to_owned);
-                (self.sink)(Event::Complete(kind, namespace, there));
-                return Ok(page.metadata.resource_version);
-            }
-        }
+        let mut each = |object: Json| {
+            there.extend(Key::of(&object));
+            (self.sink)(Event::There(kind, object));
+        };
+        let listed = self.api.list(&path, kind.selector(), None, &mut each).await;
+        let version = listed.map_err(|refusal| (refusal, None))?;
+        let namespace = namespace.map(str::to_owned);
+        (self.sink)(Event::Complete(kind, namespace, there));
+        Ok(version)
     }
 
     /// Watches from a version on; answers the version that was reached when the server ended it.

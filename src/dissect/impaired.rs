@@ -263,12 +263,9 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
         let place = place.min(sent.len());
         sent.insert(place, repeated);
     }
-    let is_late = |chance: &mut Chance| {
-        let in_a_thousand = match UNACKNOWLEDGED.contains(&&*stream.capture) {
-            true => 0,
-            false => how.late,
-        };
-        chance.happens(in_a_thousand)
+    let in_a_thousand = match UNACKNOWLEDGED.contains(&&*stream.capture) {
+        true => 0,
+        false => how.late,
     };
     // Nothing comes later than a reset that it came before: it would say that it never came.
     let reset = |(packet, _): &(Packet, Bytes)| tcp(packet).flags.has(TcpFlags::RST);
@@ -277,7 +274,7 @@ fn impaired(stream: &Stream, how: &Impairment) -> Vec<(Packet, Bytes)> {
     for (place, one) in sent.into_iter().enumerate() {
         let next = resets.iter().find(|reset| **reset >= place);
         let room = next.map_or(u64::MAX, |reset| (*reset - place) as u64);
-        let late = match place >= firm && is_late(&mut chance) {
+        let late = match place >= firm && chance.happens(in_a_thousand) {
             true => (1 + chance.below(MAX_LATE)).min(room.saturating_sub(1)),
             false => 0,
         };

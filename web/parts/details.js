@@ -43,7 +43,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     pcap(row, item),
     copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
-    frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
+    row.n !== null && frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
     item.tls ? el("span", { class: "badge", title: "It went over TLS and was decrypted" }, "TLS") : null,
     row.passed ? el("span", { class: "badge good" }, "\u2713 passed a test") : null,
@@ -57,7 +57,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
   // A stream whose packets are gone says so, and is not asked for again.
   const pcap = (row, item) => {
-    const link = el("a", { href: api.pcapLink(item.stream, item.worker, shown.far ? null : row.n), download: item.stream, class: "badge", onclick: async (event) => {
+    const link = el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge", onclick: async (event) => {
       event.preventDefault();
       if (link.getAttribute("aria-disabled")) return;
       try {
@@ -125,7 +125,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     }
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
-      showPackets(holder, item, shown.far ? null : shown.row.n, tab);
+      showPackets(holder, item, shown.row.n, tab);
       return holder;
     }
     if (tab === "before") {
@@ -155,7 +155,9 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
       if (row.far && !row.id) return inSpool(row);
       const slow = setTimeout(() => mine === asked && node.replaceChildren(loading("the item")), SLOW_MS);
       try {
-        const found = row.far ? { ...await api.itemById(row.id), far: true } : await api.item(row.n);
+        const found = await (row.far ? api.itemById(row.id) : api.item(row.n));
+        // Memory does not know it by its number.
+        if (row.far) found.row.n = null;
         if (mine !== asked) return;
         shown = found;
         draw();

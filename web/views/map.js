@@ -52,10 +52,13 @@ export function mapView(frame) {
     const q = frame.state.q;
     try {
       const answer = await api.map(q, by.value, LIMIT);
-      const text = JSON.stringify(answer);
-      if (q === frame.state.q && node.isConnected && text !== last) draw(answer);
-      last = text;
+      const text = JSON.stringify([q, answer]);
+      if (q === frame.state.q && node.isConnected && text !== last) {
+        draw(answer);
+        last = text;
+      }
     } catch (error) {
+      last = "";
       instead(trouble(error, load));
     }
     const live = frame.state.status?.run.live && drawn.nodes.length <= MANY;

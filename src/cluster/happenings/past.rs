@@ -115,11 +115,12 @@ pub(in crate::cluster) fn of_rollouts(
             }
             let mut rollout = begun(first, revision, told(since, now), who);
             // Pods of before have traffic around it too.
+            let Ends { mut ips, mut ports } = std::mem::take(&mut rollout.all);
             for pod in known {
-                rollout.all.ips.extend(&pod.ends.ips);
-                rollout.all.ports.extend(&pod.ends.ports);
+                ips.extend(&pod.ends.ips);
+                ports.extend(&pod.ends.ports);
             }
-            rollout.all = rollout.all.bounded();
+            rollout.all = Ends::bounded(ips.into_iter().collect(), ports.into_iter().collect());
             rollout.pod = rollout.all.clone();
             found.push(rollout);
         }

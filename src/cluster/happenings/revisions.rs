@@ -64,8 +64,7 @@ impl Revisions {
     /// When a revision was made, where it is the newest of several of its owner; `None` where it is not, and
     /// where the owner's revisions are not known.
     pub(super) fn newest(&self, namespace: &str, owner: &Owner, revision: &str) -> Option<i64> {
-        let of = (namespace.to_owned(), owner.kind.clone(), owner.name.clone());
-        let all = self.of.get(&of)?;
+        let all = self.all(namespace, owner)?;
         let newest = all.iter().max_by_key(|one| one.made)?;
         let is_it = newest.hash == revision || newest.name == revision;
         (is_it && all.len() > 1).then_some(newest.made)
@@ -73,8 +72,12 @@ impl Revisions {
 
     /// Whether revisions of an owner are known.
     pub(super) fn knows(&self, namespace: &str, owner: &Owner) -> bool {
+        self.all(namespace, owner).is_some()
+    }
+
+    fn all(&self, namespace: &str, owner: &Owner) -> Option<&Vec<Revision>> {
         let of = (namespace.to_owned(), owner.kind.clone(), owner.name.clone());
-        self.of.contains_key(&of)
+        self.of.get(&of)
     }
 }
 

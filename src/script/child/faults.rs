@@ -82,11 +82,10 @@ impl Fault {
 /// What the parent is told of it.
 impl From<Fault> for Thrown {
     fn from(fault: Fault) -> Thrown {
-        let shown = fault.to_string();
-        let place = shown.get(fault.text.len()..).unwrap_or_default().to_owned();
+        let place = fault.place.map(|place| place.to_string());
         Thrown {
             text: fault.text,
-            place,
+            place: place.unwrap_or_default(),
         }
     }
 }
@@ -94,17 +93,24 @@ impl From<Fault> for Thrown {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        let Some(place) = &self.place else {
-            return Ok(());
-        };
-        let file = if place.file.is_empty() {
+        match &self.place {
+            Some(place) => write!(f, "{place}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// As it stands behind the text.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = if self.file.is_empty() {
             "line"
         } else {
-            &place.file
+            &self.file
         };
-        write!(f, " (at {file}:{}:{}", place.line, place.column)?;
-        if !place.quote.is_empty() {
-            write!(f, ": {}", place.quote)?;
+        write!(f, " (at {file}:{}:{}", self.line, self.column)?;
+        if !self.quote.is_empty() {
+            write!(f, ": {}", self.quote)?;
         }
         f.write_str(")")
     }
