@@ -4,11 +4,21 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tapedeck::synth;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tapedeck");
+
+/// A program that ends with the value.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// What a command answered.
 #[derive(Debug)]

@@ -4,14 +4,14 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tapedeck::synth;
 
-use crate::commands::{PROGRAM, Place, Said, capture, said};
+use crate::commands::{PROGRAM, Place, Running, Said, capture, said};
 use crate::dashboard::{Tap, printed_url};
 
 /// The configuration that release 51 of Kubeshark writes, which is a values file of the chart too
@@ -442,16 +442,6 @@ fn sentences_say_what_is_meant() {
     let exported = export.output().unwrap();
     assert!(exported.stdout.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]));
     assert!(!place.path("-").exists());
-}
-
-/// Ends when it goes out of sight.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -2,24 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::commands::{PROGRAM, Running};
 use crate::road::may_capture;
 
 /// What the script says when it is loaded, and once more if it were started anew.
 const LOADED: &str = "the script is loaded";
-
-/// A program that does not outlive the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
@@ -31,7 +22,7 @@ fn ctrl_c_in_a_terminal_ends_no_script_before_its_time() {
     std::fs::create_dir(&scripts).unwrap();
     let script = format!("console.log('{LOADED}'); function onItemCaptured(data) {{}}");
     std::fs::write(scripts.join("held.js"), script).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
+    let mut command = Command::new(PROGRAM);
     command.args(["tap", "-i", "lo", "--headless", "--proxy-front-port", "0"]);
     for (key, folder) in [("tap.dataDir", "data"), ("scripting.source", "scripts")] {
         let folder = home.path().join(folder);

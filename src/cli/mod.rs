@@ -39,7 +39,7 @@ mod verify;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -325,16 +325,19 @@ fn schema_and_faults(config: &Config) -> (Schema, Vec<String>) {
     (schema, told)
 }
 
-/// Every field and macro that filters know wherever they run.
+/// Every field and macro that filters know wherever they run; made once.
 pub fn fixed_schema() -> Schema {
-    let kinds = dissect::PROTOCOLS
-        .iter()
-        .flat_map(|protocol| protocol.kinds().iter().copied());
-    let owners = dissect::PROTOCOLS.iter().flat_map(|protocol| {
-        let fields = protocol.fields().iter();
-        fields.map(|field| (field.path, protocol.name()))
+    static FIXED: LazyLock<Schema> = LazyLock::new(|| {
+        let kinds = dissect::PROTOCOLS
+            .iter()
+            .flat_map(|protocol| protocol.kinds().iter().copied());
+        let owners = dissect::PROTOCOLS.iter().flat_map(|protocol| {
+            let fields = protocol.fields().iter();
+            fields.map(|field| (field.path, protocol.name()))
+        });
+        Schema::new(dissect::fields(), kinds).with_owners(owners)
     });
-    Schema::new(dissect::fields(), kinds).with_owners(owners)
+    FIXED.clone()
 }
 
 /// The folder for spool, reels, outbox and script data.

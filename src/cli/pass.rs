@@ -17,8 +17,13 @@ use crate::pipeline::{self, Consumer, Stop};
 /// # Errors
 /// When it is no query, with the place.
 pub(super) fn imposed(config: &Config) -> Result<Imposed, Failure> {
+    imposed_in(config, &super::schema(config))
+}
+
+/// The same, with the schema of the configuration.
+pub(super) fn imposed_in(config: &Config, schema: &kfl::Schema) -> Result<Imposed, Failure> {
     let text = config.text("tap.globalFilter");
-    Imposed::read(text, &super::schema(config)).map_err(|error| {
+    Imposed::read(text, schema).map_err(|error| {
         let caret = error.caret(text);
         Failure::usage(format!("tap.globalFilter is invalid, {error}\n{caret}"))
     })
@@ -29,9 +34,10 @@ pub(super) fn imposed(config: &Config) -> Result<Imposed, Failure> {
 /// # Errors
 /// When one of them is no query, with the place.
 pub(super) fn query(text: &str, config: &Config) -> Result<Query, Failure> {
-    let query = kfl::compile(text, &super::schema(config))
+    let schema = super::schema(config);
+    let query = kfl::compile(text, &schema)
         .map_err(|error| Failure::usage(format!("--kfl: {error}\n{}", error.caret(text))))?;
-    Ok(imposed(config)?.before(query))
+    Ok(imposed_in(config, &schema)?.before(query))
 }
 
 /// Refuses a query that redacts, to a command that shows what it cannot redact.

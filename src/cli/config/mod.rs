@@ -158,10 +158,8 @@ impl Config {
             };
             if let Some(key) = find(&full) {
                 let place = path.display().to_string();
-                let fitted = self.fitted(key, &place, &value.to_string(), || fit(key, value))?;
-                if let Some(value) = fitted {
-                    self.values.insert(key.path, (value, Came::File));
-                }
+                let shown = value.to_string();
+                self.take(key, fit(key, value), Came::File, &place, &shown)?;
             } else if let Json::Object(below) = value
                 && KEYS.iter().any(|key| is_below(key.path, &full))
             {
@@ -179,18 +177,19 @@ impl Config {
         self.values.insert(path, (value, Came::Flag(flag)));
     }
 
-    /// The value as the key's type holds it. What changes nothing here may have any form: then there
+    /// Takes a value that fits the key's type. What changes nothing here may have any form: then there
     /// is a warning and no value.
-    fn fitted(
+    fn take(
         &mut self,
         key: &ConfigKey,
+        fitting: Option<Json>,
+        came: Came,
         place: &str,
         shown: &str,
-        fit: impl FnOnce() -> Option<Json>,
-    ) -> Result<Option<Json>, Failure> {
-        let value = fit();
-        if value.is_some() {
-            return Ok(value);
+    ) -> Result<(), Failure> {
+        if let Some(value) = fitting {
+            self.values.insert(key.path, (value, came));
+            return Ok(());
         }
         let wanted = kind_name(key.kind);
         if key.status == Status::Harmless {
@@ -198,7 +197,7 @@ impl Config {
                 "{place}: {} is left out: it should be {wanted}, not {shown}",
                 key.path
             ));
-            return Ok(None);
+            return Ok(());
         }
         Err(Failure::usage(format!(
             "{place}: {} must be {wanted}, not {shown}",
@@ -429,13 +428,11 @@ fn is_below(path: &str, parent: &str) -> bool {
 }
 
 fn unknown(name: &str, place: &str) -> String {
-    let is_section = KEYS.iter().any(|key| is_below(key.path, name));
+    if let Some(key) = KEYS.iter().find(|key| is_below(key.path, name)) {
+        let example = key.path;
+        return format!("{place}: {name} is a section; name a key in it, as {example}");
+    }
     match nearest_key(name) {
-        _ if is_section => {
-            let example = KEYS.iter().find(|key| is_below(key.path, name));
-            let example = example.map_or(name, |key| key.path);
-            format!("{place}: {name} is a section; name a key in it, as {example}")
-        }
         Some(near) => format!("{place}: unknown key {name}; did you mean {near}?"),
         None => format!("{place}: unknown key {name}; see: tapedeck config --explain"),
     }

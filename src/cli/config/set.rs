@@ -72,12 +72,9 @@ impl Config {
                     });
                     Some(each.map(Json::String).collect())
                 }
-                false => self.fitted(key, "--set", last, || parse_text(key.kind, last))?,
+                false => parse_text(key.kind, last),
             };
-            if let Some(value) = value {
-                self.values.insert(key.path, (value, Came::Set));
-            }
-            return Ok(());
+            return self.take(key, value, Came::Set, "--set", last);
         }
         // A name below a map, as scripting.env.RECORDING_KFL.
         let map = KEYS.iter().find(|key| {
@@ -117,11 +114,7 @@ impl Config {
             }
             return Err(Failure::usage(unknown(name, "--set-json")));
         };
-        let fitted = self.fitted(key, "--set-json", text, || fit(key, &value))?;
-        if let Some(value) = fitted {
-            self.values.insert(key.path, (value, Came::Set));
-        }
-        Ok(())
+        self.take(key, fit(key, &value), Came::Set, "--set-json", text)
     }
 }
 

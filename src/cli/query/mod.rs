@@ -197,7 +197,9 @@ pub fn run(args: &QueryArgs, config: &Config) -> Result<Exit, Failure> {
     let mut config = config.clone();
     args.secrets.over(&mut config)?;
     let wanted = args.group.wanted();
-    args.group.warn(&super::schema(&config));
+    if wanted.is_some() {
+        args.group.warn(&super::schema(&config));
+    }
     let range = args.range.range()?;
     if args.asks_index()
         && needle.is_none()

@@ -30,10 +30,8 @@ pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 8] {
 /// The metrics of the capture.
 pub(super) fn of_capture(counts: &Counts) -> String {
     let mut text = String::new();
-    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-        head(&mut text, name, kind, help);
-        let _ = writeln!(text, "{name} {value}");
-    };
+    let mut one =
+        |name: &str, kind: &str, help: &str, value: u64| one(&mut text, name, kind, help, value);
     let name = "tapedeck_packets_total";
     one(name, "counter", "Packets read.", counts.packets);
     let name = "tapedeck_packet_bytes_total";
@@ -93,8 +91,7 @@ pub(super) fn of_spool(counts: &spool::Counts) -> String {
             counts.pins_dropped,
         ),
     ] {
-        head(&mut text, name, kind, help);
-        let _ = writeln!(text, "{name} {value}");
+        one(&mut text, name, kind, help, value);
     }
     text
 }
@@ -108,6 +105,9 @@ pub(super) struct Beat {
     pub(super) interval: Duration,
 }
 
+/// What is counted of a recording.
+type Count = fn(&record::Status) -> u64;
+
 /// The metrics of the recordings that are on, and of the manifests in their stores.
 pub(super) fn of_recordings(
     recordings: &[record::Status],
@@ -116,46 +116,56 @@ pub(super) fn of_recordings(
     now: Timestamp,
 ) -> String {
     let mut text = String::new();
-    let of = |value: fn(&record::Status) -> u64| {
+    let of = |value: Count| {
         recordings
             .iter()
             .map(move |recording| (recording.name.as_str(), value(recording)))
     };
-    let counter = "counter";
-    let name = "tapedeck_recording_streams_total";
-    let help = "Streams that a recording took.";
-    let values = of(|recording| recording.streams);
-    family(&mut text, name, counter, help, "recording", values);
-    let name = "tapedeck_recording_bytes_total";
-    let help = "Captured bytes that it recorded.";
-    let values = of(|recording| recording.bytes);
-    family(&mut text, name, counter, help, "recording", values);
-    let name = "tapedeck_recording_reels_total";
-    let help = "Reels that it sealed.";
-    let values = of(|recording| recording.reels);
-    family(&mut text, name, counter, help, "recording", values);
-    let name = "tapedeck_recording_limited_total";
-    let help = "Streams that it did not take because the limit of the day was met.";
-    let values = of(|recording| recording.limited);
-    family(&mut text, name, counter, help, "recording", values);
-
-    let name = "tapedeck_recording_not_written_total";
-    let help = "Packets of its streams that could not be written.";
-    let values = of(|recording| recording.not_written);
-    family(&mut text, name, counter, help, "recording", values);
-    let name = "tapedeck_recording_refused_total";
-    let help = "Streams that it did not take because too many are followed at once.";
-    let values = of(|recording| recording.refused);
-    family(&mut text, name, counter, help, "recording", values);
-    let name = "tapedeck_recording_beheaded_total";
-    let help = "Streams that it took without their first packets.";
-    let values = of(|recording| recording.beheaded);
-    family(&mut text, name, counter, help, "recording", values);
-    let name = "tapedeck_recording_undecided_total";
-    let help = "Streams that it took because the query could not be decided in time.";
-    let values = of(|recording| recording.undecided);
-    family(&mut text, name, counter, help, "recording", values);
-
+    let counters: [(&str, &str, Count); 8] = [
+        (
+            "tapedeck_recording_streams_total",
+            "Streams that a recording took.",
+            |recording| recording.streams,
+        ),
+        (
+            "tapedeck_recording_bytes_total",
+            "Captured bytes that it recorded.",
+            |recording| recording.bytes,
+        ),
+        (
+            "tapedeck_recording_reels_total",
+            "Reels that it sealed.",
+            |recording| recording.reels,
+        ),
+        (
+            "tapedeck_recording_limited_total",
+            "Streams that it did not take because the limit of the day was met.",
+            |recording| recording.limited,
+        ),
+        (
+            "tapedeck_recording_not_written_total",
+            "Packets of its streams that could not be written.",
+            |recording| recording.not_written,
+        ),
+        (
+            "tapedeck_recording_refused_total",
+            "Streams that it did not take because too many are followed at once.",
+            |recording| recording.refused,
+        ),
+        (
+            "tapedeck_recording_beheaded_total",
+            "Streams that it took without their first packets.",
+            |recording| recording.beheaded,
+        ),
+        (
+            "tapedeck_recording_undecided_total",
+            "Streams that it took because the query could not be decided in time.",
+            |recording| recording.undecided,
+        ),
+    ];
+    for (name, help, value) in counters {
+        family(&mut text, name, "counter", help, "recording", of(value));
+    }
     let ages: BTreeMap<&str, u64> = recordings
         .iter()
         .map(|recording| {
@@ -179,6 +189,12 @@ pub(super) fn of_recordings(
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+/// A metric without labels.
+fn one(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    head(text, name, kind, help);
+    let _ = writeln!(text, "{name} {value}");
 }
 
 /// A metric with one label; none without samples.

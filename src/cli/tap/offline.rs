@@ -15,6 +15,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::reading::MaxReadArgs;
 use super::super::source::{self, S3Args};
 use super::super::{browser, instance, progress};
+use super::follow::say;
 use super::only::{Chosen, ChosenRows, Only};
 use super::{queried, view};
 use crate::deliver::Asks;
@@ -158,7 +159,7 @@ fn indexed(
     scripts.iter().for_each(|scripts| scripts.finish(false));
     let gaps = browse.warnings();
     for warning in &gaps {
-        eprintln!("{}", super::super::Style::stderr().yellow(warning));
+        say(warning);
     }
     Ok(if gaps.is_empty() {
         Exit::Done
@@ -200,7 +201,7 @@ impl Index {
             }
             Err(error) => {
                 let said = format!("The index of {what} is not kept: {error}");
-                eprintln!("{}", super::super::Style::stderr().yellow(&said));
+                say(&said);
             }
         }
     }
@@ -281,7 +282,7 @@ fn dissected(
             }
             let counts = counters.now();
             for warning in &counts.warnings {
-                eprintln!("{}", super::super::Style::stderr().yellow(warning));
+                say(warning);
             }
             if chosen.undecided() > 0 {
                 let sentence = format!(
@@ -289,7 +290,7 @@ fn dissected(
                     chosen.undecided(),
                     crate::kfl::MAX_STEPS
                 );
-                eprintln!("{}", super::super::Style::stderr().yellow(&sentence));
+                say(&sentence);
             }
             if let Some((index, made, again)) = making.take_if(|_| failed.is_none()) {
                 index.keep(made, &name, again, &shown, &counts);
@@ -316,7 +317,7 @@ fn nothing_read(ended: pipeline::Running, what: &str) -> Result<(), Failure> {
     let warnings = ended.counters.now().warnings;
     ended.join()?;
     for warning in &warnings {
-        eprintln!("{}", super::super::Style::stderr().yellow(warning));
+        say(warning);
     }
     match warnings.is_empty() {
         true => {

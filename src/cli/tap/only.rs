@@ -10,6 +10,7 @@ use super::super::config::Config;
 use super::super::exit::Failure;
 use super::super::pass;
 use super::super::reading::{Range, RangeArgs};
+use super::follow::say;
 use crate::investigate;
 use crate::item::Item;
 use crate::kfl::{Query, Verdict};
@@ -44,8 +45,7 @@ impl Only {
     pub fn asked(range: &RangeArgs, kfl: Option<&str>, config: &Config) -> Result<Only, Failure> {
         let query = kfl.map(|text| pass::query(text, config)).transpose()?;
         for warning in query.iter().flat_map(Query::warnings) {
-            let said = format!("--kfl: {warning}");
-            eprintln!("{}", super::super::Style::stderr().yellow(&said));
+            say(&format!("--kfl: {warning}"));
         }
         Ok(Only {
             range: range.range()?,

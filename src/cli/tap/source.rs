@@ -82,15 +82,18 @@ fn filters(narrowing: crate::capture::live::narrowing::Narrowing) -> Follow {
 }
 
 /// Addresses of this machine's interfaces; none where the system does not tell them.
+#[cfg(feature = "live")]
 pub fn own_addresses() -> Vec<IpAddr> {
-    #[cfg(feature = "live")]
     let interfaces = crate::capture::live::interfaces().unwrap_or_default();
-    #[cfg(feature = "live")]
-    return interfaces
-        .into_iter()
+    let addresses = interfaces.into_iter();
+    addresses
         .flat_map(|interface| interface.addresses)
-        .collect();
-    #[cfg(not(feature = "live"))]
+        .collect()
+}
+
+/// None: nothing is captured live.
+#[cfg(not(feature = "live"))]
+pub fn own_addresses() -> Vec<IpAddr> {
     Vec::new()
 }
 

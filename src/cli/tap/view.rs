@@ -44,7 +44,7 @@ pub fn view(
         schema: schema.clone(),
         clock: Arc::new(SystemClock),
         run,
-        imposed: pass::imposed(config)?,
+        imposed: pass::imposed_in(config, &schema)?,
         relayed: false,
         default_filter: config.text("tap.defaultFilter").to_owned(),
         scripts: ScriptFiles::new(
