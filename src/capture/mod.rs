@@ -24,10 +24,6 @@ pub mod live;
 )]
 pub mod own;
 #[cfg(target_os = "linux")]
-#[cfg_attr(
-    not(feature = "live"),
-    expect(dead_code, reason = "only live capture uses all of it")
-)]
 mod proc_net;
 #[cfg(target_os = "linux")]
 pub mod process;

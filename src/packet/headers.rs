@@ -124,10 +124,6 @@ pub(crate) fn peek(linktype: LinkType, bytes: &[u8]) -> Option<(Layers, Network)
 }
 
 /// Source and destination of the outermost IP header; a fragment has them too.
-#[cfg_attr(
-    not(feature = "live"),
-    expect(dead_code, reason = "only live capture asks")
-)]
 pub(crate) fn addresses(linktype: LinkType, bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let network = link::find(linktype, bytes).ok()??;
     read_ip(&network, bytes, bytes.len()).map(|ip| (ip.src, ip.dst))
