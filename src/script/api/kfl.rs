@@ -5,8 +5,8 @@ use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsValue};
 use super::{Effect, Global, GlobalKind, Helper};
 use crate::item::flat::Flat;
 use crate::item::json::JsonNode;
-use crate::kfl::{Query, Verdict};
-use crate::script::child::engine::Shared;
+use crate::kfl::Verdict;
+use crate::script::child::engine::{Asked, Shared};
 use crate::script::child::{json, pristine};
 use crate::script::wire::{Elapsed, Level};
 use crate::time::Clock;
@@ -38,7 +38,7 @@ const HELPERS: &[Helper] = &[
     },
 ];
 
-fn query(value: &JsValue, context: &mut Context) -> JsResult<Result<Query, String>> {
+fn query(value: &JsValue, context: &mut Context) -> JsResult<Asked> {
     let text = value.to_string(context)?;
     Ok(Shared::of(context)?.query_of(&text))
 }
@@ -46,13 +46,14 @@ fn query(value: &JsValue, context: &mut Context) -> JsResult<Result<Query, Strin
 fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let shared = Shared::of(context)?;
     let text = args.get_or_undefined(0).to_string(context)?;
-    let query = shared
-        .query_of(&text)
-        .map_err(|message| JsNativeError::error().with_message(message))?;
+    let asked = shared.query_of(&text);
+    let query = (*asked)
+        .as_ref()
+        .map_err(|message| JsNativeError::error().with_message(message.clone()))?;
     let data = args.get_or_undefined(1);
     let now = shared.clock.now();
     let elapsed = shared.start.habits.elapsed;
-    let verdict = match pristine(data, context) {
+    let verdict = match pristine(data) {
         Some(place) if elapsed == Elapsed::Millis || !place.is_item() => {
             query.matches(place.node(), now)
         }
@@ -72,7 +73,7 @@ fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsV
 
 fn validate(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
     let result = query(args.get_or_undefined(0), context)?;
-    if let Err(message) = &result
+    if let Err(message) = &*result
         && !args.get_or_undefined(1).to_boolean()
     {
         Shared::of(context)?.print(Level::Error, message);
