@@ -13,13 +13,15 @@
 //!   5 text   length u32, UTF-8 bytes
 //!   6 bytes  length u32, bytes                                (shown as base64)
 //!   7 list   count u32, count x offset u32
-//!   8 object count u32, count x (name offset u32, value offset u32)
+//!   8 object count u32, names u32, count x (name u32, value offset u32)
 //!   9 item, 10 peer  as an object; its empty members (`absent.rs`) stand behind those written
-//! name     = length u32, UTF-8 bytes
+//! names    = count x (length u32, UTF-8 bytes)              (in the order of the members)
 //! ```
 //!
-//! Integers are little-endian, offsets count from the start of the record. A reader trusts nothing:
-//! an offset or length outside the record reads as null, and depth is capped by the readers.
+//! Integers are little-endian, offsets count from the start of the record; that of a name counts from
+//! where the names of its object begin, so that objects with the same names have the same bytes there.
+//! A reader trusts nothing: an offset or length outside the record reads as null, and depth is capped
+//! by the readers.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -45,6 +47,13 @@ const UNTIMED: u64 = u64::MAX;
 
 /// Bytes in front of the root node.
 const HEAD: usize = 20;
+
+/// Bytes in front of the elements of a list and the members of an object.
+const LIST_HEAD: usize = 5;
+const OBJECT_HEAD: usize = 9;
+
+/// Bytes of names that the objects on the way to a place of an item usually have.
+const NAMES: usize = 1 << 10;
 
 /// Containers within containers that are written; what lies deeper is null.
 pub const MAX_DEPTH: usize = 64;
@@ -87,7 +96,8 @@ pub(super) fn record<'a, N: Node<'a>>(number: u64, elapsed: u64, node: N, out: &
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&number.to_le_bytes());
     out.extend_from_slice(&elapsed.to_le_bytes());
-    Writer { start, out }.node(node, 0);
+    let names = Vec::with_capacity(NAMES);
+    Writer { start, out, names }.node(node, 0);
     let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
@@ -113,19 +123,17 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Flat<'_>> {
 struct Writer<'o> {
     start: usize,
     out: &'o mut Vec<u8>,
+    /// Names of the objects that are being written, those of the outermost first.
+    names: Vec<u8>,
 }
 
 impl Writer<'_> {
     fn here(&self) -> [u8; 4] {
-        u32::try_from(self.out.len() - self.start)
-            .unwrap_or(u32::MAX)
-            .to_le_bytes()
+        small(self.out.len() - self.start)
     }
 
-    fn sized(&mut self, bytes: &[u8]) {
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.out.extend_from_slice(&length.to_le_bytes());
-        self.out.extend_from_slice(bytes);
+    fn put(&mut self, slot: usize, bytes: [u8; 4]) {
+        self.out[slot..slot + 4].copy_from_slice(&bytes);
     }
 
     fn node<'a, N: Node<'a>>(&mut self, node: N, depth: usize) {
@@ -154,49 +162,67 @@ impl Writer<'_> {
             Kind::Text => match node.raw() {
                 Some(bytes) => {
                     self.out.push(BYTES);
-                    self.sized(bytes);
+                    sized(self.out, bytes);
                 }
                 None => {
                     self.out.push(TEXT);
-                    let written = node.with_text(|text| self.sized(text.as_bytes()));
-                    written.unwrap_or_else(|| self.sized(b""));
+                    let written = node.with_text(|text| sized(self.out, text.as_bytes()));
+                    written.unwrap_or_else(|| sized(self.out, b""));
                 }
             },
-            Kind::List | Kind::Object => self.container(node, kind, depth),
+            Kind::List => self.list(node, depth),
+            Kind::Object => self.object(node, depth),
         }
     }
 
-    fn container<'a, N: Node<'a>>(&mut self, node: N, kind: Kind, depth: usize) {
-        let absent = node.absent();
-        let count = node.len() - absent.len();
-        let width = if kind == Kind::List { 4 } else { 8 };
-        self.out.push(match kind {
-            Kind::List => LIST,
-            _ => OBJECT + absent as u8,
-        });
-        self.out
-            .extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+    fn list<'a, N: Node<'a>>(&mut self, node: N, depth: usize) {
+        let count = node.len();
+        self.out.push(LIST);
+        self.out.extend_from_slice(&small(count));
         let table = self.out.len();
-        self.out.resize(table + count * width, 0);
+        self.out.resize(table + count * 4, 0);
         for index in 0..count {
-            let slot = table + index * width;
-            let value = if kind == Kind::List {
-                node.element(index)
-            } else {
-                let Some((name, value)) = node.entry(index) else {
-                    continue;
-                };
-                let at = self.here();
-                self.out[slot..slot + 4].copy_from_slice(&at);
-                self.sized(name.as_bytes());
-                Some(value)
+            let Some(value) = node.element(index) else {
+                continue;
             };
-            let Some(value) = value else { continue };
-            let at = self.here();
-            self.out[slot + width - 4..slot + width].copy_from_slice(&at);
+            self.put(table + index * 4, self.here());
             self.node(value, depth + 1);
         }
     }
+
+    fn object<'a, N: Node<'a>>(&mut self, node: N, depth: usize) {
+        let absent = node.absent();
+        let count = node.len() - absent.len();
+        self.out.push(OBJECT + absent as u8);
+        self.out.extend_from_slice(&small(count));
+        let table = self.out.len() + 4;
+        self.out.resize(table + count * 8, 0);
+        let names = self.names.len();
+        for index in 0..count {
+            let Some((name, value)) = node.entry(index) else {
+                continue;
+            };
+            let slot = table + index * 8;
+            self.put(slot, small(self.names.len() - names));
+            sized(&mut self.names, name.as_bytes());
+            self.put(slot + 4, self.here());
+            self.node(value, depth + 1);
+        }
+        self.put(table - 4, self.here());
+        self.out
+            .extend_from_slice(self.names.get(names..).unwrap_or_default());
+        self.names.truncate(names);
+    }
+}
+
+/// A count or an offset.
+fn small(value: usize) -> [u8; 4] {
+    u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+fn sized(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&small(bytes.len()));
+    out.extend_from_slice(bytes);
 }
 
 /// What is at a place of a record.
@@ -305,9 +331,28 @@ impl<'a> Flat<'a> {
     }
 
     /// Member `index` of an object with the bytes of its name.
-    pub(super) fn pair(self, index: usize) -> Option<(&'a [u8], Flat<'a>)> {
-        let slot = self.slot(index, 8)?;
-        Some((self.sized(self.u32(slot)), self.child(self.u32(slot + 4))))
+    pub(crate) fn pair(self, index: usize) -> Option<(&'a [u8], Flat<'a>)> {
+        if !self.is_object() {
+            return None;
+        }
+        let Some(slot) = self.slot(index, OBJECT_HEAD, 8) else {
+            return self.empty_member(index);
+        };
+        let name = self.u32(self.at + LIST_HEAD).saturating_add(self.u32(slot));
+        Some((self.sized(name), self.child(self.u32(slot + 4))))
+    }
+
+    /// The names of the members of an object that are written, as bytes that are the same for the
+    /// same names in the same order; empty for what has none.
+    pub(crate) fn names(self) -> &'a [u8] {
+        let last = self.written().checked_sub(1);
+        let Some(last) = last.filter(|_| self.is_object()) else {
+            return &[];
+        };
+        let start = self.u32(self.at + LIST_HEAD);
+        let last = start.saturating_add(self.u32(self.at + OBJECT_HEAD + last * 8));
+        let end = last.saturating_add(4).saturating_add(self.u32(last));
+        self.record.get(start..end).unwrap_or_default()
     }
 
     /// What is here; beyond the record, where empty members are, the place itself says it.
@@ -335,14 +380,14 @@ impl<'a> Flat<'a> {
     }
 
     /// The empty member `index`, counted behind those written.
-    fn empty_member(self, index: usize) -> Option<(&'static str, Flat<'a>)> {
+    fn empty_member(self, index: usize) -> Option<(&'a [u8], Flat<'a>)> {
         let behind = index.checked_sub(self.written())?;
         let (name, kind) = self.absent().members().get(behind)?;
         let place = Flat {
             record: self.record,
             ..Flat::empty(*kind)
         };
-        Some((*name, place))
+        Some((name.as_bytes(), place))
     }
 
     fn u32(self, at: usize) -> usize {
@@ -369,31 +414,11 @@ impl<'a> Flat<'a> {
 
     /// Which of the object's members is called `name`.
     pub(crate) fn position(self, name: &[u8]) -> Option<usize> {
-        if !self.is_object() {
-            return None;
-        }
-        let written = (0..self.written()).find(|index| {
-            let slot = self.slot(*index, 8);
-            slot.is_some_and(|slot| self.sized(self.u32(slot)) == name)
-        });
-        written.or_else(|| {
-            let (behind, _) = self.absent().named(name)?;
-            Some(self.written() + behind)
-        })
+        (0..self.len()).find(|index| self.pair(*index).is_some_and(|(known, _)| known == name))
     }
 
-    /// Whether the object's member `index` is called `name`.
-    pub(crate) fn is_named(self, index: usize, name: &str) -> bool {
-        match self.slot(index, 8) {
-            Some(slot) => self.sized(self.u32(slot)) == name.as_bytes(),
-            None => self
-                .empty_member(index)
-                .is_some_and(|(known, _)| known == name),
-        }
-    }
-
-    fn slot(self, index: usize, width: usize) -> Option<usize> {
-        (index < self.written()).then(|| self.at + 5 + index * width)
+    fn slot(self, index: usize, head: usize, width: usize) -> Option<usize> {
+        (index < self.written()).then(|| self.at + head + index * width)
     }
 
     /// A child must lie behind its parent: no offset can make a reader go round in circles.
@@ -446,6 +471,10 @@ impl<'a> Node<'a> for Flat<'a> {
         }
     }
 
+    fn text_bytes(self) -> Option<&'a [u8]> {
+        (self.tag() == TEXT).then(|| self.sized(self.at + 1))
+    }
+
     fn raw(self) -> Option<&'a [u8]> {
         (self.tag() == BYTES).then(|| self.sized(self.at + 1))
     }
@@ -465,46 +494,31 @@ impl<'a> Node<'a> for Flat<'a> {
     }
 
     fn entry(self, index: usize) -> Option<(Cow<'a, str>, Self)> {
-        if !self.is_object() {
-            return None;
-        }
-        match self.pair(index) {
-            Some((name, value)) => Some((String::from_utf8_lossy(name), value)),
-            None => {
-                let (name, value) = self.empty_member(index)?;
-                Some((Cow::Borrowed(name), value))
-            }
-        }
+        let (name, value) = self.pair(index)?;
+        Some((String::from_utf8_lossy(name), value))
     }
 
     fn element(self, index: usize) -> Option<Self> {
         if self.tag() != LIST {
             return None;
         }
-        let slot = self.slot(index, 4)?;
+        let slot = self.slot(index, LIST_HEAD, 4)?;
         Some(self.child(self.u32(slot)))
     }
 
     fn member(self, name: &str) -> Option<Self> {
-        if !self.is_object() {
-            return None;
-        }
-        let value = |index| match self.slot(index, 8) {
-            Some(slot) => Some(self.child(self.u32(slot + 4))),
-            None => self.empty_member(index).map(|(_, value)| value),
-        };
         // Items have the same members in the same order, each name once.
-        let guess = (self.at == HEAD).then(|| guess_of(name));
-        if let Some(guess) = guess
-            && self.is_named(LAST.with(|last| last[guess].get()).into(), name)
-        {
-            return value(LAST.with(|last| last[guess].get()).into());
+        let guess = guess_of(name);
+        let last = LAST.with(|last| last[guess].get());
+        let (found, value) = self.pair(last.into()).or_else(|| self.pair(0))?;
+        if found == name.as_bytes() {
+            return Some(value);
         }
         let index = self.position(name.as_bytes())?;
-        if let (Some(guess), Ok(index)) = (guess, u8::try_from(index)) {
+        if let Ok(index) = u8::try_from(index) {
             LAST.with(|last| last[guess].set(index));
         }
-        value(index)
+        self.pair(index).map(|(_, value)| value)
     }
 }
 
@@ -512,7 +526,7 @@ impl<'a> Node<'a> for Flat<'a> {
 const GUESSES: usize = 64;
 
 thread_local! {
-    /// Where the members of items stood that were asked for last, by [`guess_of`] their names.
+    /// Where the members stood that were asked for last, by [`guess_of`] their names.
     static LAST: [Cell<u8>; GUESSES] = const { [const { Cell::new(0) }; GUESSES] };
 }
 

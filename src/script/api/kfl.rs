@@ -4,7 +4,7 @@ use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsValue};
 
 use super::{Effect, Global, GlobalKind, Helper};
 use crate::item::json::JsonNode;
-use crate::kfl::{Query, Verdict};
+use crate::kfl::Verdict;
 use crate::script::child::engine::Shared;
 use crate::script::child::{item_of, json, pristine};
 use crate::script::wire::Level;
@@ -20,7 +20,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "match",
         signature: "kfl.match(query, data) -> boolean",
-        doc: "Whether the item matches the query; an empty query matches everything, undefined nothing, an invalid one throws",
+        doc: "Whether the item matches the query; an empty query matches everything, an invalid one throws",
         effect: Effect::None,
         example: "kfl.match('http and response.status == 500', {response: {status: 500}})",
         length: 2,
@@ -29,7 +29,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "validate",
         signature: "kfl.validate(query, quiet?) -> boolean",
-        doc: "Whether the query is valid, as undefined is; prints what is wrong with it unless told to be quiet",
+        doc: "Whether the query is valid; prints what is wrong with it unless told to be quiet",
         effect: Effect::Console,
         example: "kfl.validate('http and', true)",
         length: 1,
@@ -44,17 +44,17 @@ fn matches(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<JsV
     if query.is_undefined() {
         return Ok(JsValue::from(false));
     }
-    let text = query.to_string(context)?;
-    let query: Query = shared
-        .query_of(&text)
-        .map_err(|message| JsNativeError::error().with_message(message))?;
+    let asked = shared.query_of(&query.to_string(context)?);
+    let query = (*asked)
+        .as_ref()
+        .map_err(|message| JsNativeError::error().with_message(message.clone()))?;
     let data = args.get_or_undefined(1);
     let now = shared.clock.now();
-    let verdict = match pristine(data, context) {
+    let verdict = match pristine(data) {
         Some(place) => query.matches(place.node(), now),
         None if query.is_empty() => Verdict::Match,
         None => {
-            let root = item_of(data, context);
+            let root = item_of(data);
             let mut item = json::json_of(data, context)?;
             if let Some(root) = root {
                 item = shared.start.habits.elapsed.asked_json(item, root.node());
@@ -74,7 +74,7 @@ fn validate(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult<Js
     let text = query.to_string(context)?;
     let shared = Shared::of(context)?;
     let result = shared.query_of(&text);
-    if let Err(message) = &result
+    if let Err(message) = &*result
         && !args.get_or_undefined(1).to_boolean()
     {
         shared.print(Level::Error, message);

@@ -12,8 +12,6 @@ use boa_engine::object::builtins::JsFunction;
 use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsObject, JsResult, JsString, JsValue, NativeFunction};
 
-use super::data;
-
 /// Aliases that the keys of requests and responses may make; dissectors have some hundred keys.
 const MAX_LEARNT: usize = 1024;
 
@@ -38,14 +36,14 @@ pub(crate) enum Part {
 
 impl Part {
     /// What the member called `name` is.
-    pub(crate) fn child(self, name: &str) -> Part {
+    pub(crate) fn child(self, name: &[u8]) -> Part {
         match (self, name) {
-            (Part::Root, "node") => Part::Node,
-            (Part::Root, "protocol") => Part::Protocol,
-            (Part::Root, "src" | "dst") => Part::Peer,
-            (Part::Root, "error") => Part::Error,
-            (Part::Root, "request" | "response" | "data") => Part::Message,
-            (Part::Message, "headers" | "cookies" | "queryString") => Part::Plain,
+            (Part::Root, b"node") => Part::Node,
+            (Part::Root, b"protocol") => Part::Protocol,
+            (Part::Root, b"src" | b"dst") => Part::Peer,
+            (Part::Root, b"error") => Part::Error,
+            (Part::Root, b"request" | b"response" | b"data") => Part::Message,
+            (Part::Message, b"headers" | b"cookies" | b"queryString") => Part::Plain,
             (Part::Message, _) => Part::Message,
             _ => Part::Plain,
         }
@@ -195,10 +193,7 @@ fn define(prototype: &JsObject, alias: &str, key: &str, context: &mut Context) {
 
 fn read(this: &JsValue, _: &[JsValue], key: &JsString, context: &mut Context) -> JsResult<JsValue> {
     match this.as_object() {
-        Some(object) => match data::own(&object, key, context)? {
-            Some(value) => Ok(value),
-            None => object.get(key.clone(), context),
-        },
+        Some(object) => object.get(key.clone(), context),
         None => Ok(JsValue::undefined()),
     }
 }

@@ -2,48 +2,44 @@
 //!
 //! In: one flat record, owned by the objects made from it. Out: objects whose keys are own,
 //! enumerable, configurable accessors on one shared shape, in the record's order; each child is made
-//! when it is first read and is the same one from then on. A large object stands behind a proxy
-//! ([`traps`](super::traps)) and gets its keys when a script asks for more than members. Never:
-//! JavaScript values nobody asked for.
+//! when it is first read and is the same one from then on. Objects that nobody has any more are those
+//! of the next items ([`again`]). Never: JavaScript values nobody asked for.
 //!
 //! A script cannot tell such an object from a plain one, except through
-//! `Object.getOwnPropertyDescriptor` and by freezing it. As long as a script changed nothing
+//! `Object.getOwnPropertyDescriptor`, by freezing it, and by reading a key with `Reflect.get` on
+//! behalf of an object that has nothing to do with it. As long as a script changed nothing
 //! ([`pristine`]), natives take the record itself instead of walking the object.
 
+mod again;
 mod told;
 mod unchanged;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use boa_engine::builtins::proxy::Proxy;
 use boa_engine::object::FunctionObjectBuilder;
-use boa_engine::object::builtins::JsArray;
-use boa_engine::object::builtins::JsFunction;
+use boa_engine::object::builtins::{JsArray, JsFunction, JsWeakMap};
 use boa_engine::object::shape::Shape;
 use boa_engine::property::{PropertyDescriptor, PropertyKey};
-use boa_engine::string::JsStrVariant;
 use boa_engine::{
-    Context, Finalize, JsData, JsNativeError, JsObject, JsResult, JsString, JsSymbol, JsValue,
+    Context, Finalize, JsData, JsNativeError, JsObject, JsResult, JsString, JsValue,
     NativeFunction, Trace,
 };
 
 pub(crate) use self::told::{Told, told};
-pub(crate) use self::unchanged::{Place, item_of, pristine, redefined};
+pub(crate) use self::unchanged::{Place, item_of, pristine};
 use super::aliases::{Aliases, Part};
 use super::garbage::Record;
-use super::layouts::Layouts;
-use super::texts::Texts;
-use super::traps;
+use super::handles::Handles;
+use super::layouts::{Id, Layouts};
+use super::texts::{MAX_BYTES, Texts};
 use crate::item::flat::Flat;
 use crate::item::{Kind, Node};
 
 /// Member names that are kept as JavaScript strings: field names and the usual header names.
 const MAX_KEYS: usize = 4096;
-
-/// Objects of an item with as many keys stand behind a proxy; smaller ones are made at once.
-const VEILED_FROM: usize = 8;
 
 /// Containers within containers that are looked through for changes; as deep as records go.
 const MAX_DEPTH: usize = crate::item::flat::MAX_DEPTH + 2;
@@ -57,33 +53,20 @@ pub(crate) struct Lazy {
     offset: usize,
     #[unsafe_ignore_trace]
     part: Part,
+    /// Where it waits when nobody has it.
+    #[unsafe_ignore_trace]
+    layout: Option<Id>,
     /// Children handed out or written, each with its index in the record.
-    children: Vec<(usize, Child)>,
-    /// What scripts have of it, when that is a proxy.
-    proxy: Option<JsObject>,
-    /// Whether it has its keys.
-    made: bool,
-    /// A script wrote to a key or redefined one.
+    children: Vec<(usize, JsValue)>,
+    /// A script wrote to a key.
     written: bool,
+    /// A script redefined a key.
+    redefined: bool,
+    /// Something knows it that counts as no handle: a weak reference, a private name.
+    marked: bool,
     /// The shape as made: another one means keys or prototype changed. Kept, so that no other
     /// shape can ever have its address.
-    shape: Option<Shape>,
-    /// Keys as made that are array indices, which no shape holds.
-    indexed: usize,
-}
-
-/// A member that scripts have.
-#[derive(Clone, Trace, Finalize)]
-struct Child {
-    value: JsValue,
-    /// The lazy object that it is or that its proxy stands for.
-    lazy: Option<JsObject>,
-}
-
-impl From<JsValue> for Child {
-    fn from(value: JsValue) -> Child {
-        Child { value, lazy: None }
-    }
+    shape: Shape,
 }
 
 impl Lazy {
@@ -95,14 +78,14 @@ impl Lazy {
         }
     }
 
-    fn child(&self, index: usize) -> Option<&Child> {
+    fn child(&self, index: usize) -> Option<&JsValue> {
         let mut children = self.children.iter();
         let (_, child) = children.find(|(known, _)| *known == index)?;
         Some(child)
     }
 
     /// Keeps a child.
-    fn keep(&mut self, index: usize, child: Child) {
+    fn keep(&mut self, index: usize, child: JsValue) {
         let mut children = self.children.iter_mut();
         match children.find(|(known, _)| *known == index) {
             Some((_, place)) => *place = child,
@@ -110,12 +93,13 @@ impl Lazy {
         }
     }
 
-    /// Whether the keys that it was given are those that `object`, which it is of, has.
+    /// Whether the keys that it was given are those that `object`, which it is of, has. No shape
+    /// holds keys that are array indices, so that it is not known of an object with any.
     fn has_its_keys(&self, object: &JsObject) -> bool {
         let inner = object.borrow();
-        let shape = self.shape.as_ref().map(Shape::to_addr_usize);
-        shape == Some(inner.shape().to_addr_usize())
-            && inner.properties().index_property_keys().count() == self.indexed
+        !self.redefined
+            && self.shape.to_addr_usize() == inner.shape().to_addr_usize()
+            && inner.properties().index_property_keys().len() == 0
     }
 }
 
@@ -126,32 +110,29 @@ pub(crate) struct Makers {
     aliases: Aliases,
     layouts: Layouts,
     texts: Texts,
-    /// Of the proxies in front of large objects.
-    handler: JsObject,
-    /// A key to which such a proxy answers with what stands behind it.
-    secret: JsSymbol,
-    /// Proxy and object of the item made last: what natives are asked about most.
-    last: RefCell<Option<(JsObject, JsObject)>>,
-    /// A proxy was used to redefine something: it may have been a lazy object behind it.
-    doubtful: Cell<bool>,
+    /// What the proxies that scripts made stand for.
+    proxied: JsWeakMap,
+    handles: Handles,
+    /// Objects that somebody else had when they were to be taken back.
+    lent: RefCell<Vec<JsObject>>,
+    /// What objects hold that wait.
+    nothing: Record,
 }
 
 impl Makers {
     /// For one context.
-    pub(crate) fn new(context: &mut Context) -> JsResult<Makers> {
-        let secret = JsSymbol::new(None)
-            .ok_or_else(|| JsNativeError::error().with_message("the engine has no symbol left"))?;
-        Ok(Makers {
+    pub(crate) fn new(context: &mut Context) -> Makers {
+        Makers {
             accessors: RefCell::default(),
             keys: RefCell::default(),
             aliases: Aliases::new(context),
             layouts: Layouts::default(),
             texts: Texts::default(),
-            handler: traps::handler(context)?,
-            secret,
-            last: RefCell::default(),
-            doubtful: Cell::new(false),
-        })
+            proxied: JsWeakMap::new(context),
+            handles: Handles::new(),
+            lent: RefCell::default(),
+            nothing: Record::default(),
+        }
     }
 
     fn accessor(&self, index: usize, context: &mut Context) -> (JsFunction, JsFunction) {
@@ -205,112 +186,82 @@ fn makers(context: &Context) -> JsResult<Rc<Makers>> {
 }
 
 /// The value of the root of `record`.
-pub(crate) fn item(record: Record, context: &mut Context) -> JsResult<JsValue> {
-    let Some(offset) = Flat::new(&record.read()).map(Flat::offset) else {
-        return Ok(JsValue::null());
-    };
-    let made = value(&record, offset, Part::Root, false, context)?;
-    if let (Some(object), Some(lazy)) = (made.value.as_object(), made.lazy.clone()) {
-        *makers(context)?.last.borrow_mut() = Some((object, lazy));
+pub(crate) fn item(record: &Record, context: &mut Context) -> JsResult<JsValue> {
+    match Flat::new(&record.read()) {
+        Some(root) => value(record, root, Part::Root, context),
+        None => Ok(JsValue::null()),
     }
-    Ok(made.value.clone())
 }
 
-/// The value at a place; `whole` objects have their keys at once.
-fn value(
-    record: &Record,
-    offset: usize,
-    part: Part,
-    whole: bool,
-    context: &mut Context,
-) -> JsResult<Child> {
-    let bytes = record.read();
-    let node = Flat::at(&bytes, offset);
-    let plain = match node.kind() {
+/// The value at a place.
+fn value(record: &Record, node: Flat<'_>, part: Part, context: &mut Context) -> JsResult<JsValue> {
+    Ok(match node.kind() {
         Kind::Null => JsValue::null(),
         Kind::Bool => JsValue::from(node.bool().unwrap_or_default()),
         Kind::Int => JsValue::from(node.int().unwrap_or_default()),
         Kind::Float => JsValue::from(node.float().unwrap_or_default()),
-        Kind::Text => {
-            let text = node.text().unwrap_or_default();
-            makers(context)?.texts.of(&text).into()
-        }
+        Kind::Text => match (node.text_bytes(), context.get_data::<Rc<Makers>>()) {
+            (Some(bytes), Some(makers)) => makers.texts.of(bytes).into(),
+            _ => JsString::from(&*node.text().unwrap_or_default()).into(),
+        },
         Kind::List => {
             let mut elements = Vec::with_capacity(node.len());
             for element in (0..node.len()).filter_map(|index| node.element(index)) {
-                let element = value(record, element.offset(), part, true, context)?;
-                elements.push(element.value.clone());
+                elements.push(value(record, element, part, context)?);
             }
             JsArray::from_iter(elements, context).into()
         }
-        Kind::Object => return object(record, node, part, whole, context),
-    };
-    Ok(plain.into())
+        Kind::Object => object(record, node, part, context)?.into(),
+    })
 }
 
 fn object(
     record: &Record,
     node: Flat<'_>,
     part: Part,
-    whole: bool,
     context: &mut Context,
-) -> JsResult<Child> {
+) -> JsResult<JsObject> {
     let makers = makers(context)?;
+    let layout = makers.layouts.find(part, node);
+    if let Some(layout) = layout
+        && let Some(object) = makers.layouts.take(part, layout)
+    {
+        if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+            lazy.record = record.clone();
+            lazy.offset = node.offset();
+        }
+        return Ok(object);
+    }
     let prototype = makers.aliases.prototype(part, context);
     let lazy = Lazy {
         record: record.clone(),
         offset: node.offset(),
         part,
+        layout,
         children: Vec::new(),
-        proxy: None,
-        made: false,
         written: false,
-        shape: None,
-        indexed: 0,
+        redefined: false,
+        marked: false,
+        shape: context.root_shape().shape().clone().into(),
     };
     let object = JsObject::new(context.root_shape(), prototype, lazy).upcast();
-    if whole || part == Part::Plain || node.len() < VEILED_FROM {
-        make_keys(&object, context)?;
-        return Ok(Child {
-            value: object.clone().into(),
-            lazy: Some(object),
-        });
+    let furnished = layout.and_then(|layout| makers.layouts.furnish(part, layout, &object));
+    if furnished.is_none() {
+        furnish(&object, node, part, &makers, context);
+    } else if let (Some(shape), Some(mut lazy)) = (furnished, object.downcast_mut::<Lazy>()) {
+        lazy.shape = shape;
     }
-    let proxies = context.intrinsics().constructors().proxy().constructor();
-    let args = [object.clone().into(), makers.handler.clone().into()];
-    let proxy = proxies.construct(&args, None, context)?;
-    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
-        lazy.proxy = Some(proxy.clone());
-    }
-    Ok(Child {
-        value: proxy.into(),
-        lazy: Some(object),
-    })
+    Ok(object)
 }
 
-/// Gives a lazy object its keys, once.
-pub(super) fn make_keys(object: &JsObject, context: &mut Context) -> JsResult<()> {
-    let makers = makers(context)?;
-    let (place, part) = match object.downcast_ref::<Lazy>() {
-        Some(lazy) if !lazy.made => (lazy.place(), lazy.part),
-        _ => return Ok(()),
-    };
-    let node = place.node();
-    if let Some(layout) = makers.layouts.find(part, node) {
-        for (key, accessor) in &layout.keys {
-            object.insert_property(key.clone(), accessor.clone());
-        }
-        made_as(object, layout.shape.clone(), layout.indexed);
-        return Ok(());
-    }
-    let mut indexed = 0;
+/// Gives an object of a layout that is not known its keys.
+fn furnish(object: &JsObject, node: Flat<'_>, part: Part, makers: &Makers, context: &mut Context) {
     let mut keys = Vec::with_capacity(node.len());
     for index in 0..node.len() {
         let Some((name, _)) = node.entry(index) else {
             continue;
         };
         let key = makers.key(&name);
-        indexed += usize::from(matches!(key, PropertyKey::Index(_)));
         makers.aliases.learn(part, &name, context);
         let (get, set) = makers.accessor(index, context);
         let accessor = PropertyDescriptor::builder()
@@ -320,187 +271,103 @@ pub(super) fn make_keys(object: &JsObject, context: &mut Context) -> JsResult<()
             .configurable(true)
             .build();
         object.insert_property(key.clone(), accessor.clone());
-        keys.push((Box::from(name.as_ref()), key, accessor));
+        keys.push((key, accessor));
     }
     let shape = object.borrow().shape().clone();
-    if keys.len() == node.len() {
-        makers.layouts.keep(part, keys, &shape, indexed);
-    }
-    made_as(object, shape, indexed);
-    Ok(())
-}
-
-/// Notes what the object looks like as long as no script changes its keys.
-fn made_as(object: &JsObject, shape: Shape, indexed: usize) {
     if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
-        lazy.made = true;
-        lazy.shape = Some(shape);
-        lazy.indexed = indexed;
+        lazy.layout = makers.layouts.keep(part, node, keys, &shape);
+        lazy.shape = shape;
     }
 }
 
-/// Who made the keys of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
-    /// It has none yet.
-    Not,
-    /// They are those of the record.
-    AsTheyWere,
-    /// A script changed them, or asks through another object.
-    ByScript,
-}
-
-/// How the keys of `object` were made, asked for by way of `receiver`.
-pub(super) fn made(object: &JsObject, receiver: &JsValue) -> Made {
-    let Some(lazy) = object.downcast_ref::<Lazy>() else {
-        return Made::ByScript;
-    };
-    let receiver = receiver.as_object();
-    let is_direct = match (&lazy.proxy, &receiver) {
-        (Some(proxy), Some(receiver)) => JsObject::equals(proxy, receiver),
-        _ => false,
-    };
-    if !is_direct {
-        Made::ByScript
-    } else if !lazy.made {
-        Made::Not
-    } else if lazy.has_its_keys(object) {
-        Made::AsTheyWere
-    } else {
-        Made::ByScript
-    }
-}
-
-/// Notes that a script changed something.
-pub(super) fn mark_written(object: &JsObject) {
-    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
-        lazy.written = true;
-    }
-}
-
-/// The member called `name` of an object without keys yet; `None` when it has none, or has keys.
-pub(super) fn own(
-    object: &JsObject,
-    name: &JsString,
-    context: &mut Context,
-) -> JsResult<Option<JsValue>> {
-    match index_of(object, name) {
-        Some(index) => member(object, index, context).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Writes the member called `name` of an object without keys yet; false when there is none.
-pub(super) fn set_own(object: &JsObject, name: &JsString, value: &JsValue) -> bool {
-    let Some(index) = index_of(object, name) else {
-        return false;
-    };
-    let Some(mut lazy) = object.downcast_mut::<Lazy>() else {
-        return false;
-    };
-    lazy.written = true;
-    lazy.keep(index, value.clone().into());
-    true
-}
-
-fn index_of(object: &JsObject, name: &JsString) -> Option<usize> {
-    let lazy = object.downcast_ref::<Lazy>().filter(|lazy| !lazy.made)?;
-    let record = lazy.record.read();
-    let node = Flat::at(&record, lazy.offset);
-    match name.as_str().variant() {
-        JsStrVariant::Latin1(bytes) if bytes.is_ascii() => node.position(bytes),
-        _ => node.position(name.to_std_string().ok()?.as_bytes()),
-    }
-}
-
-/// Whether a script's proxy was asked what stands behind it, by us.
-pub(super) fn is_secret(symbol: &JsSymbol, context: &Context) -> bool {
-    makers(context).is_ok_and(|makers| makers.secret == *symbol)
-}
-
-/// The lazy object that `object` is or that its proxy stands for.
-fn lazy_of(object: &JsObject, context: &mut Context) -> Option<JsObject> {
-    if object.is::<Lazy>() {
-        return Some(object.clone());
-    }
-    if !object.is::<Proxy>() {
+/// What a proxy that a script made stands for.
+fn target_of(proxy: &JsObject, context: &mut Context) -> Option<JsObject> {
+    if !proxy.is::<Proxy>() {
         return None;
     }
     let makers = makers(context).ok()?;
-    if let Some((proxy, lazy)) = &*makers.last.borrow()
-        && JsObject::equals(proxy, object)
-    {
-        return Some(lazy.clone());
-    }
-    let behind = object
-        .get(makers.secret.clone(), context)
-        .ok()?
-        .as_object()?;
-    let is_ours = behind
-        .downcast_ref::<Lazy>()
-        .and_then(|lazy| lazy.proxy.clone())
-        .is_some_and(|proxy| JsObject::equals(&proxy, object));
-    is_ours.then_some(behind)
+    makers.proxied.get(proxy, context).ok()?.as_object()
 }
 
-/// The lazy object that `this` is or inherits from.
-fn holder(this: &JsValue, context: &mut Context) -> JsResult<JsObject> {
-    let mut object = this.as_object();
+/// Notes that `proxy` stands for `target`.
+pub(super) fn proxied(proxy: &JsValue, target: &JsValue, context: &mut Context) {
+    if let (Some(proxy), Ok(makers)) = (proxy.as_object(), makers(context)) {
+        // It is an object, so that it can be a key.
+        let _ = makers.proxied.set(&proxy, target.clone(), context);
+    }
+}
+
+/// Notes that a script redefines keys of `target` by other means than assignment.
+pub(super) fn redefined(target: &JsValue, context: &mut Context) {
+    let Ok((object, false)) = holder(target, context) else {
+        return;
+    };
+    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.redefined = true;
+    }
+}
+
+/// Notes that something knows `object` from now on without a handle.
+pub(super) fn marked(object: &JsObject) {
+    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.marked = true;
+    }
+}
+
+/// The lazy object that `this` is, stands for or inherits from, and whether it inherits.
+fn holder(this: &JsValue, context: &mut Context) -> JsResult<(JsObject, bool)> {
+    let (mut object, mut inherits) = (this.as_object(), false);
     // A chain of prototypes has an end, but a script may make it long.
     for _ in 0..MAX_DEPTH {
         let Some(found) = object else { break };
-        if let Some(lazy) = lazy_of(&found, context) {
-            return Ok(lazy);
+        if found.is::<Lazy>() {
+            return Ok((found, inherits));
         }
-        object = found.prototype();
+        object = target_of(&found, context);
+        if object.is_none() {
+            inherits = true;
+            object = found.prototype();
+        }
     }
     Err(JsNativeError::typ()
         .with_message("this key belongs to an item")
         .into())
 }
 
-fn read(this: &JsValue, index: usize, context: &mut Context) -> JsResult<JsValue> {
-    let object = holder(this, context)?;
-    member(&object, index, context)
-}
-
 /// The member at `index` of a lazy object, made when it is read first.
-fn member(object: &JsObject, index: usize, context: &mut Context) -> JsResult<JsValue> {
+fn read(this: &JsValue, index: usize, context: &mut Context) -> JsResult<JsValue> {
+    let (object, _) = holder(this, context)?;
     let (record, offset, part) = {
         let Some(lazy) = object.downcast_ref::<Lazy>() else {
             return Ok(JsValue::undefined());
         };
         if let Some(child) = lazy.child(index) {
-            return Ok(child.value.clone());
+            return Ok(child.clone());
         }
-        let bytes = lazy.record.read();
-        let Some((name, node)) = Flat::at(&bytes, lazy.offset).entry(index) else {
-            return Ok(JsValue::undefined());
-        };
-        let (offset, part) = (node.offset(), lazy.part.child(&name));
-        (lazy.record.clone(), offset, part)
+        (lazy.record.clone(), lazy.offset, lazy.part)
     };
-    let child = value(&record, offset, part, false, context)?;
-    let read = child.value.clone();
-    if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
-        lazy.keep(index, child);
+    let bytes = record.read();
+    let Some((name, node)) = Flat::at(&bytes, offset).pair(index) else {
+        return Ok(JsValue::undefined());
+    };
+    let read = value(&record, node, part.child(name), context)?;
+    let is_small = match node.kind() {
+        Kind::Text => node
+            .text_bytes()
+            .is_some_and(|text| text.len() <= MAX_BYTES),
+        Kind::List | Kind::Object => false,
+        Kind::Null | Kind::Bool | Kind::Int | Kind::Float => true,
+    };
+    // A small value is as good made anew.
+    if !is_small && let Some(mut lazy) = object.downcast_mut::<Lazy>() {
+        lazy.keep(index, read.clone());
     }
     Ok(read)
 }
 
 fn write(this: &JsValue, index: usize, value: JsValue, context: &mut Context) -> JsResult<JsValue> {
-    let object = holder(this, context)?;
-    let proxy = object
-        .downcast_ref::<Lazy>()
-        .and_then(|lazy| lazy.proxy.clone());
-    let is_other = |this: &JsObject| {
-        let is_proxy = proxy
-            .as_ref()
-            .is_some_and(|proxy| JsObject::equals(this, proxy));
-        !is_proxy && !JsObject::equals(this, &object)
-    };
-    let receiver = this.as_object().filter(is_other);
-    if let Some(receiver) = receiver {
+    let (object, inherits) = holder(this, context)?;
+    if inherits && let Some(receiver) = this.as_object() {
         // An object that inherits from an item gets a key of its own, as from a plain object.
         let place = object.downcast_ref::<Lazy>().map(|lazy| lazy.place());
         let name = place
@@ -511,7 +378,7 @@ fn write(this: &JsValue, index: usize, value: JsValue, context: &mut Context) ->
         }
     } else if let Some(mut lazy) = object.downcast_mut::<Lazy>() {
         lazy.written = true;
-        lazy.keep(index, value.into());
+        lazy.keep(index, value);
     }
     Ok(JsValue::undefined())
 }

@@ -16,13 +16,12 @@ use boa_engine::property::{PropertyDescriptor, PropertyKey};
 use boa_engine::{
     Context, JsError, JsObject, JsResult, JsString, JsValue, Script, Source, js_string,
 };
-use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::clock::ScriptClock;
 use super::data::{self, Makers};
 use super::faults::{Fault, fault_of};
-use super::garbage::{Garbage, Record};
+use super::garbage::{Garbage, Record, Span};
 use super::json;
 use super::link::Link;
 use super::pod;
@@ -78,6 +77,7 @@ pub(crate) struct Engine {
     /// A query that is none and was said to be none.
     refused: Option<String>,
     timer_at: Option<Timestamp>,
+    makers: Rc<Makers>,
     garbage: Garbage,
     /// When the last call ended, or the message came whose calls are made: the clock is read once a
     /// call.
@@ -109,6 +109,8 @@ impl Engine {
         limits.set_loop_iteration_limit(shared.start.limits.loop_iterations);
         limits.set_recursion_limit(shared.start.limits.recursion);
         context.insert_data(shared.clone());
+        let makers = Rc::new(Makers::new(&mut context));
+        context.insert_data(makers.clone());
         let mut engine = Engine {
             context,
             shared,
@@ -117,6 +119,7 @@ impl Engine {
             told: Stated::default(),
             refused: None,
             timer_at: None,
+            makers,
             garbage: Garbage::new(),
             at: Instant::now(),
             spoilt: None,
@@ -139,8 +142,6 @@ impl Engine {
 
     fn run_top_level(&mut self) -> JsResult<()> {
         let context = &mut self.context;
-        let makers = Rc::new(Makers::new(context)?);
-        context.insert_data(makers);
         shims::install(self.shared.start.habits, context)?;
         api::install(&self.shared.start, context)?;
         let source = Source::from_bytes(self.code.as_bytes());
@@ -163,13 +164,14 @@ impl Engine {
     fn function(&mut self, hook: Hook) -> Option<JsFunction> {
         let global = self.context.global_object();
         let names = self.names.iter().find(|names| names.hook == hook)?;
+        // The usual way to define a hook, looked at without detours.
+        let own = global.borrow().properties().get(&names.name);
+        let value = own.as_ref().and_then(PropertyDescriptor::value);
+        if let Some(function) = value.and_then(JsValue::as_function) {
+            return Some(function);
+        }
         let names = [Some(&names.name), names.old.as_ref()];
         names.into_iter().flatten().find_map(|name| {
-            // The usual way to define a hook, looked at without detours.
-            let own = global.borrow().properties().get(name);
-            if let Some(value) = own.as_ref().and_then(PropertyDescriptor::value) {
-                return value.as_function();
-            }
             let value = global.get(name.clone(), &mut self.context).ok()?;
             value.as_function()
         })
@@ -193,7 +195,7 @@ impl Engine {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        match self.shared.query(&text) {
+        match &*self.shared.query(&text) {
             Ok(_) => Ok(Some(text)),
             Err(error) => Err((text, format!("{FILTERED} is invalid, {error}"))),
         }
@@ -281,17 +283,18 @@ impl Engine {
         let elapsed = self.shared.start.habits.elapsed;
         match batch.records() {
             Ok(bytes) => {
+                let bytes = Rc::new(bytes);
+                let mut end = 0;
                 for record in records(&bytes) {
+                    let start = end;
+                    end += record.record().len();
                     self.beat(record.number());
                     self.follow_packets(record, &mut spent);
-                    let owned = Record::new(match elapsed.shown(record) {
-                        Cow::Borrowed(record) => bytes.slice_ref(record),
-                        Cow::Owned(record) => record.into(),
-                    });
-                    self.garbage.made_from(&owned);
-                    let data = |context: &mut Context| Ok([data::item(owned, context)?]);
-                    self.tell(Hook::OnItemCaptured, data, &mut spent);
-                    self.garbage.rest();
+                    let shown = match elapsed.shown(record) {
+                        Cow::Borrowed(_) => Span::of(&bytes, start..end),
+                        Cow::Owned(record) => Span::whole(record),
+                    };
+                    self.item(shown, &mut spent);
                 }
             }
             Err(error) => {
@@ -301,6 +304,20 @@ impl Engine {
         }
         self.shared.clock.advance(batch.now);
         self.done(batch.last, spent);
+    }
+
+    fn item(&mut self, record: Span, spent: &mut Spent) {
+        let record = self.garbage.record(record);
+        let mut given = JsValue::undefined();
+        let data = |context: &mut Context| {
+            given = data::item(&record, context)?;
+            Ok([given.clone()])
+        };
+        self.tell(Hook::OnItemCaptured, data, spent);
+        let came_back = self.makers.take_back(given, &mut self.context);
+        self.garbage.was_given(record, !came_back);
+        self.garbage
+            .rest(|| self.makers.take_back_lent(&mut self.context));
     }
 
     /// Sets the clock to the end of an item and runs the timers that were due before it.
@@ -330,9 +347,9 @@ impl Engine {
         let mut spent = Spent::default();
         let elapsed = self.shared.start.habits.elapsed;
         let shown = Flat::new(record).map_or(Cow::Borrowed(record), |item| elapsed.shown(item));
-        let owned = Record::new(Bytes::copy_from_slice(&shown));
+        let owned = Record::new(Span::whole(shown.into_owned()));
         let query = text(query);
-        let args = |context: &mut Context| Ok([data::item(owned, context)?, query]);
+        let args = |context: &mut Context| Ok([data::item(&owned, context)?, query]);
         let returned = self.tell(Hook::OnItemQueried, args, &mut spent);
         let object = returned.filter(JsValue::is_object);
         let result = object.map_or(Ok(Json::Null), |object| {

@@ -40,24 +40,25 @@ pub(super) fn position(
     if !list.is_array() {
         return Ok(Err(()));
     }
-    // A list may be longer than what it holds; what it inherits then stands in the holes.
-    let length = list.get(js_string!("length"), context)?;
     let inner = list.borrow();
     let IndexPropertyValues::DenseElement(values) = inner.properties().index_property_values()
     else {
         return Ok(Err(()));
     };
     let values = values.as_slice();
-    if length.as_number() != Some(values.len() as f64) {
-        return Ok(Err(()));
-    }
-    if values.len() >= LONG
-        && let Some(lists) = context.get_data::<Rc<Lists>>()
-        && let Some(place) = lists.position(values, &wanted)
-    {
+    let held = values.len();
+    let known = (held >= LONG)
+        .then(|| context.get_data::<Rc<Lists>>()?.position(values, &wanted))
+        .flatten();
+    let place = known.unwrap_or_else(|| search(values, &wanted));
+    drop(inner);
+    if place.is_some() {
         return Ok(Ok(place));
     }
-    Ok(Ok(search(values, &wanted)))
+    // A list may be longer than what it holds; what it inherits then stands in the holes.
+    let length = list.get(js_string!("length"), context)?;
+    let is_whole = length.as_number() == Some(held as f64);
+    Ok(if is_whole { Ok(None) } else { Err(()) })
 }
 
 /// Looks at one value after the other.
@@ -92,10 +93,9 @@ impl Lists {
     fn position(&self, values: &[JsValue], wanted: &JsString) -> Option<Option<usize>> {
         let mut seen = self.0.borrow_mut();
         let seen = &mut *seen;
-        if let Some(known) = seen.known.iter_mut().find(|known| known.starts(values)) {
-            return known
-                .follow(values)
-                .then(|| known.first.get(wanted).copied());
+        let mut known = seen.known.iter_mut();
+        if let Some(place) = known.find_map(|known| known.position(values, wanted)) {
+            return Some(place);
         }
         if begins_with(values, &seen.last) {
             seen.last.clear();
@@ -125,9 +125,17 @@ impl Seen {
 }
 
 impl Known {
-    /// Whether `values` begins with all that is known, and is not much longer.
-    fn starts(&self, values: &[JsValue]) -> bool {
-        begins_with(values, bits(&self.values))
+    /// Where `wanted` is in `values`; `None` when that is another list, or a changed one.
+    ///
+    /// What stands behind the first place of a text does not matter.
+    fn position(&mut self, values: &[JsValue], wanted: &JsString) -> Option<Option<usize>> {
+        let place = self.first.get(wanted).copied();
+        let front = place.and_then(|place| self.values.get(..=place));
+        if front.is_some_and(|front| begins_with(values, bits(front))) {
+            return Some(place);
+        }
+        (begins_with(values, bits(&self.values)) && self.follow(values))
+            .then(|| self.first.get(wanted).copied())
     }
 
     /// Takes what `values` has behind what is known; false when that is not all text.

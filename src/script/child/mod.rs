@@ -14,6 +14,7 @@ mod elapsed;
 pub(crate) mod engine;
 mod faults;
 mod garbage;
+mod handles;
 pub(crate) mod json;
 mod layouts;
 mod limits;
@@ -25,7 +26,7 @@ mod shims;
 #[cfg(test)]
 mod tests;
 mod texts;
-mod traps;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::io::Read;

@@ -15,6 +15,7 @@ use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsString, JsValue};
 use serde_json::Value as Json;
 
 use super::clock::{ScriptClock, Timers};
+use super::data;
 use super::link::Link;
 use crate::kfl::{self, Query, Schema};
 use crate::script::host::HostCall;
@@ -32,6 +33,9 @@ const MAX_TASKS: usize = 4096;
 /// Bytes of one console line that are sent; the console keeps less.
 const MAX_LINE: usize = 256 << 10;
 
+/// A compiled query, or what is wrong with it.
+pub(super) type Asked = Rc<Result<Query, String>>;
+
 /// What natives of one context share.
 pub(crate) struct Shared {
     /// The line to the parent.
@@ -45,9 +49,9 @@ pub(crate) struct Shared {
     tasks: RefCell<HashMap<u64, (JsFunction, Vec<JsValue>)>>,
     last_task: Cell<u64>,
     schema: Schema,
-    queries: RefCell<HashMap<String, Result<Query, String>>>,
+    queries: RefCell<HashMap<String, Asked>>,
     /// Those asked for last, by the texts as scripts hold them.
-    recent: RefCell<VecDeque<(JsString, Result<Query, String>)>>,
+    recent: RefCell<VecDeque<(JsString, Asked)>>,
     rejected: RefCell<Vec<JsObject<Promise>>>,
 }
 
@@ -115,7 +119,7 @@ impl Shared {
     }
 
     /// As [`Shared::query`], of a text that a script holds: a literal is found without being copied.
-    pub(crate) fn query_of(&self, text: &JsString) -> Result<Query, String> {
+    pub(crate) fn query_of(&self, text: &JsString) -> Asked {
         let mut recent = self.recent.borrow_mut();
         if let Some((_, query)) = recent.iter().find(|(known, _)| known == text) {
             return query.clone();
@@ -127,7 +131,7 @@ impl Shared {
     }
 
     /// The compiled query, made once; the error says what is wrong with it.
-    pub(crate) fn query(&self, text: &str) -> Result<Query, String> {
+    pub(crate) fn query(&self, text: &str) -> Asked {
         let mut queries = self.queries.borrow_mut();
         if let Some(known) = queries.get(text) {
             return known.clone();
@@ -136,6 +140,7 @@ impl Shared {
             queries.clear();
         }
         let made = kfl::compile(text, &self.schema).map_err(|error| error.to_string());
+        let made = Rc::new(made);
         queries.insert(text.to_owned(), made.clone());
         made
     }
@@ -204,6 +209,12 @@ impl HostHooks for Hooks {
                 rejected.retain(|known| !JsObject::equals(&known.clone().upcast(), &promise));
             }
         }
+    }
+
+    /// A private name knows an item without a handle.
+    fn ensure_can_add_private_element(&self, object: &JsObject, _: &mut Context) -> JsResult<()> {
+        data::marked(object);
+        Ok(())
     }
 
     /// Scripts live in UTC, as cron does: equal output wherever and whenever they run.

@@ -1,7 +1,8 @@
 //! What scripts need and boa lacks or does slowly, and what they must not have.
 //!
 //! In: a fresh context. Out: `Date` as items write times, `JSON` with fast ways for items, lists that
-//! find a text fast, keys of items watched for redefinition. Never: a helper with an effect; those are in `api`.
+//! find a text fast, functions that note what they do to items. Never: a helper with an effect; those
+//! are in `api`.
 
 use std::rc::Rc;
 
@@ -10,22 +11,14 @@ use boa_engine::object::{FunctionObjectBuilder, JsObject};
 use boa_engine::property::PropertyDescriptor;
 use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsString, JsValue, NativeFunction};
 
-use super::data::redefined;
 use super::dates;
 use super::json::{self, Stringify};
 use super::lists::{self, Lists};
+use super::watched;
 use crate::script::wire::Habits;
 
 /// Globals that make no sense in a process of one thread.
 const REMOVED: &[&str] = &["SharedArrayBuffer", "Atomics"];
-
-/// Functions that redefine keys of their first argument, or of `this` for the last two.
-const REDEFINERS: &[(&str, &str)] = &[
-    ("Object", "defineProperty"),
-    ("Object", "defineProperties"),
-    ("Reflect", "defineProperty"),
-];
-const OLD_REDEFINERS: &[&str] = &["__defineGetter__", "__defineSetter__"];
 
 /// Prepares the global object.
 pub(crate) fn install(habits: Habits, context: &mut Context) -> JsResult<()> {
@@ -36,20 +29,7 @@ pub(crate) fn install(habits: Habits, context: &mut Context) -> JsResult<()> {
     dates::install(&global, habits.dates, context)?;
     install_json(&global, context)?;
     install_lists(context)?;
-    for (owner, name) in REDEFINERS {
-        let owner = member(&global, owner, context)?;
-        watch(
-            &owner,
-            name,
-            |_, args| args.get_or_undefined(0).clone(),
-            context,
-        )?;
-    }
-    let prototype = context.intrinsics().constructors().object().prototype();
-    for name in OLD_REDEFINERS {
-        watch(&prototype, name, |this, _| this.clone(), context)?;
-    }
-    Ok(())
+    watched::install(&global, context)
 }
 
 fn install_json(global: &JsObject, context: &mut Context) -> JsResult<()> {
@@ -108,27 +88,8 @@ fn install_lists(context: &mut Context) -> JsResult<()> {
     Ok(())
 }
 
-/// Replaces a function by one that first notes whose keys it redefines.
-fn watch(
-    owner: &JsObject,
-    name: &str,
-    target: fn(&JsValue, &[JsValue]) -> JsValue,
-    context: &mut Context,
-) -> JsResult<()> {
-    let original = member(owner, name, context)?;
-    let native = NativeFunction::from_copy_closure_with_captures(
-        move |this, args, original: &JsObject, context| {
-            redefined(&target(this, args), context);
-            original.call(this, args, context)
-        },
-        original,
-    );
-    let length = 2 + usize::from(name == "defineProperty");
-    let watched = function(native, name, length, context);
-    define(owner, name, watched.into(), context)
-}
-
-fn member(object: &JsObject, name: &str, context: &mut Context) -> JsResult<JsObject> {
+/// A member of an object that the engine has, which is one itself.
+pub(super) fn member(object: &JsObject, name: &str, context: &mut Context) -> JsResult<JsObject> {
     object
         .get(JsString::from(name), context)?
         .as_object()

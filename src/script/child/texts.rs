@@ -9,10 +9,10 @@ use boa_engine::JsString;
 use boa_engine::string::JsStrVariant;
 
 /// Strings that are kept.
-const PLACES: usize = 1 << 10;
+const PLACES: usize = 1 << 12;
 
 /// Bytes of a string that is worth keeping: names, addresses, methods, streams.
-const MAX_BYTES: usize = 48;
+pub(super) const MAX_BYTES: usize = 48;
 
 /// The strings of one context.
 pub(super) struct Texts {
@@ -31,25 +31,26 @@ impl Default for Texts {
 
 impl Texts {
     /// The string of a text.
-    pub(super) fn of(&self, text: &str) -> JsString {
+    pub(super) fn of(&self, text: &[u8]) -> JsString {
+        let new = || JsString::from(&*String::from_utf8_lossy(text));
         // What is not ASCII has other bytes as a string.
         if text.len() > MAX_BYTES || !text.is_ascii() {
-            return JsString::from(text);
+            return new();
         }
-        let place = self.hasher.hash_one(text.as_bytes()) as usize % PLACES;
+        let place = self.hasher.hash_one(text) as usize % PLACES;
         let mut places = self.places.borrow_mut();
         let Some(kept) = places.get_mut(place) else {
-            return JsString::from(text);
+            return new();
         };
         match kept {
             Some(known) if is(known, text) => known.clone(),
-            _ => kept.insert(JsString::from(text)).clone(),
+            _ => kept.insert(new()).clone(),
         }
     }
 }
 
-fn is(known: &JsString, text: &str) -> bool {
-    matches!(known.as_str().variant(), JsStrVariant::Latin1(bytes) if bytes == text.as_bytes())
+fn is(known: &JsString, text: &[u8]) -> bool {
+    matches!(known.as_str().variant(), JsStrVariant::Latin1(bytes) if bytes == text)
 }
 
 #[cfg(test)]
@@ -62,10 +63,14 @@ mod tests {
         for turn in 0..3 {
             for number in 0..3 * PLACES {
                 let text = format!("{number}.pcap");
-                assert_eq!(texts.of(&text), JsString::from(text.as_str()), "{turn}");
+                assert_eq!(
+                    texts.of(text.as_bytes()),
+                    JsString::from(text.as_str()),
+                    "{turn}"
+                );
             }
             for text in ["", "grün", "é", "\u{20ac}", &"x".repeat(MAX_BYTES + 1)] {
-                assert_eq!(texts.of(text), JsString::from(text));
+                assert_eq!(texts.of(text.as_bytes()), JsString::from(text));
             }
         }
         let kept = texts.places.borrow().iter().flatten().count();

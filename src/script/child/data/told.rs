@@ -10,7 +10,7 @@ use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsObject, JsString, JsValue};
 
 use super::unchanged::{same, unchanged};
-use super::{Lazy, MAX_DEPTH, Makers, Place, lazy_of, makers};
+use super::{Lazy, MAX_DEPTH, Makers, Place, makers};
 use crate::item::{Kind, Node};
 
 /// Values that are looked at for one text; an item has some hundred.
@@ -28,13 +28,9 @@ pub(crate) enum Told {
 
 /// What `JSON.stringify` writes for the lazy object `value`; `None` when only the engine can tell.
 pub(crate) fn told(value: &JsValue, context: &mut Context) -> Option<Told> {
-    let object = lazy_of(&value.as_object()?, context)?;
-    let makers = makers(context).ok()?;
-    if makers.doubtful.get() {
-        return None;
-    }
+    let object = value.as_object().filter(JsObject::is::<Lazy>)?;
     let mut walk = Walk {
-        makers,
+        makers: makers(context).ok()?,
         path: Vec::new(),
         left: MAX_VALUES,
     };
@@ -51,8 +47,12 @@ struct Walk {
 
 impl Walk {
     fn object(&mut self, object: &JsObject, context: &mut Context) -> Option<Told> {
-        if unchanged(object, 0) {
-            return Some(Told::Record(object.downcast_ref::<Lazy>()?.place()));
+        let place = {
+            let lazy = object.downcast_ref::<Lazy>()?;
+            unchanged(object, &lazy, 0).then(|| lazy.place())
+        };
+        if let Some(place) = place {
+            return Some(Told::Record(place));
         }
         let holds_itself = self
             .path
@@ -72,13 +72,13 @@ impl Walk {
         object: &JsObject,
         context: &mut Context,
     ) -> Option<Vec<(JsString, Told)>> {
-        let (place, part, made) = {
+        let (place, part, has_its_keys) = {
             let lazy = object.downcast_ref::<Lazy>()?;
-            (lazy.place(), lazy.part, lazy.made)
+            (lazy.place(), lazy.part, lazy.has_its_keys(object))
         };
         let node = place.node();
         let mut members = Vec::with_capacity(node.len());
-        if !made {
+        if has_its_keys {
             for index in 0..node.len() {
                 let PropertyKey::String(name) = self.makers.key(&node.entry(index)?.0) else {
                     return None;
@@ -142,10 +142,7 @@ impl Walk {
         };
         match child {
             None => Some(Some(Told::Record(Place { bytes, offset }))),
-            Some(child) => match &child.lazy {
-                Some(lazy) => self.object(lazy, context).map(Some),
-                None => self.value(&child.value, context),
-            },
+            Some(child) => self.value(&child, context),
         }
     }
 
@@ -158,10 +155,7 @@ impl Walk {
             return None;
         }
         match value.as_object() {
-            Some(object) => {
-                let lazy = lazy_of(&object, context)?;
-                self.object(&lazy, context).map(Some)
-            }
+            Some(object) => self.object(&object, context).map(Some),
             None => Some(Some(Told::Plain(value.clone()))),
         }
     }

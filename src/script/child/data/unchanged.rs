@@ -3,32 +3,17 @@
 //! In: a value of a script. Out: the place in a record that it stands for, as long as nothing was
 //! changed. Never: a getter of a script run.
 
-use boa_engine::builtins::proxy::Proxy;
 use boa_engine::property::PropertyKey;
-use boa_engine::{Context, JsObject, JsValue};
-use bytes::Bytes;
+use boa_engine::{JsObject, JsValue};
 
-use super::{Child, Lazy, MAX_DEPTH, lazy_of, makers, mark_written};
+use super::super::garbage::Span;
+use super::{Lazy, MAX_DEPTH};
 use crate::item::flat::Flat;
 use crate::item::{Kind, Node};
 
-/// Notes that a script redefines keys of `target` by other means than assignment.
-pub(crate) fn redefined(target: &JsValue, context: &mut Context) {
-    let Some(object) = target.as_object() else {
-        return;
-    };
-    if let Some(lazy) = lazy_of(&object, context) {
-        mark_written(&lazy);
-    } else if object.is::<Proxy>()
-        && let Ok(makers) = makers(context)
-    {
-        makers.doubtful.set(true);
-    }
-}
-
 /// A place in a record that stands for a value.
 pub(crate) struct Place {
-    pub(super) bytes: Bytes,
+    pub(super) bytes: Span,
     pub(super) offset: usize,
 }
 
@@ -45,53 +30,41 @@ impl Place {
 }
 
 /// The root of the item that `value` is, whatever a script changed in it; `None` for other objects.
-pub(crate) fn item_of(value: &JsValue, context: &mut Context) -> Option<Place> {
-    let object = lazy_of(&value.as_object()?, context)?;
-    let place = object.downcast_ref::<Lazy>()?.place();
+pub(crate) fn item_of(value: &JsValue) -> Option<Place> {
+    let place = value.as_object()?.downcast_ref::<Lazy>()?.place();
     place.is_item().then_some(place)
 }
 
 /// The record's place behind `value`, when it is a lazy object that reads as it was made.
-pub(crate) fn pristine(value: &JsValue, context: &mut Context) -> Option<Place> {
-    let object = lazy_of(&value.as_object()?, context)?;
-    if makers(context).ok()?.doubtful.get() {
-        return None;
-    }
-    unchanged(&object, 0).then(|| {
-        let lazy = object.downcast_ref::<Lazy>()?;
-        Some(lazy.place())
-    })?
+pub(crate) fn pristine(value: &JsValue) -> Option<Place> {
+    let object = value.as_object()?;
+    let lazy = object.downcast_ref::<Lazy>()?;
+    unchanged(&object, &lazy, 0).then(|| lazy.place())
 }
 
 /// Whether a lazy object, and all that was read of it, is as the record has it.
-pub(super) fn unchanged(object: &JsObject, depth: usize) -> bool {
-    let Some(lazy) = object.downcast_ref::<Lazy>() else {
-        return false;
-    };
-    let same_keys = !lazy.made || lazy.has_its_keys(object);
-    if lazy.written || !same_keys || depth > MAX_DEPTH {
+pub(super) fn unchanged(object: &JsObject, lazy: &Lazy, depth: usize) -> bool {
+    if lazy.written || !lazy.has_its_keys(object) || depth > MAX_DEPTH {
         return false;
     }
     let record = lazy.record.read();
     let place = Flat::at(&record, lazy.offset);
     lazy.children.iter().all(|(index, child)| {
-        let node = place.entry(*index).map(|(_, node)| node);
+        let node = place.pair(*index).map(|(_, node)| node);
         node.is_some_and(|node| same(child, node, depth + 1))
     })
 }
 
 /// Whether `value` still is what the record has at `node`; a list can be changed without its parent
 /// knowing, so its elements are compared.
-pub(super) fn same(child: &Child, node: Flat<'_>, depth: usize) -> bool {
-    let Some(object) = child.value.as_object() else {
+pub(super) fn same(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
+    let Some(object) = value.as_object() else {
         return true;
     };
     if node.kind() == Kind::Object {
-        let object = child.lazy.as_ref().unwrap_or(&object);
-        let same_place = object
+        return object
             .downcast_ref::<Lazy>()
-            .is_some_and(|lazy| lazy.offset == node.offset());
-        return same_place && unchanged(object, depth);
+            .is_some_and(|lazy| lazy.offset == node.offset() && unchanged(&object, &lazy, depth));
     }
     let inner = object.borrow();
     if !object.is_array() || inner.properties().index_property_keys().count() != node.len() {
@@ -118,9 +91,7 @@ fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
             (Some(value), Some(text)) => value == *text,
             _ => false,
         },
-        Kind::List | Kind::Object => {
-            value.is_object() && same(&Child::from(value.clone()), node, depth)
-        }
+        Kind::List | Kind::Object => value.is_object() && same(value, node, depth),
     }
 }
 
@@ -128,20 +99,22 @@ fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
 pub(super) mod tests {
     use std::rc::Rc;
 
-    use boa_engine::{Source, js_string};
+    use boa_engine::{Context, Source, js_string};
 
+    use super::super::super::watched;
     use super::super::{Makers, Record, item};
     use super::*;
     use crate::item::{flat, sample};
 
     pub(in super::super) fn context_with_item() -> (Context, JsValue) {
         let mut context = Context::default();
-        let makers = Rc::new(Makers::new(&mut context).unwrap());
+        let makers = Rc::new(Makers::new(&mut context));
         context.insert_data(makers);
         let mut record = Vec::new();
         flat::encode(&sample::http(), &mut record);
-        let data = item(Record::new(record.into()), &mut context).unwrap();
+        let data = item(&Record::new(Span::whole(record)), &mut context).unwrap();
         let global = context.global_object();
+        watched::install(&global, &mut context).unwrap();
         global
             .set(js_string!("data"), data.clone(), true, &mut context)
             .unwrap();
@@ -153,7 +126,7 @@ pub(super) mod tests {
         let (mut context, data) = context_with_item();
         let mut run = |code: &str| {
             context.eval(Source::from_bytes(code)).unwrap();
-            pristine(&data, &mut context).is_some()
+            pristine(&data).is_some()
         };
         assert!(run(
             "data.request.headers.Host; data.protocol.ports.length; data.src.ip"
@@ -168,7 +141,7 @@ pub(super) mod tests {
     fn a_child_of_an_item_stands_for_its_place() {
         let (mut context, _) = context_with_item();
         let child = context.eval(Source::from_bytes("data.response")).unwrap();
-        let place = pristine(&child, &mut context).unwrap();
+        let place = pristine(&child).unwrap();
         assert_eq!(place.node().member("status").and_then(Node::int), Some(500));
     }
 
@@ -178,7 +151,7 @@ pub(super) mod tests {
         let shape = |value: &JsValue| value.as_object().unwrap().borrow().shape().to_addr_usize();
         let mut record = Vec::new();
         flat::encode(&sample::http(), &mut record);
-        let other = item(Record::new(record.into()), &mut context).unwrap();
+        let other = item(&Record::new(Span::whole(record)), &mut context).unwrap();
         assert_eq!(shape(&data), shape(&other));
     }
 }
