@@ -230,7 +230,7 @@ it('throws', function () { nothing() });
             "it('waits and fails', async function () { await null; expect(1).toBe(2) });
 it('waits', async function () { await null });
 it('waits for ever', function () { return new Promise(function () {}) });
-it('stopped', function () { expect(result.errors[0]).toMatch('onItemCaptured') });",
+it('stopped', function () { expect(result.errors).toHaveLine('onItemCaptured') });",
         ),
         ("c.js", "function ("),
         ("c.test.js", "var x = ;"),
@@ -350,12 +350,19 @@ fn a_script_that_was_stopped_is_named_and_fails_the_run() {
         ),
         ("setTimeout(function () { for (;;) {} }, 1)", "timer"),
         (
-            "jobs.schedule('j', '* * * * * *', function () { for (;;) {} })",
+            "jobs.schedule('j', '@hourly', function () { for (;;) {} })",
             "job",
         ),
     ] {
         let place = Place::new(&[("a.js", code), ("b.js", "console.log('here')")]);
-        let said = place.run(&["run", "a.js", "b.js", "--pcap", &demo()]);
+        let said = place.run(&[
+            "run",
+            "a.js",
+            "b.js",
+            "--run-jobs-at-end",
+            "--pcap",
+            &demo(),
+        ]);
         assert_eq!(said.code, Some(1), "{code}: {said:?}");
         assert!(
             said.err.contains("a.js was stopped: ") && said.err.contains(hook),
