@@ -9,7 +9,7 @@
 //! The spool is looked through once a second while something is going on, one table of streams for
 //! all that does. What is heard of late, because the hub was away or this node was, is looked for in the
 //! same way, as far as the spool still has it, in runs before this one too; what was heard of before is not
-//! taken again, nor is a stream that was.
+//! taken again, nor is what a recording has of a stream.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -22,7 +22,6 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use heard::Heard;
-use taken::Taken;
 
 use super::desk::Desk;
 use crate::cluster::{Ends, Happening, Key};
@@ -35,7 +34,6 @@ use crate::spool;
 use crate::time::{Clock, Timestamp};
 
 mod heard;
-mod taken;
 
 /// Happenings that wait to be looked at; a node that is drained has some hundred pods.
 const MAX_WAITING: usize = 1024;
@@ -67,8 +65,6 @@ pub struct SeekingOptions {
     pub node: Option<String>,
     /// Remembers what was heard of over restarts.
     pub heard: Option<PathBuf>,
-    /// Remembers which streams were taken.
-    pub taken: Option<PathBuf>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -262,20 +258,14 @@ struct Seeker {
     going: Vec<Going>,
     next: u64,
     heard: Heard,
-    taken: Taken,
     /// By recording, how many happenings were heard of too late, and the first of them.
     late: BTreeMap<String, (u64, String)>,
 }
 
 impl Seeker {
     fn new(mut options: SeekingOptions) -> Seeker {
-        let runs = options.reader.runs();
-        let taken = options.taken.take();
         Seeker {
             heard: options.heard.take().map(Heard::read).unwrap_or_default(),
-            taken: taken
-                .map(|file| Taken::read(file, &runs))
-                .unwrap_or_default(),
             options,
             table: Table::new(MAX_STREAMS),
             going: Vec::new(),
@@ -306,7 +296,6 @@ impl Seeker {
             self.say_late();
             self.look();
             self.heard.keep(self.options.clock.now());
-            self.taken.keep();
         }
     }
 
@@ -531,27 +520,15 @@ impl Seeker {
         if !going.taken.insert((run, id)) {
             return;
         }
-        // Streams of this run are known to the recording.
-        if earlier.is_some() && self.taken.has(&going.recording, run, id) {
-            return;
-        }
         let Going {
             recording, number, ..
         } = going;
         let ends = self.names_of(stream);
         let desk = &self.options.desk;
-        let taken = match earlier {
-            None => desk.take_for_event(recording, *number, stream.name, &ends, stream.first),
-            Some(reader) => desk.take_earlier(
-                recording,
-                *number,
-                reader,
-                stream.name,
-                (&ends, stream.first),
-            ),
-        };
-        if taken {
-            self.taken.add(recording, run, id);
+        let of = (&ends[..], stream.first);
+        match earlier {
+            None => desk.take_for_event(recording, *number, stream.name, of),
+            Some(reader) => desk.take_earlier(recording, *number, reader, stream.name, of),
         }
     }
 

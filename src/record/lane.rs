@@ -10,6 +10,7 @@
 mod done;
 mod earlier;
 mod events;
+mod stats;
 mod turn;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use ahash::RandomState;
 
 use super::budget::Budget;
 use super::journal::{Head, Take};
-use super::manifest::{Covered, Event, Kind};
+use super::manifest::{Event, Kind};
 use super::recorder::Options;
 use super::reel::{NotWritten, OpenReel};
 use super::seal::Occasion;
@@ -30,9 +31,10 @@ use super::wish::Wish;
 use crate::item::Item;
 use crate::kfl::Verdict;
 use crate::packet::{Batch, Direction, Packet, Position, StreamId, StreamName};
-use crate::spool::{self, Entry};
+use crate::spool::{self, Entry, Spooled};
 use crate::time::Timestamp;
 use done::Done;
+pub(crate) use stats::Stats;
 use turn::Closing;
 
 /// Streams that a recording follows at a time; each costs some 60 bytes, and a line in the journal
@@ -41,31 +43,6 @@ pub const MAX_TAKEN: usize = 262_144;
 
 /// Time without a match, while items flow, after which it is said once.
 const QUIET: Duration = Duration::from_secs(3600);
-
-/// What a recording did since it began.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Stats {
-    pub(crate) streams: u64,
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-    pub(crate) matches: u64,
-    pub(crate) undecided: u64,
-    pub(crate) refused: u64,
-    pub(crate) not_written: u64,
-    /// Those among them that came while the outbox was full.
-    pub(crate) stopped: u64,
-    /// Streams whose first packets were no longer to be had when they were taken.
-    pub(crate) beheaded: u64,
-    /// Packets that the spool had no longer when their turn came to be copied.
-    pub(crate) missed: u64,
-    /// Streams that went on in a next reel without their state.
-    pub(crate) stateless: u64,
-    pub(crate) last_match: Option<Timestamp>,
-    pub(crate) error: Option<String>,
-    /// Streams not taken because the day's limit was met, and what was seen of them.
-    pub(crate) limited: u64,
-    pub(crate) left_out: Option<Covered>,
-}
 
 /// Why a reel ends whose recording was changed: what follows is another one.
 pub(crate) const CHANGED: &str = "changed";
@@ -201,7 +178,7 @@ impl Lane {
             self.stats.last_match = Some(around.now);
             self.quiet_since = around.now;
             self.quiet_items = 0;
-            self.take(item.stream, around);
+            self.take(item.stream, 0, around);
         }
         let closing = self
             .closing
@@ -218,8 +195,9 @@ impl Lane {
         }
     }
 
-    /// Takes a stream with its look-back; false when it has it already or may not have more.
-    pub(crate) fn take(&mut self, name: StreamName, around: &mut Around<'_>) -> bool {
+    /// Takes a stream with its look-back, where reels have it up to the packet `from` only what follows;
+    /// false when it has it already, nothing followed, or it may not have more.
+    pub(crate) fn take(&mut self, name: StreamName, from: u64, around: &mut Around<'_>) -> bool {
         if self.taken.contains_key(&name.stream) || self.done.contains(name.stream) {
             return false;
         }
@@ -231,11 +209,15 @@ impl Lane {
             self.leave_out(name.stream);
             return false;
         }
-        match self.copy_earlier(name, around) {
-            Ok(()) => {}
+        match self.copy_earlier(name, from, around) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.done.add(name.stream);
+                return false;
+            }
             Err(error) => self.stats.error = Some(error.to_string()),
         }
-        self.stats.streams += 1;
+        self.stats.streams += u64::from(from == 0);
         if has_ended(name.stream, around) {
             self.done.add(name.stream);
         } else {
@@ -263,19 +245,33 @@ impl Lane {
         self.stats.left_out = self.budget.covered();
     }
 
-    /// Copies the packets of a stream that were there before the batch at hand.
-    fn copy_earlier(&mut self, name: StreamName, around: &mut Around<'_>) -> io::Result<()> {
+    /// Copies the packets of a stream from `from` on that were there before the batch at hand; false when
+    /// there are none and none will come.
+    fn copy_earlier(
+        &mut self,
+        name: StreamName,
+        from: u64,
+        around: &mut Around<'_>,
+    ) -> io::Result<bool> {
         let spool = around.spool.filter(|_| self.wish.look_back);
         let earlier = spool.map(|spool| spool.stream(name.stream, Some(around.next)));
-        let mut earlier = earlier.transpose().map_err(io::Error::other)?;
+        let earlier = earlier.transpose().map_err(io::Error::other)?;
+        let mut earlier = earlier.map(|packets| packets.since(from));
         let head = earlier.as_mut().and_then(Iterator::next);
-        let first = match &head {
-            Some(Ok(packet)) => (packet.entry.ordinal, packet.entry.position),
-            Some(Err(_)) | None => (around.next, Position::default()),
+        if from > 0 && head.is_none() && has_ended(name.stream, around) {
+            return Ok(false);
+        }
+        let (ordinal, position) = match &head {
+            Some(Ok(Spooled { entry, .. })) => {
+                self.stats.beheaded += u64::from(is_beheaded(entry, name, from));
+                (entry.ordinal, entry.position)
+            }
+            Some(Err(_)) | None => {
+                self.stats.beheaded += u64::from(from == 0 && name.stream.0 < around.next);
+                (around.next, Position::default())
+            }
         };
-        // A stream's number is the ordinal of its first packet.
-        self.stats.beheaded += u64::from(name.stream.0 < first.0);
-        let take = Take::new(name, first.0, first.1, false);
+        let take = Take::new(name, ordinal, position, from > 0);
         self.open_reel(around)?.take(&[take])?;
         let mut copied = Ok(());
         for packet in head.into_iter().chain(earlier.iter_mut().flatten()) {
@@ -288,7 +284,7 @@ impl Lane {
             }
         }
         self.stats.missed += earlier.map_or(0, |packets| packets.missing());
-        copied
+        copied.map(|()| true)
     }
 
     /// Adds the packets of a batch that belong to taken streams, `adopted` fragments among them.
@@ -519,6 +515,15 @@ fn next_head(wish: &Wish, run: u64, around: &mut Around<'_>) -> Head {
         options.interfaces.clone(),
         options.addresses.clone(),
     )
+}
+
+/// Whether a packet that is the first that is left of a stream is not the first from `from` on.
+fn is_beheaded(first: &Entry, name: StreamName, from: u64) -> bool {
+    match from {
+        // A stream's number is the ordinal of its first packet.
+        0 => name.stream.0 < first.ordinal,
+        from => first.previous.is_some_and(|previous| previous >= from),
+    }
 }
 
 /// Whether all packets of a stream are in the spool already and before the batch at hand.

@@ -33,6 +33,7 @@ mod sealer;
 mod settings;
 pub mod sign;
 mod states;
+mod taken;
 mod upload;
 mod wish;
 

@@ -25,6 +25,7 @@ use super::redaction::{self, Redactors};
 use super::seal::Occasion;
 use super::sealer::{Job, Sealer};
 use super::states::States;
+use super::taken::Taken;
 use super::wish::{MAX_RECORDINGS, Wish};
 use crate::item::Item;
 use crate::packet::{SharedBatch, StreamId, StreamName};
@@ -119,50 +120,9 @@ impl Options {
                 }
             }
         }
-        if let Some(left_out) = &stats.left_out {
-            coverage.insert("recording_limit".to_owned(), left_out.clone());
-        }
-        for (reason, packets) in [
-            ("recording_not_written", stats.not_written - stats.stopped),
-            ("outbox_full", stats.stopped),
-            ("look_back_overwritten", stats.missed),
-        ] {
-            if packets > 0 {
-                coverage.insert(reason.to_owned(), Covered::new(packets, 0, None));
-            }
-        }
+        coverage.extend(stats.coverage());
         let mut remarks = self.remarks.clone();
-        if stats.undecided > 0 {
-            remarks.push(format!(
-                "{} streams were kept because the query could not be decided in time",
-                stats.undecided
-            ));
-        }
-        if stats.beheaded > 0 {
-            remarks.push(format!(
-                "{} streams lack their first packets, which were no longer in the spool at the match",
-                stats.beheaded
-            ));
-        }
-        if stats.stateless > 0 {
-            remarks.push(format!(
-                "{} streams go on without their state, for which there was no room: what was open in them \
-                 at the end of a reel stands there as far as it had come",
-                stats.stateless
-            ));
-        }
-        if stats.limited > 0 {
-            remarks.push(format!(
-                "{} streams were not taken because the recording had met its limit of bytes a day",
-                stats.limited
-            ));
-        }
-        if stats.refused > 0 {
-            remarks.push(format!(
-                "{} streams were not kept because too many were followed at once",
-                stats.refused
-            ));
-        }
+        remarks.extend(stats.remarks());
         Occasion {
             why,
             now,
@@ -193,8 +153,8 @@ pub struct Recorder {
     sequence: u64,
     /// Numbers of the next reels of earlier runs.
     late: BTreeMap<u64, u64>,
-    /// Streams in reels that an earlier process left open.
-    adopted: events::Adopted,
+    /// What recordings have that wait for what happens.
+    taken: Taken,
     next: u64,
     /// What an earlier process left and could not be sealed yet.
     left: Left,
@@ -235,6 +195,8 @@ impl Recorder {
         let indexer = options.indexer.clone();
         let sealer = Sealer::start(outbox.clone(), redactors, indexer).map_err(failed)?;
         let run = options.run;
+        let runs = spool.as_ref().map(spool::Reader::runs).unwrap_or_default();
+        let taken = Taken::read(options.dir.join("taken.json"), &runs);
         let mut recorder = Recorder {
             options,
             open_dir,
@@ -247,7 +209,7 @@ impl Recorder {
             was_stopped: false,
             lanes: Vec::new(),
             late: BTreeMap::new(),
-            adopted: events::Adopted::default(),
+            taken,
             next: 0,
             left: Left::default(),
             warnings: Vec::new(),
@@ -345,8 +307,9 @@ impl Recorder {
             None => None,
         };
         let taken = lane.is_some_and(|lane| {
-            let mut around = self.around(room);
-            let taken = lane.take(name, &mut around);
+            let run = self.options.run;
+            let from = self.taken.upto(&lane.wish.name, run, name.stream);
+            let taken = lane.take(name, from, &mut self.around(room));
             lane.commit();
             taken
         });
@@ -362,7 +325,7 @@ impl Recorder {
         for lane in &mut lanes {
             let mut around = self.around(self.options.max_open_bytes);
             if let Some(job) = lane.switch(states, &mut around) {
-                self.sealer.add(job);
+                self.hand_over(job);
             }
         }
         self.lanes = lanes;
@@ -548,7 +511,7 @@ impl Recorder {
     fn close(&mut self, lane: &mut Lane, why: &'static str) -> bool {
         let (jobs, had_packets) = lane.close(why, &mut self.around(0));
         for job in jobs {
-            self.sealer.add(job);
+            self.hand_over(job);
         }
         had_packets
     }

@@ -296,11 +296,12 @@ impl Closed {
     }
 
     /// Finds a reel that an earlier process left open, torn tails cut, and adds what the spool
-    /// still has of its streams; also what was taken for it. `None` when nothing of it is usable.
+    /// still has of its streams; also the ordinal from which on packets of those belong elsewhere, when
+    /// they do. `None` when nothing of it is usable.
     pub(crate) fn adopt(
         folder: &Path,
         spool: Option<&spool::Reader>,
-    ) -> io::Result<Option<(Closed, Vec<Take>)>> {
+    ) -> io::Result<Option<(Closed, Option<u64>)>> {
         let name = folder.file_name().unwrap_or_default();
         if name.to_string_lossy().starts_with(SEALED) {
             return Ok(None);
@@ -345,7 +346,7 @@ impl Closed {
             going_on: Vec::new(),
             linked: Vec::new(),
         };
-        Ok(Some((closed, takes)))
+        Ok(Some((closed, end)))
     }
 }
 

@@ -414,6 +414,7 @@ pub struct Packets {
     scan: Option<Scan>,
     pin: Option<(StreamId, File)>,
     missing: u64,
+    from: u64,
 }
 
 impl Packets {
@@ -424,7 +425,14 @@ impl Packets {
             scan: None,
             pin: None,
             missing: 0,
+            from: 0,
         }
+    }
+
+    /// The same without the packets before an ordinal.
+    pub(crate) fn since(mut self, ordinal: u64) -> Packets {
+        self.from = ordinal;
+        self
     }
 
     /// Packets that were recycled between being listed and being read.
@@ -437,15 +445,14 @@ impl Packets {
     /// # Errors
     /// When a side file cannot be read.
     pub(crate) fn next_entry(&mut self) -> Result<Option<Listed>, SpoolError> {
-        while self.queue.is_empty() {
-            if !self.fill()? {
-                return Ok(None);
+        loop {
+            match self.queue.pop_front() {
+                Some((_, entry)) if entry.ordinal < self.from => {}
+                Some((held, entry)) => return Ok(Some(Listed { held, entry })),
+                None if self.fill()? => {}
+                None => return Ok(None),
             }
         }
-        Ok(self
-            .queue
-            .pop_front()
-            .map(|(held, entry)| Listed { held, entry }))
     }
 
     /// The bytes of a listed packet; false, and counted, when it is gone.

@@ -51,7 +51,6 @@ pub(super) fn seeking(
         // A worker has its node's pods; a capture elsewhere may have anybody's.
         node: is_node.then(|| node.name.clone()),
         heard: Some(data.join("happenings.json")),
-        taken: Some(data.join("happenings-streams.json")),
         clock: Arc::new(SystemClock),
     })
     .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))

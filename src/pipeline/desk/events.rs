@@ -36,11 +36,10 @@ impl Desk {
         recording: &str,
         number: u64,
         stream: StreamName,
-        ends: &[Peer],
-        at: Timestamp,
-    ) -> bool {
+        of: (&[Peer], Timestamp),
+    ) {
         self.recorder()
-            .take_for_event(recording, number, stream, ends, at)
+            .take_for_event(recording, number, stream, of);
     }
 
     /// Takes a stream of an earlier run for it; see [`crate::record::Recorder::take_earlier`].
@@ -51,9 +50,9 @@ impl Desk {
         earlier: &spool::Reader,
         stream: StreamName,
         of: (&[Peer], Timestamp),
-    ) -> bool {
+    ) {
         self.recorder()
-            .take_earlier(recording, number, earlier, stream, of)
+            .take_earlier(recording, number, earlier, stream, of);
     }
 
     /// All of earlier runs is taken by now.

@@ -91,7 +91,6 @@ impl World {
             names: Names::live(history),
             node: Some("worker-1".to_owned()),
             heard: Some(dir.join("happenings.json")),
-            taken: Some(dir.join("streams.json")),
             clock: clock.clone(),
         };
         World {
@@ -312,7 +311,6 @@ fn what_an_earlier_run_left_in_the_spool_is_taken_too_and_each_stream_once() {
     second.at(66);
     second.traffic(&call(OTHER, 1009, POD, 70));
     second.at(90);
-    second.seeker.taken.keep();
     let reels = second.reels();
     // Of seconds 40, 43 and 50, and of 62 and 70.
     assert_eq!(held(&reels), [(17, 3), (18, 2)]);
@@ -383,6 +381,136 @@ fn what_a_killed_run_began_to_take_the_next_one_takes_to_the_end_and_nothing_twi
             .any(|reel| reel.run == 17 && reel.why == "restart")
     );
     assert!(reels.iter().all(|reel| reel.events.len() == 1));
+}
+
+#[test]
+fn what_was_sealed_before_the_look_was_over_is_not_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
+    let store = Arc::new(MemoryStore::new());
+    let mut first = World::life(dir.path(), &declared, 17, store.clone());
+    first.traffic(&minute());
+    assert_eq!(first.reels(), []);
+    // Asked to end meanwhile, it seals what it took, and is gone.
+    let mut second = World::life(dir.path(), &declared, 18, store.clone());
+    second.traffic(&call(OTHER, 1007, POD, 62));
+    second.seeker.begin(&happening(What::OomKilled, 60));
+    second.at(66);
+    assert_eq!(held(&second.reels()), [(17, 3), (18, 1)]);
+    // The next one is told of it once more.
+    let mut third = World::life(dir.path(), &declared, 19, store);
+    third.clock.advance(START + Duration::from_secs(100));
+    third.seeker.begin(&happening(What::OomKilled, 60));
+    third.at(101);
+    assert!(third.seeker.going.is_empty());
+    assert_eq!(held(&third.reels()), [(17, 3), (18, 1)]);
+}
+
+#[test]
+fn what_the_spool_lost_of_an_earlier_run_stands_in_the_manifest() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
+    let store = Arc::new(MemoryStore::new());
+    let mut first = World::life(dir.path(), &declared, 17, store.clone());
+    first.traffic(&minute());
+    assert_eq!(first.reels(), []);
+    let mut second = World::life(dir.path(), &declared, 18, store);
+    // The ring overwrites what is being read: the end of the last stream.
+    let files = std::fs::read_dir(dir.path().join("spool/run-0000000017")).unwrap();
+    let mut paths = files.map(|file| file.unwrap().path());
+    let packets = paths.find(|path| path.extension().is_some_and(|kind| kind == "pcap"));
+    let packets = std::fs::OpenOptions::new()
+        .write(true)
+        .open(packets.unwrap())
+        .unwrap();
+    packets
+        .set_len(packets.metadata().unwrap().len() - 100)
+        .unwrap();
+    second.clock.advance(START + Duration::from_secs(62));
+    second.seeker.begin(&happening(What::OomKilled, 60));
+    second.at(66);
+    second.at(90);
+    let reels = second.reels();
+    assert_eq!(held(&reels), [(17, 3)]);
+    let missed = &reels[0].coverage["look_back_overwritten"].packets;
+    let all = 3 * call(OTHER, 1006, POD, 50).len() as u64;
+    assert!(
+        *missed > 0 && reels[0].counts.packets + missed == all,
+        "{reels:?}"
+    );
+    // It is that run's loss alone.
+    assert_eq!(reels[0].coverage.len(), 1);
+}
+
+/// A connection of which the first event has one call and the second one another: with the same run at
+/// both, or with the next one at the second.
+#[test]
+fn a_stream_that_went_on_after_an_event_goes_on_in_the_reel_of_the_next_one() {
+    for is_restarted in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let declared =
+            json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
+        let store = Arc::new(MemoryStore::new());
+        let frames = synth::tcp((OTHER, 1000), (POD, 80))
+            .at(START + Duration::from_secs(50))
+            .to_server("GET /a HTTP/1.1\r\nhost: a\r\n\r\n")
+            .to_client("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .wait(Duration::from_secs(50))
+            .to_server("GET /b HTTP/1.1\r\nhost: a\r\n\r\n")
+            .to_client("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .fin();
+        let is_later = |frame: &Frame| frame.ts > START + Duration::from_secs(90);
+        let (early, late) = frames.split_at(frames.iter().position(is_later).unwrap());
+        let mut world = World::life(dir.path(), &declared, 17, store.clone());
+        world.traffic(early);
+        world.seeker.begin(&happening(What::OomKilled, 60));
+        world.at(60);
+        world.at(90);
+        assert!(world.seeker.going.is_empty());
+        world.traffic(late);
+        if is_restarted {
+            assert_eq!(held(&world.reels()), [(17, 1)]);
+            world = World::life(dir.path(), &declared, 18, store);
+        }
+        world.clock.advance(START + Duration::from_secs(102));
+        world.seeker.begin(&happening(What::OomKilled, 102));
+        world.at(103);
+        world.at(130);
+        let reels = world.reels();
+        let packets: Vec<u64> = reels.iter().map(|reel| reel.counts.packets).collect();
+        assert_eq!(packets, [early.len() as u64, late.len() as u64]);
+        assert!(reels.iter().all(|reel| reel.events.len() == 1));
+        let (streams, continued) = (reels[1].counts.streams, reels[1].counts.continued);
+        assert_eq!((reels[1].run, streams, continued), (17, 1, 1));
+    }
+}
+
+#[test]
+fn an_event_of_which_earlier_reels_have_all_stands_in_a_manifest_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": 0});
+    let mut world = World::new(dir.path(), &declared);
+    world.traffic(&minute());
+    for second in [60_u32, 65] {
+        world
+            .seeker
+            .begin(&happening(What::OomKilled, second.into()));
+        world.at(second.into());
+        world.at(u64::from(second) + 2);
+    }
+    let mut manifests = world.manifests();
+    manifests.retain(|manifest| !manifest.events.is_empty());
+    let told: Vec<_> = manifests
+        .iter()
+        .map(|manifest| (manifest.kind, manifest.events[0].at.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Kind::Reel, "2023-11-14T22:14:20.000000000Z"),
+            (Kind::Heartbeat, "2023-11-14T22:14:25.000000000Z")
+        ]
+    );
 }
 
 #[test]

@@ -5,10 +5,12 @@
 
 use std::io;
 
-use super::{Around, Lane, OpenReel, next_head};
+use super::{Around, Lane, OpenReel, Stats, is_beheaded, next_head};
 use crate::item::Peer;
 use crate::packet::StreamName;
 use crate::record::journal::Take;
+use crate::record::reel::NotWritten;
+use crate::record::seal::Occasion;
 use crate::record::sealer::Job;
 use crate::spool;
 use crate::time::Timestamp;
@@ -21,16 +23,19 @@ const REMARK: &str =
 pub(super) struct Earlier {
     run: u64,
     pub(super) reel: OpenReel,
+    /// What it lacks.
+    stats: Stats,
 }
 
 impl Lane {
-    /// Takes a stream of an earlier run for an event, between two ends with these names. Answers whether
-    /// it is taken, and what seals the reel before, when another one had to begin.
+    /// Takes a stream of an earlier run for an event, between two ends with these names: from the first
+    /// packet on that no reel has. Answers whether it is taken, and what seals the reel before, when
+    /// another one had to begin.
     pub(crate) fn take_earlier(
         &mut self,
         number: u64,
         spool: &spool::Reader,
-        name: StreamName,
+        stream: (StreamName, u64),
         (ends, at): (&[Peer], Timestamp),
         around: &mut Around<'_>,
     ) -> (bool, Option<Job>) {
@@ -46,51 +51,84 @@ impl Lane {
             earlier.run != spool.run() || earlier.reel.captured >= self.wish.sealing.bytes
         });
         let sealed = is_due.then(|| self.close_earlier(around)).flatten();
-        match self.copy_of_run(spool, name, around) {
-            Ok(false) => return (false, sealed),
-            Ok(true) => {}
-            Err(error) => self.stats.error = Some(error.to_string()),
+        let copied = self.copy_of_run(spool, stream, around);
+        if let Err(error) = &copied {
+            self.stats.error = Some(error.to_string());
         }
-        if let Some(Earlier { reel, .. }) = &mut self.earlier {
-            ends.iter().for_each(|end| reel.name(end, at));
-            if let Err(lost) = reel.commit() {
-                self.lose(&lost);
-            }
+        let (Ok(true), Some(earlier)) = (copied, &mut self.earlier) else {
+            return (false, sealed);
+        };
+        ends.iter().for_each(|end| earlier.reel.name(end, at));
+        if let Err(lost) = earlier.reel.commit() {
+            self.lose_earlier(&lost);
         }
-        self.stats.streams += 1;
+        self.stats.streams += u64::from(stream.1 == 0);
         self.has_traffic(number);
         (true, sealed)
     }
 
-    /// Copies the packets of a stream; false when none is left.
+    /// Copies the packets of a stream from one on; false when none is left.
     fn copy_of_run(
         &mut self,
         spool: &spool::Reader,
-        name: StreamName,
+        (name, from): (StreamName, u64),
         around: &mut Around<'_>,
     ) -> io::Result<bool> {
         let packets = spool.stream(name.stream, None).map_err(io::Error::other)?;
-        let mut packets = packets.peekable();
-        let Some(Ok(first)) = packets.peek() else {
-            return Ok(false);
+        let mut packets = packets.since(from);
+        let first = match packets.next() {
+            None => {
+                self.miss(packets.missing());
+                return Ok(false);
+            }
+            Some(first) => first.map_err(io::Error::other)?,
         };
-        let take = Take::new(name, first.entry.ordinal, first.entry.position, false);
-        self.stats.beheaded += u64::from(name.stream.0 < take.ordinal);
-        self.reel_of_run(spool.run(), around)?.take(&[take])?;
-        for packet in packets {
-            let packet = packet.map_err(io::Error::other)?;
-            let size = packet.bytes.len() as u64;
-            if self.has_room(size, around)
-                && let Some(earlier) = &mut self.earlier
-                && let Err(lost) = earlier.reel.push(packet.entry, &packet.bytes, around.now)
-            {
-                self.lose(&lost);
+        let entry = &first.entry;
+        let take = Take::new(name, entry.ordinal, entry.position, from > 0);
+        let earlier = self.earlier_of(spool.run(), around)?;
+        earlier.reel.take(&[take])?;
+        earlier.stats.beheaded += u64::from(is_beheaded(entry, name, from));
+        for packet in std::iter::once(Ok(first)).chain(&mut packets) {
+            match packet {
+                Ok(packet) => self.push_earlier(packet.entry, &packet.bytes, around),
+                Err(error) => {
+                    self.stats.error = Some(error.to_string());
+                    break;
+                }
             }
         }
+        self.miss(packets.missing());
         Ok(true)
     }
 
-    fn reel_of_run(&mut self, run: u64, around: &mut Around<'_>) -> io::Result<&mut OpenReel> {
+    /// Counts packets that the spool had no longer where their reel tells it; without one, this run's do.
+    fn miss(&mut self, packets: u64) {
+        let earlier = self.earlier.as_mut().map(|earlier| &mut earlier.stats);
+        earlier.unwrap_or(&mut self.stats).missed += packets;
+    }
+
+    fn push_earlier(&mut self, entry: spool::Entry, bytes: &[u8], around: &mut Around<'_>) {
+        let has_room = self.has_room(bytes.len() as u64, around);
+        let Some(earlier) = &mut self.earlier else {
+            return;
+        };
+        if !has_room {
+            earlier.stats.not_written += 1;
+            earlier.stats.stopped += u64::from(around.is_stopped);
+        } else if let Err(lost) = earlier.reel.push(entry, bytes, around.now) {
+            self.lose_earlier(&lost);
+        }
+    }
+
+    fn lose_earlier(&mut self, lost: &NotWritten) {
+        if let Some(earlier) = &mut self.earlier {
+            earlier.stats.not_written += lost.packets;
+        }
+        self.lose(lost);
+    }
+
+    /// The reel of an earlier run; a new one begins where there is none.
+    fn earlier_of(&mut self, run: u64, around: &mut Around<'_>) -> io::Result<&mut Earlier> {
         if self.earlier.is_none() {
             let head = next_head(&self.wish, run, around);
             let mut reel = OpenReel::create(around.open_dir, head)?;
@@ -98,29 +136,38 @@ impl Lane {
                 reel.abandon();
                 return Err(error);
             }
-            self.earlier = Some(Earlier { run, reel });
+            self.earlier = Some(Earlier {
+                run,
+                reel,
+                stats: Stats::default(),
+            });
         }
-        let earlier = self.earlier.as_mut();
-        earlier
-            .map(|earlier| &mut earlier.reel)
+        self.earlier
+            .as_mut()
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Ends the reel of an earlier run.
     pub(crate) fn close_earlier(&mut self, around: &Around<'_>) -> Option<Job> {
-        let Earlier { reel, .. } = self.earlier.take()?;
+        let Earlier { reel, stats, .. } = self.earlier.take()?;
         let bytes = reel.bytes();
         let closed = reel.close(false)?;
-        let mut occasion = around
+        self.told_by(&closed);
+        self.stats.beheaded_earlier += stats.beheaded;
+        let occasion = around
             .options
             .occasion("event", around.now, around.spool, &self.stats);
-        // It would be what this run lost.
-        occasion.coverage.clear();
-        occasion.remarks = vec![REMARK.to_owned()];
+        let mut remarks = vec![REMARK.to_owned()];
+        remarks.extend(stats.remarks());
         Some(Job::Reel {
             closed: Box::new(closed),
             bytes,
-            occasion,
+            occasion: Occasion {
+                // The rest is what this run lost.
+                coverage: stats.coverage().collect(),
+                remarks,
+                ..occasion
+            },
         })
     }
 }

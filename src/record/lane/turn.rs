@@ -116,7 +116,11 @@ impl Lane {
             && reel.has_carried()
             && self.wish.format == Format::Pcapng
             && (around.options.indexer.is_some() || reel.has_states());
+        let has_packets = reel.packets() > 0;
         let mut closed = reel.close(tells_open)?;
+        if has_packets {
+            self.told_by(&closed);
+        }
         closed.linked = linked;
         if !self.wish.redact.is_empty() {
             closed.going_on = self.taken.keys().copied().collect();

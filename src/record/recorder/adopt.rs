@@ -75,10 +75,10 @@ impl Recorder {
         } else {
             Closed::adopt(folder, self.spool.as_ref())?
         };
-        let Some((closed, takes)) = closed else {
+        let Some((closed, end)) = closed else {
             return fs::remove_dir_all(folder);
         };
-        self.adopted.add(&closed.head, &takes);
+        self.note_taken(&closed, end.unwrap_or(u64::MAX));
         self.warn(format!(
             "the recording {} of the run {} was not ended: what it held is sealed now",
             closed.head.recording, closed.head.run

@@ -1,32 +1,14 @@
 //! Happenings in the cluster, at the recordings that wait for them.
 
-use std::collections::HashSet;
-
 use super::Recorder;
 use crate::item::Peer;
-use crate::packet::{StreamId, StreamName};
-use crate::record::journal::{Head, Take};
+use crate::packet::StreamName;
 use crate::record::lane::{Around, Lane};
 use crate::record::manifest::Event;
+use crate::record::reel::Closed;
+use crate::record::sealer::Job;
 use crate::spool;
 use crate::time::Timestamp;
-
-/// Streams of adopted reels that are remembered.
-const MAX_ADOPTED: usize = 262_144;
-
-/// Streams in reels that an earlier process left open, by recording and run: they are sealed already.
-#[derive(Default)]
-pub(super) struct Adopted(HashSet<(String, u64, StreamId), ahash::RandomState>);
-
-impl Adopted {
-    /// Takes in the streams of such a reel.
-    pub(super) fn add(&mut self, head: &Head, takes: &[Take]) {
-        let streams = takes.iter().filter_map(|take| Some(take.name()?.stream));
-        let room = MAX_ADOPTED.saturating_sub(self.0.len());
-        let of_reel = streams.map(|stream| (head.recording.clone(), head.run, stream));
-        self.0.extend(of_reel.take(room));
-    }
-}
 
 impl Recorder {
     /// Something happened that a recording waits for, until [`Recorder::event_over`] is called with
@@ -37,20 +19,18 @@ impl Recorder {
     }
 
     /// Takes a stream for an event, with its look-back; `ends` are its ends with the names that they
-    /// had `at` the time. False when the recording has it already, or may not have more.
+    /// had `at` the time. Of what the recording has already only the rest is taken.
     pub fn take_for_event(
         &mut self,
         recording: &str,
         number: u64,
         stream: StreamName,
-        ends: &[Peer],
-        at: Timestamp,
-    ) -> bool {
-        let taken = self.take(stream, Some(recording));
+        (ends, at): (&[Peer], Timestamp),
+    ) {
+        self.take(stream, Some(recording));
         if let Some(lane) = self.lane(recording) {
             lane.event_stream(number, ends, at);
         }
-        taken
     }
 
     /// Takes a stream of an earlier run of this node for an event, as far as `earlier` still has it; the
@@ -62,12 +42,12 @@ impl Recorder {
         number: u64,
         earlier: &spool::Reader,
         stream: StreamName,
-        (ends, at): (&[Peer], Timestamp),
-    ) -> bool {
+        of: (&[Peer], Timestamp),
+    ) {
         let run = earlier.run();
-        let adopted = (recording.to_owned(), run, stream.stream);
-        if self.adopted.0.contains(&adopted) {
-            return false;
+        let from = self.taken.upto(recording, run, stream.stream);
+        if from == u64::MAX {
+            return;
         }
         let mut sequence = self.late_sequence(run);
         let mut lanes = std::mem::take(&mut self.lanes);
@@ -78,13 +58,16 @@ impl Recorder {
                 sequence: &mut sequence,
                 ..self.around(room)
             };
-            result = lane.take_earlier(number, earlier, stream, (ends, at), &mut around);
+            result = lane.take_earlier(number, earlier, (stream, from), of, &mut around);
         }
         self.lanes = lanes;
         self.late.insert(run, sequence);
-        let (taken, job) = result;
-        job.into_iter().for_each(|job| self.sealer.add(job));
-        taken
+        let (is_taken, job) = result;
+        job.into_iter().for_each(|job| self.hand_over(job));
+        if is_taken {
+            // Its reel may be open for long; the journal has it for the next run.
+            self.taken.add(recording, run, [stream.stream], u64::MAX);
+        }
     }
 
     /// No more streams of earlier runs come for a recording by now.
@@ -93,7 +76,7 @@ impl Recorder {
         let lane = lanes.iter_mut().find(|lane| lane.wish.name == recording);
         let job = lane.and_then(|lane| lane.close_earlier(&self.around(0)));
         self.lanes = lanes;
-        job.into_iter().for_each(|job| self.sealer.add(job));
+        job.into_iter().for_each(|job| self.hand_over(job));
     }
 
     /// The number of the next reel of an earlier run. Which numbers it used is not known any more, so these
@@ -115,8 +98,29 @@ impl Recorder {
         }
         self.lanes = lanes;
         for job in jobs {
-            self.sealer.add(job);
+            self.hand_over(job);
         }
+    }
+
+    /// Has what is closed sealed. What reels of events took is noted before, since their journal goes.
+    pub(super) fn hand_over(&mut self, job: Job) {
+        if let Job::Reel { closed, .. } = &job {
+            let is_over = closed.head.run != self.options.run;
+            self.note_taken(closed, if is_over { u64::MAX } else { self.next });
+        }
+        self.sealer.add(job);
+    }
+
+    /// Notes that a closed reel has its streams up to a packet, when it is one of events.
+    pub(super) fn note_taken(&mut self, closed: &Closed, upto: u64) {
+        if closed.events().is_ok_and(|events| events.is_empty()) {
+            return;
+        }
+        let takes = closed.takes().unwrap_or_default();
+        let streams = takes.iter().filter_map(|take| Some(take.name()?.stream));
+        let head = &closed.head;
+        self.taken.add(&head.recording, head.run, streams, upto);
+        self.taken.keep();
     }
 
     fn lane(&mut self, recording: &str) -> Option<&mut Lane> {

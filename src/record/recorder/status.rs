@@ -79,7 +79,7 @@ impl Recorder {
                     last_match: stats.last_match,
                     undecided: stats.undecided,
                     refused: stats.refused,
-                    beheaded: stats.beheaded,
+                    beheaded: stats.beheaded + stats.beheaded_earlier,
                     not_written: stats.not_written,
                     limited: stats.limited,
                     bytes_today: lane.budget.today(now),
