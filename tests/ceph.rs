@@ -16,6 +16,7 @@ use tapedeck::store::{Body, Lock, LockMode, LockState, PutOptions, Store, StoreE
 use tapedeck::time::{Clock, SystemClock};
 
 use crate::seaweed::keys;
+use crate::slow;
 
 /// Waits for the gateway, 100 ms each.
 const MAX_WAITS: u32 = 1200;
@@ -30,13 +31,7 @@ struct Ceph {
 
 impl Ceph {
     fn start() -> Option<Ceph> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a developer asks for the slow tests"
-        )]
-        let asked = std::env::var("TAPEDECK_SLOW").is_ok_and(|value| value == "1");
-        if !asked {
-            println!("skipped: the Ceph test is slow; set TAPEDECK_SLOW=1 to run it");
+        if !slow::is_asked_for("the Ceph test") {
             return None;
         }
         if !["/usr/bin/radosgw", "/usr/bin/ceph-mon", "/usr/bin/ceph-osd"]

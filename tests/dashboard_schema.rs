@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::dashboard::{Tap, shop};
+use crate::slow;
 
 fn schemathesis() -> Option<PathBuf> {
-    if std::env::var_os("TAPEDECK_SLOW").is_none() {
-        println!("skipped: the schemathesis test is slow; set TAPEDECK_SLOW=1 to run it");
+    if !slow::is_asked_for("the schemathesis test") {
         return None;
     }
     let home = std::env::var_os("HOME").map(PathBuf::from);

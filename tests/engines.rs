@@ -15,6 +15,7 @@ use tapedeck::synth;
 
 use crate::lake::{grouped, query, recorded, traffic};
 use crate::seaweed::Seaweed;
+use crate::slow;
 
 /// Between two frames of a conversation.
 const STEP_NANOS: u64 = synth::STEP.as_nanos() as u64;
@@ -115,13 +116,8 @@ fn engines_count_straight_from_the_bucket() {
 }
 
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a developer asks for the slow tests"
-)]
 fn spark_counts_what_tapedeck_counts() {
-    if !std::env::var("TAPEDECK_SLOW").is_ok_and(|value| value == "1") {
-        println!("skipped: the Spark test is slow; set TAPEDECK_SLOW=1 to run it");
+    if !slow::is_asked_for("the Spark test") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

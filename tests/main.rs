@@ -34,6 +34,8 @@ mod live_protocols;
 mod loopback;
 mod matrix;
 #[cfg(all(feature = "live", target_os = "linux"))]
+mod memory;
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod node;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod nodes;
@@ -59,6 +61,7 @@ mod seaweed;
 mod signin;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod site;
+mod slow;
 mod sql;
 mod tamper;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tapedeck::time::{Clock, SystemClock, Timestamp};
 
 use crate::seaweed::Seaweed;
+use crate::slow;
 
 mod calls;
 mod events;
@@ -29,23 +30,10 @@ fn now() -> Timestamp {
     SystemClock.now()
 }
 
-/// Whether slow tests are asked for; a line that says so, when not.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "slow tests are asked for by the environment"
-)]
-fn is_asked_for() -> bool {
-    let asked = std::env::var("TAPEDECK_SLOW").is_ok_and(|value| value == "1");
-    if !asked {
-        println!("skipped: the test on a whole node is slow; set TAPEDECK_SLOW=1 to run it");
-    }
-    asked
-}
-
 /// One node has one life in a test run: what it takes to start it is more than all that happens on it.
 #[test]
 fn pods_of_a_whole_node_are_recorded_with_their_names_whatever_happens_to_them_and_the_worker() {
-    if !is_asked_for() {
+    if !slow::is_asked_for("the test on a whole node") {
         return;
     }
     let Some(server) = Seaweed::shared() else {

@@ -29,6 +29,7 @@ mod indexing;
 mod ingest;
 pub mod key_log;
 mod learning;
+mod memory;
 mod planned;
 mod printing;
 #[cfg(target_os = "linux")]
@@ -66,6 +67,7 @@ pub use declared::{Basis, payload, waits_for};
 pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
 pub use indexing::Indexing;
 pub use learning::{Learning, ServiceOfHost};
+pub use memory::{Relieving, relieve};
 pub use printing::{Printed, Printer, Printing, Taker};
 #[cfg(target_os = "linux")]
 pub use processes::ProcessConsumer;

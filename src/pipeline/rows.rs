@@ -268,6 +268,17 @@ impl Rows {
         self.held.ring.read().expect("no writer panics").bytes
     }
 
+    /// Lets go of the older half, by its bytes.
+    pub fn let_go(&self) {
+        let mut ring = self.held.ring.write().expect("no reader panics");
+        let half = ring.bytes / 2;
+        while ring.bytes > half
+            && let Some(old) = ring.runs.pop_front()
+        {
+            ring.take(&old);
+        }
+    }
+
     /// Bytes and rows that are held at most; the oldest go first.
     pub fn most(&self) -> (usize, usize) {
         (self.held.max_bytes, self.held.max_rows)

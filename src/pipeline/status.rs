@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Serialize;
 
+use super::memory::Relief;
 use crate::capture::SourceCounts;
 use crate::dissect::Secrets;
 
@@ -44,6 +45,7 @@ pub struct Counters {
     pub(super) source: Mutex<SourceCounts>,
     pub(super) warnings: Mutex<Vec<String>>,
     pub(super) ended: std::sync::atomic::AtomicBool,
+    pub(super) relief: Relief,
     /// Counts what was decrypted; set when the run starts.
     secrets: OnceLock<Arc<Secrets>>,
     items: Mutex<BTreeMap<&'static str, u64>>,
@@ -88,6 +90,14 @@ pub struct Counts {
     pub behind: u64,
     /// Packets that the spool had no longer when the workers came to them.
     pub not_dissected: u64,
+    /// Packets that were not read because memory was short.
+    pub memory_short: u64,
+    /// Streams in which what was open was given up because memory was short.
+    pub given_up: u64,
+    /// Bytes of memory that are used and cannot be taken back, and that may be; 0 where nothing limits them.
+    pub memory_used: u64,
+    /// See `memory_used`.
+    pub memory_limit: u64,
     /// TLS handshakes, and directions that were decrypted or given up.
     pub tls: TlsCounts,
     /// Time of the latest packet, Unix milliseconds; 0 before the first.
@@ -184,6 +194,10 @@ impl Counters {
             spool_not_written: load(&self.spool_not_written),
             behind: load(&self.behind),
             not_dissected: load(&self.not_dissected),
+            memory_short: load(&self.relief.packets),
+            given_up: load(&self.relief.streams),
+            memory_used: load(&self.relief.used),
+            memory_limit: load(&self.relief.limit),
             tls: self
                 .secrets
                 .get()

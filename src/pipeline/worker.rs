@@ -1,9 +1,12 @@
 //! One worker: reassembly and dissection of its share of the streams.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ahash::AHashMap;
 use bytes::Bytes;
+
+use relief::GivenUp;
 
 use super::printing::{Lines, Printer};
 use super::{Counters, Step, cuts};
@@ -11,6 +14,8 @@ use crate::dissect::{Conversation, Draft, Output, Protocols, Tally};
 use crate::flow::{Budget, StreamInfo};
 use crate::item::{Item, Origin, Peer, Tunnels};
 use crate::packet::{Batch, Decoded, Direction, FiveTuple, LinkType, Packet, StreamId, link};
+
+mod relief;
 
 /// Out-of-order segments that all workers together hold at most.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
@@ -33,8 +38,8 @@ struct Stream {
     tunnel: Option<Tunnels>,
     /// Whether its client is the machine that captured, as its packets tell it.
     client_is_here: Option<bool>,
-    /// Whether a packet of the step was its own.
-    touched: bool,
+    /// The last step that had packets of it.
+    last: u64,
 }
 
 /// The tunnels around a stream's packets, and whether its client is the machine that captured.
@@ -46,6 +51,8 @@ enum Place {
     Read(Box<Stream>),
     /// What it came to: nobody reads it, and it gave no item.
     Counted(Box<(StreamInfo, Around, Tally)>),
+    /// What reading it anew takes: what was open in it was given up for want of memory.
+    GivenUp(Box<GivenUp>),
     /// That it is there.
     Alone,
 }
@@ -82,6 +89,10 @@ pub(super) struct Worker {
     printer: Option<Box<dyn Printer>>,
     /// Streams that the step had packets of.
     touched: Vec<StreamId>,
+    /// Steps so far.
+    steps: u64,
+    /// How often it had given up something when it did so last.
+    relieved: u64,
     /// Items of the step by the short names of their protocols.
     kinds: Vec<(&'static str, u64)>,
 }
@@ -126,6 +137,8 @@ impl Worker {
             counters,
             printer: None,
             touched: Vec::new(),
+            steps: 0,
+            relieved: 0,
             kinds: Vec::new(),
         }
     }
@@ -164,7 +177,7 @@ impl Worker {
                 };
                 Some((*stream, (tuple, cuts::save(info, state.items, &saved))))
             }
-            Place::Counted(_) | Place::Alone => None,
+            Place::Counted(_) | Place::GivenUp(_) | Place::Alone => None,
         })
         .collect()
     }
@@ -184,23 +197,30 @@ impl Worker {
     fn step(&mut self, step: &Step, found: &mut Found) {
         let own = Own::of(step);
         let share = self.share;
+        self.steps += 1;
+        self.give_up();
+        let is_short = self.counters.relief.is_short();
+        let mut unread = 0;
         for info in step
             .opened
             .iter()
             .filter(|info| share.has(info.name.stream))
         {
-            let (conversation, count) = self.opened(step, info);
-            self.streams.insert(
-                info.name.stream,
-                Place::Read(Box::new(Stream {
-                    info: *info,
-                    conversation,
-                    items: count,
-                    tunnel: None,
-                    client_is_here: None,
-                    touched: false,
-                })),
-            );
+            let place = match is_short {
+                true => Place::GivenUp(Box::new(GivenUp::unread(info))),
+                false => {
+                    let (conversation, items) = self.opened(step, info);
+                    Place::Read(Box::new(Stream {
+                        info: *info,
+                        conversation,
+                        items,
+                        tunnel: None,
+                        client_is_here: None,
+                        last: 0,
+                    }))
+                }
+            };
+            self.streams.insert(info.name.stream, place);
         }
         let batch = &step.batch;
         let mut ends = batch
@@ -222,6 +242,13 @@ impl Worker {
             let Some(place) = self.streams.get_mut(&stream) else {
                 continue;
             };
+            if let Place::GivenUp(given) = place {
+                if is_short {
+                    unread += 1;
+                    continue;
+                }
+                *place = Place::Read(Box::new(given.anew(&self.protocols, &self.budget)));
+            }
             let state = match place {
                 Place::Read(state) => state,
                 Place::Counted(counted) => {
@@ -230,7 +257,7 @@ impl Worker {
                         .packet(packet, &batch.payload_in(&own.bytes, packet));
                     continue;
                 }
-                Place::Alone => continue,
+                Place::GivenUp(_) | Place::Alone => continue,
             };
             if state.tunnel.is_none() && is_in_tunnel(packet) {
                 state.tunnel = tunnels_of(batch, packet, direction);
@@ -249,7 +276,7 @@ impl Worker {
                 kinds: &mut self.kinds,
                 found,
             };
-            if !std::mem::replace(&mut state.touched, true) {
+            if std::mem::replace(&mut state.last, self.steps) != self.steps {
                 self.touched.push(stream);
             }
             let payload = batch.payload_in(&own.bytes, packet);
@@ -270,10 +297,11 @@ impl Worker {
         }
         for stream in self.touched.drain(..) {
             if let Some(Place::Read(state)) = self.streams.get_mut(&stream) {
-                state.touched = false;
                 state.conversation.settle();
             }
         }
+        let relief = &self.counters.relief;
+        relief.packets.fetch_add(unread, Ordering::Relaxed);
         self.counters.count_items(&mut self.kinds);
         self.counters
             .streams_open
@@ -321,7 +349,7 @@ impl Worker {
                 };
                 tally.end(&info, end.reason, &mut out);
             }
-            Some(Place::Alone) | None => {}
+            Some(Place::GivenUp(_) | Place::Alone) | None => {}
         }
     }
 }
@@ -446,255 +474,4 @@ impl Sink<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flow::{Limits, Table};
-    use crate::item::Origin;
-    use crate::packet::headers::{Decoder, Found as Headers};
-    use crate::packet::{Ended, StreamName};
-    use crate::synth::{self, Frame};
-
-    fn step(frames: &[Frame], ended: impl Fn(StreamName) -> Vec<Ended>) -> Step {
-        let (bytes, records) = synth::records(frames);
-        let (mut decoder, mut found) = (Decoder::new(), Headers::default());
-        let mut table = Table::new(Limits::default());
-        let mut batch = Batch::default();
-        let mut opened = Vec::new();
-        for (ordinal, record) in (0..).zip(&records) {
-            let start = record.start as usize;
-            let packet = &bytes[start..start + record.caplen as usize];
-            let decoded = decoder.decode(ordinal, record, packet, &mut found);
-            let Decoded::Flow(layers) = &decoded else {
-                panic!("a frame without a flow");
-            };
-            let assigned = table.assign(ordinal, record.ts, layers);
-            let stream = Some((assigned.info.name.stream, assigned.direction));
-            if assigned.new {
-                batch.ended.extend(ended(assigned.info.name));
-                opened.push(assigned.info);
-            }
-            batch.packets.push(Packet {
-                ordinal,
-                record: *record,
-                decoded,
-                stream,
-            });
-        }
-        batch.bytes = bytes.into();
-        batch.tunnels = found.tunnels;
-        Step {
-            batch: Arc::new(batch),
-            opened,
-            origin: Arc::new(Origin::default()),
-            names: None,
-            record: Arc::from(""),
-            progress: None,
-            wanted: None,
-            links: Default::default(),
-        }
-    }
-
-    fn found() -> Found {
-        Found {
-            items: Vec::new(),
-            lines: Lines::default(),
-            states: Vec::new(),
-        }
-    }
-
-    fn worker() -> Worker {
-        let (protocols, _) = crate::dissect::enabled(&["http", "dns"]);
-        Worker::new(0, 1, protocols, Arc::default())
-    }
-
-    #[test]
-    fn streams_that_open_in_step_are_spread_over_the_workers() {
-        for step in [1, 2, 3, 4, 8, 10] {
-            for of in [2, 3, 4] {
-                let mut shares = vec![0; of];
-                for stream in 0..3000u64 {
-                    let stream = StreamId(stream * step);
-                    let has = |index: &usize| {
-                        Share {
-                            index: *index as u64,
-                            of: of as u64,
-                        }
-                        .has(stream)
-                    };
-                    let owners: Vec<usize> = (0..of).filter(has).collect();
-                    let [owner] = owners[..] else {
-                        panic!("{owners:?}");
-                    };
-                    shares[owner] += 1;
-                }
-                let fair = 3000 / of;
-                let near = fair * 9 / 10..=fair * 11 / 10;
-                assert!(
-                    shares.iter().all(|share| near.contains(share)),
-                    "{step}: {shares:?}"
-                );
-            }
-        }
-    }
-
-    fn ssh() -> Vec<Frame> {
-        synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 22))
-            .to_server(b"SSH-2.0-OpenSSH_9.6\r\n")
-            .to_client(b"SSH-2.0-OpenSSH_9.6\r\n")
-            .end()
-    }
-
-    #[test]
-    fn an_item_knows_its_outer_flow_and_overlays_keep_apart() {
-        let call = |path: &str| {
-            synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
-                .to_server(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
-                .to_client("HTTP/1.1 204 No Content\r\n\r\n")
-                .fin()
-        };
-        let hosts = |last| [192, 168, 0, last];
-        let frames = synth::merge([
-            synth::vxlan(&call("/one"), 107, hosts(1), hosts(2)),
-            synth::vxlan(&call("/two"), 108, hosts(3), hosts(4)),
-        ]);
-        let mut found = found();
-        worker().step(&step(&frames, |_| Vec::new()), &mut found);
-        let told: Vec<String> = found
-            .items
-            .iter()
-            .map(|item| {
-                let text = |path| crate::item::shown(item.node(), path).into_owned();
-                [
-                    "request.path",
-                    "tunnel.type",
-                    "tunnel.id",
-                    "tunnel.src.ip",
-                    "tunnel.dst.ip",
-                ]
-                .map(text)
-                .join(" ")
-            })
-            .collect();
-        assert_eq!(
-            told,
-            [
-                "/one vxlan 107 192.168.0.1 192.168.0.2",
-                "/two vxlan 108 192.168.0.3 192.168.0.4",
-            ]
-        );
-    }
-
-    #[test]
-    fn nothing_is_kept_of_a_stream_that_is_left_alone() {
-        let mut worker = worker();
-        worker.step(&step(&ssh(), |_| Vec::new()), &mut found());
-        assert_eq!(worker.streams.len(), 1);
-        assert!(
-            worker
-                .streams
-                .values()
-                .all(|place| matches!(place, Place::Alone))
-        );
-        assert_eq!(worker.counters.now().streams_open, 1);
-    }
-
-    #[test]
-    fn a_stream_that_is_left_alone_ends_like_others() {
-        let mut worker = worker();
-        let end = |name: StreamName| {
-            vec![Ended {
-                stream: name.stream,
-                ordinal: 100,
-                reason: crate::packet::EndReason::Idle,
-            }]
-        };
-        worker.step(&step(&ssh(), end), &mut found());
-        assert!(worker.streams.is_empty());
-    }
-
-    /// The first connection that the tests of TLS have, and its key log.
-    fn tls() -> (Vec<Frame>, String) {
-        let text = include_str!("../dissect/tls/tests/connections.txt");
-        let mut lines = text
-            .lines()
-            .skip_while(|line| !line.starts_with("connection"));
-        let mut secrets = String::new();
-        let mut stream = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 443));
-        lines.next();
-        for line in lines.take_while(|line| !line.starts_with("connection")) {
-            let (word, hex) = line.split_once(' ').unwrap();
-            let bytes: Vec<u8> = (0..hex.len() / 2)
-                .filter_map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok())
-                .collect();
-            match word {
-                ">" => stream = stream.to_server(&bytes),
-                "<" => stream = stream.to_client(&bytes),
-                _ => secrets += &format!("{line}\n"),
-            }
-        }
-        (stream.fin(), secrets)
-    }
-
-    #[test]
-    fn what_was_decrypted_is_marked_on_its_item() {
-        let (frames, log) = tls();
-        for (log, expected) in [(log.as_str(), &[false, true][..]), ("", &[false])] {
-            let secrets = Arc::new(crate::dissect::Secrets::default());
-            secrets.insert(log.as_bytes());
-            let (protocols, _) = crate::dissect::enabled(&["tlsx", "http"]);
-            let protocols = protocols.with_secrets(secrets);
-            let mut worker = Worker::new(0, 1, protocols, Arc::default());
-            let mut found = found();
-            worker.step(&step(&frames, |_| Vec::new()), &mut found);
-            let marks: Vec<bool> = found.items.iter().map(|item| item.tls).collect();
-            assert_eq!(marks, expected);
-        }
-    }
-
-    #[test]
-    fn a_stream_that_nobody_reads_is_counted_to_its_end() {
-        let (protocols, _) = crate::dissect::enabled(&["http", "tcp-flow"]);
-        let mut worker = Worker::new(0, 1, protocols, Arc::default());
-        let mut found = found();
-        worker.step(&step(&ssh(), |_| Vec::new()), &mut found);
-        assert!(
-            worker
-                .streams
-                .values()
-                .all(|place| matches!(place, Place::Counted(_)))
-        );
-        let mut last = step(&[], |_| Vec::new());
-        let stream = worker.streams.keys().next().copied().unwrap_or_default();
-        last.batch = Arc::new(Batch {
-            ended: vec![Ended {
-                stream,
-                ordinal: 100,
-                reason: crate::packet::EndReason::Idle,
-            }],
-            ..Batch::default()
-        });
-        worker.step(&last, &mut found);
-        assert!(worker.streams.is_empty());
-        assert_eq!(found.items.len(), 1);
-        assert_eq!(found.items[0].protocol.name, "tcp");
-        assert_eq!(found.items[0].response_size, 21);
-    }
-
-    #[test]
-    fn a_stream_that_is_read_is_kept() {
-        let mut worker = worker();
-        let frames = synth::tcp(([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80))
-            .to_server(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            .to_client(b"HTTP/1.1 204 No Content\r\n\r\n")
-            .end();
-        let mut found = found();
-        worker.step(&step(&frames, |_| Vec::new()), &mut found);
-        assert_eq!(found.items.len(), 1);
-        assert!(
-            worker
-                .streams
-                .values()
-                .all(|place| matches!(place, Place::Read(_)))
-        );
-    }
-}
+mod tests;

@@ -51,6 +51,9 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
+        // Where memory runs out all the same, scripts go before what records (proc(5)). Other systems have
+        // no such thing.
+        let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");
         let last = Arc::new(Mutex::new(VecDeque::new()));
         let listener = child.stderr.take().map(|stderr| {
             let last = Arc::clone(&last);

@@ -31,7 +31,7 @@ struct Span {
 
 #[derive(Debug, Default)]
 struct Noted {
-    last: [u64; 5],
+    last: [u64; 6],
     looked: Option<Timestamp>,
     spans: Vec<Span>,
 }
@@ -44,11 +44,12 @@ pub struct Losses {
 }
 
 /// Reasons by the names that manifests use, with their counters.
-fn figures(counts: &Counts) -> [(&'static str, u64); 5] {
+fn figures(counts: &Counts) -> [(&'static str, u64); 6] {
     [
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("not_dissected", counts.not_dissected),
+        ("memory_short", counts.memory_short),
         ("spool_not_written", counts.spool_not_written),
         ("not_targeted", counts.not_targeted),
     ]

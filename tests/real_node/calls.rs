@@ -75,8 +75,9 @@ pub(super) fn are_recorded_once_with_both_names(
         });
         let first = lost.iter().map(|call| call.at).min();
         println!(
-            "{}: nothing is captured for {:.1} s; of the time before, {:.0} ms are lost ({} calls)",
+            "{} (ended as asked: {}): nothing is captured for {:.1} s; of the time before, {:.0} ms are lost ({} calls)",
             end.how,
+            end.is_graceful,
             end.to.since(end.from).as_secs_f64(),
             first.map_or(0.0, |first| end.from.since(first).as_secs_f64() * 1000.0),
             lost.len()

@@ -29,13 +29,17 @@ const TOO_MUCH: usize = 300 << 20;
 /// Ends workers; each is followed by another one, and by what is done `then`.
 pub(super) fn of_the_worker_end(node: &Node, then: &mut dyn FnMut(&End)) -> Vec<End> {
     let mut ends = Vec::new();
-    let mut end = |how, is_graceful, act: &dyn Fn(&Node, &Json)| {
+    let mut end = |how, is_graceful: Option<bool>, act: &dyn Fn(&Node, &Json)| {
         let worker = worker(node);
         let from = now();
         act(node, &worker);
         let to = next(node, from);
         // Until it is told the names again, and some calls came.
         std::thread::sleep(Duration::from_secs(8));
+        let is_graceful = match is_graceful {
+            Some(is_graceful) => is_graceful,
+            None => !found_open_reels(node, from),
+        };
         let end = End {
             how,
             from,
@@ -45,10 +49,11 @@ pub(super) fn of_the_worker_end(node: &Node, then: &mut dyn FnMut(&End)) -> Vec<
         then(&end);
         ends.push(end);
     };
-    end("killed", false, &kill);
-    end("deleted by force", true, &delete_by_force);
-    end("evicted for its storage", false, &fill);
-    end("evicted by a drain", true, &drain);
+    end("killed", Some(false), &kill);
+    // The kubelet gives it two seconds, which a busy machine may not let it have.
+    end("deleted by force", None, &delete_by_force);
+    end("evicted for its storage", Some(false), &fill);
+    end("evicted by a drain", Some(true), &drain);
     ends
 }
 
@@ -78,6 +83,14 @@ fn name(pod: &Json) -> &str {
 /// When the worker after `from` began to capture.
 fn next(node: &Node, from: Timestamp) -> Timestamp {
     said_after(node, from, "worker", "Capturing live")
+}
+
+/// Whether the worker after `from` sealed what the one before had left open.
+fn found_open_reels(node: &Node, from: Timestamp) -> bool {
+    let worker = worker(node);
+    let log = node.log(NAMESPACE, name(&worker));
+    let mut lines = log.iter().filter(|(at, _)| *at > from);
+    lines.any(|(_, line)| line.contains("was not ended"))
 }
 
 fn kill(node: &Node, worker: &Json) {

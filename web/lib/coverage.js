@@ -4,6 +4,7 @@
 const LEFT_OUT = new Set(["recording_limit", "prefilter", "not_targeted", "recording_refused"]);
 const NAMES = {
   kernel_dropped: "dropped by the kernel", interface_dropped: "dropped by the interface", not_dissected: "not dissected in time",
+  memory_short: "not dissected because memory was short",
   spool_not_written: "not written to the spool", spool_overwritten: "overwritten in the spool", recording_limit: "beyond the limit of a recording's day",
   not_targeted: "of pods that are not targeted", outbox_dropped: "dropped because the outbox was full",
   recording_not_written: "that a recording could not write", look_back_overwritten: "overwritten in the spool before a recording had copied them",

@@ -66,6 +66,8 @@ export function healthView() {
       ["malformed", counts.malformed, "headers that do not add up"],
       ["damaged places in files", counts.damaged, "what could be read was read"],
       ["not dissected", counts.notDissected, "overwritten in the spool before their turn came"],
+      ["not read for want of memory", counts.memoryShort, "raise its limit, or narrow what is captured"],
+      ["streams given up in the middle", counts.givenUp, "memory was short: what was open in them is not shown"],
       ["not written to the spool", counts.spoolNotWritten, "the disk was full or refused: they cannot be looked back at"],
       ["of tapedeck itself", counts.own, "left out on purpose"],
       ["of pods that are no targets", counts.notTargeted, "left out on purpose"],

@@ -10,7 +10,9 @@ use super::super::config::Config;
 use super::super::exit::Failure;
 use super::Asked;
 use crate::pipeline::host::NodeName;
-use crate::pipeline::{Consumer, Desk, Seeking, SeekingOptions};
+use crate::pipeline::{
+    Consumer, Counters, Desk, Relieving, Rows, Seeking, SeekingOptions, relieve,
+};
 use crate::spool;
 use crate::time::SystemClock;
 
@@ -33,6 +35,19 @@ pub(super) fn processes(
 #[cfg(not(target_os = "linux"))]
 pub(super) fn processes(_: &Config, _: bool) -> Result<Option<Box<dyn Consumer>>, Failure> {
     Ok(None)
+}
+
+/// What gives up this and that of a live run before memory runs out, where it is limited.
+pub(super) fn relieving(
+    is_live: bool,
+    rows: &Arc<Rows>,
+    counters: &Arc<Counters>,
+) -> Result<Option<Relieving>, Failure> {
+    if !is_live {
+        return Ok(None);
+    }
+    relieve(rows, counters)
+        .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))
 }
 
 /// What has the streams recorded around what happens in the cluster.

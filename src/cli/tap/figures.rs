@@ -14,7 +14,7 @@ use crate::spool;
 use crate::time::Timestamp;
 
 /// Packets that were not dissected or recorded, by reason: the one list for manifests and metrics.
-pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 8] {
+pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 9] {
     [
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
@@ -23,6 +23,7 @@ pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 8] {
         ("duplicate", counts.duplicates),
         ("malformed", counts.malformed),
         ("not_dissected", counts.not_dissected),
+        ("memory_short", counts.memory_short),
         ("damaged", counts.damaged),
     ]
 }
@@ -43,6 +44,15 @@ pub(super) fn of_capture(counts: &Counts) -> String {
     let name = "tapedeck_packets_behind";
     let help = "Packets in the spool that are still to be dissected.";
     one(name, "gauge", help, counts.behind);
+    let name = "tapedeck_streams_given_up_total";
+    let help = "Streams in which what was open was given up because memory was short.";
+    one(name, "counter", help, counts.given_up);
+    let name = "tapedeck_memory_used_bytes";
+    let help = "Memory that is used and cannot be taken back, scripts included; 0 without a limit.";
+    one(name, "gauge", help, counts.memory_used);
+    let name = "tapedeck_memory_limit_bytes";
+    let help = "Memory that may be used; 0 without a limit.";
+    one(name, "gauge", help, counts.memory_limit);
     family(
         &mut text,
         "tapedeck_packets_left_out_total",

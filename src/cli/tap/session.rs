@@ -116,6 +116,8 @@ pub struct Session {
     beat: figures::Beat,
     pub(super) pulse: Pulse,
     quiet: bool,
+    /// Ends with the run.
+    _relieving: Option<pipeline::Relieving>,
 }
 
 impl Session {
@@ -322,6 +324,7 @@ impl Session {
         };
         let running = pipeline::start(Box::new(primed), options);
         Ok(Session {
+            _relieving: beside::relieving(setup.is_live, &rows, &counters)?,
             rows,
             counters,
             facts,
@@ -506,13 +509,19 @@ impl Session {
             ));
         }
         result?;
+        if counts.memory_short > 0 {
+            say(&format!(
+                "{} packets were not dissected because memory was short; raise its limit, or narrow what is captured",
+                counts.memory_short
+            ));
+        }
         if counts.not_dissected > 0 {
             say(&format!(
                 "{} packets were overwritten in the spool before they were dissected; raise tap.storageLimit or tap.workers",
                 counts.not_dissected
             ));
         }
-        let lost = dropped + status.dropped + counts.not_dissected;
+        let lost = dropped + status.dropped + counts.not_dissected + counts.memory_short;
         let gaps = lost > 0 || !counts.warnings.is_empty() || is_cut_short;
         Ok(if gaps { Exit::Gaps } else { Exit::Done })
     }
