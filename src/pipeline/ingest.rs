@@ -1,5 +1,6 @@
 //! Reading the source, one step after the other: headers, ordinals, streams, spool.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,6 +73,10 @@ struct Located {
 /// Number of the first stream that has no packet; others have that of their first one.
 const FIRST_OVER: u64 = 1 << 40;
 
+/// Streams that end with a step of a live run, beside one for each of its packets: the last items of each may
+/// hold two bodies of 256 KiB, and all items of a step are in memory at once, and once more encoded.
+const MAX_ENDED: usize = 128;
+
 /// What goes on from batch to batch.
 struct State {
     decoder: Decoder,
@@ -94,6 +99,8 @@ struct State {
     over: Vec<Resumed>,
     /// How many of them there were so far.
     number_over: u64,
+    /// Streams that have ended and are told with later steps.
+    ending: VecDeque<Ended>,
 }
 
 impl Feed for Ingest {
@@ -135,7 +142,11 @@ impl Feed for Ingest {
                 return step;
             }
         }
-        None
+        if self.state.ending.is_empty() {
+            return None;
+        }
+        self.raw.clear();
+        Some(self.step(false))
     }
 }
 
@@ -155,6 +166,7 @@ impl Ingest {
             resumed: Vec::new(),
             over: Vec::new(),
             number_over: 0,
+            ending: VecDeque::new(),
         };
         Ingest {
             setup,
@@ -299,6 +311,9 @@ impl Ingest {
         if over {
             state.table.end_all(&mut batch.ended);
         }
+        if setup.live.is_some() {
+            state.put_off(&mut batch);
+        }
         if let Some(spool) = &mut setup.spool {
             let appended = spool.append(&mut batch);
             let mut said = spool.warnings();
@@ -403,6 +418,14 @@ impl State {
             });
             self.resumed.push((stream, resumed));
         }
+    }
+
+    /// Leaves for later steps what more of streams ends than a step may tell.
+    fn put_off(&mut self, batch: &mut Batch) {
+        self.ending.extend(batch.ended.drain(..));
+        let most = MAX_ENDED + batch.packets.len();
+        let now = most.min(self.ending.len());
+        batch.ended.extend(self.ending.drain(..now));
     }
 
     fn is_second_sight(&mut self, record: &Record, bytes: &[u8]) -> bool {

@@ -272,6 +272,36 @@ fn after_the_clock_was_set_back_silence_ends_streams_all_the_same() {
     );
 }
 
+#[test]
+fn the_end_of_many_streams_is_told_in_many_steps() {
+    let clock = Arc::new(SetClock::at(NOON));
+    let many = |port: u16| {
+        synth::udp(([10, 0, 0, 1], port), ([10, 0, 0, 2], 9999))
+            .to_server("silence follows")
+            .end()
+    };
+    let source = Box::new(SetBack {
+        clock: clock.clone(),
+        first: (5000..6000).flat_map(many).collect(),
+        later: request()[..1].to_vec(),
+        batches: 2,
+        pause: Duration::from_millis(10),
+        back: Duration::ZERO,
+        given: 0,
+    });
+    let (mut ingest, _) = ingest(source, Some(clock), None);
+    let mut worker = Worker::new(0, 1, Protocols::all(), Arc::default());
+    let (mut opened, mut ended) = (0, 0);
+    while let Some(step) = ingest.next(None) {
+        opened += step.opened.len();
+        ended += step.batch.ended.len();
+        assert!(step.batch.ended.len() <= MAX_ENDED + step.batch.packets.len());
+        worker.find(&step);
+    }
+    assert_eq!((opened, ended), (1001, 1001));
+    assert!(ingest.next(None).is_none());
+}
+
 /// A disk of its own that is full; needs the right to mount.
 #[test]
 fn packets_that_the_spool_could_not_write_are_counted_and_said() {
