@@ -68,8 +68,9 @@ export const replay = (number, sha256, pace) => post(query(`/replay/${number}`, 
 export const status = () => ask("/api/v1/status");
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
-export const item = (number) => ask(`/api/v1/item/${number}`);
-export const itemById = (id) => ask(itemLink(id));
+// One item as the query `q` delivers it.
+export const item = (number, q) => ask(query(`/item/${number}`, { q: q || null }));
+export const itemById = (id, q) => ask(itemLink(id, q));
 export const timeline = (q, slots) => ask(`/api/v1/timeline?q=${encodeURIComponent(q)}&limit=${slots}`);
 export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
 export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
@@ -82,7 +83,7 @@ export const jobs = () => ask("/api/v1/jobs");
 export const scheduler = () => ask("/api/v1/jobs/scheduler");
 // run, remove, start or stop; run and remove without a tag mean all jobs.
 export const jobsDo = (act, tag) => post(query("/jobs/do", { act, tag }));
-export const itemLink = (id) => `/api/v1/item/${id.split("/").map(encodeURIComponent).join("/")}`;
+export const itemLink = (id, q) => query(`/item/${id.split("/").map(encodeURIComponent).join("/")}`, { q: q || null });
 export const pcapLink = (stream, worker, n) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n });
 
 // Lets the browser save what a link leads to; what the server refuses is thrown instead of saved.

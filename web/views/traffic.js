@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { redactions } from "../lib/kfl.js";
 import { elsewhere, exchange, rowsModel } from "../lib/rows.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
@@ -280,7 +281,7 @@ export function trafficView(frame) {
     const wanted = frame.state.item;
     if (!wanted || table.chosen()?.id === wanted) return;
     try {
-      const { row } = await api.itemById(wanted);
+      const { row } = await api.itemById(wanted, redactions(frame.state.q));
       table.mark(row);
       choose(row);
     } catch (error) {
@@ -292,6 +293,7 @@ export function trafficView(frame) {
     node,
     show(q) {
       pane.setTab(frame.state.tab);
+      pane.filtered();
       const loaded = held.q === q ? table.anew() : load(q);
       openLinked();
       return loaded;
