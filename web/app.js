@@ -79,9 +79,10 @@ export async function app() {
     may: (what) => Boolean(state.session?.may[what]),
     apply: (q) => filter.set(q),
     open: (view) => show(view),
+    // Whether rows come, or that no more will: "ended".
     feed: (on) => {
-      dot.className = `dot ${state.paused ? "" : on ? "on" : "off"}`;
-      word.textContent = state.paused ? "paused" : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
+      dot.className = `dot ${state.paused || on === "ended" ? "" : on ? "on" : "off"}`;
+      word.textContent = state.paused ? "paused" : on === "ended" ? "ended" : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
     },
   };
   const views = new Map();
@@ -161,8 +162,8 @@ export async function app() {
   function togglePause() {
     state.paused = !state.paused;
     pause.textContent = state.paused ? "Resume" : "Pause";
-    view().pause?.(state.paused);
     frame.feed(!state.paused);
+    view().pause?.(state.paused);
   }
   function record(q) {
     show("recordings");

@@ -121,7 +121,7 @@ export function items(q, before, limit) {
 export const search = (q, before, limit) => ask(query("/search", { q, before, limit }));
 
 // Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
-// back until closed. Reconnects by itself.
+// back until closed, or until limit() of the query is reached. Reconnects by itself.
 export function follow(q, from, limit, { onRows, onPosition, onState }) {
   let socket = null;
   let closed = false;
@@ -139,6 +139,7 @@ export function follow(q, from, limit, { onRows, onPosition, onState }) {
       if (message.type === "rows") onRows(message.rows);
       if (message.type === "position") {
         next = message.end;
+        if (message.ended) stop();
         onPosition(message);
       }
     };
@@ -149,9 +150,10 @@ export function follow(q, from, limit, { onRows, onPosition, onState }) {
       wait = Math.min(wait * 2, 8000);
     };
   };
-  open();
-  return () => {
+  const stop = () => {
     closed = true;
     socket?.close();
   };
+  open();
+  return stop;
 }

@@ -28,7 +28,7 @@ export function trafficView(frame) {
     if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
     return numbers.get(key);
   };
-  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false };
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity };
   let order = [];
   let stopFeed = () => {};
   const source = {
@@ -82,7 +82,7 @@ export function trafficView(frame) {
   }
   async function load(q) {
     stopFeed();
-    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false });
+    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity });
     numbers.clear();
     old.hidden = true;
     table.order(null);
@@ -93,11 +93,15 @@ export function trafficView(frame) {
       const page = await api.items(q, null, PAGE);
       if (held.q !== q) return;
       held.end = page.end;
+      // What limit() of the filter says, and how many rows of that may still come.
+      held.limit = page.limit ?? Infinity;
+      held.left = held.limit - page.rows.length;
       reset(page);
       held.loading = false;
       table.set();
       node.dataset.q = q;
       emptyOrNot();
+      if (held.left <= 0) return ended();
       if (!frame.state.paused) feed();
       if (model.count() < PAGE / 2) older();
     } catch (error) {
@@ -119,6 +123,13 @@ export function trafficView(frame) {
     if (held.q) say("Nothing matches", `No item held here matches this filter; loosen it, or ${live ? "wait for more traffic" : "open a source of another time"}.`, all);
     else say("No items yet", live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
   }
+  // As many rows were listed as limit() of the filter says: no older one is read, and no newer one comes.
+  function ended() {
+    stopFeed();
+    held.left = 0;
+    frame.feed("ended");
+    tell(`The list has ended: the filter says limit(${held.limit}).`, "Read again", () => load(held.q));
+  }
   // A page of rows: of memory by a number, of spools and archives by a text.
   async function read(q, cursor, limit) {
     if (typeof cursor === "number" || cursor === null) return api.items(q, cursor, limit);
@@ -135,19 +146,21 @@ export function trafficView(frame) {
     older();
   }
   function offerOld() {
-    old.hidden = !(frame.state.status?.run.live && model.next() === null && !held.order && !held.far && held.q !== null);
+    old.hidden = !(frame.state.status?.run.live && model.next() === null && !held.order && !held.far && held.left > 0 && held.q !== null);
   }
   async function older() {
-    if (held.loading || held.order || model.next() === null) return offerOld();
+    if (held.loading || held.order || held.left <= 0 || model.next() === null) return offerOld();
     held.loading = true;
     const q = held.q;
     const cursor = model.next();
     held.far = typeof cursor === "string";
     let came = 1;
     try {
-      const page = await read(q, cursor, PAGE);
+      const page = await read(q, cursor, Math.min(PAGE, held.left));
       if (held.q !== q || model.next() !== cursor) return;
+      page.rows = page.rows.slice(0, held.left);
       came = model.prepend(page, cursor);
+      held.left -= came;
       table.shifted(came);
       model.evict(0);
       emptyOrNot();
@@ -156,6 +169,7 @@ export function trafficView(frame) {
     } finally {
       held.loading = false;
     }
+    if (held.left <= 0) return ended();
     // A filter that hardly matches gives pages with few rows, or none.
     if ((model.count() < PAGE / 2 || came === 0) && model.next() !== null && held.q === q) older();
     else offerOld();
@@ -186,9 +200,10 @@ export function trafficView(frame) {
       onRows(rows) {
         came = rows;
       },
-      onPosition({ end, skipped }) {
-        const rows = came;
+      onPosition({ end, skipped, ended: isLast }) {
+        const rows = came.slice(0, held.left);
         came = [];
+        held.left -= rows.length;
         if (skipped > 0) {
           held.sampled = performance.now();
           // Whoever looks at older rows gets none with gaps among them.
@@ -208,6 +223,7 @@ export function trafficView(frame) {
           model.evict(table.isPinned() ? model.count() - 1 : table.first());
         }
         if (rows.length) table.grown();
+        if (isLast || held.left <= 0) ended();
       },
       onState: frame.feed,
     });
@@ -273,7 +289,7 @@ export function trafficView(frame) {
     } catch (error) {
       frame.fail(error.message);
     }
-    order = sorted(rows.slice(-MAX_SORTED), by, down);
+    order = sorted(rows.slice(-Math.min(MAX_SORTED, held.limit)), by, down);
     tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
     table.set(false);
   }
@@ -307,7 +323,8 @@ export function trafficView(frame) {
       if (paused) {
         stopFeed();
         if (held.gappy) whole();
-      } else if (held.still || held.order) load(held.q);
+      } else if (held.left <= 0 && !held.order) frame.feed("ended");
+      else if (held.still || held.order) load(held.q);
       else feed();
     },
     count: () => source.count(),

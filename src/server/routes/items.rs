@@ -62,7 +62,7 @@ pub(super) const ITEMS: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/items",
-        about: "Rows that match, newest first; next is the cursor for before, null at the end. A page of an archive may be short or empty before the end.",
+        about: "Rows that match, newest first; next is the cursor for before, null at the end; limit is what limit() of the query says, else null: it bounds a page here, and all pages at whoever reads them. A page of an archive may be short or empty before the end.",
         parameters: &[
             Q,
             parameter(
