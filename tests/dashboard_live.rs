@@ -153,6 +153,13 @@ fn assert_round(round: &Json) {
     assert_has(round, "ofGroup", &["response.status == 500"]);
     assert_has(round, "map", &["node", "pair"]);
     assert_has(round, "ofEdge", &["src.", "dst."]);
+    assert_has(round, "flows", &["flow", "connection"]);
+    assert_has(round, "connection", &["HTTP"]);
+    assert_has(
+        round,
+        "ofConnection",
+        &["http and worker == ", "stream == "],
+    );
     assert_has(round, "compared", &["items before"]);
     assert_has(round, "health", &["Items"]);
 }

@@ -41,6 +41,12 @@ fn the_page_shows_what_a_filter_leaves_and_where_it_ends() {
     assert_eq!(seen["ended"]["states"], json!(["ended", "paused", "ended"]));
     assert_eq!(seen["goesOn"], json!({"rows": 3, "state": "recorded"}));
 
+    assert_eq!(
+        seen["flow"],
+        json!({"title": "TCP 10.0.0.1 \u{2192} 10.0.0.2:80", "connections": 1, "closed": "Flows"}),
+        "{seen:#}"
+    );
+
     let place = |name: &str| seen["loop"][name].as_f64().unwrap();
     for name in ["above", "inside", "beside"] {
         assert!(place(name) >= 0.0, "{name}: {seen:#}");

@@ -14,6 +14,7 @@ import { archiveView } from "./views/archive.js";
 import { auditView } from "./views/audit.js";
 import { compareView } from "./views/compare.js";
 import { endpointsView } from "./views/endpoints.js";
+import { flowsView } from "./views/flows.js";
 import { healthView } from "./views/health.js";
 import { mapView } from "./views/map.js";
 import { recordingsView } from "./views/recordings.js";
@@ -31,6 +32,7 @@ const VIEWS = [
   { name: "traffic", title: "Traffic", make: trafficView, filtered: true },
   { name: "endpoints", title: "Endpoints", make: endpointsView, filtered: true },
   { name: "map", title: "Map", make: mapView, filtered: true },
+  { name: "flows", title: "Flows", make: flowsView, filtered: true },
   { name: "compare", title: "Compare", make: compareView, filtered: true },
   { name: "recordings", title: "Recordings", make: recordingsView },
   { name: "archive", title: "Archive", make: archiveView },

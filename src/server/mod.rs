@@ -15,6 +15,7 @@ mod bundle;
 mod coverage;
 mod delivered;
 mod feed;
+mod flows;
 mod guard;
 mod id_token;
 mod indexed;

@@ -70,6 +70,14 @@ try {
   await page.waitForSelector(".told", { state: "hidden" });
   seen.goesOn = { rows: await page.locator(".list .row[id]").count(), state: await state() };
 
+  // A flow with its connections, closed with the keys: who was there is there again.
+  await view(page, "Flows");
+  await page.locator(".grid[aria-label=Flows] tbody tr").first().press("Enter");
+  await page.waitForSelector(".flows .card:not([hidden]) tbody tr");
+  seen.flow = { title: await page.textContent(".flows .card h2 span"), connections: await page.locator(".flows .card tbody tr").count() };
+  await page.keyboard.press("Escape");
+  seen.flow.closed = await page.evaluate(() => document.querySelector(".flows .card").hidden && document.activeElement.closest("table")?.getAttribute("aria-label"));
+
   // All in one node: the label of its line to itself stands clear of it. Labels tell traffic by direction.
   await view(page, "Map");
   const drawn = page.waitForResponse((response) => response.url().includes("by=namespace"));
@@ -96,6 +104,10 @@ try {
       await one.locator(".list .row[id]").first().click();
       await one.locator(".details").getByRole("tab", { name: "Packets" }).click();
       await one.waitForSelector(".details .empty");
+    },
+    Flows: async (one) => {
+      await one.locator(".grid[aria-label=Flows] tbody tr").first().click();
+      await one.waitForSelector(".flows .card:not([hidden]) tbody tr");
     },
     Map: async (one) => {
       await one.getByLabel("Nodes are").selectOption("namespace");

@@ -73,6 +73,8 @@ export const item = (number, q) => ask(query(`/item/${number}`, { q: q || null }
 export const itemById = (id, q) => ask(itemLink(id, q));
 export const timeline = (q, slots) => ask(`/api/v1/timeline?q=${encodeURIComponent(q)}&limit=${slots}`);
 export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
+// Connections of the newest items that match, behind the number `before`.
+export const flows = (q, before, limit) => ask(query("/flows", { q, before, limit }));
 export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);

@@ -2,7 +2,7 @@
 
 use axum::routing::get;
 
-use super::super::{api, feed, queries, search};
+use super::super::{api, feed, flows, queries, search};
 use super::{Answer, BEHIND, LIMIT, NUMBER, Q, Role, Route, WORKER, parameter};
 
 pub(super) const ITEMS: &[Route] = &[
@@ -159,6 +159,20 @@ pub(super) const ITEMS: &[Route] = &[
         ],
         answer: Answer::Members(&[("nodes", "array"), ("edges", "array"), BEHIND]),
         handler: || get(api::map),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
+        path: "/flows",
+        about: "Connections of the newest items that match: ends, times, bytes by direction, packets where no protocol reads them; next is the cursor for those of older items, null at the end. One connection may be in both answers.",
+        parameters: &[
+            Q,
+            parameter("before", "integer", "the cursor: items behind it only"),
+            parameter("limit", "integer", "items that are looked at, at most"),
+        ],
+        answer: Answer::Members(&[("connections", "array"), ("scanned", "integer")]),
+        handler: || get(flows::flows),
     },
     Route {
         method: "get",
