@@ -119,8 +119,8 @@ export function items(q, before, limit) {
 }
 
 // Rows that are no longer held here: of spools and archives, of all nodes. `before` is next of the answer
-// before, or milliseconds.
-export const search = (q, before, limit) => ask(query("/search", { q, before, limit }));
+// before, or milliseconds, or empty for the newest; `place` is where alone they are from, empty for everywhere.
+export const search = (q, before, limit, place) => ask(query("/search", { q, before, limit, place: place || null }));
 
 // Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
 // back until closed, or until limit() of the query is reached. Reconnects by itself.

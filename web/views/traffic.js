@@ -28,7 +28,7 @@ export function trafficView(frame) {
     if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
     return numbers.get(key);
   };
-  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity };
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, place: "", turn: 0 };
   let order = [];
   let stopFeed = () => {};
   const source = {
@@ -84,14 +84,17 @@ export function trafficView(frame) {
     stopFeed();
     Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity });
     numbers.clear();
+    held.place = frame.state.place;
+    const turn = (held.turn += 1);
     old.hidden = true;
     table.order(null);
     tell(null);
     model.reset(null);
     table.set();
+    if (held.place) return loadPlace(q);
     try {
       const page = await api.items(q, null, PAGE);
-      if (held.q !== q) return;
+      if (held.turn !== turn) return;
       held.end = page.end;
       // What limit() of the filter says, and how many rows of that may still come.
       held.limit = page.limit ?? Infinity;
@@ -112,6 +115,19 @@ export function trafficView(frame) {
       table.node.style.display = "none";
     }
   }
+  // What a spool or a store has stands still, and has the cursors of a search.
+  async function loadPlace(q) {
+    model.goOn("");
+    held.loading = false;
+    frame.feed("recorded");
+    const who = held.place === "spool" ? "the spools hold and memory does not" : `${held.place} holds`;
+    tell(`Listed is what ${who}; the timeline and the other views are of the live run.`, "Back to the live run", () => frame.look(""));
+    const { turn } = held;
+    await older();
+    if (held.turn !== turn) return;
+    node.dataset.q = q;
+    emptyOrNot();
+  }
   // A live run is read again by numbers, since its newest page is another one later.
   function reset(page) {
     model.reset(page, frame.state.status?.run.live ? (page.rows[0]?.n ?? -1) + 1 : null);
@@ -119,6 +135,7 @@ export function trafficView(frame) {
   function emptyOrNot() {
     if (source.count() > 0 || model.next() !== null) return say(null);
     const live = frame.state.status?.run.live;
+    if (held.place) return say(held.q ? "Nothing matches" : "Nothing there", held.place === "spool" ? "The spools hold no more than memory does, or nothing of it matches." : "This store holds no reels yet, or no item of them matches.");
     const all = el("button", { onclick: () => frame.apply("") }, "Show everything");
     if (held.q) say("Nothing matches", `No item held here matches this filter; loosen it, or ${live ? "wait for more traffic" : "open a source of another time"}.`, all);
     else say("No items yet", live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
@@ -133,7 +150,7 @@ export function trafficView(frame) {
   // A page of rows: of memory by a number, of spools and archives by a text.
   async function read(q, cursor, limit) {
     if (typeof cursor === "number" || cursor === null) return api.items(q, cursor, limit);
-    const found = await api.search(q, cursor, limit);
+    const found = await api.search(q, cursor, limit, held.place);
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
     const known = new Set(model.all().slice(0, PAGE).filter((row) => !row.far).map(exchange));
     return { rows: elsewhere(found.rows, known, number), next: found.next };
@@ -151,13 +168,13 @@ export function trafficView(frame) {
   async function older() {
     if (held.loading || held.order || held.left <= 0 || model.next() === null) return offerOld();
     held.loading = true;
-    const q = held.q;
+    const { q, turn } = held;
     const cursor = model.next();
     held.far = typeof cursor === "string";
     let came = 1;
     try {
       const page = await read(q, cursor, Math.min(PAGE, held.left));
-      if (held.q !== q || model.next() !== cursor) return;
+      if (held.turn !== turn || model.next() !== cursor) return;
       page.rows = page.rows.slice(0, held.left);
       came = model.prepend(page, cursor);
       held.left -= came;
@@ -165,7 +182,8 @@ export function trafficView(frame) {
       model.evict(0);
       emptyOrNot();
     } catch (error) {
-      frame.fail(error.message);
+      // Who scrolls up again asks again.
+      return frame.fail(error.message);
     } finally {
       held.loading = false;
     }
@@ -293,11 +311,13 @@ export function trafficView(frame) {
     tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
     table.set(false);
   }
-  async function openLinked() {
+  async function openLinked(loaded) {
     const wanted = frame.state.item;
     if (!wanted || table.chosen()?.id === wanted) return;
     try {
-      const { row } = await api.itemById(wanted, redactions(frame.state.q));
+      const [{ row }] = await Promise.all([api.itemById(wanted, redactions(frame.state.q)), loaded]);
+      // An archive of a live run may have it, with a number of its own.
+      if (frame.state.status?.run.live && source.at(source.indexOf(row.n))?.id !== wanted) row.far = "elsewhere";
       table.mark(row);
       choose(row);
     } catch (error) {
@@ -310,8 +330,8 @@ export function trafficView(frame) {
     show(q) {
       pane.setTab(frame.state.tab);
       pane.filtered();
-      const loaded = held.q === q ? table.anew() : load(q);
-      openLinked();
+      const loaded = held.q === q && held.place === frame.state.place ? table.anew() : load(q);
+      openLinked(loaded);
       return loaded;
     },
     status({ rows }) {
@@ -324,6 +344,7 @@ export function trafficView(frame) {
         stopFeed();
         if (held.gappy) whole();
       } else if (held.left <= 0 && !held.order) frame.feed("ended");
+      else if (held.place) frame.feed("recorded");
       else if (held.still || held.order) load(held.q);
       else feed();
     },

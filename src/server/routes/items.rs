@@ -225,6 +225,11 @@ pub(super) const ITEMS: &[Route] = &[
                 "integer",
                 "nothing from before this moment, in milliseconds since 1970",
             ),
+            parameter(
+                "place",
+                "string",
+                "where alone it is looked for: live, spool or a store; everywhere when left out",
+            ),
             LIMIT,
         ],
         answer: Answer::Members(&[
