@@ -562,25 +562,6 @@ fn metrics_are_text_for_prometheus_and_lines_go_to_the_log() {
     assert_eq!(line, "2024-02-03T04:05:06.000000000Z AP0 a new peer");
 }
 
-#[test]
-fn a_dry_run_sends_nothing_and_says_what_it_would() {
-    let double = Double::start(|_, _| Told::ok("sent"));
-    let rig = rig(|outside| outside.dry_run = true);
-    assert_eq!(rig.webhook("POST", &double.url(), Some("x")), Ok("".into()));
-    let url = rig.call(HostCall::S3Put {
-        arguments: vec![Some("b".into()), Some("f".into()), Some("r".into())],
-    });
-    assert!(url.unwrap().as_str().unwrap().starts_with("https://"));
-    assert!(double.asked().is_empty());
-    let line = &rig.lines()[0];
-    let wanted = format!(
-        "Would call vendor.webhook: POST {} with 1 bytes",
-        double.url()
-    );
-    assert!(line.ends_with(&wanted), "{line}");
-    assert!(!line.contains("secret"));
-}
-
 /// The program itself, over a recorded exchange: a script reaches the double by its name and not by
 /// its address, which the list does not hold.
 #[test]

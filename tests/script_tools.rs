@@ -224,6 +224,14 @@ it('throws', function () { nothing() });
         ("a.js", script),
         ("a.test.js", test),
         ("b.test.js", "it()"),
+        ("d.js", "function onItemCaptured(data) { for (;;) {} }"),
+        (
+            "d.test.js",
+            "it('waits and fails', async function () { await null; expect(1).toBe(2) });
+it('waits', async function () { await null });
+it('waits for ever', function () { return new Promise(function () {}) });
+it('stopped', function () { expect(result.errors).toHaveLine('onItemCaptured') });",
+        ),
         ("c.js", "function ("),
         ("c.test.js", "var x = ;"),
     ]);
@@ -267,6 +275,15 @@ a.test.js
             .contains("c.test.js:1:"),
         "{said:?}"
     );
+    let of_d = |test: &str| {
+        let is_it = |one: &&Json| one["file"] == "./d.test.js" && one["test"] == test;
+        found.iter().find(is_it).unwrap()
+    };
+    assert_eq!(of_d("waits and fails")["message"], "expected 1 to be 2");
+    assert_eq!(of_d("waits and fails")["line"], 1);
+    assert_eq!(of_d("waits")["passed"], true);
+    assert_eq!(of_d("waits for ever")["passed"], false);
+    assert_eq!(of_d("stopped")["passed"], true, "{said:?}");
     assert_eq!(
         place.run(&["test", "a.js", "--pcap", "c.pcap"]).code,
         Some(2),
@@ -287,6 +304,9 @@ var url = vendor.s3.put('my-bucket', 'report.json', 'eu-central-1', 'AKIAEXAMPLE
 console.log('it would be at ' + url);
 vendor.s3.clear('eu-central-1', 'AKIAEXAMPLE', 'very-secret', 'my-bucket');
 recording.set({name: 'all', kfl: 'true', destination: 's3://my-bucket/'});
+console.log('pods: ' + vendor.webhook('GET', 'http://kubeshark-hub/pods/targeted', ''));
+vendor.slack('https://hooks.slack.com/services/T/B/very-secret', 'a', 'b', 'red');
+try { prometheus.metric('no name', 'd', 2, 1) } catch (e) { console.log('bad metric: ' + e) }
 ";
     let place = Place::new(&[("a.js", script)]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -307,7 +327,10 @@ recording.set({name: 'all', kfl: 'true', destination: 's3://my-bucket/'});
         "Dry run: vendor.s3.put would upload ",
         "/report.json (11 bytes) to my-bucket",
         "it would be at https://my-bucket.s3.eu-central-1.amazonaws.com/",
-        "Dry run: vendor.s3.clear would send {}",
+        "Dry run: vendor.s3.clear would send {\"region\":\"eu-central-1\",\"bucket\":\"my-bucket\"}",
+        "pods: {\"targets\":",
+        "Dry run: vendor.slack would send {\"url\":\"https://hooks.slack.com/***\"",
+        "bad metric: ",
     ] {
         assert!(said.out.contains(part), "{part} is not in {said:?}");
     }
@@ -316,6 +339,37 @@ recording.set({name: 'all', kfl: 'true', destination: 's3://my-bucket/'});
     assert!(matches!(connection, Err(error) if error.kind() == ErrorKind::WouldBlock));
     let both = ["run", "a.js", "--pcap", "x", "--dry-run", "--data", "d"];
     assert_eq!(place.run(&both).code, Some(2));
+}
+
+#[test]
+fn a_script_that_was_stopped_is_named_and_fails_the_run() {
+    for (code, hook) in [
+        (
+            "function onItemCaptured() { for (;;) {} }",
+            "onItemCaptured",
+        ),
+        ("setTimeout(function () { for (;;) {} }, 1)", "timer"),
+        (
+            "jobs.schedule('j', '@hourly', function () { for (;;) {} })",
+            "job",
+        ),
+    ] {
+        let place = Place::new(&[("a.js", code), ("b.js", "console.log('here')")]);
+        let said = place.run(&[
+            "run",
+            "a.js",
+            "b.js",
+            "--run-jobs-at-end",
+            "--pcap",
+            &demo(),
+        ]);
+        assert_eq!(said.code, Some(1), "{code}: {said:?}");
+        assert!(
+            said.err.contains("a.js was stopped: ") && said.err.contains(hook),
+            "{said:?}"
+        );
+        assert!(said.out.contains("here"), "{said:?}");
+    }
 }
 
 /// A run that goes on, ended when dropped.

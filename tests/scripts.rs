@@ -501,6 +501,58 @@ fn a_broken_version_is_reported_while_the_good_one_goes_on() {
 }
 
 #[test]
+fn the_hubs_instance_stays_until_a_version_without_the_hub_works() {
+    let aware = "console.log('first ' + utils.nodeName())";
+    let rig = Rig::new(&[("a.js", aware)]);
+    let scripts = rig.live();
+    rig.wait_for_line("[hub-0] first hub");
+    rig.put("a.js", "throw new Error('not today')");
+    rig.wait_for("the exception", |lines| {
+        lines.iter().any(|line| line.contains("not today"))
+    });
+    let instances = || scripts.status().len();
+    assert_eq!(instances(), 2, "what does not work replaces nothing");
+    rig.put("a.js", "console.log('second')");
+    rig.wait_for_line("[n-0] second");
+    wait_until("the hub's instance is gone", || instances() == 1);
+}
+
+#[test]
+fn timers_and_jobs_follow_the_time_of_packets_together() {
+    let code = "
+function say(what) { console.log(what + ' ' + new Date().toISOString().slice(14, 19)) }
+var ticks = 0, id = setInterval(function () { say('timer'); if (++ticks == 3) clearInterval(id) }, 20000);
+jobs.schedule('j', '*/30 * * * * *', function () { say('job') }, 3);";
+    let rig = Rig::new(&[("a.js", code)]);
+    let start = Timestamp::from_secs(1_706_933_105, 0);
+    let clock = Arc::new(SetClock::at(start));
+    let scripts = rig.start(rig.options(true), clock.clone());
+    for at in [start, start + Duration::from_secs(300)] {
+        clock.advance(at);
+        tell(&scripts, &[item(1, 200, at)], at);
+        scripts.advance(at);
+    }
+    scripts.finish(false);
+    let said: Vec<String> = rig
+        .lines()
+        .iter()
+        .filter_map(|line| Some(line.split_once("] ")?.1.to_owned()))
+        .filter(|line| line.starts_with("timer") || line.starts_with("job"))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "timer 05:25",
+            "job 05:30",
+            "timer 05:45",
+            "job 06:00",
+            "timer 06:05",
+            "job 06:30"
+        ],
+    );
+}
+
+#[test]
 fn a_script_that_falls_behind_loses_items_and_stops_nobody() {
     let slow =
         "function onItemCaptured() { var until = Date.now() + 10; while (Date.now() < until) {} }";

@@ -408,10 +408,10 @@ impl Jobs {
         firings
     }
 
-    /// The one job that is due first up to `now` in packet time; to be called until it answers
-    /// `None`, each firing having finished before the next call. Every missed moment runs, up to
-    /// [`MAX_CATCH_UP`] a job. The first moment ever told starts all schedules.
-    pub(crate) fn due_first(&mut self, now: Timestamp) -> Option<Firing> {
+    /// The one job that is due first up to `until`, on the way to `now` in packet time; to be called
+    /// until it answers `None`, each firing having finished before the next call. Every missed moment
+    /// runs, up to [`MAX_CATCH_UP`] a job and way. The first moment ever told starts all schedules.
+    pub(crate) fn due_first(&mut self, until: Timestamp, now: Timestamp) -> Option<Firing> {
         if self.now == Timestamp::default() {
             self.now = now;
             self.rebase(now);
@@ -419,15 +419,17 @@ impl Jobs {
         let due = self
             .jobs
             .iter_mut()
-            .filter(|job| !job.running && job.next.is_some_and(|at| at <= now))
+            .filter(|job| !job.running && job.next.is_some_and(|at| at <= until))
             .min_by_key(|job| (job.next, job.owner, job.id))
             .filter(|_| !self.stopped);
         let Some(job) = due else {
-            self.now = self.now.max(now);
-            self.caught_up.clear();
+            self.now = self.now.max(until);
+            if until >= now {
+                self.caught_up.clear();
+            }
             return None;
         };
-        let at = job.next.unwrap_or(now);
+        let at = job.next.unwrap_or(until);
         self.now = self.now.max(at);
         let count = match self.caught_up.iter_mut().find(|(id, _)| *id == job.id) {
             Some((_, count)) => {
@@ -590,12 +592,12 @@ mod tests {
         jobs.schedule(B, true, "half", "0 30 * * * *", 0, 1)
             .unwrap();
         assert_eq!(
-            jobs.due_first(at(60)),
+            jobs.due_first(at(60), at(60)),
             None,
             "the first moment starts the schedules"
         );
         let mut fired = Vec::new();
-        while let Some(firing) = jobs.due_first(at(2 * 3600 + 60)) {
+        while let Some(firing) = jobs.due_first(at(2 * 3600 + 60), at(2 * 3600 + 60)) {
             fired.push((firing.tag.clone(), firing.at));
             jobs.finished(firing.job, firing.at);
         }
@@ -614,7 +616,7 @@ mod tests {
         let mut jobs = Jobs::new(at(0));
         jobs.schedule(A, true, "j", "* * * * * *", 0, 1).unwrap();
         let mut count = 0;
-        while let Some(firing) = jobs.due_first(at(10 * 365 * 86_400)) {
+        while let Some(firing) = jobs.due_first(at(10 * 365 * 86_400), at(10 * 365 * 86_400)) {
             count += 1;
             jobs.finished(firing.job, firing.at);
         }

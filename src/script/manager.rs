@@ -57,6 +57,8 @@ struct Slot {
     /// Why the newest version does not run.
     broken: Option<String>,
     restarts: u64,
+    /// Why its process ended last before its time.
+    stopped: Option<String>,
     counts: Arc<Counts>,
     behind: Behind,
 }
@@ -73,6 +75,7 @@ impl Slot {
             quarantined: None,
             broken: None,
             restarts: 0,
+            stopped: None,
             counts: Arc::default(),
             behind: Behind::default(),
         }
@@ -255,12 +258,26 @@ impl Manager {
     fn changed(&mut self, file: ScriptFile) {
         let side = self.shared.options.side;
         let at_hub = file.at_hub(self.shared.options.hub);
+        let hub = hub_index(file.index);
         match at_hub.filter(|_| side != Side::Worker) {
-            Some(hub) => self.renew(hub),
-            None => self.remove(hub_index(file.index)),
+            Some(file) => self.renew(file),
+            // What does not work leaves the last good version alone, so the instance here goes when
+            // the new version has loaded: see `take_over`.
+            None if side == Side::Hub && self.slots.contains_key(&hub) => self.renew(ScriptFile {
+                index: hub,
+                ..file.clone()
+            }),
+            None => {}
         }
         if side != Side::Hub {
             self.renew(file);
+        }
+    }
+
+    /// Takes the hub's instance of a script away when the version that took over has none.
+    fn leave_hub(&mut self, file: &ScriptFile) {
+        if file.at_hub(self.shared.options.hub).is_none() {
+            self.remove(hub_index(file.index));
         }
     }
 
@@ -414,6 +431,7 @@ impl Manager {
         }
         slot.good = Some(Arc::clone(&runner.file));
         self.shared.fire(firings);
+        self.leave_hub(&runner.file);
     }
 
     /// A version cannot be run; what ran before goes on.
@@ -471,6 +489,7 @@ impl Manager {
         let Some(slot) = self.slots.get_mut(&index) else {
             return;
         };
+        slot.stopped = Some(words.clone());
         let policy = &self.shared.options.restart;
         let now = Instant::now();
         let path = slot.file.path.display();
@@ -504,6 +523,7 @@ impl Manager {
                 broken: None,
                 kfl: None,
                 restarts: 0,
+                stopped: None,
                 counts: Arc::default(),
                 runner: None,
                 allowed: options.allowed(file),
@@ -538,6 +558,7 @@ impl Manager {
                     broken: slot.broken.clone(),
                     kfl: slot.stated(),
                     restarts: slot.restarts,
+                    stopped: slot.stopped.clone(),
                     counts: Arc::clone(&slot.counts),
                     runner: slot.current.as_ref().or(slot.loading.as_ref()).cloned(),
                     allowed: options.allowed(&slot.file),

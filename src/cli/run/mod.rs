@@ -168,8 +168,9 @@ fn once(
             run_stop.stop();
         }
     }
-    let failed = session.facts.failed_scripts();
+    let facts = session.facts.clone();
     let exit = session.finish(args.run_jobs_at_end && !is_stale())?;
+    let failed = facts.failed_scripts();
     for sentence in &failed {
         eprintln!("{}", super::Style::stderr().red(sentence));
     }

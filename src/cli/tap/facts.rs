@@ -75,8 +75,14 @@ impl Facts {
             // A script that has no use for the hub throws there, as those of other makers do.
             .filter(|script| script.role == Role::Worker)
             .filter_map(|script| {
-                let why = script.state.reason()?;
-                Some(format!("{}: {why}", script.path.display()))
+                let path = script.path.display().to_string();
+                match (script.state.reason(), script.stopped) {
+                    // An error of syntax begins with its place.
+                    (Some(why), _) if why.starts_with(&path) => Some(why.to_owned()),
+                    (Some(why), _) => Some(format!("{path}: {why}")),
+                    (None, Some(why)) => Some(format!("{path} was stopped: {why}")),
+                    (None, None) => None,
+                }
             });
         states.collect()
     }

@@ -2,16 +2,33 @@
 // lines of the test keep their numbers; both are functions that are hoisted.
 
 function it(name, check) {
-  var outcome = { test: String(name), passed: true };
+  it.count = (it.count || 0) + 1;
+  var number = it.count;
+
+  function say(members) {
+    console.log("@MARK@" + JSON.stringify(Object.assign({ number: number, test: String(name) }, members)));
+  }
+  function passed() {
+    say({ passed: true });
+  }
+  function failed(error) {
+    var is = error instanceof Error;
+    say({ passed: false, message: is ? error.message : String(error), stack: is ? String(error.stack) : "" });
+  }
+
   try {
     if (typeof check !== "function") throw new Error("it(name, function) needs a function");
-    check();
+    var made = check();
+    if (made !== null && typeof made === "object" && typeof made.then === "function") {
+      // What is said later takes the place of this.
+      say({ passed: false, message: "what it returned was not settled when the file ended" });
+      made.then(passed, failed);
+    } else {
+      passed();
+    }
   } catch (error) {
-    outcome.passed = false;
-    outcome.message = error instanceof Error ? error.message : String(error);
-    outcome.stack = error instanceof Error ? String(error.stack) : "";
+    failed(error);
   }
-  console.log("@MARK@" + JSON.stringify(outcome));
 }
 
 function expect(value) {

@@ -3,6 +3,7 @@
 //! In: the text and the result of its scripts. Out: [`Outcome`]s. Never: a helper with an effect; what
 //! a test asks of the host is refused.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub(super) struct Outcome {
 /// An outcome as `expect.js` writes it.
 #[derive(Deserialize)]
 struct Written {
+    /// Which test of the file it is; of two outcomes of one the later counts.
+    number: u32,
     test: String,
     passed: bool,
     #[serde(default)]
@@ -88,20 +91,27 @@ pub(super) fn of_test(file: &Path, code: &str, result: Json) -> Result<Vec<Outco
     scripts.finish(false);
 
     let lines = code.lines().count();
+    let mut written = BTreeMap::new();
     let mut outcomes = Vec::new();
     for line in console.recent() {
         let text = line.text.split_once("] ").map_or("", |(_, text)| text);
         match text.strip_prefix(MARK) {
-            Some(json) => outcomes.push(match serde_json::from_str(json) {
-                Ok(written) => placed(written, code, lines),
-                Err(error) => Outcome::failed("", format!("an outcome cannot be read: {error}")),
-            }),
+            Some(json) => match serde_json::from_str::<Written>(json) {
+                Ok(one) => {
+                    written.insert(one.number, placed(one, code, lines));
+                }
+                Err(error) => outcomes.push(Outcome::failed(
+                    "",
+                    format!("an outcome cannot be read: {error}"),
+                )),
+            },
             // What a test prints by itself is for whoever reads along.
             None => eprintln!("{text}"),
         }
     }
+    outcomes.splice(0..0, written.into_values());
     for script in scripts.status() {
-        if let Some(why) = script.state.reason() {
+        if let Some(why) = script.state.reason().or(script.stopped.as_deref()) {
             let folder = format!("{}/", dir.path().display());
             outcomes.push(Outcome::failed("", why.replace(&folder, "")));
         }

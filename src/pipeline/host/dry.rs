@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::live::LiveHost;
-use super::objects::{NodeName, put_arguments, url};
+use super::objects::{NodeName, clear_arguments, put_arguments, url};
+use super::outside::path_at_hub;
 use crate::script::api::{Effect, GLOBALS};
 use crate::script::console::Console;
 use crate::script::host::{Host, HostCall, ScriptId};
@@ -26,6 +27,12 @@ const MAX_TEXT: u64 = 256 * 1024;
 /// Characters of the arguments that a console line shows.
 const MAX_SHOWN: usize = 2000;
 
+/// The helper whose addresses are secrets: an incoming webhook takes what comes.
+const SLACK: &str = "vendor.slack";
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
 /// Parts of names whose values nobody is to read.
 const SECRETS: &[&str] = &[
     "key",
@@ -35,6 +42,7 @@ const SECRETS: &[&str] = &[
     "password",
     "login",
     "authorization",
+    "signature",
 ];
 
 /// A call that would have left.
@@ -102,8 +110,13 @@ pub struct DryHost {
 
 impl Host for DryHost {
     fn call(&self, script: &ScriptId, call: HostCall) -> Result<Json, String> {
-        if !leaves(call.helper()) {
+        if !leaves(call.helper()) || is_ours(&call) {
             return self.live.call(script, call);
+        }
+        if let HostCall::SlackBot { files, .. } = &call {
+            for (_, path) in files {
+                self.live.opened(script, path)?;
+            }
         }
         let helper = call.helper();
         let mut arguments = arguments(&call);
@@ -112,6 +125,9 @@ impl Host for DryHost {
             None => (nothing(helper), None),
         };
         mask(&mut arguments);
+        if helper == SLACK {
+            mask_path(arguments.get_mut("url"));
+        }
         let line = match &upload {
             Some(upload) => format!(
                 "Dry run: {helper} would upload {} ({} bytes) to {}",
@@ -189,6 +205,16 @@ fn leaves(helper: &str) -> bool {
     listed(helper).is_none_or(|known| known.effect == Effect::Network)
 }
 
+/// Whether a call that may leave does not: what the hub is asked is answered here, and metrics are
+/// kept until somebody asks for them.
+fn is_ours(call: &HostCall) -> bool {
+    match call {
+        HostCall::Webhook { url, .. } => path_at_hub(url).is_some(),
+        HostCall::Prometheus { .. } => true,
+        _ => false,
+    }
+}
+
 /// What a helper answers when nothing was sent.
 fn nothing(helper: &str) -> Json {
     let signature = listed(helper).map_or("", |known| known.signature);
@@ -207,9 +233,15 @@ fn arguments(call: &HostCall) -> Map<String, Json> {
     match serde_json::to_value(call) {
         Ok(Json::Object(mut members)) => {
             members.shift_remove("call");
+            // Two orders are in use; keys may stand anywhere.
             if let HostCall::S3Put { .. } | HostCall::S3Clear { .. } = call {
-                // Two orders are in use; keys may stand anywhere.
                 members.shift_remove("arguments");
+            }
+            if let HostCall::S3Clear { arguments } = call
+                && let Ok(target) = clear_arguments(arguments)
+            {
+                members.insert("region".to_owned(), target.region.into());
+                members.insert("bucket".to_owned(), target.bucket.into());
             }
             members
         }
@@ -217,10 +249,14 @@ fn arguments(call: &HostCall) -> Map<String, Json> {
     }
 }
 
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRETS.iter().any(|secret| name.contains(secret))
+}
+
 fn mask(members: &mut Map<String, Json>) {
     for (name, value) in members {
-        let name = name.to_ascii_lowercase();
-        let is_secret = SECRETS.iter().any(|secret| name.contains(secret));
+        let is_secret = is_secret(name);
         match value {
             Json::Object(inner) if !is_secret => mask(inner),
             Json::Array(list) if !is_secret => {
@@ -232,7 +268,8 @@ fn mask(members: &mut Map<String, Json>) {
                 }
             }
             Json::Null => {}
-            value if is_secret => *value = Json::String("***".to_owned()),
+            value if is_secret => *value = Json::String(MASK.to_owned()),
+            Json::String(text) if name == "url" => *text = masked(text),
             _ => {}
         }
     }
@@ -242,11 +279,52 @@ fn mask(members: &mut Map<String, Json>) {
 fn pair(value: &mut Json) {
     if let Json::Array(list) = value
         && let [Json::String(name), second] = list.as_mut_slice()
-        && SECRETS
-            .iter()
-            .any(|secret| name.to_ascii_lowercase().contains(secret))
+        && is_secret(name)
     {
-        *second = Json::String("***".to_owned());
+        *second = Json::String(MASK.to_owned());
+    }
+}
+
+/// An address without the password before its host and the secrets behind its question mark.
+fn masked(url: &str) -> String {
+    let (front, query) = match url.split_once('?') {
+        Some((front, query)) => (front, Some(query)),
+        None => (url, None),
+    };
+    let (scheme, rest) = front.split_once("://").unwrap_or(("", front));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let mut shown = String::new();
+    if !scheme.is_empty() {
+        shown = format!("{scheme}://");
+    }
+    match host.rsplit_once('@') {
+        Some((_, host)) => shown.push_str(&format!("{MASK}@{host}")),
+        None => shown.push_str(host),
+    }
+    shown.push_str(path);
+    for (index, pair) in query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .enumerate()
+    {
+        shown.push(if index == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, _)) if is_secret(name) => shown.push_str(&format!("{name}={MASK}")),
+            _ => shown.push_str(pair),
+        }
+    }
+    shown
+}
+
+/// Leaves the host alone of an address whose path is its secret.
+fn mask_path(url: Option<&mut Json>) {
+    if let Some(Json::String(url)) = url {
+        let start = url.find("://").map_or(0, |at| at + 3);
+        let path = url.get(start..).and_then(|rest| rest.find('/'));
+        if let Some(path) = path {
+            url.truncate(start + path + 1);
+            url.push_str(MASK);
+        }
     }
 }
 
@@ -266,6 +344,27 @@ mod tests {
         }
         assert_eq!(nothing("vendor.s3.put"), json!(""));
         assert_eq!(nothing("vendor.s3.clear"), Json::Null);
+    }
+
+    #[test]
+    fn addresses_are_shown_without_their_secrets() {
+        for (url, shown) in [
+            ("http://a.test/x?y=1", "http://a.test/x?y=1"),
+            (
+                "http://me:pw@a.test:80/x?apikey=k&z",
+                "http://***@a.test:80/x?apikey=***&z",
+            ),
+            ("a.test", "a.test"),
+            (
+                "https://a.test?sig=1&X-Amz-Signature=2",
+                "https://a.test?sig=1&X-Amz-Signature=***",
+            ),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+        let mut url = json!("https://hooks.slack.com/services/T0/B0/x");
+        mask_path(Some(&mut url));
+        assert_eq!(url, "https://hooks.slack.com/***");
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct LiveHost {
     shared: Arc<Shared>,
     pub(super) vendors: Vendors,
     pub(super) metrics: ScriptMetrics,
+    /// Scripts of which it was said how their uploads are read.
+    orders: Mutex<BTreeSet<u32>>,
     /// Time of the point before, in nanoseconds: points at one moment would replace each other.
     last_point: AtomicI64,
     stop: Option<Sender<()>>,
@@ -144,6 +146,7 @@ impl LiveHost {
             shared,
             vendors,
             metrics: ScriptMetrics::default(),
+            orders: Mutex::default(),
             last_point: AtomicI64::new(0),
             stop: Some(stop),
             ticker: Some(ticker),
@@ -180,6 +183,19 @@ impl LiveHost {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
             .unwrap_or_default();
         Timestamp::from_nanos(now.max(last.saturating_add(1)))
+    }
+
+    /// Says once of a script how its uploads are read.
+    fn say_order(&self, script: &ScriptId, order: Order) {
+        let mut said = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(script.index) {
+            let path = script.path.display();
+            let read = match order {
+                Order::New => "(bucket, path, region, key id, secret)",
+                Order::Old => "(region, key id, secret, bucket, path)",
+            };
+            tracing::debug!("{path}: vendor.s3.put is read as {read}");
+        }
     }
 
     pub(super) fn log(&self, script: &ScriptId, line: &str) {
@@ -237,12 +253,7 @@ impl LiveHost {
     fn put(&self, script: &ScriptId, arguments: &[Option<String>]) -> Returned {
         let files = self.files(script)?;
         let (target, path, order) = put_arguments(arguments, |path| files.is_file(path))?;
-        if order == Order::Old {
-            tracing::debug!(
-                bucket = target.bucket,
-                "read vendor.s3.put in the order of 2023"
-            );
-        }
+        self.say_order(script, order);
         let (mut bytes, basename) = self.opened(script, &path)?;
         let key = self.shared.options.node.key(&basename);
         let store = (self.shared.options.stores)(&target)?;
@@ -388,15 +399,9 @@ impl Host for LiveHost {
                 self.snapshot(script, &selected, dir.as_deref())
             }
             Call::PcapNameResolutionHistory => Ok((self.shared.options.history)()),
-            Call::S3Put { arguments } if !self.options().outside.dry_run => {
-                self.put(script, &arguments)
-            }
-            Call::S3Clear { arguments } if !self.options().outside.dry_run => {
-                self.clear(script, &arguments)
-            }
-            call @ (Call::S3Put { .. }
-            | Call::S3Clear { .. }
-            | Call::Webhook { .. }
+            Call::S3Put { arguments } => self.put(script, &arguments),
+            Call::S3Clear { arguments } => self.clear(script, &arguments),
+            call @ (Call::Webhook { .. }
             | Call::WebhookForm { .. }
             | Call::Slack { .. }
             | Call::SlackBot { .. }

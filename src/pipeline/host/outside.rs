@@ -1,7 +1,7 @@
 //! Helpers that lead outside: services, metrics, the cluster, the program's own log.
 //!
 //! In: calls of scripts, with the files they name. Out: what the services answered, lines on the
-//! console as people know them. Never: anything sent in a dry run; the console says what would be.
+//! console as people know them. Never: a request to the hub's own address; it is answered here.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -44,8 +44,6 @@ pub struct Outside {
     pub block: Arc<PodBlocker>,
     /// Takes lines of `aggregation.*`.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Whether what would be sent is only told on the console.
-    pub dry_run: bool,
 }
 
 /// Services as they are in the world, no cluster, lines to standard error.
@@ -61,7 +59,6 @@ impl Default for Outside {
                 ))
             }),
             log: Arc::new(|line| eprintln!("{line}")),
-            dry_run: false,
         }
     }
 }
@@ -69,12 +66,6 @@ impl Default for Outside {
 impl LiveHost {
     /// Does a call that leads outside.
     pub(super) fn outside(&self, script: &ScriptId, call: HostCall) -> Returned {
-        if self.options().outside.dry_run
-            && let Some(told) = would(&call)
-        {
-            self.log(script, &format!("Would call {}: {told}", call.helper()));
-            return Ok(instead(&call));
-        }
         let call = self.options().outside.vendor.credentials.complete(call)?;
         use HostCall as Call;
         match call {
@@ -191,9 +182,8 @@ impl LiveHost {
     }
 
     fn webhook(&self, method: &str, url: &str, body: Option<String>, headers: Pairs) -> Returned {
-        let parsed = uri(url)?;
-        if parsed.host() == Some(HUB) {
-            return Ok(self.as_hub(parsed.path()).into());
+        if let Some(path) = path_at_hub(url) {
+            return Ok(self.as_hub(&path).into());
         }
         let mut request = Request::new(method, url);
         request.headers = headers;
@@ -312,67 +302,9 @@ impl LiveHost {
     }
 }
 
-/// What a call would send, for a dry run; `None` for a call that sends nothing.
-fn would(call: &HostCall) -> Option<String> {
-    use HostCall as Call;
-    Some(match call {
-        Call::Webhook {
-            method, url, body, ..
-        } => {
-            let bytes = body.as_ref().map_or(0, String::len);
-            format!("{method} {url} with {bytes} bytes")
-        }
-        Call::WebhookForm {
-            method,
-            url,
-            fields,
-        } => {
-            let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-            format!("{method} {url} with the fields {}", names.join(", "))
-        }
-        Call::Slack { note, .. } => format!("{} {}", note.pretext, note.text),
-        Call::SlackBot { channel, note, .. } => {
-            format!("{} {} in the channel {channel}", note.pretext, note.text)
-        }
-        Call::Influxdb {
-            bucket,
-            measurement,
-            fields,
-            ..
-        } => format!(
-            "{measurement} {} in the bucket {bucket}",
-            Json::Object(fields.clone())
-        ),
-        Call::Elastic {
-            index, document, ..
-        } => format!("{document} in the index {index}"),
-        Call::KinesisPut {
-            stream, payload, ..
-        } => format!("{} bytes into the stream {stream}", payload.len()),
-        Call::GcsPut { bucket, path, .. } => format!("{path} into the bucket {bucket}"),
-        Call::GcsClear { bucket, .. } => format!("this node's folders of the bucket {bucket}"),
-        Call::AzurePut {
-            container, path, ..
-        } => format!("{path} into the container {container}"),
-        Call::ChatgptPrompt { prompt, .. } => prompt.clone(),
-        Call::S3Put { arguments } | Call::S3Clear { arguments } => {
-            // The secret is one of them, and the order is not known here.
-            format!("{} arguments", arguments.len())
-        }
-        _ => return None,
-    })
-}
-
-/// What a helper returns in a dry run: of the same type as in earnest.
-fn instead(call: &HostCall) -> Json {
-    use HostCall as Call;
-    match call {
-        Call::Webhook { .. } | Call::WebhookForm { .. } | Call::ChatgptPrompt { .. } => "".into(),
-        Call::Elastic { .. } => "dry-run".into(),
-        Call::KinesisPut { .. } => json!({"ShardId": "dry-run", "SequenceNumber": "0"}),
-        Call::GcsPut { .. } | Call::AzurePut { .. } | Call::S3Put { .. } => {
-            "https://dry-run.invalid/".into()
-        }
-        _ => Json::Null,
-    }
+/// The path of an address at the hub; `None` for every other address.
+pub(super) fn path_at_hub(url: &str) -> Option<String> {
+    let url = uri(url).ok()?;
+    let is_hub = url.host()?.eq_ignore_ascii_case(HUB);
+    is_hub.then(|| url.path().to_owned())
 }

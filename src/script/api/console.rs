@@ -3,8 +3,8 @@
 use boa_engine::{Context, JsResult, JsValue};
 
 use super::{Effect, Global, GlobalKind, Helper};
+use crate::script::child::arguments::text_and_json;
 use crate::script::child::engine::Shared;
-use crate::script::child::json;
 use crate::script::wire::Level;
 
 pub(super) static GLOBAL: Global = Global {
@@ -94,20 +94,12 @@ fn print(level: Level, args: &[JsValue], context: &mut Context) -> JsResult<JsVa
     Ok(JsValue::undefined())
 }
 
-/// As ToString shows it, but symbols as their description and plain objects as JSON.
+/// As ToString shows it, but symbols as their description; plain objects, also in lists, as JSON.
 fn shown(value: &JsValue, context: &mut Context) -> JsResult<String> {
     if value.is_symbol() {
         return Ok(value.display().to_string());
     }
-    let text = value.to_string(context)?.to_std_string_lossy();
-    if text != "[object Object]" || !value.is_object() {
-        return Ok(text);
-    }
-    let undefined = JsValue::undefined();
+    let (text, json) = text_and_json(value, context)?;
     // What cannot be JSON, an object that holds itself say, is shown as it always was.
-    let json = json::text_of(value, &undefined, &undefined, context);
-    Ok(json
-        .ok()
-        .flatten()
-        .map_or(text, |json| json.to_std_string_lossy()))
+    Ok(json.ok().flatten().unwrap_or(text))
 }

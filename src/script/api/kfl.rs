@@ -20,7 +20,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "match",
         signature: "kfl.match(query, data) -> boolean",
-        doc: "Whether the item matches the query; an empty query matches everything, an invalid one throws",
+        doc: "Whether the item matches the query; an empty query matches everything, undefined nothing, an invalid one throws",
         effect: Effect::None,
         example: "kfl.match('http and response.status == 500', {response: {status: 500}})",
         length: 2,
@@ -29,7 +29,7 @@ const HELPERS: &[Helper] = &[
     Helper {
         name: "validate",
         signature: "kfl.validate(query, quiet?) -> boolean",
-        doc: "Whether the query is valid; prints what is wrong with it unless told to be quiet",
+        doc: "Whether the query is valid, as undefined is; prints what is wrong with it unless told to be quiet",
         effect: Effect::Console,
         example: "kfl.validate('http and', true)",
         length: 1,

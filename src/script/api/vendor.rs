@@ -8,7 +8,7 @@
 use boa_engine::{Context, JsArgs, JsNativeError, JsResult, JsValue};
 
 use super::{Effect, Global, GlobalKind, Helper, told};
-use crate::script::child::arguments::{optional_text, pairs, shown, text, texts};
+use crate::script::child::arguments::{body, optional_text, pairs, text, texts};
 use crate::script::child::json;
 use crate::script::host::{ElasticLogin, HostCall, Note};
 
@@ -181,12 +181,11 @@ pub(super) fn webhook(_: &JsValue, args: &[JsValue], context: &mut Context) -> J
     let method = text(args, 0, "the method", context)?;
     let url = text(args, 1, "the address", context)?;
     let mut headers = pairs(args.get_or_undefined(3), || None, context)?;
-    let body = args.get_or_undefined(2);
-    let body = if body.is_null_or_undefined() {
+    let sent = args.get_or_undefined(2);
+    let body = if sent.is_null_or_undefined() {
         None
     } else {
-        let text = shown(body, context)?;
-        let is_json = body.is_object() && text.starts_with(['{', '[']);
+        let (text, is_json) = body(sent, context)?;
         let typed = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
         if is_json && !headers.iter().any(typed) {
             headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
@@ -294,7 +293,7 @@ fn kinesis_put(_: &JsValue, args: &[JsValue], context: &mut Context) -> JsResult
     let payload = args.get_or_undefined(1);
     let call = HostCall::KinesisPut {
         stream: text(args, 0, "the stream", context)?,
-        payload: shown(payload, context)?,
+        payload: body(payload, context)?.0,
         region: text(args, 2, "the region", context)?,
         key_id: given(args, 3, context)?,
         secret: given(args, 4, context)?,

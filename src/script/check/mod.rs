@@ -22,6 +22,7 @@ use super::child::{builtins, confine};
 use super::wire::{Limits, Macros, with_macros};
 use crate::kfl::Schema;
 
+pub(crate) use reader::broken_at;
 pub use rules::Nearest;
 
 /// Hidden first argument under which tapedeck starts itself to read a script.

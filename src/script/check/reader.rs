@@ -6,14 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use boa_engine::ast::declaration::{Binding, Variable};
+use boa_engine::ast::declaration::{Binding, LexicalDeclaration, Variable};
 use boa_engine::ast::expression::access::{PropertyAccess, PropertyAccessField};
 use boa_engine::ast::expression::literal::{LiteralKind, PropertyDefinition, TemplateElement};
 use boa_engine::ast::expression::operator::assign::{Assign, AssignTarget};
 use boa_engine::ast::expression::operator::unary::UnaryOp;
 use boa_engine::ast::expression::{Expression, Identifier};
 use boa_engine::ast::function::{
-    ClassDeclaration, ClassExpression, FunctionDeclaration, FunctionExpression,
+    AsyncFunctionDeclaration, AsyncFunctionExpression, AsyncGeneratorDeclaration,
+    AsyncGeneratorExpression, ClassDeclaration, ClassExpression, FunctionDeclaration,
+    FunctionExpression, GeneratorDeclaration, GeneratorExpression,
 };
 use boa_engine::ast::pattern::{ArrayPatternElement, ObjectPatternElement};
 use boa_engine::ast::property::PropertyName;
@@ -51,6 +53,9 @@ pub(super) struct Script {
     pub(super) members: Vec<Assigned>,
     /// Functions declared at the top level, with their place.
     pub(super) functions: Vec<(String, Place)>,
+    /// Names declared outside of functions with `let` or `const`, with their place: nothing but the
+    /// script itself sees them.
+    pub(super) hidden: Vec<(String, Place)>,
     /// Names that hold one literal text and nothing else, ever.
     pub(super) constants: BTreeMap<String, (String, Place)>,
     /// Whether names may come from where no reader sees them (`eval`, `with`).
@@ -92,7 +97,7 @@ pub(super) enum Argument {
     Text(String, Place),
     /// A name, whose value may be known.
     Name(String),
-    /// An object literal's members that are texts.
+    /// An object literal's members that are texts; one that is a list of texts, with each of them.
     Members(Vec<(String, String, Place)>),
     /// A literal that is neither text nor object.
     Value(Place),
@@ -123,9 +128,16 @@ pub(super) fn read(code: &str) -> Result<Script, Finding> {
     Ok(reader.finish())
 }
 
-fn syntax(error: &Error, code: &str) -> Finding {
+/// Where the syntax of a text is wrong; `None` when it is not.
+pub(crate) fn broken_at(code: &str) -> Option<Place> {
+    let mut parser = Parser::new(Source::from_bytes(code.as_bytes()));
+    let parsed = parser.parse_script(&Scope::new_global(), &mut Interner::default());
+    parsed.err().map(|error| place_of(&error, code))
+}
+
+fn place_of(error: &Error, code: &str) -> Place {
     let place = |position: Position| (position.line_number(), position.column_number());
-    let (line, column) = match error {
+    match error {
         Error::Expected { span, .. } | Error::Unexpected { span, .. } => place(span.start()),
         Error::General { position, .. } => place(*position),
         Error::Lex {
@@ -134,7 +146,11 @@ fn syntax(error: &Error, code: &str) -> Finding {
         // The text ends where something must follow.
         Error::AbruptEnd | Error::Lex { .. } => end(code),
         Error::ScopeAnalysis { .. } => (0, 0),
-    };
+    }
+}
+
+fn syntax(error: &Error, code: &str) -> Finding {
+    let (line, column) = place_of(error, code);
     // The place is told beside the message, not in it.
     let text = error.to_string();
     let text = match text.rsplit_once(" at line ") {
@@ -247,14 +263,28 @@ impl Reader<'_> {
                     .iter()
                     .filter_map(|member| match member {
                         PropertyDefinition::Property(PropertyName::Literal(name), value) => {
-                            let (text, at) = self.text(value)?;
-                            Some((self.name(name.sym()), text, at))
+                            Some((self.name(name.sym()), self.texts(value)))
                         }
                         _ => None,
                     });
+                let members = members.flat_map(|(name, texts)| {
+                    let named = move |(text, at)| (name.clone(), text, at);
+                    texts.into_iter().map(named)
+                });
                 Argument::Members(members.collect())
             }
             _ => Argument::Other,
+        }
+    }
+
+    /// A literal text, or those of a list.
+    fn texts(&self, expression: &Expression) -> Vec<(String, Place)> {
+        match expression.flatten() {
+            Expression::ArrayLiteral(list) => {
+                let elements = list.as_ref().iter().flatten();
+                elements.filter_map(|one| self.text(one)).collect()
+            }
+            _ => self.text(expression).into_iter().collect(),
         }
     }
 
@@ -265,9 +295,25 @@ impl Reader<'_> {
         self.script.uses.push(Use { path, call });
     }
 
-    fn within<T>(&mut self, visit: impl FnOnce(&mut Self) -> T) -> T {
+    /// A function of any kind, declared or as a value.
+    fn function<'ast>(
+        &mut self,
+        name: Option<Identifier>,
+        is_declared: bool,
+        node: &'ast impl VisitWith,
+    ) -> ControlFlow<()>
+    where
+        Self: Visitor<'ast, BreakTy = ()>,
+    {
+        if let Some(name) = name {
+            self.declare(name);
+            if is_declared && self.functions == 0 {
+                let declared = (self.name(name.sym()), place(&name));
+                self.script.functions.push(declared);
+            }
+        }
         self.functions += 1;
-        let result = visit(self);
+        let result = node.visit_with(self);
         self.functions -= 1;
         result
     }
@@ -427,22 +473,60 @@ impl<'ast> Visitor<'ast> for Reader<'_> {
         node.visit_with(self)
     }
 
-    fn visit_function_declaration(&mut self, node: &'ast FunctionDeclaration) -> ControlFlow<()> {
-        let name = node.name();
-        self.declare(name);
+    fn visit_lexical_declaration(&mut self, node: &'ast LexicalDeclaration) -> ControlFlow<()> {
         if self.functions == 0 {
-            self.script
-                .functions
-                .push((self.name(name.sym()), place(&name)));
+            for variable in node.variable_list().as_ref() {
+                if let Binding::Identifier(name) = variable.binding() {
+                    let hidden = (self.name(name.sym()), place(name));
+                    self.script.hidden.push(hidden);
+                }
+            }
         }
-        self.within(|reader| node.visit_with(reader))
+        node.visit_with(self)
+    }
+
+    fn visit_function_declaration(&mut self, node: &'ast FunctionDeclaration) -> ControlFlow<()> {
+        self.function(Some(node.name()), true, node)
+    }
+
+    fn visit_generator_declaration(&mut self, node: &'ast GeneratorDeclaration) -> ControlFlow<()> {
+        self.function(Some(node.name()), true, node)
+    }
+
+    fn visit_async_function_declaration(
+        &mut self,
+        node: &'ast AsyncFunctionDeclaration,
+    ) -> ControlFlow<()> {
+        self.function(Some(node.name()), true, node)
+    }
+
+    fn visit_async_generator_declaration(
+        &mut self,
+        node: &'ast AsyncGeneratorDeclaration,
+    ) -> ControlFlow<()> {
+        self.function(Some(node.name()), true, node)
     }
 
     fn visit_function_expression(&mut self, node: &'ast FunctionExpression) -> ControlFlow<()> {
-        if let Some(name) = node.name() {
-            self.declare(name);
-        }
-        self.within(|reader| node.visit_with(reader))
+        self.function(node.name(), false, node)
+    }
+
+    fn visit_generator_expression(&mut self, node: &'ast GeneratorExpression) -> ControlFlow<()> {
+        self.function(node.name(), false, node)
+    }
+
+    fn visit_async_function_expression(
+        &mut self,
+        node: &'ast AsyncFunctionExpression,
+    ) -> ControlFlow<()> {
+        self.function(node.name(), false, node)
+    }
+
+    fn visit_async_generator_expression(
+        &mut self,
+        node: &'ast AsyncGeneratorExpression,
+    ) -> ControlFlow<()> {
+        self.function(node.name(), false, node)
     }
 
     fn visit_class_declaration(&mut self, node: &'ast ClassDeclaration) -> ControlFlow<()> {

@@ -26,8 +26,31 @@ const QUERIES: &[(&str, Severity)] = &[
     ("kfl.validate", Severity::Warning),
 ];
 
-/// Helpers that take an object with a query under `kfl`.
-const DECLARING: &[&str] = &["recording.set", "recording.capture"];
+/// Helpers that take an object with queries, which argument it is, and the member that holds them.
+const DECLARING: &[(&str, usize, &str)] = &[
+    ("recording.set", 0, "kfl"),
+    ("recording.capture", 0, "kfl"),
+    ("wrapper.kflPcapS3", 1, "kflArr"),
+];
+
+/// Functions that take a function, which argument it is, and what they are about.
+const CALLING: &[(&str, usize, &str)] = &[
+    (
+        "jobs.schedule",
+        2,
+        "a job needs a function as its third argument",
+    ),
+    (
+        "setTimeout",
+        0,
+        "a timer needs a function as its first argument",
+    ),
+    (
+        "setInterval",
+        0,
+        "a timer needs a function as its first argument",
+    ),
+];
 
 /// What rules know beside the script.
 pub(super) struct Known<'a> {
@@ -138,6 +161,14 @@ fn hooks(script: &Script, known: &Known<'_>, found: &mut Vec<Finding>) {
             found.push(finding(Severity::Warning, Rule::Hook, *place, message));
         }
     }
+    for (name, place) in &script.hidden {
+        if hooks.contains(&name.as_str()) {
+            let message = format!(
+                "{name} is declared with let or const, which hides it, so nothing calls it; write function {name}(…) or var {name}"
+            );
+            found.push(finding(Severity::Warning, Rule::Hook, *place, message));
+        }
+    }
 }
 
 /// Queries that the script states for its hooks, as `onItemCaptured.kfl = 'http'`.
@@ -194,6 +225,7 @@ fn member(script: &Script, used: &Use, known: &Known<'_>, found: &mut Vec<Findin
                     (helper, used.path.as_slice(), &used.call)
                 {
                     arguments(name, helper, *place, call, found);
+                    values(name, script, call, known, found);
                 }
             }
             GlobalKind::Namespace(helpers) if global.name == root => {
@@ -214,6 +246,7 @@ fn namespace(
 ) {
     let members = used.path.get(1..).unwrap_or_default();
     let mut helper = None;
+    let mut led_on = false;
     let mut name = String::new();
     for (index, (member, place)) in members.iter().enumerate() {
         let longer = match name.is_empty() {
@@ -224,7 +257,10 @@ fn namespace(
         let exact = helpers.iter().find(|helper| helper.name == longer);
         let leads_on = helpers.iter().any(|helper| helper.name.starts_with(&inner));
         if exact.is_none() && !leads_on {
-            if helper.is_none() && !known_member(script, used, index + 1, member) {
+            // Behind a function that is a namespace too, what is neither is a mistake as well.
+            let is_function = helper.is_some();
+            let leads_nowhere = !is_function || led_on;
+            if leads_nowhere && !known_member(script, used, index + 1, member, is_function) {
                 let last = index + 1 == members.len();
                 let throws = !last || used.call.is_some();
                 let place = *place;
@@ -240,6 +276,7 @@ fn namespace(
             }
             return;
         }
+        led_on = leads_on;
         if exact.is_some() || leads_on {
             helper = exact.map(|exact| (exact, *place));
             name = longer;
@@ -274,7 +311,15 @@ fn namespace(
 }
 
 /// Whether a member is there for another reason than being on the list.
-fn known_member(script: &Script, used: &Use, index: usize, member: &str) -> bool {
+fn known_member(
+    script: &Script,
+    used: &Use,
+    index: usize,
+    member: &str,
+    is_function: bool,
+) -> bool {
+    /// What every function has beside it.
+    const OF_FUNCTIONS: &[&str] = &["apply", "bind", "call", "length", "name"];
     /// What every object has.
     const OF_OBJECTS: &[&str] = &[
         "constructor",
@@ -286,7 +331,10 @@ fn known_member(script: &Script, used: &Use, index: usize, member: &str) -> bool
         "valueOf",
     ];
     let path = joined(used, index);
-    OF_OBJECTS.contains(&member) || script.written.contains(&path) || script.asked.contains(&path)
+    OF_OBJECTS.contains(&member)
+        || is_function && OF_FUNCTIONS.contains(&member)
+        || script.written.contains(&path)
+        || script.asked.contains(&path)
 }
 
 /// The path up to its member `index`.
@@ -397,21 +445,23 @@ fn values(
     {
         queried(query, place, *severity, known, found);
     }
-    if DECLARING.contains(&name)
-        && let Some(Argument::Members(members)) = call.first()
+    if let Some((_, index, holding)) = DECLARING.iter().find(|(helper, ..)| *helper == name)
+        && let Some(Argument::Members(members)) = call.get(*index)
     {
-        for (_, query, place) in members.iter().filter(|(member, ..)| member == "kfl") {
+        for (_, query, place) in members.iter().filter(|(member, ..)| member == holding) {
             queried(query, *place, Severity::Error, known, found);
         }
     }
-    if name == "jobs.schedule" {
-        if let Some((cron, place)) = text(1) {
-            scheduled(cron, place, found);
-        }
-        if let Some(Argument::Text(_, place) | Argument::Value(place)) = call.get(2) {
-            let message = "a job needs a function as its third argument".to_owned();
-            found.push(finding(Severity::Error, Rule::Arguments, *place, message));
-        }
+    if name == "jobs.schedule"
+        && let Some((cron, place)) = text(1)
+    {
+        scheduled(cron, place, found);
+    }
+    if let Some((_, index, message)) = CALLING.iter().find(|(helper, ..)| *helper == name)
+        && let Some(Argument::Text(_, place) | Argument::Value(place)) = call.get(*index)
+    {
+        let message = (*message).to_owned();
+        found.push(finding(Severity::Error, Rule::Arguments, *place, message));
     }
 }
 

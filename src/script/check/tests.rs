@@ -73,6 +73,9 @@ fn what_is_right_is_left_alone() {
         "function onItemCaptured(data) { console.log(data.id) }",
         "function onItemCaptured() {} onItemCaptured.kfl = 'http'; onItemCaptured.seen = 0;",
         "var x = \"\\033[34m\"; console.log(x.substr(1), escape(x), setTimeout(function () {}, 5));",
+        "async function a() {} function* b() {} async function* c() {} a(); b(); c(); onItemCaptured = async function d() { d };",
+        "vendor.s3.call(null, 'r', 'k', 's', 'b', 't'); vendor.s3.put.name;",
+        "wrapper.kflPcapS3({}, {kflArr: ['http', 'dns'], active: true});",
     ];
     for code in right {
         assert_eq!(said(code), [""; 0], "{code}");
@@ -136,6 +139,19 @@ fn unknown_names_and_helpers_are_found_where_they_stand() {
             "1:6 error there is no file.wrote, did you mean file.write?",
         ),
         ("vendor.s4.put('a')", "1:8 error there is no vendor.s4"),
+        ("vendor.s3.pux('a')", "1:11 error there is no vendor.s3.pux"),
+        (
+            "setTimeout('code', 1)",
+            "1:12 error a timer needs a function as its first argument",
+        ),
+        (
+            "wrapper.kflPcapS3({}, {kflArr: ['http', 'http ??']})",
+            "1:41 error the query is invalid, 1:6: unexpected token \"?\"",
+        ),
+        (
+            "const onItemCaptured = function () {}",
+            "1:7 warning onItemCaptured is declared with let or const, which hides it, so nothing calls it; write function onItemCaptured(…) or var onItemCaptured",
+        ),
         (
             "console.log(file.size)",
             "1:18 warning there is no file.size",

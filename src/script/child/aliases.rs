@@ -9,11 +9,14 @@ use std::collections::HashSet;
 
 use boa_engine::object::FunctionObjectBuilder;
 use boa_engine::object::builtins::JsFunction;
-use boa_engine::property::PropertyDescriptor;
+use boa_engine::property::{PropertyDescriptor, PropertyKey};
 use boa_engine::{Context, JsObject, JsResult, JsString, JsValue, NativeFunction};
 
 /// Aliases that the keys of requests and responses may make; dissectors have some hundred keys.
 const MAX_LEARNT: usize = 1024;
+
+/// Bytes of a key that makes one.
+const MAX_NAME: usize = 40;
 
 /// What an object is within an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +151,20 @@ impl Aliases {
         }
     }
 
+    /// Whether an object of an item inherits `key` from one that is for items alone.
+    pub(crate) fn define(&self, key: &PropertyKey) -> bool {
+        [
+            &self.root,
+            &self.node,
+            &self.protocol,
+            &self.peer,
+            &self.error,
+            &self.message,
+        ]
+        .iter()
+        .any(|prototype| prototype.borrow().properties().contains_key(key))
+    }
+
     /// The prototype of objects that are `part`.
     pub(crate) fn prototype(&self, part: Part, context: &Context) -> JsObject {
         match part {
@@ -166,11 +183,16 @@ impl Aliases {
         if part != Part::Message || self.full.get() || self.learnt.borrow().contains(key) {
             return;
         }
-        let mut learnt = self.learnt.borrow_mut();
-        learnt.insert(key.into());
-        self.full.set(learnt.len() >= MAX_LEARNT);
+        // Other keys are names of traffic, of which there may be any number.
+        let is_name = key.len() <= MAX_NAME && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let mut letters = key.chars();
-        if let Some(first) = letters.next().filter(char::is_ascii_lowercase) {
+        if let Some(first) = letters
+            .next()
+            .filter(|first| is_name && first.is_ascii_lowercase())
+        {
+            let mut learnt = self.learnt.borrow_mut();
+            learnt.insert(key.into());
+            self.full.set(learnt.len() >= MAX_LEARNT);
             let alias = format!("{}{}", first.to_ascii_uppercase(), letters.as_str());
             define(&self.message, &alias, key, context);
         }

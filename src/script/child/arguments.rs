@@ -78,13 +78,59 @@ pub(crate) fn pairs(
     Ok(pairs)
 }
 
-/// A value as text: ToString, but a plain object as its JSON.
+/// What ToString makes of a plain object.
+const OBJECT: &str = "[object Object]";
+
+/// A value as text: ToString, but a plain object, and a list that holds one, as its JSON.
 pub(crate) fn shown(value: &JsValue, context: &mut Context) -> JsResult<String> {
-    let text = value.to_string(context)?.to_std_string_lossy();
-    if text != "[object Object]" || !value.is_object() {
-        return Ok(text);
-    }
+    let (text, json) = text_and_json(value, context)?;
+    Ok(json?.unwrap_or(text))
+}
+
+/// The text of a value, and the JSON that says more, where there is one.
+pub(crate) fn text_and_json(
+    value: &JsValue,
+    context: &mut Context,
+) -> JsResult<(String, JsResult<Option<String>>)> {
+    let object = value.as_object();
+    // An object without a prototype has no text of its own.
+    let text = match value.to_string(context) {
+        Err(_)
+            if object
+                .as_ref()
+                .is_some_and(|object| object.prototype().is_none()) =>
+        {
+            OBJECT.to_owned()
+        }
+        text => text?.to_std_string_lossy(),
+    };
+    let is_json = match &object {
+        None => false,
+        Some(object) if object.is_array() => text.contains(OBJECT),
+        Some(_) => text == OBJECT,
+    };
+    let json = if is_json {
+        json_of(value, context)
+    } else {
+        Ok(None)
+    };
+    Ok((text, json))
+}
+
+fn json_of(value: &JsValue, context: &mut Context) -> JsResult<Option<String>> {
     let undefined = JsValue::undefined();
     let json = json::text_of(value, &undefined, &undefined, context)?;
-    Ok(json.map_or(text, |json| json.to_std_string_lossy()))
+    Ok(json.map(|json| json.to_std_string_lossy()))
+}
+
+/// What is sent for a value, and whether it is JSON: objects and lists are, unless they have a text
+/// of their own.
+pub(crate) fn body(value: &JsValue, context: &mut Context) -> JsResult<(String, bool)> {
+    let is_list = value.as_object().is_some_and(|object| object.is_array());
+    if !is_list {
+        let text = shown(value, context)?;
+        let is_json = value.is_object() && text.starts_with('{');
+        return Ok((text, is_json));
+    }
+    Ok((json_of(value, context)?.unwrap_or_default(), true))
 }

@@ -3,26 +3,26 @@
 //! In: the engine's `Date`. Out: one that reads the times of items, and that becomes text as otto
 //! wrote it where that is wanted. Never: another moment than the engine would make of a text.
 
-use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsValue, Source};
+use boa_engine::{Context, JsNativeError, JsObject, JsResult, JsValue, Source, js_string};
 
 use super::shims::define;
 use crate::script::wire::Dates;
 
 /// `Date` reads times as items write them: ECMA-262 section 21.4.1.18 knows three fraction digits,
-/// RFC 3339 any number; those past the third are cut. Called as a function it answers what `now`
-/// shows.
-const DATE: &str = r"(function () {
+/// RFC 3339 any number; those past the third are cut. Called as a function it answers what the method
+/// called `shown` makes of now.
+const DATE: &str = r"(function (shown) {
   const Original = Date, parse = Original.parse, construct = Reflect.construct;
   const exec = Function.prototype.call.bind(String.prototype.replace);
   const show = Function.prototype.call.bind(Function.prototype.call);
   const nine = /^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\.\d{3})\d+/;
   const cut = (text) => exec(text, nine, '$1');
   const Shim = function Date(...args) {
-    if (!new.target) return show(toString, new Original());
+    if (!new.target) return show(text, new Original());
     if (args.length === 1 && typeof args[0] === 'string') args[0] = cut(args[0]);
     return construct(Original, args, new.target);
   };
-  const { toString } = Original.prototype;
+  const text = Original.prototype[shown];
   const define = (name, value) =>
     Object.defineProperty(Shim, name, { value, writable: true, configurable: true });
   define('now', Original.now);
@@ -32,7 +32,7 @@ const DATE: &str = r"(function () {
   Object.defineProperty(Shim, 'prototype', { value: Original.prototype, writable: false });
   Object.defineProperty(Original.prototype, 'constructor', { value: Shim });
   return Shim;
-})()";
+})";
 
 /// Texts of dates as otto's `builtin_date.go` lays them out; local time is UTC here.
 const OTTO: &str = r"(function () {
@@ -66,13 +66,22 @@ const OTTO: &str = r"(function () {
 
 /// Puts the `Date` of scripts in the place of the engine's.
 pub(super) fn install(global: &JsObject, dates: Dates, context: &mut Context) -> JsResult<()> {
-    if dates == Dates::Otto {
-        let texts = context.eval(Source::from_bytes(OTTO))?;
-        let texts = texts.as_callable().ok_or_else(|| {
-            JsNativeError::typ().with_message("the texts of dates cannot be replaced")
-        })?;
-        texts.call(&JsValue::undefined(), &[], context)?;
-    }
-    let date = context.eval(Source::from_bytes(DATE))?;
+    let shown = match dates {
+        Dates::Otto => {
+            run(OTTO, &[], context)?;
+            js_string!("toGMTString")
+        }
+        Dates::Standard => js_string!("toString"),
+    };
+    let date = run(DATE, &[shown.into()], context)?;
     define(global, "Date", date, context)
+}
+
+/// Calls a function that is written in JavaScript.
+fn run(function: &str, args: &[JsValue], context: &mut Context) -> JsResult<JsValue> {
+    let function = context.eval(Source::from_bytes(function))?;
+    let function = function
+        .as_callable()
+        .ok_or_else(|| JsNativeError::typ().with_message("the dates cannot be replaced"))?;
+    function.call(&JsValue::undefined(), args, context)
 }

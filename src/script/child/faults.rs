@@ -7,6 +7,7 @@ use std::fmt;
 
 use boa_engine::{Context, JsError};
 
+use crate::script::check::broken_at;
 use crate::script::console::cut;
 use crate::script::wire::Thrown;
 
@@ -137,7 +138,9 @@ pub(crate) fn fault_of(error: JsError, code: &str, context: &mut Context) -> Fau
             .to_owned(),
     };
     let text = cut(&text, MAX_TEXT);
-    let place = traced.or_else(|| spoken(&text));
+    let place = traced
+        .or_else(|| spoken(&text))
+        .or_else(|| silent(&text, code));
     let place = place.map(|(file, line, column)| Place {
         file,
         line,
@@ -168,6 +171,15 @@ fn spoken(text: &str) -> Option<(String, u32, u32)> {
         .take_while(char::is_ascii_digit)
         .collect();
     Some((String::new(), line.parse().ok()?, digits.parse().ok()?))
+}
+
+/// The place of an error of syntax that does not say it: of a text that ends too early.
+fn silent(text: &str, code: &str) -> Option<(String, u32, u32)> {
+    let (line, column) = text
+        .starts_with("SyntaxError")
+        .then(|| broken_at(code))
+        .flatten()?;
+    Some((String::new(), line, column))
 }
 
 fn quote(code: &str, line: u32) -> String {

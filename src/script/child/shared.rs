@@ -176,6 +176,8 @@ impl JobExecutor for Jobs {
     fn run_jobs(self: Rc<Self>, context: &mut Context) -> JsResult<()> {
         loop {
             let Some(work) = self.0.borrow_mut().pop_front() else {
+                // What a weak reference was asked for stays to the end of the job, no longer.
+                context.clear_kept_objects();
                 return Ok(());
             };
             let result = match work {

@@ -14,7 +14,7 @@ mod options;
 mod shared;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -30,7 +30,7 @@ use super::console::{Console, Line};
 use super::environment::Environment;
 use super::folder::{Folder, Watch, number_of, without_comments};
 use super::host::Host;
-use super::jobs::{Firing, JobInfo, JobsAct};
+use super::jobs::{Firing, JobInfo, JobsAct, Owner};
 use super::manager::{Manager, Order};
 use super::runner::{Event, Runner, Work, lock};
 use super::selection::{Records, Selections};
@@ -231,30 +231,50 @@ impl Scripts {
                 .wait(|open| open.loading == 0 && open.restarting == 0);
         }
         if self.shared.options.clock_mode == ClockMode::Packet {
-            self.run_timers(now);
+            let mut steps = BTreeMap::new();
             loop {
-                let firing = lock(&self.shared.jobs).due_first(now);
-                let Some(firing) = firing else { break };
-                self.run_and_wait(firing);
+                let timer = self.next_timer(now, &steps);
+                let until = timer.as_ref().map_or(now, |(at, _)| *at);
+                let firing = lock(&self.shared.jobs).due_first(until, now);
+                match (firing, timer) {
+                    (Some(firing), _) => self.run_and_wait(firing),
+                    (None, Some((at, runner))) => {
+                        let steps = steps.entry(runner.owner).or_insert(0);
+                        *steps += 1;
+                        let at = if *steps < MAX_TIMER_STEPS { at } else { now };
+                        self.tick(&runner, at);
+                    }
+                    (None, None) => break,
+                }
             }
         }
     }
 
-    fn run_timers(&self, now: Timestamp) {
-        for runner in self.shared.all() {
-            let mut steps = 0;
-            while let Some(at) = runner.timer().filter(|at| *at <= now) {
-                steps += 1;
-                let at = if steps < MAX_TIMER_STEPS { at } else { now };
-                runner.take_timer();
-                let (reply, done) = bounded(1);
-                if !runner.push(Work::Tick(at)) || !runner.push(Work::Barrier(reply)) {
-                    break;
-                }
-                if done.recv().is_err() || steps >= MAX_TIMER_STEPS {
-                    break;
-                }
-            }
+    /// The timer that is due first up to `now`, of those who had fewer than [`MAX_TIMER_STEPS`].
+    fn next_timer(
+        &self,
+        now: Timestamp,
+        steps: &BTreeMap<Owner, u32>,
+    ) -> Option<(Timestamp, Arc<Runner>)> {
+        let is_due = |runner: &Arc<Runner>| {
+            let had = steps.get(&runner.owner).copied().unwrap_or_default();
+            runner
+                .timer()
+                .filter(|at| *at <= now && had < MAX_TIMER_STEPS)
+        };
+        let routes = self.shared.routes();
+        let due = routes
+            .iter()
+            .filter_map(|runner| Some((is_due(runner)?, Arc::clone(runner))));
+        due.min_by_key(|(at, _)| *at)
+    }
+
+    fn tick(&self, runner: &Runner, at: Timestamp) {
+        runner.take_timer();
+        let (reply, done) = bounded(1);
+        if runner.push(Work::Tick(at)) && runner.push(Work::Barrier(reply)) {
+            // An error means that the child is gone, and its timers with it.
+            let _ = done.recv();
         }
     }
 
@@ -494,20 +514,32 @@ impl Scripts {
     }
 
     fn drain_once(&self) {
-        self.shared
-            .wait(|open| open.loading == 0 && open.restarting == 0 && open.retiring == 0);
-        let waiting: Vec<Receiver<()>> = self
-            .shared
-            .all()
-            .iter()
-            .filter_map(|runner| {
-                let (reply, done) = bounded(1);
-                runner.push(Work::Barrier(reply)).then_some(done)
-            })
-            .collect();
-        for done in waiting {
-            // An error means that the child is gone: the watchdog ends what does not return.
-            let _ = done.recv();
+        loop {
+            self.shared
+                .wait(|open| open.loading == 0 && open.restarting == 0 && open.retiring == 0);
+            let runners = self.shared.all();
+            let waiting: Vec<Option<Receiver<()>>> = runners
+                .iter()
+                .map(|runner| {
+                    let (reply, done) = bounded(1);
+                    runner.push(Work::Barrier(reply)).then_some(done)
+                })
+                .collect();
+            // Without an answer the child is gone: the watchdog ends what does not return.
+            let is_gone = |done: Option<Receiver<()>>| done.is_none_or(|done| done.recv().is_err());
+            let gone: Vec<Owner> = runners
+                .iter()
+                .zip(waiting)
+                .filter_map(|(runner, done)| is_gone(done).then_some(runner.owner))
+                .collect();
+            if gone.is_empty() {
+                return;
+            }
+            // What starts again in its place, or why nothing does, is not known before.
+            self.shared.wait(|_| {
+                gone.iter()
+                    .all(|owner| self.shared.runner(*owner).is_none())
+            });
         }
     }
 }

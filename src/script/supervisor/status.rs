@@ -118,6 +118,8 @@ pub struct ScriptStatus {
     pub packets_dropped: u64,
     /// How often it was started again after a failure.
     pub restarts: u64,
+    /// Why its process ended last before its time; `None` when none did.
+    pub stopped: Option<String>,
     /// Each kind of call.
     pub calls: Vec<CallStatus>,
     /// Bytes of memory that its process holds now; `None` without one, or where the system does
@@ -139,6 +141,8 @@ pub(crate) struct Posted {
     pub kfl: Option<String>,
     /// Starts after failures.
     pub restarts: u64,
+    /// Why its process ended last before its time.
+    pub stopped: Option<String>,
     /// Counts.
     pub counts: Arc<Counts>,
     /// Its child, when there is one.
@@ -164,6 +168,7 @@ impl Posted {
             dropped: counts.dropped.load(Ordering::Relaxed),
             packets_dropped: counts.packets_dropped.load(Ordering::Relaxed),
             restarts: self.restarts,
+            stopped: self.stopped.clone(),
             calls: counts.calls().into_iter().map(CallStatus::from).collect(),
             memory: self.runner.as_ref().and_then(|runner| runner.memory()),
             allowed: self.allowed,

@@ -54,7 +54,7 @@ One request with its response, or one message: what `onItemCaptured` is told, wh
 about, and one line of `tapedeck query --format json`. The members below are there for every protocol;
 `request`, `response` and `data` hold what [protocols.md](protocols.md) lists.
 
-- Members are plain, enumerable and writable; what a script changes is seen by that script alone.
+- Members are enumerable and writable; what a script changes is seen by that script alone. They are accessors, so `Object.getOwnPropertyDescriptor` shows `get` and `set`, and `Object.freeze` does not keep a member from being written; `Object.assign({}, data)` makes a plain copy.
 - A side that was not seen is `null`; `error` then says why.
 - Names with a capital letter (`data.Protocol.Name`, `data.Request.Path`) lead to the same values, and
   so does `data.pcapFile` to `data.stream`. They are not enumerable.

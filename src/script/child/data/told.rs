@@ -7,11 +7,14 @@
 use std::rc::Rc;
 
 use boa_engine::property::PropertyKey;
-use boa_engine::{Context, JsObject, JsString, JsValue};
+use boa_engine::{Context, JsObject, JsString, JsValue, js_string};
 
 use super::unchanged::{same, unchanged};
 use super::{Lazy, MAX_DEPTH, Makers, Place, makers};
 use crate::item::{Kind, Node};
+
+/// What says how an object is written.
+const TO_JSON: JsString = js_string!("toJSON");
 
 /// Values that are looked at for one text; an item has some hundred.
 const MAX_VALUES: usize = 1 << 16;
@@ -29,8 +32,14 @@ pub(crate) enum Told {
 /// What `JSON.stringify` writes for the lazy object `value`; `None` when only the engine can tell.
 pub(crate) fn told(value: &JsValue, context: &mut Context) -> Option<Told> {
     let object = value.as_object().filter(JsObject::is::<Lazy>)?;
+    let makers = makers(context).ok()?;
+    let to_json = PropertyKey::from(TO_JSON);
+    let lists = context.intrinsics().constructors().array().prototype();
+    if makers.aliases.define(&to_json) || lists.borrow().properties().contains_key(&to_json) {
+        return None;
+    }
     let mut walk = Walk {
-        makers: makers(context).ok()?,
+        makers,
         path: Vec::new(),
         left: MAX_VALUES,
     };
@@ -102,6 +111,9 @@ impl Walk {
                 PropertyKey::Index(_) => return None,
             };
             let property = object.borrow().properties().get(&key)?;
+            if name == TO_JSON {
+                return None;
+            }
             if property.enumerable() != Some(true) {
                 continue;
             }
@@ -189,6 +201,11 @@ mod tests {
             "Object.defineProperty(data, 'id', {get() { throw 1 }})",
             "Object.setPrototypeOf(data.src, null); data.src.ip = 1",
             "data.protocol.ports.push('1')",
+            "data.protocol.ports.length = 9",
+            "data.protocol.ports.toJSON = () => 1",
+            "Array.prototype.toJSON = () => 1",
+            "Object.getPrototypeOf(data.src).toJSON = () => 1",
+            "Object.defineProperty(data.src, 'toJSON', {value: () => 1})",
         ] {
             assert!(!told(code), "{code}");
         }

@@ -4,7 +4,7 @@
 //! changed. Never: a getter of a script run.
 
 use boa_engine::property::PropertyKey;
-use boa_engine::{JsObject, JsValue};
+use boa_engine::{JsObject, JsValue, js_string};
 
 use super::super::garbage::Span;
 use super::{Lazy, MAX_DEPTH};
@@ -67,7 +67,15 @@ pub(super) fn same(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
             .is_some_and(|lazy| lazy.offset == node.offset() && unchanged(&object, &lazy, depth));
     }
     let inner = object.borrow();
-    if !object.is_array() || inner.properties().index_property_keys().count() != node.len() {
+    let properties = inner.properties();
+    let length = properties.get(&PropertyKey::from(js_string!("length")));
+    let length = length.and_then(|length| length.value()?.as_number());
+    // The length is all that a list has beside its elements.
+    if !object.is_array()
+        || length != Some(node.len() as f64)
+        || properties.index_property_keys().count() != node.len()
+        || inner.shape().keys().len() != 1
+    {
         return false;
     }
     (0..node.len()).all(|index| {
@@ -99,7 +107,7 @@ fn equal(value: &JsValue, node: Flat<'_>, depth: usize) -> bool {
 pub(super) mod tests {
     use std::rc::Rc;
 
-    use boa_engine::{Context, Source, js_string};
+    use boa_engine::{Context, Source};
 
     use super::super::super::watched;
     use super::super::{Makers, Record, item};

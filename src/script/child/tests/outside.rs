@@ -37,6 +37,8 @@ fn a_webhook_takes_text_objects_and_nothing() {
          vendor.webhook('GET', u, null, {'X-A': 1});
          vendor.webhook('POST', u, {a: 1});
          vendor.webhook('POST', u, [1, 2]);
+         vendor.webhook('POST', u, [{a: 1}, {b: 2}]);
+         vendor.webhook('POST', u, new Error('no'));
          vendor.webhook('POST', u, {a: 1}, {'content-type': 'application/x-own', 'X-B': null});
          webhook('POST', u, 'old');",
     );
@@ -46,7 +48,9 @@ fn a_webhook_takes_text_objects_and_nothing() {
         webhook("GET", None, &[]),
         webhook("GET", None, &[("X-A", "1")]),
         webhook("POST", Some("{\"a\":1}"), &json),
-        webhook("POST", Some("1,2"), &[]),
+        webhook("POST", Some("[1,2]"), &json),
+        webhook("POST", Some("[{\"a\":1},{\"b\":2}]"), &json),
+        webhook("POST", Some("Error: no"), &[]),
         webhook(
             "POST",
             Some("{\"a\":1}"),
