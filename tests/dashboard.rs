@@ -413,7 +413,7 @@ fn a_browser_finds_filters_and_opens_items() {
     assert_eq!(text(&seen, "paused"), "paused");
     assert_eq!(
         seen["roles"],
-        serde_json::json!({"grid": 1, "filter": 1, "tabs": 8, "views": 9})
+        serde_json::json!({"grid": 1, "filter": 1, "tabs": 8, "views": 10})
     );
     let first = &seen["plusOfFirst"];
     assert_eq!(first["rows"], 2, "{first:#}");

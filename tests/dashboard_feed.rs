@@ -204,6 +204,10 @@ fn a_feed_that_is_too_fast_is_sampled_and_said_so() {
         "{seen:#}"
     );
     assert_eq!(seen["fewTold"], false);
+    assert_eq!(seen["ended"], json!(["ended", "ended"]), "{seen:#}");
+    assert!(text(&seen, "endedTold").contains("limit(3)"), "{seen:#}");
+    // The head of the list is a row too.
+    assert_eq!(seen["endedHeld"], 4, "{seen:#}");
     let counted = seen["counted"].as_u64().unwrap();
     assert!(
         counted > 10_000 && counted <= u64::from(sent),

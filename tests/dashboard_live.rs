@@ -153,6 +153,13 @@ fn assert_round(round: &Json) {
     assert_has(round, "ofGroup", &["response.status == 500"]);
     assert_has(round, "map", &["node", "pair"]);
     assert_has(round, "ofEdge", &["src.", "dst."]);
+    assert_has(round, "flows", &["flow", "connection"]);
+    assert_has(round, "connection", &["HTTP"]);
+    assert_has(
+        round,
+        "ofConnection",
+        &["http and worker == ", "stream == "],
+    );
     assert_has(round, "compared", &["items before"]);
     assert_has(round, "health", &["Items"]);
 }
@@ -263,6 +270,15 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert_has(&seen, "proof", &["is as it was sealed"]);
     assert!(seen["downloaded"].as_u64().unwrap() > 100, "{seen:#}");
     assert_has(&seen, "cover", &["reels", "uploads"]);
+    let place = &seen["place"];
+    assert_eq!(
+        (&place["link"], &place["back"]),
+        (&json!(store), &Json::Null),
+        "{seen:#}"
+    );
+    assert_has(place, "told", &[&store, "of the live run"]);
+    assert!(!text(place, "title").is_empty(), "{seen:#}");
+    assert_eq!(place["linked"], place["title"], "{seen:#}");
     // Scripts: findings, proposals, saving, conflicts, switching, jobs.
     assert_has(&seen, "finding", &["Line"]);
     assert_has(&seen, "proposal", &["console"]);

@@ -335,6 +335,7 @@ fn what_the_operator_imposes_holds_for_every_route() {
             "/groups?by=endpoint".to_owned(),
             "/timeline".to_owned(),
             "/map".to_owned(),
+            "/flows".to_owned(),
         ] {
             let (status, text) = open.text(&format!("GET /api/v1{path}"));
             assert_eq!(status, 200, "{by:?} {path}: {text}");
@@ -430,6 +431,67 @@ fn a_query_of_ones_own_redacts_and_steers_what_the_routes_answer() {
         let found = open.get(&format!("/search?q={}", escaped("http and limit(2)")));
         assert_eq!(found["rows"].as_array().unwrap().len(), 2, "{by:?}");
         assert_eq!(found["next"], Json::Null, "{by:?}");
+    }
+}
+
+#[test]
+fn connections_are_told_of_the_items_that_are_shown_and_searches_of_one_place() {
+    let Some(source) = capture() else { return };
+    let home = tempfile::tempdir().unwrap();
+    for by in [By::Packets, By::Index] {
+        let open = Open::new(&source, home.path(), by, &[]);
+        let rows = open.rows();
+        let of = |path: &str, kfl: &str| open.get(&format!("{path}q={}", escaped(kfl)));
+        let items = |page: &Json| -> u64 {
+            let connections = page["connections"].as_array().unwrap().iter();
+            connections.map(|one| one["items"].as_u64().unwrap()).sum()
+        };
+        let whole = of("/flows?", "http");
+        assert_eq!(whole["connections"].as_array().unwrap().len(), 1, "{by:?}");
+        let one = &whole["connections"][0];
+        assert_eq!(items(&whole), ITEMS as u64, "{by:?}");
+        for name in ["stream", "worker", "src", "dst"] {
+            assert_eq!(one[name], rows[0][name], "{by:?} {name}");
+        }
+        let bytes = |name: &str| one[name].as_u64().unwrap();
+        let sizes = rows.iter().map(|row| row["size"].as_u64().unwrap());
+        assert_eq!(
+            bytes("requestBytes") + bytes("responseBytes"),
+            sizes.sum::<u64>()
+        );
+        // Pages have each item once.
+        let (mut before, mut seen) = (String::new(), 0);
+        loop {
+            let page = of(&format!("/flows?limit=10{before}&"), "http");
+            seen += items(&page);
+            match page["next"].as_u64() {
+                Some(next) => before = format!("&before={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, ITEMS as u64, "{by:?}");
+        let limited = of("/flows?", "http and limit(3)");
+        assert_eq!(
+            (items(&limited), &limited["next"]),
+            (3, &Json::Null),
+            "{by:?}"
+        );
+        let hidden = of("/flows?", "http and redact(\"src.ip\")");
+        assert_eq!(
+            hidden["connections"][0]["src"]["ip"], "[REDACTED]",
+            "{by:?}"
+        );
+        assert_eq!(of("/items?", "http and limit(3)")["limit"], 3, "{by:?}");
+
+        let found = |place: &str| {
+            let page = of(&format!("/search?limit=1000&place={place}&"), "http");
+            page["rows"].as_array().unwrap().len()
+        };
+        let by_place = (found(""), found("live"), found("spool"));
+        assert_eq!(by_place, (ITEMS, ITEMS, 0), "{by:?}");
+        let (status, text) = open.text("GET /api/v1/search?place=s3://elsewhere/");
+        assert_eq!(status, 400);
+        assert!(text.contains("/archive/stores"), "{text}");
     }
 }
 

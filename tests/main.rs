@@ -20,6 +20,7 @@ mod dashboard_feed;
 mod dashboard_live;
 mod dashboard_login;
 mod dashboard_schema;
+mod dashboard_steered;
 mod delivery;
 mod double;
 mod drop_in;

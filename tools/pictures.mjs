@@ -111,6 +111,10 @@ const VIEWS = {
   },
   Endpoints: () => {},
   Map: () => {},
+  Flows: async (page) => {
+    await page.locator(".grid[aria-label=Flows] tbody tr").nth(2).click();
+    await page.waitForSelector(".flows .card:not([hidden]) tbody tr");
+  },
   Compare: () => {},
   Recordings: async (page) => {
     await page.getByRole("button", { name: "New recording" }).click();

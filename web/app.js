@@ -7,6 +7,7 @@ import { know } from "./lib/row-clauses.js";
 import * as url from "./lib/url.js";
 import { filterBar } from "./parts/filter.js";
 import { menu } from "./parts/menu.js";
+import { sourceMenu } from "./parts/source.js";
 import { stateBar } from "./parts/statebar.js";
 import { targetsBanner } from "./parts/targets.js";
 import { timeline } from "./parts/timeline.js";
@@ -14,6 +15,7 @@ import { archiveView } from "./views/archive.js";
 import { auditView } from "./views/audit.js";
 import { compareView } from "./views/compare.js";
 import { endpointsView } from "./views/endpoints.js";
+import { flowsView } from "./views/flows.js";
 import { healthView } from "./views/health.js";
 import { mapView } from "./views/map.js";
 import { recordingsView } from "./views/recordings.js";
@@ -31,6 +33,7 @@ const VIEWS = [
   { name: "traffic", title: "Traffic", make: trafficView, filtered: true },
   { name: "endpoints", title: "Endpoints", make: endpointsView, filtered: true },
   { name: "map", title: "Map", make: mapView, filtered: true },
+  { name: "flows", title: "Flows", make: flowsView, filtered: true },
   { name: "compare", title: "Compare", make: compareView, filtered: true },
   { name: "recordings", title: "Recordings", make: recordingsView },
   { name: "archive", title: "Archive", make: archiveView },
@@ -56,11 +59,11 @@ function keep(name, value) {
 }
 
 export async function app() {
-  const state = { q: "", view: "traffic", item: null, tab: null, by: null, tz: null, paused: false, status: null, session: null };
+  const state = { q: "", view: "traffic", place: "", item: null, tab: null, by: null, tz: null, paused: false, status: null, session: null };
   const bar = stateBar();
   const dot = el("span", { class: "dot" });
   const word = el("span", {}, "connecting");
-  const source = el("span", { class: "source" });
+  const source = sourceMenu({ onPlace: (place) => lookAt(place) });
   const pause = el("button", { onclick: togglePause, title: "p" }, "Pause");
   const clock = el("button", { onclick: switchClock, title: "Times in UTC or as this computer shows them" });
   const shape = el("button", { onclick: switchLayout, title: "Details beside the list or below it" });
@@ -79,9 +82,12 @@ export async function app() {
     may: (what) => Boolean(state.session?.may[what]),
     apply: (q) => filter.set(q),
     open: (view) => show(view),
+    // Lists what a place has: empty for the live run, spool, or a store; with another filter if one is given.
+    look: (place, q) => lookAt(place, q),
+    // Whether rows come, or a word for why no more will: ended, recorded.
     feed: (on) => {
-      dot.className = `dot ${state.paused ? "" : on ? "on" : "off"}`;
-      word.textContent = state.paused ? "paused" : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
+      dot.className = `dot ${state.paused || on === "ended" ? "" : on ? "on" : "off"}`;
+      word.textContent = state.paused ? "paused" : typeof on === "string" ? on : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
     },
   };
   const views = new Map();
@@ -89,7 +95,7 @@ export async function app() {
 
   function remember(change) {
     Object.assign(state, change);
-    url.write({ source: state.status?.run.source, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz });
+    url.write({ source: state.status?.run.source, place: state.place, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz });
   }
   const shownViews = () => VIEWS.filter((one) => !one.needs || frame.may(one.needs));
   function view() {
@@ -137,6 +143,15 @@ export async function app() {
     await Promise.race([view().show(q), new Promise((over) => setTimeout(over, LIST_FIRST_MS))]);
     if (state.q === q) drawTimeline();
   }
+  function lookAt(place, q) {
+    const { run, defaultFilter } = state.status ?? {};
+    const now = run?.live ? place : "";
+    remember({ place: now });
+    source.set(now);
+    if (state.view !== "traffic") show("traffic");
+    // The filter of a live run lets nothing pass that was before.
+    return filter.set(q ?? (now && state.q === defaultFilter ? "" : state.q));
+  }
   async function drawTimeline() {
     if (line.node.hidden) return;
     const q = state.q;
@@ -161,8 +176,8 @@ export async function app() {
   function togglePause() {
     state.paused = !state.paused;
     pause.textContent = state.paused ? "Resume" : "Pause";
-    view().pause?.(state.paused);
     frame.feed(!state.paused);
+    view().pause?.(state.paused);
   }
   function record(q) {
     show("recordings");
@@ -209,8 +224,7 @@ export async function app() {
     try {
       const status = await api.status();
       state.status = status;
-      source.textContent = status.run.source ?? "";
-      source.title = source.textContent;
+      source.show(status.run);
       filter.records(status.run.live && frame.may("operate"));
       bar.show(status, view().count?.() ?? null);
       filter.seen(status.counts.items);
@@ -224,7 +238,7 @@ export async function app() {
 
   document.body.append(
     el("header", { class: "top" },
-      el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source,
+      el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source.node,
       pods.node, who, el("span", { role: "status" }, dot, word), pause,
       menu("View", [clock, el("button", { onclick: theme }, "Theme: light or dark"), shape, el("button", { onclick: wholeScreen }, "Full screen"), el("button", { onclick: leave }, "Sign out")])),
     pods.dialog, note, filter.node, line.node, hold, bar.node);
@@ -247,8 +261,9 @@ export async function app() {
   state.session = await api.session().catch(() => null);
   who.textContent = state.session && state.session.role !== "operate" ? `role ${state.session.role}` : "";
   const status = await refresh();
-  Object.assign(state, { view: wanted.view ?? "traffic", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "" });
+  Object.assign(state, { view: wanted.view ?? "traffic", place: status?.run.live ? wanted.place ?? "" : "", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "" });
   format.useLocal(wanted.tz === "local");
+  source.set(state.place);
   tellClock();
   stacked(kept("tapedeck.layout") === "stacked");
   const other = wanted.source && status && wanted.source !== status.run.source;
@@ -258,6 +273,7 @@ export async function app() {
   await filter.set(state.q);
   api.columns().then(know, () => {});
   pods.load();
+  source.load(() => state.status?.run);
   readCoverage();
   setInterval(readCoverage, COVERAGE_MS);
   setInterval(refresh, STATUS_MS);

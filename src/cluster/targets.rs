@@ -29,6 +29,8 @@ pub struct Targets {
     excluded: Vec<String>,
     labels: Selector,
     namespace_labels: Selector,
+    /// Capture filter that counts instead of all the others; empty for none.
+    bpf: String,
 }
 
 /// Targets in the words of the configuration.
@@ -44,6 +46,8 @@ pub struct Wanted {
     pub labels: String,
     /// Labels that their namespaces have.
     pub namespace_labels: String,
+    /// Capture filter in libpcap's language; with one nothing above counts.
+    pub bpf: String,
 }
 
 impl Targets {
@@ -71,23 +75,26 @@ impl Targets {
             excluded: names(&wanted.excluded),
             labels: Selector::parse(&wanted.labels)?,
             namespace_labels: Selector::parse(&wanted.namespace_labels)?,
+            bpf: wanted.bpf.trim().to_owned(),
         })
     }
 
-    /// The same labels with another pattern and other namespaces.
+    /// The same labels with another pattern, other namespaces and another capture filter.
     ///
     /// # Errors
-    /// A sentence that names what is not understood.
+    /// A sentence that names what is not understood; whether the capture filter is, libpcap says.
     pub fn with(
         &self,
         regex: &str,
         namespaces: &[String],
         excluded: &[String],
+        bpf: &str,
     ) -> Result<Targets, String> {
         let named = Targets::parse(&Wanted {
             regex: regex.to_owned(),
             namespaces: namespaces.to_vec(),
             excluded: excluded.to_vec(),
+            bpf: bpf.to_owned(),
             ..Wanted::default()
         })?;
         Ok(Targets {
@@ -97,28 +104,39 @@ impl Targets {
         })
     }
 
-    /// Pattern and namespaces, for people: `{"regex", "namespaces", "excluded"}`.
+    /// The capture filter that counts instead; empty for none.
+    pub fn bpf(&self) -> &str {
+        &self.bpf
+    }
+
+    /// What was asked for, for people: `{"regex", "namespaces", "excluded", "bpf"}`.
     pub fn wanted(&self) -> Json {
         serde_json::json!({
             "regex": self.name.as_ref().map_or("", Pattern::written),
             "namespaces": self.namespaces,
             "excluded": self.excluded,
+            "bpf": self.bpf,
         })
     }
 
-    /// Whether everything is captured, also what belongs to no pod.
+    /// Whether no pod is told from others: everything is captured that passes the capture filter,
+    /// also what belongs to no pod.
     pub fn is_all(&self) -> bool {
-        self.name.is_none()
+        let names_none = self.name.is_none()
             && self.namespaces.is_empty()
             && self.excluded.is_empty()
             && self.labels.0.is_empty()
-            && self.namespace_labels.0.is_empty()
+            && self.namespace_labels.0.is_empty();
+        names_none || !self.bpf.is_empty()
     }
 
     /// Whether a pod is captured; `namespace` holds the labels of its namespace, where known.
     pub fn wants(&self, pod: &Pod, namespace: Option<&BTreeMap<String, String>>) -> bool {
         let listed = |list: &[String]| list.contains(&pod.key.namespace);
         let none = BTreeMap::new();
+        if !self.bpf.is_empty() {
+            return true;
+        }
         (self.namespaces.is_empty() || listed(&self.namespaces))
             && !listed(&self.excluded)
             && self

@@ -192,6 +192,7 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
         Err(error) => return refuse_query(&ask.q, &error),
     };
     let limit = steered::limit_of(&query, ask.limit.unwrap_or(200));
+    let wanted = query.steering().limit;
     let found = aside(move || {
         let delivery = view.delivery(query, view.clock.now());
         match view.indexed.get() {
@@ -203,7 +204,10 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
         }
     });
     match found.await {
-        Ok(Ok(found)) => AsJson(found).into_response(),
+        Ok(Ok(mut found)) => {
+            found["limit"] = json!(wanted);
+            AsJson(found).into_response()
+        }
         Ok(Err((status, sentence))) => refuse(status, sentence),
         Err(response) => response,
     }

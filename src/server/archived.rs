@@ -70,6 +70,9 @@ impl Archived {
 
     /// What the archive of a store has of what is wanted.
     pub fn search(&self, store: &str, delivery: &Delivery<'_>, wanted: &Wanted) -> Part {
+        if !wanted.asks(store) {
+            return Part::default();
+        }
         match self.browse(store) {
             Ok(None) => Part::default(),
             Ok(Some(browse)) => of_archive(&browse, store, delivery, wanted),
@@ -99,6 +102,9 @@ pub(super) fn of_archive(
     delivery: &Delivery<'_>,
     wanted: &Wanted,
 ) -> Part {
+    if !wanted.asks(store) {
+        return Part::default();
+    }
     let until = Instant::now() + PATIENCE;
     let mut newest = Newest::new(wanted);
     let mut part = Part::default();

@@ -204,6 +204,7 @@ fn drawn(by: MapBy, end: &End, machines: &BTreeSet<String>) -> (End, (String, St
 mod tests {
     use super::*;
     use crate::server::rows::Tone;
+    use crate::server::sums::Bytes;
 
     fn end(name: &str, pod: &str, service: &str, node: &str) -> End {
         End {
@@ -221,7 +222,10 @@ mod tests {
         let seen = Seen {
             at: 1,
             tone: Tone::Good,
-            bytes: 10,
+            bytes: Bytes {
+                requests: 10,
+                responses: 20,
+            },
             took: Some(1),
             protocol: 0,
         };
@@ -306,6 +310,14 @@ mod tests {
         for (by, wanted) in cases {
             assert_eq!(edges(by), wanted, "{by:?}");
         }
+        // Traffic is told by direction.
+        let map = pairs().map(MapBy::Namespace, 100, &[]);
+        for edge in map["edges"].as_array().unwrap() {
+            let of = |name: &str| edge[name].as_u64().unwrap();
+            let (count, bytes) = (of("count"), of("bytes"));
+            assert_eq!(of("requestBytes"), 10 * count);
+            assert_eq!((of("responseBytes"), bytes), (20 * count, 30 * count));
+        }
     }
 
     #[test]
@@ -338,7 +350,7 @@ mod tests {
         let seen = Seen {
             at: 1,
             tone: Tone::Bad,
-            bytes: 0,
+            bytes: Bytes::default(),
             took: None,
             protocol: 0,
         };

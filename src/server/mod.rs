@@ -15,6 +15,7 @@ mod bundle;
 mod coverage;
 mod delivered;
 mod feed;
+mod flows;
 mod guard;
 mod id_token;
 mod indexed;
@@ -291,11 +292,12 @@ pub trait TargetDesk: Send + Sync {
     ///
     /// ```text
     /// {"targets": [pods, as the API server has them], "excluded": [...],
-    ///  "wanted": {"regex","namespaces","excluded"} or null without a cluster}
+    ///  "wanted": {"regex","namespaces","excluded","bpf"} or null without a cluster}
     /// ```
     fn targeted(&self) -> Json;
 
-    /// Captures other pods until the configuration changes: `{"regex","namespaces","excluded"}`.
+    /// Captures other pods, or what passes a capture filter instead, until the configuration changes:
+    /// `{"regex","namespaces","excluded","bpf"}`.
     ///
     /// # Errors
     /// One sentence: what is not understood, or that there is no cluster.

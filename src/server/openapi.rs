@@ -96,6 +96,7 @@ fn body_of(route: &Route) -> Option<Json> {
             "type": "object",
             "properties": {
                 "regex": {"type": "string"}, "namespaces": list(), "excluded": list(),
+                "bpf": {"type": "string"},
             },
         }}}),
         "/pcaps/set-storage-limit" => json!({"application/json": {"schema": {

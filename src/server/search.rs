@@ -33,6 +33,9 @@ const MAX_LIMIT: usize = 1000;
 /// What rows of a run's own memory are from.
 pub const LIVE: &str = "live";
 
+/// What rows of spools are from.
+pub const SPOOL: &str = "spool";
+
 /// Bytes of a cursor that is read.
 const MAX_CURSOR: usize = 128;
 
@@ -62,9 +65,18 @@ pub struct Wanted {
     pub limit: usize,
     /// The moment that `now()` means, in nanoseconds.
     pub now: i64,
+    /// Where alone it is looked for: [`LIVE`], `spool` or a store, as rows say where they are from;
+    /// empty for everywhere. Nodes of older versions look everywhere.
+    #[serde(default)]
+    pub place: String,
 }
 
 impl Wanted {
+    /// Whether rows from there are wanted.
+    pub fn asks(&self, place: &str) -> bool {
+        self.place.is_empty() || self.place == place
+    }
+
     /// Whether a row of this place is wanted, as far as time goes.
     pub fn holds(&self, place: &Place) -> bool {
         self.before.as_ref().is_none_or(|before| place < before)
@@ -241,6 +253,9 @@ impl<'w> Newest<'w> {
 
 /// The rows of a ring.
 pub fn of_rows(rows: &Rows, delivery: &Delivery<'_>, wanted: &Wanted, source: &str) -> Part {
+    if !wanted.asks(source) {
+        return Part::default();
+    }
     let mut newest = Newest::new(wanted);
     let mut looked = 0;
     let Ok(()) = rows.try_each(|row| {
@@ -343,6 +358,8 @@ pub(super) struct Ask {
     #[serde(default)]
     q: String,
     #[serde(default)]
+    place: String,
+    #[serde(default)]
     before: String,
     from: Option<i64>,
     limit: Option<usize>,
@@ -368,12 +385,24 @@ pub(super) async fn search(Extract(state): Extract<State>, Asked(ask): Asked<Ask
             }
         },
     };
+    let view = &state.view;
+    let archive = view.indexed.get().map(|browse| browse.name());
+    let is_place = |name: &str| {
+        ["", LIVE, SPOOL].contains(&name)
+            || archive.as_deref() == Some(name)
+            || view.run.stores().iter().any(|store| store == name)
+    };
+    if !is_place(&ask.place) {
+        let sentence = "place must be live, spool or a store that /archive/stores names";
+        return refuse(StatusCode::BAD_REQUEST, sentence);
+    }
     let wanted = Wanted {
         kfl: ask.q,
         before,
         from: ask.from,
         limit: steered::limit_of(&query, ask.limit.unwrap_or(LIMIT).clamp(1, MAX_LIMIT)),
         now: state.view.clock.now().nanos(),
+        place: ask.place,
     };
     let found = aside(move || {
         let delivery = state
@@ -382,7 +411,15 @@ pub(super) async fn search(Extract(state): Extract<State>, Asked(ask): Asked<Ask
         let rows = of_rows(&state.view.rows, &delivery, &wanted, LIVE);
         let shown = state.view.indexed.get();
         let shown = shown.map(|browse| of_archive(browse, &browse.name(), &delivery, &wanted));
-        let elsewhere = state.view.run.search(&query, &wanted);
+        let mut elsewhere = state.view.run.search(&query, &wanted);
+        for part in &mut elsewhere {
+            let is_asked = |found: &Found| {
+                found.row["from"]
+                    .as_str()
+                    .is_some_and(|from| wanted.asks(from))
+            };
+            part.found.retain(is_asked);
+        }
         let parts = std::iter::once(rows).chain(shown).chain(elsewhere);
         let mut whole = merged(parts.collect(), &wanted);
         if steered::most(&query).is_some_and(|most| whole.found.len() as u64 >= most) {
@@ -436,6 +473,7 @@ mod tests {
             from: None,
             limit,
             now: 0,
+            place: String::new(),
         }
     }
 
@@ -506,6 +544,19 @@ mod tests {
         assert!(page.found.iter().all(|found| found.place.at == 9_000));
         assert!(page.floor.is_some());
         assert_eq!(of_rows(&rows, &query, &wanted(50), LIVE).floor, None);
+        // Whoever asks for another place alone gets none of these.
+        let of_place = |place: &str| Wanted {
+            place: place.to_owned(),
+            ..wanted(50)
+        };
+        for (place, count) in [("", 50), (LIVE, 50), (SPOOL, 0), ("s3://b/", 0)] {
+            let part = of_rows(&rows, &query, &of_place(place), LIVE);
+            assert_eq!(part.found.len(), count, "{place}");
+        }
+        // Older nodes say and read nothing of a place.
+        let mut said = serde_json::to_value(of_place(SPOOL)).unwrap();
+        said.as_object_mut().unwrap().remove("place");
+        assert_eq!(serde_json::from_value::<Wanted>(said).unwrap(), wanted(50));
     }
 
     #[test]

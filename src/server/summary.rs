@@ -14,7 +14,9 @@ use serde_json::{Value as Json, json};
 use super::View;
 use super::map::{MapBy, Pairs, end_of};
 use super::rows::{columns_of, tone_of};
-use super::sums::{Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template};
+use super::sums::{
+    Bytes, Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template,
+};
 use crate::deliver::{Delivered, Delivery};
 use crate::dissect::PROTOCOLS;
 use crate::investigate::Scan;
@@ -108,7 +110,8 @@ fn paths() -> Vec<String> {
     let fixed = [
         "timestamp",
         "elapsedTime",
-        "size",
+        "requestSize",
+        "responseSize",
         "error.msg",
         "src.name",
         "src.ip",
@@ -249,7 +252,7 @@ impl Summary {
         let seen = Seen {
             at: int("timestamp"),
             tone: tone_of(&status, failed),
-            bytes: u64::try_from(int("size")).unwrap_or_default(),
+            bytes: Bytes::of(&int),
             took: (!failed)
                 .then(|| u64::try_from(int("elapsedTime")).ok())
                 .flatten(),

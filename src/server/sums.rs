@@ -6,11 +6,34 @@ use serde_json::{Value as Json, json};
 use super::rows::Tone;
 use crate::investigate::latency::Latencies;
 
+/// Bytes by direction.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bytes {
+    pub(super) requests: u64,
+    pub(super) responses: u64,
+}
+
+impl Bytes {
+    pub(super) fn add(&mut self, more: Bytes) {
+        self.requests = self.requests.saturating_add(more.requests);
+        self.responses = self.responses.saturating_add(more.responses);
+    }
+
+    /// Those of an item, out of the numbers at its paths.
+    pub(super) fn of(int: &impl Fn(&str) -> i64) -> Bytes {
+        let of = |path: &str| u64::try_from(int(path)).unwrap_or_default();
+        Bytes {
+            requests: of("requestSize"),
+            responses: of("responseSize"),
+        }
+    }
+}
+
 /// Counts of some items.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Sum {
     pub(super) tones: [u64; 4],
-    pub(super) bytes: u64,
+    pub(super) bytes: Bytes,
     pub(super) latencies: Latencies,
     pub(super) protocols: Vec<(u16, u64)>,
     pub(super) first: i64,
@@ -26,7 +49,7 @@ impl Sum {
         self.first = self.first.min(seen.at);
         self.last = self.last.max(seen.at);
         self.tones[seen.tone as usize] += 1;
-        self.bytes += seen.bytes;
+        self.bytes.add(seen.bytes);
         self.add_protocol(seen.protocol, 1);
         if let Some(took) = seen.took {
             self.latencies.add(took);
@@ -43,7 +66,7 @@ impl Sum {
         for (mine, theirs) in self.tones.iter_mut().zip(other.tones) {
             *mine += theirs;
         }
-        self.bytes += other.bytes;
+        self.bytes.add(other.bytes);
         self.latencies.merge(&other.latencies);
         for &(protocol, count) in &other.protocols {
             self.add_protocol(protocol, count);
@@ -65,8 +88,8 @@ impl Sum {
         self.tones.iter().sum()
     }
 
-    /// `{"count","good","warn","bad","bytes","p50","p99","first","last","protocols":{abbr: count}}`;
-    /// times in milliseconds.
+    /// `{"count","good","warn","bad","bytes","requestBytes","responseBytes","p50","p99","first","last",
+    /// "protocols":{abbr: count}}`; times in milliseconds.
     pub(super) fn json(&self, names: &[Protocol]) -> Json {
         let protocols: serde_json::Map<String, Json> = self
             .protocols
@@ -81,7 +104,9 @@ impl Sum {
             "good": tone(Tone::Good) + tone(Tone::Plain),
             "warn": tone(Tone::Warn),
             "bad": tone(Tone::Bad),
-            "bytes": self.bytes,
+            "bytes": self.bytes.requests.saturating_add(self.bytes.responses),
+            "requestBytes": self.bytes.requests,
+            "responseBytes": self.bytes.responses,
             "p50": self.latencies.percentile(50),
             "p99": self.latencies.percentile(99),
             "first": self.first,
@@ -95,7 +120,7 @@ impl Sum {
 pub(super) struct Seen {
     pub(super) at: i64,
     pub(super) tone: Tone,
-    pub(super) bytes: u64,
+    pub(super) bytes: Bytes,
     pub(super) took: Option<u64>,
     pub(super) protocol: u16,
 }

@@ -128,6 +128,18 @@ export async function round(page) {
   await page.waitForURL((to) => /src\./.test(to.searchParams.get("q") ?? ""));
   seen.ofEdge = query();
   await filter("http");
+  // A flow opens its connections, and one of these leads to its items.
+  await view(page, "Flows");
+  await page.waitForSelector(".flows .grid[aria-label=Flows] tbody tr");
+  seen.flows = await page.locator(".tools .said").textContent();
+  await page.locator(".grid[aria-label=Flows] tbody tr").first().press("Enter");
+  await page.waitForSelector(".flows .card:not([hidden]) tbody tr");
+  seen.connection = await page.locator(".flows .card tbody tr").first().textContent();
+  await page.locator(".flows .card tbody tr").first().press("Enter");
+  await page.waitForURL((to) => /stream ==/.test(to.searchParams.get("q") ?? "") && !to.searchParams.get("view"));
+  await page.waitForSelector(".list .row[id]");
+  seen.ofConnection = query();
+  await filter("http");
   await view(page, "Compare");
   await page.waitForSelector(".grid tbody tr");
   seen.compared = await page.locator(".tools .said").last().textContent();

@@ -47,6 +47,23 @@ try {
   await page.waitForSelector(".main-area[data-q*='q7'] .list .row[id]");
   await page.waitForTimeout(1500);
   seen.fewTold = await page.locator(".told").isVisible();
+  // As many as the filter asks for come, then the list has ended and says so; so has one of older rows.
+  const limited = async (q, rows) => {
+    await area.fill(q);
+    await area.press("Enter");
+    await told("The list has ended");
+    await page.waitForFunction((count) => document.querySelector(".list").getAttribute("aria-rowcount") === String(count + 1), rows);
+    return page.textContent(".top [role=status]");
+  };
+  seen.ended = [await limited('request.questions[0].name == "q7.test" and timestamp >= now() and limit(3)', 3)];
+  seen.endedTold = await page.textContent(".told");
+  await page.waitForTimeout(1500);
+  seen.endedHeld = await held();
+  seen.ended.push(await limited("dns and limit(700)", 700));
+  // Without the limit it goes on.
+  await area.fill("dns");
+  await area.press("Enter");
+  await page.waitForFunction(() => document.querySelector(".top [role=status]").textContent !== "ended");
   const status = await page.evaluate(async () => (await fetch("/api/v1/status")).json());
   seen.counted = Object.values(status.counts.items).reduce((sum, count) => sum + count, 0);
 } finally {

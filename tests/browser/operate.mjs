@@ -104,6 +104,23 @@ try {
   await view(page, "Traffic");
   await page.waitForFunction(() => document.querySelector(".cover-keys .upload"));
   seen.cover = await page.textContent(".cover-keys");
+  // What the store has by itself, its items too, by a link as well; and the live run again.
+  await page.getByLabel("Source", { exact: true }).selectOption(store);
+  const ofStore = () => page.waitForFunction(() => document.querySelector(".top [role=status]").textContent === "recorded" && document.querySelector(".list .row[id^='row--']"));
+  await ofStore();
+  await page.keyboard.press("Escape");
+  seen.place = { link: new URL(page.url()).searchParams.get("place"), told: await page.textContent(".told") };
+  await page.locator(".list .row[id^='row--']").last().click();
+  await page.locator(".details .fold").first().waitFor();
+  seen.place.title = await page.textContent(".details h2");
+  await page.goto(page.url());
+  await ofStore();
+  await page.locator(".details .fold").first().waitFor();
+  seen.place.linked = await page.textContent(".details h2");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Back to the live run" }).click();
+  await page.waitForFunction(() => document.querySelector(".top [role=status]").textContent === "streaming" && document.querySelector(".list .row[id]:not([id^='row--'])"));
+  seen.place.back = new URL(page.url()).searchParams.get("place");
 
   // Scripts: a mistake is found, a word proposed, the file saved, a conflict told.
   await view(page, "Scripts");

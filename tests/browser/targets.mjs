@@ -30,8 +30,10 @@ try {
   seen.pods = await dialog.locator("tbody").textContent();
   const regex = dialog.getByLabel("Names of pods contain (regular expression)");
   seen.wanted = { regex: await regex.inputValue(), namespaces: await dialog.getByLabel("Namespaces", { exact: true }).inputValue() };
-  const choose = async (text) => {
+  const bpf = dialog.getByLabel("Capture filter (BPF)");
+  const choose = async (text, filter = "") => {
     await regex.fill(text);
+    await bpf.fill(filter);
     await dialog.getByRole("button", { name: "Capture these\u2026" }).click();
     const question = page.getByRole("dialog", { name: "Capture other pods?" });
     await question.waitFor();
@@ -54,6 +56,25 @@ try {
   const last = (await servers()).at(-1).n;
   await comes("pay-1", last + 20);
   seen.second = (await servers()).filter(({ n }) => n > last).map(({ text }) => text);
+
+  // A capture filter instead: one that is none is refused and nothing changes; a good one lets all pods
+  // pass, and a cleared one leaves the pods again.
+  await banner.click();
+  seen.badFilter = page.waitForResponse((response) => response.request().method() === "POST" && response.url().endsWith("/targets"));
+  await choose("^pay", "tcp port");
+  seen.badFilter = (await seen.badFilter).status();
+  await page.waitForFunction(() => document.querySelector("dialog[open] .form [role=alert]").textContent);
+  seen.filterRefused = await dialog.getByRole("alert").textContent();
+  seen.filterKept = await page.evaluate(async () => (await (await fetch("/api/v1/targets")).json()).wanted);
+  seen.filterQuestion = await choose("^pay", "tcp");
+  await page.waitForFunction(() => document.querySelector("button.targets").textContent === "capture filter: tcp");
+  if (process.env.PICTURES) await page.screenshot({ path: `${process.env.PICTURES}-filter.png` });
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await comes("cart-1", (await servers()).at(-1).n);
+  await banner.click();
+  await choose("^pay");
+  await says("pay-1");
+  await dialog.getByRole("button", { name: "Close" }).click();
 
   // The map, by what the cluster tells of each side; a click on a node leads to its items.
   await view(page, "Map");

@@ -75,6 +75,16 @@ fn pods_that_are_chosen_in_the_page_are_captured() {
         of(&seen["second"], "pay-1") > 10 && of(&seen["second"], "cart-1") == 0,
         "{seen:#}"
     );
+    // So does what is no capture filter.
+    assert_eq!(seen["badFilter"], 400);
+    let refused = text(&seen, "filterRefused");
+    assert!(refused.contains("`tcp port` is not valid"), "{refused}");
+    assert_eq!(seen["filterKept"]["bpf"], "", "{seen:#}");
+    assert_eq!(seen["filterKept"]["regex"], "^pay", "{seen:#}");
+    assert!(
+        text(&seen, "filterQuestion").contains("passes this filter"),
+        "{seen:#}"
+    );
     let map = |by: &str| seen["map"][by].to_string();
     for pod in ["cart-1.shop", "front-1.web", "pay-1.shop"] {
         assert!(map("pod").contains(pod), "{seen:#}");

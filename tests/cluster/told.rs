@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::release::{PATIENCE, Running, dashboard, get, text};
 use super::tap::{Loopback, REQUESTS, traffic};
+use crate::dashboard::send;
 
 /// Runs the program in a home of its own, with its configuration.
 fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Running {
@@ -150,6 +151,27 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
         "{counts}"
     );
 
+    // A capture filter instead, which the page chooses: pods do not count, and one that is none changes
+    // nothing.
+    let choose = |bpf: &str| {
+        let wanted = json!({"regex": "^pay", "namespaces": ["shop"], "bpf": bpf});
+        let line = "POST /api/v1/targets";
+        let (status, answer) = send(address.parse().unwrap(), &token, line, &wanted);
+        (status, text(&answer))
+    };
+    let to_cart = "host 127.0.7.7";
+    assert_eq!(choose(to_cart).0, 200);
+    let (status, answer) = choose("host cart-1 or");
+    assert_eq!(status, 400, "{answer}");
+    assert!(answer.contains("is not valid"), "{answer}");
+    let wanted = &get(&address, &token, "/api/v1/targets")["wanted"];
+    assert_eq!(wanted["bpf"], to_cart, "{wanted}");
+    settle();
+    traffic(port, "filtered");
+    // Without one the pods count again.
+    assert_eq!(choose("").0, 200);
+    settle();
+
     // Without the hub both stay in force.
     hub.child.kill().unwrap();
     hub.child.wait().unwrap();
@@ -163,5 +185,6 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     );
     assert_eq!(recorded(folder, "first"), all("front-1", "cart-1"));
     assert_eq!(recorded(folder, "second"), all("front-2", "pay-1"));
+    assert_eq!(recorded(folder, "filtered"), all("front-2", "cart-1"));
     assert_eq!(recorded(folder, "third"), all("front-2", "pay-1"));
 }

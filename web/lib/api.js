@@ -68,10 +68,13 @@ export const replay = (number, sha256, pace) => post(query(`/replay/${number}`, 
 export const status = () => ask("/api/v1/status");
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
-export const item = (number) => ask(`/api/v1/item/${number}`);
-export const itemById = (id) => ask(itemLink(id));
+// One item as the query `q` delivers it.
+export const item = (number, q) => ask(query(`/item/${number}`, { q: q || null }));
+export const itemById = (id, q) => ask(itemLink(id, q));
 export const timeline = (q, slots) => ask(`/api/v1/timeline?q=${encodeURIComponent(q)}&limit=${slots}`);
 export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
+// Connections of the newest items that match, behind the number `before`.
+export const flows = (q, before, limit) => ask(query("/flows", { q, before, limit }));
 export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
@@ -82,7 +85,7 @@ export const jobs = () => ask("/api/v1/jobs");
 export const scheduler = () => ask("/api/v1/jobs/scheduler");
 // run, remove, start or stop; run and remove without a tag mean all jobs.
 export const jobsDo = (act, tag) => post(query("/jobs/do", { act, tag }));
-export const itemLink = (id) => `/api/v1/item/${id.split("/").map(encodeURIComponent).join("/")}`;
+export const itemLink = (id, q) => query(`/item/${id.split("/").map(encodeURIComponent).join("/")}`, { q: q || null });
 export const pcapLink = (stream, worker, n) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n });
 
 // Lets the browser save what a link leads to; what the server refuses is thrown instead of saved.
@@ -116,11 +119,11 @@ export function items(q, before, limit) {
 }
 
 // Rows that are no longer held here: of spools and archives, of all nodes. `before` is next of the answer
-// before, or milliseconds.
-export const search = (q, before, limit) => ask(query("/search", { q, before, limit }));
+// before, or milliseconds, or empty for the newest; `place` is where alone they are from, empty for everywhere.
+export const search = (q, before, limit, place) => ask(query("/search", { q, before, limit, place: place || null }));
 
 // Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
-// back until closed. Reconnects by itself.
+// back until closed, or until limit() of the query is reached. Reconnects by itself.
 export function follow(q, from, limit, { onRows, onPosition, onState }) {
   let socket = null;
   let closed = false;
@@ -138,6 +141,7 @@ export function follow(q, from, limit, { onRows, onPosition, onState }) {
       if (message.type === "rows") onRows(message.rows);
       if (message.type === "position") {
         next = message.end;
+        if (message.ended) stop();
         onPosition(message);
       }
     };
@@ -148,9 +152,10 @@ export function follow(q, from, limit, { onRows, onPosition, onState }) {
       wait = Math.min(wait * 2, 8000);
     };
   };
-  open();
-  return () => {
+  const stop = () => {
     closed = true;
     socket?.close();
   };
+  open();
+  return stop;
 }

@@ -31,6 +31,27 @@ export function narrow(filter, added) {
   return /\bor\b/.test(kept) ? `(${kept}) and ${added}` : `${kept} and ${added}`;
 }
 
+// Comments, texts and names of a query, and each other character by itself.
+const PIECE = /\/\/[^\n]*|\/\*[^]*?\*\/|#[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`|[\p{L}_][\p{L}\p{Nd}_]*|[^]/gu;
+
+// What a filter redacts, as a filter that fits every item; empty when it redacts nothing. An item that is
+// looked at by itself may no longer match, since now() moves on, and is shown with as little all the same.
+export function redactions(filter) {
+  const pieces = [...filter.matchAll(PIECE)].map(([text]) => text).filter((text) => !/^(\s|#|\/\/|\/\*)/.test(text));
+  const calls = [];
+  for (let at = 0; at < pieces.length; at += 1) {
+    if (pieces[at] !== "redact" || pieces[at + 1] !== "(" || pieces[at - 1] === ".") continue;
+    let open = 0;
+    let end = at + 1;
+    do {
+      open += { "(": 1, ")": -1 }[pieces[end]] ?? 0;
+      end += 1;
+    } while (open > 0 && end < pieces.length);
+    if (open === 0) calls.push(pieces.slice(at, end).join(""));
+  }
+  return calls.join(" and ");
+}
+
 // The clause that leads to the items of a group that the server made.
 export function groupClause({ protocol, clauses }) {
   const parts = clauses.map(({ path: where, value, pattern }) => {

@@ -1,8 +1,8 @@
-// The state that a link carries: source, view, filter with its time, selected item, tab. No secret is ever in it.
+// The state that a link carries: source and the place of what is listed, view, filter with its time, selected item, tab. No secret is ever in it.
 
 export function read() {
   const params = new URLSearchParams(location.search);
-  return Object.fromEntries(["source", "q", "view", "by", "item", "tab", "tz"].map((name) => [name, params.get(name)]));
+  return Object.fromEntries(["source", "place", "q", "view", "by", "item", "tab", "tz"].map((name) => [name, params.get(name)]));
 }
 
 // The link that somebody opened before signing in elsewhere, once.

@@ -3,16 +3,16 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { clause } from "../lib/kfl.js";
+import { clause, narrow } from "../lib/kfl.js";
 import { streamClause } from "../lib/row-clauses.js";
 import { loading, trouble } from "./dialog.js";
 
 const ROWS = 25;
 const SPAN_MS = 60000;
 
-// `trace` is the clause of the item's trace, or null; `onOpen` is told the row that is chosen, `onFilter` the
-// filter that shows a whole list.
-export async function showBefore(node, row, item, { trace, onOpen, onFilter }) {
+// `trace` is the clause of the item's trace, or null; `hides` is what the filter redacts; `onOpen` is told the
+// row that is chosen, `onFilter` the filter that shows a whole list.
+export async function showBefore(node, row, item, { trace, hides, onOpen, onFilter }) {
   node.replaceChildren(loading("what came before"));
   const at = (millis) => `datetime("${format.moment(millis)}")`;
   const asker = item.src.name ? ["name", item.src.name] : ["ip", item.src.ip];
@@ -22,7 +22,7 @@ export async function showBefore(node, row, item, { trace, onOpen, onFilter }) {
     trace ? ["Of its trace", `${trace} and ${until}`] : null,
     ["Of its stream", `${streamClause(item)} and ${until}`],
     [`Of ${asker[1]} in the minute before`, `(${side("src")} or ${side("dst")}) and timestamp >= ${at(row.timestamp - SPAN_MS)} and ${until}`],
-  ].filter(Boolean);
+  ].filter(Boolean).map(([title, q]) => [title, hides ? narrow(q, hides) : q]);
   try {
     const found = await Promise.all(lists.map(([, q]) => api.items(q, null, ROWS)));
     node.replaceChildren(...lists.map(([title, q], index) => section(title, q, found[index], row, { onOpen, onFilter })));

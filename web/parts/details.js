@@ -5,15 +5,17 @@ import { views } from "../lib/body.js";
 import { curl } from "../lib/curl.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { clause } from "../lib/kfl.js";
+import { clause, redactions } from "../lib/kfl.js";
 import { streamClause } from "../lib/row-clauses.js";
 import { showBefore } from "./before.js";
-import { loading, trouble } from "./dialog.js";
+import { loading, notice, trouble } from "./dialog.js";
 import { showPackets } from "./packets.js";
 import { replay } from "./replay.js";
 import { showTiming } from "./timing.js";
 
 const SLOW_MS = 200;
+// What stands instead of packets while the filter redacts: they would show what it hides.
+const NO_PACKETS = "Packets cannot be redacted; leave redact() out of the filter to see them.";
 const COPIED_MS = 900;
 
 export function details({ frame, onClause, onTab, onClose, onOpen }) {
@@ -21,6 +23,9 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
   let tab = "request";
   let shown = null;
   let asked = 0;
+  // The row that is looked at, and what the filter redacted when it was asked for.
+  let wanted = null;
+  let hidden = "";
 
   const draw = () => {
     if (!shown) return;
@@ -43,7 +48,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     pcap(row, item),
     copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
-    row.n !== null && frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
+    row.n !== null && !hidden && frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
     item.tls ? el("span", { class: "badge", title: "It went over TLS and was decrypted" }, "TLS") : null,
     row.passed ? el("span", { class: "badge good" }, "\u2713 passed a test") : null,
@@ -57,7 +62,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
   // A stream whose packets are gone says so, and is not asked for again.
   const pcap = (row, item) => {
-    const link = el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge", onclick: async (event) => {
+    const link = el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge", title: hidden ? NO_PACKETS : null, "aria-disabled": hidden ? "true" : null, onclick: async (event) => {
       event.preventDefault();
       if (link.getAttribute("aria-disabled")) return;
       try {
@@ -101,8 +106,10 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
       el("button", { class: "badge close", title: "Esc", onclick: onClose, "aria-label": "Close the details" }, "\u00d7"),
       el("table", {}, side("src", row.src), side("dst", row.dst)),
       el("p", { class: "soft" }, "Memory holds this item no longer; the spool has the packets of its stream.")), holder);
+    if (hidden) return holder.replaceChildren(withheld());
     return showPackets(holder, row, null, "packets");
   };
+  const withheld = () => notice("Packets are not shown", NO_PACKETS);
   const tabBar = (tabs) => el("div", { class: "tabs", role: "tablist" }, tabs.map((name) => el("button", {
     role: "tab", "aria-selected": name === tab ? "true" : "false", tabindex: name === tab ? 0 : -1,
     onclick: () => choose(name),
@@ -121,17 +128,18 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
   const panel = (item) => {
     if (tab === "raw") {
       const text = JSON.stringify(item, null, 2);
-      return el("section", { role: "tabpanel" }, el("h3", {}, "Item", el("span", { class: "controls" }, el("a", { href: api.itemLink(item.id), target: "_blank" }, "JSON alone"), copyButton(text))), el("pre", { tabindex: 0 }, colour(text)));
+      return el("section", { role: "tabpanel" }, el("h3", {}, "Item", el("span", { class: "controls" }, el("a", { href: api.itemLink(item.id, hidden), target: "_blank" }, "JSON alone"), copyButton(text))), el("pre", { tabindex: 0 }, colour(text)));
     }
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
-      showPackets(holder, item, shown.row.n, tab);
+      if (hidden) holder.append(withheld());
+      else showPackets(holder, item, shown.row.n, tab);
       return holder;
     }
     if (tab === "before") {
       const holder = el("div", { role: "tabpanel" });
       const { row } = shown;
-      showBefore(holder, row, item, { trace: row.trace ? traceClause(item, row.trace) : null, onOpen, onFilter: frame.apply });
+      showBefore(holder, row, item, { trace: row.trace ? traceClause(item, row.trace) : null, hides: hidden, onOpen, onFilter: frame.apply });
       return holder;
     }
     if (tab === "timing") {
@@ -152,10 +160,12 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     node,
     async show(row) {
       const mine = (asked += 1);
+      wanted = row;
+      hidden = redactions(frame.state.q);
       if (row.far && !row.id) return inSpool(row);
       const slow = setTimeout(() => mine === asked && node.replaceChildren(loading("the item")), SLOW_MS);
       try {
-        const found = await (row.far ? api.itemById(row.id) : api.item(row.n));
+        const found = await (row.far ? api.itemById(row.id, hidden) : api.item(row.n, hidden));
         // Memory does not know it by its number.
         if (row.far) found.row.n = null;
         if (mine !== asked) return;
@@ -169,9 +179,14 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
         clearTimeout(slow);
       }
     },
+    // The filter is another one: what it redacts is asked for anew.
+    filtered() {
+      if (wanted && redactions(frame.state.q) !== hidden) this.show(wanted);
+    },
     clear() {
       asked += 1;
       shown = null;
+      wanted = null;
       node.replaceChildren();
     },
     setTab(name) {

@@ -274,6 +274,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     // All rows are others now: shows their end, or their start.
     set(atEnd = true) {
       pinned = atEnd;
+      if (atEnd) onPinned(true);
       anew();
       size();
       barTo(scroll.go(atEnd ? source.count() * ROW : 0));

@@ -1,22 +1,24 @@
 // A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number, whole: not broken}].
+// With `key`, a text of each row, whoever is in the table with the keys stays there when rows change.
 
 import { el } from "../lib/dom.js";
 
-export function sortable({ columns, sorted, down: first, onRow, label }) {
+export function sortable({ columns, sorted, down: first, onRow, label, key }) {
   const node = el("table", { class: "grid", "aria-label": label });
   let by = sorted;
   let down = first ?? true;
   let rows = [];
 
+  const focusable = () => node.querySelectorAll("thead button, tbody tr");
   const draw = () => {
     const column = columns.find((one) => one.name === by);
     const order = [...rows].sort((a, b) => compare(column.value(a), column.value(b)) * (down ? -1 : 1));
     node.replaceChildren(
       el("thead", {}, el("tr", {}, columns.map((one) => el("th", {
         class: one.number ? "number" : "", "aria-sort": one.name === by ? (down ? "descending" : "ascending") : "none",
-      }, el("button", { onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
+      }, el("button", { "data-key": `by ${one.name}`, onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
       el("tbody", {}, order.map((row) => el("tr", onRow ? {
-        tabindex: 0, class: "leads", onclick: () => onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
+        tabindex: 0, class: "leads", "data-key": key?.(row), onclick: () => onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
       } : {}, columns.map((one) => el("td", { class: one.number ? "number" : one.whole ? "whole" : "" }, one.cell ? one.cell(row) : one.value(row)))))));
   };
   const sort = (column) => {
@@ -29,7 +31,9 @@ export function sortable({ columns, sorted, down: first, onRow, label }) {
     node,
     set(all) {
       rows = all;
+      const focused = key && node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
       draw();
+      if (focused !== undefined) [...focusable()].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
     },
   };
 }

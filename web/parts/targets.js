@@ -20,8 +20,9 @@ export function targetsBanner({ may }) {
   const [regex, regexField] = field("Names of pods contain (regular expression)", "empty: all");
   const [namespaces, namespacesField] = field("Namespaces", "empty: all; otherwise a, b");
   const [excluded, excludedField] = field("Left out namespaces", "a, b");
+  const [bpf, bpfField] = field("Capture filter (BPF); with one, pods do not count", "empty: none; as tcp port 8080");
   const capture = el("button", { class: "main", type: "submit", form: "targets-form" }, "Capture these\u2026");
-  const form = el("form", { class: "form", id: "targets-form", "aria-label": "What is captured", onsubmit: change }, el("div", { class: "fields" }, regexField, namespacesField, excludedField),
+  const form = el("form", { class: "form", id: "targets-form", "aria-label": "What is captured", onsubmit: change }, el("div", { class: "fields" }, regexField, namespacesField, excludedField, bpfField),
     el("p", { class: "soft" }, "This holds for all nodes, from now on until the configuration changes."), said);
   const dialog = el("dialog", { class: "ask", "aria-label": "Pods" }, el("h2", {}, "Pods whose traffic is captured"), list, form,
     el("div", { class: "acts" }, el("button", { onclick: () => dialog.close() }, "Close"), capture));
@@ -33,8 +34,9 @@ export function targetsBanner({ may }) {
     if (!wanted) return;
     const spaces = [...new Set(targets.map((pod) => pod.metadata.namespace))].sort();
     const more = spaces.length > NAMED ? ` and ${spaces.length - NAMED} more` : "";
-    button.textContent = `${format.count(targets.length)} ${targets.length === 1 ? "pod" : "pods"} in ${spaces.slice(0, NAMED).join(", ") || "no namespace"}${more}`;
-    button.title = targets.slice(0, 30).map((pod) => `${pod.metadata.name}  ${pod.metadata.namespace}  ${pod.spec?.nodeName ?? ""}`).join("\n");
+    if (wanted.bpf) button.textContent = `capture filter: ${wanted.bpf}`;
+    else button.textContent = `${format.count(targets.length)} ${targets.length === 1 ? "pod" : "pods"} in ${spaces.slice(0, NAMED).join(", ") || "no namespace"}${more}`;
+    button.title = wanted.bpf ? "All that passes this filter is captured, of pods and others" : targets.slice(0, 30).map((pod) => `${pod.metadata.name}  ${pod.metadata.namespace}  ${pod.spec?.nodeName ?? ""}`).join("\n");
     const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.metadata.name), el("td", {}, pod.metadata.namespace), el("td", {}, pod.spec?.nodeName ?? "")));
     list.replaceChildren(el("table", { class: "grid" }, el("thead", {}, el("tr", {}, ["Pod", "Namespace", "Node"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
       el("p", { class: "soft" }, `${targets.length > SHOWN ? `${format.count(targets.length - SHOWN)} more are captured. ` : ""}${format.count(outside.length)} pods are not captured.`));
@@ -44,14 +46,15 @@ export function targetsBanner({ may }) {
     regex.value = wanted.regex;
     namespaces.value = wanted.namespaces.join(", ");
     excluded.value = wanted.excluded.join(", ");
+    bpf.value = wanted.bpf;
   }
   async function change(event) {
     event.preventDefault();
     said.textContent = "";
-    const wanted = { regex: regex.value.trim(), namespaces: names(namespaces), excluded: names(excluded) };
+    const wanted = { regex: regex.value.trim(), namespaces: names(namespaces), excluded: names(excluded), bpf: bpf.value.trim() };
     const sure = await confirm({
       title: "Capture other pods?", act: "Capture these",
-      lines: ["All nodes capture these pods from now on and no others; recordings see no more than that.", el("pre", {}, JSON.stringify(wanted, null, 2))],
+      lines: [wanted.bpf ? "All nodes capture what passes this filter from now on, whichever pods it is of, and nothing else; recordings see no more than that." : "All nodes capture these pods from now on and no others; recordings see no more than that.", el("pre", {}, JSON.stringify(wanted, null, 2))],
     });
     if (!sure) return;
     try {

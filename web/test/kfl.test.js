@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clause, groupClause, narrow } from "../lib/kfl.js";
+import { clause, groupClause, narrow, redactions } from "../lib/kfl.js";
 
 test("names that are no words stand in brackets", () => {
   assert.equal(clause(["request", "headers", "Content-Type"], "text/plain"), 'request.headers["Content-Type"] == "text/plain"');
@@ -23,4 +23,12 @@ test("a group leads back to its items", () => {
   const clauses = [{ path: "request.method", value: "GET", pattern: false }, { path: "request.path", value: '^/a\\.b/[^/?]+($|\\?)"', pattern: true }, { path: "response.answers.0.ip", value: "7", pattern: false }];
   assert.equal(groupClause({ protocol: "http", clauses }), 'http and request.method == "GET" and request.path == r"^/a\\.b/[^/?]+($|\\?)\\"" and response.answers[0].ip == 7');
   assert.equal(groupClause({ protocol: null, clauses: [{ path: "dst.name", value: "80", pattern: false }] }), 'dst.name == "80"');
+});
+
+test("what a filter redacts holds for an item by itself", () => {
+  assert.equal(redactions("http and response.status == 500"), "");
+  assert.equal(redactions(`timestamp >= now() and redact("request.path", '..["a)b"]') and limit(5)`), `redact("request.path",'..["a)b"]')`);
+  assert.equal(redactions('(http and redact ( "a" )) or redact(r"b\\")" /* ) */)\nand dns'), 'redact("a") and redact(r"b\\")")');
+  assert.equal(redactions('request.path == "redact(1)" // redact("a")\n and x.redact("a") and redacted("a") # redact("b")'), "");
+  assert.equal(redactions('redact("a"'), "");
 });

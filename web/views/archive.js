@@ -98,8 +98,7 @@ export function archiveView(frame) {
       el("h2", {}, el("span", {}, reel.recording ?? "reel", " ", el("span", { class: "soft" }, span(from, to))),
         el("span", { class: "acts" },
           range ? el("button", { onclick: () => {
-            frame.apply(range);
-            frame.open("traffic");
+            frame.look(store.value, range);
           }, title: "Shows the items of its time" }, "Open") : null,
           el("button", { onclick: () => copy(command), title: command }, "Copy export command"))),
       facts([

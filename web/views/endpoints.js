@@ -19,7 +19,7 @@ export function endpointsView(frame) {
   const said = el("span", { class: "said", role: "status" });
   const number = (name, title, shown) => ({ name, title, number: true, value: (row) => row[name], cell: (row) => shown(row[name], row) });
   const table = sortable({
-    label: "Groups", sorted: "count", onRow: (row) => {
+    label: "Groups", sorted: "count", key: (row) => row.labels.join("\n"), onRow: (row) => {
       frame.addClause(groupClause(row));
       frame.open("traffic");
     },

@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause } from "../lib/kfl.js";
+import { ABOVE_RIM, loop } from "../lib/loop.js";
 import { notice, trouble } from "../parts/dialog.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
@@ -21,7 +22,9 @@ const BESIDE = 90;
 const ABOVE = 42;
 const MAX_PLACES = 5000;
 const NODES = { name: "names", pod: "pods", service: "services", namespace: "namespaces", node: "nodes of the cluster" };
-const LABELS = { count: "items", rate: "items a second", bytes: "bytes a second", p99: "p99" };
+const LABELS = { count: "items", rate: "items a second", bytes: "bytes a second", requestBytes: "bytes a second of requests", responseBytes: "bytes a second of responses", p99: "p99" };
+// Those that are about traffic; lines are as wide and nodes as large as it is then, else as items are many.
+const TRAFFIC = ["bytes", "requestBytes", "responseBytes"];
 
 export function mapView(frame) {
   const by = el("select", { "aria-label": "Nodes are", onchange: load }, Object.entries(NODES).map(([name, title]) => el("option", { value: name }, title)));
@@ -104,10 +107,11 @@ export function mapView(frame) {
   function drawSome(found, all, seconds) {
     instead(found.nodes.length ? null : all ? notice("Everybody is hidden", "Show more protocols, or search for another name.")
       : notice("Nobody speaks to anybody", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; the map grows as they come."));
-    const most = Math.max(1, ...found.edges.map((edge) => edge.count));
+    const measure = TRAFFIC.includes(labels.value) ? labels.value : "count";
+    const most = Math.max(1, ...found.edges.map((edge) => edge[measure]));
     const nodes = found.nodes.map((one) => {
       const known = places.get(one.id) ?? {};
-      return Object.assign(known, one, { count: 0, bad: 0 });
+      return Object.assign(known, one, { count: 0, bad: 0, much: 0 });
     });
     for (const one of nodes) places.set(one.id, one);
     // Those that are not drawn keep their places, but not all that ever were.
@@ -120,17 +124,20 @@ export function mapView(frame) {
         const end = places.get(edge[side]);
         end.count += edge.count;
         end.bad += edge.bad;
+        end.much += edge[measure];
       }
-      return { ...edge, source: places.get(edge.src), target: places.get(edge.dst), width: found.nodes.length > MANY ? 0.5 + 2 * (Math.log1p(edge.count) / Math.log1p(most)) : 1 + 6 * (Math.log1p(edge.count) / Math.log1p(most)) };
+      // Bytes are so many that all logarithms of them are alike.
+      const share = measure === "count" ? Math.log1p(edge.count) / Math.log1p(most) : Math.sqrt(edge[measure] / most);
+      return { ...edge, source: places.get(edge.src), target: places.get(edge.dst), width: found.nodes.length > MANY ? 0.5 + 2 * share : 1 + 6 * share };
     });
     const many = nodes.length > MANY;
     edgesNode.classList.toggle("many", many);
     const changed = nodes.length !== drawn.nodes.length || edges.length !== drawn.edges.length || nodes.some((one) => one.x === undefined);
     drawn = { nodes, edges };
-    const busiest = Math.max(1, ...nodes.map((one) => one.count));
-    for (const one of nodes) one.r = many ? 3 + 9 * Math.sqrt(one.count / busiest) : 6 + 3 * Math.log2(1 + one.count / Math.max(1, most) * 50);
+    const busiest = Math.max(1, ...nodes.map((one) => one.much));
+    for (const one of nodes) one.r = many ? 3 + 9 * Math.sqrt(one.much / busiest) : 6 + 3 * Math.log2(1 + (one.much / most) * 50);
     // What is drawn last lies on top.
-    nodes.sort((a, b) => a.count - b.count);
+    nodes.sort((a, b) => a.much - b.much);
     // Whoever is there with the keys stays there.
     const focused = world.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     edgesNode.replaceChildren(...edges.map((edge) => edgeNode(edge, found.protocols, seconds)));
@@ -178,9 +185,9 @@ export function mapView(frame) {
       const [source, target] = [on(edge.source), on(edge.target)];
       const parts = edgesNode.children[index];
       if (edge.source === edge.target) {
-        parts.firstChild.setAttribute("d", `M${source.x},${source.y - source.r} c30,-34 44,10 ${source.r},${source.r}`);
-        parts.lastChild.setAttribute("x", source.x + 28);
-        parts.lastChild.setAttribute("y", source.y - source.r - 12);
+        const { d, label: at } = loop(source);
+        parts.firstChild.setAttribute("d", d);
+        for (const axis of ["x", "y"]) parts.lastChild.setAttribute(axis, at[axis]);
         return;
       }
       const dx = target.x - source.x;
@@ -199,7 +206,7 @@ export function mapView(frame) {
   // The busiest nodes are named first; a name that would lie on another one waits until there is room.
   function label() {
     const taken = [];
-    const order = drawn.nodes.map((one, index) => [one, index]).sort(([a], [b]) => b.count - a.count);
+    const order = drawn.nodes.map((one, index) => [one, index]).sort(([a], [b]) => b.much - a.much);
     for (const [one, index] of order) {
       const text = nodesNode.children[index].lastChild;
       const { x, y, r } = on(one);
@@ -232,7 +239,7 @@ export function mapView(frame) {
   function edgeNode(edge, protocols, seconds) {
     const [abbr] = Object.entries(edge.protocols).sort((a, b) => b[1] - a[1])[0] ?? [""];
     const failing = edge.bad > 0;
-    const title = `${edge.src} \u2192 ${edge.dst}\n${format.count(edge.count)} items, ${rate(edge.count / seconds)}, ${format.share(edge.bad, edge.count)} failed, ${format.bytes(edge.bytes)}${edge.p50 === null ? "" : `\np50 ${format.took(edge.p50)}, p99 ${format.took(edge.p99)}`}\n${Object.entries(edge.protocols).map(([name, count]) => `${name} ${format.count(count)}`).join(", ")}`;
+    const title = `${edge.src} \u2192 ${edge.dst}\n${format.count(edge.count)} items, ${rate(edge.count / seconds)}, ${format.share(edge.bad, edge.count)} failed, ${format.bytes(edge.requestBytes)} of requests, ${format.bytes(edge.responseBytes)} of responses${edge.p50 === null ? "" : `\np50 ${format.took(edge.p50)}, p99 ${format.took(edge.p99)}`}\n${Object.entries(edge.protocols).map(([name, count]) => `${name} ${format.count(count)}`).join(", ")}`;
     const line = svg("path", { class: failing ? "failing" : "", "stroke-width": edge.width, "marker-end": "url(#arrow)" }, text("title", title));
     line.style.stroke = failing ? "" : protocols[abbr] ?? "";
     const label = text("text", drawn.edges.length <= LABELLED ? `${labelOf(edge, seconds)}${failing ? ` \u00b7 ${format.share(edge.bad, edge.count)}` : ""}` : "");
@@ -243,7 +250,7 @@ export function mapView(frame) {
   }
   function labelOf(edge, seconds) {
     if (labels.value === "rate") return rate(edge.count / seconds);
-    if (labels.value === "bytes") return `${format.bytes(Math.round(edge.bytes / seconds))}/s`;
+    if (TRAFFIC.includes(labels.value)) return `${format.bytes(Math.round(edge[labels.value] / seconds))}/s`;
     if (labels.value === "p99") return edge.p99 === null ? "" : format.took(edge.p99);
     return format.short(edge.count);
   }
@@ -272,9 +279,11 @@ export function mapView(frame) {
     const xs = nodes.map((one) => one.x);
     const ys = nodes.map((one) => one.y);
     const box = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-    view.k = Math.max(0.05, Math.min(1.6, (width - 2 * BESIDE) / Math.max(1, box[2] - box[0]), (height - 2 * ABOVE) / Math.max(1, box[3] - box[1])));
+    // Lines to oneself stand above nodes.
+    const above = drawn.edges.some((edge) => edge.source === edge.target) ? ABOVE_RIM : 0;
+    view.k = Math.max(0.05, Math.min(1.6, (width - 2 * BESIDE) / Math.max(1, box[2] - box[0]), (height - 2 * ABOVE - above) / Math.max(1, box[3] - box[1])));
     view.x = width / 2 - (view.k * (box[0] + box[2])) / 2;
-    view.y = height / 2 - (view.k * (box[1] + box[3])) / 2 - 6;
+    view.y = (height + above) / 2 - (view.k * (box[1] + box[3])) / 2 - 6;
     view.moved = false;
     place();
     move();

@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { redactions } from "../lib/kfl.js";
 import { elsewhere, exchange, rowsModel } from "../lib/rows.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
@@ -27,7 +28,7 @@ export function trafficView(frame) {
     if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
     return numbers.get(key);
   };
-  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false };
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, place: "", turn: 0 };
   let order = [];
   let stopFeed = () => {};
   const source = {
@@ -81,22 +82,29 @@ export function trafficView(frame) {
   }
   async function load(q) {
     stopFeed();
-    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false });
+    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity });
     numbers.clear();
+    held.place = frame.state.place;
+    const turn = (held.turn += 1);
     old.hidden = true;
     table.order(null);
     tell(null);
     model.reset(null);
     table.set();
+    if (held.place) return loadPlace(q);
     try {
       const page = await api.items(q, null, PAGE);
-      if (held.q !== q) return;
+      if (held.turn !== turn) return;
       held.end = page.end;
+      // What limit() of the filter says, and how many rows of that may still come.
+      held.limit = page.limit ?? Infinity;
+      held.left = held.limit - page.rows.length;
       reset(page);
       held.loading = false;
       table.set();
       node.dataset.q = q;
       emptyOrNot();
+      if (held.left <= 0) return ended();
       if (!frame.state.paused) feed();
       if (model.count() < PAGE / 2) older();
     } catch (error) {
@@ -107,6 +115,19 @@ export function trafficView(frame) {
       table.node.style.display = "none";
     }
   }
+  // What a spool or a store has stands still, and has the cursors of a search.
+  async function loadPlace(q) {
+    model.goOn("");
+    held.loading = false;
+    frame.feed("recorded");
+    const who = held.place === "spool" ? "the spools hold and memory does not" : `${held.place} holds`;
+    tell(`Listed is what ${who}; the timeline and the other views are of the live run.`, "Back to the live run", () => frame.look(""));
+    const { turn } = held;
+    await older();
+    if (held.turn !== turn) return;
+    node.dataset.q = q;
+    emptyOrNot();
+  }
   // A live run is read again by numbers, since its newest page is another one later.
   function reset(page) {
     model.reset(page, frame.state.status?.run.live ? (page.rows[0]?.n ?? -1) + 1 : null);
@@ -114,14 +135,22 @@ export function trafficView(frame) {
   function emptyOrNot() {
     if (source.count() > 0 || model.next() !== null) return say(null);
     const live = frame.state.status?.run.live;
+    if (held.place) return say(held.q ? "Nothing matches" : "Nothing there", held.place === "spool" ? "The spools hold no more than memory does, or nothing of it matches." : "This store holds no reels yet, or no item of them matches.");
     const all = el("button", { onclick: () => frame.apply("") }, "Show everything");
     if (held.q) say("Nothing matches", `No item held here matches this filter; loosen it, or ${live ? "wait for more traffic" : "open a source of another time"}.`, all);
     else say("No items yet", live ? "Waiting for traffic on the interface; is there any, and does the capture filter let it through?" : "The source holds no traffic.");
   }
+  // As many rows were listed as limit() of the filter says: no older one is read, and no newer one comes.
+  function ended() {
+    stopFeed();
+    held.left = 0;
+    frame.feed("ended");
+    tell(`The list has ended: the filter says limit(${held.limit}).`, "Read again", () => load(held.q));
+  }
   // A page of rows: of memory by a number, of spools and archives by a text.
   async function read(q, cursor, limit) {
     if (typeof cursor === "number" || cursor === null) return api.items(q, cursor, limit);
-    const found = await api.search(q, cursor, limit);
+    const found = await api.search(q, cursor, limit, held.place);
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
     const known = new Set(model.all().slice(0, PAGE).filter((row) => !row.far).map(exchange));
     return { rows: elsewhere(found.rows, known, number), next: found.next };
@@ -134,27 +163,31 @@ export function trafficView(frame) {
     older();
   }
   function offerOld() {
-    old.hidden = !(frame.state.status?.run.live && model.next() === null && !held.order && !held.far && held.q !== null);
+    old.hidden = !(frame.state.status?.run.live && model.next() === null && !held.order && !held.far && held.left > 0 && held.q !== null);
   }
   async function older() {
-    if (held.loading || held.order || model.next() === null) return offerOld();
+    if (held.loading || held.order || held.left <= 0 || model.next() === null) return offerOld();
     held.loading = true;
-    const q = held.q;
+    const { q, turn } = held;
     const cursor = model.next();
     held.far = typeof cursor === "string";
     let came = 1;
     try {
-      const page = await read(q, cursor, PAGE);
-      if (held.q !== q || model.next() !== cursor) return;
+      const page = await read(q, cursor, Math.min(PAGE, held.left));
+      if (held.turn !== turn || model.next() !== cursor) return;
+      page.rows = page.rows.slice(0, held.left);
       came = model.prepend(page, cursor);
+      held.left -= came;
       table.shifted(came);
       model.evict(0);
       emptyOrNot();
     } catch (error) {
-      frame.fail(error.message);
+      // Who scrolls up again asks again.
+      return frame.fail(error.message);
     } finally {
       held.loading = false;
     }
+    if (held.left <= 0) return ended();
     // A filter that hardly matches gives pages with few rows, or none.
     if ((model.count() < PAGE / 2 || came === 0) && model.next() !== null && held.q === q) older();
     else offerOld();
@@ -185,9 +218,10 @@ export function trafficView(frame) {
       onRows(rows) {
         came = rows;
       },
-      onPosition({ end, skipped }) {
-        const rows = came;
+      onPosition({ end, skipped, ended: isLast }) {
+        const rows = came.slice(0, held.left);
         came = [];
+        held.left -= rows.length;
         if (skipped > 0) {
           held.sampled = performance.now();
           // Whoever looks at older rows gets none with gaps among them.
@@ -207,6 +241,7 @@ export function trafficView(frame) {
           model.evict(table.isPinned() ? model.count() - 1 : table.first());
         }
         if (rows.length) table.grown();
+        if (isLast || held.left <= 0) ended();
       },
       onState: frame.feed,
     });
@@ -272,15 +307,17 @@ export function trafficView(frame) {
     } catch (error) {
       frame.fail(error.message);
     }
-    order = sorted(rows.slice(-MAX_SORTED), by, down);
+    order = sorted(rows.slice(-Math.min(MAX_SORTED, held.limit)), by, down);
     tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
     table.set(false);
   }
-  async function openLinked() {
+  async function openLinked(loaded) {
     const wanted = frame.state.item;
     if (!wanted || table.chosen()?.id === wanted) return;
     try {
-      const { row } = await api.itemById(wanted);
+      const [{ row }] = await Promise.all([api.itemById(wanted, redactions(frame.state.q)), loaded]);
+      // An archive of a live run may have it, with a number of its own.
+      if (frame.state.status?.run.live && source.at(source.indexOf(row.n))?.id !== wanted) row.far = "elsewhere";
       table.mark(row);
       choose(row);
     } catch (error) {
@@ -292,8 +329,9 @@ export function trafficView(frame) {
     node,
     show(q) {
       pane.setTab(frame.state.tab);
-      const loaded = held.q === q ? table.anew() : load(q);
-      openLinked();
+      pane.filtered();
+      const loaded = held.q === q && held.place === frame.state.place ? table.anew() : load(q);
+      openLinked(loaded);
       return loaded;
     },
     status({ rows }) {
@@ -305,7 +343,9 @@ export function trafficView(frame) {
       if (paused) {
         stopFeed();
         if (held.gappy) whole();
-      } else if (held.still || held.order) load(held.q);
+      } else if (held.left <= 0 && !held.order) frame.feed("ended");
+      else if (held.place) frame.feed("recorded");
+      else if (held.still || held.order) load(held.q);
       else feed();
     },
     count: () => source.count(),

@@ -47,8 +47,26 @@ pub fn both(one: &str, other: &str) -> String {
 /// # Errors
 /// `Filter` with libpcap's reason.
 pub fn check(bpf: &str) -> Result<(), CaptureError> {
-    let ethernet = Linktype(i32::from(LinkType::ETHERNET.0));
-    let compiled = Capture::dead(ethernet).and_then(|dead| dead.compile(bpf, true));
+    check_on(bpf, LinkType::ETHERNET)
+}
+
+/// The same where it is known what is captured: the links of [`ANY`](super::ANY) have no Ethernet
+/// addresses.
+///
+/// # Errors
+/// `Filter` with libpcap's reason.
+pub fn check_for(bpf: &str, interface: &str) -> Result<(), CaptureError> {
+    match interface {
+        // Older versions of libpcap have version 1 there.
+        super::ANY => check_on(bpf, LinkType::LINUX_SLL2)
+            .or_else(|error| check_on(bpf, LinkType::LINUX_SLL).map_err(|_| error)),
+        _ => check(bpf),
+    }
+}
+
+fn check_on(bpf: &str, link: LinkType) -> Result<(), CaptureError> {
+    let link = Linktype(i32::from(link.0));
+    let compiled = Capture::dead(link).and_then(|dead| dead.compile(bpf, true));
     compiled.map(drop).map_err(|error| CaptureError::Filter {
         filter: bpf.to_owned(),
         reason: super::reason(&error),
@@ -65,6 +83,10 @@ mod tests {
         check("tcp port 80 and host 10.0.0.1").unwrap();
         let error = check("tcp port").unwrap_err().to_string();
         assert!(error.contains("tcp port"), "{error}");
+        let of_ethernet = "ether host 02:00:00:00:00:01";
+        check_for(of_ethernet, "eth0").unwrap();
+        assert!(check_for(of_ethernet, "any").is_err());
+        check_for("tcp port 80", "any").unwrap();
     }
 
     #[test]

@@ -21,7 +21,6 @@ use crate::cluster::{
 use crate::pipeline::NamesOf;
 use crate::pipeline::host::{Outside, PodBlocker};
 use crate::resolve::{LiveHistory, Names};
-use crate::server::TargetDesk;
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Time for credential plugins of a kubeconfig.
@@ -238,56 +237,22 @@ impl Asked {
         })?
     }
 
-    fn of<R>(&self, ask: impl FnOnce(&Cluster) -> R) -> Option<R> {
+    /// What is asked of the watches; `None` without a cluster.
+    pub(super) fn of<R>(&self, ask: impl FnOnce(&Cluster) -> R) -> Option<R> {
         let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
         cluster.as_ref().map(ask)
     }
 }
 
-impl TargetDesk for Asked {
-    fn targeted(&self) -> Json {
-        let mut pods = self.pods();
-        pods["wanted"] = self
-            .of(|cluster| cluster.targets().wanted())
-            .unwrap_or_default();
-        pods
-    }
-
-    fn target(&self, wanted: &Json) -> Result<(), String> {
-        let list = |name: &str| match &wanted[name] {
-            Json::Null => Ok(Vec::new()),
-            Json::Array(list) => {
-                let texts = list.iter().map(|one| one.as_str().map(str::to_owned));
-                let texts: Option<Vec<String>> = texts.collect();
-                texts.ok_or_else(|| format!("{name} must be a list of texts"))
-            }
-            _ => Err(format!("{name} must be a list of texts")),
-        };
-        let regex = match &wanted["regex"] {
-            Json::Null => "",
-            other => other.as_str().ok_or("regex must be a text")?,
-        };
-        let (namespaces, excluded) = (list("namespaces")?, list("excluded")?);
-        self.of(|cluster| {
-            let targets = cluster.targets().with(regex, &namespaces, &excluded)?;
-            cluster.set_targets(targets);
-            Ok(())
-        })
-        .unwrap_or_else(|| Err("no cluster is known here, so pods cannot be told apart".to_owned()))
-    }
-}
-
 /// What is captured, by the configuration; a capture filter of the user's own goes before.
 pub fn targets(config: &Config) -> Result<Targets, String> {
-    if config.text_if_set("tap.bpfOverride").is_some() {
-        return Ok(Targets::default());
-    }
     Targets::parse(&Wanted {
         regex: config.text("tap.regex").to_owned(),
         namespaces: config.list("tap.namespaces"),
         excluded: config.list("tap.excludedNamespaces"),
         labels: config.text("tap.labelSelector").to_owned(),
         namespace_labels: config.text("tap.namespaceSelector").to_owned(),
+        bpf: config.text("tap.bpfOverride").to_owned(),
     })
 }
 

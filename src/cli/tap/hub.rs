@@ -14,6 +14,7 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, pass, style::Style};
+use super::chosen::Chooser;
 use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
 use super::live::{PACE, runtime, script_env, script_sources, without_invalid_query};
@@ -221,7 +222,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         rows,
         Arc::new(Counters::default()),
         overview.clone(),
-        Some(Arc::new(cluster.clone())),
+        Some(Arc::new(Chooser::new(cluster.clone(), &config, None))),
     )?;
     view.relayed = true;
     view.scripts.sources.push(pushed.folder().to_owned());
@@ -401,11 +402,12 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
                 .any(|what| waits_for(&recordings, what.name()))
         });
         let (version, set) = parts.addresses.get();
-        if targeted != Some(version) {
-            targeted = Some(version);
-            let told = parts
-                .hub
-                .targets(&told::targets(set.as_deref(), &cluster.pods()));
+        let bpf = chosen_filter(&config, &cluster);
+        let now = Some((version, bpf.clone()));
+        if targeted != now {
+            targeted = now;
+            let told = told::targets(set.as_deref(), &cluster.pods(), bpf.as_deref());
+            let told = parts.hub.targets(&told);
             if let Err(sentence) = told {
                 say(&format!("workers go on with the last targets: {sentence}"));
             }
@@ -429,6 +431,12 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
             said.push(sentence);
         }
     }
+}
+
+/// The capture filter that workers take instead of that of their configuration; `None` for theirs.
+fn chosen_filter(config: &Config, cluster: &super::Asked) -> Option<String> {
+    let bpf = cluster.of(|cluster| cluster.targets().bpf().to_owned())?;
+    (bpf != config.text("tap.bpfOverride").trim()).then_some(bpf)
 }
 
 /// Prints the console's lines behind `after`; answers the last one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{Global, browser, instance, pass};
+use super::chosen::Chooser;
 use super::claim::Claim;
 use super::cluster::{Hears, Nearby};
 use super::facts::Facts;
@@ -76,7 +77,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
     let served = super::server_options(config)?;
     let own = OwnSockets::default();
     let addresses = SharedTargets::default();
-    let (source, follow) = super::source::open(config, &own, &addresses)?;
+    let (source, filters) = super::source::open(config, &own, &addresses)?;
     // Before the first thread: what is given up counts for one thread and those that it starts.
     super::source::give_up_rights()?;
     let data = super::super::data_dir(config)?;
@@ -114,7 +115,11 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         session.rows.clone(),
         session.counters.clone(),
         session.facts.clone(),
-        Some(std::sync::Arc::new(session.facts.cluster.clone())),
+        Some(Arc::new(Chooser::new(
+            session.facts.cluster.clone(),
+            config,
+            Some(filters.clone()),
+        ))),
     )?;
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
@@ -139,7 +144,9 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
         config.bool("headless"),
     );
     session.follow(config, global, &stop, &|config: &Config| {
-        follow(config);
+        filters.follow(config);
+        // What somebody chose holds until now.
+        let _ = filters.choose(None);
         nearby.follow(config);
     });
     session.finish(false)

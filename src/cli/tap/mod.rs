@@ -2,11 +2,13 @@
 
 mod beside;
 mod budgets;
+mod chosen;
 mod claim;
 mod cluster;
 mod cluster_args;
 mod facts;
 mod figures;
+mod filters;
 mod follow;
 pub mod hub;
 pub mod live;

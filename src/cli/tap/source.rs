@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
+use super::filters::Filters;
 #[cfg(feature = "live")]
 use crate::capture::CaptureError;
 use crate::capture::Source;
@@ -16,27 +17,25 @@ use crate::capture::own::OwnSockets;
 use crate::capture::rights::{self, Caller};
 use crate::capture::targets::SharedTargets;
 
-/// Follows a changed configuration.
-pub type Follow = Box<dyn Fn(&Config)>;
-
-/// Opens the interface that the configuration names, and gives what makes it follow changes; `own`
-/// is where other parts say what is ours, and `targets` where they say which addresses are captured.
+/// Opens the interface that the configuration names, and gives the filters that make it follow changes;
+/// `own` is where other parts say what is ours, and `targets` where they say which addresses are captured.
 #[cfg(feature = "live")]
 pub fn open(
     config: &Config,
     own: &OwnSockets,
     targets: &SharedTargets,
-) -> Result<(Box<dyn Source>, Follow), Failure> {
-    use crate::capture::live::narrowing::{Narrowing, check};
+) -> Result<(Box<dyn Source>, Filters), Failure> {
+    use crate::capture::live::narrowing::{Narrowing, check_for};
     use crate::capture::live::{LiveOptions, open};
     // Nothing was captured yet, so whatever is wrong is wrong with what was asked for.
     let wrong = |error: CaptureError| Failure::usage(error.to_string());
-    check(config.text("tap.bpfOverride")).map_err(wrong)?;
+    let interface = config.text("tap.interface");
+    check_for(config.text("tap.bpfOverride"), interface).map_err(wrong)?;
     let narrowing = Narrowing::default();
-    let follow = filters(narrowing.clone());
-    follow(config);
+    let filters = Filters::new(interface, narrowing.clone());
+    filters.follow(config);
     let options = LiveOptions {
-        interface: config.text("tap.interface").to_owned(),
+        interface: interface.to_owned(),
         snaplen: u32::try_from(config.int("tap.snaplen")).unwrap_or(u32::MAX),
         buffer_bytes: u32::try_from(config.bytes("tap.bufferSize")).unwrap_or(u32::MAX),
         threads: usize::try_from(config.int("tap.captureThreads")).unwrap_or_default(),
@@ -47,38 +46,7 @@ pub fn open(
         ..LiveOptions::default()
     };
     let source = open(&options).map_err(wrong)?;
-    Ok((source, follow))
-}
-
-/// Follows the filters of the configuration: the user's own, and what the recording can match.
-#[cfg(feature = "live")]
-fn filters(narrowing: crate::capture::live::narrowing::Narrowing) -> Follow {
-    use super::follow::say;
-    use crate::capture::live::narrowing::{Narrow, both, check};
-    let matched = std::cell::RefCell::new(Narrow::default());
-    let own = std::cell::RefCell::new(String::new());
-    let last = std::cell::RefCell::new(None);
-    Box::new(move |config| {
-        if let Some((narrow, said)) = super::prefilter::narrow(config)
-            && (last.borrow().is_none() || *matched.borrow() != narrow)
-        {
-            eprintln!("{said}");
-            matched.replace(narrow);
-        }
-        let bpf = config.text("tap.bpfOverride");
-        match check(bpf) {
-            Ok(()) => drop(own.replace(bpf.to_owned())),
-            Err(error) => say(&format!("{error}; the last good filter stays in force")),
-        }
-        let (own, matched) = (own.borrow(), matched.borrow());
-        let narrow = Narrow {
-            ethernet: both(&own, &matched.ethernet),
-            other: both(&own, &matched.other),
-        };
-        if last.replace(Some(narrow.clone())).as_ref() != Some(&narrow) {
-            narrowing.set(narrow);
-        }
-    })
+    Ok((source, filters))
 }
 
 /// Addresses of this machine's interfaces; none where the system does not tell them.
@@ -125,7 +93,7 @@ pub fn open(
     _config: &Config,
     _own: &OwnSockets,
     _targets: &SharedTargets,
-) -> Result<(Box<dyn Source>, Follow), Failure> {
+) -> Result<(Box<dyn Source>, Filters), Failure> {
     Err(Failure::usage(
         "this tapedeck was built without live capture; open a recorded source with --pcap SRC",
     ))

@@ -16,7 +16,7 @@ use crate::flow::Limits;
 use crate::item::Origin;
 use crate::packet::StreamName;
 use crate::pipeline::{self, NamesOf, Rows, RowsConsumer};
-use crate::server::search::{Part, Place, Wanted, merged, of_rows};
+use crate::server::search::{Part, Place, SPOOL, Wanted, merged, of_rows};
 use crate::spool::Reader;
 use crate::time::Timestamp;
 
@@ -40,9 +40,6 @@ const MAX_ROWS: usize = 500_000;
 /// Bytes of packets up to which the next piece is longer.
 const LITTLE: u64 = 16 << 20;
 
-/// Rows of the spool are from here.
-const SPOOL: &str = "spool";
-
 /// How packets of the spool are read.
 pub(super) struct SpoolSearch {
     pub(super) reader: Reader,
@@ -60,6 +57,9 @@ impl SpoolSearch {
         wanted: &Wanted,
         until: Timestamp,
     ) -> Vec<Part> {
+        if !wanted.asks(SPOOL) {
+            return Vec::new();
+        }
         let begun = Instant::now();
         let Some(oldest) = self.oldest() else {
             return Vec::new();

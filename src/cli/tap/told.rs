@@ -10,6 +10,8 @@ use serde::Deserialize as _;
 use serde_json::{Value as Json, json};
 
 use super::Asked;
+use super::filters::Filters;
+use super::follow::say;
 use crate::capture::targets::{SharedTargets, TargetSet};
 use crate::pipeline::NamesOf;
 use crate::resolve::{LiveHistory, Names, Update};
@@ -41,10 +43,11 @@ pub(super) fn packed(updates: &[Update]) -> Vec<Vec<u8>> {
 /// Bytes of the lists of pods in one message; what is longer is told by names alone.
 const MAX_PODS: usize = 4 << 20;
 
-/// Targets as workers are told of them: addresses to capture, and the pods for scripts.
-pub(super) fn targets(set: Option<&TargetSet>, pods: &Json) -> Json {
+/// Targets as workers are told of them: addresses to capture, the pods for scripts, and the capture
+/// filter that goes before that of their configuration, or null.
+pub(super) fn targets(set: Option<&TargetSet>, pods: &Json, bpf: Option<&str>) -> Json {
     if pods.to_string().len() <= MAX_PODS {
-        return json!({"set": set, "pods": pods});
+        return json!({"set": set, "pods": pods, "bpf": bpf});
     }
     let brief = |pod: &Json| {
         let metadata =
@@ -64,22 +67,25 @@ pub(super) fn targets(set: Option<&TargetSet>, pods: &Json) -> Json {
         .collect()
     };
     let (targets, excluded) = (list("targets"), list("excluded"));
-    json!({"set": set, "pods": {"targets": targets, "excluded": excluded}})
+    let pods = json!({"targets": targets, "excluded": excluded});
+    json!({"set": set, "pods": pods, "bpf": bpf})
 }
 
 /// What a worker knows of the cluster.
 pub(super) struct Told {
     history: Arc<LiveHistory>,
     addresses: SharedTargets,
+    filters: Filters,
     pods: Mutex<Json>,
 }
 
 impl Told {
-    /// Knows nothing yet: everything is captured.
-    pub(super) fn new(addresses: SharedTargets) -> Told {
+    /// Knows nothing yet: everything is captured that the configuration's filter lets pass.
+    pub(super) fn new(addresses: SharedTargets, filters: Filters) -> Told {
         Told {
             history: Arc::default(),
             addresses,
+            filters,
             pods: Mutex::new(json!({"targets": [], "excluded": []})),
         }
     }
@@ -114,6 +120,12 @@ impl Told {
         match Option::<TargetSet>::deserialize(&told["set"]) {
             Ok(set) => self.addresses.set(set),
             Err(error) => tracing::warn!(%error, "the hub's targets cannot be read"),
+        }
+        // A hub that says nothing of a filter leaves it to the configuration.
+        if let Err(sentence) = self.filters.choose(told["bpf"].as_str()) {
+            say(&format!(
+                "the hub's capture filter is not taken, the last one stays in force: {sentence}"
+            ));
         }
         let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         *pods = told["pods"].clone();
@@ -150,13 +162,13 @@ mod tests {
             let list: Vec<Json> = (0..count).map(|index| pod(index, label)).collect();
             json!({"targets": list, "excluded": []})
         };
-        assert_eq!(targets(None, &pods(10, 10))["pods"], pods(10, 10));
-        let brief = targets(None, &pods(10_000, 1000));
+        assert_eq!(targets(None, &pods(10, 10), None)["pods"], pods(10, 10));
+        let brief = targets(None, &pods(10_000, 1000), None);
         let told = brief["pods"]["targets"].as_array().unwrap();
         assert_eq!(told.len(), 10_000);
         assert_eq!(told[9]["metadata"]["name"], "cart-9");
         assert_eq!(told[9]["spec"]["nodeName"], "worker-1");
-        assert!(targets(None, &pods(100_000, 10)).to_string().len() < MAX_PODS + 1000);
+        assert!(targets(None, &pods(100_000, 10), None).to_string().len() < MAX_PODS + 1000);
     }
 
     #[test]
@@ -166,7 +178,7 @@ mod tests {
         let parts = packed(&updates);
         assert!(parts.len() > 1);
         assert!(parts.iter().all(|part| part.len() < 2 * PART));
-        let told = Told::new(SharedTargets::default());
+        let told = Told::new(SharedTargets::default(), Filters::default());
         for part in &parts {
             told.learn(part);
         }
@@ -185,18 +197,39 @@ mod tests {
     #[test]
     fn targets_travel_and_what_cannot_be_read_changes_nothing() {
         let addresses = SharedTargets::default();
-        let told = Told::new(addresses.clone());
+        let told = Told::new(addresses.clone(), Filters::default());
         let mut set = TargetSet::default();
         set.ips.insert("10.0.0.7".parse().unwrap());
         told.retarget(&targets(
             Some(&set),
             &json!({"targets": [1], "excluded": []}),
+            None,
         ));
         assert_eq!(addresses.get().1.as_deref(), Some(&set));
         assert_eq!(told.pods()["targets"], json!([1]));
         told.retarget(&json!({"set": {"ips": "all"}, "pods": {}}));
         assert_eq!(addresses.get().1.as_deref(), Some(&set));
-        told.retarget(&targets(None, &json!({})));
+        told.retarget(&targets(None, &json!({}), Some("udp")));
         assert_eq!(addresses.get().1, None);
+    }
+
+    #[cfg(feature = "live")]
+    #[test]
+    fn a_capture_filter_travels_and_one_that_is_refused_changes_nothing() {
+        let filters = Filters::default();
+        let told = Told::new(SharedTargets::default(), filters.clone());
+        let tell = |bpf: Option<&str>| told.retarget(&targets(None, &json!({}), bpf));
+        for (bpf, in_force) in [
+            (Some("udp"), "udp"),
+            (Some("udp port"), "udp"),
+            (Some("tcp"), "tcp"),
+            (None, ""),
+        ] {
+            tell(bpf);
+            assert_eq!(filters.in_force().as_deref(), Some(in_force), "{bpf:?}");
+        }
+        // A hub of an older version tells of none.
+        told.retarget(&json!({"set": null, "pods": {}}));
+        assert_eq!(filters.in_force().as_deref(), Some(""));
     }
 }

@@ -113,7 +113,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     without_invalid_query(&mut config);
     let own = OwnSockets::default();
     let addresses = SharedTargets::default();
-    let (source, follow) = super::source::open(&config, &own, &addresses)?;
+    let (source, filters) = super::source::open(&config, &own, &addresses)?;
     super::source::give_up_rights()?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
@@ -130,7 +130,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         env = env_of(last);
     }
 
-    let told = Arc::new(Told::new(addresses));
+    let told = Arc::new(Told::new(addresses, filters.clone()));
     let actions = Actions::default();
     let remote = Remote {
         actions: Arc::new({
@@ -238,7 +238,9 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     };
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;
-    session.follow(&config, global, &stop, &follow);
+    session.follow(&config, global, &stop, &|config: &Config| {
+        filters.follow(config);
+    });
     session.finish(false)
 }
 

@@ -215,7 +215,7 @@ fn other_names_keep_the_labels() {
         ..wanted()
     };
     let targets = Targets::parse(&labelled).unwrap();
-    let other = targets.with("cart-", &["web".to_owned()], &[]).unwrap();
+    let other = targets.with("cart-", &["web".to_owned()], &[], "").unwrap();
     let json = other.json(&cluster());
     let names: Vec<&str> = json["targets"]
         .as_array()
@@ -224,9 +224,21 @@ fn other_names_keep_the_labels() {
         .map(|pod| pod["metadata"]["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["cart-2"]);
-    let wanted = json!({"regex": "cart-", "namespaces": ["web"], "excluded": []});
+    let wanted = json!({"regex": "cart-", "namespaces": ["web"], "excluded": [], "bpf": ""});
     assert_eq!(other.wanted(), wanted);
-    assert!(targets.with("(", &[], &[]).is_err());
+    assert!(targets.with("(", &[], &[], "").is_err());
+    // A capture filter goes before all of them, and they are there again after it.
+    let filtered = other.with("cart-", &[], &[], " tcp port 80 ").unwrap();
+    assert_eq!(filtered.bpf(), "tcp port 80");
+    assert!(filtered.is_all());
+    assert_eq!(filtered.set(&cluster()), None);
+    assert_eq!(filtered.json(&cluster())["excluded"], json!([]));
+    let again = filtered.with("", &[], &[], "").unwrap();
+    assert!(!again.is_all());
+    assert_eq!(
+        again.json(&cluster())["targets"][0]["metadata"]["labels"]["app"],
+        "cart"
+    );
 }
 
 #[test]

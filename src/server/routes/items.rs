@@ -2,7 +2,7 @@
 
 use axum::routing::get;
 
-use super::super::{api, feed, queries, search};
+use super::super::{api, feed, flows, queries, search};
 use super::{Answer, BEHIND, LIMIT, NUMBER, Q, Role, Route, WORKER, parameter};
 
 pub(super) const ITEMS: &[Route] = &[
@@ -62,7 +62,7 @@ pub(super) const ITEMS: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/items",
-        about: "Rows that match, newest first; next is the cursor for before, null at the end. A page of an archive may be short or empty before the end.",
+        about: "Rows that match, newest first; next is the cursor for before, null at the end; limit is what limit() of the query says, else null: it bounds a page here, and all pages at whoever reads them. A page of an archive may be short or empty before the end.",
         parameters: &[
             Q,
             parameter(
@@ -164,6 +164,20 @@ pub(super) const ITEMS: &[Route] = &[
         method: "get",
         role: Role::View,
         audited: false,
+        path: "/flows",
+        about: "Connections of the newest items that match: ends, times, bytes by direction, packets where no protocol reads them; next is the cursor for those of older items, null at the end. One connection may be in both answers.",
+        parameters: &[
+            Q,
+            parameter("before", "integer", "the cursor: items behind it only"),
+            parameter("limit", "integer", "items that are looked at, at most"),
+        ],
+        answer: Answer::Members(&[("connections", "array"), ("scanned", "integer")]),
+        handler: || get(flows::flows),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
         path: "/fields",
         about: "Fields that filters may name.",
         parameters: &[],
@@ -210,6 +224,11 @@ pub(super) const ITEMS: &[Route] = &[
                 "from",
                 "integer",
                 "nothing from before this moment, in milliseconds since 1970",
+            ),
+            parameter(
+                "place",
+                "string",
+                "where alone it is looked for: live, spool or a store; everywhere when left out",
             ),
             LIMIT,
         ],

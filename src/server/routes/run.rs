@@ -142,7 +142,7 @@ pub(super) const THE_RUN: &[Route] = &[
         role: Role::Operate,
         audited: true,
         path: "/targets",
-        about: "Captures other pods until the configuration changes; the body is JSON with regex, namespaces and excluded.",
+        about: "Captures other pods until the configuration changes, or what passes a capture filter; the body is JSON with regex, namespaces, excluded and bpf. With a bpf that is not empty the others do not count; one that is left out stays.",
         parameters: &[],
         answer: Answer::Members(&[("targets", "array"), ("excluded", "array")]),
         handler: || post(operate::target),

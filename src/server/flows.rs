@@ -1,0 +1,309 @@
+//! Connections: what the items of a stream say together, below the protocols.
+//!
+//! In: the newest items that match, of rows or of an archive by its indexes. Out: one connection for
+//! each stream that they are of, with its ends, times and bytes by direction. Never: more than
+//! [`MAX_ITEMS`] items for one answer, or a connection of which no item is shown; older items are for
+//! the next answer, and whoever asks puts both together.
+
+use std::collections::HashMap;
+
+use axum::Json as AsJson;
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value as Json, json};
+
+use super::api::{Ask, Asked, State, aside, refuse};
+use super::indexed::{self, Refusal};
+use super::queries::refuse_query;
+use super::rows::{Tone, columns_of, tone_of};
+use super::sums::Bytes;
+use super::{View, delivered, looking, steered};
+use crate::deliver::{Delivered, Delivery};
+use crate::item::json::JsonNode;
+use crate::item::{Node, lookup, shown};
+use crate::packet::{StreamName, Transport};
+
+/// Items that one answer is made of when no limit is asked for, and at most.
+const ITEMS: usize = 2000;
+const MAX_ITEMS: usize = 10_000;
+
+pub(super) async fn flows(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    let view = state.view.clone();
+    let query = match view.query(&ask.q) {
+        Ok(query) => query,
+        Err(error) => return refuse_query(&ask.q, &error),
+    };
+    let limit = ask.limit.unwrap_or(ITEMS).clamp(1, MAX_ITEMS);
+    let limit = steered::limit_of(&query, limit);
+    let found = aside(move || {
+        let delivery = view.delivery(query, view.clock.now());
+        read(&view, &delivery, ask.before, limit)
+    });
+    match found.await {
+        Ok(Ok(found)) => AsJson(found).into_response(),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
+        Err(response) => response,
+    }
+}
+
+/// The connections of at most `limit` items in front of the one numbered `before`.
+///
+/// ```text
+/// {"connections": [...], "next": cursor or null, "scanned": items looked at}
+/// ```
+fn read(
+    view: &View,
+    delivery: &Delivery<'_>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Json, Refusal> {
+    let mut flows = Flows::default();
+    let (next, scanned) = match view.indexed.get() {
+        Some(browse) => {
+            let query = delivery.query().clone();
+            let page = browse
+                .page(query, delivery.now(), before, limit, indexed::PATIENCE)
+                .map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
+            for (_, item) in &page.items {
+                flows.add_delivered(&delivered::stored_match(delivery, item), item.node());
+            }
+            (page.next, page.looked)
+        }
+        None => {
+            view.run.look(delivery.query());
+            let found =
+                looking::newest(&view.rows, delivery.query(), delivery.now(), before, limit);
+            for node in found.rows.iter().filter_map(|row| row.node()) {
+                flows.add_delivered(&delivered::held_match(delivery, node), node);
+            }
+            (found.next, found.looked)
+        }
+    };
+    // Whoever asked for so many has them.
+    let next = next.filter(|_| steered::most(delivery.query()).is_none());
+    Ok(json!({"connections": flows.json(), "next": next, "scanned": scanned}))
+}
+
+/// Connections, the ones with the newest items first.
+#[derive(Default)]
+struct Flows {
+    order: Vec<Flow>,
+    /// Places in `order`, by worker and stream.
+    places: HashMap<(String, String), usize>,
+}
+
+/// One connection, as far as the items tell.
+struct Flow {
+    /// Of its newest item.
+    worker: String,
+    stream: String,
+    node: String,
+    transport: &'static str,
+    src: Json,
+    dst: Json,
+    items: u64,
+    failed: u64,
+    bytes: Bytes,
+    /// Both sides' packets, where the stream was counted and not read.
+    packets: Option<u64>,
+    /// How it ended, likewise.
+    end: String,
+    first: i64,
+    last: i64,
+    /// Short names of the protocols with counts of their items.
+    protocols: Vec<(String, u64)>,
+}
+
+impl Flows {
+    fn add_delivered<'a, N: Node<'a>>(&mut self, delivered: &Delivered, item: N) {
+        match delivered {
+            Delivered::Whole => self.add(item),
+            Delivered::Altered(copy) => self.add(JsonNode(copy)),
+            Delivered::Nothing | Delivered::Undecided => {}
+        }
+    }
+
+    /// Adds an item that is older than those before it.
+    fn add<'a, N: Node<'a>>(&mut self, item: N) {
+        let text = |path: &str| {
+            lookup(item, path)
+                .and_then(Node::text)
+                .unwrap_or_default()
+                .into_owned()
+        };
+        let int = |path: &str| lookup(item, path).and_then(Node::int).unwrap_or_default();
+        let (worker, stream) = (text("worker"), text("stream"));
+        let Some(transport) = StreamName::parse(&stream).map(|name| word(name.transport)) else {
+            // A redaction took what tells connections apart.
+            return;
+        };
+        let key = (worker.clone(), stream.clone());
+        let at = *self.places.entry(key).or_insert_with(|| {
+            let side = |side: &str| {
+                let of = |name: &str| text(&format!("{side}.{name}"));
+                json!({
+                    "ip": of("ip"), "port": of("port"),
+                    "name": of("name"), "namespace": of("namespace"),
+                })
+            };
+            self.order.push(Flow {
+                worker,
+                stream,
+                node: text("node.name"),
+                transport,
+                src: side("src"),
+                dst: side("dst"),
+                items: 0,
+                failed: 0,
+                bytes: Bytes::default(),
+                packets: None,
+                end: String::new(),
+                first: i64::MAX,
+                last: i64::MIN,
+                protocols: Vec::new(),
+            });
+            self.order.len() - 1
+        });
+        let Some(flow) = self.order.get_mut(at) else {
+            return;
+        };
+        let abbr = text("protocol.abbr");
+        let failed = lookup(item, "error.msg").is_some();
+        let tone = tone_of(&shown(item, columns_of(&abbr).status), failed);
+        flow.items += 1;
+        flow.failed += u64::from(tone == Tone::Bad);
+        flow.bytes.add(Bytes::of(&int));
+        let began = int("timestamp");
+        flow.first = flow.first.min(began);
+        flow.last = flow
+            .last
+            .max(began.saturating_add(int("elapsedTime").max(0)));
+        if ["tcp", "udp"].contains(&text("protocol.name").as_str()) {
+            let packets = int("data.clientPackets").saturating_add(int("data.serverPackets"));
+            let packets = u64::try_from(packets).unwrap_or_default();
+            flow.packets = Some(flow.packets.unwrap_or_default().saturating_add(packets));
+            flow.end = text("data.end");
+            flow.last = flow
+                .last
+                .max(began.saturating_add(int("data.duration").max(0)));
+        }
+        match flow.protocols.iter_mut().find(|(known, _)| *known == abbr) {
+            Some((_, count)) => *count += 1,
+            None => flow.protocols.push((abbr, 1)),
+        }
+    }
+
+    /// ```text
+    /// [{"worker","stream","node","transport": "tcp", "udp", ..., "src": {"ip","port","name","namespace"},
+    ///   "dst": {...}, "items","failed","requestBytes","responseBytes", "packets": count or null,
+    ///   "end": how it ended or "", "first": ms, "last": ms, "protocols": {abbr: count}}]
+    /// ```
+    fn json(self) -> Json {
+        let each = self.order.into_iter().map(|flow| {
+            let protocols = flow.protocols.into_iter();
+            let protocols = protocols.map(|(abbr, count)| (abbr, json!(count)));
+            json!({
+                "worker": flow.worker,
+                "stream": flow.stream,
+                "node": flow.node,
+                "transport": flow.transport,
+                "src": flow.src,
+                "dst": flow.dst,
+                "items": flow.items,
+                "failed": flow.failed,
+                "requestBytes": flow.bytes.requests,
+                "responseBytes": flow.bytes.responses,
+                "packets": flow.packets,
+                "end": flow.end,
+                "first": flow.first,
+                "last": flow.last,
+                "protocols": protocols.collect::<serde_json::Map<String, Json>>(),
+            })
+        });
+        each.collect()
+    }
+}
+
+/// What pages call a transport.
+fn word(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+        Transport::ICMP | Transport::ICMPV6 => "icmp",
+        Transport::SCTP => "sctp",
+        Transport::Other(_) => "ip",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::sample;
+    use crate::packet::StreamId;
+    use crate::time::Timestamp;
+
+    fn call(stream: u64, at: i64) -> crate::item::Item {
+        let mut item = sample::http();
+        item.stream.stream = StreamId(stream);
+        item.start = Timestamp::from_secs(at, 0);
+        item
+    }
+
+    #[test]
+    fn the_items_of_a_stream_are_one_connection_with_times_and_bytes_by_direction() {
+        let mut flows = Flows::default();
+        for (stream, at) in [(7, 30), (8, 20), (7, 10)] {
+            flows.add(call(stream, at).node());
+        }
+        let found = flows.json();
+        let streams: Vec<&str> = found
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["stream"].as_str().unwrap())
+            .collect();
+        assert_eq!(streams, ["000000000007.pcap", "000000000008.pcap"]);
+        let first = &found[0];
+        assert_eq!(first["transport"], "tcp");
+        assert_eq!((&first["items"], &first["failed"]), (&json!(2), &json!(2)));
+        assert_eq!(first["requestBytes"], 620);
+        assert_eq!(first["responseBytes"], 392);
+        assert_eq!(
+            (&first["first"], &first["last"]),
+            (&json!(10_000), &json!(30_012))
+        );
+        assert_eq!(first["protocols"], json!({"HTTP": 2}));
+        assert_eq!(
+            first["src"],
+            json!({"ip": "10.244.1.5", "port": "51514", "name": "web-7d9", "namespace": "shop"})
+        );
+        // What is read is not counted.
+        assert_eq!(
+            (&first["packets"], &first["end"]),
+            (&Json::Null, &json!(""))
+        );
+    }
+
+    #[test]
+    fn a_stream_that_nobody_reads_tells_its_packets_and_its_end() {
+        let item = json!({
+            "worker": "w", "stream": "000000000003_udp.pcap", "timestamp": 1000, "elapsedTime": 5,
+            "requestSize": 10, "responseSize": 20, "protocol": {"name": "udp", "abbr": "UDP"},
+            "data": {"clientPackets": 2, "serverPackets": 3, "duration": 400, "end": "idle"},
+        });
+        let mut flows = Flows::default();
+        flows.add(JsonNode(&item));
+        let found = flows.json();
+        let one = &found[0];
+        assert_eq!(
+            (&one["transport"], &one["packets"]),
+            (&json!("udp"), &json!(5))
+        );
+        assert_eq!((&one["last"], &one["end"]), (&json!(1400), &json!("idle")));
+        // Without a stream there is nothing to tell.
+        let mut none = Flows::default();
+        none.add(JsonNode(&json!({"stream": "[REDACTED]"})));
+        assert_eq!(none.json(), json!([]));
+    }
+}

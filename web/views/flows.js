@@ -1,0 +1,149 @@
+// The flows: connections below the protocols, by client, server and port, and the items of each.
+
+import * as api from "../lib/api.js";
+import { el } from "../lib/dom.js";
+import { flowClause, flowsOf, merged } from "../lib/flows.js";
+import * as format from "../lib/format.js";
+import { streamClause } from "../lib/row-clauses.js";
+import { loading, notice, trouble } from "../parts/dialog.js";
+import { sortable } from "../parts/table.js";
+
+const AGAIN_MS = 3000;
+const ITEMS = 2000;
+// Rows that are drawn of either table.
+const SHOWN = 500;
+// What stands where packets are not counted.
+const NOT_COUNTED = "Counted of streams that no protocol reads; of others the tab Packets of an item has them";
+
+export function flowsView(frame) {
+  const said = el("span", { class: "said", role: "status" });
+  const older = el("button", { onclick: readOlder, hidden: true, title: "Reads the connections of older items too" }, "Older");
+  const number = (name, title, shown) => ({ name, title, number: true, value: (row) => row[name], cell: (row) => shown(row[name], row) });
+  const figures = [
+    number("items", "Items", (count, row) => el("span", { title: Object.entries(row.protocols).map(([name, some]) => `${name} ${format.count(some)}`).join(", ") }, format.count(count))),
+    number("failed", "Failed", (count, row) => el("span", { class: count ? "bad" : "" }, format.share(count, row.items))),
+    number("requestBytes", "Bytes sent", (bytes) => format.bytes(bytes)),
+    number("responseBytes", "Bytes received", (bytes) => format.bytes(bytes)),
+    number("packets", "Packets", (count) => (count === null ? el("span", { title: NOT_COUNTED }, "\u2013") : format.count(count))),
+    number("first", "First", (at) => el("span", { title: format.dateTime(at) }, format.time(at))),
+    number("last", "Last", (at) => el("span", { title: format.dateTime(at) }, format.time(at))),
+  ];
+  const table = sortable({
+    label: "Flows", sorted: "last", key: (row) => row.key, onRow: choose,
+    columns: [
+      { name: "transport", title: "Over", value: (row) => row.transport.toUpperCase() },
+      { name: "from", title: "Client", value: (row) => row.from }, { name: "to", title: "Server", value: (row) => row.to },
+      { name: "port", title: "Port", number: true, value: (row) => Number(row.port), cell: (row) => port(row.port) },
+      { name: "connections", title: "Connections", number: true, value: (row) => row.connections.length, cell: (row) => format.count(row.connections.length) },
+      ...figures,
+    ],
+  });
+  const inside = sortable({
+    label: "Connections", sorted: "last", key: streamClause, onRow: (row) => {
+      frame.addClause(streamClause(row));
+      frame.open("traffic");
+    },
+    columns: [
+      { name: "from", title: "From", value: (row) => address(row.src) }, { name: "to", title: "To", value: (row) => address(row.dst) },
+      { name: "protocols", title: "Protocols", value: (row) => Object.keys(row.protocols).join(", ") },
+      ...figures,
+      { name: "took", title: "Lasted", number: true, value: (row) => row.last - row.first, cell: (row) => format.took(row.last - row.first) },
+      { name: "end", title: "End", value: (row) => row.end },
+      { name: "node", title: "Node", value: (row) => row.node },
+    ],
+  });
+  const title = el("span", {});
+  const part = el("section", { class: "card", hidden: true, tabindex: -1, "aria-label": "Connections of a flow" },
+    el("h2", {}, title, el("span", {}, el("button", { onclick: () => {
+      frame.addClause(flowClause(flow()));
+      frame.open("traffic");
+    } }, "Show its items"), " ", el("button", { title: "Esc", onclick: close }, "Close"))), inside.node);
+  const empty = el("div", {}, loading("the flows"));
+  const node = el("div", { class: "page flows" }, el("div", { class: "tools" }, older, said), empty, part, table.node);
+  let connections = [];
+  let flows = [];
+  let next = null;
+  // Whether older ones were read, so that the newest alone are not read again.
+  let isLong = false;
+  let chosen = null;
+  let asked = null;
+  let timer = null;
+
+  // Some transports have no ports.
+  const port = (number) => (number === "0" ? "" : number);
+  const at = (name, number) => (port(number) ? `${name.includes(":") ? `[${name}]` : name}:${number}` : name);
+  const address = (side) => at(side.ip, side.port);
+  const flow = () => flows.find((one) => one.key === chosen);
+  function choose(row) {
+    chosen = row.key;
+    draw();
+    part.focus();
+  }
+  function close() {
+    const was = chosen;
+    chosen = null;
+    draw();
+    [...table.node.querySelectorAll("tr")].find((one) => one.dataset.key === was)?.focus();
+  }
+  async function load() {
+    clearTimeout(timer);
+    const q = frame.state.q;
+    const again = asked === q && isLong;
+    asked = q;
+    try {
+      if (!again) {
+        const found = await api.flows(q, null, ITEMS);
+        if (asked !== q || !node.isConnected) return;
+        isLong = false;
+        take(found.connections, found.next);
+      }
+    } catch (error) {
+      table.node.hidden = true;
+      part.hidden = true;
+      empty.hidden = false;
+      empty.replaceChildren(trouble(error, load));
+    }
+    if (frame.state.status?.run.live !== false) timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
+  }
+  async function readOlder() {
+    const q = asked;
+    older.disabled = true;
+    try {
+      const found = await api.flows(q, next, ITEMS);
+      if (asked !== q) return;
+      isLong = true;
+      take(merged(connections, found.connections), found.next);
+    } catch (error) {
+      frame.fail(error.message);
+    } finally {
+      older.disabled = false;
+    }
+  }
+  function take(all, cursor) {
+    connections = all;
+    next = cursor;
+    flows = flowsOf(connections);
+    draw();
+  }
+  function draw() {
+    table.set(flows.slice(0, SHOWN));
+    const one = flow();
+    part.hidden = !one;
+    if (one) {
+      title.textContent = `${one.transport.toUpperCase()} ${one.from} \u2192 ${at(one.to, one.port)}`;
+      inside.set(one.connections.slice(0, SHOWN));
+    }
+    table.node.hidden = flows.length === 0;
+    empty.hidden = flows.length > 0;
+    older.hidden = next === null;
+    empty.replaceChildren(notice("No flows", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; flows come with them."));
+    const more = flows.length > SHOWN ? `; the newest ${format.count(SHOWN)} are drawn` : "";
+    said.textContent = flows.length === 0 ? "" : `${format.some(flows.length, "flow")}, ${format.some(connections.length, "connection")}${next === null ? "" : " of the newest items"}${more}. A click shows the connections of a flow, another the items of a connection.`;
+  }
+  return {
+    node,
+    show: load,
+    hide: () => clearTimeout(timer),
+    key: (event) => event.key === "Escape" && chosen !== null && close(),
+  };
+}
