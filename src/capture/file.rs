@@ -490,6 +490,28 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_checksum_is_a_warning_behind_all_packets() {
+        // The first byte of what gzip puts last, and the last one of LZ4's content checksum.
+        let lz4 = {
+            let info = FrameInfo::new().content_checksum(true);
+            let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+            encoder.write_all(&capture(100)).unwrap();
+            encoder.finish().unwrap()
+        };
+        for (mut bytes, from_end) in [(gzip(&capture(100)), 8), (lz4, 1)] {
+            let at = bytes.len() - from_end;
+            bytes[at] ^= 1;
+            let mut source = source(bytes);
+            assert_eq!(drain(&mut source).len(), 100);
+            let warnings = source.warnings();
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            let told = "a.pcap: its compressed data is damaged at offset 7624: ";
+            assert!(warnings[0].starts_with(told), "{warnings:?}");
+            assert!(warnings[0].ends_with("; the 100 packets before it are read"));
+        }
+    }
+
+    #[test]
     fn a_reader_that_fails_is_an_error() {
         struct Broken(Cursor<Vec<u8>>);
         impl Read for Broken {

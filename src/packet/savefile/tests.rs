@@ -99,6 +99,47 @@ fn a_cut_file_gives_the_packets_before_the_cut() {
     assert!(matches!(error, Some(SavefileError::CutOff(offset)) if offset == second));
 }
 
+/// Bytes, then an error that comes once, as decompressors tell a wrong checksum.
+struct WrongChecksum(Cursor<Vec<u8>>, Option<io::Error>);
+
+impl Read for WrongChecksum {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(into)? {
+            0 => self.1.take().map_or(Ok(0), Err),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn an_error_that_the_reader_tells_once_is_not_lost() {
+    let mut file = Vec::new();
+    pcap::write_header(&mut file, LinkType::RAW, 100, pcap::Precision::Nanos);
+    for number in 0..3 {
+        pcap::write_packet(&mut file, pcap::Precision::Nanos, at(number), 1, b"x");
+    }
+    for full in [false, true] {
+        let error = io::Error::other("wrong checksum");
+        let mut records = Records::new(WrongChecksum(Cursor::new(file.clone()), Some(error)));
+        let mut packets = 0;
+        let told = loop {
+            match records.read_on(full) {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(error) => break Some(error.to_string()),
+            }
+            while records.at_hand().unwrap().is_some() {
+                packets += 1;
+            }
+            if records.is_over() {
+                break None;
+            }
+        };
+        assert_eq!(packets, 3);
+        assert_eq!(told.as_deref(), Some("wrong checksum"), "full: {full}");
+    }
+}
+
 #[test]
 fn an_impossible_length_is_damage_at_its_offset() {
     let precision = pcap::Precision::Nanos;
