@@ -140,6 +140,44 @@ pub struct TcpHeader {
     pub flags: TcpFlags,
     /// Window, not scaled.
     pub window: u16,
+    /// What a SYN says of the scale of later windows.
+    pub scale: WindowScale,
+}
+
+/// The window scale option of a SYN (RFC 7323 section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowScale(u8);
+
+impl WindowScale {
+    /// Largest shift that counts (RFC 7323 section 2.3).
+    pub const MAX: u8 = 14;
+
+    /// The segment is no SYN, or its options were cut off.
+    pub const UNKNOWN: WindowScale = WindowScale(u8::MAX);
+
+    /// The SYN has no such option: windows of neither side are scaled.
+    pub const NONE: WindowScale = WindowScale(u8::MAX - 1);
+
+    /// The option's shift count, at most [`WindowScale::MAX`].
+    pub fn shift(count: u8) -> WindowScale {
+        WindowScale(count.min(WindowScale::MAX))
+    }
+
+    /// The shift of the windows of `receiver` in a connection with `sender`; the largest there is
+    /// where the handshake does not tell it.
+    pub fn in_force(sender: WindowScale, receiver: WindowScale) -> u8 {
+        match (sender, receiver) {
+            (WindowScale::NONE, _) | (_, WindowScale::NONE) => 0,
+            (_, WindowScale::UNKNOWN) => WindowScale::MAX,
+            (_, WindowScale(shift)) => shift,
+        }
+    }
+}
+
+impl Default for WindowScale {
+    fn default() -> WindowScale {
+        WindowScale::UNKNOWN
+    }
 }
 
 /// TCP control bits.
