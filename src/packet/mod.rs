@@ -33,16 +33,44 @@ impl LinkType {
     pub const NULL: LinkType = LinkType(0);
     /// IEEE 802.3 Ethernet.
     pub const ETHERNET: LinkType = LinkType(1);
+    /// PPP, with or without address and control.
+    pub const PPP: LinkType = LinkType(9);
     /// IP without a link-layer header, as BSD wrote it.
     pub const RAW_BSD: LinkType = LinkType(12);
     /// The same, as OpenBSD wrote it.
     pub const RAW_OPENBSD: LinkType = LinkType(14);
+    /// PPP in HDLC-like framing, or Cisco's HDLC.
+    pub const PPP_HDLC: LinkType = LinkType(50);
+    /// A session of PPPoE without Ethernet in front.
+    pub const PPP_ETHER: LinkType = LinkType(51);
     /// IP without a link-layer header.
     pub const RAW: LinkType = LinkType(101);
+    /// Cisco's HDLC.
+    pub const C_HDLC: LinkType = LinkType(104);
+    /// IEEE 802.11.
+    pub const IEEE802_11: LinkType = LinkType(105);
+    /// Frame relay.
+    pub const FRELAY: LinkType = LinkType(107);
     /// OpenBSD loopback: address family in network byte order.
     pub const LOOP: LinkType = LinkType(108);
+    /// OpenBSD's encapsulating interface.
+    pub const ENC: LinkType = LinkType(109);
     /// Linux cooked capture, version 1.
     pub const LINUX_SLL: LinkType = LinkType(113);
+    /// IEEE 802.11 behind the header of Prism cards or of AVS drivers.
+    pub const IEEE802_11_PRISM: LinkType = LinkType(119);
+    /// IEEE 802.11 behind a radiotap header.
+    pub const IEEE802_11_RADIOTAP: LinkType = LinkType(127);
+    /// IEEE 802.11 behind the header of AVS drivers.
+    pub const IEEE802_11_AVS: LinkType = LinkType(163);
+    /// Per-packet information in front of another link type.
+    pub const PPI: LinkType = LinkType(192);
+    /// PPP behind a byte that tells the direction.
+    pub const PPP_WITH_DIR: LinkType = LinkType(204);
+    /// Cisco's HDLC behind a byte that tells the direction.
+    pub const C_HDLC_WITH_DIR: LinkType = LinkType(205);
+    /// Frame relay behind a byte that tells the direction.
+    pub const FRELAY_WITH_DIR: LinkType = LinkType(206);
     /// IPv4 only.
     pub const IPV4: LinkType = LinkType(228);
     /// IPv6 only.
