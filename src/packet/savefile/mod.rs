@@ -234,6 +234,14 @@ impl Parser {
         }
     }
 
+    /// Interfaces that the file has described so far, through all sections; one where it cannot.
+    pub fn interfaces(&self) -> usize {
+        match self {
+            Parser::Pcapng(parser) => parser.described(),
+            _ => 1,
+        }
+    }
+
     /// Name of an interface as the file gives it.
     pub fn interface_name(&self, interface: u32) -> Option<&str> {
         match self {

@@ -199,6 +199,43 @@ impl<R: Read> Records<R> {
         })
     }
 
+    /// After [`SavefileError::Damaged`], and [`SavefileError::CutOff`], which a wrong length looks like:
+    /// finds the next block of a pcapng file, so that reading goes on there. Tells how many bytes it passed over, and `None` when there is no such block.
+    ///
+    /// A block that is whole but says what cannot be is passed over; where its lengths are wrong, the
+    /// next place is looked for at which a block of a known type begins and ends.
+    ///
+    /// # Errors
+    /// When the reader fails.
+    pub fn recover(&mut self) -> Result<Option<u64>, SavefileError> {
+        let Parser::Pcapng(parser) = &self.parser else {
+            return Ok(None);
+        };
+        let (order, from) = (parser.order(), self.offset);
+        self.look_ahead()?;
+        let mut step = pcapng::looks_like_block(self.front(), order).unwrap_or(4);
+        loop {
+            self.consume(step);
+            self.look_ahead()?;
+            if self.front().is_empty() {
+                return Ok(None);
+            }
+            if pcapng::looks_like_block(self.front(), order).is_some() {
+                self.ended = false;
+                return Ok(Some(self.offset - from));
+            }
+            step = 4.min(self.front().len());
+        }
+    }
+
+    /// Reads on until the longest block that is looked for lies whole in the window, in large steps.
+    fn look_ahead(&mut self) -> Result<(), SavefileError> {
+        if !self.read && self.buffered() < pcapng::MAX_FOUND {
+            self.read_until(2 * pcapng::MAX_FOUND)?;
+        }
+        Ok(())
+    }
+
     /// Whether nothing follows what was handed out.
     pub fn is_over(&self) -> bool {
         self.ended || self.read && self.start == self.end && self.found.is_none()
