@@ -84,7 +84,9 @@ pub(super) struct Half {
     acked: u64,
     /// Offset up to which the sender says that it has sent, by its sequence numbers.
     sent: u64,
-    /// Whether the sender spoke after the acknowledgment of `acked`.
+    /// Whether a segment of the sender was seen, and whether one came after the acknowledgment of
+    /// `acked`.
+    is_captured: bool,
     spoke: bool,
     /// What the receiver takes.
     pub(super) window: Window,
@@ -126,6 +128,7 @@ impl Half {
     /// Notes how far a segment of the direction shows that its sender has come.
     #[inline]
     pub(super) fn note_sent(&mut self, segment: &Segment) {
+        self.is_captured = true;
         if segment.tcp.flags.has(TcpFlags::SYN) {
             self.window.sender_opens(&segment.tcp);
             return;
@@ -190,7 +193,11 @@ impl Half {
             self.acked = acked;
             self.spoke = false;
         }
-        let acked = acked.min(self.sent);
+        // Of a sender that is not captured at all, its receiver's words tell.
+        let acked = match self.is_captured {
+            true => acked.min(self.sent),
+            false => acked,
+        };
         // One byte more than all that was seen is the acknowledgment of a FIN we did not see.
         let only_fin = self.held.is_empty() && acked == self.next + 1;
         while acked > self.next && !self.finished && !only_fin {

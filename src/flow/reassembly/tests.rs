@@ -375,6 +375,33 @@ fn a_hole_is_a_gap_when_its_sender_is_seen_behind_it() {
 }
 
 #[test]
+fn of_a_sender_that_is_not_captured_its_receiver_tells() {
+    let mut bench = Bench::unopened();
+    let flags = TcpFlags::SYN | TcpFlags::ACK;
+    bench.raw(
+        Direction::ToClient,
+        5000,
+        ISN.wrapping_add(1),
+        flags,
+        b"",
+        0,
+    );
+    for (offset, answer) in [(40, "first"), (90, "second")] {
+        bench
+            .ack(offset, answer)
+            .wait(REORDER_WAIT * 2)
+            .ack(offset, "");
+    }
+    assert_eq!(bench.to_server(), "<40><50>");
+    let first = bench.events.iter().find_map(|event| match event {
+        Event::Gap(gap) => Some(gap.len),
+        Event::Chunk(_) => Some(0),
+        _ => None,
+    });
+    assert_eq!(first, Some(40));
+}
+
+#[test]
 fn bytes_that_were_acknowledged_and_never_seen_are_a_gap_at_the_end() {
     let mut bench = Bench::opened();
     bench.data(0, "ab").ack(5, "").finish();

@@ -47,14 +47,18 @@ struct Stray {
 }
 
 impl Window {
-    /// Notes the SYN of the sender.
+    /// Notes the SYN of the sender; a later one is not of this stream, or says the same.
     pub(super) fn sender_opens(&mut self, tcp: &TcpHeader) {
-        self.sender = tcp.scale;
+        if self.sender == WindowScale::UNKNOWN {
+            self.sender = tcp.scale;
+        }
     }
 
-    /// Notes the SYN of the receiver.
+    /// Notes the SYN of the receiver, likewise.
     pub(super) fn receiver_opens(&mut self, tcp: &TcpHeader) {
-        self.receiver = tcp.scale;
+        if self.receiver == WindowScale::UNKNOWN {
+            self.receiver = tcp.scale;
+        }
     }
 
     /// Notes what the receiver says with a header that acknowledges all before `acked`, when bytes
