@@ -187,7 +187,15 @@ impl Reassembly {
             Some(acked) => self.early.push(acked, segment, &self.budget),
             None => self.process(segment, out),
         }
-        while !self.early.is_empty() {
+        if !self.early.is_empty() {
+            self.release_due(ts, ordinal, out);
+        }
+    }
+
+    /// Processes those whose wait is over.
+    #[cold]
+    fn release_due(&mut self, ts: Timestamp, ordinal: u64, out: &mut Vec<Event>) {
+        loop {
             let Reassembly {
                 to_server,
                 to_client,
@@ -199,17 +207,16 @@ impl Reassembly {
                 Direction::ToServer => to_client.seen(),
                 Direction::ToClient => to_server.seen(),
             };
-            let next = match early.is_overdue(ts, budget) {
-                true => early.pop_first(budget),
-                false => early.pop_ready(seen, budget),
+            let overdue = early.pop_overdue(ts, budget);
+            let Some(next) = overdue.or_else(|| early.pop_ready(seen, budget)) else {
+                break;
             };
-            let Some(next) = next else { break };
             self.release(next, ordinal, out);
         }
     }
 
     fn release_all(&mut self, ordinal: u64, out: &mut Vec<Event>) {
-        while let Some(segment) = self.early.pop_first(&self.budget) {
+        for segment in self.early.take_all(&self.budget) {
             self.release(segment, ordinal, out);
         }
     }
@@ -288,7 +295,7 @@ impl Drop for Reassembly {
                 .sub(half.held_bytes + half.held.len() * SEGMENT_OVERHEAD);
             half.window.forget(&self.budget);
         }
-        while self.early.pop_first(&self.budget).is_some() {}
+        self.early.take_all(&self.budget);
     }
 }
 

@@ -3,8 +3,10 @@
 //! In: such segments, each with the offset that it acknowledges. Out: the first one whose wait is over.
 //! Never: more of them than [`MAX_BYTES`] and [`REORDER_WAIT`] allow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::Segment;
 use super::budget::{Budget, SEGMENT_OVERHEAD};
@@ -18,26 +20,31 @@ pub(super) const REORDER_WAIT: Duration = Duration::from_millis(200);
 /// Bytes of such segments of one stream: what 200 ms bring at 160 Mbit/s.
 pub(super) const MAX_BYTES: usize = 4 << 20;
 
-/// What a segment costs besides its bytes; it stands in two trees.
-const OVERHEAD: usize = 2 * SEGMENT_OVERHEAD;
+/// Places that a segment is moved forward at most, past those that acknowledge more.
+const MAX_MOVED: usize = 64;
 
-/// The segments of one stream that wait.
-///
-/// Invariant: each stands in `segments` and in the `waiting` of its direction.
+/// The segments of one stream that wait, by direction: those that acknowledge less in front, else in
+/// the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    /// By the order in which they came, with the offset that each acknowledges.
-    segments: BTreeMap<u64, (u64, Segment)>,
-    /// Of each direction, the offset acknowledged and the place in the order.
-    waiting: [BTreeSet<(u64, u64)>; 2],
+    waiting: [VecDeque<Waiting>; 2],
     came: u64,
     bytes: usize,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    /// The offset of the other direction that it acknowledges.
+    acked: u64,
+    came: u64,
+    segment: Segment,
+}
+
 impl Early {
     /// Whether none waits.
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.waiting.iter().all(VecDeque::is_empty)
     }
 
     /// Bytes of those that wait.
@@ -48,51 +55,73 @@ impl Early {
     /// Takes a segment that acknowledges all before `acked` of the other direction; copies its bytes,
     /// so that they do not hold a whole batch.
     pub(super) fn push(&mut self, acked: u64, mut segment: Segment, budget: &Budget) {
-        segment.payload = bytes::Bytes::copy_from_slice(&segment.payload);
+        if !segment.payload.is_empty() {
+            segment.payload = Bytes::copy_from_slice(&segment.payload);
+        }
         self.bytes += segment.payload.len();
-        budget.add(segment.payload.len() + OVERHEAD);
+        budget.add(segment.payload.len() + SEGMENT_OVERHEAD);
         self.came += 1;
-        self.waiting[side(segment.direction)].insert((acked, self.came));
-        self.segments.insert(self.came, (acked, segment));
+        let queue = &mut self.waiting[side(segment.direction)];
+        let behind = queue.iter().rev().take(MAX_MOVED);
+        let moved = behind.take_while(|other| other.acked > acked).count();
+        let waiting = Waiting {
+            acked,
+            came: self.came,
+            segment,
+        };
+        queue.insert(queue.len() - moved, waiting);
     }
 
-    /// Whether the one that came first has waited long enough at `now`, or too much waits.
-    pub(super) fn is_overdue(&self, now: Timestamp, budget: &Budget) -> bool {
-        self.segments
-            .first_key_value()
-            .is_some_and(|(_, (_, first))| {
-                now.since(first.ts) > REORDER_WAIT
-                    || self.bytes + self.segments.len() * OVERHEAD > MAX_BYTES
-                    || budget.is_exceeded()
-            })
+    /// Takes out a segment that has waited long enough at `now`, or when too much waits.
+    pub(super) fn pop_overdue(&mut self, now: Timestamp, budget: &Budget) -> Option<Segment> {
+        let count: usize = self.waiting.iter().map(VecDeque::len).sum();
+        let too_much = self.bytes + count * SEGMENT_OVERHEAD > MAX_BYTES || budget.is_exceeded();
+        let overdue = |one: &Waiting| too_much || now.since(one.segment.ts) > REORDER_WAIT;
+        let mut first: Option<(u64, usize, usize)> = None;
+        for (side, queue) in self.waiting.iter().enumerate() {
+            // Who acknowledges more than all others stands at the back, however long.
+            for index in [0, queue.len().saturating_sub(1)] {
+                if let Some(one) = queue.get(index)
+                    && overdue(one)
+                    && first.is_none_or(|(came, ..)| one.came < came)
+                {
+                    first = Some((one.came, side, index));
+                }
+            }
+        }
+        let (_, side, index) = first?;
+        self.remove(side, index, budget)
     }
 
-    /// Takes out the one that came first.
-    pub(super) fn pop_first(&mut self, budget: &Budget) -> Option<Segment> {
-        let came = *self.segments.first_key_value()?.0;
-        self.remove(came, budget)
-    }
-
-    /// Takes out the first one that waits for nothing any more; `seen` tells of the direction of a
-    /// segment how far the bytes of the other one were seen.
+    /// Takes out a segment that waits for nothing any more; `seen` tells of the direction of a segment
+    /// how far the bytes of the other one were seen.
     pub(super) fn pop_ready(
         &mut self,
         seen: impl Fn(Direction) -> u64,
         budget: &Budget,
     ) -> Option<Segment> {
         let ready = [Direction::ToServer, Direction::ToClient].map(|direction| {
-            let (acked, came) = self.waiting[side(direction)].first()?;
-            (*acked <= seen(direction)).then_some(*came)
+            let first = self.waiting[side(direction)].front()?;
+            (first.acked <= seen(direction)).then_some((first.came, side(direction)))
         });
-        let came = ready.into_iter().flatten().min()?;
-        self.remove(came, budget)
+        let (_, side) = ready.into_iter().flatten().min()?;
+        self.remove(side, 0, budget)
     }
 
-    fn remove(&mut self, came: u64, budget: &Budget) -> Option<Segment> {
-        let (acked, segment) = self.segments.remove(&came)?;
-        self.waiting[side(segment.direction)].remove(&(acked, came));
+    /// Takes out what waits, in the order in which it came.
+    pub(super) fn take_all(&mut self, budget: &Budget) -> Vec<Segment> {
+        let [to_server, to_client] = std::mem::take(&mut self.waiting);
+        let mut all: Vec<Waiting> = to_server.into_iter().chain(to_client).collect();
+        all.sort_by_key(|waiting| waiting.came);
+        budget.sub(self.bytes + all.len() * SEGMENT_OVERHEAD);
+        self.bytes = 0;
+        all.into_iter().map(|waiting| waiting.segment).collect()
+    }
+
+    fn remove(&mut self, side: usize, index: usize, budget: &Budget) -> Option<Segment> {
+        let segment = self.waiting[side].remove(index)?.segment;
         self.bytes -= segment.payload.len();
-        budget.sub(segment.payload.len() + OVERHEAD);
+        budget.sub(segment.payload.len() + SEGMENT_OVERHEAD);
         Some(segment)
     }
 }
