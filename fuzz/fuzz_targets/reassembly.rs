@@ -18,7 +18,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tapedeck::bytes::Reader;
 use tapedeck::flow::{Budget, Event, OverlapPolicy, Reassembly, Segment, State};
-use tapedeck::packet::{Direction, TcpFlags, TcpHeader};
+use tapedeck::packet::{Direction, TcpFlags, TcpHeader, WindowScale};
 use tapedeck::time::Timestamp;
 use tapedeck_fuzz::SIDES;
 
@@ -40,6 +40,7 @@ fn segment(direction: Direction, tcp: (u32, u32, u8), len: u32, cut: u32, ordina
             ack,
             flags: TcpFlags(flags),
             window: 65_535,
+            scale: WindowScale::UNKNOWN,
         },
         payload: (0..kept)
             .map(|at| byte_at(seq.wrapping_add(at)))

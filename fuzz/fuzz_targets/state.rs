@@ -16,7 +16,7 @@ use tapedeck::dissect::{Conversation, Protocol, Protocols};
 use tapedeck::flow::{Budget, StreamInfo};
 use tapedeck::packet::{
     Decoded, Direction, EndReason, FiveTuple, Layers, LinkType, Packet, Position, Record, TcpFlags,
-    TcpHeader, Transport,
+    TcpHeader, Transport, WindowScale,
 };
 use tapedeck::time::Timestamp;
 use tapedeck_fuzz::{Play, SIDES, Shows, chosen, picked, records, stream};
@@ -104,6 +104,7 @@ fn packet(info: &StreamInfo, direction: Direction, seq: u32, len: usize, ordinal
                 ack: 0,
                 flags: TcpFlags(0),
                 window: 0,
+                scale: WindowScale::UNKNOWN,
             }),
             identification: 0,
             udp_checksum: 0,

@@ -1,8 +1,8 @@
 //! Second sights of one packet on several interfaces.
 //!
 //! In: packets of a cooked capture (`any`), where one packet appears on the pod's interface, the
-//! bridge and the network card, or outgoing and incoming. Out: whether a packet was already handed
-//! on. Never: a packet of the same interface and direction left out, so retransmissions stay.
+//! bridge and the network card, or outgoing and incoming; and packets of a file with several
+//! interfaces. Out: whether a packet was already handed on. Never: a packet of the same interface and direction left out, so retransmissions stay.
 //! A packet is known by what does not change on its way: addresses, identification, ports, sequence
 //! numbers, the first bytes of the payload; not the TTL nor checksums, which are filled on the way,
 //! nor the tunnel that it leaves the node in.
@@ -51,23 +51,27 @@ struct Sights {
     last: Timestamp,
 }
 
-/// Interface index and packet type as the cooked header tells them.
+/// Interface index and packet type as the cooked header tells them, else the interface of the file.
 type Place = (u32, u8);
 
 impl Duplicates {
-    /// A memory for a capture that can see a packet twice; `None` for one that cannot.
-    pub(crate) fn for_linktype(linktype: LinkType) -> Option<Duplicates> {
-        matches!(linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2).then(Duplicates::default)
+    /// A memory for a capture that can see a packet twice, of several interfaces or a cooked one;
+    /// `None` for one that cannot.
+    pub(crate) fn of_capture(linktype: LinkType, several_interfaces: bool) -> Option<Duplicates> {
+        let cooked = matches!(linktype, LinkType::LINUX_SLL | LinkType::LINUX_SLL2);
+        (cooked || several_interfaces).then(Duplicates::default)
     }
 
-    /// Whether another interface already showed this packet.
+    /// Whether another interface already showed this packet; `interface` is its own, where no cooked
+    /// header tells it.
     pub(crate) fn is_second_sight(
         &mut self,
         linktype: LinkType,
+        interface: u32,
         bytes: &[u8],
         ts: Timestamp,
     ) -> bool {
-        let Some(place) = place(linktype, bytes) else {
+        let Some(place) = place(linktype, interface, bytes) else {
             return false;
         };
         let Some(identity) = self.identity(linktype, bytes) else {
@@ -79,7 +83,8 @@ impl Duplicates {
         }
         let before = self.old.remove(&identity).unwrap_or_default();
         let sights = self.young.entry(identity).or_insert(before);
-        if ts.since(sights.last) > WINDOW {
+        // Files that were merged may go back in time.
+        if ts.since(sights.last) > WINDOW || sights.last.since(ts) > WINDOW {
             *sights = Sights::default();
         }
         sights.last = ts;
@@ -164,8 +169,8 @@ impl Duplicates {
     }
 }
 
-/// Where a packet was seen; `None` for captures of one interface.
-fn place(linktype: LinkType, bytes: &[u8]) -> Option<Place> {
+/// Where a packet was seen; `None` when its cooked header is cut off.
+fn place(linktype: LinkType, interface: u32, bytes: &[u8]) -> Option<Place> {
     match linktype {
         LinkType::LINUX_SLL2 => {
             let index = bytes.get(4..8)?.first_chunk::<4>()?;
@@ -173,7 +178,7 @@ fn place(linktype: LinkType, bytes: &[u8]) -> Option<Place> {
         }
         // Version 1 names no interface: only outgoing and incoming are told apart.
         LinkType::LINUX_SLL => Some((0, *bytes.get(1)?)),
-        _ => None,
+        _ => Some((interface, 0)),
     }
 }
 
@@ -197,12 +202,12 @@ mod tests {
     }
 
     fn seen(sights: &[(Vec<u8>, i64)]) -> Vec<bool> {
-        let mut duplicates = Duplicates::for_linktype(LinkType::LINUX_SLL2).unwrap();
+        let mut duplicates = Duplicates::of_capture(LinkType::LINUX_SLL2, false).unwrap();
         sights
             .iter()
             .map(|(bytes, millis)| {
                 let ts = Timestamp::from_nanos(millis * 1_000_000);
-                duplicates.is_second_sight(LinkType::LINUX_SLL2, bytes, ts)
+                duplicates.is_second_sight(LinkType::LINUX_SLL2, 0, bytes, ts)
             })
             .collect()
     }
@@ -262,7 +267,7 @@ mod tests {
         };
         let mut source = FileSource::new("node", Box::new(opened), 0).unwrap();
         let mut batch = RawBatch::default();
-        let mut duplicates = Duplicates::for_linktype(LinkType::LINUX_SLL2).unwrap();
+        let mut duplicates = Duplicates::of_capture(LinkType::LINUX_SLL2, false).unwrap();
         // Data segments by tuple, sequence number and length: seen, and kept.
         let mut segments: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         let mut left_out = 0;
@@ -270,7 +275,7 @@ mod tests {
         for record in &batch.records {
             let start = record.start as usize;
             let bytes = &batch.bytes[start..start + record.caplen as usize];
-            let second = duplicates.is_second_sight(record.linktype, bytes, record.ts);
+            let second = duplicates.is_second_sight(record.linktype, 0, bytes, record.ts);
             left_out += u32::from(second);
             let Some((layers, _)) = headers::peek(record.linktype, bytes) else {
                 continue;
@@ -297,6 +302,29 @@ mod tests {
 
     #[test]
     fn a_plain_interface_has_no_second_sights() {
-        assert!(Duplicates::for_linktype(LinkType::ETHERNET).is_none());
+        assert!(Duplicates::of_capture(LinkType::ETHERNET, false).is_none());
+    }
+
+    #[test]
+    fn interfaces_of_a_file_tell_second_sights_of_any_link_type() {
+        // The cooked header off, and Ethernet in front.
+        let frame = |id: u8, ttl: u8| {
+            let packet = packet(0, IN, id, 1, ttl).split_off(20);
+            [&[ttl; 12][..], &[8, 0], &packet].concat()
+        };
+        let mut duplicates = Duplicates::of_capture(LinkType::ETHERNET, true).unwrap();
+        let mut seen = |interface: u32, bytes: &[u8], millis: i64| {
+            let ts = Timestamp::from_nanos(millis * 1_000_000);
+            duplicates.is_second_sight(LinkType::ETHERNET, interface, bytes, ts)
+        };
+        assert!(!seen(0, &frame(1, 64), 5000));
+        assert!(seen(1, &frame(1, 63), 5000));
+        // Sent once more: both interfaces show it again.
+        assert!(!seen(0, &frame(1, 64), 5100));
+        assert!(seen(1, &frame(1, 63), 5100));
+        // Another packet, and the same one long before and after.
+        assert!(!seen(1, &frame(2, 64), 5100));
+        assert!(!seen(1, &frame(1, 63), 2000));
+        assert!(!seen(0, &frame(1, 64), 9000));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: bytes of a pcap or pcapng file, plain or as gzip, LZ4 or zstd, told by their content. Out: batches
 //! of its packets; positions are offsets in the uncompressed file. A file that is damaged or cut off
-//! gives what is before that, and one warning. Never: more memory than one window, the
+//! gives what is before that, a pcapng file also what is found behind it, and one warning. Never: more memory than one window, the
 //! decompressor's ([`compression`]) and 65,536 names.
 
 mod blocks;
@@ -119,6 +119,7 @@ pub struct FileSource {
     latest: Timestamp,
     counts: SourceCounts,
     warnings: Vec<String>,
+    damage: Damaged,
     blocks: Blocks,
     /// Addresses of the interfaces described so far.
     addresses: Option<Arc<[IpAddr]>>,
@@ -158,6 +159,7 @@ impl FileSource {
             latest: Timestamp::from_nanos(i64::MIN),
             counts: SourceCounts::default(),
             warnings: Vec::new(),
+            damage: Damaged::default(),
             blocks: Blocks::default(),
             addresses: None,
         })
@@ -190,6 +192,16 @@ impl FileSource {
 impl FileSource {
     /// Takes what lies whole in the window; tells whether the file ended.
     fn take(&mut self, records: &mut Vec<Record>) -> Result<bool, SavefileError> {
+        // Nothing in the window is held now, so that it may be searched.
+        if let Some(error) = self.damage.met.take() {
+            let Some(passed) = self.records.recover()? else {
+                self.damage.is_final = true;
+                return Err(error);
+            };
+            self.damage.passed += passed;
+            self.damage.places += 1;
+            self.damage.first.get_or_insert_with(|| error.to_string());
+        }
         while records.is_empty() {
             // Nothing in the window is held yet, so it may move.
             if !self.records.read_on(!self.hand_over_early)? {
@@ -198,6 +210,26 @@ impl FileSource {
             self.take_at_hand(records)?;
         }
         Ok(self.records.is_over())
+    }
+
+    /// Says what was passed over, and where.
+    fn tell_damage(&mut self) {
+        let Damaged {
+            first,
+            places,
+            passed,
+            ..
+        } = &mut self.damage;
+        let Some(first) = first.take() else { return };
+        let elsewhere = match places {
+            1 => String::new(),
+            2 => ", and in another place".to_owned(),
+            places => format!(", and in {} other places", *places - 1),
+        };
+        self.warnings.push(format!(
+            "{}: {first}{elsewhere}; {passed} bytes are left out, the {} packets around them are read",
+            self.name, self.counts.received
+        ));
     }
 
     fn take_at_hand(&mut self, records: &mut Vec<Record>) -> Result<(), SavefileError> {
@@ -234,14 +266,26 @@ impl Source for FileSource {
         let taken = self.take(&mut batch.records);
         batch.bytes = std::mem::take(&mut batch.room);
         self.records.hand_out(&mut batch.bytes);
+        batch.several_interfaces = self.records.parser().interfaces() > 1;
         match taken {
-            Ok(true) => Ok(Filled::End),
+            Ok(true) => {
+                self.tell_damage();
+                Ok(Filled::End)
+            }
             Ok(false) => Ok(Filled::More),
+            Err(error @ (SavefileError::Damaged { .. } | SavefileError::CutOff(_)))
+                if !self.damage.is_final =>
+            {
+                self.counts.damaged += 1;
+                self.damage.met = Some(error);
+                Ok(Filled::More)
+            }
             Err(error) if matches!(error, SavefileError::Io(_)) && self.meter.failed() => {
                 Err(refused(&self.name, error, true))
             }
             Err(error) => {
-                self.counts.damaged += 1;
+                self.counts.damaged += u64::from(!self.damage.is_final);
+                self.tell_damage();
                 let what = match error {
                     SavefileError::Io(error) => format!(
                         "its compressed data is damaged at offset {}: {error}",
@@ -314,6 +358,20 @@ fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureErro
             found: error.to_string(),
         },
     }
+}
+
+/// Damage that was passed over.
+#[derive(Debug, Default)]
+struct Damaged {
+    /// What was met last and is to be passed over.
+    met: Option<SavefileError>,
+    /// Whether nothing was found behind it.
+    is_final: bool,
+    /// The first one, and how many there were.
+    first: Option<String>,
+    places: u64,
+    /// Bytes left out.
+    passed: u64,
 }
 
 /// What a reader gave, seen from outside the decompressor.
@@ -473,6 +531,55 @@ mod tests {
     }
 
     #[test]
+    fn packets_behind_a_damaged_block_are_read() {
+        let mut file = Vec::new();
+        pcapng::write::section(&mut file, &pcapng::write::Section::default());
+        let interface = pcapng::write::Interface {
+            linktype: LinkType::RAW,
+            snaplen: 0,
+            name: "",
+            description: "",
+            filter: "",
+            addresses: &[],
+        };
+        pcapng::write::interface(&mut file, &interface);
+        let mut starts = Vec::new();
+        for number in 0..6000 {
+            starts.push(file.len());
+            let ts = Timestamp::from_secs(number, 0);
+            pcapng::write::packet(&mut file, 0, ts, 60, &[0x45; 60]);
+        }
+        let mut once = file.clone();
+        once[starts[10] + 8] = 7;
+        let mut twice = once.clone();
+        twice[starts[5000] + 4] = 7;
+        let first = starts[10];
+        for (bytes, packets, elsewhere, left_out) in [
+            (once, 5999, "", 92),
+            (twice, 5998, ", and in another place", 184),
+        ] {
+            let mut source = source(bytes);
+            assert_eq!(drain(&mut source).len(), packets);
+            assert_eq!(
+                source.warnings(),
+                [format!(
+                    "a.pcap: it is damaged at offset {first}: a packet names the undescribed \
+                     interface 7{elsewhere}; {left_out} bytes are left out, the {packets} packets \
+                     around them are read"
+                )]
+            );
+        }
+        let mut last = file;
+        last[starts[5999] + 4] = 7;
+        let mut source = source(last);
+        assert_eq!(drain(&mut source).len(), 5999);
+        let warnings = source.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].ends_with("; the 5999 packets before it are read"));
+        assert_eq!(source.counts().damaged, 1);
+    }
+
+    #[test]
     fn cut_compressed_data_is_a_warning_and_not_an_error() {
         let damaged = "its compressed data is damaged at offset";
         // A cut frame of LZ4 reads as one that ends early, so the packet is what is cut.
@@ -486,6 +593,28 @@ mod tests {
             let warnings = source.warnings();
             assert!(warnings[0].contains(what), "{warnings:?}");
             assert!(warnings[0].ends_with("packets before it are read"));
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_a_warning_behind_all_packets() {
+        // The first byte of what gzip puts last, and the last one of LZ4's content checksum.
+        let lz4 = {
+            let info = FrameInfo::new().content_checksum(true);
+            let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+            encoder.write_all(&capture(100)).unwrap();
+            encoder.finish().unwrap()
+        };
+        for (mut bytes, from_end) in [(gzip(&capture(100)), 8), (lz4, 1)] {
+            let at = bytes.len() - from_end;
+            bytes[at] ^= 1;
+            let mut source = source(bytes);
+            assert_eq!(drain(&mut source).len(), 100);
+            let warnings = source.warnings();
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            let told = "a.pcap: its compressed data is damaged at offset 7624: ";
+            assert!(warnings[0].starts_with(told), "{warnings:?}");
+            assert!(warnings[0].ends_with("; the 100 packets before it are read"));
         }
     }
 

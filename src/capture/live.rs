@@ -309,7 +309,7 @@ impl Live {
             narrow: String::new(),
             next: None,
             warnings: Vec::new(),
-            duplicates: Duplicates::for_linktype(linktype),
+            duplicates: Duplicates::of_capture(linktype, false),
             own: (!options.capture_self).then(|| OwnFilter::new(options.own.clone())),
             targets: TargetFilter::new(options.targets.clone()),
             interface,
@@ -406,7 +406,7 @@ impl Live {
                 finishing.heard = Instant::now();
             }
             if let Some(duplicates) = &mut self.duplicates
-                && duplicates.is_second_sight(self.linktype, packet.data, ts)
+                && duplicates.is_second_sight(self.linktype, 0, packet.data, ts)
             {
                 self.counts.duplicates += 1;
                 continue;

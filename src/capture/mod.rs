@@ -48,6 +48,8 @@ pub struct RawBatch {
     pub bytes: Vec<u8>,
     /// The records.
     pub records: Vec<Record>,
+    /// Whether the packets' file describes several interfaces, so that a packet may be in it twice.
+    pub several_interfaces: bool,
     /// Memory to fill next, with whatever it holds.
     pub room: Vec<u8>,
 }
@@ -74,6 +76,7 @@ impl RawBatch {
             self.room = std::mem::take(&mut self.bytes);
         }
         self.records.clear();
+        self.several_interfaces = false;
     }
 }
 

@@ -352,6 +352,7 @@ fn line(out: &mut dyn Write, hit: &Hit, shape: Shape) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::WindowScale;
 
     #[test]
     fn bytes_are_read_with_or_without_separators() {
@@ -376,6 +377,7 @@ mod tests {
             ack: 0,
             flags: crate::packet::TcpFlags(0),
             window: 0,
+            scale: WindowScale::UNKNOWN,
         };
         assert_eq!(ends.join(of, &tcp(1), 3, b"xse"), (b"xse".to_vec(), 0));
         assert_eq!(ends.join(of, &tcp(4), 1, b"c"), (b"xsec".to_vec(), 3));

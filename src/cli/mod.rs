@@ -206,7 +206,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         config.text("logLevel"),
     )?;
     let (_, of_macros) = schema_and_faults(&config);
-    for warning in config.warnings.iter().chain(&of_macros) {
+    let unknown = unknown_dissectors(&config.list(DISSECTORS));
+    for warning in config.warnings.iter().chain(&of_macros).chain(&unknown) {
         eprintln!("{}", Style::stderr().yellow(warning));
     }
     match &cli.command {
@@ -405,7 +406,7 @@ fn end_here() {
 
 /// Protocols that the configuration switches on, with their ports, and how streams are read.
 pub fn protocols(config: &Config) -> Result<Protocols, Failure> {
-    let names = config.list("tap.enabledDissectors");
+    let names = config.list(DISSECTORS);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (further, only) = (ports(config, FURTHER_PORTS)?, ports(config, ONLY_PORTS)?);
     let policy = config.text("tap.misc.tcpOverlap");
@@ -429,6 +430,23 @@ pub fn protocols(config: &Config) -> Result<Protocols, Failure> {
     })
 }
 
+/// A sentence for each entry of `tap.enabledDissectors` that switches nothing on.
+fn unknown_dissectors<S: AsRef<str>>(names: &[S]) -> Vec<String> {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    let unknown = dissect::enabled(&names).1.into_iter();
+    let sentence = |name: &str| {
+        let known = dissect::PROTOCOLS.iter().flat_map(|protocol| {
+            let others = protocol.aliases().iter().copied();
+            others.chain([protocol.enabled_by()])
+        });
+        let near = config::nearest(name, known).map(|near| format!("; did you mean {near}?"));
+        let near = near.unwrap_or_default();
+        format!("{DISSECTORS}: {name} is no protocol and switches nothing on{near}")
+    };
+    unknown.map(sentence).collect()
+}
+
+const DISSECTORS: &str = "tap.enabledDissectors";
 const FURTHER_PORTS: &str = "tap.portMapping";
 const ONLY_PORTS: &str = "tap.portLimits";
 
@@ -515,6 +533,22 @@ mod tests {
         let mut found = Vec::new();
         lacking(&Cli::command(), "tapedeck", &mut found);
         assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn unknown_dissectors_are_named_with_the_nearest() {
+        assert_eq!(
+            unknown_dissectors(&["http", "ridis", "Kafka", "nonsense"]),
+            [
+                "tap.enabledDissectors: ridis is no protocol and switches nothing on; \
+                 did you mean redis?",
+                "tap.enabledDissectors: nonsense is no protocol and switches nothing on"
+            ]
+        );
+        let defaults = Config::of_defaults(&Global::default()).unwrap();
+        let names = defaults.list(DISSECTORS);
+        assert!(!names.is_empty());
+        assert_eq!(unknown_dissectors(&names), Vec::<String>::new());
     }
 
     #[test]

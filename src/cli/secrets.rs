@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::config::Config;
 use super::exit::{Failure, system};
+use super::style::Style;
 use crate::dissect::{Descriptors, Protocols, Secrets};
 use crate::pipeline::Stop;
 use crate::pipeline::key_log::KeyLog;
@@ -73,11 +74,17 @@ pub fn protocols(config: &Config, live: Option<Stop>) -> Result<Protocols, Failu
     let secrets = Arc::new(Secrets::default());
     if let Some(path) = config.text_if_set("tap.tlsKeylog") {
         let log = KeyLog::new(Path::new(path));
+        let is_past = live.is_none();
         match live {
             Some(stop) => log.follow(secrets.clone(), stop),
             None => log.read_whole(&secrets),
         }
         .map_err(|error| no_key_log(path, &error))?;
+        if is_past && secrets.counts().secrets == 0 {
+            let sentence =
+                format!("the key log {path} has no line that can be used: nothing is decrypted");
+            eprintln!("{}", Style::stderr().yellow(&sentence));
+        }
     }
     let descriptors = Arc::new(descriptors(config)?);
     let protocols = super::protocols(config)?.with_secrets(secrets);

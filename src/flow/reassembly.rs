@@ -9,24 +9,27 @@
 //! order pass as they are. What comes too early is copied, so that a few bytes do not hold a whole
 //! batch, and waits for the hole before it. The hole becomes a gap when the receiver acknowledges
 //! bytes behind it (they arrived there, only we did not see them), when the wait needs more memory
-//! than allowed, when no acknowledgments are captured and the wait gets long, or at the end.
+//! than allowed, when no acknowledgments are captured and the wait gets long, or at the end. An
+//! acknowledgment counts only as far as the sender is seen to have sent, since one that is forged or
+//! broken would hide what comes.
 //!
-//! Captures of several queues or interfaces put packets a few places late. So a segment that
-//! acknowledges bytes not seen yet waits for them a little: answers do not overtake their questions,
-//! and a late packet is no gap.
+//! Captures of several queues, interfaces or taps put packets late. So a segment that acknowledges
+//! bytes not seen yet waits for them (`early`): answers do not overtake their questions, and a late
+//! packet is no gap. What lies far outside of the receiver's window is left out (`window`).
 
 mod budget;
+mod early;
 mod half;
 mod overlap;
 mod state;
+mod window;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use self::budget::SEGMENT_OVERHEAD;
+use self::early::Early;
 use self::half::{Half, Sink};
 use super::Event;
 use crate::packet::{Direction, TcpFlags, TcpHeader};
@@ -35,15 +38,6 @@ use crate::time::Timestamp;
 pub use budget::Budget;
 pub use overlap::OverlapPolicy;
 pub use state::State;
-
-/// Segments of a stream that may come after one that acknowledges bytes not seen yet, before those
-/// bytes count as missed. Receive queues and offloading swap neighbours; measured are swaps over
-/// three segments.
-const REORDER_SEGMENTS: u64 = 8;
-
-/// How long a segment that acknowledges bytes not seen yet may wait for them: Linux repeats nothing
-/// earlier (`TCP_RTO_MIN`), and queues and interfaces of one machine delay far less.
-const REORDER_WAIT: Duration = Duration::from_millis(200);
 
 /// One TCP segment as it was captured.
 #[derive(Debug, Clone)]
@@ -81,6 +75,8 @@ pub struct ReassemblyCounts {
     pub truncated: u64,
     /// Segments behind the sender's FIN.
     pub after_fin: u64,
+    /// Segments left out because they lie far outside of the receiver's window.
+    pub out_of_window: u64,
     /// Gaps told.
     pub gaps: u64,
     /// Bytes of those gaps.
@@ -100,6 +96,7 @@ impl ReassemblyCounts {
         self.overlaps += other.overlaps;
         self.truncated += other.truncated;
         self.after_fin += other.after_fin;
+        self.out_of_window += other.out_of_window;
         self.gaps += other.gaps;
         self.gap_bytes += other.gap_bytes;
         self.capped += other.capped;
@@ -112,10 +109,7 @@ pub struct Reassembly {
     to_server: Half,
     to_client: Half,
     reset: bool,
-    /// Segments that acknowledge bytes not seen yet, in the order in which they came, each with the
-    /// count of segments taken before it.
-    early: VecDeque<(u64, Segment)>,
-    taken: u64,
+    early: Early,
     budget: Arc<Budget>,
     counts: ReassemblyCounts,
 }
@@ -132,8 +126,7 @@ impl Reassembly {
             to_server: Half::new(policy),
             to_client: Half::new(policy),
             reset: false,
-            early: VecDeque::new(),
-            taken: 0,
+            early: Early::default(),
             budget,
             counts: ReassemblyCounts::default(),
         }
@@ -170,71 +163,68 @@ impl Reassembly {
         }
     }
 
-    /// Bytes held behind holes.
+    /// Bytes held: behind holes, and in segments that wait.
     pub fn held_bytes(&self) -> usize {
-        let early: usize = self
-            .early
-            .iter()
-            .map(|(_, early)| early.payload.len())
-            .sum();
-        self.to_server.held_bytes + self.to_client.held_bytes + early
+        let halves = [&self.to_server, &self.to_client];
+        let held = halves.map(|half| half.held_bytes + half.window.bytes());
+        held.iter().sum::<usize>() + self.early.bytes()
     }
 
     /// Takes the stream's next segment.
-    pub fn push(&mut self, mut segment: Segment, out: &mut Vec<Event>) {
-        self.taken += 1;
+    pub fn push(&mut self, segment: Segment, out: &mut Vec<Event>) {
         let (ts, ordinal) = (segment.ts, segment.ordinal);
         if segment.tcp.flags.has(TcpFlags::RST) {
             self.release_all(ordinal, out);
             self.process(segment, out);
             return;
         }
-        if self.is_early(&segment) {
-            segment.payload = Bytes::copy_from_slice(&segment.payload);
-            self.budget.add(segment.payload.len() + SEGMENT_OVERHEAD);
-            self.early.push_back((self.taken, segment));
-        } else {
-            self.process(segment, out);
+        let (half, other) = match segment.direction {
+            Direction::ToServer => (&mut self.to_server, &mut self.to_client),
+            Direction::ToClient => (&mut self.to_client, &mut self.to_server),
+        };
+        half.note_sent(&segment);
+        match other.hear(&segment.tcp) {
+            Some(acked) => self.early.push(acked, segment, &self.budget),
+            None => self.process(segment, out),
         }
-        while let Some((taken, first)) = self.early.front() {
-            let overdue = self.taken - taken >= REORDER_SEGMENTS
-                || ts.since(first.ts) > REORDER_WAIT
-                || self.budget.is_exceeded();
-            let next = if overdue {
-                Some(0)
-            } else {
-                let mut early = self.early.iter();
-                early.position(|(_, segment)| !self.is_early(segment))
+        if !self.early.is_empty() {
+            self.release_due(ts, ordinal, out);
+        }
+    }
+
+    /// Processes those whose wait is over.
+    #[cold]
+    fn release_due(&mut self, ts: Timestamp, ordinal: u64, out: &mut Vec<Event>) {
+        loop {
+            let Reassembly {
+                to_server,
+                to_client,
+                early,
+                budget,
+                ..
+            } = self;
+            let seen = |direction: Direction| match direction {
+                Direction::ToServer => to_client.seen(),
+                Direction::ToClient => to_server.seen(),
             };
-            let Some(next) = next else { break };
+            let overdue = early.pop_overdue(ts, budget);
+            let Some(next) = overdue.or_else(|| early.pop_ready(seen, budget)) else {
+                break;
+            };
             self.release(next, ordinal, out);
         }
     }
 
-    /// Whether a segment acknowledges bytes of the other direction that were not seen yet.
-    fn is_early(&self, segment: &Segment) -> bool {
-        let other = match segment.direction {
-            Direction::ToServer => &self.to_client,
-            Direction::ToClient => &self.to_server,
-        };
-        segment.tcp.flags.has(TcpFlags::ACK)
-            && other.acked_offset(segment.tcp.ack) > other.next
-            && !other.finished
-    }
-
     fn release_all(&mut self, ordinal: u64, out: &mut Vec<Event>) {
-        while !self.early.is_empty() {
-            self.release(0, ordinal, out);
+        for segment in self.early.take_all(&self.budget) {
+            self.release(segment, ordinal, out);
         }
     }
 
     /// Processes a segment that waited, as of the packet `ordinal`.
-    fn release(&mut self, index: usize, ordinal: u64, out: &mut Vec<Event>) {
-        if let Some((_, mut segment)) = self.early.remove(index) {
-            self.budget.sub(segment.payload.len() + SEGMENT_OVERHEAD);
-            segment.ordinal = ordinal;
-            self.process(segment, out);
-        }
+    fn release(&mut self, mut segment: Segment, ordinal: u64, out: &mut Vec<Event>) {
+        segment.ordinal = ordinal;
+        self.process(segment, out);
     }
 
     fn process(&mut self, segment: Segment, out: &mut Vec<Event>) {
@@ -300,13 +290,12 @@ impl Reassembly {
 
 impl Drop for Reassembly {
     fn drop(&mut self) {
-        for half in [&self.to_server, &self.to_client] {
+        for half in [&mut self.to_server, &mut self.to_client] {
             self.budget
                 .sub(half.held_bytes + half.held.len() * SEGMENT_OVERHEAD);
+            half.window.forget(&self.budget);
         }
-        for (_, early) in &self.early {
-            self.budget.sub(early.payload.len() + SEGMENT_OVERHEAD);
-        }
+        self.early.take_all(&self.budget);
     }
 }
 

@@ -129,6 +129,8 @@ impl Reader {
         if captures == 0 {
             return Err(io::Error::other("the archive holds no capture"));
         }
+        // Behind the last entry stands the checksum of what the archive is compressed with.
+        io::copy(&mut archive.into_inner(), &mut io::sink())?;
         Ok(())
     }
 

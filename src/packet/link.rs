@@ -7,6 +7,9 @@
 //! RFC 3032 (MPLS), RFC 4448 (Ethernet over MPLS), <https://www.tcpdump.org/linktypes.html>
 //! (cooked capture, loopback, raw IP).
 
+mod serial;
+mod wireless;
+
 use crate::bytes::{Reader, Short};
 use crate::packet::{LinkType, TunnelKind};
 
@@ -78,8 +81,20 @@ pub(crate) fn was_sent(linktype: LinkType, bytes: &[u8]) -> Option<bool> {
 }
 
 /// Finds the IP header; `None` when the packet carries something else.
+#[inline]
 pub(crate) fn find(linktype: LinkType, bytes: &[u8]) -> Result<Option<Network>, Short> {
-    let mut reader = Reader::new(bytes);
+    find_at(linktype, Reader::new(bytes))
+}
+
+/// Whether packets of a link type are read at all: they do not end before they begin, or hold IP
+/// from the first byte.
+pub(crate) fn is_read(linktype: LinkType) -> bool {
+    find(linktype, &[]) != Ok(None)
+}
+
+/// Finds the IP header from where `reader` stands.
+#[inline]
+fn find_at(linktype: LinkType, mut reader: Reader<'_>) -> Result<Option<Network>, Short> {
     match linktype {
         LinkType::ETHERNET => {
             reader.skip(12)?;
@@ -113,6 +128,35 @@ pub(crate) fn find(linktype: LinkType, bytes: &[u8]) -> Result<Option<Network>, 
             family_of(family, reader)
         }
         LinkType::NFLOG => nflog(reader),
+        _ => find_rare(linktype, reader),
+    }
+}
+
+#[inline(never)] // Rare: keeps the common way short.
+fn find_rare(linktype: LinkType, mut reader: Reader<'_>) -> Result<Option<Network>, Short> {
+    match linktype {
+        LinkType::PPP | LinkType::PPP_HDLC => serial::ppp_or_hdlc(reader),
+        LinkType::PPP_ETHER => serial::pppoe(reader, None),
+        LinkType::PPP_WITH_DIR => {
+            reader.skip(1)?;
+            serial::ppp_or_hdlc(reader)
+        }
+        LinkType::C_HDLC => serial::hdlc(reader),
+        LinkType::C_HDLC_WITH_DIR => {
+            reader.skip(1)?;
+            serial::hdlc(reader)
+        }
+        LinkType::FRELAY => serial::frame_relay(reader),
+        LinkType::FRELAY_WITH_DIR => {
+            reader.skip(1)?;
+            serial::frame_relay(reader)
+        }
+        LinkType::ENC => serial::enc(reader),
+        LinkType::IEEE802_11 => wireless::frame(reader, false),
+        LinkType::IEEE802_11_RADIOTAP => wireless::radiotap(reader),
+        LinkType::IEEE802_11_PRISM => wireless::prism(reader),
+        LinkType::IEEE802_11_AVS => wireless::avs(reader),
+        LinkType::PPI => wireless::ppi(reader),
         _ => Ok(None),
     }
 }
@@ -152,17 +196,22 @@ fn network(version: IpVersion, at: Reader<'_>, vlan: Option<u16>) -> Network {
 }
 
 fn ethertype(mut reader: Reader<'_>) -> Result<Option<Network>, Short> {
-    let mut ethertype = reader.u16()?;
+    let ethertype = reader.u16()?;
     if ethertype < FIRST_ETHERTYPE {
-        // Logical link control; only SNAP with an EtherType (RFC 1042) can lead to IP.
-        let Ok(snap) = reader.take(6) else {
-            return Ok(None);
-        };
-        if snap != [0xaa, 0xaa, 0x03, 0, 0, 0] {
-            return Ok(None);
-        }
-        ethertype = reader.u16()?;
+        return snap(reader);
     }
+    protocol(reader, ethertype)
+}
+
+/// Logical link control; only SNAP with an EtherType (RFC 1042) can lead to IP.
+fn snap(mut reader: Reader<'_>) -> Result<Option<Network>, Short> {
+    let Ok(front) = reader.take(6) else {
+        return Ok(None);
+    };
+    if front != [0xaa, 0xaa, 0x03, 0, 0, 0] {
+        return Ok(None);
+    }
+    let ethertype = reader.u16()?;
     protocol(reader, ethertype)
 }
 
@@ -184,14 +233,7 @@ fn protocol(mut reader: Reader<'_>, mut ethertype: u16) -> Result<Option<Network
                 vlan = Some(reader.u16()? & 0x0fff);
                 ethertype = reader.u16()?;
             }
-            ETHERTYPE_PPPOE_SESSION => {
-                // RFC 2516 section 4: version and type, code, session, length.
-                reader.skip(2)?;
-                let session = reader.u16()?.into();
-                reader.skip(2)?;
-                let found = ppp(reader, vlan)?;
-                return Ok(found.map(|found| found.carried_by(TunnelKind::Pppoe, session)));
-            }
+            ETHERTYPE_PPPOE_SESSION => return serial::pppoe(reader, vlan),
             ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => return labels(reader, vlan),
             _ => return Ok(None),
         }
@@ -372,6 +414,103 @@ mod tests {
         let mut front = vec![0; 16];
         (front[2], front[3], front[14]) = (0x03, 0x38, 0x08);
         assert_eq!(at(LinkType::LINUX_SLL, &front), None);
+    }
+
+    #[test]
+    fn serial_lines_lead_to_ip() {
+        for (linktype, front) in [
+            (LinkType::PPP, &[0xff, 0x03, 0x00, 0x21][..]),
+            (LinkType::PPP, &[0x21]),
+            (LinkType::PPP_HDLC, &[0x0f, 0x00, 0x08, 0x00]),
+            (LinkType::PPP_WITH_DIR, &[1, 0xff, 0x03, 0x00, 0x21]),
+            (LinkType::PPP_ETHER, &[0x11, 0, 0, 5, 0, 42, 0x00, 0x21]),
+            (LinkType::C_HDLC, &[0x8f, 0x00, 0x08, 0x00]),
+            (LinkType::C_HDLC_WITH_DIR, &[0, 0x0f, 0x00, 0x08, 0x00]),
+            (LinkType::FRELAY, &[0x18, 0x41, 0x03, 0xcc]),
+            (
+                LinkType::FRELAY,
+                &[0x18, 0x40, 0x00, 0x01, 0x03, 0x00, 0xcc],
+            ),
+            (LinkType::FRELAY, &[0x18, 0x41, 0x03, 0x80, 0, 0, 0, 8, 0]),
+            // Cisco's frames.
+            (LinkType::FRELAY, &[0x18, 0x41, 0x08, 0x00]),
+            (LinkType::FRELAY_WITH_DIR, &[0, 0x18, 0x41, 0x03, 0xcc]),
+            (LinkType::ENC, &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (LinkType::ENC, &[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            let found = Some((IpVersion::V4, front.len(), None));
+            assert_eq!(at(linktype, front), found, "{linktype:?} {front:?}");
+        }
+        // Link control, and a keep-alive of Cisco's.
+        assert_eq!(at(LinkType::PPP, &[0xff, 0x03, 0xc0, 0x21]), None);
+        assert_eq!(at(LinkType::C_HDLC, &[0x8f, 0x00, 0x80, 0x35]), None);
+    }
+
+    #[test]
+    fn wireless_frames_lead_to_ip() {
+        const SNAP: [u8; 8] = [0xaa, 0xaa, 0x03, 0, 0, 0, 8, 0];
+        let frame = |control: [u8; 2], header: usize| {
+            let mut front = vec![0; header];
+            front[..2].copy_from_slice(&control);
+            [&front[..], &SNAP].concat()
+        };
+        let plain = frame([0x08, 0x01], 24);
+        let behind = |front: &[u8], frame: &[u8]| [front, frame].concat();
+        // A clock, and flags that say that the header is padded; two words of presence bits.
+        let flags = [
+            &[0, 0, 25, 0, 3, 0, 0, 0x80, 0, 0, 0, 0][..],
+            &[0; 4 + 8],
+            &[0x20],
+        ]
+        .concat();
+        let mut avs = vec![0; 64];
+        avs[..8].copy_from_slice(&[0x80, 0x21, 0x10, 0x01, 0, 0, 0, 64]);
+        let ethernet = [&[0, 0, 8, 0, 1, 0, 0, 0][..], &[0; 12], &[8, 0]].concat();
+        for (linktype, front) in [
+            (LinkType::IEEE802_11, plain.clone()),
+            // Quality of service; the same with HT control; four addresses.
+            (LinkType::IEEE802_11, frame([0x88, 0x02], 26)),
+            (LinkType::IEEE802_11, frame([0x88, 0x82], 30)),
+            (LinkType::IEEE802_11, frame([0x08, 0x03], 30)),
+            (
+                LinkType::IEEE802_11_RADIOTAP,
+                behind(&[0, 0, 8, 0, 0, 0, 0, 0], &plain),
+            ),
+            (
+                LinkType::IEEE802_11_RADIOTAP,
+                behind(&flags, &frame([0x88, 0x02], 28)),
+            ),
+            (LinkType::IEEE802_11_PRISM, behind(&[0; 144], &plain)),
+            (LinkType::IEEE802_11_PRISM, behind(&avs, &plain)),
+            (LinkType::IEEE802_11_AVS, behind(&avs, &plain)),
+            (LinkType::PPI, behind(&[0, 0, 8, 0, 105, 0, 0, 0], &plain)),
+            (LinkType::PPI, ethernet),
+        ] {
+            let found = Some((IpVersion::V4, front.len(), None));
+            assert_eq!(at(linktype, &front), found, "{linktype:?} {front:?}");
+        }
+        // A beacon, a frame without data, an encrypted one.
+        for control in [[0x80, 0x00], [0x48, 0x01], [0x08, 0x41]] {
+            assert_eq!(at(LinkType::IEEE802_11, &frame(control, 24)), None);
+        }
+        // An aggregate.
+        let mut aggregate = frame([0x88, 0x02], 26);
+        aggregate[24] = 0x80;
+        assert_eq!(at(LinkType::IEEE802_11, &aggregate), None);
+        let within = behind(&[0, 0, 8, 0, 192, 0, 0, 0], &[0, 0, 8, 0, 105, 0, 0, 0]);
+        assert_eq!(at(LinkType::PPI, &behind(&within, &plain)), None);
+    }
+
+    #[test]
+    fn link_types_that_are_not_read_are_told() {
+        let read: Vec<u16> = (0..400).filter(|kind| is_read(LinkType(*kind))).collect();
+        assert_eq!(
+            read,
+            [
+                0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 107, 108, 109, 113, 119, 127, 163, 192,
+                204, 205, 206, 228, 229, 239, 276
+            ]
+        );
     }
 
     #[test]

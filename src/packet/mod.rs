@@ -33,16 +33,44 @@ impl LinkType {
     pub const NULL: LinkType = LinkType(0);
     /// IEEE 802.3 Ethernet.
     pub const ETHERNET: LinkType = LinkType(1);
+    /// PPP, with or without address and control.
+    pub const PPP: LinkType = LinkType(9);
     /// IP without a link-layer header, as BSD wrote it.
     pub const RAW_BSD: LinkType = LinkType(12);
     /// The same, as OpenBSD wrote it.
     pub const RAW_OPENBSD: LinkType = LinkType(14);
+    /// PPP in HDLC-like framing, or Cisco's HDLC.
+    pub const PPP_HDLC: LinkType = LinkType(50);
+    /// A session of PPPoE without Ethernet in front.
+    pub const PPP_ETHER: LinkType = LinkType(51);
     /// IP without a link-layer header.
     pub const RAW: LinkType = LinkType(101);
+    /// Cisco's HDLC.
+    pub const C_HDLC: LinkType = LinkType(104);
+    /// IEEE 802.11.
+    pub const IEEE802_11: LinkType = LinkType(105);
+    /// Frame relay.
+    pub const FRELAY: LinkType = LinkType(107);
     /// OpenBSD loopback: address family in network byte order.
     pub const LOOP: LinkType = LinkType(108);
+    /// OpenBSD's encapsulating interface.
+    pub const ENC: LinkType = LinkType(109);
     /// Linux cooked capture, version 1.
     pub const LINUX_SLL: LinkType = LinkType(113);
+    /// IEEE 802.11 behind the header of Prism cards or of AVS drivers.
+    pub const IEEE802_11_PRISM: LinkType = LinkType(119);
+    /// IEEE 802.11 behind a radiotap header.
+    pub const IEEE802_11_RADIOTAP: LinkType = LinkType(127);
+    /// IEEE 802.11 behind the header of AVS drivers.
+    pub const IEEE802_11_AVS: LinkType = LinkType(163);
+    /// Per-packet information in front of another link type.
+    pub const PPI: LinkType = LinkType(192);
+    /// PPP behind a byte that tells the direction.
+    pub const PPP_WITH_DIR: LinkType = LinkType(204);
+    /// Cisco's HDLC behind a byte that tells the direction.
+    pub const C_HDLC_WITH_DIR: LinkType = LinkType(205);
+    /// Frame relay behind a byte that tells the direction.
+    pub const FRELAY_WITH_DIR: LinkType = LinkType(206);
     /// IPv4 only.
     pub const IPV4: LinkType = LinkType(228);
     /// IPv6 only.
@@ -140,6 +168,44 @@ pub struct TcpHeader {
     pub flags: TcpFlags,
     /// Window, not scaled.
     pub window: u16,
+    /// What a SYN says of the scale of later windows.
+    pub scale: WindowScale,
+}
+
+/// The window scale option of a SYN (RFC 7323 section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowScale(u8);
+
+impl WindowScale {
+    /// Largest shift that counts (RFC 7323 section 2.3).
+    pub const MAX: u8 = 14;
+
+    /// The segment is no SYN, or its options were cut off.
+    pub const UNKNOWN: WindowScale = WindowScale(u8::MAX);
+
+    /// The SYN has no such option: windows of neither side are scaled.
+    pub const NONE: WindowScale = WindowScale(u8::MAX - 1);
+
+    /// The option's shift count, at most [`WindowScale::MAX`].
+    pub fn shift(count: u8) -> WindowScale {
+        WindowScale(count.min(WindowScale::MAX))
+    }
+
+    /// The shift of the windows of `receiver` in a connection with `sender`; the largest there is
+    /// where the handshake does not tell it.
+    pub fn in_force(sender: WindowScale, receiver: WindowScale) -> u8 {
+        match (sender, receiver) {
+            (WindowScale::NONE, _) | (_, WindowScale::NONE) => 0,
+            (_, WindowScale::UNKNOWN) => WindowScale::MAX,
+            (_, WindowScale(shift)) => shift,
+        }
+    }
+}
+
+impl Default for WindowScale {
+    fn default() -> WindowScale {
+        WindowScale::UNKNOWN
+    }
 }
 
 /// TCP control bits.

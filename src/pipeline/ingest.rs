@@ -1,5 +1,7 @@
 //! Reading the source, one step after the other: headers, ordinals, streams, spool.
 
+mod unread;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::unread::Unread;
 use super::crew::Feed;
 use super::cuts::{Cuts, Resumed, Waiting};
 use super::{Counters, Links, NamesOf, Spent, Step, Stop};
@@ -84,6 +87,8 @@ struct State {
     table: Table,
     /// Second sights in files of several interfaces; a live source leaves them out itself.
     duplicates: Option<Duplicates>,
+    /// What was not read.
+    unread: Unread,
     /// Room for the packets of the next batch.
     packets: Vec<Packet>,
     ordinal: u64,
@@ -136,6 +141,9 @@ impl Feed for Ingest {
                 }
             }
             if self.ended {
+                if self.setup.live.is_none() {
+                    self.setup.counters.warn(self.state.unread.take());
+                }
                 self.setup.counters.ended.store(true, Ordering::Relaxed);
             }
             if step.is_some() {
@@ -157,6 +165,7 @@ impl Ingest {
             found: Found::default(),
             table: Table::new(setup.limits),
             duplicates: None,
+            unread: Unread::default(),
             packets: Vec::new(),
             ordinal: 0,
             number: 0,
@@ -285,7 +294,13 @@ impl Ingest {
         let (mut malformed, mut bytes) = (0, 0);
         for record in &raw.records {
             bytes += u64::from(record.caplen);
-            state.packet(setup, record, &mut batch, &mut opened);
+            state.packet(
+                setup,
+                record,
+                raw.several_interfaces,
+                &mut batch,
+                &mut opened,
+            );
             let last = batch.packets.last();
             malformed += u64::from(last.is_some_and(|packet| packet.decoded == Decoded::Malformed));
         }
@@ -337,6 +352,7 @@ impl State {
         &mut self,
         setup: &Setup,
         record: &Record,
+        several_interfaces: bool,
         batch: &mut Batch,
         opened: &mut Vec<StreamInfo>,
     ) {
@@ -357,8 +373,13 @@ impl State {
             .get(start..start + record.caplen as usize)
             .unwrap_or_default();
         let decoded = self.decoder.decode(ordinal, record, bytes, &mut self.found);
+        let name = |interface| setup.source.interface_name(interface);
+        if self.unread.note(record, &decoded, name) && setup.live.is_some() {
+            // A live run may have no end.
+            setup.counters.warn(self.unread.newest());
+        }
         let mut stream = None;
-        if setup.live.is_none() && self.is_second_sight(record, bytes) {
+        if setup.live.is_none() && self.is_second_sight(record, several_interfaces, bytes) {
             // It stays among the packets, and out of its stream.
             setup.counters.duplicates.fetch_add(1, Ordering::Relaxed);
         } else if let Decoded::Flow(layers) = &decoded {
@@ -428,12 +449,18 @@ impl State {
         batch.ended.extend(self.ending.drain(..now));
     }
 
-    fn is_second_sight(&mut self, record: &Record, bytes: &[u8]) -> bool {
+    fn is_second_sight(&mut self, record: &Record, several: bool, bytes: &[u8]) -> bool {
         if self.duplicates.is_none() {
-            self.duplicates = Duplicates::for_linktype(record.linktype);
+            self.duplicates = Duplicates::of_capture(record.linktype, several);
         }
+        let Record {
+            linktype,
+            interface,
+            ts,
+            ..
+        } = *record;
         let known = self.duplicates.as_mut();
-        known.is_some_and(|known| known.is_second_sight(record.linktype, bytes, record.ts))
+        known.is_some_and(|known| known.is_second_sight(linktype, interface, bytes, ts))
     }
 }
 

@@ -12,9 +12,10 @@ use bytes::Bytes;
 use super::budget::{Budget, SEGMENT_OVERHEAD};
 use super::overlap::OverlapPolicy;
 use super::state::HalfState;
+use super::window::Window;
 use super::{ReassemblyCounts, Segment};
 use crate::flow::{Chunk, Event, Gap};
-use crate::packet::{Direction, TcpFlags};
+use crate::packet::{Direction, TcpFlags, TcpHeader};
 use crate::time::Timestamp;
 
 /// Bytes that one direction may hold behind a hole: twice the largest receive window that Linux
@@ -79,8 +80,16 @@ pub(super) struct Half {
     pub(super) next: u64,
     pub(super) held: BTreeMap<u64, Held>,
     pub(super) held_bytes: usize,
-    /// Offset up to which the receiver has everything.
+    /// Offset up to which the receiver says that it has everything.
     acked: u64,
+    /// Offset up to which the sender says that it has sent, by its sequence numbers.
+    sent: u64,
+    /// Whether a segment of the sender was seen, and whether one came after the acknowledgment of
+    /// `acked`.
+    is_captured: bool,
+    spoke: bool,
+    /// What the receiver takes.
+    pub(super) window: Window,
     /// The last acknowledgment number before anything of this direction was seen.
     early_ack: Option<u32>,
     ack_seen: bool,
@@ -116,6 +125,47 @@ impl Half {
         (self.next as i64).saturating_add(i64::from(ahead) - i64::from(MAX_BEHIND))
     }
 
+    /// Notes how far a segment of the direction shows that its sender has come.
+    #[inline]
+    pub(super) fn note_sent(&mut self, segment: &Segment) {
+        self.is_captured = true;
+        if segment.tcp.flags.has(TcpFlags::SYN) {
+            self.window.sender_opens(&segment.tcp);
+            return;
+        }
+        let Some(base) = self.base else { return };
+        let start = self.offset(base, segment.tcp.seq);
+        if self.window.takes(start) {
+            self.spoke = true;
+            let end = start.saturating_add(i64::from(segment.wire_len));
+            self.sent = self.sent.max(u64::try_from(end).unwrap_or(0));
+        }
+    }
+
+    /// Notes what the receiver says; tells the offset that it acknowledges when bytes before that
+    /// were not seen yet.
+    #[inline]
+    pub(super) fn hear(&mut self, tcp: &TcpHeader) -> Option<u64> {
+        if tcp.flags.has(TcpFlags::SYN) {
+            self.window.receiver_opens(tcp);
+        }
+        if !tcp.flags.has(TcpFlags::ACK) || self.base.is_none() {
+            return None;
+        }
+        let acked = self.acked_offset(tcp.ack);
+        self.window.told(tcp, acked, self.sent.max(self.next));
+        (acked > self.seen()).then_some(acked)
+    }
+
+    /// Offset up to which nothing is waited for.
+    #[inline]
+    pub(super) fn seen(&self) -> u64 {
+        match self.finished {
+            true => u64::MAX,
+            false => self.next,
+        }
+    }
+
     /// The offset up to which an acknowledgment says that the receiver has all; 0 when it cannot
     /// be true.
     pub(super) fn acked_offset(&self, ack: u32) -> u64 {
@@ -133,12 +183,26 @@ impl Half {
             self.early_ack = Some(ack);
             return;
         }
-        self.acked = self.acked.max(self.acked_offset(ack));
+        if !self.window.is_clear() {
+            let (taken, left_out) = self.window.heed(sink.budget);
+            sink.counts.out_of_window += left_out;
+            taken.into_iter().for_each(|one| self.take(one, sink));
+        }
+        let acked = self.acked_offset(ack);
+        if acked > self.acked {
+            self.acked = acked;
+            self.spoke = false;
+        }
+        // Of a sender that is not captured at all, its receiver's words tell.
+        let acked = match self.is_captured {
+            true => acked.min(self.sent),
+            false => acked,
+        };
         // One byte more than all that was seen is the acknowledgment of a FIN we did not see.
-        let only_fin = self.held.is_empty() && self.acked == self.next + 1;
-        while self.acked > self.next && !self.finished && !only_fin {
+        let only_fin = self.held.is_empty() && acked == self.next + 1;
+        while acked > self.next && !self.finished && !only_fin {
             let first = self.held.first_key_value().map(|(first, _)| *first);
-            let to = self.acked.min(first.unwrap_or(u64::MAX));
+            let to = acked.min(first.unwrap_or(u64::MAX));
             let to = self.fin.map_or(to, |fin| to.min(fin));
             if to <= self.next {
                 break;
@@ -170,6 +234,14 @@ impl Half {
         }
         let base = self.base.unwrap_or(seq);
         let start = self.offset(base, seq);
+        if (wire_len > 0 || fin) && !self.window.takes(start) {
+            self.window.keep(start, segment, sink.budget);
+            if self.window.is_silent() {
+                let strays = self.window.forget(sink.budget);
+                strays.into_iter().for_each(|one| self.take(one, sink));
+            }
+            return;
+        }
         let end = start.saturating_add(i64::from(wire_len));
         if fin
             && self.fin.is_none()
@@ -392,13 +464,21 @@ impl Half {
 
     /// Hands out all that is held, with gaps before it.
     pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
+        let (strays, left_out) = self.window.finish(sink.budget);
+        sink.counts.out_of_window += left_out;
+        strays.into_iter().for_each(|one| self.take(one, sink));
         while !self.held.is_empty() {
             self.skip_hole(sink);
         }
-        // Bytes that were acknowledged but never seen; a single one may be a FIN.
+        // Bytes that were acknowledged but never seen; a single one may be a FIN. What the sender said
+        // later tells how far it had come.
+        let acked = match self.spoke {
+            true => self.acked.min(self.sent),
+            false => self.acked,
+        };
         let to = match self.fin {
             Some(fin) => fin,
-            None if self.base.is_some() && self.acked > self.next + 1 => self.acked,
+            None if self.base.is_some() && acked > self.next + 1 => acked,
             None => self.next,
         };
         if !self.finished {
@@ -425,6 +505,7 @@ impl Half {
     pub(super) fn resume(&mut self, state: &HalfState) {
         self.base = state.base;
         self.next = state.next;
+        self.sent = state.next;
         self.finished = state.finished;
         self.fin = state.finished.then_some(state.next);
     }

@@ -1,9 +1,13 @@
 //! Tests of reassembly.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::early::REORDER_WAIT;
 use super::half::MAX_HELD_BYTES;
 use super::*;
+use crate::packet::WindowScale;
 
 const ISN: u32 = 0xffff_fff0;
 
@@ -13,6 +17,8 @@ struct Bench {
     events: Vec<Event>,
     ordinal: u64,
     ts: Timestamp,
+    /// The window scale of both SYNs.
+    scale: WindowScale,
 }
 
 impl Bench {
@@ -26,11 +32,17 @@ impl Bench {
             events: Vec::new(),
             ordinal: 0,
             ts: Timestamp::from_secs(1000, 0),
+            scale: WindowScale::UNKNOWN,
         }
     }
 
     fn opened() -> Bench {
+        Bench::opened_with(WindowScale::UNKNOWN)
+    }
+
+    fn opened_with(scale: WindowScale) -> Bench {
         let mut bench = Bench::unopened();
+        bench.scale = scale;
         bench.raw(Direction::ToServer, ISN, 0, TcpFlags::SYN, b"", 0);
         bench.raw(
             Direction::ToClient,
@@ -59,6 +71,10 @@ impl Bench {
                 ack,
                 flags: TcpFlags(flags),
                 window: 1000,
+                scale: match flags & TcpFlags::SYN {
+                    0 => WindowScale::UNKNOWN,
+                    _ => self.scale,
+                },
             },
             payload: Bytes::copy_from_slice(payload),
             wire_len: payload.len() as u32 + cut,
@@ -93,6 +109,11 @@ impl Bench {
     fn fin(&mut self, offset: u32) -> &mut Bench {
         let seq = ISN.wrapping_add(1).wrapping_add(offset);
         self.raw(Direction::ToServer, seq, 0, TcpFlags::FIN, b"", 0);
+        self
+    }
+
+    fn wait(&mut self, time: Duration) -> &mut Bench {
+        self.ts = self.ts + time;
         self
     }
 
@@ -281,20 +302,166 @@ fn an_acknowledged_hole_becomes_a_gap_before_the_answer() {
 }
 
 #[test]
-fn a_hole_is_waited_for_a_few_segments_or_a_short_time() {
+fn an_acknowledged_hole_is_waited_for_a_short_time() {
     let mut bench = Bench::opened();
-    bench.data(0, "ab").ack(5, "");
-    for _ in 0..REORDER_SEGMENTS - 1 {
-        bench.data(0, "ab");
-        assert_eq!(bench.to_server(), "ab");
-    }
+    // The sender's next sequence number shows that it sent what is missing.
+    bench.data(0, "ab").data(5, "").ack(5, "");
+    bench.wait(REORDER_WAIT).data(0, "ab");
+    assert_eq!(bench.to_server(), "ab");
+    bench.wait(REORDER_WAIT).data(0, "ab");
+    assert_eq!(bench.to_server(), "ab<3>");
+}
+
+#[test]
+fn a_segment_may_come_a_thousand_places_late() {
+    let mut bench = Bench::opened();
     bench.data(0, "ab");
+    for index in 0..1000 {
+        bench.data(4 + index * 10, "0123456789");
+        bench.ack(14 + index * 10, "");
+        bench.wait(Duration::from_micros(100));
+    }
+    assert_eq!(bench.to_server(), "ab");
+    bench.data(2, "cd");
+    assert_eq!(
+        bench.to_server(),
+        "abcd".to_owned() + &"0123456789".repeat(1000)
+    );
+    assert_eq!(bench.stream.counts().gaps, 0);
+    assert_eq!(bench.stream.budget.used(), 0);
+}
+
+#[test]
+fn what_waits_for_late_bytes_is_bounded() {
+    let mut bench = Bench::opened();
+    bench.data(0, "ab").data(6, "gh");
+    let answer = vec![b'x'; 60_000];
+    for index in 0..100 {
+        let (seq, ack) = (5001 + index * 60_000, ISN.wrapping_add(1 + 8));
+        bench.raw(Direction::ToClient, seq, ack, TcpFlags::ACK, &answer, 0);
+        assert!(bench.stream.held_bytes() <= early::MAX_BYTES + 2);
+    }
+    assert_eq!(bench.to_server(), "ab<4>gh");
+    assert_eq!(bench.out(Direction::ToClient).len(), 100 * 60_000);
+    assert_eq!(bench.stream.budget.used(), 0);
+}
+
+#[test]
+fn an_acknowledgment_of_bytes_that_nobody_sent_hides_nothing() {
+    for ahead in [2, 1 << 10, 1 << 16, 1 << 20, 1 << 29] {
+        let mut bench = Bench::opened();
+        bench.data(0, "ab").ack(2 + ahead, "x");
+        bench.wait(REORDER_WAIT * 2);
+        bench.data(2, "cd").ack(4, "").data(4, "ef").ack(6, "");
+        assert_eq!(bench.to_server(), "abcdef", "{ahead}");
+        // A neighbour that comes late is no gap because of it.
+        bench.data(8, "ij").ack(6, "").data(6, "gh").finish();
+        assert_eq!(bench.to_server(), "abcdefghij", "{ahead}");
+        assert_eq!(bench.out(Direction::ToClient), "x");
+        assert_eq!(bench.stream.counts().gaps, 0, "{ahead}");
+    }
+}
+
+#[test]
+fn a_hole_is_a_gap_when_its_sender_is_seen_behind_it() {
+    let mut bench = Bench::opened();
+    bench.data(0, "ab").ack(5, "").wait(REORDER_WAIT * 2);
+    bench.ack(5, "").wait(REORDER_WAIT * 2).ack(5, "");
+    assert_eq!(bench.to_server(), "ab");
+    bench.data(5, "f");
+    assert_eq!(bench.to_server(), "ab");
+    bench.wait(REORDER_WAIT * 2).ack(6, "");
+    assert_eq!(bench.to_server(), "ab<3>f");
+}
+
+#[test]
+fn of_a_sender_that_is_not_captured_its_receiver_tells() {
+    let mut bench = Bench::unopened();
+    let flags = TcpFlags::SYN | TcpFlags::ACK;
+    bench.raw(
+        Direction::ToClient,
+        5000,
+        ISN.wrapping_add(1),
+        flags,
+        b"",
+        0,
+    );
+    for (offset, answer) in [(40, "first"), (90, "second")] {
+        bench
+            .ack(offset, answer)
+            .wait(REORDER_WAIT * 2)
+            .ack(offset, "");
+    }
+    assert_eq!(bench.to_server(), "<40><50>");
+    let first = bench.events.iter().find_map(|event| match event {
+        Event::Gap(gap) => Some(gap.len),
+        Event::Chunk(_) => Some(0),
+        _ => None,
+    });
+    assert_eq!(first, Some(40));
+}
+
+#[test]
+fn bytes_that_were_acknowledged_and_never_seen_are_a_gap_at_the_end() {
+    let mut bench = Bench::opened();
+    bench.data(0, "ab").ack(5, "").finish();
     assert_eq!(bench.to_server(), "ab<3>");
-    bench.ack(9, "");
-    assert_eq!(bench.to_server(), "ab<3>");
-    bench.ts = bench.ts + REORDER_WAIT * 2;
-    bench.ack(9, "");
-    assert_eq!(bench.to_server(), "ab<3><4>");
+}
+
+#[test]
+fn bytes_far_outside_of_the_window_are_left_out() {
+    for scale in [WindowScale::NONE, WindowScale::shift(2)] {
+        let mut bench = Bench::opened_with(scale);
+        bench.data(0, "ab").ack(2, "");
+        for far in [2 << 20, 1 << 29, 1 << 30] {
+            bench.data(2 + far, "EVIL").fin(6 + far);
+        }
+        bench.data(2, "cd");
+        for _ in 0..8 {
+            bench.ack(4, "");
+        }
+        bench.data(4, "ef").ack(6, "").fin(6).finish();
+        assert_eq!(bench.to_server(), "abcdef$");
+        assert_eq!(bench.stream.counts().out_of_window, 6);
+        assert_eq!(bench.stream.counts().gaps, 0);
+        assert_eq!(bench.stream.budget.used(), 0);
+    }
+}
+
+#[test]
+fn a_large_scale_makes_a_large_window() {
+    let mut bench = Bench::opened_with(WindowScale::shift(14));
+    bench.data(0, "ab").ack(2, "");
+    bench
+        .data(2 + (16 << 20), "far")
+        .data(2 + (18 << 20), "EVIL");
+    for _ in 0..8 {
+        bench.ack(2, "");
+    }
+    bench.finish();
+    assert_eq!(bench.to_server(), format!("ab<{}>far", 16 << 20));
+}
+
+#[test]
+fn what_the_receiver_takes_later_is_not_left_out() {
+    let mut bench = Bench::opened_with(WindowScale::NONE);
+    bench.data(0, "ab").ack(2, "");
+    // A burst was missed, with the acknowledgments that made room for it.
+    bench.data(5 << 20, "late").ack((5 << 20) + 4, "");
+    bench.data((5 << 20) + 4, "r").finish();
+    assert_eq!(bench.to_server(), format!("ab<{}>later", (5 << 20) - 2));
+    assert_eq!(bench.stream.counts().out_of_window, 0);
+}
+
+#[test]
+fn a_receiver_that_is_captured_no_more_does_not_count() {
+    let mut bench = Bench::opened_with(WindowScale::NONE);
+    let block = "x".repeat(60_000);
+    for index in 0..100 {
+        bench.data(index * 60_000, &block);
+    }
+    assert_eq!(bench.to_server().len(), 100 * 60_000);
+    assert_eq!(bench.stream.counts().out_of_window, 0);
 }
 
 #[test]

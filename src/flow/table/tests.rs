@@ -8,7 +8,7 @@ use super::*;
 use crate::flow::Opening;
 use crate::packet::headers::{Decoder, Found};
 use crate::packet::savefile::{Entry, Records};
-use crate::packet::{Decoded, Endpoint, Position, Record};
+use crate::packet::{Decoded, Endpoint, Position, Record, WindowScale};
 
 const SYN: u8 = TcpFlags::SYN;
 const ACK: u8 = TcpFlags::ACK;
@@ -70,6 +70,7 @@ impl Bench {
             ack,
             flags: TcpFlags(flags),
             window: 1,
+            scale: WindowScale::UNKNOWN,
         };
         self.packet(tuple, Some(header), payload)
     }
@@ -215,6 +216,7 @@ fn silence_ends_streams_each_kind_in_its_time() {
         ack: 0,
         flags: TcpFlags(SYN),
         window: 1,
+        scale: WindowScale::UNKNOWN,
     };
     bench.packet(lone, Some(header), 0);
     assert_eq!(bench.wait(59).ended(), []);
@@ -417,6 +419,7 @@ fn a_stream_behind_address_translation_names_the_one_before() {
         ack: 0,
         flags: TcpFlags(SYN),
         window,
+        scale: WindowScale::UNKNOWN,
     };
     let to = |dst| FiveTuple {
         dst,
@@ -556,6 +559,7 @@ fn packets_under_translated_addresses_are_part_of_the_stream_whose_syn_was_seen(
         ack,
         flags: TcpFlags(flags),
         window: 64,
+        scale: WindowScale::UNKNOWN,
     };
     let service = tuple(40000, 80, Transport::Tcp);
     // The answer comes from the pod itself, or goes to the address that the node put in.

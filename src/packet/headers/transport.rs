@@ -1,10 +1,11 @@
 //! The transport header: ports, TCP fields, and where the payload lies.
 //!
 //! In: what stands behind the IP headers, and its length on the wire. Out: a [`TransportHeader`].
-//! Never: checksums verified, TCP options. Standards: RFC 9293, RFC 768, RFC 9260.
+//! Never: checksums verified, TCP options but the window scale of a SYN. Standards: RFC 9293, RFC 7323,
+//! RFC 768, RFC 9260.
 
 use crate::bytes::Reader;
-use crate::packet::{TcpFlags, TcpHeader, Transport};
+use crate::packet::{TcpFlags, TcpHeader, Transport, WindowScale};
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
@@ -47,6 +48,10 @@ pub(super) fn read_transport(
             if header_len < reader.offset() {
                 return None;
             }
+            let scale = match flags.has(TcpFlags::SYN) {
+                true => window_scale(segment.get(reader.offset()..header_len)),
+                false => WindowScale::UNKNOWN,
+            };
             Some(TransportHeader {
                 transport: Transport::Tcp,
                 src_port,
@@ -59,6 +64,7 @@ pub(super) fn read_transport(
                     ack,
                     flags,
                     window,
+                    scale,
                 }),
                 udp_checksum: 0,
             })
@@ -111,5 +117,63 @@ pub(super) fn read_transport(
             tcp: None,
             udp_checksum: 0,
         }),
+    }
+}
+
+/// What the options of a SYN say of the window scale; `None` when they were cut off.
+#[cold]
+fn window_scale(options: Option<&[u8]>) -> WindowScale {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    let Some(options) = options else {
+        return WindowScale::UNKNOWN;
+    };
+    let mut reader = Reader::new(options);
+    while let Ok(kind) = reader.u8() {
+        match kind {
+            END => break,
+            NO_OPERATION => continue,
+            _ => {}
+        }
+        // RFC 9293 section 3.1: the length counts kind and length.
+        let value = reader.u8().ok().and_then(|len| len.checked_sub(2));
+        let Some(Ok(value)) = value.map(|len| reader.take(usize::from(len))) else {
+            break;
+        };
+        if let (WINDOW_SCALE, [count]) = (kind, value) {
+            return WindowScale::shift(*count);
+        }
+    }
+    WindowScale::NONE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_syn_tells_its_window_scale() {
+        let scale = |options: &[u8], cut: usize, flags: u8| {
+            let mut segment = vec![0; 20];
+            segment[12] = u8::try_from(5 + options.len() / 4).unwrap() << 4;
+            segment[13] = flags;
+            segment.extend_from_slice(options);
+            segment.truncate(segment.len() - cut);
+            let read = read_transport(TCP, &segment, 20 + options.len()).unwrap();
+            read.tcp.unwrap().scale
+        };
+        // Maximum segment size, no operation, window scale; as Linux and others order them.
+        let options = [2, 4, 5, 180, 1, 3, 3, 7];
+        assert_eq!(scale(&options, 0, TcpFlags::SYN), WindowScale::shift(7));
+        assert_eq!(scale(&options, 0, TcpFlags::ACK), WindowScale::UNKNOWN);
+        assert_eq!(scale(&options, 4, TcpFlags::SYN), WindowScale::UNKNOWN);
+        for without in [&[][..], &[0, 3, 3, 7], &[2, 4, 5, 180], &[3, 0, 3, 7]] {
+            assert_eq!(scale(without, 0, TcpFlags::SYN), WindowScale::NONE);
+        }
+        assert_eq!(
+            scale(&[3, 3, 200, 0], 0, TcpFlags::SYN),
+            WindowScale::shift(14)
+        );
     }
 }

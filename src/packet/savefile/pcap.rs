@@ -1,4 +1,5 @@
-//! The libpcap savefile: a 24-byte header, then 16 bytes in front of each packet.
+//! The libpcap savefile: a 24-byte header, then 16 bytes in front of each packet, or 24 in files of
+//! the patch of libpcap that Linux distributions had around 2000.
 //!
 //! In: the header, then windows of the file. Out: packets; and the other way, bytes appended to a
 //! buffer. Never: reads.
@@ -17,6 +18,11 @@ pub const RECORD_BYTES: usize = 16;
 
 const MAGIC_MICROS: u32 = 0xa1b2_c3d4;
 const MAGIC_NANOS: u32 = 0xa1b2_3c4d;
+/// Microseconds; behind the lengths of each packet stand interface, protocol and packet type.
+const MAGIC_MODIFIED: u32 = 0xa1b2_cd34;
+
+/// Bytes of a packet's record header in files with [`MAGIC_MODIFIED`].
+const MODIFIED_RECORD_BYTES: usize = 24;
 
 /// Unit of the second part of a timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +38,7 @@ pub enum Precision {
 pub struct Parser {
     order: ByteOrder,
     precision: Precision,
+    record_bytes: usize,
     linktype: LinkType,
     snaplen: u32,
 }
@@ -41,23 +48,22 @@ pub fn is_magic(magic: [u8; 4]) -> bool {
     told_by(magic).is_some()
 }
 
-fn told_by(magic: [u8; 4]) -> Option<(ByteOrder, Precision)> {
-    let big = match u32::from_be_bytes(magic) {
-        MAGIC_MICROS => Some((ByteOrder::Big, Precision::Micros)),
-        MAGIC_NANOS => Some((ByteOrder::Big, Precision::Nanos)),
+/// Byte order, unit of times, and bytes of a record header.
+fn told_by(magic: [u8; 4]) -> Option<(ByteOrder, Precision, usize)> {
+    let told = |order, magic| match magic {
+        MAGIC_MICROS => Some((order, Precision::Micros, RECORD_BYTES)),
+        MAGIC_NANOS => Some((order, Precision::Nanos, RECORD_BYTES)),
+        MAGIC_MODIFIED => Some((order, Precision::Micros, MODIFIED_RECORD_BYTES)),
         _ => None,
     };
-    big.or(match u32::from_le_bytes(magic) {
-        MAGIC_MICROS => Some((ByteOrder::Little, Precision::Micros)),
-        MAGIC_NANOS => Some((ByteOrder::Little, Precision::Nanos)),
-        _ => None,
-    })
+    let big = told(ByteOrder::Big, u32::from_be_bytes(magic));
+    big.or_else(|| told(ByteOrder::Little, u32::from_le_bytes(magic)))
 }
 
 impl Parser {
     /// Reads the file header; `None` when it is none.
     pub fn new(header: &[u8; HEADER_BYTES]) -> Option<Parser> {
-        let (order, precision) = told_by(*header.first_chunk()?)?;
+        let (order, precision, record_bytes) = told_by(*header.first_chunk()?)?;
         let mut reader = Reader::new(header);
         // Magic, version, and the two fields for time zone and accuracy that nobody fills.
         reader.skip(16).ok()?;
@@ -68,6 +74,7 @@ impl Parser {
         Some(Parser {
             order,
             precision,
+            record_bytes,
             linktype: LinkType(u16::try_from(linktype).ok()?),
             snaplen,
         })
@@ -97,7 +104,7 @@ impl Parser {
         if caplen > self.snaplen.clamp(MAX_SNAPLEN, MAX_RECORD_BYTES) {
             return Err(Damage::Caplen(caplen));
         }
-        let size = RECORD_BYTES + caplen as usize;
+        let size = self.record_bytes + caplen as usize;
         if window.len() < size {
             return Ok(Step::NeedMore(size));
         }
@@ -116,7 +123,7 @@ impl Parser {
                 linktype: self.linktype,
                 interface: 0,
             },
-            data: RECORD_BYTES..RECORD_BYTES + given as usize,
+            data: self.record_bytes..self.record_bytes + given as usize,
             size,
         })
     }

@@ -74,6 +74,46 @@ const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 /// Type, length, and the length again at the end.
 const FRAME_BYTES: u32 = 12;
 
+/// Longest block that is looked for behind damage; a packet with its options is shorter.
+pub(super) const MAX_FOUND: usize = MAX_SNAPLEN as usize + 64 * 1024;
+
+/// The length of what stands at the front of `window`, when it looks like a block: a known type, and
+/// the same length before and behind the body.
+pub(super) fn looks_like_block(window: &[u8], order: ByteOrder) -> Option<usize> {
+    let mut reader = Reader::new(window);
+    let kind = order.u32(&mut reader).ok()?;
+    let mut order = order;
+    if kind == SECTION {
+        let mut magic = reader;
+        magic.skip(4).ok()?;
+        order = match magic.u32().ok()? {
+            BYTE_ORDER_MAGIC => ByteOrder::Big,
+            magic if magic.swap_bytes() == BYTE_ORDER_MAGIC => ByteOrder::Little,
+            _ => return None,
+        };
+    }
+    let total = order.u32(&mut reader).ok()?;
+    let known = matches!(
+        kind,
+        SECTION
+            | INTERFACE
+            | PACKET
+            | SIMPLE_PACKET
+            | NAMES
+            | STATISTICS
+            | ENHANCED_PACKET
+            | SECRETS
+            | CUSTOM
+            | CUSTOM_NO_COPY
+    );
+    let size = usize::try_from(total).ok()?;
+    if !known || total < FRAME_BYTES || !total.is_multiple_of(4) || size > MAX_FOUND {
+        return None;
+    }
+    let mut end = Reader::new(window.get(size - 4..size)?);
+    (order.u32(&mut end) == Ok(total)).then_some(size)
+}
+
 /// A block that is no packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block<'a> {
@@ -163,6 +203,16 @@ impl Parser {
     /// The interfaces of the present section.
     pub fn interfaces(&self) -> &[Interface] {
         self.interfaces.get(self.base..).unwrap_or_default()
+    }
+
+    /// Count of the interfaces of all sections so far.
+    pub fn described(&self) -> usize {
+        self.interfaces.len()
+    }
+
+    /// Byte order of the present section.
+    pub fn order(&self) -> ByteOrder {
+        self.order
     }
 
     /// An interface by its number through all sections.

@@ -86,6 +86,24 @@ fn a_big_endian_savefile_reads_the_same() {
 }
 
 #[test]
+fn a_savefile_with_longer_record_headers_is_read() {
+    let mut file = vec![0x34, 0xcd, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    file.extend_from_slice(&[0, 4, 0, 0, 1, 0, 0, 0]);
+    for byte in [7, 8] {
+        file.extend_from_slice(&[2, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0]);
+        // Interface, protocol, packet type, padding.
+        file.extend_from_slice(&[4, 0, 0, 0, 8, 0, 0, 0, byte, byte]);
+    }
+    let (packets, error) = read_all(&file, 5);
+    assert!(error.is_none());
+    let bytes: Vec<_> = packets.iter().map(|(_, bytes, _)| &bytes[..]).collect();
+    assert_eq!(bytes, [[7, 7], [8, 8]]);
+    let head = &packets[0].0;
+    assert_eq!((head.ts, head.len), (at(2_000_003_000), 9));
+    assert_eq!(head.linktype, LinkType::ETHERNET);
+}
+
+#[test]
 fn a_cut_file_gives_the_packets_before_the_cut() {
     let precision = pcap::Precision::Nanos;
     let mut file = Vec::new();
@@ -97,6 +115,47 @@ fn a_cut_file_gives_the_packets_before_the_cut() {
     let (packets, error) = read_all(&file, 1000);
     assert_eq!(packets.len(), 1);
     assert!(matches!(error, Some(SavefileError::CutOff(offset)) if offset == second));
+}
+
+/// Bytes, then an error that comes once, as decompressors tell a wrong checksum.
+struct WrongChecksum(Cursor<Vec<u8>>, Option<io::Error>);
+
+impl Read for WrongChecksum {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(into)? {
+            0 => self.1.take().map_or(Ok(0), Err),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn an_error_that_the_reader_tells_once_is_not_lost() {
+    let mut file = Vec::new();
+    pcap::write_header(&mut file, LinkType::RAW, 100, pcap::Precision::Nanos);
+    for number in 0..3 {
+        pcap::write_packet(&mut file, pcap::Precision::Nanos, at(number), 1, b"x");
+    }
+    for full in [false, true] {
+        let error = io::Error::other("wrong checksum");
+        let mut records = Records::new(WrongChecksum(Cursor::new(file.clone()), Some(error)));
+        let mut packets = 0;
+        let told = loop {
+            match records.read_on(full) {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(error) => break Some(error.to_string()),
+            }
+            while records.at_hand().unwrap().is_some() {
+                packets += 1;
+            }
+            if records.is_over() {
+                break None;
+            }
+        };
+        assert_eq!(packets, 3);
+        assert_eq!(told.as_deref(), Some("wrong checksum"), "full: {full}");
+    }
 }
 
 #[test]
@@ -112,6 +171,71 @@ fn an_impossible_length_is_damage_at_its_offset() {
         error.unwrap().to_string(),
         "it is damaged at offset 43: a packet claims 4294967295 bytes"
     );
+}
+
+/// Packets that come behind damage too, and the bytes passed over at each place.
+fn read_through(bytes: &[u8], step: usize) -> (Vec<Vec<u8>>, Vec<Option<u64>>) {
+    let mut records = Records::with_read_bytes(Drip(Cursor::new(bytes.to_vec()), step), 64);
+    let (mut packets, mut passed) = (Vec::new(), Vec::new());
+    loop {
+        match records.advance() {
+            Ok(Some(Entry::Packet { bytes, .. })) => packets.push(bytes.to_vec()),
+            Ok(Some(Entry::Block { .. })) => {}
+            Ok(None) => return (packets, passed),
+            Err(_) => passed.push(records.recover().unwrap()),
+        }
+    }
+}
+
+#[test]
+fn behind_a_damaged_block_the_next_one_is_found() {
+    let mut file = Vec::new();
+    write::section(&mut file, &write::Section::default());
+    let interface = write::Interface {
+        linktype: LinkType::RAW,
+        snaplen: 0,
+        name: "",
+        description: "",
+        filter: "",
+        addresses: &[],
+    };
+    write::interface(&mut file, &interface);
+    let mut starts = Vec::new();
+    for number in 0..4u8 {
+        starts.push(file.len());
+        write::packet(&mut file, 0, at(number.into()), 400, &[number; 400]);
+    }
+    let block = (starts[2] - starts[1]) as u64;
+    let whole: Vec<Vec<u8>> = [0, 1, 2, 3].map(|number| vec![number; 400]).into();
+    let without = |lost: usize| {
+        let kept = whole.iter().enumerate().filter(|(at, _)| *at != lost);
+        kept.map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
+    };
+    // An interface that is not there, a length beyond the block, lengths of the block that differ.
+    for at in [8, 23, 4] {
+        let mut damaged = file.clone();
+        damaged[starts[1] + at] = 0xf0;
+        for step in [5, 10_000] {
+            let (packets, passed) = read_through(&damaged, step);
+            assert_eq!(packets, without(1), "{at}");
+            assert_eq!(passed, [Some(block)], "{at}");
+        }
+        // Nothing follows; a length that is too large looks like a file that is cut off.
+        let mut last = file.clone();
+        last[starts[3] + at] = 0xf0;
+        let (packets, passed) = read_through(&last, 10_000);
+        assert_eq!((packets, passed), (without(3), vec![None]), "{at}");
+    }
+    // A length beyond the file's end.
+    let mut long = file.clone();
+    long[starts[1] + 6] = 1;
+    let (packets, passed) = read_through(&long, 10_000);
+    assert_eq!((packets, passed), (without(1), vec![Some(block)]));
+    // Other bytes between two blocks, of any length that is a multiple of four.
+    let mut junk = file.clone();
+    junk.splice(starts[2]..starts[2], [0xff; 4000]);
+    let (packets, passed) = read_through(&junk, 10_000);
+    assert_eq!((packets, passed), (whole, vec![Some(4000)]));
 }
 
 #[test]

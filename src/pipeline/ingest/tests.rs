@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::capture::SourceCounts;
-use crate::capture::file;
+use crate::capture::file::{self, FileSource};
 use crate::dissect::Protocols;
 use crate::item::Item;
 use crate::packet::LinkType;
@@ -344,4 +344,79 @@ fn packets_that_the_spool_could_not_write_are_counted_and_said() {
         "{:?}",
         counts.warnings
     );
+}
+
+/// A file of one interface with a name for each packet.
+fn of_interfaces(packets: &[(LinkType, &str, &[u8])]) -> Vec<u8> {
+    let mut file = Vec::new();
+    write::section(&mut file, &write::Section::default());
+    for (linktype, name, _) in packets {
+        let interface = write::Interface {
+            linktype: *linktype,
+            snaplen: 0,
+            name,
+            description: "",
+            filter: "",
+            addresses: &[],
+        };
+        write::interface(&mut file, &interface);
+    }
+    for (number, (_, _, bytes)) in packets.iter().enumerate() {
+        let len = u32::try_from(bytes.len()).unwrap();
+        let number = u32::try_from(number).unwrap();
+        write::packet(&mut file, number, NOON, len, bytes);
+    }
+    file
+}
+
+/// Reads a capture to its end: the streams that were opened, and what was counted.
+fn run_through(file: Vec<u8>) -> (usize, Counts) {
+    let source = FileSource::new("made", Box::new(std::io::Cursor::new(file)), 0).unwrap();
+    let (mut ingest, counters) = ingest(Box::new(source), None, None);
+    let mut opened = 0;
+    while let Some(step) = ingest.next(None) {
+        opened += step.opened.len();
+    }
+    (opened, counters.now())
+}
+
+#[test]
+fn what_was_not_read_is_told_at_the_end() {
+    const IEEE802_15_4: LinkType = LinkType(195);
+    let request = &request()[0].bytes;
+    let (opened, counts) = run_through(of_interfaces(&[
+        (IEEE802_15_4, "wpan0", &[1, 2, 3]),
+        (LinkType::ETHERNET, "eth0", request),
+        (IEEE802_15_4, "", &[1, 2, 3]),
+        // No IP, which is nothing that was not read; and an IP header that is cut off.
+        (
+            LinkType::ETHERNET,
+            "eth1",
+            &[&[0; 12][..], &[0x08, 0x06, 0, 1]].concat(),
+        ),
+        (LinkType::RAW, "tun0", &[0x45, 0, 0, 40]),
+    ]));
+    assert_eq!(opened, 1);
+    assert_eq!(
+        counts.warnings,
+        [
+            "1 packet of interface wpan0 is not read: tapedeck does not know link type 195",
+            "1 packet of interface 2 is not read: tapedeck does not know link type 195",
+            "1 packet is not read: headers that are cut off or against their standard"
+        ]
+    );
+    let (_, counts) = run_through(of_interfaces(&[(LinkType::ETHERNET, "eth0", request)]));
+    assert_eq!(counts.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_packet_of_two_interfaces_of_a_file_is_in_its_stream_once() {
+    let request = &request()[0].bytes;
+    let one = (LinkType::ETHERNET, "eth0", &request[..]);
+    let (opened, counts) = run_through(of_interfaces(&[one, (LinkType::ETHERNET, "br0", request)]));
+    assert_eq!((opened, counts.packets, counts.duplicates), (1, 2, 1));
+    let mut twice = of_interfaces(&[one]);
+    write::packet(&mut twice, 0, NOON, request.len() as u32, request);
+    let (opened, counts) = run_through(twice);
+    assert_eq!((opened, counts.packets, counts.duplicates), (1, 2, 0));
 }
