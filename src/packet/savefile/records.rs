@@ -36,8 +36,8 @@ pub enum Entry<'a> {
 
 /// The records of a capture, read from the front.
 ///
-/// Memory: one window of 256 KiB, growing to one record of at most [`MAX_RECORD_BYTES`] as its bytes
-/// arrive.
+/// Memory: one window of 256 KiB, growing to one record of at most
+/// [`MAX_RECORD_BYTES`](super::MAX_RECORD_BYTES) as its bytes arrive.
 #[derive(Debug)]
 pub struct Records<R> {
     inner: R,
