@@ -141,7 +141,7 @@ impl Output for Asks {
 }
 
 fn read(http: &dyn Protocol, info: &StreamInfo, chunks: &[Chunk], asks: fn(&Draft)) {
-    let mut dissector = http.start(info);
+    let mut dissector = http.start(&(*info).into());
     let mut out = Asks(asks);
     for chunk in chunks {
         let outcome = dissector.on_chunk(chunk, &mut out);

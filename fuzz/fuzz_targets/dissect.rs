@@ -26,7 +26,7 @@ fuzz_target!(
         let protocol = CHOSEN.get().copied().flatten().unwrap_or_else(|| picked(*protocol));
         for transport in protocol.transports() {
             let info = stream(*transport, *opening);
-            let dissector = protocol.start(&info);
+            let dissector = protocol.start(&info.into());
             Play::new(info, &Protocols::all(), protocol, dissector).input(steps);
         }
     }

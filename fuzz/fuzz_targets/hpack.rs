@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     let protocol = named("http2").expect("HTTP/2 is in the list");
     let late = joined & 1 == 1;
     let info = stream(Transport::Tcp, if late { 3 } else { 0 });
-    let mut play = Play::new(info, &Protocols::all(), protocol, protocol.start(&info));
+    let mut play = Play::new(info, &Protocols::all(), protocol, protocol.start(&info.into()));
     if !late {
         play.chunk(0, &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
         play.chunk(1, &frame(SETTINGS, 0, 0, &[]));

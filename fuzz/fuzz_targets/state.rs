@@ -41,7 +41,7 @@ fuzz_target!(
             let info = stream(*transport, *opening);
             if opening & 0x80 != 0 {
                 conversation(&info, state, steps);
-            } else if let Some(dissector) = protocol.restore(&info, state) {
+            } else if let Some(dissector) = protocol.restore(&info.into(), state) {
                 let mut play = Play::new(info, &Protocols::all(), protocol, dissector);
                 play.hand_on();
                 play.input(steps);

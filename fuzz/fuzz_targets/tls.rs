@@ -171,7 +171,7 @@ fuzz_target!(|input: &[u8]| {
     let protocols = Protocols::all().with_secrets(secrets);
     let protocol = named("tls").expect("TLS is in the list");
     let info = stream(Transport::Tcp, 0);
-    let mut play = Play::new(info, &protocols, protocol, protocol.start(&info));
+    let mut play = Play::new(info, &protocols, protocol, protocol.start(&info.into()));
     let (suite, versions): ([u8; 2], [&[u8]; 2]) = if new {
         (
             [0x13, 0x01],

@@ -176,7 +176,7 @@ impl Play {
         self.ordinal += 1;
         self.left[side].extend_from_slice(bytes);
         self.protocol.probe(&Probe {
-            stream: &self.info,
+            stream: &self.info.into(),
             ports: &[],
             to_server: &self.left[0],
             to_client: &self.left[1],
@@ -218,7 +218,7 @@ impl Play {
     /// Goes on with what was saved.
     pub fn hand_on(&mut self) {
         let state = self.dissector.save();
-        let restored = self.protocol.restore(&self.info, &state);
+        let restored = self.protocol.restore(&self.info.into(), &state);
         self.dissector = restored.expect("a saved state is its own");
         self.dissector.equip(&self.protocols);
     }
@@ -248,7 +248,7 @@ impl Play {
                     panic!("handed over to {}, which is no protocol", next.protocol);
                 };
                 self.protocol = protocol;
-                self.dissector = protocol.take_over(&self.info, &next.note);
+                self.dissector = protocol.take_over(&self.info.into(), &next.note);
                 self.dissector.equip(&self.protocols);
                 true
             }

@@ -25,7 +25,7 @@ use super::detect::{Detection, Found};
 use super::flows::Tally;
 use super::pending::Pending;
 use super::sctp::Sctp;
-use super::{Dissector, GiveUp, Handover, Outcome, Output, Protocol, Protocols};
+use super::{Dissector, GiveUp, Handover, Outcome, Output, Protocol, Protocols, Stream};
 use crate::flow::{
     Budget, Chunk, Datagrams, Event, Gap, Opening, Reassembly, ReassemblyCounts, Segment,
     StreamInfo,
@@ -57,7 +57,8 @@ pub struct ConversationCounts {
 
 /// One stream from its first packet to its end.
 pub struct Conversation {
-    info: StreamInfo,
+    /// The stream; joined late once bytes were missed before anybody knew it.
+    stream: Stream,
     protocols: Protocols,
     transport: Carrier,
     phase: Phase,
@@ -79,6 +80,8 @@ pub struct Conversation {
     muted: bool,
     /// Whether the dissector took anything of the last chunk.
     took: bool,
+    /// Gaps behind which the dissector has taken nothing of that direction yet.
+    holes: Vec<Gap>,
 }
 
 enum Carrier {
@@ -148,7 +151,7 @@ impl Conversation {
     fn over(carrier: Carrier, info: &StreamInfo, protocols: &Protocols) -> Conversation {
         let whole = info.opening == Opening::Syn;
         Conversation {
-            info: *info,
+            stream: (*info).into(),
             protocols: protocols.clone(),
             transport: carrier,
             phase: Phase::Detecting(Box::default()),
@@ -166,6 +169,7 @@ impl Conversation {
             upper: None,
             muted: false,
             took: false,
+            holes: Vec::new(),
         }
     }
 
@@ -178,14 +182,14 @@ impl Conversation {
             .any(|protocol| protocol.transports().contains(&Transport::SCTP));
         self.upper = carries.then(|| {
             let messages = Carrier::Datagrams(Datagrams::default());
-            Box::new(Conversation::over(messages, &self.info, &above))
+            Box::new(Conversation::over(messages, &self.stream, &above))
         });
-        self.phase = Phase::Reading(&Sctp, Sctp.start(&self.info));
+        self.phase = Phase::Reading(&Sctp, Sctp.start(&self.stream));
     }
 
     /// The stream.
     pub fn info(&self) -> &StreamInfo {
-        &self.info
+        &self.stream
     }
 
     /// The protocol that is being read.
@@ -289,7 +293,7 @@ impl Conversation {
         }
         self.drain(events, out);
         if let Phase::Detecting(detection) = &mut self.phase
-            && let Found::Known(protocol) = detection.end(&self.info, &self.protocols)
+            && let Found::Known(protocol) = detection.end(&self.stream, &self.protocols)
         {
             self.start(protocol, out);
         }
@@ -298,7 +302,7 @@ impl Conversation {
             upper.end(reason, out);
         }
         if let Some(tally) = self.tally.take() {
-            tally.end(&self.info, reason, out);
+            tally.end(&self.stream, reason, out);
         }
     }
 
@@ -354,12 +358,15 @@ impl Conversation {
             }
             _ => false,
         };
-        let fresh = self.info.name.transport != Transport::Tcp
-            || (direction == Direction::ToServer && (turned || alone()));
+        let datagram = self.stream.name.transport != Transport::Tcp;
+        let fresh = datagram || (direction == Direction::ToServer && (turned || alone()));
         if !fresh || self.retries == 0 || self.detections >= MAX_DETECTIONS {
             return false;
         }
         self.retries -= 1;
+        if !datagram {
+            self.stream = self.stream.joined_late();
+        }
         self.phase = Phase::Detecting(Box::default());
         true
     }
@@ -368,15 +375,13 @@ impl Conversation {
         let Phase::Detecting(detection) = &mut self.phase else {
             return;
         };
-        match detection.chunk(&self.info, &self.protocols, chunk) {
+        match detection.chunk(&self.stream, &self.protocols, chunk) {
             Found::Known(protocol) => self.start(protocol, out),
             Found::Unsure => {}
             Found::Unknown => {
-                self.counts.unknown_bytes += detection
-                    .take_chunks()
-                    .iter()
-                    .map(|chunk| chunk.bytes.len() as u64)
-                    .sum::<u64>();
+                let chunks = detection.chunks().iter();
+                self.counts.unknown_bytes +=
+                    chunks.map(|chunk| chunk.bytes.len() as u64).sum::<u64>();
                 self.detections += 1;
                 self.leave_alone();
             }
@@ -388,16 +393,18 @@ impl Conversation {
         let Phase::Detecting(detection) = &mut self.phase else {
             return;
         };
-        let chunks = detection.take_chunks();
+        let events = detection.take();
         self.detections += 1;
-        let mut dissector = protocol.start(&self.info);
+        let mut dissector = protocol.start(&self.stream);
         dissector.equip(&self.protocols);
         self.phase = Phase::Reading(protocol, dissector);
-        for chunk in chunks {
-            match self.phase {
+        for event in events {
+            match (event, &self.phase) {
                 // It gave up at once: what follows is looked at anew.
-                Phase::Detecting(_) => self.detect(&chunk, out),
-                _ => self.read(chunk, out),
+                (Event::Chunk(chunk), Phase::Detecting(_)) => self.detect(&chunk, out),
+                (Event::Chunk(chunk), _) => self.read(chunk, out),
+                (Event::Gap(gap), _) => self.gap(gap, out),
+                (Event::Fin(_) | Event::Rst(_), _) => {}
             }
         }
     }
@@ -424,6 +431,9 @@ impl Conversation {
                 Outcome::Consumed(0) => pending.put_back(offered, 0, len + 1),
                 Outcome::Consumed(count) => {
                     self.took = true;
+                    if !self.holes.is_empty() {
+                        self.holes.retain(|hole| hole.direction != direction);
+                    }
                     pending.put_back(offered, count.min(len), 0);
                 }
                 Outcome::NeedMore(need) => pending.put_back(offered, 0, need.max(len + 1)),
@@ -456,13 +466,14 @@ impl Conversation {
     fn gap(&mut self, gap: Gap, out: &mut dyn Output) {
         if let Phase::Detecting(detection) = &mut self.phase {
             // No more will come of what stands before the gap: what it may well be, it is.
-            if let Found::Known(protocol) = detection.end(&self.info, &self.protocols) {
+            if let Found::Known(protocol) = detection.end(&self.stream, &self.protocols) {
                 self.start(protocol, out);
             }
         }
         match &mut self.phase {
             Phase::Detecting(detection) => {
-                detection.gap(gap.direction);
+                detection.gap(gap);
+                self.stream = self.stream.joined_late();
                 self.retries = RETRIES;
             }
             Phase::Reading(_, dissector) => {
@@ -472,17 +483,18 @@ impl Conversation {
                     len: gap.len.saturating_add(lost.len() as u64),
                     ..gap
                 };
+                self.holes.retain(|hole| hole.direction != gap.direction);
+                self.holes.push(gap);
                 let mut sink = Sink::new(&mut self.tally, &mut self.upper, self.muted, out);
                 if let Outcome::GiveUp(reason) = dissector.on_gap(&whole, &mut sink) {
                     self.retries = RETRIES;
                     self.give_up(reason, gap.direction, out);
-                    if reason == GiveUp::Upgraded {
-                        // Whoever reads on misses the bytes too; `give_up` bounds how often.
-                        self.gap(gap, out);
-                    }
                 }
             }
-            Phase::Idle => self.retries = RETRIES,
+            Phase::Idle => {
+                self.stream = self.stream.joined_late();
+                self.retries = RETRIES;
+            }
         }
     }
 
@@ -497,6 +509,8 @@ impl Conversation {
             GiveUp::Malformed => self.counts.malformed += 1,
             GiveUp::Limit => self.counts.limited += 1,
             GiveUp::Upgraded if self.detections < MAX_DETECTIONS => {
+                // The next protocol begins here.
+                self.stream = Stream::from(*self.stream);
                 self.phase = match handover.and_then(|handover| self.next(&handover)) {
                     Some((protocol, dissector)) => {
                         self.detections += 1;
@@ -510,6 +524,10 @@ impl Conversation {
                 left.sort_by_key(|chunk| (chunk.ts, chunk.direction == direction));
                 self.to_server.clear();
                 self.to_client.clear();
+                // Whoever reads on misses the bytes too; the detections bound how often.
+                for hole in std::mem::take(&mut self.holes) {
+                    self.gap(hole, out);
+                }
                 for chunk in left {
                     match self.phase {
                         Phase::Detecting(_) => self.detect(&chunk, out),
@@ -520,6 +538,7 @@ impl Conversation {
             }
             GiveUp::Upgraded => {}
         }
+        self.holes.clear();
         // The bytes that did not fit are left; a later word may fit again.
         self.to_server.clear();
         self.to_client.clear();
@@ -535,8 +554,8 @@ impl Conversation {
             .protocols
             .iter()
             .find(|protocol| protocol.name() == handover.protocol)
-            .filter(|protocol| self.protocols.ports.allow(**protocol, &self.info))?;
-        let mut dissector = protocol.take_over(&self.info, &handover.note);
+            .filter(|protocol| self.protocols.ports.allow(**protocol, &self.stream))?;
+        let mut dissector = protocol.take_over(&self.stream, &handover.note);
         dissector.equip(&self.protocols);
         Some((*protocol, dissector))
     }

@@ -3,8 +3,8 @@
 //! In: the first chunks of both sides. Out: a protocol, or that nobody knows it. The chunks are kept
 //! until then and handed on in their order. Never: more bytes than [`MAX_PROBE_BYTES`] a side.
 
-use super::{Probe, Protocol, Protocols, Verdict};
-use crate::flow::{Chunk, Opening, StreamInfo};
+use super::{Probe, Protocol, Protocols, Stream, Verdict};
+use crate::flow::{Chunk, Event, Gap, StreamInfo};
 use crate::packet::{Direction, Transport};
 
 /// Bytes of each side that detection looks at before it decides with what it has. A request line
@@ -34,14 +34,25 @@ pub(super) struct Detection {
     to_server: Vec<u8>,
     to_client: Vec<u8>,
     ruled_out: Vec<&'static str>,
+    /// What is missing of either side in front of its chunks, and behind how many chunks it was
+    /// told; one of each side at most.
+    missed: Vec<(usize, Gap)>,
 }
 
 impl Detection {
-    /// The chunks looked at so far, in order; detection starts anew.
-    pub(super) fn take_chunks(&mut self) -> Vec<Chunk> {
-        let chunks = std::mem::take(&mut self.chunks);
-        *self = Detection::default();
-        chunks
+    /// What was looked at so far, in order; detection starts anew.
+    pub(super) fn take(&mut self) -> Vec<Event> {
+        let Detection { chunks, missed, .. } = std::mem::take(self);
+        let mut missed = missed.into_iter().peekable();
+        let mut events = Vec::with_capacity(chunks.len() + missed.len());
+        for (place, chunk) in chunks.into_iter().enumerate() {
+            while let Some((_, gap)) = missed.next_if(|(before, _)| *before <= place) {
+                events.push(Event::Gap(gap));
+            }
+            events.push(Event::Chunk(chunk));
+        }
+        events.extend(missed.map(|(_, gap)| Event::Gap(gap)));
+        events
     }
 
     /// The chunks looked at so far.
@@ -49,9 +60,34 @@ impl Detection {
         &self.chunks
     }
 
-    /// A gap: what came before it on that side tells nothing about what comes.
-    pub(super) fn gap(&mut self, direction: Direction) {
+    /// What is missing, each with the count of chunks before it, in order.
+    pub(super) fn missed(&self) -> &[(usize, Gap)] {
+        &self.missed
+    }
+
+    /// A gap: what came before it on that side tells nothing about what comes, and joins it.
+    pub(super) fn gap(&mut self, gap: Gap) {
+        let direction = gap.direction;
+        let earlier = self
+            .missed
+            .iter()
+            .map(|(_, gap)| (gap.direction, gap.offset));
+        let chunks = self
+            .chunks
+            .iter()
+            .map(|chunk| (chunk.direction, chunk.offset));
+        let mut fronts = earlier.chain(chunks);
+        let front = fronts.find(|(side, _)| *side == direction);
+        let offset = front.map_or(gap.offset, |(_, offset)| offset.min(gap.offset));
+        self.missed.retain(|(_, gap)| gap.direction != direction);
+        for (place, _) in &mut self.missed {
+            let before = self.chunks.iter().take(*place);
+            *place = before.filter(|chunk| chunk.direction != direction).count();
+        }
         self.chunks.retain(|chunk| chunk.direction != direction);
+        let len = gap.len.saturating_add(gap.offset - offset);
+        self.missed
+            .push((self.chunks.len(), Gap { offset, len, ..gap }));
         match direction {
             Direction::ToServer => self.to_server.clear(),
             Direction::ToClient => self.to_client.clear(),
@@ -60,12 +96,7 @@ impl Detection {
     }
 
     /// Looks at one chunk more.
-    pub(super) fn chunk(
-        &mut self,
-        stream: &StreamInfo,
-        protocols: &Protocols,
-        chunk: &Chunk,
-    ) -> Found {
+    pub(super) fn chunk(&mut self, stream: &Stream, protocols: &Protocols, chunk: &Chunk) -> Found {
         let side = match chunk.direction {
             Direction::ToServer => &mut self.to_server,
             Direction::ToClient => &mut self.to_client,
@@ -76,7 +107,7 @@ impl Detection {
             self.ruled_out.clear();
             side.clear();
         }
-        if side.is_empty() && !matches!(stream.opening, Opening::Syn | Opening::SynAck) {
+        if side.is_empty() && !stream.is_from_start() {
             // Joined late, the other side's bytes may have been the rest of anything.
             self.ruled_out.clear();
         }
@@ -90,14 +121,14 @@ impl Detection {
     }
 
     /// The stream is over: decides with what is there.
-    pub(super) fn end(&mut self, stream: &StreamInfo, protocols: &Protocols) -> Found {
+    pub(super) fn end(&mut self, stream: &Stream, protocols: &Protocols) -> Found {
         if self.chunks.is_empty() {
             return Found::Unknown;
         }
         self.decide(stream, protocols, true)
     }
 
-    fn decide(&mut self, stream: &StreamInfo, protocols: &Protocols, last: bool) -> Found {
+    fn decide(&mut self, stream: &Stream, protocols: &Protocols, last: bool) -> Found {
         let probe = Probe {
             stream,
             ports: &[],
@@ -159,7 +190,7 @@ impl Protocols {
         to_client: &[u8],
     ) -> Option<&'static str> {
         let probe = Probe {
-            stream,
+            stream: &(*stream).into(),
             ports: &[],
             to_server,
             to_client,

@@ -18,6 +18,8 @@ mod impaired;
 mod intake;
 mod kafka;
 mod ldap;
+#[cfg(test)]
+mod lost;
 mod mongodb;
 mod mysql;
 mod pending;
@@ -32,6 +34,7 @@ mod saved;
 mod sctp;
 #[cfg(test)]
 mod seeds;
+mod stream;
 mod tls;
 #[cfg(test)]
 mod truth;
@@ -42,7 +45,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::flow::{Chunk, Gap, OverlapPolicy, StreamInfo};
+use crate::flow::{Chunk, Gap, OverlapPolicy};
 use crate::item::{Columns, ENVELOPE, Field, ItemError, ProtocolInfo, Value};
 use crate::packet::{Direction, Transport};
 use crate::time::Timestamp;
@@ -53,6 +56,7 @@ pub use flows::Tally;
 pub use http::h2::{FieldBlocks, Sent};
 pub use ports::{PortLists, PortsError};
 pub use protobuf::{Descriptors, NotDescriptors};
+pub use stream::Stream;
 pub use tls::{DecryptionCounts, KeyLogLines, Secrets};
 
 /// Every protocol, in the order in which detection asks them.
@@ -257,17 +261,17 @@ pub trait Protocol: Sync {
     fn probe(&self, probe: &Probe<'_>) -> Verdict;
 
     /// Starts reading a stream from its first byte on, or from wherever the capture begins.
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector>;
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector>;
 
     /// Starts reading a stream that another protocol handed over with `note`
     /// ([`Dissector::handover`]).
-    fn take_over(&self, stream: &StreamInfo, note: &[u8]) -> Box<dyn Dissector> {
+    fn take_over(&self, stream: &Stream, note: &[u8]) -> Box<dyn Dissector> {
         let _ = note;
         self.start(stream)
     }
 
     /// Goes on with a stream whose state was saved; `None` when `state` is not its own.
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>>;
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>>;
 
     /// Conversations that the robustness suite cuts, swaps and damages.
     #[cfg(test)]
@@ -280,7 +284,7 @@ pub trait Protocol: Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct Probe<'a> {
     /// The stream.
-    pub stream: &'a StreamInfo,
+    pub stream: &'a Stream,
     /// Ports that count as the protocol's beside its own.
     pub ports: &'a [u16],
     /// Bytes from the client so far.

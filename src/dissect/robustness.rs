@@ -440,7 +440,7 @@ proptest! {
             for transport in protocol.transports() {
                 // Straight at the dissector: detection would not let garbage through.
                 let mut feed = Feed::new(*transport, 53, &one);
-                let dissector = protocol.start(&feed.info);
+                let dissector = protocol.start(&feed.info.into());
                 feed.conversation.read_with(*protocol, dissector);
                 for (up, bytes, gap) in &turns {
                     feed.chunk(side(*up), bytes);

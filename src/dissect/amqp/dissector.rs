@@ -15,8 +15,8 @@ use super::frame::{
 use super::message::{Fault, Message};
 
 use crate::bytes::Reader;
-use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 
 /// Bytes of a method or header frame that are read; brokers send no frames beyond 128 KiB unless
@@ -83,11 +83,11 @@ pub(super) struct Amqp {
 
 impl Amqp {
     /// A stream of which nothing was seen yet.
-    pub(super) fn new(stream: &StreamInfo) -> Amqp {
-        let reading = match stream.opening {
-            Opening::Syn | Opening::SynAck => Reading::Frame,
+    pub(super) fn new(stream: &Stream) -> Amqp {
+        let reading = match stream.is_from_start() {
+            true => Reading::Frame,
             // The capture may begin inside a frame.
-            Opening::Port | Opening::FirstPacket => Reading::Lost(0),
+            false => Reading::Lost(0),
         };
         let side = Side {
             reading,
@@ -526,7 +526,7 @@ impl Dissector for Amqp {
 
 impl Amqp {
     /// Reads [`Dissector::save`] back.
-    pub(super) fn restore(stream: &StreamInfo, state: &[u8]) -> Option<Amqp> {
+    pub(super) fn restore(stream: &Stream, state: &[u8]) -> Option<Amqp> {
         let mut reader = Reader::new(state);
         if reader.u8().ok()? != SAVE_VERSION {
             return None;

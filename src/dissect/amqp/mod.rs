@@ -22,7 +22,7 @@ mod parser;
 mod render;
 mod spec;
 
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -181,7 +181,7 @@ impl Protocol for Amqp {
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
         let usual = probe.is_on(&[PORT]);
-        let late = matches!(probe.stream.opening, Opening::Port | Opening::FirstPacket);
+        let late = !probe.stream.is_from_start();
         let sides = [probe.to_server, probe.to_client]
             .into_iter()
             .filter(|bytes| !bytes.is_empty())
@@ -197,11 +197,11 @@ impl Protocol for Amqp {
         .unwrap_or(Verdict::Unsure)
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(AmqpDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         AmqpDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

@@ -10,27 +10,32 @@ use bytes::{BufMut, Bytes};
 use super::{Carrier, Conversation, Phase, RETRIES, side};
 use crate::bytes::Reader;
 use crate::dissect::flows::Tally;
-use crate::dissect::{Protocol, Protocols};
-use crate::flow::{Budget, Chunk, Datagrams, Reassembly, State, StreamInfo};
+use crate::dissect::{Protocol, Protocols, Stream};
+use crate::flow::{Budget, Chunk, Datagrams, Gap, Reassembly, State, StreamInfo};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
 /// Saving and restoring, for a reel that begins in the middle of a stream.
 ///
 /// ```text
-/// state    = version u8 (2), carrier, tally, upper, retries u32, detections u32,
-///            last direction u8 (0 none), needs 2 x u64, chunks, reader          big-endian
+/// state    = version u8 (3), carrier, tally, upper, retries u32, detections u32,
+///            last direction u8 (0 none), late u8, needs 2 x u64, chunks, missed,
+///            reader                                                             big-endian
 /// carrier  = kind u8 (0 none, 1 TCP, 2 datagrams, 3 inside),
 ///            state of the reassembly (30 bytes) or 2 x u64 offsets
 /// tally    = length u32 (0 none), state
 /// upper    = length u32 (0 none), state of the messages carried
 /// chunks   = count u32, count x (direction u8, offset u64, ts i64, ordinal u64, length u32, bytes)
+/// missed   = gaps behind which nothing was read: count u8, count x (chunks before it u32,
+///            direction u8, offset u64, length u64, ts i64, ordinal u64)
 /// reader   = kind u8 (0 idle, 1 detecting, 2 reading), reading: name length u8, name, state
 /// ```
+///
+/// A state of version 2 lacks `late` and `missed`.
 impl Conversation {
     /// What a later reel of the same stream needs in order to give the same items.
     pub fn save(&self) -> Vec<u8> {
-        let mut out = vec![2];
+        let mut out = vec![3];
         match &self.transport {
             Carrier::None => out.push(0),
             Carrier::Inside => out.push(3),
@@ -58,6 +63,7 @@ impl Conversation {
             None => 0,
             Some(direction) => direction_code(direction),
         });
+        out.push(u8::from(self.stream != Stream::from(*self.stream)));
         for pending in [&self.to_server, &self.to_client] {
             out.put_u64(pending.need() as u64);
         }
@@ -77,6 +83,19 @@ impl Conversation {
             out.put_u64(chunk.ordinal);
             out.put_u32(u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX));
             out.extend_from_slice(&chunk.bytes);
+        }
+        let missed: Vec<(usize, Gap)> = match &self.phase {
+            Phase::Detecting(detection) => detection.missed().to_vec(),
+            _ => self.holes.iter().map(|hole| (0, *hole)).collect(),
+        };
+        out.push(u8::try_from(missed.len()).unwrap_or(u8::MAX));
+        for (place, gap) in &missed {
+            out.put_u32(u32::try_from(*place).unwrap_or(u32::MAX));
+            out.push(direction_code(gap.direction));
+            out.put_u64(gap.offset);
+            out.put_u64(gap.len);
+            out.put_i64(gap.ts.nanos());
+            out.put_u64(gap.ordinal);
         }
         match &self.phase {
             Phase::Idle => out.push(0),
@@ -106,10 +125,10 @@ impl Conversation {
     pub(super) fn resume(self, state: &[u8], budget: &Arc<Budget>) -> Option<Conversation> {
         let mut restored = self;
         let mut reader = Reader::new(state);
-        if reader.u8().ok()? != 2 {
+        let version = reader.u8().ok()?;
+        if !matches!(version, 2 | 3) {
             return None;
         }
-        let info = restored.info;
         let protocols = restored.protocols.clone();
         restored.transport = match reader.u8().ok()? {
             0 => Carrier::None,
@@ -129,7 +148,11 @@ impl Conversation {
         let tally = reader.take(length).ok()?;
         restored.tally = match (restored.tally.take(), length) {
             (None, _) | (_, 0) => None,
-            (Some(_), _) => Some(Box::new(Tally::restore(&protocols, &info, tally)?)),
+            (Some(_), _) => Some(Box::new(Tally::restore(
+                &protocols,
+                &restored.stream,
+                tally,
+            )?)),
         };
         let length = usize::try_from(reader.u32().ok()?).ok()?;
         let state = reader.take(length).ok()?;
@@ -144,15 +167,28 @@ impl Conversation {
             0 => None,
             code => Some(direction_of(code)?),
         };
+        if version > 2 && reader.u8().ok()? != 0 {
+            restored.stream = restored.stream.joined_late();
+        }
+        let stream = restored.stream;
         let needs = [reader.u64().ok()?, reader.u64().ok()?];
         let chunks = read_chunks(&mut reader)?;
+        let missed = match version {
+            2 => Vec::new(),
+            _ => read_missed(&mut reader)?,
+        };
         match reader.u8().ok()? {
             0 => restored.phase = Phase::Idle,
             1 => {
                 if let Phase::Detecting(detection) = &mut restored.phase {
-                    for chunk in &chunks {
-                        detection.chunk(&info, &protocols, chunk);
+                    let mut missed = missed.into_iter().peekable();
+                    for (at, chunk) in chunks.iter().enumerate() {
+                        while let Some((_, gap)) = missed.next_if(|(place, _)| *place <= at) {
+                            detection.gap(gap);
+                        }
+                        detection.chunk(&stream, &protocols, chunk);
                     }
+                    missed.for_each(|(_, gap)| detection.gap(gap));
                 }
             }
             2 => {
@@ -168,9 +204,10 @@ impl Conversation {
                 if protocol.name().as_bytes() != name {
                     return None;
                 }
-                let mut dissector = protocol.restore(&info, reader.rest())?;
+                let mut dissector = protocol.restore(&stream, reader.rest())?;
                 dissector.equip(&protocols);
                 restored.phase = Phase::Reading(protocol, dissector);
+                restored.holes = missed.into_iter().map(|(_, gap)| gap).collect();
                 for chunk in &chunks {
                     let Conversation {
                         to_server,
@@ -205,6 +242,23 @@ fn direction_of(code: u8) -> Option<Direction> {
         2 => Some(Direction::ToClient),
         _ => None,
     }
+}
+
+fn read_missed(reader: &mut Reader<'_>) -> Option<Vec<(usize, Gap)>> {
+    let count = reader.u8().ok()?;
+    let mut missed = Vec::new();
+    for _ in 0..count {
+        let place = usize::try_from(reader.u32().ok()?).ok()?;
+        let gap = Gap {
+            direction: direction_of(reader.u8().ok()?)?,
+            offset: reader.u64().ok().filter(|offset| *offset < 1 << 62)?,
+            len: reader.u64().ok()?,
+            ts: Timestamp::from_nanos(reader.u64().ok()? as i64),
+            ordinal: reader.u64().ok()?,
+        };
+        missed.push((place, gap));
+    }
+    Some(missed)
 }
 
 fn read_chunks(reader: &mut Reader<'_>) -> Option<Vec<Chunk>> {

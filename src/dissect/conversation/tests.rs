@@ -59,10 +59,10 @@ impl Protocol for Toy {
             _ => Verdict::No,
         }
     }
-    fn start(&self, _: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, _: &Stream) -> Box<dyn Dissector> {
         Box::new(ToyDissector)
     }
-    fn restore(&self, _: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, _: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         (state == b"toy").then(|| Box::new(ToyDissector) as Box<dyn Dissector>)
     }
 }

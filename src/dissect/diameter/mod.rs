@@ -21,7 +21,7 @@ mod dissector;
 mod parser;
 mod render;
 
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -167,11 +167,11 @@ impl Protocol for Diameter {
             .unwrap_or(Verdict::Unsure)
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(DiameterDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         DiameterDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

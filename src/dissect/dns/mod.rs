@@ -20,7 +20,7 @@ mod parser;
 mod rdata;
 mod render;
 
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -222,11 +222,11 @@ impl Protocol for Dns {
             .unwrap_or(Verdict::Unsure)
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(DnsDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         DnsDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

@@ -24,7 +24,8 @@
 
 mod tally;
 
-use crate::flow::{Chunk, Gap, StreamInfo};
+use crate::dissect::Stream;
+use crate::flow::{Chunk, Gap};
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::{Direction, Transport};
 
@@ -67,11 +68,11 @@ macro_rules! switch {
                 Verdict::No
             }
 
-            fn start(&self, _: &StreamInfo) -> Box<dyn Dissector> {
+            fn start(&self, _: &Stream) -> Box<dyn Dissector> {
                 Box::new(Passed)
             }
 
-            fn restore(&self, _: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+            fn restore(&self, _: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
                 state.is_empty().then(|| Box::new(Passed) as _)
             }
 

@@ -24,8 +24,8 @@ use super::body::{Body, Chunked, Gapped};
 use super::exchange::{CONNECTION, DISSECTION, Exchange};
 use super::parser::MAX_HEAD;
 use super::recognise::{self, Found, Looks};
-use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening};
+use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
@@ -35,10 +35,13 @@ const MAX_OPEN: usize = 1024;
 /// Bytes without any message, and without a gap to blame, after which the stream is not HTTP.
 const MAX_LOST: u64 = 256 * 1024;
 
+/// Bytes between messages that are none of either: empty lines.
+const MAX_BLANK: u64 = 4;
+
 /// The state of one stream.
 pub(super) struct Http {
-    /// Whether the stream was seen from its beginning.
-    from_start: bool,
+    /// Whether the handshake told who is the client.
+    knows_sides: bool,
     /// Direction of the requests; `None` until a message tells.
     asks: Option<Direction>,
     requests: Side,
@@ -52,6 +55,8 @@ pub(super) struct Http {
     expired: u64,
     /// Whether the client was seen to send requests without awaiting responses.
     pipelined: bool,
+    /// Whether responses may be one off: messages were lost while several requests were open.
+    doubtful: bool,
     /// Whether the stream went over to another protocol.
     upgraded: bool,
     /// Whom it goes over to, when that was agreed on.
@@ -69,6 +74,10 @@ struct Side {
     pending: Option<Pending>,
     /// Whether messages were perhaps missed since the last pairing.
     loose: bool,
+    /// Whether that is because of a gap.
+    gapped: bool,
+    /// Whether a message was missed for sure.
+    missed: bool,
     /// Bytes passed over in search of a message without a gap as the cause.
     lost: u64,
 }
@@ -103,25 +112,32 @@ enum Advance {
 
 impl Http {
     /// A stream from its first seen byte on.
-    pub(super) fn new(opening: Opening) -> Http {
-        let from_start = matches!(opening, Opening::Syn | Opening::SynAck);
+    pub(super) fn new(stream: &Stream) -> Http {
+        Http::beginning(stream.knows_sides(), !stream.is_from_start())
+    }
+
+    /// The same of which this is known.
+    fn beginning(knows_sides: bool, late: bool) -> Http {
         let side = |loose| Side {
             reading: Reading::Head,
             scanned: 0,
             pending: None,
             loose,
+            gapped: false,
+            missed: false,
             lost: 0,
         };
         Http {
-            from_start,
+            knows_sides,
             asks: None,
-            requests: side(!from_start),
-            responses: side(!from_start),
+            requests: side(late),
+            responses: side(late),
             open: VecDeque::new(),
             first: 0,
             weight: 0,
             expired: 0,
             pipelined: false,
+            doubtful: false,
             upgraded: false,
             next: None,
             ripe: false,
@@ -135,7 +151,7 @@ impl Http {
         let asks = match (request, response) {
             (Looks::Yes, _) => chunk.direction,
             (_, Looks::Yes) => chunk.direction.other(),
-            _ if self.from_start => Direction::ToServer,
+            _ if self.knows_sides => Direction::ToServer,
             (Looks::No, Looks::No) => {
                 match (
                     recognise::find_request(bytes),
@@ -228,6 +244,7 @@ impl Dissector for Http {
             }
         }
         match at {
+            0 if self.upgraded => Outcome::GiveUp(GiveUp::Upgraded),
             0 if !chunk.bytes.is_empty() => Outcome::NeedMore(chunk.bytes.len() + 1),
             at => Outcome::Consumed(at),
         }
@@ -237,7 +254,8 @@ impl Dissector for Http {
         if self.upgraded {
             return Outcome::GiveUp(GiveUp::Upgraded);
         }
-        let Some(asks) = self.asks else {
+        let known = self.knows_sides.then_some(Direction::ToServer);
+        let Some(asks) = self.asks.or(known) else {
             return Outcome::Consumed(0);
         };
         let is_request = gap.direction == asks;
@@ -247,12 +265,14 @@ impl Dissector for Http {
         match side.reading {
             // Wherever the next bytes stem from, they are first looked at as the start of a message:
             // a head that is cut by another gap can only be known there.
-            Reading::Head | Reading::Lost => {
-                side.loose = true;
+            reading @ (Reading::Head | Reading::Lost) => {
                 side.reading = Reading::Head;
-                if let Some(pending) = pending {
-                    self.cut_head(is_request, pending, "the head was not captured to its end");
-                }
+                // A head that is cut is in front of what is missing.
+                let cut = pending.is_some_and(|pending| {
+                    self.cut_head(is_request, pending, "the head was not captured to its end")
+                });
+                let missed = !cut && reading == Reading::Head && gap.len > MAX_BLANK;
+                self.miss(is_request, missed);
             }
             Reading::Body(mut body, serial) => {
                 let left = match body {
@@ -260,6 +280,7 @@ impl Dissector for Http {
                     Body::UntilClose => gap.len,
                     Body::Chunked(_) => 0,
                 };
+                let counted = matches!(body, Body::Length(_));
                 let gapped = body.gap(gap.len);
                 side.reading = Reading::Body(body, serial);
                 if let Some(message) = self.message(is_request, serial) {
@@ -272,7 +293,8 @@ impl Dissector for Http {
                         exchange.fail(DISSECTION, "the end of the body was not captured");
                     }
                     self.finish(is_request, serial, gap.ordinal);
-                    self.side(is_request).loose = true;
+                    let behind = counted && gap.len > left.saturating_add(MAX_BLANK);
+                    self.miss(is_request, behind);
                 }
             }
             Reading::Tunnel => {}

@@ -72,6 +72,19 @@ pub(super) struct Exchange {
     pub ordinal: u64,
 }
 
+impl Exchange {
+    /// Whether its response is still to come.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.response.is_none() && !self.abandoned
+    }
+
+    /// Whether its request came in the same chunk as this one.
+    pub(super) fn is_asked_with(&self, request: &Message, ordinal: u64) -> bool {
+        let asked = self.request.as_ref().map(|message| message.ts);
+        self.ordinal == ordinal && asked == Some(request.ts)
+    }
+}
+
 impl Message {
     /// A message of which the head was read.
     pub(super) fn new(head: Head, size: usize, ts: Timestamp) -> Box<Message> {

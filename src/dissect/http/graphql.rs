@@ -63,8 +63,9 @@ pub(super) struct Request<'a> {
 impl Request<'_> {
     /// Whether it is a GraphQL operation, or a batch of nothing else.
     ///
-    /// Looked at are `application/json` bodies with a string `query`, `application/graphql` bodies,
-    /// and the parameter `query` of a GET.
+    /// Looked at are `application/json` bodies with a string `query`, or with the hash of a persisted
+    /// one (`extensions.persistedQuery`), `application/graphql` bodies, and the parameters `query` and
+    /// `extensions` of a GET.
     pub(super) fn is_graphql(&self) -> bool {
         if self.body.is_empty() {
             return self.method == b"GET" && asks_in_target(self.target);
@@ -93,15 +94,28 @@ fn asks_in_target(target: &[u8]) -> bool {
     };
     let query = target.get(at + 1..).unwrap_or_default();
     let query = query.split(|byte| *byte == b'#').next().unwrap_or_default();
-    let mut pairs = query.split(|byte| *byte == b'&');
-    let Some(value) = pairs.find_map(|pair| pair.strip_prefix(b"query=")) else {
-        return false;
+    let value_of = |name: &[u8]| {
+        let mut pairs = query.split(|byte| *byte == b'&');
+        let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))?;
+        let spaced = value
+            .iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte });
+        Some(percent_encoding::percent_decode(&spaced.collect::<Vec<u8>>()).collect::<Vec<u8>>())
     };
-    let spaced: Vec<u8> = value
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    is_document(&Cow::from(percent_encoding::percent_decode(&spaced)))
+    match value_of(b"query") {
+        Some(document) => is_document(&document),
+        None => value_of(b"extensions")
+            .and_then(|value| serde_json::from_slice(&value).ok())
+            .is_some_and(|extensions| is_persisted(&extensions)),
+    }
+}
+
+/// Whether what an operation carries beside its text names that by its hash, which the server knows
+/// or asks for ("automatic persisted queries", as Apollo's clients and servers have them).
+fn is_persisted(extensions: &serde_json::Value) -> bool {
+    let query = extensions.get("persistedQuery");
+    let hash = query.and_then(|query| query.get("sha256Hash")?.as_str());
+    hash.is_some_and(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Whether a JSON body has a `query` that is a document, or is a list of such objects.
@@ -109,7 +123,8 @@ fn asks_in_target(target: &[u8]) -> bool {
 /// A body that is cut behind its `query` is taken for what it was going to be.
 fn asks_in_json(body: &[u8]) -> bool {
     // Most bodies end here.
-    if memchr::memmem::find(body, b"\"query\"").is_none() {
+    let has = |name: &[u8]| memchr::memmem::find(body, name).is_some();
+    if !has(b"\"query\"") && !has(b"\"persistedQuery\"") {
         return false;
     }
     let mut seen = Seen::default();
@@ -182,7 +197,12 @@ impl<'de> Visitor<'de> for Operation<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut found = false;
+        let mut persisted = false;
         while let Some(Text(name)) = map.next_key()? {
+            if name == "extensions" && !persisted {
+                persisted = is_persisted(&map.next_value()?);
+                continue;
+            }
             if name != "query" || found {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -191,6 +211,10 @@ impl<'de> Visitor<'de> for Operation<'_> {
             if !is_document(query.as_bytes()) {
                 return Err(A::Error::custom("the query is no document"));
             }
+            found = true;
+            self.0.operations += 1;
+        }
+        if persisted && !found {
             found = true;
             self.0.operations += 1;
         }
@@ -286,6 +310,10 @@ mod tests {
         .is_graphql()
     }
 
+    const HASH: &str = "ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38";
+    const PERSISTED: &str =
+        r##"{"variables":{},"extensions":{"persistedQuery":{"version":1,"sha256Hash":"#"}}}"##;
+
     #[test]
     fn bodies_are_known_by_type_and_content() {
         let json = "application/json";
@@ -313,6 +341,16 @@ mod tests {
             (json, r#"{"query":"{a}"; }"#, false),
             (json, r#"[{"query":"{a}"},{"quer"#, true),
             (json, r#"{"query":"{a"#, false),
+            (json, &PERSISTED.replace('#', HASH), true),
+            (json, &format!("[{}]", PERSISTED.replace('#', HASH)), true),
+            (json, &PERSISTED.replace('#', "abc"), false),
+            (json, r#"{"query":"{a}","extensions":null}"#, true),
+            (
+                json,
+                r#"{"query":"{a}","extensions":{"persistedQuery":1}}"#,
+                true,
+            ),
+            (json, r#"{"persistedQuery":{"sha256Hash":1}}"#, false),
             ("text/plain", r#"{"query":"{a}"}"#, false),
             ("application/graphql", "query { a }", true),
             ("application/graphql", r#"{"query":"{a}"}"#, false),
@@ -354,6 +392,13 @@ mod tests {
         };
         assert!(get("/graphql?query=%7B+hello%20%7D"));
         assert!(get("/graphql?a=b&query={me{name}}&variables=%7B%7D#top"));
+        let extensions = |hash: &str| {
+            let persisted =
+                "%7B%22persistedQuery%22:%7B%22version%22:1,%22sha256Hash%22:%22#%22%7D%7D";
+            format!("/graphql?extensions={}", persisted.replace('#', hash))
+        };
+        assert!(get(&extensions(HASH)));
+        assert!(!get(&extensions("abc")));
         assert!(!get("/search?query=rust"));
         assert!(!get("/search?query=%7B%22match%22%3A1%7D"));
         assert!(!get("/graphql?xquery={a}"));

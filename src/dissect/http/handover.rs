@@ -4,7 +4,7 @@
 //! protocol that was not agreed on. Standard: RFC 9110 section 7.8.
 
 use super::exchange::{Exchange, Message};
-use super::{h2, parser, websocket};
+use super::{h2, parser, recognise, websocket};
 use crate::dissect::Handover;
 use crate::packet::Direction;
 
@@ -24,6 +24,26 @@ pub(super) fn of(exchange: &Exchange, asks: Direction) -> Option<Handover> {
             asks,
         )),
         b"h2c" => h2::upgrade::handover(exchange.request.as_ref()?, asks),
+        _ => None,
+    }
+}
+
+/// The protocol that a request asked for whose answer is unknown, when `bytes` of the client (else
+/// of its server) are of that protocol.
+pub(super) fn unseen(
+    exchange: &Exchange,
+    asks: Direction,
+    of_client: bool,
+    bytes: &[u8],
+) -> Option<Handover> {
+    let request = exchange.request.as_deref()?;
+    let token = values(request, b"upgrade").to_ascii_lowercase();
+    match (token.as_slice(), of_client) {
+        (b"websocket", _) if websocket::fronts_frame(bytes, of_client) => {
+            Some(websocket::unseen(request, asks))
+        }
+        (b"h2c", true) if recognise::http2_preface(bytes) => h2::upgrade::handover(request, asks),
+        (b"h2c", false) if h2::fronts_settings(bytes) => h2::upgrade::handover(request, asks),
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ use self::recognise::{Found, Looks};
 #[cfg(test)]
 use super::robustness::Sample;
 use super::{Dissector, Probe, Protocol, Verdict};
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::FieldType::{Int, List, Map, Object, Text};
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
@@ -90,7 +90,7 @@ impl Protocol for Http1 {
         if recognise::http2_preface(client) {
             return Verdict::No;
         }
-        let from_start = matches!(probe.stream.opening, Opening::Syn | Opening::SynAck);
+        let from_start = probe.stream.is_from_start();
         let looks = match from_start {
             true => vec![recognise::request(client), recognise::response(server)],
             false => vec![
@@ -125,11 +125,11 @@ impl Protocol for Http1 {
         }
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
-        Box::new(Http::new(stream.opening))
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
+        Box::new(Http::new(stream))
     }
 
-    fn restore(&self, _stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, _stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         Http::load(state).map(|http| Box::new(http) as Box<dyn Dissector>)
     }
 

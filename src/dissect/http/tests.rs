@@ -4,8 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::dissect::{Draft, GiveUp, Outcome, Output, truth};
-use crate::flow::{Chunk, Gap};
+use crate::dissect::{Draft, GiveUp, Outcome, Output, Stream, truth};
+use crate::flow::{Chunk, Gap, Opening, StreamInfo};
 use crate::item::{ItemNode, Value, json};
 use crate::packet::{Direction, Endpoint, StreamId, StreamName};
 use crate::time::Timestamp;
@@ -31,12 +31,12 @@ struct Wire {
     items: Items,
 }
 
-fn info(opening: Opening) -> StreamInfo {
+fn info(opening: Opening) -> Stream {
     let endpoint = |port| Endpoint {
         ip: [10, 0, 0, 1].into(),
         port,
     };
-    StreamInfo {
+    Stream::from(StreamInfo {
         name: StreamName {
             stream: StreamId(0),
             transport: Transport::Tcp,
@@ -45,7 +45,7 @@ fn info(opening: Opening) -> StreamInfo {
         server: endpoint(80),
         opening,
         first: Timestamp::default(),
-    }
+    })
 }
 
 impl Wire {

@@ -23,17 +23,42 @@ pub(super) fn handover(request: Option<&Message>, response: &Message, asks: Dire
     note(asks, [&target, &subprotocol, &extensions])
 }
 
+/// The same of a handshake whose answer was not captured: what was agreed on is not known.
+pub(super) fn unseen(request: &Message, asks: Direction) -> Handover {
+    let target = match &request.head.start {
+        StartLine::Request { target, .. } => &target[..],
+        StartLine::Response { .. } => &[],
+    };
+    noted(asks, 2, [target, b"", b""])
+}
+
+/// Whether bytes may begin a frame of the client (masked), else of its server: known opcode, no bit
+/// that no extension uses. A server's must be final, so that text is none (RFC 6455 section 5.2).
+pub(super) fn fronts_frame(bytes: &[u8], of_client: bool) -> bool {
+    let [first, second, ..] = bytes else {
+        return false;
+    };
+    let known = matches!(first & 0x0f, 0..=2 | 8..=10) && first & 0x30 == 0;
+    known && (second & 0x80 != 0) == of_client && (of_client || first & 0x80 != 0)
+}
+
 /// The note for `ws`, of request target, subprotocol and extensions.
 ///
 /// ```text
-/// note = asks u8 (1 the client sends to the server, 2 to the client),
+/// note = asks u8 (1 the client sends to the server, 2 to the client; 3 and 4 the same when the
+///        answer was not seen),
 ///        request target, subprotocol, extensions; each length u32, bytes             big-endian
 /// ```
 pub(super) fn note(asks: Direction, parts: [&[u8]; 3]) -> Handover {
-    let mut note = vec![match asks {
+    noted(asks, 0, parts)
+}
+
+fn noted(asks: Direction, unseen: u8, parts: [&[u8]; 3]) -> Handover {
+    let direction = match asks {
         Direction::ToServer => 1,
         Direction::ToClient => 2,
-    }];
+    };
+    let mut note = vec![direction + unseen];
     for part in parts {
         let part = part.get(..part.len().min(MAX_HEAD)).unwrap_or_default();
         note.put_u32(u32::try_from(part.len()).unwrap_or(0));

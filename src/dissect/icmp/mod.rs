@@ -21,7 +21,7 @@ mod parser;
 mod quoted;
 mod render;
 
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -182,11 +182,11 @@ impl Protocol for Icmp {
         Verdict::Certain
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(IcmpDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         IcmpDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

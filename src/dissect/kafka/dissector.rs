@@ -18,8 +18,8 @@ use super::names::MAX_NAMES;
 use super::render;
 use super::schema::{METADATA, PRODUCE, SASL_HANDSHAKE};
 use crate::bytes::Reader;
-use crate::dissect::{Dissector, GiveUp, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, GiveUp, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 
 /// Requests of one stream that may await their responses; clients keep at most five in flight
@@ -72,14 +72,14 @@ pub(super) struct KafkaDissector {
 
 impl KafkaDissector {
     /// A stream of which nothing was seen yet.
-    pub(super) fn new(stream: &StreamInfo) -> KafkaDissector {
-        let exact = matches!(stream.opening, Opening::Syn | Opening::SynAck);
+    pub(super) fn new(stream: &Stream) -> KafkaDissector {
+        let exact = stream.is_from_start();
         let side = || Side {
             lost: !exact,
             ..Side::default()
         };
         KafkaDissector {
-            asks: exact.then_some(Direction::ToServer),
+            asks: stream.knows_sides().then_some(Direction::ToServer),
             exact,
             requests: side(),
             responses: side(),
@@ -459,7 +459,7 @@ impl Dissector for KafkaDissector {
 
 impl KafkaDissector {
     /// Reads [`Dissector::save`] back.
-    pub(super) fn restore(stream: &StreamInfo, state: &[u8]) -> Option<KafkaDissector> {
+    pub(super) fn restore(stream: &Stream, state: &[u8]) -> Option<KafkaDissector> {
         let mut reader = Reader::new(state);
         if reader.u8().ok()? != 1 {
             return None;

@@ -35,7 +35,7 @@ mod schema;
 mod tests;
 mod unpack;
 
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::FieldType::{Bool, Int, List, Object, Text};
 use crate::item::{Columns, Field, ProtocolInfo, field};
 use crate::packet::Transport;
@@ -186,19 +186,17 @@ impl Protocol for Kafka {
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
         let usual = probe.server_is_on(&[PORT]);
         let one = verdict(probe.to_server, probe.to_client, usual);
-        match probe.stream.opening {
-            Opening::Syn | Opening::SynAck => one,
-            Opening::Port | Opening::FirstPacket => {
-                one.max(verdict(probe.to_client, probe.to_server, usual))
-            }
+        match probe.stream.knows_sides() {
+            true => one,
+            false => one.max(verdict(probe.to_client, probe.to_server, usual)),
         }
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(KafkaDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         KafkaDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

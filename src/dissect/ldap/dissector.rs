@@ -13,8 +13,8 @@ use super::answers::{Answers, Fault, Open};
 use super::parser::{self, Front, Message, Role};
 use super::{CLDAP, LDAP, PASSWORD_MODIFY, START_TLS, render};
 use crate::bytes::Reader;
-use crate::dissect::{Dissector, Draft, GiveUp, Handover, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, Draft, GiveUp, Handover, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::item::{ItemError, MAX_ITEM_BODY, ProtocolInfo, Value, text_of};
 use crate::packet::{Direction, Transport};
 
@@ -75,12 +75,12 @@ pub(super) struct Ldap {
 
 impl Ldap {
     /// A conversation of which nothing was seen yet.
-    pub(super) fn new(stream: &StreamInfo) -> Ldap {
+    pub(super) fn new(stream: &Stream) -> Ldap {
         let place = Place {
-            lost: match stream.opening {
-                Opening::Syn | Opening::SynAck => None,
+            lost: match stream.is_from_start() {
+                true => None,
                 // The capture may begin inside a message.
-                Opening::Port | Opening::FirstPacket => Some(0),
+                false => Some(0),
             },
             ..Place::default()
         };
@@ -517,7 +517,7 @@ impl Dissector for Ldap {
 
 impl Ldap {
     /// Reads [`Dissector::save`] back.
-    pub(super) fn restore(stream: &StreamInfo, state: &[u8]) -> Option<Ldap> {
+    pub(super) fn restore(stream: &Stream, state: &[u8]) -> Option<Ldap> {
         let mut reader = Reader::new(state);
         if reader.u8().ok()? != SAVE_VERSION {
             return None;

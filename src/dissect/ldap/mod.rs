@@ -23,7 +23,7 @@ mod names;
 mod parser;
 mod render;
 
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -153,8 +153,7 @@ impl Protocol for Ldap {
         match (up, down) {
             // Either side may have been joined inside a message, which says nothing.
             (Looks::Message(_), Looks::Other) | (Looks::Other, Looks::Message(_))
-                if !datagram
-                    && matches!(probe.stream.opening, Opening::Port | Opening::FirstPacket) =>
+                if !datagram && !probe.stream.is_from_start() =>
             {
                 Verdict::Certain
             }
@@ -166,11 +165,11 @@ impl Protocol for Ldap {
         }
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(LdapDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         LdapDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

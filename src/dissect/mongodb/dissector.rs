@@ -15,8 +15,8 @@ use super::parser::{self, HEADER, Header, flag, op};
 use super::render::{self, Known, PLAIN};
 use crate::dissect::intake::{Intake, Message, Step};
 use crate::dissect::saved::{Saved, put_bytes, put_list};
-use crate::dissect::{Dissector, Draft, GiveUp, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, Draft, GiveUp, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::item::{ItemError, Value};
 use crate::packet::Direction;
 use crate::time::Timestamp;
@@ -77,15 +77,15 @@ pub(super) struct Mongo {
 
 impl Mongo {
     /// A stream of which nothing was read yet.
-    pub(super) fn new(stream: &StreamInfo) -> Mongo {
-        let from_start = matches!(stream.opening, Opening::Syn | Opening::SynAck);
+    pub(super) fn new(stream: &Stream) -> Mongo {
+        let from_start = stream.is_from_start();
         let mut intakes = [Intake::new(MAX_KEPT), Intake::new(MAX_KEPT)];
         if !from_start {
             intakes.iter_mut().for_each(Intake::lose);
         }
         let [to_server, to_client] = intakes;
         Mongo {
-            asks: from_start.then_some(Direction::ToServer),
+            asks: stream.knows_sides().then_some(Direction::ToServer),
             to_server,
             to_client,
             open: VecDeque::new(),
@@ -400,7 +400,7 @@ impl Dissector for Mongo {
 
 impl Mongo {
     /// Reads [`Dissector::save`] back.
-    pub(super) fn restore(stream: &StreamInfo, state: &[u8]) -> Option<Mongo> {
+    pub(super) fn restore(stream: &Stream, state: &[u8]) -> Option<Mongo> {
         let mut saved = Saved::new(state);
         if saved.u8()? != SAVE_VERSION {
             return None;

@@ -33,7 +33,7 @@ mod parser;
 mod render;
 
 use super::{Dissector, Probe, Protocol, Verdict};
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 use dissector::Mongo;
@@ -192,11 +192,11 @@ impl Protocol for Mongodb {
             .unwrap_or(Verdict::Unsure)
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(Mongo::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         Mongo::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

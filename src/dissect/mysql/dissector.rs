@@ -14,8 +14,8 @@ use super::parser::{self, capability};
 use super::statements::Statements;
 use crate::dissect::intake::Message;
 use crate::dissect::saved::{Saved, put_bytes, put_list};
-use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 
 /// Bytes of one payload that are kept.
@@ -64,14 +64,14 @@ pub(super) struct Mysql {
 
 impl Mysql {
     /// A stream of which nothing was read yet.
-    pub(super) fn new(stream: &StreamInfo) -> Mysql {
-        let from_start = matches!(stream.opening, Opening::Syn | Opening::SynAck);
+    pub(super) fn new(stream: &Stream) -> Mysql {
+        let from_start = stream.is_from_start();
         let side = || match from_start {
             true => Layers::at_start(),
             false => Layers::lost(),
         };
         Mysql {
-            asks: from_start.then_some(Direction::ToServer),
+            asks: stream.knows_sides().then_some(Direction::ToServer),
             greeting: from_start,
             compressed: false,
             compresses: false,
@@ -343,7 +343,7 @@ impl Dissector for Mysql {
 
 impl Mysql {
     /// Reads [`Dissector::save`] back.
-    pub(super) fn restore(stream: &StreamInfo, state: &[u8]) -> Option<Mysql> {
+    pub(super) fn restore(stream: &Stream, state: &[u8]) -> Option<Mysql> {
         let mut saved = Saved::new(state);
         if saved.u8()? != SAVE_VERSION {
             return None;

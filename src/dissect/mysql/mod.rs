@@ -40,7 +40,7 @@ mod statements;
 
 use super::intake::Front;
 use super::{Dissector, Probe, Protocol, Verdict};
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -275,7 +275,7 @@ impl Protocol for Mysql {
         if sides.into_iter().any(dissector::is_greeting) {
             return Verdict::Certain;
         }
-        let whole = matches!(probe.stream.opening, Opening::Syn | Opening::SynAck);
+        let whole = probe.stream.is_from_start();
         if whole && probe.to_client.is_empty() && is_login(probe.to_server) {
             return Verdict::Certain;
         }
@@ -291,11 +291,11 @@ impl Protocol for Mysql {
         }
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(dissector::Mysql::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         dissector::Mysql::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

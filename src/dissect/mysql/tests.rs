@@ -517,7 +517,7 @@ fn what_unpacks_to_too_much_becomes_a_gap() {
 
 #[test]
 fn an_encrypted_stream_goes_over_to_tls() {
-    let mut dissector = super::dissector::Mysql::new(feed().conversation().info());
+    let mut dissector = super::dissector::Mysql::new(&(*feed().conversation().info()).into());
     let mut out = Drafts::default();
     let mut say = |direction, bytes: Vec<u8>| {
         let chunk = Chunk {

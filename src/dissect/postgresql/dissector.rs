@@ -15,8 +15,8 @@ use super::exchange::{Command, Exchange, Session, Step};
 use super::parser::{self, Walk};
 use crate::dissect::intake::{self, Intake, Message};
 use crate::dissect::saved::{Saved, put_bytes, put_list};
-use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, GiveUp, Handover, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 
 /// Bytes of one message that are kept.
@@ -58,15 +58,15 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// A stream of which nothing was read yet.
-    pub(super) fn new(stream: &StreamInfo) -> Postgres {
-        let from_start = matches!(stream.opening, Opening::Syn | Opening::SynAck);
+    pub(super) fn new(stream: &Stream) -> Postgres {
+        let from_start = stream.is_from_start();
         let mut intakes = [Intake::new(MAX_KEPT), Intake::new(MAX_KEPT)];
         if !from_start {
             intakes.iter_mut().for_each(Intake::lose);
         }
         let [client, server] = intakes;
         Postgres {
-            asks: from_start.then_some(Direction::ToServer),
+            asks: stream.knows_sides().then_some(Direction::ToServer),
             starting: from_start,
             client,
             server,
@@ -138,6 +138,7 @@ impl Postgres {
         while self.open.front().is_some_and(|first| first.doubtful) {
             self.hand_out(out);
         }
+        exchange.holed |= self.open.back().is_some_and(|last| last.holed);
         if self.open_bytes + exchange.weight() > MAX_OPEN_BYTES {
             exchange.shrink();
         }
@@ -307,6 +308,8 @@ impl Dissector for Postgres {
         if is_client && self.client.is_lost() {
             // A statement may have got another text meanwhile.
             self.catalog = Catalog::default();
+            // A request may be missing whose answers come before those of the ones that follow.
+            self.open.iter_mut().for_each(|one| one.holed = true);
         } else if !is_client && self.server.is_lost() {
             self.doubt(out);
         }
@@ -377,7 +380,7 @@ impl Dissector for Postgres {
 
 impl Postgres {
     /// Reads [`Dissector::save`] back.
-    pub(super) fn restore(stream: &StreamInfo, state: &[u8]) -> Option<Postgres> {
+    pub(super) fn restore(stream: &Stream, state: &[u8]) -> Option<Postgres> {
         let mut saved = Saved::new(state);
         if saved.u8()? != SAVE_VERSION {
             return None;

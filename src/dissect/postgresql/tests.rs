@@ -527,7 +527,7 @@ fn copy_in_the_extended_protocol_loses_its_first_sync() {
 #[test]
 fn an_encrypted_stream_goes_over_to_tls() {
     let stream = *feed().conversation().info();
-    let mut dissector = super::dissector::Postgres::new(&stream);
+    let mut dissector = super::dissector::Postgres::new(&stream.into());
     let mut out = Drafts::default();
     let mut say = |direction, bytes: Vec<u8>| {
         let chunk = Chunk {

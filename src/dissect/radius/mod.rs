@@ -18,7 +18,7 @@ mod dissector;
 mod parser;
 mod render;
 
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -111,11 +111,11 @@ impl Protocol for Radius {
             .unwrap_or(Verdict::Unsure)
     }
 
-    fn start(&self, _stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, _stream: &Stream) -> Box<dyn Dissector> {
         Box::new(RadiusDissector::default())
     }
 
-    fn restore(&self, _stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, _stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         RadiusDissector::restore(state).map(|dissector| Box::new(dissector) as _)
     }
 

@@ -27,8 +27,8 @@ use super::command::{self, Words};
 use super::message::{self, Alone, Damage, Message, Partial};
 use super::parser::{Framer, Role, Step};
 use super::recognise::{self, Found, Looks, Pushed};
-use crate::dissect::{Dissector, GiveUp, Outcome, Output};
-use crate::flow::{Chunk, Gap, Opening, StreamInfo};
+use crate::dissect::{Dissector, GiveUp, Outcome, Output, Stream};
+use crate::flow::{Chunk, Gap};
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
@@ -137,10 +137,10 @@ impl Side {
 
 impl RedisDissector {
     /// A stream of which nothing was seen yet.
-    pub(super) fn new(stream: &StreamInfo) -> RedisDissector {
-        let whole = matches!(stream.opening, Opening::Syn | Opening::SynAck);
+    pub(super) fn new(stream: &Stream) -> RedisDissector {
+        let whole = stream.is_from_start();
         RedisDissector {
-            asks: whole.then_some(Direction::ToServer),
+            asks: stream.knows_sides().then_some(Direction::ToServer),
             commands: Side::new(Role::Command, !whole),
             replies: Side::new(Role::Reply, !whole),
             pairing: match whole {

@@ -29,7 +29,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::FieldType::Text;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
@@ -134,21 +134,21 @@ impl Protocol for Redis {
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
         let stream = probe.stream;
         let usual = probe.is_on(&[PORT]);
-        match stream.opening {
-            Opening::Syn | Opening::SynAck => from_start(probe.to_server, probe.to_client, usual),
-            Opening::Port | Opening::FirstPacket => {
-                let one = midway(probe.to_server, probe.to_client, usual);
-                let other = midway(probe.to_client, probe.to_server, usual);
-                one.max(other)
-            }
+        if stream.is_from_start() {
+            return from_start(probe.to_server, probe.to_client, usual);
+        }
+        let one = midway(probe.to_server, probe.to_client, usual);
+        match stream.knows_sides() {
+            true => one,
+            false => one.max(midway(probe.to_client, probe.to_server, usual)),
         }
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(RedisDissector::new(stream))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         RedisDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

@@ -19,7 +19,7 @@ mod dissector;
 mod parser;
 mod render;
 
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -128,11 +128,11 @@ impl Protocol for Sctp {
         Verdict::Certain
     }
 
-    fn start(&self, _: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, _: &Stream) -> Box<dyn Dissector> {
         Box::new(SctpDissector::default())
     }
 
-    fn restore(&self, _: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, _: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         SctpDissector::restore(state).map(|dissector| Box::new(dissector) as _)
     }
 

@@ -39,7 +39,7 @@ mod state;
 mod unseal;
 
 use crate::bytes::Reader;
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -325,17 +325,17 @@ impl Protocol for Tls {
             .unwrap_or(Verdict::Unsure)
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         Box::new(TlsDissector::new(stream, &[]))
     }
 
     /// The note names the protocol that goes on inside, and behind a zero byte holds that one's own
     /// note; an empty one leaves it to detection.
-    fn take_over(&self, stream: &StreamInfo, note: &[u8]) -> Box<dyn Dissector> {
+    fn take_over(&self, stream: &Stream, note: &[u8]) -> Box<dyn Dissector> {
         Box::new(TlsDissector::new(stream, note))
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         TlsDissector::restore(stream, state).map(|dissector| Box::new(dissector) as _)
     }
 

@@ -19,7 +19,7 @@ use self::dissector::WebSocket;
 #[cfg(test)]
 use super::robustness::Sample;
 use super::{Dissector, Probe, Protocol, Verdict};
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::Stream;
 use crate::item::FieldType::{Bool, Int, Text};
 use crate::item::{Columns, Field, ProtocolInfo, field};
 use crate::packet::Transport;
@@ -75,7 +75,7 @@ impl Protocol for Ws {
             recognise::tells(recognise::run(client, true), recognise::run(server, false))
         };
         // Who is the client may have been guessed wrong; the mask tells.
-        let guessed = !matches!(probe.stream.opening, Opening::Syn | Opening::SynAck);
+        let guessed = !probe.stream.knows_sides();
         let swapped = match guessed {
             true => tells(second, first),
             false => Some(false),
@@ -87,15 +87,15 @@ impl Protocol for Ws {
         }
     }
 
-    fn start(&self, _stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, _stream: &Stream) -> Box<dyn Dissector> {
         Box::new(WebSocket::new(Agreed::default()))
     }
 
-    fn take_over(&self, _stream: &StreamInfo, note: &[u8]) -> Box<dyn Dissector> {
+    fn take_over(&self, _stream: &Stream, note: &[u8]) -> Box<dyn Dissector> {
         Box::new(WebSocket::new(Agreed::from_note(note).unwrap_or_default()))
     }
 
-    fn restore(&self, _stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, _stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         WebSocket::load(state).map(|websocket| Box::new(websocket) as Box<dyn Dissector>)
     }
 

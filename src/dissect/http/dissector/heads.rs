@@ -11,6 +11,7 @@ use crate::dissect::http::body;
 use crate::dissect::http::exchange::{DISSECTION, Exchange, Message};
 use crate::dissect::http::handover;
 use crate::dissect::http::parser::{self, MAX_HEAD, Parsed, StartLine, Version};
+use crate::dissect::http::recognise;
 use crate::flow::Chunk;
 use crate::packet::Direction;
 
@@ -34,6 +35,12 @@ impl Http {
                 &sliced
             }
         };
+        // No method and no version begins with these; most heads are told by that.
+        let foreign =
+            !bytes.first().is_some_and(u8::is_ascii_alphabetic) || bytes.starts_with(b"PRI ");
+        if foreign && self.goes_over_unseen(is_request, bytes) {
+            return Advance::Took(0);
+        }
         let scanned = self.side(is_request).scanned;
         let parsed = match is_request {
             true => parser::request(bytes, scanned),
@@ -76,31 +83,50 @@ impl Http {
         }
     }
 
-    /// Takes a head whose end is not there for what it tells.
-    pub(super) fn cut_head(&mut self, is_request: bool, pending: Pending, why: &str) {
-        if let Some(head) = parser::cut_head(&pending.bytes, is_request) {
-            let mut message = Message::new(head, pending.bytes.len(), pending.ts);
-            message.kept.cut = true;
-            message.done = true;
-            let serial = match is_request {
-                true => self.open_request(message, pending.ordinal),
-                false => self.pair(message, pending.ordinal),
-            };
-            if let Some(exchange) = self.exchange(serial) {
-                exchange.fail(DISSECTION, why);
-            }
-            self.ripe = true;
+    /// Takes a head whose end is not there for what it tells; false when that is nothing.
+    pub(super) fn cut_head(&mut self, is_request: bool, pending: Pending, why: &str) -> bool {
+        let Some(head) = parser::cut_head(&pending.bytes, is_request) else {
+            return false;
+        };
+        let mut message = Message::new(head, pending.bytes.len(), pending.ts);
+        message.kept.cut = true;
+        message.done = true;
+        let serial = match is_request {
+            true => self.open_request(message, pending.ordinal),
+            false => self.pair(message, pending.ordinal),
+        };
+        if let Some(exchange) = self.exchange(serial) {
+            exchange.fail(DISSECTION, why);
         }
+        self.ripe = true;
+        true
+    }
+
+    /// Goes over to the protocol that a request asked for when its answer was not captured, and what
+    /// comes is of that protocol.
+    fn goes_over_unseen(&mut self, is_request: bool, bytes: &[u8]) -> bool {
+        if !is_request && !self.responses.gapped {
+            return false;
+        }
+        let Some(exchange) = self.open.iter().find(|one| one.is_waiting()) else {
+            return false;
+        };
+        let asks = self.asks.unwrap_or(Direction::ToServer);
+        self.next = handover::unseen(exchange, asks, is_request, bytes);
+        self.upgraded = self.next.is_some();
+        self.upgraded
     }
 
     fn begin_request(&mut self, mut message: Box<Message>, ordinal: u64) {
         let framing = body::of_request(&message.head.fields);
         let connect = message.method() == b"CONNECT";
         let malformed = message.head.version == Version::Missing;
+        let unsure = self.requests.loose && !recognise::is_known(message.method());
         message.done = framing.body.is_none();
         let serial = self.open_request(message, ordinal);
         let fault = match malformed {
             true => Some("the request line is malformed"),
+            false if unsure => Some("what is in front of the method was not captured"),
             false => framing.fault,
         };
         if let (Some(fault), Some(exchange)) = (fault, self.exchange(serial)) {

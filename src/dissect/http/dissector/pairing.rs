@@ -6,6 +6,7 @@
 use super::{Http, MAX_OPEN, Reading};
 use crate::dissect::Output;
 use crate::dissect::http::exchange::{DISSECTION, Exchange, Message, PAIR_NOT_FOUND};
+use crate::dissect::http::handover;
 use crate::packet::Direction;
 use crate::time::Timestamp;
 
@@ -19,10 +20,17 @@ const MAX_EARLY: usize = 8;
 enum Answers {
     /// The request at this place of `open`.
     Request(usize),
-    /// None that is known.
+    /// None that is known, perhaps one that is captured after it.
     Nothing,
+    /// One that was not captured.
+    Lost,
     /// One that was handed out already.
     Expired,
+}
+
+/// Whether a request asks the server to speak before it answers: what is missing may be that.
+fn awaits_interim(request: &Message) -> bool {
+    !handover::values(request, b"expect").is_empty()
 }
 
 impl Http {
@@ -36,18 +44,24 @@ impl Http {
             .iter()
             .position(|exchange| match &exchange.response {
                 Some(response) => {
-                    exchange.request.is_none() && (!loose || response.ts >= message.ts)
+                    exchange.request.is_none()
+                        && !exchange.abandoned
+                        && (!loose || response.ts >= message.ts)
                 }
                 None => false,
             });
         match early.and_then(|at| self.open.get_mut(at).map(|exchange| (at, exchange))) {
             Some((at, exchange)) => {
+                if loose {
+                    let why = "requests were not captured, so the response may answer another one";
+                    exchange.fail(DISSECTION, why);
+                }
                 let head = message.method() == b"HEAD";
                 let untouched = |response: &Message| !response.done && response.body_size == 0;
                 let waits = head && exchange.response.as_deref().is_some_and(untouched);
                 exchange.request = Some(message);
                 exchange.ordinal = ordinal;
-                self.requests.loose = false;
+                (self.requests.loose, self.requests.gapped) = (false, false);
                 let serial = self.first + at as u64;
                 if waits {
                     // Now it is known that no body comes.
@@ -56,6 +70,12 @@ impl Http {
                 serial
             }
             None => {
+                let before = self.open.iter().rfind(|one| one.is_waiting());
+                match before {
+                    // It was sent together with one before it.
+                    Some(before) => self.pipelined |= before.is_asked_with(&message, ordinal),
+                    None => self.doubtful = false,
+                }
                 self.open.push_back(Exchange {
                     request: Some(message),
                     ordinal,
@@ -76,6 +96,13 @@ impl Http {
                 self.open.push_back(Exchange::default());
                 self.open.len() - 1
             }
+            Answers::Lost => {
+                self.open.push_back(Exchange {
+                    abandoned: true,
+                    ..Exchange::default()
+                });
+                self.open.len() - 1
+            }
             Answers::Expired => {
                 self.first = self.first.saturating_sub(1);
                 self.open.push_front(Exchange {
@@ -92,48 +119,81 @@ impl Http {
         self.first + at as u64
     }
 
+    /// Takes note that messages may be missing behind what was read; that one is, when `surely`.
+    pub(super) fn miss(&mut self, is_request: bool, surely: bool) {
+        // Requests that are sent while others wait may have lost one among them.
+        self.doubtful |= is_request && self.open.iter().any(Exchange::is_waiting);
+        let answered = is_request && self.open.iter().any(|one| one.request.is_none());
+        let side = self.side(is_request);
+        side.loose = true;
+        // The answer to what is missing may have come already.
+        side.gapped |= !answered;
+        side.missed |= surely;
+    }
+
     /// The request that the next response answers, by its place in `open`.
     ///
     /// Without gaps the order tells. Behind a gap in the responses a client that never pipelined
-    /// waits for the answer to its latest request, so the ones before it are given up. Behind a gap
-    /// in the requests a request later than the response is not the one it answers.
+    /// waits for the answer to its latest request, so the ones before it are given up; where a whole
+    /// answer is missing, the first of them is given up in any case. Behind a gap in the requests a
+    /// request later than the response is not the one it answers. What stays in doubt is marked.
     fn answered_by(&mut self, ts: Timestamp) -> Answers {
-        let missed = std::mem::take(&mut self.responses.loose);
+        let responses = &mut self.responses;
+        let missed = std::mem::take(&mut responses.loose);
+        let gapped = std::mem::take(&mut responses.gapped);
+        let surely = std::mem::take(&mut responses.missed);
         if missed {
             self.expired = 0;
         } else if self.expired > 0 {
             self.expired -= 1;
             return Answers::Expired;
         }
-        let waiting = |exchange: &Exchange| exchange.response.is_none() && !exchange.abandoned;
+        let nothing = match gapped || self.doubtful {
+            true => Answers::Lost,
+            false => Answers::Nothing,
+        };
+        let Some(first) = self.open.iter().position(Exchange::is_waiting) else {
+            // It answers the request that is missing.
+            self.requests.gapped = false;
+            return nothing;
+        };
         let asked = |exchange: &Exchange| exchange.request.as_ref().map(|message| message.ts);
-        let in_time = |at: &usize| {
-            self.open
-                .get(*at)
-                .and_then(asked)
-                .is_some_and(|asked| asked <= ts)
+        let in_time = |exchange: &Exchange| asked(exchange).is_some_and(|asked| asked <= ts);
+        let unanswered = |exchange: &Exchange| {
+            in_time(exchange) && !exchange.request.as_deref().is_some_and(awaits_interim)
         };
-        let Some(first) = self.open.iter().position(waiting) else {
-            return Answers::Nothing;
-        };
+        // The answer that is missing is that to the first request, unless that one is missing too.
+        let passed =
+            surely && !self.requests.gapped && self.open.get(first).is_some_and(unanswered);
+        let from = first + usize::from(passed);
+        let mut fit = (from..self.open.len()).filter(|at| {
+            let exchange = self.open.get(*at);
+            exchange.is_some_and(|one| one.is_waiting() && in_time(one))
+        });
+        let (earliest, latest) = (fit.next(), fit.next_back());
         let at = match missed && !self.pipelined {
-            true => (first..self.open.len()).rev().find(in_time),
-            false => Some(first),
+            true => latest.or(earliest),
+            // A request may be captured behind its response, unless one is missing.
+            false if !missed && !self.requests.loose => Some(first),
+            false => earliest,
         };
-        let Some(at) = at.filter(|at| !self.requests.loose || in_time(at)) else {
-            return Answers::Nothing;
-        };
-        self.requests.loose = false;
-        if !missed && in_time(&(at + 1)) {
-            self.pipelined = true;
-        }
-        for exchange in self.open.range_mut(first..at) {
+        for exchange in self.open.range_mut(first..at.unwrap_or(from)) {
             exchange.abandoned = true;
             exchange.fail(PAIR_NOT_FOUND, "the response was not captured");
         }
-        if let Some(exchange) = self.open.get_mut(at).filter(|_| missed && self.pipelined) {
+        let Some(at) = at else {
+            self.requests.gapped = false;
+            // A request that seems to be later than the response may be the one all the same.
+            self.doubtful |= gapped && self.open.iter().any(Exchange::is_waiting);
+            return nothing;
+        };
+        let doubt = self.requests.gapped || missed && (latest.is_some() || self.pipelined);
+        self.doubtful |= missed && latest.is_some();
+        self.pipelined |= !missed && latest.is_some();
+        (self.requests.loose, self.requests.gapped) = (false, false);
+        if let Some(exchange) = self.open.get_mut(at).filter(|_| doubt || self.doubtful) {
             let why =
-                "responses before this one were not captured, so it may answer another request";
+                "messages before this one were not captured, so it may answer another request";
             exchange.fail(DISSECTION, why);
         }
         Answers::Request(at)

@@ -11,7 +11,6 @@ use crate::dissect::http::body::Body;
 use crate::dissect::http::exchange::{Exchange, flag, load_bytes, save_bytes};
 use crate::dissect::http::parser::MAX_HEAD;
 use crate::dissect::{Handover, PROTOCOLS};
-use crate::flow::Opening;
 use crate::item::MAX_ITEM_BODY;
 use crate::packet::Direction;
 
@@ -31,9 +30,8 @@ impl Http {
             Some(Direction::ToClient) => 2,
         };
         out.push(asks);
-        for flag in [self.from_start, self.pipelined, self.upgraded] {
-            out.push(u8::from(flag));
-        }
+        let pairing = u8::from(self.pipelined) | u8::from(self.doubtful) << 1;
+        out.extend([u8::from(self.knows_sides), pairing, u8::from(self.upgraded)]);
         out.extend_from_slice(&self.expired.to_be_bytes());
         for side in [&self.requests, &self.responses] {
             side.save(self.first, &mut out);
@@ -55,15 +53,15 @@ impl Http {
         let mut reader = Reader::new(state);
         let from = &mut reader;
         (from.u8().ok()? == SAVE_VERSION).then_some(())?;
-        let mut http = Http::new(Opening::Syn);
+        let mut http = Http::beginning(true, false);
         http.asks = match from.u8().ok()? {
             0 => None,
             1 => Some(Direction::ToServer),
             2 => Some(Direction::ToClient),
             _ => return None,
         };
-        http.from_start = flag(from)?;
-        http.pipelined = flag(from)?;
+        http.knows_sides = flag(from)?;
+        [http.pipelined, http.doubtful, _] = flags(from)?;
         http.upgraded = flag(from)?;
         http.expired = from.u64().ok()?;
         http.first = http.expired;
@@ -85,6 +83,12 @@ impl Http {
     }
 }
 
+/// Reads three flags, the first of them the lowest bit.
+fn flags(from: &mut Reader<'_>) -> Option<[bool; 3]> {
+    let bits = from.u8().ok().filter(|bits| *bits < 8)?;
+    Some([0, 1, 2].map(|at| bits >> at & 1 != 0))
+}
+
 fn load_handover(from: &mut Reader<'_>) -> Option<Handover> {
     let name = load_bytes(from, MAX_NOTE)?;
     let protocol = PROTOCOLS
@@ -100,7 +104,12 @@ fn load_handover(from: &mut Reader<'_>) -> Option<Handover> {
 impl Side {
     /// Serials are written as places in the list of open exchanges.
     fn save(&self, first: u64, out: &mut Vec<u8>) {
-        out.push(u8::from(self.loose));
+        let lost = [self.loose, self.gapped, self.missed];
+        out.push(
+            lost.iter()
+                .rev()
+                .fold(0, |bits, bit| bits << 1 | u8::from(*bit)),
+        );
         out.extend_from_slice(&self.lost.to_be_bytes());
         match self.reading {
             Reading::Head => out.push(0),
@@ -116,8 +125,11 @@ impl Side {
     }
 
     fn load(first: u64, from: &mut Reader<'_>) -> Option<Side> {
+        let [loose, gapped, missed] = flags(from)?;
         Some(Side {
-            loose: flag(from)?,
+            loose,
+            gapped,
+            missed,
             lost: from.u64().ok()?,
             reading: match from.u8().ok()? {
                 0 => Reading::Head,

@@ -31,8 +31,7 @@ use self::search::{Chain, chain};
 use crate::dissect::http::graphql;
 #[cfg(test)]
 use crate::dissect::robustness::Sample;
-use crate::dissect::{Dissector, Probe, Protocol, Verdict};
-use crate::flow::{Opening, StreamInfo};
+use crate::dissect::{Dissector, Probe, Protocol, Stream, Verdict};
 use crate::item::{Columns, Field, ProtocolInfo};
 use crate::packet::Transport;
 
@@ -103,7 +102,7 @@ impl Protocol for Http2 {
     }
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
-        let from_start = matches!(probe.stream.opening, Opening::Syn | Opening::SynAck);
+        let from_start = probe.stream.is_from_start();
         let client = preface(probe.to_server);
         if from_start || client == Verdict::Certain {
             return client;
@@ -115,14 +114,14 @@ impl Protocol for Http2 {
         first.max(second)
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
-        Box::new(match stream.opening {
-            Opening::Syn | Opening::SynAck => Connection::new().of(stream),
-            Opening::Port | Opening::FirstPacket => Connection::joined().of(stream),
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
+        Box::new(match stream.is_from_start() {
+            true => Connection::new().of(stream),
+            false => Connection::joined().of(stream),
         })
     }
 
-    fn take_over(&self, stream: &StreamInfo, note: &[u8]) -> Box<dyn Dissector> {
+    fn take_over(&self, stream: &Stream, note: &[u8]) -> Box<dyn Dissector> {
         match upgrade::read(note) {
             Some((asks, request, settings)) => {
                 Box::new(Connection::upgraded(asks, request, settings).of(stream))
@@ -131,7 +130,7 @@ impl Protocol for Http2 {
         }
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         let connection = Connection::load(state)?.of(stream);
         Some(Box::new(connection) as Box<dyn Dissector>)
     }
@@ -153,6 +152,11 @@ fn preface(bytes: &[u8]) -> Verdict {
         true if bytes.len() >= PREFACE.len() => Verdict::Certain,
         true => Verdict::Unsure,
     }
+}
+
+/// Whether bytes may begin the first frame of a server, which is SETTINGS (RFC 9113 section 3.4).
+pub(super) fn fronts_settings(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, _, length, 4, 0, 0, 0, 0, 0, ..] if length % 6 == 0)
 }
 
 /// Whether bytes are frames from their first one on.

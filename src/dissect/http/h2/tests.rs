@@ -8,7 +8,7 @@ use super::frame::{ACK, END_HEADERS, END_STREAM, PADDED, PRIORITY};
 use super::*;
 use crate::dissect::robustness::{Drafts, Feed};
 use crate::dissect::{Draft, Protocols, enabled};
-use crate::flow::{Chunk, Gap};
+use crate::flow::{Chunk, Gap, Opening, StreamInfo};
 use crate::item::{ENVELOPE, Item, ItemNode, MAX_ITEM_BODY, Value, json, sample};
 use crate::kfl::{self, Schema, Verdict as Matched};
 use crate::packet::{Direction, Endpoint, StreamId, StreamName};
@@ -158,12 +158,12 @@ impl Late {
     }
 }
 
-fn info(opening: Opening) -> StreamInfo {
+fn info(opening: Opening) -> Stream {
     let endpoint = |port| Endpoint {
         ip: [10, 0, 0, 1].into(),
         port,
     };
-    StreamInfo {
+    Stream::from(StreamInfo {
         name: StreamName {
             stream: StreamId(0),
             transport: Transport::Tcp,
@@ -172,7 +172,7 @@ fn info(opening: Opening) -> StreamInfo {
         server: endpoint(8080),
         opening,
         first: Timestamp::default(),
-    }
+    })
 }
 
 fn shown(value: &Value) -> serde_json::Value {

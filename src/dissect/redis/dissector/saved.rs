@@ -19,7 +19,7 @@ use super::{
     MAX_EARLY, MAX_EARLY_BYTES, MAX_OPEN, MAX_OPEN_BYTES, Pairing, RedisDissector, Replies, Side,
 };
 use crate::bytes::Reader;
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::packet::Direction;
 
 impl RedisDissector {
@@ -77,7 +77,7 @@ impl RedisDissector {
 
     /// Reads a state back.
     pub(in crate::dissect::redis) fn restore(
-        stream: &StreamInfo,
+        stream: &Stream,
         state: &[u8],
     ) -> Option<RedisDissector> {
         let mut reader = Reader::new(state);

@@ -11,7 +11,7 @@ mod crypto;
 mod dissector;
 mod packet;
 
-use crate::flow::StreamInfo;
+use crate::dissect::Stream;
 use crate::item::{Columns, Field, FieldType, ProtocolInfo, field};
 use crate::packet::Transport;
 
@@ -86,12 +86,12 @@ impl Protocol for Quic {
         }
     }
 
-    fn start(&self, stream: &StreamInfo) -> Box<dyn Dissector> {
+    fn start(&self, stream: &Stream) -> Box<dyn Dissector> {
         let _ = stream;
         Box::new(QuicDissector::default())
     }
 
-    fn restore(&self, stream: &StreamInfo, state: &[u8]) -> Option<Box<dyn Dissector>> {
+    fn restore(&self, stream: &Stream, state: &[u8]) -> Option<Box<dyn Dissector>> {
         let _ = stream;
         QuicDissector::restore(state).map(|dissector| Box::new(dissector) as _)
     }

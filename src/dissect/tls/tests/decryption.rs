@@ -483,7 +483,7 @@ fn a_protocol_that_began_the_encryption_goes_on_inside() {
     for (note, kinds) in [(&b"dns\0"[..], vec!["TLS"]), (b"", vec!["HTTP", "TLS"])] {
         let mut feed = start(&connection.secrets());
         let info = *feed.conversation().info();
-        let mut dissector = tls.take_over(&info, note);
+        let mut dissector = tls.take_over(&info.into(), note);
         dissector.equip(&protocols(&connection.secrets()));
         feed.conversation_mut().read_with(tls, dissector);
         for (direction, bytes) in &connection.turns {
