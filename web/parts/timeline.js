@@ -43,7 +43,7 @@ export function timeline({ onRange, onWhole }) {
     axes: [
       { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000, ticks.some((one) => one % 1))) },
       { scale: "n", stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { show: false }, size: 50, space: 30, values: (_, ticks) => ticks.map((tick) => format.short(tick)) },
-      { scale: "ms", side: 1, stroke: colour("--key"), grid: { show: false }, ticks: { show: false }, size: 56, space: 30, values: (_, ticks) => ticks.map((tick) => format.took(Math.round(tick))) },
+      { scale: "ms", side: 1, stroke: colour("--key"), grid: { show: false }, ticks: { show: false }, size: 56, space: 30, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? format.took(tick) : "")) },
     ],
     series: [
       {},
