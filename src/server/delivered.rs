@@ -41,6 +41,21 @@ fn record_of(item: &Item) -> Vec<u8> {
     record
 }
 
+/// What adds items up, of each as much as is delivered of it.
+pub(super) trait Adds {
+    /// Adds an item.
+    fn add<'a, N: Node<'a>>(&mut self, item: N);
+
+    /// Adds what is delivered of an item.
+    fn add_delivered<'a, N: Node<'a>>(&mut self, delivered: &Delivered, item: N) {
+        match delivered {
+            Delivered::Whole => self.add(item),
+            Delivered::Altered(copy) => self.add(JsonNode(copy)),
+            Delivered::Nothing | Delivered::Undecided => {}
+        }
+    }
+}
+
 /// What the list shows of an item.
 pub(super) fn row<'a, N: Node<'a>>(delivered: &Delivered, number: u64, item: N) -> Option<Json> {
     match delivered {

@@ -14,13 +14,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, State, aside, refuse};
+use super::delivered::Adds;
 use super::indexed::{self, Refusal};
 use super::queries::refuse_query;
 use super::rows::{Tone, columns_of, tone_of};
 use super::sums::Bytes;
 use super::{View, delivered, looking, steered};
-use crate::deliver::{Delivered, Delivery};
-use crate::item::json::JsonNode;
+use crate::deliver::Delivery;
 use crate::item::{Node, lookup, shown};
 use crate::packet::{StreamName, Transport};
 
@@ -115,15 +115,7 @@ struct Flow {
     protocols: Vec<(String, u64)>,
 }
 
-impl Flows {
-    fn add_delivered<'a, N: Node<'a>>(&mut self, delivered: &Delivered, item: N) {
-        match delivered {
-            Delivered::Whole => self.add(item),
-            Delivered::Altered(copy) => self.add(JsonNode(copy)),
-            Delivered::Nothing | Delivered::Undecided => {}
-        }
-    }
-
+impl Adds for Flows {
     /// Adds an item that is older than those before it.
     fn add<'a, N: Node<'a>>(&mut self, item: N) {
         let text = |path: &str| {
@@ -193,7 +185,9 @@ impl Flows {
             None => flow.protocols.push((abbr, 1)),
         }
     }
+}
 
+impl Flows {
     /// ```text
     /// [{"worker","stream","node","transport": "tcp", "udp", ..., "src": {"ip","port","name","namespace"},
     ///   "dst": {...}, "items","failed","requestBytes","responseBytes", "packets": count or null,
@@ -239,6 +233,7 @@ fn word(transport: Transport) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::json::JsonNode;
     use crate::item::sample;
     use crate::packet::StreamId;
     use crate::time::Timestamp;

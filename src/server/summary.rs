@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::View;
+use super::delivered::Adds;
 use super::map::{MapBy, Pairs, end_of};
 use super::rows::{columns_of, tone_of};
 use super::sums::{
     Bytes, Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template,
 };
-use crate::deliver::{Delivered, Delivery};
+use crate::deliver::Delivery;
 use crate::dissect::PROTOCOLS;
 use crate::investigate::Scan;
-use crate::item::json::JsonNode;
 use crate::item::{Node, lookup, shown};
 use crate::kfl;
 use crate::time::Timestamp;
@@ -152,91 +152,7 @@ pub(super) struct Summary {
     protocols: Vec<Protocol>,
 }
 
-impl Summary {
-    fn new(now: Timestamp) -> Summary {
-        Summary {
-            now,
-            next: 0,
-            scan: None,
-            made: Instant::now(),
-            behind: 0,
-            all: Sum::default(),
-            width: 1,
-            slots: BTreeMap::new(),
-            groups: Default::default(),
-            pairs: Pairs::default(),
-            not_grouped: 0,
-            protocols: Vec::new(),
-        }
-    }
-
-    /// Nothing is read yet of what `view` has.
-    fn of(view: &View, query: &kfl::Query) -> Result<Summary, String> {
-        let now = view.clock.now();
-        let scan = match view.indexed.get() {
-            None => None,
-            Some(browse) => {
-                let scan = browse.scan(query.clone(), now, paths());
-                Some(scan.map_err(|error| error.to_string())?)
-            }
-        };
-        Ok(Summary {
-            scan,
-            ..Summary::new(now)
-        })
-    }
-
-    /// Whether an archive may have grown since.
-    fn is_stale(&self) -> bool {
-        let is_over = self.scan.as_ref().is_some_and(Scan::is_over);
-        is_over && self.made.elapsed() > HOLDS
-    }
-
-    fn read_on(&mut self, view: &View, query: &kfl::Query) -> Result<(), String> {
-        let began = Instant::now();
-        let delivery = Delivery::new(query.clone(), self.now, None);
-        if let Some(mut scan) = self.scan.take() {
-            let done = scan.step(began + PATIENCE, &mut |item| {
-                self.add_delivered(&delivery.counted_match(item.node()), item.node());
-            });
-            if let Some(browse) = view.indexed.get() {
-                browse.warn(scan.warnings());
-            }
-            self.behind = scan.behind();
-            self.scan = Some(scan);
-            return done.map_err(|error| error.to_string());
-        }
-        let condition = query.column_condition(self.now);
-        let condition = condition.as_ref();
-        loop {
-            let held = view.rows.held();
-            self.next = self.next.max(held.start);
-            self.behind = held.end.saturating_sub(self.next);
-            if self.behind == 0 || began.elapsed() > PATIENCE {
-                return Ok(());
-            }
-            let end = held.end.min(self.next.saturating_add(STEP));
-            for block in view.rows.blocks(self.next..end) {
-                if condition.is_some_and(|condition| !block.may_hold(condition)) {
-                    continue;
-                }
-                block.each(&mut |node| {
-                    self.add_delivered(&delivery.counted(node), node);
-                });
-            }
-            self.next = end;
-        }
-    }
-
-    /// Adds what is delivered of an item.
-    fn add_delivered<'a, N: Node<'a>>(&mut self, delivered: &Delivered, item: N) {
-        match delivered {
-            Delivered::Whole => self.add(item),
-            Delivered::Altered(copy) => self.add(JsonNode(copy)),
-            Delivered::Nothing | Delivered::Undecided => {}
-        }
-    }
-
+impl Adds for Summary {
     fn add<'a, N: Node<'a>>(&mut self, item: N) {
         let text = |path: &str| {
             lookup(item, path)
@@ -332,6 +248,83 @@ impl Summary {
         group(5, vec![abbr], Some(&protocol), vec![]);
 
         self.not_grouped += u64::from(!self.pairs.add((src, dst), &seen));
+    }
+}
+
+impl Summary {
+    fn new(now: Timestamp) -> Summary {
+        Summary {
+            now,
+            next: 0,
+            scan: None,
+            made: Instant::now(),
+            behind: 0,
+            all: Sum::default(),
+            width: 1,
+            slots: BTreeMap::new(),
+            groups: Default::default(),
+            pairs: Pairs::default(),
+            not_grouped: 0,
+            protocols: Vec::new(),
+        }
+    }
+
+    /// Nothing is read yet of what `view` has.
+    fn of(view: &View, query: &kfl::Query) -> Result<Summary, String> {
+        let now = view.clock.now();
+        let scan = match view.indexed.get() {
+            None => None,
+            Some(browse) => {
+                let scan = browse.scan(query.clone(), now, paths());
+                Some(scan.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Summary {
+            scan,
+            ..Summary::new(now)
+        })
+    }
+
+    /// Whether an archive may have grown since.
+    fn is_stale(&self) -> bool {
+        let is_over = self.scan.as_ref().is_some_and(Scan::is_over);
+        is_over && self.made.elapsed() > HOLDS
+    }
+
+    fn read_on(&mut self, view: &View, query: &kfl::Query) -> Result<(), String> {
+        let began = Instant::now();
+        let delivery = Delivery::new(query.clone(), self.now, None);
+        if let Some(mut scan) = self.scan.take() {
+            let done = scan.step(began + PATIENCE, &mut |item| {
+                self.add_delivered(&delivery.counted_match(item.node()), item.node());
+            });
+            if let Some(browse) = view.indexed.get() {
+                browse.warn(scan.warnings());
+            }
+            self.behind = scan.behind();
+            self.scan = Some(scan);
+            return done.map_err(|error| error.to_string());
+        }
+        let condition = query.column_condition(self.now);
+        let condition = condition.as_ref();
+        loop {
+            let held = view.rows.held();
+            self.next = self.next.max(held.start);
+            self.behind = held.end.saturating_sub(self.next);
+            if self.behind == 0 || began.elapsed() > PATIENCE {
+                return Ok(());
+            }
+            let end = held.end.min(self.next.saturating_add(STEP));
+            for block in view.rows.blocks(self.next..end) {
+                if condition.is_some_and(|condition| !block.may_hold(condition)) {
+                    continue;
+                }
+                block.each(&mut |node| {
+                    self.add_delivered(&delivery.counted(node), node);
+                });
+            }
+            self.next = end;
+        }
     }
 
     /// `{abbr: count}`.
