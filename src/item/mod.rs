@@ -35,7 +35,7 @@ pub use absent::{Absent, Empty};
 pub use columns::{Columns, MAX_SUMMARY, listed, shown};
 pub use envelope::ENVELOPE;
 pub use identity::{Identity, MAX_TEXT as MAX_IDENTITY};
-pub use node::{Kind, Node, lookup};
+pub use node::{Kind, Node, int_at, lookup, text_at};
 pub use path::Path;
 pub use process::Process;
 pub use short::ShortText;

@@ -108,6 +108,17 @@ pub fn lookup<'a, N: Node<'a>>(node: N, path: &str) -> Option<N> {
         })
 }
 
+/// The text at a dotted `path`; empty when there is none.
+pub fn text_at<'a, N: Node<'a>>(node: N, path: &str) -> String {
+    let text = lookup(node, path).and_then(Node::text);
+    text.unwrap_or_default().into_owned()
+}
+
+/// The whole number at a dotted `path`; 0 when there is none.
+pub fn int_at<'a, N: Node<'a>>(node: N, path: &str) -> i64 {
+    lookup(node, path).and_then(Node::int).unwrap_or_default()
+}
+
 /// Whole microseconds of nanoseconds.
 pub(super) fn micros(nanos: u64) -> i64 {
     i64::try_from(nanos / 1000).unwrap_or(i64::MAX)

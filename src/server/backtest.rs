@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 
 use super::View;
 use crate::investigate::{Browse, Scan};
-use crate::item::{Node, lookup};
+use crate::item::{Node, int_at, lookup, text_at};
 use crate::kfl;
 use crate::pipeline::Rows;
 use crate::time::Timestamp;
@@ -218,11 +218,6 @@ struct Tally {
     span: Option<(i64, i64)>,
 }
 
-fn text<'a, N: Node<'a>>(node: N, path: &str) -> String {
-    let text = lookup(node, path).and_then(Node::text);
-    text.unwrap_or_default().into_owned()
-}
-
 impl Tally {
     fn stream<'a, N: Node<'a>>(&mut self, node: N) -> Option<&mut Stream> {
         let name = [
@@ -230,7 +225,7 @@ impl Tally {
         ];
         let name = name.map(|path| match lookup(node, path).and_then(Node::int) {
             Some(number) => number.to_string(),
-            None => text(node, path),
+            None => text_at(node, path),
         });
         let has_room = self.streams.len() < MAX_STREAMS || self.streams.contains_key(&name);
         has_room.then(|| self.streams.entry(name).or_default())
@@ -238,7 +233,7 @@ impl Tally {
 
     /// Counts an item, whatever the query says.
     fn see<'a, N: Node<'a>>(&mut self, node: N) {
-        let int = |path: &str| lookup(node, path).and_then(Node::int).unwrap_or_default();
+        let int = |path: &str| int_at(node, path);
         let bytes = u64::try_from(int("size")).unwrap_or_default();
         self.seen += 1;
         self.bytes_seen += bytes;
@@ -272,7 +267,7 @@ impl Tally {
     fn exchange<'a, N: Node<'a>>(&self, node: N) -> u64 {
         let int = |path: &str| lookup(node, path).and_then(Node::int);
         let ends = ["worker", "src.ip", "src.port", "dst.ip", "dst.port"];
-        let ends = ends.map(|path| text(node, path));
+        let ends = ends.map(|path| text_at(node, path));
         let times = [int("timestamp"), int("elapsedTime")];
         self.noted.hasher().hash_one((ends, times))
     }
@@ -293,9 +288,9 @@ impl Tally {
             && !stream.is_wanted
         {
             stream.is_wanted = true;
-            stream.namespace = Some(text(node, "dst.namespace"))
+            stream.namespace = Some(text_at(node, "dst.namespace"))
                 .filter(|namespace| !namespace.is_empty())
-                .unwrap_or_else(|| text(node, "src.namespace"));
+                .unwrap_or_else(|| text_at(node, "src.namespace"));
         }
     }
 

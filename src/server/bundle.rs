@@ -32,7 +32,7 @@ use super::api::{Ask, Asked, Sent, State, aside, refuse};
 use super::queries::refuse_query;
 use crate::deliver::NO_PACKETS_OF_QUERY;
 use crate::investigate::Browse;
-use crate::item::{Node, lookup};
+use crate::item::{Node, int_at, text_at};
 use crate::kfl;
 use crate::packet::savefile::pcap::{Precision, write_header, write_packet};
 use crate::packet::savefile::{Entry, Records};
@@ -145,9 +145,8 @@ struct OfNode {
 impl OfNode {
     /// Notes the names and the stream of an item; whether the stream was not known.
     fn add<'a, N: Node<'a>>(&mut self, number: u64, item: N) -> bool {
-        let text = |path: &str| text_of(item, path);
-        let millis = lookup(item, "timestamp").and_then(Node::int);
-        let second = millis.unwrap_or_default().div_euclid(1000);
+        let text = |path: &str| text_at(item, path);
+        let second = int_at(item, "timestamp").div_euclid(1000);
         for side in ["src", "dst"] {
             let (name, ip) = (text(&format!("{side}.name")), text(&format!("{side}.ip")));
             if name.is_empty() || ip.is_empty() {
@@ -290,7 +289,7 @@ fn named(view: &View, pcaps: &BTreeMap<String, Vec<String>>) -> Result<Nodes, St
     let Ok(()) = view.rows.try_each(|row| {
         if let Some(node) = row.node()
             && folders.len() < pcaps.len()
-            && let Some((worker, _)) = pcaps.get_key_value(&text_of(node, "worker"))
+            && let Some((worker, _)) = pcaps.get_key_value(&text_at(node, "worker"))
         {
             folders.entry(worker).or_insert_with(|| folder_of(node));
         }
@@ -343,11 +342,6 @@ fn indexed_folder(view: &View, worker: &str) -> Result<Option<String>, String> {
     Ok(item.map(|(_, item)| folder_of(item.node())))
 }
 
-fn text_of<'a, N: Node<'a>>(item: N, path: &str) -> String {
-    let text = lookup(item, path).and_then(Node::text);
-    text.unwrap_or_default().into_owned()
-}
-
 /// A name that every archiver takes.
 fn plain(name: &str) -> String {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -357,7 +351,7 @@ fn plain(name: &str) -> String {
 }
 
 fn folder_of<'a, N: Node<'a>>(item: N) -> String {
-    let (name, ip) = (text_of(item, "node.name"), text_of(item, "node.ip"));
+    let (name, ip) = (text_at(item, "node.name"), text_at(item, "node.ip"));
     plain(&format!("{name}_{ip}"))
 }
 
@@ -365,7 +359,7 @@ fn folder_of<'a, N: Node<'a>>(item: N) -> String {
 fn note<'a, N: Node<'a>>(nodes: &mut Nodes, number: u64, item: N) -> bool {
     let node = nodes.entry(folder_of(item)).or_default();
     if node.worker.is_empty() {
-        node.worker = text_of(item, "worker");
+        node.worker = text_at(item, "worker");
     }
     node.add(number, item)
 }

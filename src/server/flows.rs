@@ -21,7 +21,7 @@ use super::rows::{Tone, columns_of, tone_of};
 use super::sums::Bytes;
 use super::{View, delivered, looking, steered};
 use crate::deliver::Delivery;
-use crate::item::{Node, lookup, shown};
+use crate::item::{Node, int_at, lookup, shown, text_at};
 use crate::packet::{StreamName, Transport};
 
 /// Items that one answer is made of when no limit is asked for, and at most.
@@ -118,13 +118,8 @@ struct Flow {
 impl Adds for Flows {
     /// Adds an item that is older than those before it.
     fn add<'a, N: Node<'a>>(&mut self, item: N) {
-        let text = |path: &str| {
-            lookup(item, path)
-                .and_then(Node::text)
-                .unwrap_or_default()
-                .into_owned()
-        };
-        let int = |path: &str| lookup(item, path).and_then(Node::int).unwrap_or_default();
+        let text = |path: &str| text_at(item, path);
+        let int = |path: &str| int_at(item, path);
         let (worker, stream) = (text("worker"), text("stream"));
         let Some(transport) = StreamName::parse(&stream).map(|name| word(name.transport)) else {
             // A redaction took what tells connections apart.

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::dissect;
-use crate::item::{Columns, Node, lookup, shown};
+use crate::item::{Columns, Node, int_at, lookup, shown, text_at};
 
 /// What the list shows of one item.
 ///
@@ -14,13 +14,8 @@ use crate::item::{Columns, Node, lookup, shown};
 ///  "node", "worker"}
 /// ```
 pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
-    let text = |path: &str| {
-        lookup(item, path)
-            .and_then(Node::text)
-            .unwrap_or_default()
-            .into_owned()
-    };
-    let int = |path: &str| lookup(item, path).and_then(Node::int).unwrap_or_default();
+    let text = |path: &str| text_at(item, path);
+    let int = |path: &str| int_at(item, path);
     let flag = |path: &str| lookup(item, path).and_then(Node::bool).unwrap_or_default();
     let abbr = text("protocol.abbr");
     let columns = columns_of(&abbr);

@@ -21,7 +21,7 @@ use super::sums::{
 use crate::deliver::Delivery;
 use crate::dissect::PROTOCOLS;
 use crate::investigate::Scan;
-use crate::item::{Node, lookup, shown};
+use crate::item::{Node, int_at, lookup, shown, text_at};
 use crate::kfl;
 use crate::time::Timestamp;
 
@@ -154,13 +154,8 @@ pub(super) struct Summary {
 
 impl Adds for Summary {
     fn add<'a, N: Node<'a>>(&mut self, item: N) {
-        let text = |path: &str| {
-            lookup(item, path)
-                .and_then(Node::text)
-                .unwrap_or_default()
-                .into_owned()
-        };
-        let int = |path: &str| lookup(item, path).and_then(Node::int).unwrap_or_default();
+        let text = |path: &str| text_at(item, path);
+        let int = |path: &str| int_at(item, path);
         let abbr = text("protocol.abbr");
         let columns = columns_of(&abbr);
         let status = shown(item, columns.status).into_owned();
