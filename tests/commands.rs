@@ -147,12 +147,8 @@ fn pcapng() -> Vec<u8> {
     let mut file = Vec::new();
     write::section(&mut file, &write::Section::default());
     let interface = write::Interface {
-        linktype: LinkType::ETHERNET,
-        snaplen: 0,
         name: "eth0",
-        description: "",
-        filter: "",
-        addresses: &[],
+        ..write::Interface::of(LinkType::ETHERNET)
     };
     write::interface(&mut file, &interface);
     write::names(&mut file, [([10, 0, 0, 2].into(), "dns.kube-system")]);

@@ -408,12 +408,8 @@ fn reels_bring_their_recording_and_the_names_in_them() {
     let mut file = Vec::new();
     pcapng::section(&mut file, &pcapng::Section::default());
     let interface = pcapng::Interface {
-        linktype: LinkType::RAW,
-        snaplen: 0,
         name: "eth0",
-        description: "",
-        filter: "",
-        addresses: &[],
+        ..pcapng::Interface::of(LinkType::RAW)
     };
     pcapng::interface(&mut file, &interface);
     let ip = |last| std::net::IpAddr::from([10, 0, 0, last]);

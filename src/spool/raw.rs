@@ -43,12 +43,9 @@ impl Reader {
             let (id, is_new) = interfaces.id(entry.linktype, entry.interface);
             if is_new {
                 let interface = write::Interface {
-                    linktype: entry.linktype,
                     snaplen: MAX_SNAPLEN,
                     name,
-                    description: "",
-                    filter: "",
-                    addresses: &[],
+                    ..write::Interface::of(entry.linktype)
                 };
                 write::interface(&mut buffer, &interface);
             }

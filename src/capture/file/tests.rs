@@ -124,14 +124,7 @@ fn a_cut_capture_gives_one_warning_with_the_offset() {
 fn packets_behind_a_damaged_block_are_read() {
     let mut file = Vec::new();
     pcapng::write::section(&mut file, &pcapng::write::Section::default());
-    let interface = pcapng::write::Interface {
-        linktype: LinkType::RAW,
-        snaplen: 0,
-        name: "",
-        description: "",
-        filter: "",
-        addresses: &[],
-    };
+    let interface = pcapng::write::Interface::of(LinkType::RAW);
     pcapng::write::interface(&mut file, &interface);
     let mut starts = Vec::new();
     for number in 0..6000 {

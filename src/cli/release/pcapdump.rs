@@ -292,12 +292,9 @@ fn merge(parts: Vec<File>, out: &mut impl Write) -> Result<Merged, Failure> {
         let id = *interfaces.entry((at, head.interface)).or_insert_with(|| {
             let name = reading.records.parser().interface_name(head.interface);
             let interface = write::Interface {
-                linktype: head.linktype,
                 snaplen: MAX_SNAPLEN,
                 name: name.unwrap_or_default(),
-                description: "",
-                filter: "",
-                addresses: &[],
+                ..write::Interface::of(head.linktype)
             };
             write::interface(&mut buffer, &interface);
             known
@@ -329,12 +326,8 @@ mod tests {
         let mut bytes = Vec::new();
         write::section(&mut bytes, &write::Section::default());
         let interface = write::Interface {
-            linktype,
-            snaplen: 0,
             name: node,
-            description: "",
-            filter: "",
-            addresses: &[],
+            ..write::Interface::of(linktype)
         };
         write::interface(&mut bytes, &interface);
         for second in seconds {

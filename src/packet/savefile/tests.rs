@@ -191,14 +191,7 @@ fn read_through(bytes: &[u8], step: usize) -> (Vec<Vec<u8>>, Vec<Option<u64>>) {
 fn behind_a_damaged_block_the_next_one_is_found() {
     let mut file = Vec::new();
     write::section(&mut file, &write::Section::default());
-    let interface = write::Interface {
-        linktype: LinkType::RAW,
-        snaplen: 0,
-        name: "",
-        description: "",
-        filter: "",
-        addresses: &[],
-    };
+    let interface = write::Interface::of(LinkType::RAW);
     write::interface(&mut file, &interface);
     let mut starts = Vec::new();
     for number in 0..4u8 {
@@ -475,10 +468,7 @@ proptest! {
         let mut file = Vec::new();
         write::section(&mut file, &write::Section::default());
         for linktype in [1, 101, 276] {
-            let interface = write::Interface {
-                linktype: LinkType(linktype), snaplen: 0, name: "x", description: "y", filter: "",
- addresses: &[],
-            };
+            let interface = write::Interface { name: "x", description: "y", ..write::Interface::of(LinkType(linktype)) };
             write::interface(&mut file, &interface);
         }
         for (nanos, interface, bytes) in &packets {

@@ -87,12 +87,9 @@ fn a_capture_tells_which_calls_its_machine_made() {
         let mut file = Vec::new();
         write::section(&mut file, &write::Section::default());
         let interface = write::Interface {
-            linktype: LinkType::ETHERNET,
-            snaplen: 0,
             name: "eth0",
-            description: "",
-            filter: "",
             addresses,
+            ..write::Interface::of(LinkType::ETHERNET)
         };
         write::interface(&mut file, &interface);
         for frame in calls() {
@@ -352,12 +349,8 @@ fn of_interfaces(packets: &[(LinkType, &str, &[u8])]) -> Vec<u8> {
     write::section(&mut file, &write::Section::default());
     for (linktype, name, _) in packets {
         let interface = write::Interface {
-            linktype: *linktype,
-            snaplen: 0,
             name,
-            description: "",
-            filter: "",
-            addresses: &[],
+            ..write::Interface::of(*linktype)
         };
         write::interface(&mut file, &interface);
     }

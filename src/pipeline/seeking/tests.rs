@@ -294,13 +294,19 @@ fn held(reels: &[Manifest]) -> Vec<(u64, u64)> {
         .collect()
 }
 
+/// A recording that waits for crashes, its store, and a run with a minute of traffic before any.
+fn a_minute_before(dir: &Path) -> (serde_json::Value, Arc<MemoryStore>, World) {
+    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
+    let store = Arc::new(MemoryStore::new());
+    let mut first = World::life(dir, &declared, 17, store.clone());
+    first.traffic(&minute());
+    (declared, store, first)
+}
+
 #[test]
 fn what_an_earlier_run_left_in_the_spool_is_taken_too_and_each_stream_once() {
     let dir = tempfile::tempdir().unwrap();
-    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
-    let store = Arc::new(MemoryStore::new());
-    let mut first = World::life(dir.path(), &declared, 17, store.clone());
-    first.traffic(&minute());
+    let (declared, store, first) = a_minute_before(dir.path());
     assert_eq!(first.reels(), []);
 
     // The worker is started anew, and then the pod dies. Its streams have the same numbers now.
@@ -350,10 +356,7 @@ fn what_an_earlier_run_left_in_the_spool_is_taken_too_and_each_stream_once() {
 #[test]
 fn what_a_killed_run_began_to_take_the_next_one_takes_to_the_end_and_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
-    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
-    let store = Arc::new(MemoryStore::new());
-    let mut first = World::life(dir.path(), &declared, 17, store.clone());
-    first.traffic(&minute());
+    let (declared, store, mut first) = a_minute_before(dir.path());
     first.seeker.begin(&happening(What::OomKilled, 60));
     first.at(60);
     first.seeker.heard.keep(first.clock.now());
@@ -386,10 +389,7 @@ fn what_a_killed_run_began_to_take_the_next_one_takes_to_the_end_and_nothing_twi
 #[test]
 fn what_was_sealed_before_the_look_was_over_is_not_taken_again() {
     let dir = tempfile::tempdir().unwrap();
-    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
-    let store = Arc::new(MemoryStore::new());
-    let mut first = World::life(dir.path(), &declared, 17, store.clone());
-    first.traffic(&minute());
+    let (declared, store, first) = a_minute_before(dir.path());
     assert_eq!(first.reels(), []);
     // Asked to end meanwhile, it seals what it took, and is gone.
     let mut second = World::life(dir.path(), &declared, 18, store.clone());
@@ -409,10 +409,7 @@ fn what_was_sealed_before_the_look_was_over_is_not_taken_again() {
 #[test]
 fn what_the_spool_lost_of_an_earlier_run_stands_in_the_manifest() {
     let dir = tempfile::tempdir().unwrap();
-    let declared = json!({"name": "crashes", "on": ["OOMKilled"], "before": "30s", "after": "20s"});
-    let store = Arc::new(MemoryStore::new());
-    let mut first = World::life(dir.path(), &declared, 17, store.clone());
-    first.traffic(&minute());
+    let (declared, store, first) = a_minute_before(dir.path());
     assert_eq!(first.reels(), []);
     let mut second = World::life(dir.path(), &declared, 18, store);
     // The ring overwrites what is being read: the end of the last stream.

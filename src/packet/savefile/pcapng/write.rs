@@ -43,6 +43,20 @@ pub struct Interface<'a> {
     pub addresses: &'a [IpAddr],
 }
 
+impl Interface<'_> {
+    /// An interface that says nothing but what its packets begin with.
+    pub fn of(linktype: LinkType) -> Self {
+        Interface {
+            linktype,
+            snaplen: 0,
+            name: "",
+            description: "",
+            filter: "",
+            addresses: &[],
+        }
+    }
+}
+
 /// Counts of an interface at a moment.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Statistics {
