@@ -2,7 +2,8 @@
 //!
 //! In: packets of a cooked capture (`any`), where one packet appears on the pod's interface, the
 //! bridge and the network card, or outgoing and incoming; and packets of a file with several
-//! interfaces. Out: whether a packet was already handed on. Never: a packet of the same interface and direction left out, so retransmissions stay.
+//! interfaces. Out: whether a packet was already handed on. Never: a packet of the same interface and
+//! direction left out, so retransmissions stay.
 //! A packet is known by what does not change on its way: addresses, identification, ports, sequence
 //! numbers, the first bytes of the payload; not the TTL nor checksums, which are filled on the way,
 //! nor the tunnel that it leaves the node in.

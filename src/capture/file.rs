@@ -2,8 +2,8 @@
 //!
 //! In: bytes of a pcap or pcapng file, plain or as gzip, LZ4 or zstd, told by their content. Out: batches
 //! of its packets; positions are offsets in the uncompressed file. A file that is damaged or cut off
-//! gives what is before that, a pcapng file also what is found behind it, and one warning. Never: more memory than one window, the
-//! decompressor's ([`compression`]) and 65,536 names.
+//! gives what is before that, a pcapng file also what is found behind it, and one warning. Never: more
+//! memory than one window, the decompressor's ([`compression`]) and 65,536 names.
 
 mod blocks;
 mod compression;

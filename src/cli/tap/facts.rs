@@ -66,7 +66,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// A sentence for each script that does not run.
+    /// A sentence for each script that does not run, or was stopped before its time.
     pub fn failed_scripts(&self) -> Vec<String> {
         let states = self
             .scripts

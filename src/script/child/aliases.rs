@@ -152,7 +152,7 @@ impl Aliases {
     }
 
     /// Whether an object of an item inherits `key` from one that is for items alone.
-    pub(crate) fn define(&self, key: &PropertyKey) -> bool {
+    pub(crate) fn have(&self, key: &PropertyKey) -> bool {
         [
             &self.root,
             &self.node,

@@ -35,7 +35,7 @@ pub(crate) fn told(value: &JsValue, context: &mut Context) -> Option<Told> {
     let makers = makers(context).ok()?;
     let to_json = PropertyKey::from(TO_JSON);
     let lists = context.intrinsics().constructors().array().prototype();
-    if makers.aliases.define(&to_json) || lists.borrow().properties().contains_key(&to_json) {
+    if makers.aliases.have(&to_json) || lists.borrow().properties().contains_key(&to_json) {
         return None;
     }
     let mut walk = Walk {
