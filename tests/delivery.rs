@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
 use crate::captures::samples;
+use crate::commands::{Place, Said};
 use crate::dashboard::{Tap, send};
 use crate::dashboard_feed::Full;
 
@@ -24,30 +24,9 @@ fn capture() -> Option<PathBuf> {
     Some(samples()?.join("http1/own-http1-mixed.pcap"))
 }
 
-/// What a command said on stdout and stderr, and its exit code.
-struct Said {
-    out: String,
-    err: String,
-    code: i32,
-}
-
 /// Runs a command with a home of its own.
 fn run(arguments: &[&str]) -> Said {
-    let home = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .args(arguments)
-        .current_dir(home.path())
-        .env("HOME", home.path())
-        .env_remove("XDG_CACHE_HOME")
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Said {
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-        code: output.status.code().unwrap(),
-    }
+    Place::new().run(arguments)
 }
 
 fn query(source: &Path, more: &[&str]) -> Said {
@@ -153,7 +132,7 @@ fn statements_of_a_query_end_what_is_printed() {
     );
     assert_eq!(printed(&["--kfl", "http and limit(0)"]).len(), ITEMS);
     let refused = query(&source, &["--kfl", "leftOff(latest)"]);
-    assert_eq!(refused.code, 2);
+    assert_eq!(refused.code, Some(2));
     assert!(refused.err.contains("leftOff()"), "{}", refused.err);
 }
 
@@ -213,20 +192,20 @@ fn what_the_operator_imposes_holds_for_every_command() {
     ];
     for more in [&["--grep", "Cookie"][..], &["--hex", "436f6f6b6965"]] {
         let said = only("http", &[more, &times].concat());
-        assert_eq!((said.code, said.out.as_str()), (2, ""), "{more:?}");
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{more:?}");
         assert!(said.err.contains("tap.globalFilter"), "{}", said.err);
     }
     let source_text = source.to_str().unwrap();
     for kfl in ["http", hide.as_str()] {
         let filter = format!("tap.globalFilter={kfl}");
         let said = run(&["export", source_text, "-o", "out.pcapng", "--set", &filter]);
-        assert_eq!(said.code == 0, kfl == "http", "{kfl}: {}", said.err);
+        assert_eq!(said.code == Some(0), kfl == "http", "{kfl}: {}", said.err);
     }
     let said = run(&["export", source_text, "-o", "out.pcapng", "--kfl", &hide]);
-    assert_eq!(said.code, 2);
+    assert_eq!(said.code, Some(2));
     assert!(said.err.contains("--redact"), "{}", said.err);
     let broken = only("http and", &[]);
-    assert_eq!(broken.code, 2);
+    assert_eq!(broken.code, Some(2));
     assert!(
         broken.err.contains("tap.globalFilter is invalid"),
         "{}",
@@ -234,7 +213,7 @@ fn what_the_operator_imposes_holds_for_every_command() {
     );
     let tap = ["tap", "--headless", "--pcap", source_text];
     let said = run(&[&tap[..], &["--set", "tap.globalFilter=http and"]].concat());
-    assert_eq!(said.code, 2);
+    assert_eq!(said.code, Some(2));
     assert!(
         said.err.contains("tap.globalFilter is invalid"),
         "{}",

@@ -56,6 +56,19 @@ def side_by_side(capture):
     return size + table(["program", "CPU s", "lowest to highest", "µs a packet", "peak MiB", "lines"], rows)
 
 
+def workers(measured):
+    """What a second worker adds by the clock, beside two processes of one worker each, which share
+    nothing but the machine."""
+    clock = {name: median(runs, "clock") for name, runs in measured["runs"].items()}
+    one, two, pair = clock["one"], clock["two"], clock["pair"]
+    per = measured["packets"]
+    rows = [["one worker", seconds(one), count(per / one), ""],
+            ["two workers", seconds(two), count(per / two), f"{one / two:.2f}"],
+            ["two processes at once, one worker and one file each", seconds(pair), count(2 * per / pair), f"{2 * one / pair:.2f}"]]
+    return (f"{len(measured['runs']['one'])} rounds in turn, the median of each.\n\n"
+            + table(["what reads", "seconds by the clock", "packets/s", "times one worker"], rows))
+
+
 def machine(about):
     return (f"Measured on {about['cores']} cores with a load of {about['load']:.1f} from other work when it began, captures of size "
             f"`{about['size']}`, seed {about['seed']}.")
@@ -115,6 +128,7 @@ def capacity(costs_of):
 PARTS = {
     "machine": machine,
     "memory": memory,
+    "workers": workers,
     "live": live,
     "costs": lambda measured: f"{costs(measured)}\n\n{capacity(measured)}",
     "http": lambda measured: f"![CPU seconds of each program]({PICTURE.name})\n\n{side_by_side(measured)}",

@@ -8,6 +8,7 @@ alike. Counted are whole processes: CPU seconds of user and system, and peak res
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -38,6 +39,21 @@ def alone(folder, facts, name, kind, program, rounds, streams):
     return best | {"peak_kib": min(run["peak_kib"] for run in runs)} | facts[name] | {"streams": streams}
 
 
+def compare_workers(folder, facts, one, two, rounds):
+    """One worker, two workers, and two processes of one worker at once, in turn on the HTTP capture."""
+    file = folder / "http.pcap"
+    runs = {"one": [], "two": [], "pair": []}
+    # Each is a second long, so there are more of them.
+    for turn in range(5 * rounds):
+        print(f"workers, round {turn + 1} of {5 * rounds}", file=sys.stderr)
+        runs["one"].append(programs.run_program(one, file, "http"))
+        runs["two"].append(programs.run_program(two, file, "http"))
+        with concurrent.futures.ThreadPoolExecutor() as both:
+            pair = list(both.map(lambda _: programs.run_program(one, file, "http"), range(2)))
+        runs["pair"].append({"clock": max(run["clock"] for run in pair)})
+    return {"packets": facts["http"]["packets"], "runs": runs}
+
+
 def measure_live(tapedeck, seconds, rounds):
     print(f"live on loopback, {rounds} rounds of {seconds} s each", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=traffic.cache()) as folder:
@@ -55,6 +71,7 @@ def parts(given, folder, facts):
     return {
         "memory": lambda: {name: cost(name) for name in ("base", "ten")},
         "costs": lambda: {name: cost(name) for name in traffic.PORTS} | {name: cost(name, streams) for name, streams in made.items()},
+        "workers": lambda: compare_workers(folder, facts, every[0], every[1], given.rounds),
         "live": lambda: measure_live(tapedeck, given.live_seconds, given.rounds),
         "http": side_by_side("http"),
         "all": side_by_side("all"),
@@ -68,7 +85,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--seed", type=int, default=7)
     arguments.add_argument("--live-seconds", type=int, default=15)
-    arguments.add_argument("--parts", default="memory,costs,live,http,all", help="what to measure; the others stay as they are in the pages")
+    arguments.add_argument("--parts", default="memory,costs,workers,live,http,all", help="what to measure; the others stay as they are in the pages")
     arguments.add_argument("--dry", action="store_true", help="print the tables and leave the pages as they are")
     given = arguments.parse_args()
     about = {"cores": os.cpu_count(), "load": os.getloadavg()[0], "size": given.size, "seed": given.seed}

@@ -165,16 +165,25 @@ fn roll_up(archive: &Archive, older_than: &str, hourly: bool) -> Result<Exit, Fa
 }
 
 fn check_rollups(archive: &Archive) -> Result<Exit, Failure> {
-    let (mut count, mut wrong) = (0, 0);
+    let (mut count, mut wrong, mut unread) = (0, 0, 0);
     archive.check_rollups(&mut |one| {
         count += 1;
+        if let Some(why) = &one.unread {
+            unread += 1;
+            super::print(format_args!("{}: {why}", one.folder));
+        }
         for key in &one.differs {
             wrong += 1;
             super::print(format_args!("{}: not as in its roll-up: {key}", one.folder));
         }
     })?;
-    eprintln!("{count} roll-ups were checked; {wrong} objects differ");
-    Ok(if wrong == 0 { Exit::Done } else { Exit::Gaps })
+    eprintln!(
+        "{count} roll-ups were checked; {wrong} objects differ, {unread} roll-ups could not be read"
+    );
+    Ok(match wrong + unread {
+        0 => Exit::Done,
+        _ => Exit::Gaps,
+    })
 }
 
 /// Checks with the credentials that the recorder would use, unless flags name others.

@@ -131,6 +131,8 @@ pub struct RolledUp {
     /// Objects that the listing has and the roll-up has not, or the other way round; empty when both
     /// agree or it was written now.
     pub differs: Vec<String>,
+    /// Why it could not be read, with its name.
+    pub unread: Option<String>,
 }
 
 impl Archive {
@@ -270,6 +272,7 @@ impl Archive {
                     folder,
                     objects: entries.len(),
                     differs: Vec::new(),
+                    unread: None,
                 });
             }
         }
@@ -294,34 +297,42 @@ impl Archive {
         Ok(())
     }
 
-    /// Holds every roll-up against a listing of its folder.
+    /// Holds every roll-up against a listing of its folder. One that cannot be read differs in
+    /// nothing and says so.
     ///
     /// # Errors
-    /// When the archive cannot be listed, or a roll-up is damaged.
+    /// When the archive cannot be listed.
     pub fn check_rollups(&self, each: &mut dyn FnMut(&RolledUp)) -> Result<(), StoreError> {
         let rollups = self.list_rollups()?;
         for (folder, entry) in &rollups.by_folder {
-            let mut told = self.read_rollup(folder, entry)?;
+            let listed = by_key(self.list_folder(folder)?);
+            let mut checked = RolledUp {
+                folder: folder.clone(),
+                objects: listed.len(),
+                differs: Vec::new(),
+                unread: None,
+            };
+            let mut told = match self.read_rollup(folder, entry) {
+                Ok(told) => told,
+                Err(error) => {
+                    checked.unread = Some(error.to_string());
+                    each(&checked);
+                    continue;
+                }
+            };
             self.add_late(&rollups.late(folder, entry.modified), &mut told)?;
             let told = by_key(told);
-            let folder = folder.clone();
-            let listed = by_key(self.list_folder(&folder)?);
-            let objects = listed.len();
             let one_sided = |left: &BTreeMap<String, u64>, right: &BTreeMap<String, u64>| {
                 let other = left
                     .iter()
                     .filter(|(key, size)| right.get(*key) != Some(size));
                 other.map(|(key, _)| key.clone()).collect::<Vec<_>>()
             };
-            let mut differs = one_sided(&listed, &told);
-            differs.extend(one_sided(&told, &listed));
-            differs.sort();
-            differs.dedup();
-            each(&RolledUp {
-                folder,
-                objects,
-                differs,
-            });
+            checked.differs = one_sided(&listed, &told);
+            checked.differs.extend(one_sided(&told, &listed));
+            checked.differs.sort();
+            checked.differs.dedup();
+            each(&checked);
         }
         Ok(())
     }

@@ -317,7 +317,20 @@ fn a_roll_up_gives_the_listing_again_and_is_held_against_it() {
     let (place, _) = entry.key.rsplit_once('/').unwrap();
     put(&*year, &format!("{place}/ffffffffffffffff{ENDING}"), &half).unwrap();
     assert_eq!(check(&archive), 1);
-    // And a damaged one is named.
+    // A damaged one is named, and those behind it are checked.
+    let broken = format!("{place}/later{ENDING}");
+    put(&*year, &broken, &half[..half.len() / 2]).unwrap();
+    let mut unread = Vec::new();
+    let mut checked = 0;
+    archive
+        .check_rollups(&mut |one| {
+            checked += 1;
+            unread.extend(one.unread.clone());
+        })
+        .unwrap();
+    assert_eq!(checked, rollups.by_folder.len());
+    assert_eq!(unread.len(), 1, "{unread:?}");
+    assert!(unread[0].contains(&broken), "{unread:?}");
     assert!(read(folder, &half[..half.len() / 2], MAX_OBJECTS).is_err());
     assert!(read("reels/other/", &half[..], MAX_OBJECTS).is_err());
 }

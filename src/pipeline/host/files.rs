@@ -6,19 +6,21 @@
 //! A leading `/`, `""` and `"."` mean the root. `pcaps/<stream>` names the packets of a stream; a
 //! copy of it is a link (see [`streams`](super::streams)), which every reader turns into bytes.
 
-use std::collections::BTreeSet;
+mod share;
+mod tar;
+
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
 use crate::packet::StreamName;
 
+use self::share::ENTRY_BYTES;
+pub(crate) use self::share::{Counted, Share};
 use super::streams::{MAX_LINK_BYTES, Pins, StreamRef};
 
 /// Folder under which the streams appear.
@@ -29,12 +31,6 @@ const MAX_PATH: usize = 1024;
 
 /// Deepest path a script may name, and deepest folder that is walked.
 const MAX_DEPTH: usize = 32;
-
-/// What a file or folder costs beside its bytes: a block of the disk.
-const ENTRY_BYTES: u64 = 4096;
-
-/// Least time between two counts of a folder that looks full: counting visits every file.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// Names tried before giving up on finding a free one.
 const MAX_NAMES: u32 = 10_000;
@@ -87,104 +83,6 @@ pub(crate) struct Files {
     pins: Pins,
     run: u64,
     share: Arc<Share>,
-}
-
-/// The part of the storage that all data folders have together.
-pub(crate) struct Share {
-    root: PathBuf,
-    limit: u64,
-    /// Bytes used at most; deletions are only seen when it is counted again.
-    used: AtomicU64,
-    counted: Mutex<Option<Instant>>,
-    /// What this is a part of.
-    whole: Option<Arc<Share>>,
-}
-
-impl Share {
-    /// `limit` bytes for all that lies below `root`.
-    pub(crate) fn new(root: &Path, limit: u64) -> Arc<Share> {
-        Share::part(root, limit, None)
-    }
-
-    /// The share of one folder: three quarters of the whole, so that a script that fills its folder
-    /// leaves room for others.
-    pub(crate) fn of_folder(root: &Path, whole: &Arc<Share>) -> Arc<Share> {
-        Share::part(root, whole.limit / 4 * 3, Some(Arc::clone(whole)))
-    }
-
-    fn part(root: &Path, limit: u64, whole: Option<Arc<Share>>) -> Arc<Share> {
-        let share = Share {
-            root: root.to_owned(),
-            limit,
-            used: AtomicU64::new(0),
-            counted: Mutex::new(None),
-            whole,
-        };
-        share.count();
-        Arc::new(share)
-    }
-
-    /// Takes `bytes`.
-    fn charge(&self, bytes: u64) -> Result<(), FileError> {
-        let fits = |used: u64| used.saturating_add(bytes) <= self.limit;
-        if !fits(self.used.load(Ordering::Relaxed)) {
-            self.count();
-            if !fits(self.used.load(Ordering::Relaxed)) {
-                return Err(FileError::Full(self.limit));
-            }
-        }
-        if let Some(whole) = &self.whole {
-            whole.charge(bytes)?;
-        }
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Counts `bytes` that are there already.
-    fn add(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(whole) = &self.whole {
-            whole.add(bytes);
-        }
-    }
-
-    /// Bytes that are left.
-    fn free(&self) -> u64 {
-        let left = |used: u64| self.limit.saturating_sub(used);
-        if left(self.used.load(Ordering::Relaxed)) < self.limit / 2 {
-            self.count();
-        }
-        let of_whole = self.whole.as_ref().map_or(u64::MAX, |whole| whole.free());
-        left(self.used.load(Ordering::Relaxed)).min(of_whole)
-    }
-
-    fn count(&self) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.is_some_and(|at| at.elapsed() < COUNT_EVERY) {
-            return;
-        }
-        *counted = Some(Instant::now());
-        self.used
-            .store(bytes_below(&self.root, 0), Ordering::Relaxed);
-    }
-}
-
-/// What lies below a folder, each entry with [`ENTRY_BYTES`]; links are not followed.
-fn bytes_below(folder: &Path, depth: usize) -> u64 {
-    let Ok(listing) = std::fs::read_dir(folder) else {
-        return 0;
-    };
-    let mut used = 0_u64;
-    for entry in listing.flatten() {
-        let size = match entry.file_type() {
-            Ok(kind) if kind.is_dir() && depth <= MAX_DEPTH => {
-                bytes_below(&entry.path(), depth + 1)
-            }
-            _ => entry.metadata().map_or(0, |found| found.len()),
-        };
-        used = used.saturating_add(size + ENTRY_BYTES);
-    }
-    used
 }
 
 impl Files {
@@ -625,86 +523,6 @@ impl Files {
         } else {
             self.system("write", Path::new("."), error)
         }
-    }
-
-    /// `file.tar`: all regular files below `dir` under their names relative to it, in
-    /// `kubeshark_<second>.tar.gz` of the root.
-    pub(crate) fn tar(&self, dir: &str, second: i64) -> Result<String, FileError> {
-        let dir = clean(dir)?;
-        let mut inputs: BTreeSet<(PathBuf, PathBuf)> = BTreeSet::new();
-        for path in self.files_below(&dir)? {
-            let name = path.strip_prefix(&dir).unwrap_or(&path).to_owned();
-            inputs.insert((path, name));
-        }
-        let (name, file) = self.numbered("kubeshark_", second, ".tar.gz")?;
-        let counted = Counted {
-            inner: file.into_std(),
-            left: self.free(),
-        };
-        let packed = self.pack(&inputs, counted);
-        if let Err(error) = packed {
-            let _ = self.root.remove_file(&name);
-            return Err(error);
-        }
-        self.made(&name);
-        Ok(name)
-    }
-
-    fn pack(
-        &self,
-        inputs: &BTreeSet<(PathBuf, PathBuf)>,
-        out: Counted<File>,
-    ) -> Result<(), FileError> {
-        let zip = flate2::write::GzEncoder::new(out, flate2::Compression::default());
-        let mut tar = tar::Builder::new(zip);
-        for (path, name) in inputs {
-            let file = match self.find(path) {
-                Ok(Found::Stream(stream)) => self.materialise(stream)?,
-                Ok(Found::File(file)) => file,
-                // Gone since it was listed.
-                Err(_) => continue,
-            };
-            let size = file
-                .metadata()
-                .map_err(|error| self.system("stat", path, &error))?
-                .len();
-            let mut header = tar::Header::new_gnu();
-            header.set_size(size);
-            header.set_mode(0o644);
-            header.set_mtime(0);
-            header.set_entry_type(tar::EntryType::Regular);
-            // A file that shrinks while it is read would make a broken archive.
-            let whole = file.take(size).chain(io::repeat(0)).take(size);
-            tar.append_data(&mut header, name, whole)
-                .map_err(|error| self.full(&error))?;
-        }
-        tar.into_inner()
-            .and_then(flate2::write::GzEncoder::finish)
-            .map(drop)
-            .map_err(|error| self.full(&error))
-    }
-}
-
-/// A writer that fails when its share is used up.
-pub(crate) struct Counted<W> {
-    /// Where the bytes go.
-    pub inner: W,
-    /// Bytes that may still be written.
-    pub left: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() as u64 > self.left {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
-        let written = self.inner.write(bytes)?;
-        self.left -= written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }
 
