@@ -92,7 +92,13 @@ impl Postgres {
         if let Some(unseen) = &mut self.unseen {
             unseen.touch(message);
             unseen.answer.transaction = status;
-            return self.hand_out_unseen(out);
+            self.answered_unseen(out);
+            // Answers that came before in one batch belong to a request whose answer has begun, so
+            // that this ends both.
+            let begun = |one: &Exchange| one.answer.first.is_some() && !one.steps.is_empty();
+            if !self.open.iter().any(begun) {
+                return;
+            }
         }
         let Some(at) = self.open.iter().position(Exchange::awaits_ready) else {
             return;
@@ -115,6 +121,13 @@ impl Postgres {
             exchange.closed = true;
         }
         self.settle(out);
+        self.late &= !self.open.is_empty();
+    }
+
+    /// An answer without a request is over: those that follow belong to the requests that were seen.
+    fn answered_unseen(&mut self, out: &mut dyn Output) {
+        (self.doubts, self.late) = (0, false);
+        self.hand_out_unseen(out);
     }
 
     fn error(&mut self, message: &Message, body: &[u8], out: &mut dyn Output) {
@@ -133,7 +146,7 @@ impl Postgres {
         let Some(exchange) = exchange else {
             self.unseen(b'E', message, body);
             if is_last {
-                self.hand_out_unseen(out);
+                self.answered_unseen(out);
             }
             return;
         };

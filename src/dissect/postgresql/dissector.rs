@@ -28,8 +28,12 @@ pub(super) const MAX_OPEN: usize = 2048;
 /// Bytes that open requests keep before they are shortened.
 const MAX_OPEN_BYTES: usize = 1024 * 1024;
 
+/// Requests behind a gap, each sent when no answer was awaited any more, that may still be given the
+/// answer of a missing one: a client that never lets its pipeline run dry is rare.
+const DOUBTS: u8 = 2;
+
 /// First byte of a saved state.
-const SAVE_VERSION: u8 = 1;
+const SAVE_VERSION: u8 = 2;
 
 /// The state of one stream.
 pub(super) struct Postgres {
@@ -47,6 +51,10 @@ pub(super) struct Postgres {
     pub(super) expired: u64,
     /// The request that ReadyForQuery ends was handed out, its Sync is still to come.
     pub(super) expired_sync: bool,
+    /// Requests that are marked yet, because one is missing whose answer was not seen.
+    pub(super) doubts: u8,
+    /// Whether requests from before the capture may be open.
+    pub(super) late: bool,
     /// Answers to requests that nobody saw.
     pub(super) unseen: Option<Box<Exchange>>,
     /// The client sends the rows of a COPY.
@@ -76,6 +84,8 @@ impl Postgres {
             open_bytes: 0,
             expired: 0,
             expired_sync: false,
+            doubts: 0,
+            late: !from_start,
             unseen: None,
             copying: false,
             encrypted: None,
@@ -138,7 +148,7 @@ impl Postgres {
         while self.open.front().is_some_and(|first| first.doubtful) {
             self.hand_out(out);
         }
-        exchange.holed |= self.open.back().is_some_and(|last| last.holed);
+        self.doubt_of(&mut exchange);
         if self.open_bytes + exchange.weight() > MAX_OPEN_BYTES {
             exchange.shrink();
         }
@@ -146,6 +156,26 @@ impl Postgres {
         self.open.push_back(exchange);
         if self.open.len() > MAX_OPEN {
             self.expire(out);
+        }
+    }
+
+    /// Marks a request whose answer may be that of another one: behind a gap in the requests the
+    /// order tells nothing before an answer without a request comes, or the client has waited.
+    fn doubt_of(&mut self, exchange: &mut Exchange) {
+        match self.open.back() {
+            None => {
+                exchange.unsure |= self.doubts > 0;
+                self.doubts = self.doubts.saturating_sub(1);
+            }
+            Some(last) => {
+                exchange.holed |= last.holed;
+                let early = self.late && self.open.iter().any(Exchange::awaits_ready);
+                let pipelined = early || self.doubts > 0;
+                exchange.unsure |= last.unsure || pipelined;
+                if pipelined {
+                    self.open.iter_mut().for_each(|one| one.unsure = true);
+                }
+            }
         }
     }
 
@@ -310,6 +340,7 @@ impl Dissector for Postgres {
             self.catalog = Catalog::default();
             // A request may be missing whose answers come before those of the ones that follow.
             self.open.iter_mut().for_each(|one| one.holed = true);
+            self.doubts = DOUBTS;
         } else if !is_client && self.server.is_lost() {
             self.doubt(out);
         }
@@ -350,8 +381,8 @@ impl Dissector for Postgres {
     }
 
     /// ```text
-    /// state = version u8 (1), asks u8 (0 unknown, 1 server is asked, 2 client), flags 3 x u8,
-    ///         encrypted u8 (0 no, 1 GSS, 2 TLS), ordinal u64, expired u64, client and server intake,
+    /// state = version u8 (2), asks u8 (0 unknown, 1 server is asked, 2 client), flags 4 x u8,
+    ///         doubts u8, encrypted u8 (0 no, 1 GSS, 2 TLS), ordinal u64, expired u64, client and server intake,
     ///         user, database, catalog, count u32, count x exchange, unseen u8, exchange
     /// ```
     fn save(&self) -> Vec<u8> {
@@ -361,9 +392,10 @@ impl Dissector for Postgres {
             Some(Direction::ToServer) => 1,
             Some(Direction::ToClient) => 2,
         });
-        for flag in [self.starting, self.copying, self.expired_sync] {
+        for flag in [self.starting, self.copying, self.expired_sync, self.late] {
             out.put_u8(flag.into());
         }
+        out.put_u8(self.doubts);
         out.put_u8(self.encrypted.map_or(0, |tls| 1 + u8::from(tls)));
         out.put_u64(self.ordinal);
         out.put_u64(self.expired);
@@ -395,6 +427,8 @@ impl Postgres {
         restored.starting = saved.flag()?;
         restored.copying = saved.flag()?;
         restored.expired_sync = saved.flag()?;
+        restored.late = saved.flag()?;
+        restored.doubts = saved.u8().filter(|doubts| *doubts <= DOUBTS)?;
         restored.encrypted = match saved.u8()? {
             0 => None,
             1 => Some(false),

@@ -159,6 +159,8 @@ pub(super) struct Exchange {
     pub statement_described: bool,
     /// Bytes of the request or the response were not captured.
     pub holed: bool,
+    /// A request was not captured whose answer this may be.
+    pub unsure: bool,
     /// The capture missed part of the answer: it may already be over.
     pub doubtful: bool,
 }
@@ -194,6 +196,7 @@ impl Exchange {
             columns: Bytes::new(),
             statement_described: false,
             holed: message.holed,
+            unsure: false,
             doubtful: false,
         }
     }
@@ -292,6 +295,11 @@ impl Exchange {
     fn error(&self) -> Option<ItemError> {
         let (kind, msg) = if self.holed || self.doubtful {
             ("dissection", "bytes of the exchange were not captured")
+        } else if self.unsure && self.answer.first.is_some() {
+            (
+                "dissection",
+                "requests before this one were not captured, so the response may answer another one",
+            )
         } else if self.command == Command::Unseen {
             if self.is_unasked() {
                 return None;
@@ -332,6 +340,7 @@ impl Exchange {
             self.cut,
             self.password_sent,
             self.holed,
+            self.unsure,
             self.doubtful,
             self.formats.is_some(),
         ] {
@@ -364,7 +373,8 @@ impl Exchange {
             })?
             .into();
         let (closed, query_known, cut) = (saved.flag()?, saved.flag()?, saved.flag()?);
-        let (password_sent, holed, doubtful) = (saved.flag()?, saved.flag()?, saved.flag()?);
+        let (password_sent, holed) = (saved.flag()?, saved.flag()?);
+        let (unsure, doubtful) = (saved.flag()?, saved.flag()?);
         let has_formats = saved.flag()?;
         Some(Exchange {
             command,
@@ -374,6 +384,7 @@ impl Exchange {
             cut,
             password_sent,
             holed,
+            unsure,
             doubtful,
             start: saved.time()?,
             ordinal: saved.u64()?,
