@@ -248,6 +248,29 @@ fn a_response_belongs_to_the_query_with_its_identifier_and_question() {
 }
 
 #[test]
+fn a_response_without_its_query_is_an_item_and_says_so() {
+    let response = answer(7, "a.shop");
+    let mut unseen = Vec::new();
+    for port in [53, 5300] {
+        let mut feed = Feed::new(Transport::Udp, port, &Protocols::all());
+        feed.chunk(DOWN, &response);
+        unseen.push(feed);
+        let mut feed = Feed::new(Transport::Tcp, port, &Protocols::all());
+        feed.gap(UP, 26).chunk(DOWN, &framed(&response));
+        unseen.push(feed);
+    }
+    for feed in unseen {
+        let drafts = feed.end();
+        let drafts: Vec<_> = drafts.iter().filter(|one| one.kind.name == "dns").collect();
+        assert_eq!(drafts.len(), 1);
+        assert_eq!(drafts[0].error.as_ref().unwrap().kind, "pair-not-found");
+        assert!(matches!(drafts[0].request, Value::Null));
+        assert_eq!(text(&drafts[0].response, "answers.0.name"), "a.shop");
+        assert!(drafts[0].from_client);
+    }
+}
+
+#[test]
 fn a_query_sent_twice_and_answered_once_says_so() {
     let mut feed = udp();
     feed.chunk(UP, &query(7, "a.shop"))
