@@ -212,6 +212,41 @@ fn neighbour_discovery_and_listeners_are_shown() {
     assert_eq!(text(&drafts[2].request, "records.0.sources.0"), "fe80::1");
 }
 
+/// RFC 4861 section 7.2.4: the target of an advertisement is that of the solicitation.
+#[test]
+fn an_advertisement_answers_the_solicitation_of_its_target() {
+    const SOLICITED: u32 = 0x6000_0000;
+    let mut feed = feed(Transport::ICMPV6);
+    feed.chunk(UP, &neighbor(135, 0, 9))
+        .chunk(UP, &neighbor(135, 0, 8))
+        .chunk(DOWN, &neighbor(136, SOLICITED, 8))
+        .chunk(DOWN, &neighbor(136, SOLICITED, 7))
+        .chunk(DOWN, &neighbor(136, 0x2000_0000, 9));
+    let drafts = feed.end();
+    let targets: Vec<_> = drafts
+        .iter()
+        .map(|draft| {
+            (
+                text(&draft.request, "target"),
+                text(&draft.response, "target"),
+            )
+        })
+        .collect();
+    let pair = |asked: &str, told: &str| (asked.to_owned(), told.to_owned());
+    assert_eq!(
+        targets,
+        [
+            pair("fe80::8", "fe80::8"),
+            // Asked by multicast, perhaps, and in any case not here.
+            pair("", "fe80::7"),
+            // Nobody asked for it.
+            pair("fe80::9", ""),
+            pair("fe80::9", ""),
+        ]
+    );
+    assert_eq!(errors(&drafts), ["", "", "", "timeout"]);
+}
+
 /// How often each type of ICMP or ICMPv6 came.
 fn types(drafts: &[Draft], version: &str) -> BTreeMap<String, u64> {
     let mut types = BTreeMap::new();
