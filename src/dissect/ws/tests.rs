@@ -510,6 +510,45 @@ fn a_stream_joined_in_its_middle_needs_several_frames() {
     );
 }
 
+#[test]
+fn a_stream_joined_within_a_fragmented_message_shows_its_rest_as_such() {
+    for tail in [
+        vec![frame(UP, 0x80, b"tail")],
+        vec![
+            frame(UP, 0x00, b"ta"),
+            frame(UP, 0x89, b""),
+            frame(UP, 0x80, b"il"),
+        ],
+    ] {
+        let mut feed = Feed::new(Transport::Tcp, 8080, &both());
+        let pings = usize::from(tail.len() > 1);
+        for frame in tail {
+            feed.chunk(UP, &frame);
+        }
+        feed.chunk(UP, &[text(UP, "hello"), text(UP, "next")].concat())
+            .chunk(DOWN, &frame(DOWN, 0x00, b"the other "))
+            .chunk(
+                DOWN,
+                &[frame(DOWN, 0x80, b"side"), text(DOWN, "whole")].concat(),
+            );
+        let drafts = feed.end();
+        let told = lines(&drafts);
+        assert_eq!(
+            told[pings..],
+            [
+                "client continuation tail the beginning of the message was not captured",
+                "client text hello",
+                "client text next",
+                "server continuation the other side the beginning of the message was not captured",
+                "server text whole",
+            ]
+        );
+        let rest = &drafts[pings];
+        assert!(matches!(member(rest, "truncated"), Value::Bool(true)));
+        assert!(rest.error.is_some());
+    }
+}
+
 /// A conversation with everything in it that a saved state must hold.
 fn turns() -> Vec<(Direction, Vec<u8>)> {
     let (mut client, mut server) = (sender(), sender());
