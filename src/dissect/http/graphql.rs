@@ -3,9 +3,11 @@
 //! In: what a request says of itself, and its body as it was sent. Out: yes or no, and the kind of
 //! item that it makes. Never: what the operation means; requests that say nothing of GraphQL cost a
 //! look at their content type. Standards: GraphQL October 2021 sections 2 and Appendix B (executable
-//! documents), the GraphQL over HTTP draft sections 5 and 6.
+//! documents), the GraphQL over HTTP draft sections 5 and 6, the GraphQL multipart request
+//! specification.
 
 mod document;
+mod multipart;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,6 +15,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use self::document::is_document;
+use self::multipart::operations;
 use super::decode::{self, Codings};
 use crate::item::ProtocolInfo;
 
@@ -64,8 +67,8 @@ impl Request<'_> {
     /// Whether it is a GraphQL operation, or a batch of nothing else.
     ///
     /// Looked at are `application/json` bodies with a string `query`, or with the hash of a persisted
-    /// one (`extensions.persistedQuery`), `application/graphql` bodies, and the parameters `query` and
-    /// `extensions` of a GET.
+    /// one (`extensions.persistedQuery`), the `operations` of `multipart/form-data` bodies that upload
+    /// files, `application/graphql` bodies, and the parameters `query` and `extensions` of a GET.
     pub(super) fn is_graphql(&self) -> bool {
         if self.body.is_empty() {
             return self.method == b"GET" && asks_in_target(self.target);
@@ -73,10 +76,13 @@ impl Request<'_> {
         let mut media_type = self.content_type.split(|byte| *byte == b';');
         let media_type = media_type.next().unwrap_or_default().trim_ascii();
         let is = |wanted: &[u8]| media_type.eq_ignore_ascii_case(wanted);
-        let examine = match media_type.len() {
-            16 if is(b"application/json") => asks_in_json,
-            19 if is(b"application/graphql") => is_document,
-            24 if is(b"application/graphql+json") => asks_in_json,
+        let asks_in_form =
+            |body: &[u8]| operations(self.content_type, body).is_some_and(asks_in_json);
+        let examine: &dyn Fn(&[u8]) -> bool = match media_type.len() {
+            16 if is(b"application/json") => &asks_in_json,
+            19 if is(b"application/graphql") => &is_document,
+            19 if is(b"multipart/form-data") => &asks_in_form,
+            24 if is(b"application/graphql+json") => &asks_in_json,
             _ => return false,
         };
         match self.codings.is_compressed() {
@@ -358,6 +364,63 @@ mod tests {
         ];
         for (content_type, body, expected) in cases {
             assert_eq!(post(content_type, body), expected, "{content_type} {body}");
+        }
+    }
+
+    /// The examples of the GraphQL multipart request specification: a file, and a batch.
+    #[test]
+    fn a_form_that_uploads_files_is_known_by_its_operations() {
+        const FORM: &str = "multipart/form-data; boundary=------------------------cec8e8123c05ba25";
+        let form = |operations: &str, second: &str| {
+            let mut body = String::new();
+            for (name, value) in [
+                ("operations", operations),
+                (second, r#"{ "0": ["variables.file"] }"#),
+            ] {
+                body += "--------------------------cec8e8123c05ba25\r\n";
+                body +=
+                    &format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            }
+            body += "--------------------------cec8e8123c05ba25\r\n\
+                     Content-Disposition: form-data; name=\"0\"; filename=\"a.txt\"\r\n\
+                     Content-Type: text/plain\r\n\r\nAlpha file content.\r\n\r\n\
+                     --------------------------cec8e8123c05ba25--\r\n";
+            body
+        };
+        let single = r#"{ "query": "mutation ($file: Upload!) { singleUpload(file: $file) { id } }", "variables": { "file": null } }"#;
+        let batch = format!(r#"[{single}, {{ "query": "{{ cart {{ id }} }}" }}]"#);
+        let whole = form(single, "map");
+        assert!(post(FORM, &whole));
+        assert!(post(FORM, &form(&batch, "map")));
+        assert!(post(
+            &FORM
+                .replace("boundary=", "Boundary=\"")
+                .replace("25", "25\""),
+            &whole
+        ));
+        assert!(post(FORM, &format!("preamble\r\n{whole}")));
+        // A body of which the files were not kept.
+        let files = whole.find("\"map\"").unwrap();
+        assert!(post(FORM, &whole[..files + 40]));
+        assert!(post(FORM, &whole[..files - 60]));
+        let others = [
+            (FORM, form(r#"{"text":"{ a }"}"#, "map")),
+            (FORM, form(single, "file")),
+            (FORM, whole.replace("name=\"operations\"", "name=\"query\"")),
+            ("multipart/form-data", whole.clone()),
+            ("multipart/form-data; boundary=", whole.clone()),
+            ("multipart/form-data; boundary=other", whole.clone()),
+            (
+                "multipart/mixed; boundary=------------------------cec8e8123c05ba25",
+                whole.clone(),
+            ),
+        ];
+        for (content_type, body) in others {
+            assert!(!post(content_type, &body), "{content_type} {body}");
+        }
+        for at in 0..whole.len() {
+            post(FORM, &whole[..at]);
+            post(FORM, &whole[at..]);
         }
     }
 
