@@ -5,6 +5,7 @@
 //! more than [`MAX_HELD_BYTES`] of pieces. Standard: RFC 9260 sections 3.3.1, 6.2 and 6.9.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -21,6 +22,14 @@ const MAX_HELD_PIECES: usize = 1024;
 
 /// Sequence numbers above a hole that are remembered; a hole that stays longer was not captured.
 const MAX_ABOVE: usize = 1024;
+
+/// Sequence numbers in front of the first one that was seen of an association joined late: a chunk
+/// that was overtaken is not many behind.
+const MAX_OVERTAKEN: u32 = 128;
+
+/// How long after the first chunk one that it overtook may come: RTO.Initial (RFC 9260 section 16),
+/// after which the sender repeats it.
+const OVERTAKEN_WAIT: Duration = Duration::from_secs(1);
 
 /// A sequence number this far behind the next one is old, further off it belongs to the other half
 /// of the circle (RFC 1982).
@@ -52,6 +61,9 @@ pub(super) struct Sender {
     initial: Option<u32>,
     /// The first sequence number not seen yet; `None` before the first chunk.
     next: Option<u32>,
+    /// The lowest sequence number seen of an association whose INIT was not, and when its first chunk
+    /// came, as long as lower ones may come.
+    front: Option<(u32, Timestamp)>,
     /// What was seen behind `next`.
     above: BTreeSet<u32>,
     /// Pieces by sequence number.
@@ -74,7 +86,7 @@ impl Sender {
     /// Takes a chunk's piece; messages that it makes whole go to `out`.
     pub(super) fn take(&mut self, piece: Piece, out: &mut Vec<Message>) {
         let tsn = piece.data.tsn;
-        if !self.is_new(tsn) {
+        if !self.is_new(tsn, piece.ts) {
             return;
         }
         if piece.data.first && piece.data.last {
@@ -101,27 +113,58 @@ impl Sender {
         }
     }
 
-    fn is_new(&mut self, tsn: u32) -> bool {
-        let next = *self.next.get_or_insert(tsn);
+    fn is_new(&mut self, tsn: u32, ts: Timestamp) -> bool {
+        let next = *self.next.get_or_insert_with(|| {
+            self.front = Some((tsn, ts));
+            tsn
+        });
+        if self.front.is_some() && self.is_overtaken(tsn, ts) {
+            return true;
+        }
         if tsn.wrapping_sub(next) >= HALF || !self.above.insert(tsn) {
             return false;
         }
         self.run_on();
-        while self.above.len() > MAX_ABOVE {
-            // The hole stays: what fills it later is taken for old.
-            let nearest = self.nearest();
-            self.next = nearest;
-            self.run_on();
-        }
         true
     }
 
-    /// Moves `next` over all that was seen.
+    /// Whether a chunk was sent before the first one that was seen, which overtook it. It moves the
+    /// front to it; what is between them was not seen.
+    fn is_overtaken(&mut self, tsn: u32, ts: Timestamp) -> bool {
+        let (Some((front, first)), Some(next)) = (self.front, self.next) else {
+            return false;
+        };
+        if ts.since(first) > OVERTAKEN_WAIT || next.wrapping_sub(front) > MAX_OVERTAKEN {
+            self.front = None;
+            return false;
+        }
+        if !(1..=MAX_OVERTAKEN).contains(&front.wrapping_sub(tsn)) {
+            return false;
+        }
+        let mut seen = front;
+        while seen != next {
+            self.above.insert(seen);
+            seen = seen.wrapping_add(1);
+        }
+        (self.front, self.next) = (Some((tsn, first)), Some(tsn.wrapping_add(1)));
+        self.run_on();
+        true
+    }
+
+    /// Moves `next` over all that was seen, and over holes behind which too much was.
     fn run_on(&mut self) {
-        while let Some(next) = self.next
-            && self.above.remove(&next)
-        {
-            self.next = Some(next.wrapping_add(1));
+        loop {
+            while let Some(next) = self.next
+                && self.above.remove(&next)
+            {
+                self.next = Some(next.wrapping_add(1));
+            }
+            if self.above.len() <= MAX_ABOVE {
+                return;
+            }
+            // The hole stays: what fills it later is taken for old.
+            let nearest = self.nearest();
+            self.next = nearest;
         }
     }
 
@@ -206,7 +249,7 @@ impl Sender {
 /// Saving and restoring.
 ///
 /// ```text
-/// state = initial u8 (0 none) u32, next u8 (0 none) u32, count u32, count x above u32, count u32, count x piece
+/// state = initial u8 (0 none) u32, next u8 (0 none) u32, front u8 (0 none) u32, ts i64, count u32, count x above u32, count u32, count x piece
 /// piece = tsn u32, stream u16, seq u32, protocol u32, bits u8 (1 first, 2 last, 4 interleaved),
 ///         flags u8, ts i64, length u32, bytes                                     big-endian
 /// ```
@@ -216,6 +259,10 @@ impl Sender {
             out.put_u8(number.is_some().into());
             out.put_u32(number.unwrap_or_default());
         }
+        let (front, first) = self.front.unwrap_or_default();
+        out.put_u8(self.front.is_some().into());
+        out.put_u32(front);
+        out.put_i64(first.nanos());
         out.put_u32(u32::try_from(self.above.len()).unwrap_or(u32::MAX));
         for tsn in &self.above {
             out.put_u32(*tsn);
@@ -250,6 +297,10 @@ impl Sender {
             let value = reader.u32().ok()?;
             *number = known.then_some(value);
         }
+        let early = reader.u8().ok()? == 1;
+        let front = reader.u32().ok()?;
+        let first = Timestamp::from_nanos(reader.u64().ok()?.cast_signed());
+        restored.front = early.then_some((front, first));
         for _ in 0..reader.u32().ok()? {
             restored.above.insert(reader.u32().ok()?);
         }

@@ -224,10 +224,10 @@ impl Dissector for SctpDissector {
     }
 
     /// ```text
-    /// state = version u8 (1), ts i64, ordinal u64, sender to server, sender to client
+    /// state = version u8 (2), ts i64, ordinal u64, sender to server, sender to client
     /// ```
     fn save(&self) -> Vec<u8> {
-        let mut out = vec![1];
+        let mut out = vec![2];
         out.put_i64(self.last.0.nanos());
         out.put_u64(self.last.1);
         self.to_server.save(&mut out);
@@ -240,7 +240,7 @@ impl SctpDissector {
     /// Reads [`Dissector::save`] back.
     pub(super) fn restore(state: &[u8]) -> Option<SctpDissector> {
         let mut reader = Reader::new(state);
-        if reader.u8().ok()? != 1 {
+        if reader.u8().ok()? != 2 {
             return None;
         }
         let ts = Timestamp::from_nanos(reader.u64().ok()?.cast_signed());

@@ -1,6 +1,7 @@
 //! Tests of SCTP.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -10,6 +11,7 @@ use super::parser::Packet;
 use super::*;
 use crate::item::{ItemNode, Node, Value, json, lookup};
 use crate::packet::Direction;
+use crate::time::Timestamp;
 
 const UP: Direction = Direction::ToServer;
 const DOWN: Direction = Direction::ToClient;
@@ -132,6 +134,44 @@ fn pieces_become_one_message_in_any_order_and_once() {
         .map(payload)
         .collect();
     assert_eq!(messages, [b"other".to_vec(), b"abc".to_vec()]);
+}
+
+#[test]
+fn an_association_joined_late_loses_nothing_that_was_overtaken() {
+    let start = Timestamp::from_secs(100, 0);
+    for base in [1u32, u32::MAX - 2] {
+        let tsn = |index: u32| base.wrapping_add(index);
+        let mut feed = feed();
+        let parts = [
+            data(LAST, tsn(4), 3, b"c"),
+            data(WHOLE, tsn(5), 3, b"behind"),
+            data(MIDDLE, tsn(3), 3, b"b"),
+            data(WHOLE, tsn(0), 3, b"before"),
+            data(FIRST, tsn(2), 3, b"a"),
+            data(WHOLE, tsn(0), 3, b"before"),
+            data(MIDDLE, tsn(3), 3, b"b"),
+            data(WHOLE, tsn(5), 3, b"behind"),
+        ];
+        for part in &parts {
+            feed.at(start)
+                .chunk(UP, &packet(std::slice::from_ref(part)));
+            feed.hand_over(&enabled(&["sctp"]).0);
+        }
+        // Too late, and too far off, to be one that was overtaken.
+        feed.chunk(
+            UP,
+            &packet(&[data(WHOLE, tsn(0).wrapping_sub(200), 3, b"old")]),
+        )
+        .at(start + Duration::from_secs(2))
+        .chunk(
+            UP,
+            &packet(&[data(WHOLE, tsn(0).wrapping_sub(1), 3, b"late")]),
+        );
+        let drafts = feed.end();
+        let messages: Vec<_> = drafts.iter().map(payload).collect();
+        assert_eq!(messages, [&b"behind"[..], b"before", b"abc"], "{base}");
+        assert!(drafts.iter().all(|draft| draft.error.is_none()));
+    }
 }
 
 #[test]
