@@ -1453,7 +1453,7 @@ interface HttpItem extends Envelope {
     pathSegments: any[];
     /** version of the request, such as HTTP/1.1. */
     httpVersion: string;
-    /** header fields by canonical name, repeated ones joined with a comma. */
+    /** header and trailer fields by canonical name, repeated ones joined with a comma. */
     headers: { [name: string]: string };
     /** cookies of the request by name. */
     cookies: { [name: string]: string };
@@ -1483,7 +1483,7 @@ interface HttpItem extends Envelope {
     statusText: string;
     /** version of the response, such as HTTP/1.1. */
     httpVersion: string;
-    /** header fields by canonical name, repeated ones joined with a comma. */
+    /** header and trailer fields by canonical name, repeated ones joined with a comma. */
     headers: { [name: string]: string };
     /** cookies that the response sets, by name. */
     cookies: { [name: string]: string };

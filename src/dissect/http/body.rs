@@ -44,6 +44,8 @@ pub(super) enum Step {
     Data(usize),
     /// So many bytes of framing, at least one.
     Framing(usize),
+    /// A line of the trailer section, of so many bytes with its end.
+    Trailer(usize),
     /// The body has ended before this byte.
     Done,
     /// More bytes are needed.
@@ -222,7 +224,8 @@ impl Chunked {
                 let seen = *seen as usize + end + 1;
                 match u32::try_from(seen) {
                     Ok(count) if seen <= MAX_HEAD => {
-                        self.framing(Chunked::Trailers(count), end + 1)
+                        *self = Chunked::Trailers(count);
+                        Step::Trailer(end + 1)
                     }
                     _ => Step::Broken,
                 }

@@ -39,6 +39,8 @@ pub(super) struct Message {
     pub head: Head,
     /// What is kept of its body.
     pub kept: Kept,
+    /// Its trailer fields in the form of [`parser::add_trailer`].
+    pub trailers: Vec<u8>,
     /// Bytes of its body without framing, those never seen included.
     pub body_size: u64,
     /// Bytes of its body that were never seen.
@@ -91,6 +93,7 @@ impl Message {
         Box::new(Message {
             head,
             kept: Kept::default(),
+            trailers: Vec::new(),
             body_size: 0,
             missing: 0,
             size: size as u64,
@@ -107,6 +110,14 @@ impl Message {
             self.head.own();
             self.kept.own();
         }
+    }
+
+    /// Takes a line of the trailer section, and tells how many bytes that keeps; one that is no
+    /// field is passed over.
+    pub(super) fn add_trailer(&mut self, line: &[u8]) -> usize {
+        let before = self.trailers.len();
+        parser::add_trailer(line, &mut self.trailers);
+        self.trailers.len() - before
     }
 
     /// The method; empty for a response.
@@ -134,7 +145,7 @@ impl Message {
 
     /// Bytes that it holds in memory, roughly.
     pub(super) fn weight(&self) -> usize {
-        self.head.bytes.len() + self.kept.len()
+        self.head.bytes.len() + self.kept.len() + self.trailers.len()
     }
 }
 
@@ -272,6 +283,7 @@ impl Message {
         save_bytes(&self.head.bytes, out);
         save_bytes(self.kept.as_slice(), out);
         out.push(u8::from(self.kept.cut));
+        save_bytes(&self.trailers, out);
         out.push(u8::from(self.done));
         for number in [self.body_size, self.missing, self.size] {
             out.extend_from_slice(&number.to_be_bytes());
@@ -302,6 +314,7 @@ impl Message {
         let mut kept = Kept::default();
         kept.push(Bytes::copy_from_slice(load_bytes(from, MAX_ITEM_BODY)?));
         kept.cut = flag(from)?;
+        let trailers = load_bytes(from, MAX_SAVED_HEAD)?.to_vec();
         Some(Message {
             head: Head {
                 start,
@@ -310,6 +323,7 @@ impl Message {
                 fields,
             },
             kept,
+            trailers,
             done: flag(from)?,
             settled: true,
             made: OnceLock::new(),

@@ -167,7 +167,7 @@ const FIELDS: &[Field] = &[
     field(
         "request.headers",
         Map,
-        "header fields by canonical name, repeated ones joined with a comma",
+        "header and trailer fields by canonical name, repeated ones joined with a comma",
     ),
     field("request.cookies", Map, "cookies of the request by name"),
     field(
@@ -216,7 +216,7 @@ const FIELDS: &[Field] = &[
     field(
         "response.headers",
         Map,
-        "header fields by canonical name, repeated ones joined with a comma",
+        "header and trailer fields by canonical name, repeated ones joined with a comma",
     ),
     field(
         "response.cookies",

@@ -2,6 +2,8 @@
 //!
 //! In: a message that is over. Out: a value that equals the one of [`shape`]. Never: a copy of bytes.
 
+use bytes::Bytes;
+
 use super::exchange::Message;
 use super::parser::{StartLine, Version};
 use super::shape;
@@ -42,7 +44,10 @@ impl Outline for Message {
 
     fn whole(&self) -> &Value {
         self.made.get_or_init(|| {
-            let (head, kept) = (self.head.clone(), self.kept.clone());
+            let (mut head, kept) = (self.head.clone(), self.kept.clone());
+            if !self.trailers.is_empty() {
+                head.bytes = Bytes::from([&*head.bytes, &*self.trailers].concat());
+            }
             match head.start {
                 StartLine::Request { .. } => shape::request(head, self.body_size, kept),
                 StartLine::Response { .. } => shape::response(head, self.body_size, kept),

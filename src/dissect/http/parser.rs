@@ -263,25 +263,51 @@ fn parse(bytes: &Bytes, asks: bool) -> Option<(Head, usize)> {
     }
 }
 
-/// Calls `each` with name and value of every field of a head.
+/// Adds a line of a trailer section (RFC 9112 section 7.1.2) to `out` as it is read again behind a
+/// head: `name: value CRLF`. A line that is no field is left out.
+pub(super) fn add_trailer(line: &[u8], out: &mut Vec<u8>) {
+    let Some((name, value)) = field_of(line.trim_ascii_end()) else {
+        return;
+    };
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    extend_clean(out, value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Name and value of a field line; `None` when it is none.
+fn field_of(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+    let name = name.trim_ascii();
+    let sound = !name.is_empty() && name.iter().all(recognise::is_token);
+    let value = value.strip_prefix(b":").unwrap_or_default();
+    sound.then_some((name, value.trim_ascii()))
+}
+
+/// Calls `each` with name and value of every field of a head, and of the trailers behind it.
 pub(super) fn each_field(head: &Bytes, mut each: impl FnMut(&[u8], &[u8])) {
     let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let mut response = httparse::Response::new(&mut []);
-    let fields = if head.starts_with(b"HTTP/") {
+    let (parsed, fields) = if head.starts_with(b"HTTP/") {
         let config = httparse::ParserConfig::default();
-        match config.parse_response_with_uninit_headers(&mut response, head, &mut storage) {
-            Ok(_) => &*response.headers,
-            Err(_) => &[],
-        }
+        let parsed = config.parse_response_with_uninit_headers(&mut response, head, &mut storage);
+        (parsed, &*response.headers)
     } else {
-        match request.parse_with_uninit_headers(head, &mut storage) {
-            Ok(_) => &*request.headers,
-            Err(_) => &[],
-        }
+        let parsed = request.parse_with_uninit_headers(head, &mut storage);
+        (parsed, &*request.headers)
+    };
+    let Ok(httparse::Status::Complete(size)) = parsed else {
+        return;
     };
     for field in fields {
         each(field.name.as_bytes(), field.value);
+    }
+    let trailers = head.get(size..).unwrap_or_default();
+    for line in trailers.split(|byte| *byte == b'\n') {
+        if let Some((name, value)) = field_of(line) {
+            each(name, value);
+        }
     }
 }
 
@@ -414,23 +440,14 @@ fn repaired(head: &Bytes, asks: bool) -> Option<Head> {
         if fields == MAX_FIELDS {
             break;
         }
-        let colon = memchr::memchr(b':', line);
-        let name = colon
-            .and_then(|colon| line.get(..colon))
-            .map(<[u8]>::trim_ascii);
-        let Some(name) =
-            name.filter(|name| !name.is_empty() && name.iter().all(recognise::is_token))
-        else {
+        let Some((name, value)) = field_of(line) else {
             in_field = false;
             continue;
         };
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
-        let value = colon
-            .and_then(|colon| line.get(colon + 1..))
-            .unwrap_or_default();
-        extend_clean(&mut out, value.trim_ascii());
+        extend_clean(&mut out, value);
         in_field = true;
         fields += 1;
     }

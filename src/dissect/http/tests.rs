@@ -230,7 +230,7 @@ fn pipelined_requests_are_answered_in_order() {
 
 /// RFC 9112 section 7.1: chunks, an extension, trailers; then the next message.
 #[test]
-fn chunks_are_put_together_and_trailers_passed_over() {
+fn chunks_are_put_together() {
     let items = run(&[
         (ToServer, b"GET /c HTTP/1.1\r\n\r\nGET /d HTTP/1.1\r\n\r\n"),
         (
@@ -243,6 +243,66 @@ fn chunks_are_put_together_and_trailers_passed_over() {
     assert_eq!(lines(&items), ["GET /c 200", "GET /d 204"]);
     assert_eq!(body_of(&items[0]), b"Wikipedia in \r\n\r\nchunks.");
     assert_eq!(json_of(&items[0].response)["bodySize"], 24);
+}
+
+/// RFC 9112 section 7.1.2: trailers are shown with the header fields, as those of HTTP/2 are, and
+/// say nothing of framing.
+#[test]
+fn trailers_are_fields_of_their_message() {
+    let request = b"POST /t HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+        2\r\nhi\r\n0\r\nx-sum: 9\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n\
+        3\r\nall\r\n0\r\nServer-Timing: db;dur=5\r\nno field\r\nX-A: 2\r\nContent-Encoding: gzip\r\n\
+        Content-Length: 99\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    let whole = run(&[
+        (ToServer, request),
+        (ToServer, b"GET /d HTTP/1.1\r\n\r\n"),
+        (ToClient, response),
+    ]);
+    assert_eq!(lines(&whole), ["POST /t 200", "GET /d 204"]);
+    let fields = serde_json::json!({
+        "Transfer-Encoding": "chunked", "X-A": "1,2", "Server-Timing": "db;dur=5",
+        "Content-Encoding": "gzip", "Content-Length": "99",
+    });
+    assert_eq!(json_of(&whole[0].response)["headers"], fields);
+    assert_eq!(json_of(&whole[0].request)["headers"]["X-Sum"], "9");
+    assert_eq!(body_of(&whole[0]), b"all");
+    let size = (request.len() as u64, response.len() as u64 - 27);
+    assert_eq!((whole[0].request_size, whole[0].response_size), size);
+    // Wherever the stream is cut, and a reel ends.
+    for at in 0..response.len() {
+        let mut wire = Wire::new(Opening::Syn);
+        wire.send(ToServer, request);
+        wire.send(ToClient, &response[..at]);
+        let saved = wire.dissector.save();
+        let restored = Http1.restore(&info(Opening::Syn), &saved);
+        wire.dissector = restored.expect("the state of a save");
+        wire.send(ToClient, &response[at..]);
+        let items = wire.end();
+        assert_eq!(
+            json_of(&items[0].response)["headers"],
+            fields,
+            "cut at {at}"
+        );
+    }
+}
+
+/// What a sender puts into the trailer section is bounded as a head is.
+#[test]
+fn endless_trailers_end_the_message() {
+    let mut wire = Wire::new(Opening::Syn);
+    wire.send(ToServer, b"GET / HTTP/1.1\r\n\r\n");
+    wire.send(
+        ToClient,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+    );
+    for _ in 0..parser::MAX_HEAD / 6 + 1 {
+        wire.send(ToClient, b"X: y\r\n");
+    }
+    let items = wire.end();
+    assert_eq!(lines(&items), ["GET / 200 dissection"]);
+    let kept = json_of(&items[0].response)["headers"]["X"].to_string();
+    assert!(kept.len() <= parser::MAX_HEAD);
 }
 
 /// RFC 9112 section 5.2.

@@ -60,6 +60,15 @@ impl Http {
                 }
                 Advance::Took(count)
             }
+            Step::Trailer(count) => {
+                let mut added = 0;
+                if let Some(message) = self.message(is_request, serial) {
+                    added = message.add_trailer(rest.get(..count).unwrap_or_default());
+                    message.size += count as u64;
+                }
+                self.weight += added;
+                Advance::Took(count)
+            }
             Step::Done => {
                 self.finish(is_request, serial, chunk.ordinal);
                 Advance::Took(0)

@@ -18,7 +18,7 @@ use crate::packet::Direction;
 const MAX_NOTE: usize = 2 * MAX_HEAD + 2 * MAX_ITEM_BODY;
 
 /// First byte of a saved state.
-const SAVE_VERSION: u8 = 2;
+const SAVE_VERSION: u8 = 3;
 
 impl Http {
     /// The state as bytes, for [`Http::load`].
