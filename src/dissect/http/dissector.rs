@@ -147,7 +147,8 @@ impl Http {
     /// Learns who asks from the first bytes of either side; otherwise how many of them say nothing.
     fn who_asks(&mut self, chunk: &Chunk) -> Result<Direction, usize> {
         let bytes = &chunk.bytes;
-        let (request, response) = (recognise::request(bytes), recognise::response(bytes));
+        let request = recognise::request(recognise::without_blank(bytes));
+        let response = recognise::response(bytes);
         let asks = match (request, response) {
             (Looks::Yes, _) => chunk.direction,
             (_, Looks::Yes) => chunk.direction.other(),

@@ -86,7 +86,7 @@ impl Protocol for Http1 {
     }
 
     fn probe(&self, probe: &Probe<'_>) -> Verdict {
-        let (client, server) = (probe.to_server, probe.to_client);
+        let (client, server) = (recognise::without_blank(probe.to_server), probe.to_client);
         if recognise::http2_preface(client) {
             return Verdict::No;
         }

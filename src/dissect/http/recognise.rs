@@ -14,6 +14,10 @@ const MAX_LINE_KEPT: usize = 8 * 1024;
 /// Bytes of `HTTP/1.1 200`, the shortest that tells a status line.
 const STATUS_LINE: usize = 12;
 
+/// Bytes of empty lines that may stand in front of the first request: what clients of old sent behind
+/// a body is one line end.
+const MAX_BLANK: usize = 16;
+
 /// Methods known by name; others are taken where a whole request line vouches for them.
 const METHODS: &[&[u8]] = &[
     b"GET",
@@ -104,6 +108,14 @@ pub(super) fn request(bytes: &[u8]) -> Looks {
             Some(_) => Looks::No,
         },
     }
+}
+
+/// What a client sent first, without the empty lines in front of it: "a server ... SHOULD ignore at
+/// least one empty line (CRLF) received prior to the request-line" (RFC 9112 section 2.2).
+pub(super) fn without_blank(bytes: &[u8]) -> &[u8] {
+    let front = bytes.iter().take(MAX_BLANK);
+    let blank = front.take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    bytes.get(blank.count()..).unwrap_or_default()
 }
 
 /// Whether `bytes` begin with a known method and the start of a path.

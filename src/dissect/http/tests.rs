@@ -305,6 +305,56 @@ fn endless_trailers_end_the_message() {
     assert!(kept.len() <= parser::MAX_HEAD);
 }
 
+/// RFC 9112 section 2.2.
+#[test]
+fn empty_lines_in_front_of_a_request_are_passed_over() {
+    let first = b"\r\n\r\nGET /1 HTTP/1.1\r\n\r\n\r\n";
+    let rest = b"\n\r\nGET /2 HTTP/1.1\r\n\r\n";
+    let answers = b"HTTP/1.1 204 No\r\n\r\n";
+    let items = run(&[
+        (ToServer, first),
+        (ToClient, answers),
+        (ToServer, rest),
+        (ToClient, answers),
+    ]);
+    assert_eq!(lines(&items), ["GET /1 204", "GET /2 204"]);
+    // Whatever of them comes first, and whether the handshake was seen.
+    for opening in [Opening::Syn, Opening::Port] {
+        for at in 1..first.len() {
+            let stream = info(opening);
+            let probe = |to_server| {
+                Http1.probe(&Probe {
+                    stream: &stream,
+                    ports: &[],
+                    to_server,
+                    to_client: b"",
+                })
+            };
+            assert!(
+                probe(&first[..at]) > Verdict::No,
+                "{}",
+                first[..at].escape_ascii()
+            );
+            assert_eq!(probe(&first[..23]), Verdict::Certain);
+            let mut wire = Wire::new(opening);
+            wire.send(ToServer, &first[..at]);
+            wire.send(ToServer, &first[at..]);
+            wire.send(ToClient, answers);
+            wire.fin(ToClient);
+            assert_eq!(lines(&wire.end()), ["GET /1 204"]);
+        }
+    }
+    let endless = b"\n".repeat(100);
+    let stream = info(Opening::Syn);
+    let probe = Probe {
+        stream: &stream,
+        ports: &[],
+        to_server: &endless,
+        to_client: b"",
+    };
+    assert_eq!(Http1.probe(&probe), Verdict::Unsure);
+}
+
 /// RFC 9112 section 5.2.
 #[test]
 fn folded_lines_are_unfolded() {
