@@ -503,7 +503,7 @@ interface Item extends Envelope {
     pathSegments: any[];
     /** HTTP/2.0, or HTTP/1.1 of a request that was upgraded (http2, http). */
     httpVersion: string;
-    /** header fields in lower case, pseudo-header fields and trailers among them (http2, http). */
+    /** header fields in lower case, pseudo-header fields and trailers among them; names and values that were sent where nobody captured them are `<unknown>` (http2, http). */
     headers: { [name: string]: string };
     /** cookies of the request by name (http2, http). */
     cookies: { [name: string]: string };
@@ -940,7 +940,7 @@ interface Item extends Envelope {
     statusText: string;
     /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0` (http2, http). */
     httpVersion: string;
-    /** header fields in lower case, pseudo-header fields and trailers among them (http2, http). */
+    /** header fields in lower case, pseudo-header fields and trailers among them; names and values that were sent where nobody captured them are `<unknown>` (http2, http). */
     headers: { [name: string]: string };
     /** cookies that the response sets, by name (http2, http). */
     cookies: { [name: string]: string };
@@ -1359,7 +1359,7 @@ interface Http2Item extends Envelope {
     pathSegments: any[];
     /** HTTP/2.0, or HTTP/1.1 of a request that was upgraded. */
     httpVersion: string;
-    /** header fields in lower case, pseudo-header fields and trailers among them. */
+    /** header fields in lower case, pseudo-header fields and trailers among them; names and values that were sent where nobody captured them are `<unknown>`. */
     headers: { [name: string]: string };
     /** cookies of the request by name. */
     cookies: { [name: string]: string };
@@ -1400,7 +1400,7 @@ interface Http2Item extends Envelope {
     statusText: string;
     /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`. */
     httpVersion: string;
-    /** header fields in lower case, pseudo-header fields and trailers among them. */
+    /** header fields in lower case, pseudo-header fields and trailers among them; names and values that were sent where nobody captured them are `<unknown>`. */
     headers: { [name: string]: string };
     /** cookies that the response sets, by name. */
     cookies: { [name: string]: string };

@@ -144,14 +144,15 @@ impl Exchange {
 
     /// The item.
     pub(super) fn into_draft(mut self, asks: Direction, schemas: &grpc::Schemas) -> Draft {
-        for (side, message) in [("request", &self.request), ("response", &self.response)] {
-            let fault = message.as_ref().and_then(|message| message.fault(side));
-            if let (Some(msg), None) = (fault, &self.error) {
-                self.error = Some(ItemError {
-                    kind: DISSECTION,
-                    msg,
-                });
-            }
+        let fault_of = |message: &Option<Message>, side| message.as_ref()?.fault(side);
+        let faults = [
+            fault_of(&self.request, "request"),
+            fault_of(&self.response, "response"),
+        ];
+        match faults {
+            [Some(asked), Some(answered)] => self.fail(DISSECTION, format!("{asked}; {answered}")),
+            [Some(fault), None] | [None, Some(fault)] => self.fail(DISSECTION, fault),
+            [None, None] => {}
         }
         if self.request.is_none() {
             self.fail(PAIR_NOT_FOUND, "no request was captured for this response");

@@ -24,11 +24,12 @@ use crate::item::Value;
 /// 6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE); servers refuse more than 8 to 64 KiB.
 pub(super) const MAX_SECTION: usize = 64 * 1024;
 
-/// Name of fields whose own name was sent where nobody captured it.
-const UNKNOWN_NAME: &str = "<unknown>";
+/// Name of fields whose own name was sent where nobody captured it, and value of those whose value
+/// was.
+const UNKNOWN: &str = "<unknown>";
 
 const WRITTEN: u8 = 0;
-const UNKNOWN: u8 = 0xff;
+const NAMELESS: u8 = 0xff;
 
 /// Indices of names in the static table.
 mod at {
@@ -80,7 +81,8 @@ impl Section {
         }
     }
 
-    /// Adds a field line; `None` stands for a value that nobody captured.
+    /// Adds a field line; `None` stands for a value that nobody captured, which is named as such so
+    /// that each line that is missing shows.
     pub(super) fn push(&mut self, name: Name<'_>, value: Option<&[u8]>) {
         let (code, written) = match name {
             Name::Static(index) => (first_of_its_name(index), &[][..]),
@@ -89,10 +91,10 @@ impl Section {
                 None => (WRITTEN, written),
             },
             Name::Written(written) => (WRITTEN, written),
-            Name::Unknown => (UNKNOWN, &[][..]),
+            Name::Unknown => (NAMELESS, &[][..]),
         };
-        self.unknown += u32::from(code == UNKNOWN || value.is_none());
-        let Some(value) = value else { return };
+        self.unknown += u32::from(code == NAMELESS || value.is_none());
+        let value = value.unwrap_or(UNKNOWN.as_bytes());
         let size = self.size + written.len() + value.len() + ENTRY_OVERHEAD;
         if self.cut || size > MAX_SECTION {
             self.cut = true;
@@ -186,7 +188,7 @@ impl Section {
             let (code, written) = match name {
                 Name::Static(index) => (index, 0),
                 Name::Written(name) => (WRITTEN, name.len()),
-                Name::Unknown => (UNKNOWN, 0),
+                Name::Unknown => (NAMELESS, 0),
             };
             section.hear(code, value);
             section.size += written + value.len() + ENTRY_OVERHEAD;
@@ -257,7 +259,7 @@ impl<'a> Iterator for Lines<'a> {
     fn next(&mut self) -> Option<(Name<'a>, &'a [u8])> {
         let name = match self.0.u8().ok()? {
             WRITTEN => Name::Written(self.piece()?),
-            UNKNOWN => Name::Unknown,
+            NAMELESS => Name::Unknown,
             index => Name::Static(index),
         };
         Some((name, self.piece()?))
@@ -432,7 +434,7 @@ fn cookie(lines: &Bytes) -> Bytes {
 fn static_text(name: Name<'_>) -> &'static [u8] {
     match name {
         Name::Static(index) => fixed(index.into()).map_or(&[], |(name, _)| name.as_bytes()),
-        Name::Written(_) | Name::Unknown => UNKNOWN_NAME.as_bytes(),
+        Name::Written(_) | Name::Unknown => UNKNOWN.as_bytes(),
     }
 }
 

@@ -760,10 +760,41 @@ fn a_connection_joined_late_shows_what_it_can() {
     let told = shown(&items[0].request);
     assert_eq!(
         told["headers"],
-        serde_json::json!({":method": "POST", ":scheme": "http", "<unknown>": "new", "own": "v,v"})
+        serde_json::json!({
+            ":method": "POST", ":scheme": "http", "<unknown>": "<unknown>,new", "own": "v,v",
+        })
     );
     assert_eq!(items[1].kind.abbr, "gRPC");
     assert_eq!(shown(&items[1].response)["grpc"]["statusName"], "OK");
+}
+
+#[test]
+fn every_field_that_refers_to_what_was_not_captured_is_marked() {
+    let mut late = Late::new();
+    late.chunk(UP, &frame(PING, ACK, 0, b"12345678"));
+    // Three fields of a table that nobody saw, one of them twice, among those that are known.
+    let block = b"\x83\xbe\xbf\x86\xbf\x0f\x31\x01w";
+    late.chunk(UP, &frame(HEADERS, WHOLE | END, 7, block));
+    // The answer refers to two; its status is in the static table.
+    late.chunk(DOWN, &frame(HEADERS, WHOLE | END, 7, b"\x88\xbe\xc0"));
+    let items = late.end();
+    assert_eq!(
+        lines(&items),
+        [
+            "POST  200 dissection: 4 header fields of the request refer to bytes that were not \
+             captured; 2 header fields of the response refer to bytes that were not captured"
+        ]
+    );
+    assert_eq!(
+        shown(&items[0].request)["headers"],
+        serde_json::json!({
+            ":method": "POST", "<unknown>": "<unknown>,<unknown>,<unknown>,w", ":scheme": "http",
+        })
+    );
+    assert_eq!(
+        shown(&items[0].response)["headers"],
+        serde_json::json!({":status": "200", "<unknown>": "<unknown>,<unknown>"})
+    );
 }
 
 #[test]
