@@ -1087,6 +1087,8 @@ interface Item extends Envelope {
       controllerID: number;
       /** versions, of ApiVersions (kafka). */
       apiKeys: any[];
+      /** 0 when ApiVersions is answered in its oldest version instead of the one asked for (kafka). */
+      apiVersion: number;
     } | null;
     /** time of the response, RFC 3339 (kafka). */
     captureTime: string;
@@ -1927,6 +1929,8 @@ interface KafkaItem extends Envelope {
       controllerID: number;
       /** versions, of ApiVersions. */
       apiKeys: any[];
+      /** 0 when ApiVersions is answered in its oldest version instead of the one asked for. */
+      apiVersion: number;
     } | null;
     /** time of the response, RFC 3339. */
     captureTime: string;

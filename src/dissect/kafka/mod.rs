@@ -155,6 +155,11 @@ const FIELDS: &[Field] = &[
         "controller, of Metadata",
     ),
     field("response.payload.apiKeys", List, "versions, of ApiVersions"),
+    field(
+        "response.payload.apiVersion",
+        Int,
+        "0 when ApiVersions is answered in its oldest version instead of the one asked for",
+    ),
 ];
 
 impl Protocol for Kafka {

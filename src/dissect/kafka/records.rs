@@ -14,7 +14,8 @@
 //! ```
 //!
 //! What stands before `record` is of the first batch; message sets have no more of it than
-//! `baseOffset`, `batchLength`, `magic`, `crc` and `attributes`. Keys and values are text when they
+//! `baseOffset`, `batchLength`, `magic`, `crc` and `attributes`. An `offset` is null where a packed
+//! set of magic 1 is cut. Keys and values are text when they
 //! are UTF-8, else base64.
 
 use bytes::Bytes;
@@ -200,7 +201,7 @@ fn message(
     let codec = Codec::of(outer.attributes);
     if codec == Codec::None {
         if limits.element() {
-            list.push(outer.into_record(0));
+            list.push(outer.into_record(Some(0)));
         }
         return Ok((members, codec));
     }
@@ -209,7 +210,8 @@ fn message(
         return Ok((members, codec));
     };
     let mut inner = Vec::new();
-    while rest.len() > BEFORE_MAGIC && limits.element() {
+    let mut last = None;
+    while rest.len() > BEFORE_MAGIC {
         let Ok(message) = Message::read(&rest) else {
             break;
         };
@@ -219,14 +221,20 @@ fn message(
         let Some(end) = end.filter(|end| *end <= rest.len()) else {
             break;
         };
-        inner.push(message);
+        last = Some(message.offset);
+        // What is not shown still tells where the set ends.
+        if limits.element() {
+            inner.push(message);
+        }
         let _ = rest.split_to(end);
     }
     // With magic 1 the inner offsets count from the set's beginning, and the outer one is that of
-    // the last message (KIP-31).
-    let shift = match (outer.magic, inner.last()) {
-        (1, Some(last)) => outer.offset.saturating_sub(last.offset),
-        _ => 0,
+    // the last message (KIP-31): where the set is cut, nothing tells the others.
+    let shift = match outer.magic {
+        1 => last
+            .filter(|_| rest.is_empty())
+            .map(|last| outer.offset.saturating_sub(last)),
+        _ => Some(0),
     };
     list.extend(inner.into_iter().map(|message| message.into_record(shift)));
     Ok((members, codec))
@@ -273,7 +281,8 @@ impl Message {
         })
     }
 
-    fn into_record(self, shift: i64) -> Value {
+    /// The record's value; without a `shift` its offset is not known.
+    fn into_record(self, shift: Option<i64>) -> Value {
         let part = |bytes: Option<Bytes>| bytes.map_or(Value::Null, text_or_base64);
         let mut members = vec![
             ("key".into(), part(self.key)),
@@ -281,7 +290,9 @@ impl Message {
             ("headers".into(), Value::List(Vec::new())),
             (
                 "offset".into(),
-                Value::Int(self.offset.saturating_add(shift)),
+                shift.map_or(Value::Null, |shift| {
+                    Value::Int(self.offset.saturating_add(shift))
+                }),
             ),
         ];
         if let Some(timestamp) = self.timestamp {

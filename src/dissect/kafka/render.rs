@@ -188,9 +188,14 @@ fn read_response(message: &Bytes, key: i16, version: i16, names: Bytes) -> Optio
     };
     let refused = Reader::new(&body).u16() == Ok(UNSUPPORTED_VERSION);
     // Some brokers say so in the version that they were asked in.
-    let oldest = (api.key == API_VERSIONS && refused).then(|| read(0));
+    let oldest = (api.key == API_VERSIONS && version > 0 && refused).then(|| read(0));
     Some(match oldest {
-        Some(decoded) if decoded.whole => decoded,
+        Some(mut decoded) if decoded.whole => {
+            if let Value::Object(members) = &mut decoded.fields {
+                members.push(("apiVersion".into(), Value::Int(0)));
+            }
+            decoded
+        }
         _ => read(version),
     })
 }

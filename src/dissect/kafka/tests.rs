@@ -385,6 +385,45 @@ fn records_are_read_in_every_format_and_compression() {
     }
 }
 
+/// KIP-31: the outer offset is that of the last inner message.
+#[test]
+fn offsets_of_a_set_that_is_cut_are_not_guessed() {
+    let inner = |count: i64| -> Vec<u8> {
+        let message = |offset| old_message(1, 0, offset, b"some value");
+        (0..count).flat_map(message).collect()
+    };
+    let offsets = |set: &[u8], limits: &mut Limits| -> Vec<String> {
+        let packed = old_message(1, 1, 500, &gzip(set));
+        let value = records(&Bytes::from(packed), limits);
+        let records = lookup(ItemNode::of_value(&value), "recordBatch.record").unwrap();
+        (0..records.len())
+            .map(|at| text(&value, &format!("recordBatch.record.{at}.offset")))
+            .collect()
+    };
+    let whole = inner(3);
+    assert_eq!(
+        offsets(&whole, &mut Limits::default()),
+        ["498", "499", "500"]
+    );
+    // A log that was compacted lost messages from its middle.
+    let compacted = [inner(1), old_message(1, 0, 7, b"some value")].concat();
+    assert_eq!(offsets(&compacted, &mut Limits::default()), ["493", "500"]);
+    let cut = &whole[..whole.len() - 5];
+    let unknown = offsets(cut, &mut Limits::default());
+    assert_eq!(unknown.len(), 2);
+    assert!(
+        unknown.iter().all(|offset| offset.parse::<i64>().is_err()),
+        "{unknown:?}"
+    );
+    // More messages than are shown.
+    let mut limits = Limits {
+        elements: 2,
+        ..Limits::default()
+    };
+    assert_eq!(offsets(&inner(5), &mut limits), ["496", "497"]);
+    assert!(limits.met);
+}
+
 #[test]
 fn a_batch_has_the_shape_of_the_reference() {
     let mut feed = kafka();
@@ -548,6 +587,7 @@ fn a_broker_that_does_not_know_the_version_answers_in_the_oldest() {
         text(&drafts[0].response, "payload.apiKeys.0.maxVersion"),
         "3"
     );
+    assert_eq!(text(&drafts[0].response, "payload.apiVersion"), "0");
 }
 
 #[test]
