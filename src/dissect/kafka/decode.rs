@@ -42,11 +42,12 @@ impl Default for Limits {
 impl Limits {
     /// Takes one element; false when there are no more.
     pub(super) fn element(&mut self) -> bool {
-        match self.elements.checked_sub(1) {
-            Some(left) => self.elements = left,
-            None => self.met = true,
-        }
-        !self.met
+        let Some(left) = self.elements.checked_sub(1) else {
+            self.met = true;
+            return false;
+        };
+        self.elements = left;
+        true
     }
 }
 

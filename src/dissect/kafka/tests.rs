@@ -483,6 +483,18 @@ fn what_unpacks_without_end_meets_a_cap() {
 }
 
 #[test]
+fn what_unpacks_beyond_the_cap_shows_its_first_records() {
+    let most = Limits::default().unpacked;
+    let plain = plain_records(3 * most / (1 << 14), &[b'v'; 1 << 14]);
+    let mut limits = Limits::default();
+    let packed = Bytes::from(batch(1, 3 * most / (1 << 14), &gzip(&plain)));
+    let value = records(&packed, &mut limits);
+    let first = lookup(ItemNode::of_value(&value), "recordBatch.record").unwrap();
+    assert!(limits.met);
+    assert!(first.len() * (1 << 14) > most / 2, "{}", first.len());
+}
+
+#[test]
 fn a_gap_costs_the_messages_in_it_and_no_more() {
     let [ask, answer] = metadata(7);
     let mut feed = kafka();
