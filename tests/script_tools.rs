@@ -113,6 +113,64 @@ fn a_new_script_passes_its_check_and_runs() {
 }
 
 #[test]
+fn commands_that_ask_no_cluster_have_no_flags_of_one() {
+    let place = Place::new(&[("fine.js", "console.log(1)")]);
+    for command in [["scripts", "new", "other"], ["scripts", "check", "fine.js"]] {
+        let help = place.run(&[&command[..], &["--help"]].concat()).out;
+        for flag in [
+            "--context",
+            "--kubeconfig",
+            "--release-n",
+            "--proxy-",
+            "In a cluster",
+        ] {
+            assert!(!help.contains(flag), "{flag}: {help}");
+        }
+        let said = place.run(&[&command[..], &["--context", "a"]].concat());
+        let expected = format!(
+            "scripts {} asks no cluster; leave --context out",
+            command[1]
+        );
+        assert!(
+            said.code == Some(2) && said.err.contains(&expected),
+            "{said:?}"
+        );
+    }
+    let help = place.run(&["scripts", "list", "--help"]).out;
+    assert!(help.contains("--context"), "{help}");
+}
+
+#[test]
+fn a_word_that_a_setting_does_not_know_is_told_with_those_that_it_knows() {
+    let place = Place::new(&[("fine.js", "console.log(1)")]);
+    for (key, sentence) in [
+        (
+            "scripting.hub",
+            "scripting.hub must be aware, all or none, not \"nonsense\"",
+        ),
+        (
+            "scripting.dates",
+            "scripting.dates must be standard or otto, not \"nonsense\"",
+        ),
+        (
+            "scripting.elapsedTime",
+            "scripting.elapsedTime must be ms or us, not \"nonsense\"",
+        ),
+        (
+            "scripting.recorder",
+            "scripting.recorder must be native, script or both, not \"nonsense\"",
+        ),
+    ] {
+        let set = format!("{key}=nonsense");
+        let said = place.run(&["run", "fine.js", "--pcap", &demo(), "--set", &set]);
+        assert!(
+            said.code == Some(2) && said.err.contains(sentence),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn check_names_file_line_column_and_text() {
     let wrong = "file.wrote('x');\n  kfl.match('http and', {});\njobs.schedule('a', '* * *', f);\nfunction f() {}\n";
     let place = Place::new(&[

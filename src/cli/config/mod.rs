@@ -221,6 +221,24 @@ impl Config {
         Some(self.text(path)).filter(|text| !text.is_empty())
     }
 
+    /// What the word of a key stands for, of the words that it may be.
+    ///
+    /// # Errors
+    /// One sentence with these words.
+    pub fn choice<T: Copy>(&self, path: &str, choices: &[(&str, T)]) -> Result<T, String> {
+        let word = self.text(path);
+        let chosen = choices.iter().find(|(name, _)| *name == word);
+        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+            let mut names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            let last = names.pop().unwrap_or_default();
+            let names = match names.as_slice() {
+                [] => last.to_owned(),
+                others => format!("{} or {last}", others.join(", ")),
+            };
+            format!("{path} must be {names}, not {word:?}")
+        })
+    }
+
     /// A boolean.
     pub fn bool(&self, path: &str) -> bool {
         self.value(path).as_bool().unwrap_or_default()

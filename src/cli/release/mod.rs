@@ -110,6 +110,52 @@ impl InstanceArgs {
     }
 }
 
+/// The flags of [`InstanceArgs`] below a command that has them, where no instance is asked: hidden, and
+/// refused.
+#[derive(Debug, Default, Clone, Args)]
+pub struct NoInstance {
+    #[arg(short = 's', long, hide = true, value_name = "NAME")]
+    release_namespace: Option<String>,
+
+    #[arg(long, hide = true, value_name = "NAME")]
+    release_name: Option<String>,
+
+    #[arg(long, hide = true, value_name = "FILE")]
+    kubeconfig: Option<String>,
+
+    #[arg(long, hide = true, value_name = "NAME")]
+    context: Option<String>,
+
+    #[arg(long, hide = true, value_name = "PORT")]
+    proxy_front_port: Option<u16>,
+
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    proxy_host: Option<String>,
+}
+
+impl NoInstance {
+    /// Whether none of them is given, as `command` needs it.
+    ///
+    /// # Errors
+    /// A usage error with the flag.
+    pub fn check(&self, command: &str) -> Result<(), Failure> {
+        let flags = [
+            ("--release-namespace", self.release_namespace.is_some()),
+            ("--release-name", self.release_name.is_some()),
+            ("--kubeconfig", self.kubeconfig.is_some()),
+            ("--context", self.context.is_some()),
+            ("--proxy-front-port", self.proxy_front_port.is_some()),
+            ("--proxy-host", self.proxy_host.is_some()),
+        ];
+        match flags.iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => Err(Failure::usage(format!(
+                "{command} asks no cluster; leave {flag} out"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 const FRONT_PORT: &str = "tap.proxy.front.port";
 
 /// The way to a cluster.

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::print;
+use super::super::release::NoInstance;
 use super::super::style::Style;
 use super::super::tap::live::{script_env_names, script_sources};
 use crate::script::check::{self, Finding, Severity};
@@ -36,6 +37,9 @@ pub struct CheckArgs {
     /// How to print what was found
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
+
+    #[command(flatten)]
+    pub(super) no_instance: NoInstance,
 }
 
 /// How results are printed.

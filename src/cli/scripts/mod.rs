@@ -81,8 +81,14 @@ struct Shown {
 /// Runs the command.
 pub fn run(args: &ScriptsArgs, config: &Config) -> Result<Exit, Failure> {
     match &args.what {
-        Some(What::New(args)) => new::run(args),
-        Some(What::Check(args)) => check::run(args, config),
+        Some(What::New(args)) => {
+            args.no_instance.check("scripts new")?;
+            new::run(args)
+        }
+        Some(What::Check(args)) => {
+            args.no_instance.check("scripts check")?;
+            check::run(args, config)
+        }
         Some(What::Push) => {
             let place = Place::find(&args.release, config)?;
             push::run(&place, &over(&args.release, config))

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::super::exit::{Exit, Failure, cannot_write};
 use super::super::reference::{DECLARATIONS, declarations};
+use super::super::release::NoInstance;
 
 /// What every new script begins as.
 const STARTER: &str = include_str!("starter.js");
@@ -39,6 +40,9 @@ pub struct NewArgs {
     /// Folder to write to; made if it is not there
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     dir: PathBuf,
+
+    #[command(flatten)]
+    pub(super) no_instance: NoInstance,
 }
 
 /// Runs the command.

@@ -51,7 +51,8 @@ pub struct Facts {
     pub(super) scripts: Arc<Scripts>,
     pub(super) console: Arc<Console>,
     pub(super) streams: Arc<SpoolStreams>,
-    pub(super) recorder_choice: String,
+    /// Whether a script that records by itself does so alone.
+    pub(super) leaves_to_scripts: bool,
     pub(super) locks: Locks,
     pub(super) stores: Arc<Stores>,
     /// Where recordings go that do not say.
@@ -114,13 +115,8 @@ impl Facts {
     /// One recorder at a time (`scripting.recorder`).
     pub(super) fn choose_recorder(&self) {
         let foreign = self.scripts.foreign_recorder();
-        self.desk.leave_to(
-            if self.recorder_choice.is_empty() || self.recorder_choice == "script" {
-                foreign
-            } else {
-                None
-            },
-        );
+        self.desk
+            .leave_to(foreign.filter(|_| self.leaves_to_scripts));
         let present: Vec<PathBuf> = self
             .scripts
             .status()

@@ -267,7 +267,7 @@ impl Session {
             scripts: scripts.clone(),
             console,
             streams,
-            recorder_choice: config.text("scripting.recorder").to_owned(),
+            leaves_to_scripts: leaves_to_scripts(config)?,
             locks: watch.locks(),
             archived: archived(config, &kept_stores)?,
             stores: kept_stores,
@@ -615,34 +615,38 @@ pub(super) fn script_options(
     options.schema = super::super::schema(config).as_ref().clone();
     options.active = config.list("scripting.active");
     options.watch = is_live && config.bool("scripting.watchScripts");
-    options.hub = match config.text("scripting.hub") {
-        "all" => HubInstances::All,
-        "none" => HubInstances::None,
-        _ => HubInstances::Aware,
-    };
+    let instances = [
+        ("aware", HubInstances::Aware),
+        ("all", HubInstances::All),
+        ("none", HubInstances::None),
+    ];
+    let instances = config.choice("scripting.hub", &instances);
+    options.hub = instances.map_err(Failure::usage)?;
     options.habits = habits(config)?;
     budgets::apply(config, &mut options)?;
     Ok(options)
 }
 
+/// Whether a script that records by itself does so alone.
+fn leaves_to_scripts(config: &Config) -> Result<bool, Failure> {
+    let key = "scripting.recorder";
+    if config.text_if_set(key).is_none() {
+        return Ok(true);
+    }
+    let choices = [("native", false), ("script", true), ("both", false)];
+    config.choice(key, &choices).map_err(Failure::usage)
+}
+
 /// How items and dates read in scripts.
 fn habits(config: &Config) -> Result<Habits, Failure> {
-    let elapsed = match config.text("scripting.elapsedTime") {
-        "ms" => Elapsed::Millis,
-        "us" => Elapsed::Micros,
-        other => {
-            let sentence = format!("scripting.elapsedTime must be ms or us, not {other:?}");
-            return Err(Failure::usage(sentence));
-        }
-    };
-    let dates = match config.text("scripting.dates") {
-        "standard" => Dates::Standard,
-        "otto" => Dates::Otto,
-        other => {
-            let sentence = format!("scripting.dates must be standard or otto, not {other:?}");
-            return Err(Failure::usage(sentence));
-        }
-    };
+    let elapsed = [("ms", Elapsed::Millis), ("us", Elapsed::Micros)];
+    let dates = [("standard", Dates::Standard), ("otto", Dates::Otto)];
+    let elapsed = config.choice("scripting.elapsedTime", &elapsed);
+    let dates = config.choice("scripting.dates", &dates);
+    let (elapsed, dates) = (
+        elapsed.map_err(Failure::usage)?,
+        dates.map_err(Failure::usage)?,
+    );
     Ok(Habits { elapsed, dates })
 }
 
