@@ -8,6 +8,6 @@ mod meanwhile;
 mod names;
 mod page;
 mod real;
-mod release;
+pub mod release;
 mod tap;
 mod told;

@@ -32,10 +32,10 @@ fn helm() -> Option<PathBuf> {
 }
 
 /// A program that is killed with the value; what it says is in files.
-pub(super) struct Running {
-    pub(super) child: Child,
-    pub(super) out: PathBuf,
-    pub(super) err: PathBuf,
+pub struct Running {
+    pub child: Child,
+    pub out: PathBuf,
+    pub err: PathBuf,
 }
 
 impl Drop for Running {
@@ -51,7 +51,7 @@ impl Running {
         format!("{}{}", read(&self.out), read(&self.err))
     }
 
-    pub(super) fn says(&mut self, words: &str) -> String {
+    pub fn says(&mut self, words: &str) -> String {
         let late = Instant::now() + PATIENCE;
         loop {
             let said = self.said();
@@ -127,14 +127,14 @@ fn said(output: &Output) -> (Option<i32>, String) {
 }
 
 /// Address and token of the dashboard that a program printed.
-pub(super) fn dashboard(said: &str) -> (String, String) {
+pub fn dashboard(said: &str) -> (String, String) {
     let url = said.split("Dashboard: http://").nth(1).unwrap();
     let url = url.split_whitespace().next().unwrap();
     let (address, token) = url.split_once("/?token=").unwrap();
     (address.to_owned(), token.to_owned())
 }
 
-pub(super) fn get(address: &str, token: &str, path: &str) -> Json {
+pub fn get(address: &str, token: &str, path: &str) -> Json {
     let answer = ureq::get(format!("http://{address}{path}"))
         .header("Authorization", format!("Bearer {token}"))
         .call();
@@ -398,12 +398,46 @@ fn a_laptop_installs_a_release_looks_at_it_and_removes_it() {
     // clean takes it away.
     let (code, sentence) = said(&laptop.run(&["clean"]));
     assert_eq!(code, Some(0), "{sentence}");
-    let left = runtime.block_on(async {
+    let deployments = || {
         let path = "/apis/apps/v1/namespaces/default/deployments";
-        real.ask(Method::GET, path, &Json::Null).await
-    });
-    assert_eq!(left["items"], json!([]));
+        let asked = real.ask(Method::GET, path, &Json::Null);
+        runtime.block_on(asked)["items"].clone()
+    };
+    assert_eq!(deployments(), json!([]));
     let (code, sentence) = said(&laptop.run(&["clean"]));
     assert_eq!(code, Some(1), "{sentence}");
+
+    // tap takes it away when that is asked for, whatever becomes of the archive that it was to write.
+    let mut tap = laptop.start(
+        "again",
+        &[
+            "tap",
+            "-n",
+            "shop",
+            "--clean",
+            "--headless",
+            "--proxy-front-port",
+            "0",
+            "--set",
+            "scripting.watchScripts=false",
+            "--set",
+            "dumpLogs=true",
+            "--set",
+            "logs.file=/nowhere/support.zip",
+            "--release-helmChartPath",
+            chart.to_str().unwrap(),
+        ],
+    );
+    tap.says("Ctrl+C ends the forwarding");
+    let err = tap.err.clone();
+    let code = tap.end();
+    let sentence = fs::read_to_string(err).unwrap();
+    assert!(sentence.contains("/nowhere/support.zip"), "{sentence}");
+    assert!(
+        sentence.contains("Removed the release tapedeck"),
+        "{sentence}"
+    );
+    assert_eq!(code, Some(2), "{sentence}");
+    assert_eq!(deployments(), json!([]));
     drop(hub);
 }

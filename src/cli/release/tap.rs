@@ -78,9 +78,9 @@ pub fn run(asked: Asked, config: &Config) -> Result<Exit, Failure> {
             lines.print_new(&hub.instance);
         }
     }
-    if config.bool("dumpLogs") {
-        logs::write_archive(&reach, &release, config)?;
-    }
+    let written = config
+        .bool("dumpLogs")
+        .then(|| logs::write_archive(&reach, &release, config));
     match asked.clean {
         true => {
             Helm::find(config)?.uninstall(&release.name, &release.namespace)?;
@@ -91,7 +91,8 @@ pub fn run(asked: Asked, config: &Config) -> Result<Exit, Failure> {
             release.name, release.namespace, release.namespace
         ),
     }
-    Ok(Exit::Done)
+    // The release is gone by now if that was asked for, whatever became of the archive.
+    written.unwrap_or(Ok(Exit::Done))
 }
 
 /// Prints the pods that are targeted now.
