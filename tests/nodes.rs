@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
 mod bucket;
+mod own;
 mod view;
 
 /// A wait for anything; a busy machine is slow, but not that slow.
@@ -253,11 +254,17 @@ impl Cluster {
     }
 
     fn hub(&self) -> Hub<'_> {
+        self.hub_with(&[])
+    }
+
+    /// A hub with variables of its own.
+    fn hub_with(&self, variables: &[(&str, &str)]) -> Hub<'_> {
         let mut config = self.store.clone();
         config["scripting"]["env"]["RECORDING_KFL"] = "http".into();
         config["scripting"]["source"] = self.path("scripts").display().to_string().into();
         fs::write(self.path("hub.yaml"), config.to_string()).unwrap();
         let mut command = self.tapedeck("hub", "hub");
+        command.envs(variables.iter().copied());
         let running = Running::start(command.args(["--listen", LINK, "--headless"]));
         running.says("?token=");
         let said = running.said();

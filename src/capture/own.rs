@@ -109,6 +109,12 @@ impl OwnSockets {
         }
     }
 
+    /// The addresses that are ours with all their ports.
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        self.told().addresses.clone()
+    }
+
     /// Has filters wait before they judge their first packets, until [`OwnSockets::said`] or for `at_most`:
     /// what is ours is known only some moments after the capture began. The kernel keeps packets meanwhile.
     pub fn wait_for_word(&self, at_most: Duration) {

@@ -527,7 +527,7 @@ impl Worker {
             connection.send(&message);
         }
         let beat = message::said(&ToWorker::Beat).unwrap_or_default();
-        let take = |frame| heard(shared, &connection, &node, frame);
+        let take = |frame| std::future::ready(heard(shared, &connection, &node, frame));
         let why = tokio::select! {
             why = link::run(stream, frames, ends, beat, link::PACE, take) => why,
             () = connection.kick.notified() => {

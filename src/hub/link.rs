@@ -93,14 +93,15 @@ pub(super) async fn first<S: AsyncRead + Unpin>(
     }
 }
 
-/// Sends what waits and hands every frame to `take`, until the connection ends; answers why it did.
-pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+/// Sends what waits and hands every frame to `take`, until the connection ends; answers why it did. While
+/// `take` waits nothing is read.
+pub(super) async fn run<S: AsyncRead + AsyncWrite, F: Future<Output = Result<(), String>>>(
     stream: S,
     mut frames: Frames,
     mut ends: Ends,
     beat: Bytes,
     pace: Pace,
-    mut take: impl FnMut(Frame) -> Result<(), String>,
+    mut take: impl FnMut(Frame) -> F,
 ) -> String {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let reading = async {
@@ -108,7 +109,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
             loop {
                 match frames.take() {
                     Ok(Some(frame)) => {
-                        if let Err(why) = take(frame) {
+                        if let Err(why) = take(frame).await {
                             return why;
                         }
                     }
@@ -160,6 +161,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
     use crate::hub::frame::{self, MAX_FRAME};
 
@@ -193,15 +196,15 @@ mod tests {
             queues.bulk.try_send(body("more rows")).unwrap();
             assert!(queues.bulk.try_send(body("too many")).is_err());
             queues.urgent.try_send(body("state")).unwrap();
-            let sent = run(ours, frames(), ends, body("beat"), QUICK, |_| Ok(()));
+            let sent = run(ours, frames(), ends, body("beat"), QUICK, |_| ready(Ok(())));
             let mut heard = Vec::new();
             let (_silent, silent) = super::queues();
             let read = run(theirs, frames(), silent, body("beat"), QUICK, |frame| {
                 heard.push(String::from_utf8(frame.body.to_vec()).unwrap());
-                match heard.len() {
+                ready(match heard.len() {
                     3 => Err("enough".to_owned()),
                     _ => Ok(()),
-                }
+                })
             });
             let why = tokio::select! {
                 why = sent => why,
@@ -217,7 +220,7 @@ mod tests {
         runtime().block_on(async {
             let (ours, theirs) = tokio::io::duplex(1 << 16);
             let (_queues, ends) = queues();
-            let why = run(ours, frames(), ends, body("beat"), QUICK, |_| Ok(())).await;
+            let why = run(ours, frames(), ends, body("beat"), QUICK, |_| ready(Ok(()))).await;
             assert_eq!(why, "nothing came for 0.5 seconds");
             drop(theirs);
 
@@ -229,9 +232,11 @@ mod tests {
                 tokio::join!(
                     run(ours, frames(), a_ends, body("beat"), QUICK, |_| {
                         beats += 1;
-                        Ok(())
+                        ready(Ok(()))
                     }),
-                    run(theirs, frames(), b_ends, body("beat"), QUICK, |_| Ok(())),
+                    run(theirs, frames(), b_ends, body("beat"), QUICK, |_| ready(
+                        Ok(())
+                    )),
                 )
             };
             assert!(timeout(QUICK.silence * 3, talk).await.is_err());
@@ -245,7 +250,7 @@ mod tests {
             let (ours, mut theirs) = tokio::io::duplex(64);
             let (queues, ends) = queues();
             queues.bulk.try_send(body(&"x".repeat(1000))).unwrap();
-            let talk = run(ours, frames(), ends, body("beat"), QUICK, |_| Ok(()));
+            let talk = run(ours, frames(), ends, body("beat"), QUICK, |_| ready(Ok(())));
             let says = async {
                 while theirs.write_all(&body("beat")).await.is_ok() {
                     tokio::time::sleep(QUICK.beat).await;

@@ -32,12 +32,14 @@ pub mod message;
 mod nodes;
 mod overview;
 mod queries;
+mod reach;
 pub mod tls;
 mod uplink;
 mod wishes;
 
 pub use center::{Hub, LateNews, Options as HubOptions, WholeNames};
 pub use overview::{Beside, OpenStore, Overview};
+pub use reach::FOUND_WITHIN;
 pub use uplink::{Actions, Follower, Options as UplinkOptions, Standing, Uplink};
 pub use wishes::Wishes;
 

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::message::{Hello, Spread};
 use super::{Actions, Follower, Hub, HubOptions, Uplink, UplinkOptions, certs, tls};
+use crate::capture::own::OwnSockets;
 use crate::deliver::Imposed;
 use crate::item::{Node, Origin, flat, lookup, sample};
 use crate::kfl::{self, Schema};
@@ -17,6 +18,9 @@ use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
 use crate::server::Run;
 use crate::time::{Clock, SystemClock};
+
+/// An address that the hub alone has.
+const OWN: [u8; 4] = [10, 0, 0, 9];
 
 /// Nothing waits this long when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -127,6 +131,9 @@ impl Follower for Noted {
     }
 
     fn names(&self, deltas: &[u8]) {
+        if deltas.starts_with(b"much") {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         self.note(format!("names {}", String::from_utf8_lossy(deltas)));
     }
 }
@@ -160,7 +167,7 @@ impl Cluster {
             rows: self.rows.clone(),
             clock: Arc::new(SystemClock),
             nodes: None,
-            own: Vec::new(),
+            own: vec![SocketAddr::from((OWN, 0))],
             actions: Arc::new(move |action, object| actions.note(format!("{action} {object}"))),
             blocks: Arc::new({
                 let blocks = self.actions.clone();
@@ -184,6 +191,7 @@ impl Cluster {
     ) -> Worker {
         let rows = Arc::new(Rows::new(usize::MAX, 10_000));
         let (heard, said): (Arc<Noted>, Arc<Noted>) = Default::default();
+        let own = OwnSockets::default();
         let sentences = said.clone();
         let options = UplinkOptions {
             hub: hub.to_string(),
@@ -202,7 +210,7 @@ impl Cluster {
             schema: Arc::new(Schema::empty()),
             imposed: Imposed::read(imposed, &Schema::empty()).unwrap(),
             clock: Arc::new(SystemClock),
-            own: Default::default(),
+            own: own.clone(),
             follower: heard.clone(),
             said: Box::new(move |sentence| sentences.note(sentence.to_owned())),
         };
@@ -214,6 +222,7 @@ impl Cluster {
             rows,
             heard,
             said,
+            own,
         }
     }
 
@@ -235,6 +244,7 @@ pub(super) struct Worker {
     rows: Arc<Rows>,
     pub(super) heard: Arc<Noted>,
     said: Arc<Noted>,
+    own: OwnSockets,
 }
 
 impl Worker {
@@ -462,6 +472,38 @@ fn either_side_may_be_started_anew() {
         1
     );
     drop(worker);
+}
+
+#[test]
+fn the_hubs_address_is_left_out_over_a_link_that_breaks_and_not_once_it_is_gone() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let worker = cluster.worker("a", hub.address);
+    let is_left_out = || worker.own.addresses() == [std::net::IpAddr::from(OWN)];
+    wait("it is told", is_left_out);
+    let number = || {
+        let connections = hub.shared.nodes.connections();
+        connections.first().map(|(_, connection)| connection.number)
+    };
+    let first = number();
+    hub.shared.nodes.connections()[0].1.kick.notify_one();
+    wait("it is connected again", || {
+        assert!(is_left_out());
+        number().is_some_and(|number| Some(number) != first)
+    });
+    drop(hub);
+    wait("it may be another pod's", || !is_left_out());
+}
+
+#[test]
+fn names_that_come_faster_than_they_are_followed_let_the_hub_wait() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let parts = |count: u32| (0..count).map(|part| format!("much {part};").into_bytes());
+    hub.names(Arc::new(move || parts(200).collect()));
+    let worker = cluster.worker("a", hub.address);
+    wait("all came", || worker.heard.has("much 199;"));
+    assert!(!worker.said.has("is gone"));
 }
 
 #[test]

@@ -9,24 +9,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value as Json;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, sleep};
 
 use super::answers::Answers;
 use super::feed::{Feed, Step};
-use super::frame::{Frame, Frames, MAX_FRAME, MAX_HELLO};
-use super::link::{self, HANDSHAKE, Queues};
+use super::frame::Frame;
+use super::link::{self, Queues};
 use super::marks::delivered;
 use super::message::{
     self, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
 };
+use super::reach::{HELD, Welcomed};
 use super::tls;
 use crate::capture::own::OwnSockets;
 use crate::deliver::Imposed;
 use crate::kfl::Schema;
-use crate::packet::Endpoint;
 use crate::pipeline::{Counters, Rows};
 use crate::server::Run;
 use crate::time::{Clock, Timestamp};
@@ -34,8 +32,9 @@ use crate::time::{Clock, Timestamp};
 /// Pause after the first connection that failed; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Longest pause between two tries: a hub that was started anew waits for the next one before it says
+/// anything to others ([`super::FOUND_WITHIN`]).
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// Time between two looks at state and console.
 const LOOK: Duration = Duration::from_secs(1);
@@ -201,20 +200,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What outlives a connection.
-struct Kept {
-    options: Arc<Options>,
+pub(super) struct Kept {
+    pub(super) options: Arc<Options>,
     feed: Arc<Mutex<Feed>>,
     actions: Actions,
     standing: Arc<Mutex<Standing>>,
-}
-
-/// What the hub said when it let us in.
-struct Welcomed {
-    stream: tokio_rustls::client::TlsStream<TcpStream>,
-    frames: Frames,
-    hub: u64,
-    received: u64,
-    lines: u64,
 }
 
 /// What the feed is told.
@@ -235,9 +225,14 @@ impl Kept {
     async fn keep(self, mut stopped: watch::Receiver<bool>) {
         let mut pause = FIRST_PAUSE;
         let mut last = String::new();
+        let mut held = None;
         loop {
             let trying = async {
-                match self.connect().await {
+                let connected = tokio::select! {
+                    connected = self.connect() => connected,
+                    never = self.let_go(held) => match never {},
+                };
+                match connected {
                     Ok(welcomed) => {
                         self.stand(true, String::new());
                         (self.options.said)(&format!(
@@ -260,6 +255,10 @@ impl Kept {
             *self.actions.queue() = None;
             if was_connected {
                 pause = FIRST_PAUSE;
+                held = Some(Instant::now() + HELD);
+            } else {
+                held = None;
+                self.forget();
             }
             if was_connected || why != last {
                 (self.options.said)(&format!(
@@ -283,95 +282,6 @@ impl Kept {
         }
         standing.connected = connected;
         standing.why = why;
-        if !connected {
-            // Its address may be another pod's by the time that it answers again.
-            self.options.own.set_addresses(Vec::new());
-            self.options.own.said();
-        }
-    }
-
-    /// Connects, shows the certificate and says who this is.
-    async fn connect(&self) -> Result<Welcomed, String> {
-        let options = &self.options;
-        let name = &options.hub;
-        let cannot =
-            |error: &dyn std::fmt::Display| format!("The hub at {name} is not reached: {error}");
-        let config = options.tls.client()?;
-        let found: Vec<_> = match timeout(HANDSHAKE, tokio::net::lookup_host(name)).await {
-            Ok(found) => found.map_err(|error| cannot(&error))?.collect(),
-            Err(_) => return Err(cannot(&"its name is not resolved")),
-        };
-        for address in &found {
-            options.own.listen(Endpoint {
-                ip: address.ip(),
-                port: address.port(),
-            });
-        }
-        let handshake = async {
-            let socket = TcpStream::connect(found.as_slice())
-                .await
-                .map_err(|error| cannot(&error))?;
-            let _ = socket.set_nodelay(true);
-            let refused = |error: std::io::Error| {
-                tls::refusal(&error, &format!("the hub at {name}"))
-                    .unwrap_or_else(|| cannot(&error))
-            };
-            let mut stream = TlsConnector::from(config)
-                .connect(tls::hub_name(), socket)
-                .await
-                .map_err(refused)?;
-            let hello = ToHub::Hello(Hello {
-                protocol: message::PROTOCOL,
-                ..options.hello.clone()
-            });
-            let hello = message::said(&hello).map_err(|error| cannot(&error))?;
-            use tokio::io::AsyncWriteExt as _;
-            stream.write_all(&hello).await.map_err(refused)?;
-            stream.flush().await.map_err(refused)?;
-            let mut frames = Frames::new(MAX_HELLO);
-            let frame = link::first(&mut stream, &mut frames)
-                .await
-                .map_err(refused)?;
-            match message::from_hub(frame).map_err(|error| cannot(&error))? {
-                Some(FromHub::Said(ToWorker::Welcome {
-                    protocol,
-                    version,
-                    hub,
-                    received,
-                    lines,
-                    own,
-                })) => {
-                    tracing::info!(protocol, version, "the hub lets us in");
-                    let (alone, shared): (Vec<_>, Vec<_>) =
-                        own.into_iter().partition(|address| address.port() == 0);
-                    let alone = alone.into_iter().map(|address| address.ip());
-                    options.own.set_addresses(alone.collect());
-                    for address in shared {
-                        options.own.listen(Endpoint {
-                            ip: address.ip(),
-                            port: address.port(),
-                        });
-                    }
-                    options.own.said();
-                    frames.allow(MAX_FRAME);
-                    Ok(Welcomed {
-                        stream,
-                        frames,
-                        hub,
-                        received,
-                        lines,
-                    })
-                }
-                Some(FromHub::Said(ToWorker::Refused { sentence })) => {
-                    Err(format!("The hub at {name} refuses this worker: {sentence}"))
-                }
-                _ => Err(cannot(&"it says no welcome")),
-            }
-        };
-        match timeout(HANDSHAKE * 2, handshake).await {
-            Ok(done) => done,
-            Err(_) => Err(cannot(&"it does not answer")),
-        }
     }
 
     /// Speaks with the hub until the connection ends; answers why it did.
@@ -552,41 +462,48 @@ impl Kept {
     }
 }
 
-/// Takes one message of the hub.
-fn heard(
+/// Takes one message of the hub. Orders that are not followed yet let the hub wait: the names of a large
+/// cluster come faster than they are read.
+async fn heard(
     frame: Frame,
     to_feed: &mpsc::Sender<FeedOrder>,
     to_orders: &mpsc::Sender<Order>,
     calls: &Arc<Answers>,
 ) -> Result<(), String> {
     let behind = "the hub says more than can be followed";
-    let order = |order| to_orders.try_send(order).map_err(|_| behind.to_owned());
     let feed = |order| to_feed.try_send(order).map_err(|_| behind.to_owned());
-    match message::from_hub(frame).map_err(|error| error.to_string())? {
-        Some(FromHub::Names(deltas)) => order(Order::Names(deltas)),
-        Some(FromHub::Said(said)) => match said {
-            ToWorker::Spread(spread) => order(Order::Spread(spread)),
-            ToWorker::Targets { targets } => order(Order::Targets(targets)),
-            ToWorker::News { news } => order(Order::News(news)),
-            ToWorker::Queries { queries } => feed(FeedOrder::Queries(queries)),
-            ToWorker::Received { batch } => feed(FeedOrder::Received(batch)),
-            ToWorker::Call { call, ask } => {
-                calls.begin(call, ask);
-                Ok(())
-            }
-            ToWorker::More { call, chunks } => {
-                calls.more(call, Some(chunks));
-                Ok(())
-            }
-            ToWorker::Cancel { call } => {
-                calls.more(call, None);
-                Ok(())
-            }
-            ToWorker::Refused { sentence } => Err(sentence),
-            ToWorker::Welcome { .. } | ToWorker::Beat | ToWorker::Unknown => Ok(()),
-        },
-        None => Ok(()),
+    let said = match message::from_hub(frame).map_err(|error| error.to_string())? {
+        Some(FromHub::Names(deltas)) => return follow(to_orders, Order::Names(deltas)).await,
+        Some(FromHub::Said(said)) => said,
+        None => return Ok(()),
+    };
+    match said {
+        ToWorker::Spread(spread) => follow(to_orders, Order::Spread(spread)).await,
+        ToWorker::Targets { targets } => follow(to_orders, Order::Targets(targets)).await,
+        ToWorker::News { news } => follow(to_orders, Order::News(news)).await,
+        ToWorker::Queries { queries } => feed(FeedOrder::Queries(queries)),
+        ToWorker::Received { batch } => feed(FeedOrder::Received(batch)),
+        ToWorker::Call { call, ask } => {
+            calls.begin(call, ask);
+            Ok(())
+        }
+        ToWorker::More { call, chunks } => {
+            calls.more(call, Some(chunks));
+            Ok(())
+        }
+        ToWorker::Cancel { call } => {
+            calls.more(call, None);
+            Ok(())
+        }
+        ToWorker::Refused { sentence } => Err(sentence),
+        ToWorker::Welcome { .. } | ToWorker::Beat | ToWorker::Unknown => Ok(()),
     }
+}
+
+/// Has an order followed behind those before it.
+async fn follow(to_orders: &mpsc::Sender<Order>, order: Order) -> Result<(), String> {
+    let sent = to_orders.send(order).await;
+    sent.map_err(|_| "it was ended here".to_owned())
 }
 
 /// Half of the pause at least: workers that lost one hub must not all come back at one moment.

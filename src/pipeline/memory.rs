@@ -77,11 +77,17 @@ impl Relief {
 /// Gives up what it must until it is dropped.
 pub struct Relieving(#[expect(dead_code, reason = "its end is the message")] Sender<()>);
 
-/// Watches over the memory of this process for a run; `None` where nothing limits it.
+/// Watches over the memory of this process for a run; `None` where nothing limits it. `tell` takes the one
+/// sentence that is said of it, with what is `given_up`.
 ///
 /// # Errors
 /// When the system has no thread.
-pub fn relieve(rows: &Arc<Rows>, counters: &Arc<Counters>) -> io::Result<Option<Relieving>> {
+pub fn relieve(
+    rows: &Arc<Rows>,
+    counters: &Arc<Counters>,
+    given_up: &'static str,
+    tell: Box<dyn Fn(String) + Send>,
+) -> io::Result<Option<Relieving>> {
     let Some(group) = Group::of_this_process() else {
         return Ok(None);
     };
@@ -89,6 +95,8 @@ pub fn relieve(rows: &Arc<Rows>, counters: &Arc<Counters>) -> io::Result<Option<
     let mut watch = Watch {
         rows: rows.clone(),
         counters: counters.clone(),
+        given_up,
+        tell,
         lowest: 0,
         looks: 0,
     };
@@ -107,6 +115,8 @@ pub fn relieve(rows: &Arc<Rows>, counters: &Arc<Counters>) -> io::Result<Option<
 struct Watch {
     rows: Arc<Rows>,
     counters: Arc<Counters>,
+    given_up: &'static str,
+    tell: Box<dyn Fn(String) + Send>,
     /// The least that was used since something was given up last. Not all that is freed goes back to the
     /// system, so only what goes beyond it is more.
     lowest: u64,
@@ -136,12 +146,12 @@ impl Watch {
         self.lowest = used;
         self.rows.let_go();
         if percent >= STREAMS && relief.ask() == 0 {
-            self.counters.warn(vec![format!(
-                "memory is short: {} of {} MiB are used, so older rows of the dashboard and what is open in \
-                 streams is given up, and counted; raise the limit, or narrow what is captured",
+            (self.tell)(format!(
+                "memory is short: {} of {} MiB are used, so {}",
                 used >> 20,
-                limit >> 20
-            )]);
+                limit >> 20,
+                self.given_up
+            ));
         }
     }
 }
@@ -306,9 +316,12 @@ mod tests {
     #[test]
     fn rows_go_first_then_what_is_open_then_reading_and_each_only_for_more() {
         let counters: Arc<Counters> = Arc::default();
+        let said = counters.clone();
         let mut watch = Watch {
             rows: Arc::new(Rows::new(1 << 20, 1000)),
             counters: counters.clone(),
+            given_up: "this and that is given up",
+            tell: Box::new(move |sentence| said.warn(vec![sentence])),
             lowest: 0,
             looks: 0,
         };
@@ -325,7 +338,10 @@ mod tests {
         assert_eq!(at(85), (3, true), "until it is far enough below");
         assert_eq!(at(79), (3, false));
         assert_eq!(at(82), (4, false));
-        assert_eq!(counters.now().warnings.len(), 1);
+        assert_eq!(
+            counters.now().warnings,
+            ["memory is short: 0 of 0 MiB are used, so this and that is given up"]
+        );
         assert_eq!(counters.now().memory_used, 820);
     }
 }

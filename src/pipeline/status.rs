@@ -154,7 +154,8 @@ impl Counters {
         *self.progress.lock().expect("counting does not panic") = progress;
     }
 
-    pub(super) fn warn(&self, sentences: Vec<String>) {
+    /// Takes sentences for people.
+    pub fn warn(&self, sentences: Vec<String>) {
         if sentences.is_empty() {
             return;
         }

@@ -268,6 +268,9 @@ def house_rules(manifests, name):
         spec = one["spec"]["template"]["spec"]
         if not spec["securityContext"]["runAsNonRoot"] or spec.get("hostNetwork"):
             faults.append(f"{name}: the hub would not run under the restricted PodSecurity level")
+    for one in by_kind.get("Service", []):
+        if not one["spec"].get("publishNotReadyAddresses"):
+            faults.append(f"{name}: workers do not find a hub that waits for them before it is ready")
     for one in by_kind.get("DaemonSet", []):
         if one["spec"]["template"]["spec"]["automountServiceAccountToken"]:
             faults.append(f"{name}: the worker gets a token that it has no use for")

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
+use tapedeck::hub::FOUND_WITHIN;
 use tapedeck::time::Timestamp;
 
 use super::lives::End;
@@ -105,8 +106,8 @@ pub(super) fn happen_without_a_hub(node: &Node, shop: &Shop<'_>) -> (Vec<Story>,
     scale(1);
     said(node, "hub", "The worker of node-a is connected");
 
-    // It has written down which pods there are by then.
-    std::thread::sleep(Duration::from_secs(15));
+    // It has asked which pods there are by then, and written it down.
+    std::thread::sleep(FOUND_WITHIN + Duration::from_secs(15));
     let pod = shop.web().last().unwrap().clone();
     let at = now();
     node.kill(&node.pod(NAMESPACE, "hub").unwrap());

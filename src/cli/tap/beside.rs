@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::super::config::Config;
 use super::super::exit::Failure;
 use super::Asked;
+use super::follow::say;
 use crate::pipeline::host::NodeName;
 use crate::pipeline::{
     Consumer, Counters, Desk, Relieving, Rows, Seeking, SeekingOptions, relieve,
@@ -25,8 +26,7 @@ pub(super) fn processes(
     if !is_live || !config.bool("tap.processes") {
         return Ok(None);
     }
-    let processes = crate::capture::process::Processes::start()
-        .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))?;
+    let processes = crate::capture::process::Processes::start().map_err(without_thread)?;
     let consumer = crate::pipeline::ProcessConsumer::new(Arc::new(processes));
     Ok(Some(Box::new(consumer)))
 }
@@ -46,8 +46,26 @@ pub(super) fn relieving(
     if !is_live {
         return Ok(None);
     }
-    relieve(rows, counters)
-        .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))
+    let given_up = "older rows of the dashboard and what is open in streams is given up, and counted; \
+                    raise the limit, or narrow what is captured";
+    let told = counters.clone();
+    let tell = Box::new(move |sentence| told.warn(vec![sentence]));
+    relieve(rows, counters, given_up, tell).map_err(without_thread)
+}
+
+/// The same at a hub, which has nothing but the rows of its workers.
+pub(super) fn relieving_hub(
+    rows: &Arc<Rows>,
+    counters: &Arc<Counters>,
+) -> Result<Option<Relieving>, Failure> {
+    let given_up =
+        "older rows of the dashboard are given up; raise the limit, or look through a query";
+    let tell = Box::new(|sentence: String| say(&sentence));
+    relieve(rows, counters, given_up, tell).map_err(without_thread)
+}
+
+fn without_thread(error: std::io::Error) -> Failure {
+    Failure::failed(format!("no thread can be started: {error}"))
 }
 
 /// What has the streams recorded around what happens in the cluster.
@@ -68,5 +86,5 @@ pub(super) fn seeking(
         heard: Some(data.join("happenings.json")),
         clock: Arc::new(SystemClock),
     })
-    .map_err(|error| Failure::failed(format!("no thread can be started: {error}")))
+    .map_err(without_thread)
 }

@@ -14,6 +14,7 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, pass, style::Style};
+use super::beside;
 use super::chosen::Chooser;
 use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
@@ -21,9 +22,9 @@ use super::live::{PACE, runtime, script_env, script_sources, without_invalid_que
 use super::metrics::{self, Pulse, Served};
 use super::news::News;
 use super::recording;
-use super::session::{node_name, private_dir};
+use super::session::private_dir;
 use super::stores::{Stores, archived, is_folder};
-use super::told::{self, packed};
+use super::told::{self, Changes, packed};
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
@@ -40,10 +41,13 @@ use crate::script::supervisor::Scripts;
 use crate::server::{Pushed, Run as _};
 use crate::time::{Clock, SystemClock};
 
+mod figures;
 mod known;
+mod own;
 mod scripts;
 
 use known::Known;
+use own::{beside_the_link, is_known_to_workers};
 
 /// Name of the hub, as scripts know it.
 const NAME: &str = "hub";
@@ -158,10 +162,11 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let mut nearby = Nearby::find(&config, addresses.clone(), runtime.handle())?;
     let cluster = nearby.asked();
     let stores = Stores::new(recording::open_options(&config), own.clone());
-    let (scripts, _host) =
-        scripts::start(&config, &data, &own, console, &cluster, &stores, &pushed)?;
     let rows = Arc::new(view::rows(&config));
-    let hub_scripts = scripts.clone();
+    let counters: Arc<Counters> = Arc::default();
+    let _relieving = beside::relieving_hub(&rows, &counters)?;
+    let actions = Arc::new(scripts::Actions::default());
+    let to_scripts = actions.clone();
     let options = HubOptions {
         listen,
         tls: tls::Folder(config.text("cluster.tls").into()),
@@ -169,11 +174,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         clock: Arc::new(SystemClock),
         nodes: Some(data.join("nodes.json")),
         own: beside_the_link(&config, served.port),
-        actions: Arc::new(move |action, object| {
-            if let Err(sentence) = hub_scripts.tell_action(&action, object) {
-                say(&format!("hub.action {action}: {sentence}"));
-            }
-        }),
+        actions: Arc::new(move |action, object| to_scripts.tell(action, object)),
         blocks: blocks(cluster.blocker(&config)),
         said: Box::new(say),
     };
@@ -184,6 +185,13 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         let history = nearby.history();
         move || packed(&history.snapshot(SystemClock.now()))
     }));
+    if !is_known_to_workers(&hub, &stop) {
+        return Ok(Exit::Done);
+    }
+    let (scripts, _host) =
+        scripts::start(&config, &data, &own, console, &cluster, &stores, &pushed)?;
+    actions.begin(&scripts);
+    let changes = Arc::new(Changes::default());
     let news = Arc::new(News::default());
     news.follow(&wishes.spread().scripts);
     hub.late_news(Arc::new({
@@ -193,7 +201,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let known = Known::new(&data);
     let hears = Hears {
         before: known.read(),
-        ..hears(&hub, &scripts, &wishes, &news)
+        ..hears(&hub, &scripts, &wishes, &news, &changes)
     };
     nearby.start(hears, runtime.handle());
     let beside = Beside {
@@ -220,7 +228,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let mut view = view::view(
         &config,
         rows,
-        Arc::new(Counters::default()),
+        counters.clone(),
         overview.clone(),
         Some(Arc::new(Chooser::new(cluster.clone(), &config, None))),
     )?;
@@ -230,6 +238,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let server = crate::server::Server::start(&served, view, runtime.handle())
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let counted = overview.clone();
+    let memory = counters.clone();
     let pulse = Pulse::new();
     let beside = Served {
         pulse: pulse.clone(),
@@ -237,7 +246,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             let cluster = cluster.clone();
             move || {
                 let watches = cluster.counts().map(|counts| metrics::of_watches(&counts));
-                of_hub(&counted) + &watches.unwrap_or_default()
+                figures::of_hub(&counted, &memory.now()) + &watches.unwrap_or_default()
             }
         }),
         unready: Box::new(|| None),
@@ -280,33 +289,13 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             pushed: &pushed,
             pulse: &pulse,
             news: &news,
+            changes: &changes,
             known: &known,
         },
     );
     drop(server);
     scripts.finish(false);
     Ok(Exit::Done)
-}
-
-/// Where the dashboard and the metrics are, as far as it is known before they are served: workers
-/// leave their traffic out.
-fn beside_the_link(config: &Config, dashboard: u16) -> Vec<SocketAddr> {
-    let metrics = u16::try_from(config.int("tap.metrics.port")).unwrap_or_default();
-    let host: Option<IpAddr> = node_name(config, 0).ip.parse().ok();
-    let ports = [dashboard, metrics].into_iter().filter(|port| *port != 0);
-    ports
-        .filter_map(|port| Some(SocketAddr::new(host?, port)))
-        .chain(own_address())
-        .collect()
-}
-
-/// Variable with the address of the hub's pod, where it has one of its own.
-const POD_IP: &str = "TAPEDECK_POD_IP";
-
-/// The address that nobody else has: what the hub asks of the API server and stores is its own traffic.
-fn own_address() -> Option<SocketAddr> {
-    let ip: IpAddr = std::env::var_os(POD_IP)?.to_str()?.parse().ok()?;
-    Some(SocketAddr::new(ip, 0))
 }
 
 /// What the hub follows with.
@@ -320,11 +309,18 @@ struct Parts<'h> {
     pushed: &'h Pushed,
     pulse: &'h Pulse,
     news: &'h News,
+    changes: &'h Changes,
     known: &'h Known,
 }
 
 /// What of the cluster scripts of the hub and workers hear.
-fn hears(hub: &Arc<Hub>, scripts: &Arc<Scripts>, wishes: &Arc<Wishes>, news: &Arc<News>) -> Hears {
+fn hears(
+    hub: &Arc<Hub>,
+    scripts: &Arc<Scripts>,
+    wishes: &Arc<Wishes>,
+    news: &Arc<News>,
+    changes: &Arc<Changes>,
+) -> Hears {
     let (scripts, wishes) = (scripts.clone(), wishes.clone());
     let (of_pods, of_happenings) = (news.clone(), news.clone());
     Hears {
@@ -332,27 +328,29 @@ fn hears(hub: &Arc<Hub>, scripts: &Arc<Scripts>, wishes: &Arc<Wishes>, news: &Ar
             scripts.tell_pod(change.name(), pod);
             of_pods.pod(change, pod);
         }),
-        updates: Some(teller(hub)),
+        updates: Some(teller(hub, changes)),
         happenings: Arc::new(move |happening| of_happenings.happening(happening)),
         wants: Arc::new(move |what| waits_for(&wishes.spread().recordings, what.name())),
         before: None,
     }
 }
 
-/// Tells all workers which names changed.
-fn teller(hub: &Arc<Hub>) -> UpdateTeller {
+/// Takes up which names changed, for all workers.
+fn teller(hub: &Arc<Hub>, changes: &Arc<Changes>) -> UpdateTeller {
     // The hub ends with its run, not with the watches.
-    let hub = Arc::downgrade(hub);
+    let (hub, changes) = (Arc::downgrade(hub), changes.clone());
     Arc::new(move |updates| {
-        let Some(hub) = hub.upgrade() else {
-            return;
-        };
-        for part in packed(updates) {
-            if let Err(error) = hub.tell_names(&part) {
-                tracing::warn!(%error, "some names are not told");
-            }
+        if let Some(hub) = hub.upgrade() {
+            changes.add(updates, |part| tell_names(&hub, part));
         }
     })
+}
+
+/// Tells all workers of changed names.
+fn tell_names(hub: &Hub, part: &[u8]) {
+    if let Err(error) = hub.tell_names(part) {
+        tracing::warn!(%error, "some names are not told");
+    }
 }
 
 /// Follows configuration, scripts and console until the hub is to end.
@@ -371,6 +369,7 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
             parts.scripts.tell_log(level, &record);
         }
         line = print_console(&config, parts.overview, line);
+        parts.changes.flush(|part| tell_names(parts.hub, part));
         for part in parts.news.take() {
             if let Err(sentence) = parts.hub.news(&part) {
                 say(&format!(
@@ -530,39 +529,4 @@ fn blocks(block: Arc<PodBlocker>) -> Arc<dyn Fn(String, String) + Send + Sync> {
             ));
         }
     })
-}
-
-/// The figures of the hub.
-fn of_hub(overview: &Overview) -> String {
-    let status = overview.status();
-    let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
-    let is_there = |node: &&Json| node["connected"] == true;
-    let there = nodes.iter().filter(is_there).count() as u64;
-    let feed = |name: &str| status["feed"][name].as_u64().unwrap_or_default();
-    metrics::figures(&[
-        (
-            "tapedeck_hub_workers_connected",
-            "gauge",
-            "Workers that are connected.",
-            there,
-        ),
-        (
-            "tapedeck_hub_workers_missing",
-            "gauge",
-            "Workers that were connected in the last day and are not now.",
-            nodes.len() as u64 - there,
-        ),
-        (
-            "tapedeck_hub_rows_total",
-            "counter",
-            "Rows that workers sent, since each was started.",
-            feed("sent"),
-        ),
-        (
-            "tapedeck_hub_rows_skipped_total",
-            "counter",
-            "Rows that were asked for and are not shown because hub or link were slow.",
-            feed("skipped"),
-        ),
-    ])
 }

@@ -40,6 +40,38 @@ pub(super) fn packed(updates: &[Update]) -> Vec<Vec<u8>> {
     parts
 }
 
+/// Changes of names that wait to be told; what comes then is told with them at once.
+const MAX_CHANGES: usize = 4096;
+
+/// Changes of names that workers are still to be told of: the list of a large cluster brings thousands
+/// at once, which make few messages.
+#[derive(Default)]
+pub(super) struct Changes(Mutex<Vec<Update>>);
+
+impl Changes {
+    /// Takes changes up, behind those that wait; `tell` hears of all when they are many.
+    pub(super) fn add(&self, updates: &[Update], tell: impl FnMut(&[u8])) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend_from_slice(updates);
+        if waiting.len() >= MAX_CHANGES {
+            tell_of(&mut waiting, tell);
+        }
+    }
+
+    /// `tell` hears of all that wait, in parts that a message holds.
+    pub(super) fn flush(&self, tell: impl FnMut(&[u8])) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tell_of(&mut waiting, tell);
+    }
+}
+
+/// Tells of what waits while nobody else can: changes of one address must come in their order.
+fn tell_of(waiting: &mut Vec<Update>, mut tell: impl FnMut(&[u8])) {
+    let parts = packed(waiting);
+    waiting.clear();
+    parts.iter().for_each(|part| tell(part));
+}
+
 /// Bytes of the lists of pods in one message; what is longer is told by names alone.
 const MAX_PODS: usize = 4 << 20;
 
@@ -192,6 +224,39 @@ mod tests {
         let found = names.lookup(end, Timestamp::from_secs(5, 0)).unwrap();
         assert_eq!(&*found.name, &*long);
         assert_eq!(packed(&[]), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn changes_of_names_are_told_together_and_in_order() {
+        let changes = Changes::default();
+        let told = Told::new(SharedTargets::default(), Filters::default());
+        let messages = std::cell::Cell::new(0);
+        let tell = |part: &[u8]| {
+            messages.set(messages.get() + 1);
+            told.learn(part);
+        };
+        for index in 0..100 {
+            changes.add(&[update(index, "first")], tell);
+        }
+        changes.add(&[update(7, "second")], tell);
+        assert_eq!((messages.get(), told.history.size().0), (0, 0));
+        changes.flush(tell);
+        changes.flush(tell);
+        assert_eq!((messages.get(), told.history.size().0), (1, 100));
+        let names = told.names()(&crate::item::Origin::default()).unwrap();
+        let end = Endpoint {
+            ip: "10.0.0.7".parse().unwrap(),
+            port: 80,
+        };
+        let found = names.lookup(end, Timestamp::from_secs(5, 0)).unwrap();
+        assert_eq!(&*found.name, "second");
+        // However many come before anybody looks, few wait.
+        let many = u32::try_from(2 * MAX_CHANGES).unwrap();
+        for index in 0..many {
+            changes.add(&[update(index, "third")], tell);
+        }
+        assert_eq!(messages.get(), 3);
+        assert_eq!(told.history.size().0, 2 * MAX_CHANGES);
     }
 
     #[test]

@@ -5,13 +5,14 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value as Json;
 
 use super::super::super::config::Config;
 use super::super::super::exit::Failure;
 use super::super::Asked;
+use super::super::follow::say;
 use super::super::session::{node_name, script_options, share, vendor_options};
 use super::super::stores::Stores;
 use super::{NAME, env, sources};
@@ -85,6 +86,58 @@ pub(super) fn start(
     let started = Arc::new(started);
     let _ = scripts.set(Arc::downgrade(&started));
     Ok((started, host))
+}
+
+/// Bytes of the actions of workers' scripts that wait until those of the hub run.
+const MAX_EARLY: usize = 4 << 20;
+
+/// Where `hub.action` of workers' scripts goes.
+#[derive(Default)]
+pub(super) struct Actions {
+    scripts: OnceLock<Arc<Scripts>>,
+    early: Mutex<Early>,
+}
+
+/// Actions that wait, and their bytes.
+#[derive(Default)]
+struct Early {
+    actions: Vec<(String, Json)>,
+    bytes: usize,
+}
+
+impl Actions {
+    /// Tells the scripts, or has it wait for them.
+    pub(super) fn tell(&self, action: String, object: Json) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scripts) = self.scripts.get() {
+            drop(early);
+            return tell(scripts, &action, object);
+        }
+        let bytes = action.len() + object.to_string().len();
+        if early.bytes + bytes > MAX_EARLY {
+            return say(&format!(
+                "hub.action {action}: too much waits for the hub to begin, it is left out"
+            ));
+        }
+        early.bytes += bytes;
+        early.actions.push((action, object));
+    }
+
+    /// The scripts run, and are told what waited.
+    pub(super) fn begin(&self, scripts: &Arc<Scripts>) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        for (action, object) in std::mem::take(&mut early.actions) {
+            tell(scripts, &action, object);
+        }
+        // Whoever starts a hub starts them once.
+        let _ = self.scripts.set(scripts.clone());
+    }
+}
+
+fn tell(scripts: &Scripts, action: &str, object: Json) {
+    if let Err(sentence) = scripts.tell_action(action, object) {
+        say(&format!("hub.action {action}: {sentence}"));
+    }
 }
 
 /// Packets and recordings, which are at the workers.

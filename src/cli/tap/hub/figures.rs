@@ -1,0 +1,55 @@
+//! The figures of the hub, as text for Prometheus.
+
+use serde_json::Value as Json;
+
+use super::super::metrics;
+use crate::hub::Overview;
+use crate::pipeline::Counts;
+use crate::server::Run as _;
+
+/// The figures of the hub.
+pub(super) fn of_hub(overview: &Overview, counts: &Counts) -> String {
+    let status = overview.status();
+    let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_there = |node: &&Json| node["connected"] == true;
+    let there = nodes.iter().filter(is_there).count() as u64;
+    let feed = |name: &str| status["feed"][name].as_u64().unwrap_or_default();
+    metrics::figures(&[
+        (
+            "tapedeck_hub_workers_connected",
+            "gauge",
+            "Workers that are connected.",
+            there,
+        ),
+        (
+            "tapedeck_hub_workers_missing",
+            "gauge",
+            "Workers that were connected in the last day and are not now.",
+            nodes.len() as u64 - there,
+        ),
+        (
+            "tapedeck_hub_rows_total",
+            "counter",
+            "Rows that workers sent, since each was started.",
+            feed("sent"),
+        ),
+        (
+            "tapedeck_hub_rows_skipped_total",
+            "counter",
+            "Rows that were asked for and are not shown because hub or link were slow.",
+            feed("skipped"),
+        ),
+        (
+            "tapedeck_memory_used_bytes",
+            "gauge",
+            "Memory that is used and cannot be taken back, scripts included; 0 without a limit.",
+            counts.memory_used,
+        ),
+        (
+            "tapedeck_memory_limit_bytes",
+            "gauge",
+            "Memory that may be used; 0 without a limit.",
+            counts.memory_limit,
+        ),
+    ])
+}
