@@ -1,8 +1,10 @@
-//! A worker at the memory limit that the chart gives it: it lives, gives up what may go, and says so.
+//! A worker at its memory limit: it lives, gives up what may go, and says so.
 //!
 //! The traffic is made of frames on a pair of virtual interfaces: thousands of uploads that never end,
-//! which all together are more than the limit, and many short calls between them.
+//! which all together are more than the limit that the chart gives, and many short calls between them. In the
+//! other test something else in the group takes the memory, which a worker can give up nothing of.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -17,6 +19,8 @@ use crate::road::may_capture;
 use crate::seaweed::free_ports;
 use crate::slow;
 
+mod short;
+
 /// A wait for anything; a busy machine is slow, but not that slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -28,12 +32,11 @@ const PIECES: u32 = 4;
 /// Calls of the recording before, and again after the uploads.
 const KEPT: usize = 200;
 
-/// Sends the traffic; arguments: interface, uploads, pieces, calls of the recording.
+/// Sends frames; its first argument is the interface.
 const TRAFFIC: &str = r"
 import socket, struct, sys, time
-interface, (uploads, pieces, kept) = sys.argv[1], map(int, sys.argv[2:])
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-wire.bind((interface, 0))
+wire.bind((sys.argv[1], 0))
 FIN, SYN, PSH, ACK = 1, 2, 8, 16
 SERVER = bytes([10, 99, 255, 1])
 def frame(src, dst, sport, dport, seq, ack, flags, data):
@@ -57,13 +60,20 @@ class Connection:
     def hear(self, flags, data=b''):
         wire.send(frame(SERVER, self.client, 80, self.port, self.theirs, self.ours, flags, data))
         self.theirs += len(data) + (1 if flags & (SYN | FIN) else 0)
+    def ask(self, path):
+        self.say(PSH | ACK, b'GET %s HTTP/1.1\r\nhost: shop\r\n\r\n' % path)
+        self.hear(PSH | ACK, b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
 def call(path):
     one = Connection()
-    one.say(PSH | ACK, b'GET %s HTTP/1.1\r\nhost: shop\r\n\r\n' % path)
-    one.hear(PSH | ACK, b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+    one.ask(path)
     one.say(FIN | ACK)
     one.hear(FIN | ACK)
     one.say(ACK)
+";
+
+/// Uploads and calls; arguments: interface, uploads, pieces, calls of the recording.
+const UPLOADING: &str = r"
+uploads, pieces, kept = map(int, sys.argv[2:])
 def calls(first):
     for n in range(first, first + kept):
         call(b'/kept/%d' % n)
@@ -103,7 +113,7 @@ struct Group {
 
 impl Group {
     /// Makes one; `None` with a printed line where that may not be done.
-    fn new(limit: u64) -> Option<Group> {
+    fn new(name: &str, limit: u64) -> Option<Group> {
         let mount = Path::new("/sys/fs/cgroup");
         let is_first = mount.join("memory/memory.limit_in_bytes").exists();
         let parent = if is_first {
@@ -111,8 +121,8 @@ impl Group {
         } else {
             mount.to_owned()
         };
-        let folder = parent.join(format!("tapedeck-test-{}", std::process::id()));
-        let name = if is_first {
+        let folder = parent.join(format!("tapedeck-{name}-{}", std::process::id()));
+        let file = if is_first {
             "memory.limit_in_bytes"
         } else {
             "memory.max"
@@ -120,7 +130,7 @@ impl Group {
         let limited = fs::create_dir(&folder).and_then(|()| {
             fs::OpenOptions::new()
                 .write(true)
-                .open(folder.join(name))?
+                .open(folder.join(file))?
                 .write_all(limit.to_string().as_bytes())
         });
         let group = Group { folder, is_first };
@@ -156,8 +166,8 @@ impl Drop for Group {
 struct Line(String);
 
 impl Line {
-    fn new() -> Line {
-        let name = format!("tdm{}", std::process::id() % 100_000);
+    fn new(name: &str) -> Line {
+        let name = format!("td{name}{}", std::process::id() % 100_000);
         let ip = |arguments: &str| {
             let status = Command::new("ip").args(arguments.split(' ')).status();
             assert!(status.unwrap().success(), "ip {arguments}");
@@ -190,7 +200,17 @@ struct Tap {
 
 impl Tap {
     fn start(group: &Group, interface: &str) -> Tap {
-        let home = tempfile::tempdir().unwrap();
+        let place = ["tap", "-i", interface, "--headless", "--set"];
+        let place = place.into_iter().chain(["tap.proxy.front.port=0"]);
+        Tap::in_role(group, tempfile::tempdir().unwrap(), place)
+    }
+
+    /// Starts what `arguments` say in the group, with a home of its own, and waits until it captures.
+    fn in_role<A: AsRef<OsStr>>(
+        group: &Group,
+        home: tempfile::TempDir,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Tap {
         let metrics = free_ports(1)[0];
         let path = |name: &str| home.path().join(name);
         fs::create_dir(path("scripts")).unwrap();
@@ -213,9 +233,9 @@ impl Tap {
             .arg("echo $$ > \"$0\"; exec \"$@\"")
             .arg(group.folder.join("cgroup.procs"))
             .arg(env!("CARGO_BIN_EXE_tapedeck"))
-            .args(["tap", "-i", interface, "--headless", "--config-path"])
+            .args(arguments)
+            .arg("--config-path")
             .arg(path("config.yaml"))
-            .args(["--set", "tap.proxy.front.port=0"])
             .env_clear()
             .env("HOME", home.path())
             .stdin(Stdio::null())
@@ -309,13 +329,13 @@ fn a_worker_at_its_memory_limit_lives_and_says_what_it_gave_up() {
         return;
     }
     let limit = limit_of_the_chart();
-    let Some(group) = Group::new(limit) else {
+    let Some(group) = Group::new("chart", limit) else {
         return;
     };
-    let line = Line::new();
+    let line = Line::new("m");
     let mut tap = Tap::start(&group, &format!("{}b", line.0));
     let sent = Command::new("python3")
-        .args(["-c", TRAFFIC])
+        .args(["-c", &[TRAFFIC, UPLOADING].concat()])
         .arg(format!("{}a", line.0))
         .args([UPLOADS, PIECES, KEPT as u32].map(|number| number.to_string()))
         .status()
