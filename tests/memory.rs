@@ -141,6 +141,16 @@ impl Group {
         Some(group)
     }
 
+    /// A program in the group, or outside of any.
+    fn command(group: Option<&Group>, program: &str) -> Command {
+        let mut command = Command::new("sh");
+        let enters = group.map_or("", |_| "echo $$ > \"$0\"; ");
+        command.args(["-c", &format!("{enters}exec \"$@\"")]);
+        let members = group.map_or(PathBuf::new(), |group| group.folder.join("cgroup.procs"));
+        command.arg(members).arg(program);
+        command
+    }
+
     /// How often the kernel killed something in it.
     fn kills(&self) -> u64 {
         let name = if self.is_first {
@@ -202,12 +212,12 @@ impl Tap {
     fn start(group: &Group, interface: &str) -> Tap {
         let place = ["tap", "-i", interface, "--headless", "--set"];
         let place = place.into_iter().chain(["tap.proxy.front.port=0"]);
-        Tap::in_role(group, tempfile::tempdir().unwrap(), place)
+        Tap::in_role(Some(group), tempfile::tempdir().unwrap(), place)
     }
 
-    /// Starts what `arguments` say in the group, with a home of its own, and waits until it captures.
+    /// Starts what `arguments` say, in the group if there is one, and waits until it captures.
     fn in_role<A: AsRef<OsStr>>(
-        group: &Group,
+        group: Option<&Group>,
         home: tempfile::TempDir,
         arguments: impl IntoIterator<Item = A>,
     ) -> Tap {
@@ -228,11 +238,7 @@ impl Tap {
             },
         });
         fs::write(path("config.yaml"), config.to_string()).unwrap();
-        let child = Command::new("sh")
-            .arg("-c")
-            .arg("echo $$ > \"$0\"; exec \"$@\"")
-            .arg(group.folder.join("cgroup.procs"))
-            .arg(env!("CARGO_BIN_EXE_tapedeck"))
+        let child = Group::command(group, env!("CARGO_BIN_EXE_tapedeck"))
             .args(arguments)
             .arg("--config-path")
             .arg(path("config.yaml"))

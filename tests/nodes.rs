@@ -268,8 +268,9 @@ impl Cluster {
         let running = Running::start(command.args(["--listen", LINK, "--headless"]));
         running.says("?token=");
         let said = running.said();
-        let url = said.split("http://").nth(1).unwrap();
-        let url = url.split_whitespace().next().unwrap();
+        let mut words = said.split_whitespace();
+        let url = words.find(|word| word.contains("/?token=")).unwrap();
+        let url = url.trim_start_matches("http://");
         let (address, token) = url.split_once("/?token=").unwrap();
         Hub {
             cluster: self,

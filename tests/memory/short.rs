@@ -1,5 +1,6 @@
-//! A worker of a hub whose memory others take: from nine tenths of the limit on it reads nothing that
-//! begins, counts that, records on, and reads again below eight tenths.
+//! Roles whose memory others take, so that there is little that they could give up. A worker reads nothing
+//! that begins from nine tenths of the limit on, counts that, records on, and reads again below eight
+//! tenths; a hub gives up rows.
 
 use std::io::{BufRead, BufReader};
 use std::process::ChildStdin;
@@ -72,8 +73,29 @@ impl Drop for Told {
     }
 }
 
-/// A hub outside of the group, and where workers connect.
-fn hub(folder: &Path) -> (Running, String) {
+/// Takes memory of a group.
+struct Hog(Told);
+
+impl Hog {
+    fn start(group: &Group) -> Hog {
+        let mut command = Group::command(Some(group), "python3");
+        Hog(Told::start(command.args(["-c", HOG])))
+    }
+
+    /// Takes until `used` says so many percent of the limit: half of what is missing each time.
+    fn take(&mut self, percent: u64, used: impl Fn() -> u64) {
+        let aim = LIMIT / 100 * (percent + 2);
+        while used() < LIMIT / 100 * percent {
+            let more = (aim.saturating_sub(used()) >> 21).max(2);
+            self.0.tell(&more.to_string());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+/// A hub, where its metrics are, and where workers connect.
+fn hub(folder: &Path, group: Option<&Group>) -> (Running, u16, String) {
+    let metrics = free_ports(1)[0];
     let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
         .env("HOME", folder)
         .args(["certs", "--out"])
@@ -81,12 +103,12 @@ fn hub(folder: &Path) -> (Running, String) {
         .status();
     assert!(made.unwrap().success());
     let config = json!({
-        "tap": {"metrics": {"port": 0}, "proxy": {"front": {"port": 0}}, "dataDir": folder.join("hub")},
+        "tap": {"metrics": {"port": metrics}, "proxy": {"front": {"port": 0}}, "dataDir": folder.join("hub")},
         "scripting": {"env": {"RECORDING_KFL": "http and request.path.startsWith(\"/kept/\")"}},
     });
     fs::write(folder.join("hub.yaml"), config.to_string()).unwrap();
     let (out, err) = (folder.join("hub-out"), folder.join("hub-err"));
-    let child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+    let child = Group::command(group, env!("CARGO_BIN_EXE_tapedeck"))
         .env_clear()
         .env("HOME", folder)
         .args(["hub", "--listen", "127.0.0.1:0", "--headless", "--tls"])
@@ -101,10 +123,29 @@ fn hub(folder: &Path) -> (Running, String) {
     let mut hub = Running { child, out, err };
     let said = hub.says("?token=");
     let link = said.split("Waiting for workers on ").nth(1).unwrap();
-    (hub, link.split(';').next().unwrap().to_owned())
+    (hub, metrics, link.split(';').next().unwrap().to_owned())
 }
 
-/// How often each path is in the archive, by what is in the packets.
+/// A worker of the hub on the line.
+fn worker(group: Option<&Group>, folder: &Path, link: &str, line: &Line) -> Tap {
+    let (interface, certs) = (format!("{}b", line.0), folder.join("certs/worker"));
+    let role = [
+        "worker", "--hub", link, "--node", "n", "-i", &interface, "--tls",
+    ]
+    .map(OsStr::new);
+    let role = role.into_iter().chain([certs.as_os_str()]);
+    let tap = Tap::in_role(group, tempfile::tempdir().unwrap(), role);
+    tap.wait(|| tap.log().contains("Connected with the hub"));
+    tap
+}
+
+fn traffic(line: &Line) -> Told {
+    let mut traffic = Command::new("python3");
+    let traffic = traffic.args(["-c", &[TRAFFIC, TOLD].concat()]);
+    Told::start(traffic.arg(format!("{}a", line.0)).arg(CALLS.to_string()))
+}
+
+/// The paths of all calls in the archive, by what is in the packets.
 fn recorded(tap: &Tap) -> Vec<String> {
     let capture = tap.home.path().join("all.pcapng");
     let run = |arguments: &[&OsStr]| {
@@ -127,20 +168,22 @@ fn recorded(tap: &Tap) -> Vec<String> {
     read.lines().map(path).collect()
 }
 
-/// Packets that manifests say were not read because memory was short.
+/// Packets that the last manifest says were not read because memory was short, of all of the run.
 fn told_in_manifests(folder: &Path) -> u64 {
-    let mut sum = 0;
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let path = entry.path();
+    let of = |path: PathBuf| {
         if path.is_dir() {
-            sum += told_in_manifests(&path);
-        } else if path.to_string_lossy().ends_with(".manifest.json") {
-            let manifest: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-            let coverage = &manifest["coverage"]["memory_short"];
-            sum += coverage["packets"].as_u64().unwrap_or_default();
+            return told_in_manifests(&path);
         }
-    }
-    sum
+        if !path.to_string_lossy().ends_with(".manifest.json") {
+            return 0;
+        }
+        let manifest: Json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let coverage = &manifest["coverage"]["memory_short"];
+        coverage["packets"].as_u64().unwrap_or_default()
+    };
+    let entries = fs::read_dir(folder).unwrap();
+    let all = entries.map(|entry| of(entry.unwrap().path()));
+    all.max().unwrap_or_default()
 }
 
 #[test]
@@ -152,24 +195,12 @@ fn a_worker_of_a_hub_reads_nothing_that_begins_at_nine_tenths_and_reads_on_below
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let (hub, link) = hub(folder.path());
+    let (hub, _, link) = hub(folder.path(), None);
     let (address, token) = dashboard(&fs::read_to_string(&hub.err).unwrap());
     let line = Line::new("s");
-    let (interface, certs) = (format!("{}b", line.0), folder.path().join("certs/worker"));
-    let role = [
-        "worker", "--hub", &link, "--node", "n", "-i", &interface, "--tls",
-    ]
-    .map(OsStr::new);
-    let role = role.into_iter().chain([certs.as_os_str()]);
-    let mut tap = Tap::in_role(&group, tempfile::tempdir().unwrap(), role);
-    tap.wait(|| tap.log().contains("Connected with the hub"));
-    let mut traffic = Command::new("python3");
-    let traffic = traffic.args(["-c", &[TRAFFIC, TOLD].concat()]);
-    let mut traffic = Told::start(traffic.arg(format!("{}a", line.0)).arg(CALLS.to_string()));
-    let mut hog = Command::new("sh");
-    let hog = hog.args(["-c", "echo $$ > \"$0\"; exec python3 -c \"$1\""]);
-    let hog = hog.arg(group.folder.join("cgroup.procs")).arg(HOG);
-    let mut hog = Told::start(hog);
+    let mut tap = worker(Some(&group), folder.path(), &link, &line);
+    let mut traffic = traffic(&line);
+    let mut hog = Hog::start(&group);
 
     let items = || tap.figure("tapedeck_items_total{protocol=\"HTTP\"}") as usize;
     let unread = || tap.figure("tapedeck_packets_left_out_total{reason=\"memory_short\"}");
@@ -178,17 +209,11 @@ fn a_worker_of_a_hub_reads_nothing_that_begins_at_nine_tenths_and_reads_on_below
     tap.wait(|| items() == 1 + CALLS);
     assert_eq!(tap.figure("tapedeck_memory_limit_bytes"), LIMIT);
 
-    // Half of what is missing each time: the last steps are small.
-    let aim = LIMIT / 100 * 93;
     let used = || tap.figure("tapedeck_memory_used_bytes");
-    while used() < LIMIT / 100 * 91 {
-        let more = (aim.saturating_sub(used()) >> 21).max(2);
-        hog.tell(&more.to_string());
-        std::thread::sleep(Duration::from_millis(300));
-    }
+    hog.take(91, used);
     traffic.tell("calls during");
     traffic.tell("ask /kept/long-1");
-    tap.wait(|| unread() >= 10 * CALLS as u64);
+    tap.wait(|| unread() >= 8 * CALLS as u64);
     assert_eq!(items(), 1 + CALLS, "{}", tap.log());
     assert!(tap.log().contains("memory is short"), "{}", tap.log());
     assert!(tap.ask("/readyz").starts_with("HTTP/1.1 200"));
@@ -227,4 +252,46 @@ fn a_worker_of_a_hub_reads_nothing_that_begins_at_nine_tenths_and_reads_on_below
     );
     assert_eq!(count("during"), 0);
     assert_eq!(told_in_manifests(&tap.home.path().join("kept")), left_out);
+}
+
+#[test]
+fn a_hub_whose_memory_is_short_gives_up_rows_and_lives() {
+    if !may_capture() {
+        return;
+    }
+    let Some(group) = Group::new("hub", LIMIT) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (mut hub, metrics, link) = hub(folder.path(), Some(&group));
+    let (address, token) = dashboard(&fs::read_to_string(&hub.err).unwrap());
+    let line = Line::new("h");
+    let tap = worker(None, folder.path(), &link, &line);
+    let mut traffic = traffic(&line);
+    traffic.tell("calls before");
+    let rows = || {
+        let page = get(&address, &token, "/api/v1/items?limit=1000&q=http");
+        page["rows"].as_array().map_or(0, Vec::len)
+    };
+    tap.wait(|| rows() == CALLS);
+
+    let used = || {
+        let text = ureq::get(format!("http://127.0.0.1:{metrics}/metrics"));
+        let text = text.call().unwrap().body_mut().read_to_string().unwrap();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix("tapedeck_memory_used_bytes "));
+        value.unwrap().parse().unwrap()
+    };
+    let mut hog = Hog::start(&group);
+    hog.take(83, used);
+    hub.says("so older rows of the dashboard are given up");
+    tap.wait(|| rows() < CALLS);
+    assert_eq!(group.kills(), 0);
+    drop(hog);
+    traffic.tell("calls after");
+    let after = "/api/v1/items?limit=1000&q=request.path.contains(\"after\")";
+    tap.wait(|| {
+        let page = get(&address, &token, &after.replace('"', "%22"));
+        page["rows"].as_array().map(Vec::len) == Some(CALLS)
+    });
 }
