@@ -437,7 +437,7 @@ fn a_laptop_installs_a_release_looks_at_it_and_removes_it() {
         sentence.contains("Removed the release tapedeck"),
         "{sentence}"
     );
-    assert_eq!(code, Some(2), "{sentence}");
+    assert_eq!(code, Some(1), "{sentence}");
     assert_eq!(deployments(), json!([]));
     drop(hub);
 }
