@@ -1,11 +1,13 @@
 // The frame around all views: head, tabs, filter, timeline, state bar; what is applied and where it leads.
 
 import * as api from "./lib/api.js";
+import { asking } from "./lib/asking.js";
 import { el } from "./lib/dom.js";
 import * as format from "./lib/format.js";
 import { know } from "./lib/row-clauses.js";
 import * as url from "./lib/url.js";
 import { filterBar } from "./parts/filter.js";
+import { notice } from "./parts/dialog.js";
 import { menu } from "./parts/menu.js";
 import { sourceMenu } from "./parts/source.js";
 import { stateBar } from "./parts/statebar.js";
@@ -25,21 +27,24 @@ import { trafficView } from "./views/traffic.js";
 const STATUS_MS = 1000;
 const TIMELINE_MS = 3000;
 const COVERAGE_MS = 10000;
+// What a store has is counted anew now and then.
+const PLACE_MS = 60000;
 const COUNTING_MS = 150;
 const LIST_FIRST_MS = 1000;
 
-// Every view: its name in links and on its tab, what makes it, and whether the filter is its business.
+// Every view: its name in links and on its tab, what makes it, and whether the filter and the place are its
+// business; where they are not, what it is about.
 const VIEWS = [
   { name: "traffic", title: "Traffic", make: trafficView, filtered: true },
   { name: "endpoints", title: "Endpoints", make: endpointsView, filtered: true },
   { name: "map", title: "Map", make: mapView, filtered: true },
   { name: "flows", title: "Flows", make: flowsView, filtered: true },
   { name: "compare", title: "Compare", make: compareView, filtered: true },
-  { name: "recordings", title: "Recordings", make: recordingsView },
-  { name: "archive", title: "Archive", make: archiveView },
-  { name: "scripts", title: "Scripts", make: scriptsView },
-  { name: "health", title: "Health", make: healthView },
-  { name: "audit", title: "Audit", make: auditView, needs: "operate" },
+  { name: "recordings", title: "Recordings", make: recordingsView, about: "the recordings of the live run" },
+  { name: "archive", title: "Archive", make: archiveView, about: "all stores of the live run" },
+  { name: "scripts", title: "Scripts", make: scriptsView, about: "the scripts of the live run" },
+  { name: "health", title: "Health", make: healthView, about: "the live run" },
+  { name: "audit", title: "Audit", make: auditView, needs: "operate", about: "whoever asked this tapedeck" },
 ];
 
 // What this browser keeps; a forbidden storage keeps nothing.
@@ -70,8 +75,9 @@ export async function app() {
   const who = el("span", { class: "soft" });
   const note = el("div", { class: "note", role: "alert", hidden: true });
   const hold = el("main", { class: "hold" });
-  const filter = filterBar({ text: "", onApply: apply, onClause: addClause, onRecord: record, may: (what) => frame.may(what) });
-  const pods = targetsBanner({ may: (what) => frame.may(what) });
+  const where = el("div", { class: "where", role: "status", hidden: true });
+  const filter = filterBar({ text: "", onApply: apply, onBegin: begin, onClause: addClause, onRecord: record, may: (what) => frame.may(what), place: () => state.place });
+  const pods = targetsBanner({ may: (what) => frame.may(what), place: () => state.place });
   const line = timeline({ onRange: (from, to) => addClause(format.between(from, to)), onWhole: wholeTime });
   const tabs = el("nav", { class: "views", role: "tablist", "aria-label": "Views" });
 
@@ -82,8 +88,10 @@ export async function app() {
     may: (what) => Boolean(state.session?.may[what]),
     apply: (q) => filter.set(q),
     open: (view) => show(view),
-    // Lists what a place has: empty for the live run, spool, or a store; with another filter if one is given.
+    // Shows what a place has: empty for the live run, spool, or a store; with another filter if one is given.
     look: (place, q) => lookAt(place, q),
+    // What a view shows that sums up where that cannot be had; null where it can.
+    unsummed: () => (state.place === "spool" ? notice("The spools are not summed up", "They have no index, only the list of the traffic reads them. Choose the live run or a store to see this.", backButton()) : null),
     // Whether rows come, or a word for why no more will: ended, recorded.
     feed: (on) => {
       dot.className = `dot ${state.paused || on === "ended" ? "" : on ? "on" : "off"}`;
@@ -91,6 +99,7 @@ export async function app() {
     },
   };
   const views = new Map();
+  const [lineAsked, coverAsked] = [asking(), asking()];
   let counting = null;
 
   function remember(change) {
@@ -109,6 +118,7 @@ export async function app() {
     const now = view();
     filter.node.hidden = !now.filtered;
     line.node.hidden = !now.filtered;
+    tellPlace(now);
     tabs.replaceChildren(...shownViews().map((one) => el("button", {
       role: "tab", "aria-selected": one.name === now.name ? "true" : "false", tabindex: one.name === now.name ? 0 : -1,
       onclick: () => show(one.name), onkeydown: (event) => turn(event, one.name),
@@ -134,8 +144,24 @@ export async function app() {
       return null;
     }
   }
+  function backButton() {
+    return el("button", { onclick: () => lookAt("") }, "Back to the live run");
+  }
+  // Which place is looked at, and whether the view is about it.
+  function tellPlace({ filtered, about }) {
+    where.hidden = !state.place;
+    if (!state.place) return;
+    const named = state.place === "spool" ? "what the spools hold and memory does not" : `what ${state.place} holds`;
+    where.replaceChildren(filtered ? `Shown is ${named}, and nothing of the live run beside it.` : `This is about ${about}, and not about ${named}.`, backButton());
+  }
   function wholeTime() {
     return filter.set(format.withoutTime(filter.get()));
+  }
+  // A filter is about to be applied: what is counted for the one before is not waited for.
+  function begin(q) {
+    lineAsked.giveUp();
+    clearTimeout(counting);
+    view().begin?.(q);
   }
   async function apply(q) {
     remember({ q });
@@ -146,18 +172,28 @@ export async function app() {
   function lookAt(place, q) {
     const { run, defaultFilter } = state.status ?? {};
     const now = run?.live ? place : "";
+    if (now !== state.place) {
+      lineAsked.giveUp();
+      coverAsked.giveUp();
+      clearTimeout(counting);
+      line.clear();
+    }
     remember({ place: now });
     source.set(now);
-    if (state.view !== "traffic") show("traffic");
+    tellPlace(view());
+    if (!view().filtered) show("traffic");
+    readCoverage();
+    seenProtocols();
     // The filter of a live run lets nothing pass that was before.
     return filter.set(q ?? (now && state.q === defaultFilter ? "" : state.q));
   }
   async function drawTimeline() {
     if (line.node.hidden) return;
-    const q = state.q;
+    const { q, place } = state;
+    if (place === "spool") return line.none("The spools have no index, so what they hold is listed and not counted.");
     try {
-      const found = await api.timeline(q, line.slots());
-      if (q !== state.q) return;
+      const found = await lineAsked.ask(`${place}\n${q}`, (signal) => api.timeline(q, place, line.slots(), signal));
+      if (!found || q !== state.q || place !== state.place) return;
       line.draw(found, q);
       // What is still to be counted is asked for at once.
       clearTimeout(counting);
@@ -167,12 +203,15 @@ export async function app() {
     }
   }
   async function readCoverage() {
+    const { place } = state;
     try {
-      line.cover(await api.coverage(), state.status?.run.live);
+      const found = await coverAsked.ask(place, (signal) => api.coverage(place, signal));
+      if (found && place === state.place) line.cover(found, state.status?.run.live && !place);
     } catch (error) {
       line.fail(error.message);
     }
   }
+  const seenProtocols = () => filter.seen(state.status?.counts.items ?? {}, state.place);
   function togglePause() {
     state.paused = !state.paused;
     pause.textContent = state.paused ? "Resume" : "Pause";
@@ -226,8 +265,8 @@ export async function app() {
       state.status = status;
       source.show(status.run);
       filter.records(status.run.live && frame.may("operate"));
-      bar.show(status, view().count?.() ?? null);
-      filter.seen(status.counts.items);
+      bar.show(status, view().count?.() ?? null, state.place);
+      seenProtocols();
       view().status?.(status);
       return status;
     } catch (error) {
@@ -241,7 +280,7 @@ export async function app() {
       el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source.node,
       pods.node, who, el("span", { role: "status" }, dot, word), pause,
       menu("View", [clock, el("button", { onclick: theme }, "Theme: light or dark"), shape, el("button", { onclick: wholeScreen }, "Full screen"), el("button", { onclick: leave }, "Sign out")])),
-    pods.dialog, note, filter.node, line.node, hold, bar.node);
+    pods.dialog, note, where, filter.node, line.node, hold, bar.node);
 
   document.addEventListener("keydown", (event) => {
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
@@ -277,5 +316,6 @@ export async function app() {
   readCoverage();
   setInterval(readCoverage, COVERAGE_MS);
   setInterval(refresh, STATUS_MS);
-  setInterval(drawTimeline, TIMELINE_MS);
+  setInterval(() => state.place || drawTimeline(), TIMELINE_MS);
+  setInterval(() => state.place && drawTimeline(), PLACE_MS);
 }

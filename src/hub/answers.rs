@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
@@ -31,6 +31,9 @@ pub(super) const CHUNKS: u32 = 16;
 
 /// How long a chunk waits for whoever asked.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Most time in which sizes of streams are counted for one answer.
+const MEASURING: Duration = Duration::from_secs(1);
 
 fn named(stream: &str) -> Result<StreamName, String> {
     StreamName::parse(stream).ok_or_else(|| "this is no name of a stream".to_owned())
@@ -103,6 +106,17 @@ impl Answers {
                 let worker = &self.options.hello.worker;
                 let written = run.streams_pcap_of(worker, &names, &mut chunks);
                 sent(written, chunks)
+            }
+            Ask::Sizes {
+                streams,
+                patience_ms,
+            } => {
+                let names: Result<Vec<StreamName>, String> =
+                    streams.iter().map(|stream| named(stream)).collect();
+                let patience = Duration::from_millis(patience_ms).min(MEASURING);
+                let worker = &self.options.hello.worker;
+                let sizes = run.sizes(worker, &names?, Instant::now() + patience);
+                serde_json::to_value(sizes).map_err(|error| error.to_string())
             }
             Ask::Raw { from, to } => {
                 self.options.imposed.lets_all_packets()?;

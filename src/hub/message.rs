@@ -227,6 +227,14 @@ pub enum Ask {
         /// Their names.
         streams: Vec<String>,
     },
+    /// How large streams are; the answer is a list of [`Size`](crate::spool::Size), null for those that
+    /// are not known whole or not counted in time.
+    Sizes {
+        /// Their names.
+        streams: Vec<String>,
+        /// Milliseconds in which they are counted.
+        patience_ms: u64,
+    },
     /// All packets of a time as pcapng, in chunks.
     Raw {
         /// The first moment, in nanoseconds since 1970.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{Write, sink};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
@@ -15,7 +16,7 @@ use super::message::{Ask, ConsoleLine, State};
 use super::nodes::Connection;
 use super::wishes::Wishes;
 use crate::deliver::{Asks, Delivery, Imposed};
-use crate::investigate::Archive;
+use crate::investigate::{Archive, Browse};
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
@@ -23,6 +24,7 @@ use crate::pipeline::Counts;
 use crate::script::supervisor::Scripts;
 use crate::server::search::{Part, Wanted};
 use crate::server::{Archived, Run};
+use crate::spool::Size;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -367,6 +369,28 @@ impl Run for Overview {
 
     fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         Archive::over(self.store(store)?).map_err(|error| error.to_string())
+    }
+
+    fn browse(&self, store: &str) -> Result<Option<Arc<Browse>>, String> {
+        self.beside.archived.browse(store)
+    }
+
+    fn sizes(&self, worker: &str, streams: &[StreamName], until: Instant) -> Vec<Option<Size>> {
+        let names = streams.iter().map(ToString::to_string).collect();
+        let asked = self.hub.shared.nodes.of(worker).and_then(|connection| {
+            let millis = until.saturating_duration_since(Instant::now()).as_millis();
+            let ask = Ask::Sizes {
+                streams: names,
+                patience_ms: u64::try_from(millis).unwrap_or_default(),
+            };
+            connection.calls.ask(ask, &mut sink())
+        });
+        let told: Option<Vec<_>> = asked
+            .ok()
+            .and_then(|told| serde_json::from_value(told).ok());
+        let mut sizes = told.unwrap_or_default();
+        sizes.resize(streams.len(), None);
+        sizes
     }
 
     fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {

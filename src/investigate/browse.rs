@@ -73,7 +73,7 @@ pub struct Browse {
     only: Only,
     reading: Reading,
     cache: Option<Arc<Cache>>,
-    numbered: Mutex<Numbered>,
+    numbered: Arc<Mutex<Numbered>>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -104,7 +104,7 @@ impl Browse {
             only: Only::default(),
             reading,
             cache,
-            numbered: Mutex::default(),
+            numbered: Arc::default(),
             warnings: Mutex::default(),
         }
     }
@@ -112,6 +112,14 @@ impl Browse {
     /// The same with nothing shown but this.
     pub fn only(self, only: Only) -> Browse {
         Browse { only, ..self }
+    }
+
+    /// The same archive, listed anew: numbers that `before` gave mean what they meant.
+    pub fn after(self, before: &Browse) -> Browse {
+        Browse {
+            numbered: before.numbered.clone(),
+            ..self
+        }
     }
 
     /// Looks at a source that is no archive by an index that an earlier reading of it left; gives
@@ -154,7 +162,7 @@ impl Browse {
             only: Only::default(),
             reading,
             cache,
-            numbered: Mutex::new(numbered),
+            numbered: Arc::new(Mutex::new(numbered)),
             warnings: Mutex::default(),
         }
     }

@@ -16,13 +16,15 @@ use serde_json::{Value as Json, json};
 use super::backtest::Tries;
 use super::indexed::{self, Refusal};
 use super::map::MapBy;
+use super::places::{Covers, Source, aside_for};
 use super::queries::refuse_query;
 use super::scripts::Checks;
 use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
-use super::{View, delivered, looking, packets, routes, steered};
+use super::{View, delivered, looking, packets, routes, search, steered};
 use crate::deliver::{Delivered, Delivery};
 use crate::dissect;
+use crate::investigate::Browse;
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
@@ -42,6 +44,7 @@ pub(super) struct State {
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
     pub(super) summaries: Arc<Summaries>,
+    pub(super) covers: Arc<Covers>,
     pub(super) tries: Arc<Tries>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) checks: Checks,
@@ -132,6 +135,8 @@ pub(super) struct Ask {
     #[serde(default)]
     worker: String,
     #[serde(default)]
+    pub(super) place: String,
+    #[serde(default)]
     pub(super) sha256: String,
     #[serde(default)]
     pub(super) store: String,
@@ -194,13 +199,14 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
     let limit = steered::limit_of(&query, ask.limit.unwrap_or(200));
     let wanted = query.steering().limit;
     let found = aside(move || {
+        let source = view.source(&ask.place)?;
+        let query = view.query_of(&ask.place, query);
         let delivery = view.delivery(query, view.clock.now());
-        match view.indexed.get() {
-            Some(browse) => {
-                let end = view.rows.held().end;
-                indexed::page(browse, &delivery, ask.before, limit, end)
-            }
-            None => Ok(page_back(&state, &delivery, ask.before, limit)),
+        let end = view.rows.held().end;
+        match source {
+            Source::Archive(browse) => indexed::page(&browse, &delivery, ask.before, limit, end),
+            Source::Rows => Ok(page_back(&state, &delivery, ask.before, limit)),
+            Source::Nothing => Ok(json!({"rows": [], "next": null, "scanned": 0, "end": end})),
         }
     });
     match found.await {
@@ -260,8 +266,10 @@ pub(super) async fn item_by_number(
         Err(error) => return refuse_query(&ask.q, &error),
     };
     let found = aside(move || {
+        let source = view.source(&ask.place)?;
+        let query = view.query_of(&ask.place, query);
         let delivery = view.delivery(query, view.clock.now());
-        item_numbered(&view, number, &delivery)
+        item_numbered(&view, &source, number, &delivery)
     });
     one_item(found.await)
 }
@@ -269,12 +277,14 @@ pub(super) async fn item_by_number(
 /// One item as it is delivered; `None` when it is not held, or not for whoever asks.
 pub(super) fn item_numbered(
     view: &View,
+    source: &Source,
     number: u64,
     delivery: &Delivery<'_>,
 ) -> Result<Option<Json>, Refusal> {
-    match view.indexed.get() {
-        Some(browse) => indexed::item(browse, number, delivery),
-        None => Ok(view.rows.get(number).and_then(|row| detail(&row, delivery))),
+    match source {
+        Source::Archive(browse) => indexed::item(browse, number, delivery),
+        Source::Rows => Ok(view.rows.get(number).and_then(|row| detail(&row, delivery))),
+        Source::Nothing => Ok(None),
     }
 }
 
@@ -289,12 +299,17 @@ pub(super) async fn item_by_id(
         Err(error) => return refuse_query(&ask.q, &error),
     };
     let found = aside(move || {
+        let source = view.source(&ask.place)?;
+        let query = view.query_of(&ask.place, query);
         let delivery = view.delivery(query.clone(), view.clock.now());
-        if let Some(browse) = view.indexed.get() {
-            return indexed::item_by_id(browse, &worker, &id, &delivery);
+        match source {
+            Source::Archive(browse) => indexed::item_by_id(&browse, &worker, &id, &delivery),
+            Source::Rows => {
+                let id = format!("{worker}/{id}");
+                Ok(item_of(&view.rows, &id, &delivery).or_else(|| view.run.item(&id, &query)))
+            }
+            Source::Nothing => Ok(None),
         }
-        let id = format!("{worker}/{id}");
-        Ok(item_of(&view.rows, &id, &delivery).or_else(|| view.run.item(&id, &query)))
     });
     one_item(found.await)
 }
@@ -384,7 +399,8 @@ pub(super) async fn download(
     Named(stream): Named<String>,
     Asked(ask): Asked<Ask>,
 ) -> Response {
-    send_stream(state, ask.worker, stream, ask.n).await
+    let worker = ask.worker.clone();
+    send_stream(state, worker, stream, ask).await
 }
 
 pub(super) async fn download_of_worker(
@@ -392,18 +408,21 @@ pub(super) async fn download_of_worker(
     Named((worker, stream)): Named<(String, String)>,
     Asked(ask): Asked<Ask>,
 ) -> Response {
-    send_stream(state, worker, stream, ask.n).await
+    send_stream(state, worker, stream, ask).await
 }
 
 /// Answers with the stream as an attachment; the file is made beside and then sent, so that a stream
 /// that is gone is an error and not half a file.
-async fn send_stream(state: State, worker: String, stream: String, near: Option<u64>) -> Response {
+async fn send_stream(state: State, worker: String, stream: String, ask: Ask) -> Response {
     let Some(name) = StreamName::parse(&stream) else {
         return refuse(StatusCode::BAD_REQUEST, "this is no name of a stream");
     };
     let made = aside(move || {
         let mut bytes = Vec::new();
-        write_stream(&state.view, &worker, name, near, &mut bytes).map(|_| bytes)
+        let source = state.view.source(&ask.place)?;
+        let written = write_stream(&state.view, &source, &worker, name, ask.n, &mut bytes);
+        let written = written.map_err(|sentence| (StatusCode::NOT_FOUND, sentence));
+        written.map(|_| bytes)
     });
     match made.await {
         Ok(Ok(bytes)) => {
@@ -417,7 +436,7 @@ async fn send_stream(state: State, worker: String, stream: String, near: Option<
             ];
             (headers, bytes).into_response()
         }
-        Ok(Err(sentence)) => refuse(StatusCode::NOT_FOUND, sentence),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
         Err(response) => response,
     }
 }
@@ -426,25 +445,36 @@ async fn send_stream(state: State, worker: String, stream: String, near: Option<
 /// item numbered `near`.
 pub(super) fn write_stream(
     view: &View,
+    source: &Source,
     worker: &str,
     name: StreamName,
     near: Option<u64>,
     out: &mut dyn std::io::Write,
 ) -> Result<u64, String> {
-    shows_stream(view, name, near)?;
-    match (view.indexed.get(), worker) {
-        (Some(browse), worker) => browse.stream_pcap(worker, name, near, out),
-        (None, "") => view.run.stream_pcap(name, out),
-        (None, worker) => view.run.stream_pcap_of(worker, name, out),
+    match source {
+        Source::Archive(browse) => {
+            shows_stream(view, browse, name, near)?;
+            browse.stream_pcap(worker, name, near, out)
+        }
+        Source::Nothing => Err(format!("no item of {name} is here")),
+        Source::Rows => {
+            view.shows_streams(&[name])?;
+            match worker {
+                "" => view.run.stream_pcap(name, out),
+                worker => view.run.stream_pcap_of(worker, name, out),
+            }
+        }
     }
 }
 
-/// Whether what is imposed lets the packets of a stream leave; of an archive that of the item numbered
+/// Whether what is imposed lets the packets of a stream of an archive leave: that of the item numbered
 /// `near`.
-fn shows_stream(view: &View, name: StreamName, near: Option<u64>) -> Result<(), String> {
-    let Some(browse) = view.indexed.get() else {
-        return view.shows_streams(&[name]);
-    };
+fn shows_stream(
+    view: &View,
+    browse: &Browse,
+    name: StreamName,
+    near: Option<u64>,
+) -> Result<(), String> {
     view.imposed.lets_packets()?;
     let Some(query) = view.imposed.query() else {
         return Ok(());
@@ -469,14 +499,15 @@ pub(super) async fn packets_of(
     };
     let made = aside(move || {
         let mut front = packets::Front::default();
-        match write_stream(&state.view, &ask.worker, name, ask.n, &mut front) {
-            Err(sentence) if !front.is_cut() => Err(sentence),
+        let source = state.view.source(&ask.place)?;
+        match write_stream(&state.view, &source, &ask.worker, name, ask.n, &mut front) {
+            Err(sentence) if !front.is_cut() => Err((StatusCode::NOT_FOUND, sentence)),
             _ => Ok(packets::table(&front)),
         }
     });
     match made.await {
         Ok(Ok(table)) => AsJson(table).into_response(),
-        Ok(Err(sentence)) => refuse(StatusCode::NOT_FOUND, sentence),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
         Err(response) => response,
     }
 }
@@ -486,14 +517,13 @@ const SLOTS: usize = 120;
 
 pub(super) async fn timeline(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let slots = ask.limit.unwrap_or(SLOTS);
-    summed(state, &ask.q, move |summary| Ok(summary.timeline(slots))).await
+    summed(state, ask, move |summary, _| Ok(summary.timeline(slots))).await
 }
 
 pub(super) async fn groups(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let limit = ask.limit.unwrap_or(200).min(MAX_LIMIT);
-    let by = ask.by;
-    summed(state, &ask.q, move |summary| {
-        summary.groups(&by, limit).ok_or_else(|| {
+    summed(state, ask, move |summary, by| {
+        summary.groups(by, limit).ok_or_else(|| {
             format!(
                 "items are not grouped by {by:?}; by may be {}",
                 GROUPINGS.join(", ")
@@ -505,9 +535,8 @@ pub(super) async fn groups(Extract(state): Extract<State>, Asked(ask): Asked<Ask
 
 pub(super) async fn map(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let limit = ask.limit.unwrap_or(500).min(MAX_LIMIT);
-    let by = ask.by;
-    summed(state, &ask.q, move |summary| {
-        let by = MapBy::named(&by).ok_or_else(|| {
+    summed(state, ask, move |summary, by| {
+        let by = MapBy::named(by).ok_or_else(|| {
             let known = MapBy::ALL.map(MapBy::name).join(", ");
             format!("the map is not drawn by {by:?}; by may be {known}")
         })?;
@@ -516,23 +545,27 @@ pub(super) async fn map(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) 
     .await
 }
 
-/// Answers out of the summary of a filter.
+/// Answers out of the summary of a filter at a place, in the manner that `by` asks for.
 async fn summed(
     state: State,
-    q: &str,
-    read: impl FnOnce(&Summary) -> Result<Json, String> + Send + 'static,
+    ask: Ask,
+    read: impl FnOnce(&Summary, &str) -> Result<Json, String> + Send + 'static,
 ) -> Response {
-    let query = match state.view.query(q) {
+    let query = match state.view.query(&ask.q) {
         Ok(query) => query,
-        Err(error) => return refuse_query(q, &error),
+        Err(error) => return refuse_query(&ask.q, &error),
     };
-    let made = aside(move || {
-        let summary = state.summaries.of(&state.view, &query)?;
-        read(&summary.lock().unwrap_or_else(PoisonError::into_inner))
+    let made = aside_for(move |asker| {
+        let query = state.view.query_of(&ask.place, query);
+        let summary = state
+            .summaries
+            .of(&state.view, &ask.place, &query, asker)?;
+        let summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&summary, &ask.by).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
     });
     match made.await {
         Ok(Ok(answer)) => AsJson(answer).into_response(),
-        Ok(Err(sentence)) => refuse(StatusCode::BAD_REQUEST, sentence),
+        Ok(Err((status, sentence))) => refuse(status, sentence),
         Err(response) => response,
     }
 }
@@ -570,10 +603,18 @@ pub(super) fn answered(done: Result<Result<Json, String>, Response>) -> Response
     }
 }
 
-/// What the run knows of its past, with what was lost since it began.
-pub(super) async fn coverage(Extract(state): Extract<State>) -> Response {
+/// What the run knows of its past, with what was lost since it began; or what a store does. A spool
+/// knows nothing.
+pub(super) async fn coverage(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    if let Err((status, sentence)) = state.view.covers(&ask.place) {
+        return refuse(status, sentence);
+    }
     let made = aside(move || {
-        let mut told = state.view.run.coverage()?;
+        let mut told = match ask.place.as_str() {
+            "" | search::LIVE => state.view.run.coverage()?,
+            search::SPOOL => json!({}),
+            store => state.covers.of(&state.view, store)?,
+        };
         for list in ["captured", "lost", "reels"] {
             if !told[list].is_array() {
                 told[list] = json!([]);

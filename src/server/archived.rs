@@ -51,9 +51,13 @@ impl Archived {
     }
 
     /// The archive of a store; `None` while it holds no reels.
-    fn browse(&self, store: &str) -> Result<Option<Arc<Browse>>, String> {
+    ///
+    /// # Errors
+    /// One sentence: it cannot be reached.
+    pub fn browse(&self, store: &str) -> Result<Option<Arc<Browse>>, String> {
         let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, browse)) = opened().get(store)
+        let known = opened().get(store).cloned();
+        if let Some((at, browse)) = &known
             && at.elapsed() < FRESH
         {
             return Ok(Some(browse.clone()));
@@ -63,7 +67,10 @@ impl Archived {
         };
         let cache = self.cache.get_or_init(|| (self.open_cache)());
         let browse = Browse::new(archive, self.reading.clone(), cache.clone());
-        let browse = Arc::new(browse);
+        let browse = Arc::new(match &known {
+            Some((_, known)) => browse.after(known),
+            None => browse,
+        });
         opened().insert(store.to_owned(), (Instant::now(), browse.clone()));
         Ok(Some(browse))
     }

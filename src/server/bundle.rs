@@ -29,6 +29,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::View;
 use super::api::{Ask, Asked, Sent, State, aside, refuse};
+use super::places::Source;
 use super::queries::refuse_query;
 use crate::deliver::NO_PACKETS_OF_QUERY;
 use crate::investigate::Browse;
@@ -62,7 +63,7 @@ const TOO_MUCH: &str = "more matches than one download holds; narrow the filter 
 
 /// The packets of what matches, as an attachment.
 pub(super) async fn matching(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
-    send(state, &ask.q, BTreeMap::new()).await
+    send(state, &ask.q, &ask.place, BTreeMap::new()).await
 }
 
 /// What a client wants: all that the query matches, or streams by worker.
@@ -76,10 +77,15 @@ pub(super) struct Merge {
 
 /// The streams of `pcaps` by worker, or all that `query` matches.
 pub(super) async fn merge(Extract(state): Extract<State>, Sent(merge): Sent<Merge>) -> Response {
-    send(state, &merge.query, merge.pcaps).await
+    send(state, &merge.query, "", merge.pcaps).await
 }
 
-async fn send(state: State, q: &str, pcaps: BTreeMap<String, Vec<String>>) -> Response {
+async fn send(
+    state: State,
+    q: &str,
+    place: &str,
+    pcaps: BTreeMap<String, Vec<String>>,
+) -> Response {
     let query = match state.view.query(q) {
         Ok(query) => query,
         Err(error) => return refuse_query(q, &error),
@@ -90,13 +96,16 @@ async fn send(state: State, q: &str, pcaps: BTreeMap<String, Vec<String>>) -> Re
     if query.redacts() {
         return refuse(StatusCode::BAD_REQUEST, NO_PACKETS_OF_QUERY);
     }
+    let place = place.to_owned();
     let made = aside(move || {
         let view = &state.view;
+        let source = view.source(&place).map_err(|(_, sentence)| sentence)?;
+        let query = view.query_of(&place, query);
         let nodes = match pcaps.is_empty() {
-            true => found(view, &query, view.clock.now())?,
+            true => found(view, &source, &query, view.clock.now())?,
             false => named(view, &pcaps)?,
         };
-        archive(view, &nodes)
+        archive(view, &source, &nodes)
     });
     let (second, file) = match made.await {
         Ok(Ok(made)) => made,
@@ -239,11 +248,16 @@ impl Merged {
     }
 }
 
-/// The streams of all items that match, by folder.
-fn found(view: &View, query: &kfl::Query, now: Timestamp) -> Result<Nodes, String> {
+/// The streams of all items of a place that match, by folder.
+fn found(
+    view: &View,
+    source: &Source,
+    query: &kfl::Query,
+    now: Timestamp,
+) -> Result<Nodes, String> {
     let mut nodes = Nodes::new();
     let mut count = 0;
-    if let Some(browse) = view.indexed.get() {
+    if let Source::Archive(browse) = source {
         let mut before = None;
         loop {
             let page = browse
@@ -260,7 +274,7 @@ fn found(view: &View, query: &kfl::Query, now: Timestamp) -> Result<Nodes, Strin
                 break;
             }
         }
-    } else {
+    } else if let Source::Rows = source {
         view.run.look(query);
         view.rows.try_each(|row| {
             if let Some(node) = row.node()
@@ -366,16 +380,16 @@ fn note<'a, N: Node<'a>>(nodes: &mut Nodes, number: u64, item: N) -> bool {
 
 /// The archive in a file without a name, at its start, and the second of its first packet. A node whose
 /// packets are gone is left out when others have theirs.
-fn archive(view: &View, nodes: &Nodes) -> Result<(i64, File), String> {
+fn archive(view: &View, source: &Source, nodes: &Nodes) -> Result<(i64, File), String> {
     let failed = |error: io::Error| format!("the archive cannot be made: {error}");
     let file = tempfile::tempfile().map_err(failed)?;
     let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
     let mut first = None;
     let mut why = String::new();
     for (folder, node) in nodes {
-        let packets = match view.indexed.get() {
-            Some(browse) => stored(browse, node),
-            None => held(view, node),
+        let packets = match source {
+            Source::Archive(browse) => stored(browse, node),
+            Source::Rows | Source::Nothing => held(view, node),
         };
         let (second, mut files) = match packets {
             Ok(packets) => packets,

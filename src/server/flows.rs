@@ -1,11 +1,13 @@
 //! Connections: what the items of a stream say together, below the protocols.
 //!
 //! In: the newest items that match, of rows or of an archive by its indexes. Out: one connection for
-//! each stream that they are of, with its ends, times and bytes by direction. Never: more than
+//! each stream that they are of, with its ends, times and bytes by direction, and its packets where a
+//! spool holds all of them or an item tells them. Never: a count of some of the packets; more than
 //! [`MAX_ITEMS`] items for one answer, or a connection of which no item is shown; older items are for
 //! the next answer, and whoever asks puts both together.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use axum::Json as AsJson;
 use axum::extract::State as Extract;
@@ -13,9 +15,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
-use super::api::{Ask, Asked, State, aside, refuse};
+use super::api::{Ask, Asked, State, refuse};
 use super::delivered::Adds;
 use super::indexed::{self, Refusal};
+use super::places::{Source, aside_for};
 use super::queries::refuse_query;
 use super::rows::{Tone, columns_of, tone_of};
 use super::sums::Bytes;
@@ -23,10 +26,14 @@ use super::{View, delivered, looking, steered};
 use crate::deliver::Delivery;
 use crate::item::{Node, int_at, lookup, shown, text_at};
 use crate::packet::{StreamName, Transport};
+use crate::spool::Size;
 
 /// Items that one answer is made of when no limit is asked for, and at most.
 const ITEMS: usize = 2000;
 const MAX_ITEMS: usize = 10_000;
+
+/// Time in which packets are counted for one answer; it is asked for again and again.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) async fn flows(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     let view = state.view.clone();
@@ -36,9 +43,17 @@ pub(super) async fn flows(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
     };
     let limit = ask.limit.unwrap_or(ITEMS).clamp(1, MAX_ITEMS);
     let limit = steered::limit_of(&query, limit);
-    let found = aside(move || {
+    let found = aside_for(move |asker| {
+        let source = view.source(&ask.place)?;
+        let query = view.query_of(&ask.place, query);
         let delivery = view.delivery(query, view.clock.now());
-        read(&view, &delivery, ask.before, limit)
+        let (mut flows, read) = read(&view, &source, &delivery, ask.before, limit)?;
+        if let Source::Rows = source
+            && !asker.is_gone()
+        {
+            flows.measure(&view);
+        }
+        Ok::<_, Refusal>(read.json(flows))
     });
     match found.await {
         Ok(Ok(found)) => AsJson(found).into_response(),
@@ -47,20 +62,32 @@ pub(super) async fn flows(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
     }
 }
 
+/// How far an answer went.
+struct Read {
+    next: Option<u64>,
+    looked: u64,
+}
+
+impl Read {
+    /// ```text
+    /// {"connections": [...], "next": cursor or null, "scanned": items looked at}
+    /// ```
+    fn json(self, flows: Flows) -> Json {
+        json!({"connections": flows.json(), "next": self.next, "scanned": self.looked})
+    }
+}
+
 /// The connections of at most `limit` items in front of the one numbered `before`.
-///
-/// ```text
-/// {"connections": [...], "next": cursor or null, "scanned": items looked at}
-/// ```
 fn read(
     view: &View,
+    source: &Source,
     delivery: &Delivery<'_>,
     before: Option<u64>,
     limit: usize,
-) -> Result<Json, Refusal> {
+) -> Result<(Flows, Read), Refusal> {
     let mut flows = Flows::default();
-    let (next, scanned) = match view.indexed.get() {
-        Some(browse) => {
+    let (next, looked) = match source {
+        Source::Archive(browse) => {
             let query = delivery.query().clone();
             let page = browse
                 .page(query, delivery.now(), before, limit, indexed::PATIENCE)
@@ -70,7 +97,7 @@ fn read(
             }
             (page.next, page.looked)
         }
-        None => {
+        Source::Rows => {
             view.run.look(delivery.query());
             let found =
                 looking::newest(&view.rows, delivery.query(), delivery.now(), before, limit);
@@ -79,10 +106,11 @@ fn read(
             }
             (found.next, found.looked)
         }
+        Source::Nothing => (None, 0),
     };
     // Whoever asked for so many has them.
     let next = next.filter(|_| steered::most(delivery.query()).is_none());
-    Ok(json!({"connections": flows.json(), "next": next, "scanned": scanned}))
+    Ok((flows, Read { next, looked }))
 }
 
 /// Connections, the ones with the newest items first.
@@ -105,7 +133,9 @@ struct Flow {
     items: u64,
     failed: u64,
     bytes: Bytes,
-    /// Both sides' packets, where the stream was counted and not read.
+    /// Both sides' packets and their bytes on the wire, where all of the stream is in a spool.
+    size: Option<Size>,
+    /// Both sides' packets as an item tells them, where the stream was counted and not read.
     packets: Option<u64>,
     /// How it ended, likewise.
     end: String,
@@ -144,6 +174,7 @@ impl Adds for Flows {
                 items: 0,
                 failed: 0,
                 bytes: Bytes::default(),
+                size: None,
                 packets: None,
                 end: String::new(),
                 first: i64::MAX,
@@ -183,10 +214,34 @@ impl Adds for Flows {
 }
 
 impl Flows {
+    /// Counts the packets of the streams that spools hold, the newest first, as far as it is done in
+    /// [`PATIENCE`].
+    fn measure(&mut self, view: &View) {
+        let until = Instant::now() + PATIENCE;
+        let mut of: HashMap<&str, Vec<(usize, StreamName)>> = HashMap::new();
+        for (at, flow) in self.order.iter().enumerate() {
+            if let Some(name) = StreamName::parse(&flow.stream) {
+                of.entry(&flow.worker).or_default().push((at, name));
+            }
+        }
+        let mut sizes = Vec::new();
+        for (worker, streams) in of {
+            let names: Vec<StreamName> = streams.iter().map(|(_, name)| *name).collect();
+            let found = view.run.sizes(worker, &names, until);
+            let places = streams.into_iter().map(|(at, _)| at);
+            sizes.extend(places.zip(found));
+        }
+        for (at, size) in sizes {
+            if let Some(flow) = self.order.get_mut(at) {
+                flow.size = size;
+            }
+        }
+    }
+
     /// ```text
     /// [{"worker","stream","node","transport": "tcp", "udp", ..., "src": {"ip","port","name","namespace"},
     ///   "dst": {...}, "items","failed","requestBytes","responseBytes", "packets": count or null,
-    ///   "end": how it ended or "", "first": ms, "last": ms, "protocols": {abbr: count}}]
+    ///   "bytes": of these on the wire, or null, "end": how it ended or "", "first": ms, "last": ms, "protocols": {abbr: count}}]
     /// ```
     fn json(self) -> Json {
         let each = self.order.into_iter().map(|flow| {
@@ -203,7 +258,8 @@ impl Flows {
                 "failed": flow.failed,
                 "requestBytes": flow.bytes.requests,
                 "responseBytes": flow.bytes.responses,
-                "packets": flow.packets,
+                "packets": flow.size.map(|size| size.packets).or(flow.packets),
+                "bytes": flow.size.map(|size| size.bytes),
                 "end": flow.end,
                 "first": flow.first,
                 "last": flow.last,

@@ -26,6 +26,7 @@ mod openapi;
 mod operate;
 mod packets;
 mod payload;
+mod places;
 mod push;
 mod pushed;
 mod queries;
@@ -45,6 +46,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::Router;
 use serde_json::Value as Json;
@@ -55,6 +57,7 @@ use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
 use crate::script::jobs::JobsAct;
+use crate::spool::Size;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
 
@@ -247,6 +250,21 @@ pub trait Run: Send + Sync {
     /// One sentence: it cannot be reached.
     fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         Err(format!("{store} is no archive"))
+    }
+
+    /// The same archive, kept open for whoever looks at its items; their numbers hold as long as the run.
+    ///
+    /// # Errors
+    /// One sentence: it cannot be reached.
+    fn browse(&self, store: &str) -> Result<Option<Arc<Browse>>, String> {
+        Err(format!("{store} is no archive"))
+    }
+
+    /// How much the spool holds of streams of a worker, when that is all of them; `None` for those that
+    /// it holds no longer whole, and for those that are not counted until `until`.
+    fn sizes(&self, worker: &str, streams: &[StreamName], until: Instant) -> Vec<Option<Size>> {
+        let _ = (worker, until);
+        vec![None; streams.len()]
     }
 
     /// One of the stores itself.
@@ -492,6 +510,7 @@ fn router(
         stopped,
         undecided: Arc::default(),
         summaries: Arc::default(),
+        covers: Arc::default(),
         tries: Arc::default(),
         proofs: Arc::default(),
         checks: scripts::Checks::default(),

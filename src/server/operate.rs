@@ -138,12 +138,13 @@ fn replay_of(state: &State, number: u64) -> Result<Replay, (StatusCode, String)>
         .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
     let delivery = view.delivery(query.clone(), view.clock.now());
     let gone = || (StatusCode::NOT_FOUND, GONE.to_owned());
-    let shown = item_numbered(view, number, &delivery)?.ok_or_else(gone)?;
+    let source = view.source("")?;
+    let shown = item_numbered(view, &source, number, &delivery)?.ok_or_else(gone)?;
     if delivery.is_plain() {
         return replayed(&shown);
     }
     let plain = Delivery::new(query, view.clock.now(), None);
-    let found = item_numbered(view, number, &plain)?.ok_or_else(gone)?;
+    let found = item_numbered(view, &source, number, &plain)?.ok_or_else(gone)?;
     match found["item"]["request"] == shown["item"]["request"] {
         true => replayed(&found),
         false => Err(refused(
@@ -192,7 +193,8 @@ fn replay_of_stream(
         })?),
     };
     let mut front = payload::Savefile::default();
-    write_stream(&state.view, worker, name, ask.n, &mut front)
+    let source = state.view.source("")?;
+    write_stream(&state.view, &source, worker, name, ask.n, &mut front)
         .map_err(|sentence| (StatusCode::NOT_FOUND, sentence))?;
     payload::replay(&front, host, ask.port).map_err(bad)
 }

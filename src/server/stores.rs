@@ -78,13 +78,8 @@ impl Proofs {
 /// The named store, when it is one of the run's.
 #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
 fn known(state: &State, store: &str) -> Result<(), Response> {
-    match state.view.run.stores().iter().any(|known| known == store) {
-        true => Ok(()),
-        false => Err(refuse(
-            StatusCode::NOT_FOUND,
-            format!("{store:?} is no store of this run; /archive/stores names them"),
-        )),
-    }
+    let known = state.view.must_know(store);
+    known.map_err(|(status, sentence)| refuse(status, sentence))
 }
 
 /// Answers out of a store's archive, with `empty` while there are no reels; what the store says is

@@ -2,25 +2,28 @@
 //!
 //! In: rows, or the items of an archive by its indexes, each once. Out: counts, tones and latencies
 //! by time, by group and by pair of peers. Never: memory that grows with the rows. A summary is kept
-//! for each filter that pages look at and reads on from where it stopped, so that asking again costs
+//! for each filter and place that pages look at and reads on from where it stopped, so that asking again costs
 //! only what is new; it remembers items that the ring of rows has dropped since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use serde_json::{Value as Json, json};
 
 use super::View;
 use super::delivered::Adds;
+use super::indexed::Refusal;
 use super::map::{MapBy, Pairs, end_of};
+use super::places::{Asker, Source};
 use super::rows::{columns_of, tone_of};
 use super::sums::{
     Bytes, Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template,
 };
 use crate::deliver::Delivery;
 use crate::dissect::PROTOCOLS;
-use crate::investigate::Scan;
+use crate::investigate::{Browse, Scan};
 use crate::item::{Node, int_at, lookup, shown, text_at};
 use crate::kfl;
 use crate::time::Timestamp;
@@ -56,49 +59,69 @@ pub(super) const GROUPINGS: [&str; 6] = [
 /// The summaries that pages look at.
 #[derive(Default)]
 pub(super) struct Summaries {
-    kept: Mutex<Vec<(String, Arc<Mutex<Summary>>)>>,
+    /// By place and filter.
+    kept: Mutex<Vec<(Key, Arc<Mutex<Summary>>)>>,
 }
 
+/// A place and the text of a filter.
+type Key = (String, String);
+
 impl Summaries {
-    /// The summary of a filter, read on as far as the patience of one request goes.
+    /// The summary of a filter at a place, read on as far as the patience of one request goes, or as
+    /// long as the asker waits.
     ///
     /// # Errors
-    /// One sentence, when an archive cannot be listed.
+    /// When there is no such place, or its archive cannot be listed.
     pub(super) fn of(
         &self,
         view: &View,
+        place: &str,
         query: &kfl::Query,
-    ) -> Result<Arc<Mutex<Summary>>, String> {
-        view.run.look(query);
-        let known = self.find(query.text());
+        asker: &Asker,
+    ) -> Result<Arc<Mutex<Summary>>, Refusal> {
+        let source = view.source(place)?;
+        if let Source::Rows = source {
+            view.run.look(query);
+        }
+        let key = (place.to_owned(), query.text().to_owned());
+        let known = self.find(&key);
         let summary = match known.filter(|summary| !lock(summary).is_stale()) {
             Some(summary) => summary,
-            None => Arc::new(Mutex::new(Summary::of(view, query)?)),
+            None => {
+                let new = Summary::of(view.clock.now(), source, query);
+                Arc::new(Mutex::new(new.map_err(unread)?))
+            }
         };
         let mut kept = lock(&self.kept);
-        kept.retain(|(text, _)| text != query.text());
-        kept.push((query.text().to_owned(), summary.clone()));
+        kept.retain(|(known, _)| *known != key);
+        kept.push((key, summary.clone()));
         if kept.len() > MAX_KEPT {
             kept.remove(0);
         }
         drop(kept);
-        lock(&summary).read_on(view, query)?;
+        lock(&summary)
+            .read_on(view, query, asker)
+            .map_err(unread)?;
         Ok(summary)
     }
 
-    fn find(&self, text: &str) -> Option<Arc<Mutex<Summary>>> {
+    fn find(&self, key: &Key) -> Option<Arc<Mutex<Summary>>> {
         let kept = lock(&self.kept);
-        let found = kept.iter().find(|(known, _)| known == text);
+        let found = kept.iter().find(|(known, _)| known == key);
         found.map(|(_, summary)| summary.clone())
     }
 
     /// Items that the summary of all of them has counted so far, by protocol.
     pub(super) fn counted(&self) -> Json {
-        let whole = self.find("");
+        let whole = self.find(&Key::default());
         // Whoever is reading on holds it; the figures come with the next look.
         let whole = whole.as_ref().and_then(|summary| summary.try_lock().ok());
         whole.map_or_else(|| json!({}), |summary| summary.by_protocol())
     }
+}
+
+fn unread(sentence: String) -> Refusal {
+    (StatusCode::BAD_REQUEST, sentence)
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -135,12 +158,21 @@ fn paths() -> Vec<String> {
     paths.into_iter().map(str::to_owned).collect()
 }
 
+/// What a summary reads on.
+enum Reads {
+    /// The rows of the run.
+    Rows,
+    /// An archive.
+    Archive(Arc<Browse>, Box<Scan>),
+    /// A store without reels.
+    Nothing,
+}
+
 /// Sums of the items that match one filter.
 pub(super) struct Summary {
     now: Timestamp,
     next: u64,
-    /// Reading an archive on.
-    scan: Option<Scan>,
+    reads: Reads,
     made: Instant,
     behind: u64,
     all: Sum,
@@ -247,11 +279,11 @@ impl Adds for Summary {
 }
 
 impl Summary {
-    fn new(now: Timestamp) -> Summary {
+    fn new(now: Timestamp, reads: Reads) -> Summary {
         Summary {
             now,
             next: 0,
-            scan: None,
+            reads,
             made: Instant::now(),
             behind: 0,
             all: Sum::default(),
@@ -264,50 +296,77 @@ impl Summary {
         }
     }
 
-    /// Nothing is read yet of what `view` has.
-    fn of(view: &View, query: &kfl::Query) -> Result<Summary, String> {
-        let now = view.clock.now();
-        let scan = match view.indexed.get() {
-            None => None,
-            Some(browse) => {
+    /// Nothing is read yet of what a place has.
+    fn of(now: Timestamp, source: Source, query: &kfl::Query) -> Result<Summary, String> {
+        let reads = match source {
+            Source::Rows => Reads::Rows,
+            Source::Nothing => Reads::Nothing,
+            Source::Archive(browse) => {
                 let scan = browse.scan(query.clone(), now, paths());
-                Some(scan.map_err(|error| error.to_string())?)
+                let scan = scan.map_err(|error| error.to_string())?;
+                Reads::Archive(browse, Box::new(scan))
             }
         };
-        Ok(Summary {
-            scan,
-            ..Summary::new(now)
-        })
+        Ok(Summary::new(now, reads))
     }
 
     /// Whether an archive may have grown since.
     fn is_stale(&self) -> bool {
-        let is_over = self.scan.as_ref().is_some_and(Scan::is_over);
+        let is_over = match &self.reads {
+            Reads::Rows => false,
+            Reads::Archive(_, scan) => scan.is_over(),
+            Reads::Nothing => true,
+        };
         is_over && self.made.elapsed() > HOLDS
     }
 
-    fn read_on(&mut self, view: &View, query: &kfl::Query) -> Result<(), String> {
+    fn read_on(&mut self, view: &View, query: &kfl::Query, asker: &Asker) -> Result<(), String> {
+        match std::mem::replace(&mut self.reads, Reads::Nothing) {
+            Reads::Rows => {
+                self.reads = Reads::Rows;
+                self.read_rows(view, query, asker);
+                Ok(())
+            }
+            Reads::Nothing => Ok(()),
+            Reads::Archive(browse, mut scan) => {
+                let read = self.read_archive(&mut scan, query, asker);
+                browse.warn(scan.warnings());
+                self.behind = scan.behind();
+                self.reads = Reads::Archive(browse, scan);
+                read
+            }
+        }
+    }
+
+    fn read_archive(
+        &mut self,
+        scan: &mut Scan,
+        query: &kfl::Query,
+        asker: &Asker,
+    ) -> Result<(), String> {
+        let until = Instant::now() + PATIENCE;
+        let delivery = Delivery::new(query.clone(), self.now, None);
+        // A step of no time reads the least that can be read at once.
+        while !scan.is_over() && !asker.is_gone() && Instant::now() < until {
+            scan.step(Instant::now(), &mut |item| {
+                self.add_delivered(&delivery.counted_match(item.node()), item.node());
+            })
+            .map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn read_rows(&mut self, view: &View, query: &kfl::Query, asker: &Asker) {
         let began = Instant::now();
         let delivery = Delivery::new(query.clone(), self.now, None);
-        if let Some(mut scan) = self.scan.take() {
-            let done = scan.step(began + PATIENCE, &mut |item| {
-                self.add_delivered(&delivery.counted_match(item.node()), item.node());
-            });
-            if let Some(browse) = view.indexed.get() {
-                browse.warn(scan.warnings());
-            }
-            self.behind = scan.behind();
-            self.scan = Some(scan);
-            return done.map_err(|error| error.to_string());
-        }
         let condition = query.column_condition(self.now);
         let condition = condition.as_ref();
         loop {
             let held = view.rows.held();
             self.next = self.next.max(held.start);
             self.behind = held.end.saturating_sub(self.next);
-            if self.behind == 0 || began.elapsed() > PATIENCE {
-                return Ok(());
+            if self.behind == 0 || began.elapsed() > PATIENCE || asker.is_gone() {
+                return;
             }
             let end = held.end.min(self.next.saturating_add(STEP));
             for block in view.rows.blocks(self.next..end) {
@@ -335,7 +394,10 @@ impl Summary {
 
     /// Milliseconds before which nothing was read of an archive, since nobody limited the time.
     fn since(&self) -> Option<i64> {
-        let since = self.scan.as_ref()?.since()?;
+        let Reads::Archive(_, scan) = &self.reads else {
+            return None;
+        };
+        let since = scan.since()?;
         Some(since.nanos().div_euclid(1_000_000))
     }
 
@@ -475,7 +537,7 @@ mod tests {
     use crate::item::sample;
 
     fn summed(items: impl Iterator<Item = crate::item::Item>) -> Summary {
-        let mut summary = Summary::new(Timestamp::default());
+        let mut summary = Summary::new(Timestamp::default(), Reads::Rows);
         items.for_each(|item| summary.add(item.node()));
         summary
     }

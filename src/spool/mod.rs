@@ -23,6 +23,7 @@ mod reader;
 mod recover;
 mod ring;
 mod side;
+mod size;
 mod writer;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use reader::{Packets, Reader, Spooled};
 pub use recover::unused_run;
 pub use ring::Counts;
 pub use side::{Entry, Head, SideReader};
+pub use size::Size;
 pub use writer::Writer;
 
 use crate::packet::Position;

@@ -219,34 +219,16 @@ impl Reader {
 
     /// Follows a stream from its last packet back to its first.
     fn chain(&self, stream: StreamId, before: u64) -> Result<Chain, SpoolError> {
-        let mut cursor = None;
-        if let Some(first) = self.entry(&mut cursor, stream.0)?
-            && first.stream_id() != Some(stream)
-        {
-            return Ok(Chain::Whole(Vec::new()));
-        }
-        let Some(mut at) = self.last(stream)? else {
-            return Ok(Chain::Search);
-        };
         let mut entries = Vec::new();
-        while let Some(entry) = self.entry(&mut cursor, at)? {
-            if entry.stream_id() != Some(stream) {
-                break;
+        let is_whole = self.walk(stream, &mut |entry| {
+            if entry.ordinal >= before {
+                return true;
             }
-            if entry.ordinal < before {
-                if entries.len() >= MAX_CHAIN {
-                    return Ok(Chain::Search);
-                }
-                entries.push(entry);
-            }
-            if let Some(last) = entry.adopts.filter(|last| *last < at) {
-                self.fragments(stream, last, before, &mut entries)?;
-            }
-            // Ordinals fall along the chain, or a damaged file could lead round in circles.
-            match entry.previous.filter(|previous| *previous < at) {
-                Some(previous) => at = previous,
-                None => break,
-            }
+            entries.push(entry);
+            entries.len() <= MAX_CHAIN
+        })?;
+        if !is_whole {
+            return Ok(Chain::Search);
         }
         // Fragments lie before the packet that adopts them, others of the stream between them.
         entries.sort_unstable_by_key(|entry| entry.ordinal);
@@ -254,28 +236,67 @@ impl Reader {
         Ok(Chain::Whole(entries))
     }
 
-    /// The fragments that one packet adopts, from the last back to the first.
-    fn fragments(
+    /// Hands the entries of a stream to `each`, from the last packet back to the first that is there,
+    /// as long as it wants more; false when it did not, or the last one is not known.
+    pub(super) fn walk(
         &self,
         stream: StreamId,
-        last: u64,
-        before: u64,
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), SpoolError> {
-        let (mut cursor, mut at) = (None, last);
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<bool, SpoolError> {
+        let mut cursor = None;
+        if let Some(first) = self.entry(&mut cursor, stream.0)?
+            && first.stream_id() != Some(stream)
+        {
+            return Ok(true);
+        }
+        let Some(mut at) = self.last(stream)? else {
+            return Ok(false);
+        };
         while let Some(entry) = self.entry(&mut cursor, at)? {
-            if entry.stream_id() != Some(stream) || !entry.fragment || entries.len() >= MAX_CHAIN {
+            if entry.stream_id() != Some(stream) {
                 break;
             }
-            if entry.ordinal < before {
-                entries.push(entry);
+            let (adopts, previous) = (entry.adopts, entry.previous);
+            if !each(entry) {
+                return Ok(false);
             }
-            match entry.previous.filter(|previous| *previous < at) {
+            if let Some(last) = adopts.filter(|last| *last < at)
+                && !self.fragments(stream, last, each)?
+            {
+                return Ok(false);
+            }
+            // Ordinals fall along the chain, or a damaged file could lead round in circles.
+            match previous.filter(|previous| *previous < at) {
                 Some(previous) => at = previous,
                 None => break,
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The fragments that one packet adopts, from the last back to the first; false when `each` wants
+    /// no more.
+    fn fragments(
+        &self,
+        stream: StreamId,
+        last: u64,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<bool, SpoolError> {
+        let (mut cursor, mut at) = (None, last);
+        while let Some(entry) = self.entry(&mut cursor, at)? {
+            if entry.stream_id() != Some(stream) || !entry.fragment {
+                break;
+            }
+            let previous = entry.previous;
+            if !each(entry) {
+                return Ok(false);
+            }
+            match previous.filter(|previous| *previous < at) {
+                Some(previous) => at = previous,
+                None => break,
+            }
+        }
+        Ok(true)
     }
 
     /// Ordinal of the last packet of a stream that ended, from the lists of ends.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -68,6 +69,46 @@ fn a_stream_reads_back_as_soon_as_it_was_appended() {
             .windows(2)
             .all(|pair| pair[0].record.position < pair[1].record.position)
     );
+}
+
+#[test]
+fn the_size_of_a_stream_is_that_of_all_its_packets_or_not_known() {
+    let later = || Instant::now() + Duration::from_secs(60);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, reader) = Writer::open(options(dir.path())).unwrap();
+    let mut feed = Feed::default();
+    let mut batch = feed.batch("aba-ab", 100);
+    let (a, b) = (feed.id('a'), feed.id('b'));
+    feed.end(&mut batch, 'b');
+    writer.append(&mut batch).unwrap();
+    let size = |packets| {
+        Some(Size {
+            packets,
+            bytes: packets * 100,
+        })
+    };
+    assert_eq!(reader.size(a, later()).unwrap(), size(3));
+    assert_eq!(reader.size(b, later()).unwrap(), size(2));
+    assert_eq!(reader.size(StreamId(99), later()).unwrap(), None);
+    assert_eq!(reader.size(StreamId(2), later()).unwrap(), None);
+    for _ in 0..20 {
+        writer
+            .append(&mut feed.batch(&"a".repeat(50), 100))
+            .unwrap();
+    }
+    assert_eq!(reader.size(a, later()).unwrap(), size(1003));
+    // In no time a short one alone is counted.
+    let now = Instant::now();
+    assert_eq!(reader.size(a, now).unwrap(), None);
+    assert_eq!(reader.size(b, now).unwrap(), size(2));
+    // What was recycled is in no sum.
+    for _ in 0..400 {
+        writer
+            .append(&mut feed.batch(&"a".repeat(50), 100))
+            .unwrap();
+    }
+    assert!(reader.packet(0).unwrap().is_none());
+    assert_eq!(reader.size(a, later()).unwrap(), None);
 }
 
 #[test]

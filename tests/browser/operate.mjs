@@ -109,7 +109,7 @@ try {
   const ofStore = () => page.waitForFunction(() => document.querySelector(".top [role=status]").textContent === "recorded" && document.querySelector(".list .row[id^='row--']"));
   await ofStore();
   await page.keyboard.press("Escape");
-  seen.place = { link: new URL(page.url()).searchParams.get("place"), told: await page.textContent(".told") };
+  seen.place = { link: new URL(page.url()).searchParams.get("place"), told: await page.textContent(".where") };
   await page.locator(".list .row[id^='row--']").last().click();
   await page.locator(".details .fold").first().waitFor();
   seen.place.title = await page.textContent(".details h2");

@@ -2,20 +2,23 @@
 
 // What the server refused, with its status: 403 is a missing role, 409 a conflict, 0 silence.
 export class Refused extends Error {
-  constructor(sentence, status) {
+  constructor(sentence, status, answer) {
     super(sentence);
     this.status = status;
+    // All of what was said.
+    this.answer = answer ?? {};
   }
 }
 
-async function ask(path, { method = "GET", body, text = false } = {}) {
+async function ask(path, { method = "GET", body, text = false, signal } = {}) {
   let response;
+  let said;
   try {
-    response = await fetch(path, { method, body, credentials: "same-origin" });
+    response = await fetch(path, { method, body, signal, credentials: "same-origin" });
+    said = await response.text();
   } catch {
     throw new Refused("tapedeck does not answer; is it still running?", 0);
   }
-  const said = await response.text();
   if (response.ok && text) return said;
   let answer = null;
   try {
@@ -23,13 +26,14 @@ async function ask(path, { method = "GET", body, text = false } = {}) {
   } catch {
     answer = { error: said };
   }
-  if (!response.ok) throw new Refused(answer.error || `the server answered ${response.status}`, response.status);
+  if (!response.ok) throw new Refused(answer.error || `the server answered ${response.status}`, response.status, answer);
   return answer;
 }
 
 const post = (path, body) => ask(path, { method: "POST", body });
 
-// Parameters of a query; what is null or undefined is left out.
+// Parameters of a query; what is null or undefined is left out. `place` is the store that is meant; empty for
+// what is open, see /archive/stores.
 function query(path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
   return `/api/v1${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
@@ -40,9 +44,9 @@ export const signOut = () => ask("/signout", { method: "POST", text: true });
 export const columns = () => ask("/api/v1/columns");
 export const targeted = () => ask("/api/v1/targets");
 export const target = (wanted) => post("/api/v1/targets", JSON.stringify(wanted));
-export const matchesLink = (q) => query("/pcaps/matching", { q });
+export const matchesLink = (q, place) => query("/pcaps/matching", { q, place: place || null });
 export const audit = (limit) => ask(query("/audit", { limit }));
-export const coverage = () => ask("/api/v1/coverage");
+export const coverage = (place, signal) => ask(query("/coverage", { place: place || null }), { signal });
 export const narrowed = (q, clause) => ask(query("/query/narrow", { q, clause }));
 export const recordings = () => ask("/api/v1/recordings");
 // Of what is open here, or of a store.
@@ -69,24 +73,24 @@ export const status = () => ask("/api/v1/status");
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
 // One item as the query `q` delivers it.
-export const item = (number, q) => ask(query(`/item/${number}`, { q: q || null }));
-export const itemById = (id, q) => ask(itemLink(id, q));
-export const timeline = (q, slots) => ask(`/api/v1/timeline?q=${encodeURIComponent(q)}&limit=${slots}`);
-export const groups = (q, by, limit) => ask(`/api/v1/groups?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
+export const item = (number, q, place) => ask(query(`/item/${number}`, { q: q || null, place: place || null }));
+export const itemById = (id, q, place) => ask(itemLink(id, q, place));
+export const timeline = (q, place, slots, signal) => ask(query("/timeline", { q, place: place || null, limit: slots }), { signal });
+export const groups = (q, place, by, limit, signal) => ask(query("/groups", { q, place: place || null, by, limit }), { signal });
 // Connections of the newest items that match, behind the number `before`.
-export const flows = (q, before, limit) => ask(query("/flows", { q, before, limit }));
-export const map = (q, by, limit) => ask(`/api/v1/map?q=${encodeURIComponent(q)}&by=${by}&limit=${limit}`);
+export const flows = (q, place, before, limit, signal) => ask(query("/flows", { q, place: place || null, before, limit }), { signal });
+export const map = (q, place, by, limit, signal) => ask(query("/map", { q, place: place || null, by, limit }), { signal });
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
 export const fields = () => ask("/api/v1/fields");
 // Streams of several nodes, and of an archive, may have one name: the node or the item tells which.
-export const packets = (stream, worker, n) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n }));
+export const packets = (stream, worker, n, place) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n, place: place || null }));
 export const jobs = () => ask("/api/v1/jobs");
 export const scheduler = () => ask("/api/v1/jobs/scheduler");
 // run, remove, start or stop; run and remove without a tag mean all jobs.
 export const jobsDo = (act, tag) => post(query("/jobs/do", { act, tag }));
-export const itemLink = (id, q) => query(`/item/${id.split("/").map(encodeURIComponent).join("/")}`, { q: q || null });
-export const pcapLink = (stream, worker, n) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n });
+export const itemLink = (id, q, place) => query(`/item/${id.split("/").map(encodeURIComponent).join("/")}`, { q: q || null, place: place || null });
+export const pcapLink = (stream, worker, n, place) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n, place: place || null });
 
 // Lets the browser save what a link leads to; what the server refuses is thrown instead of saved.
 export async function save(link, name) {
@@ -113,14 +117,11 @@ export function saveBlob(blob, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
-export function items(q, before, limit) {
-  const cursor = before === null ? "" : `&before=${before}`;
-  return ask(`/api/v1/items?q=${encodeURIComponent(q)}&limit=${limit}${cursor}`);
-}
+export const items = (q, before, limit, place, signal) => ask(query("/items", { q, limit, before, place: place || null }), { signal });
 
 // Rows that are no longer held here: of spools and archives, of all nodes. `before` is next of the answer
 // before, or milliseconds, or empty for the newest; `place` is where alone they are from, empty for everywhere.
-export const search = (q, before, limit, place) => ask(query("/search", { q, before, limit, place: place || null }));
+export const search = (q, before, limit, place, signal) => ask(query("/search", { q, before, limit, place: place || null }), { signal });
 
 // Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
 // back until closed, or until limit() of the query is reached. Reconnects by itself.

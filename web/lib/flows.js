@@ -5,13 +5,15 @@ import { clause } from "./kfl.js";
 const keyOf = ({ worker, stream }) => `${worker}\n${stream}`;
 // What is not known of one is not known of both.
 const sum = (a, b) => (a === null || b === null ? null : a + b);
+// Of one stream told twice the later count holds the earlier one.
+const later = (a, b) => (a === null || b === null ? a ?? b : Math.max(a, b));
 
-// Two of one key, the newer one first.
-function joined(newer, older) {
+// Two of one key, the newer one first; `add` puts their packets together.
+function joined(newer, older, add) {
   const protocols = { ...newer.protocols };
   for (const [name, count] of Object.entries(older.protocols)) protocols[name] = (protocols[name] ?? 0) + count;
   return {
-    ...newer, protocols, end: newer.end || older.end, packets: sum(newer.packets, older.packets),
+    ...newer, protocols, end: newer.end || older.end, packets: add(newer.packets, older.packets), bytes: add(newer.bytes, older.bytes),
     first: Math.min(newer.first, older.first), last: Math.max(newer.last, older.last),
     ...Object.fromEntries(["items", "failed", "requestBytes", "responseBytes"].map((name) => [name, newer[name] + older[name]])),
   };
@@ -20,7 +22,7 @@ function joined(newer, older) {
 // Connections with those of older items: a connection may have items of both.
 export function merged(newer, older) {
   const all = new Map(newer.map((one) => [keyOf(one), one]));
-  for (const one of older) all.set(keyOf(one), all.has(keyOf(one)) ? joined(all.get(keyOf(one)), one) : one);
+  for (const one of older) all.set(keyOf(one), all.has(keyOf(one)) ? joined(all.get(keyOf(one)), one, later) : one);
   return [...all.values()];
 }
 
@@ -33,7 +35,7 @@ export function flowsOf(connections) {
     const labels = { transport: one.transport, from: nameOf(one.src), to: nameOf(one.dst), port: one.dst.port };
     const key = Object.values(labels).join("\n");
     const known = flows.get(key);
-    flows.set(key, { ...(known ? joined(known, one) : one), ...labels, key, connections: [...(known?.connections ?? []), one] });
+    flows.set(key, { ...(known ? joined(known, one, sum) : one), ...labels, key, connections: [...(known?.connections ?? []), one] });
   }
   return [...flows.values()];
 }

@@ -10,11 +10,14 @@ const PAGE = 500;
 export const exchange = ({ timestamp, src, dst, method, summary, status }) => [timestamp, src.ip, src.port, dst.ip, dst.port, method, summary, status].join(" ");
 
 // Rows of spools and archives, newest first, as the model takes them: without those whose exchanges are
-// `known`, each with a number of its own, which `number` gives for a text.
+// `known`, each with a number of its own, which `number` gives for a text, and its number there.
 export function elsewhere(rows, known, number) {
   const others = rows.filter((row) => !known.has(exchange(row)));
-  return others.map((row) => ({ ...row, n: number(`${row.from} ${row.node} ${row.stream} ${row.n} ${exchange(row)}`), far: row.from }));
+  return others.map((row) => ({ ...row, number: row.n, n: number(`${row.from} ${row.node} ${row.stream} ${row.n} ${exchange(row)}`), far: row.from }));
 }
+
+// The store that a row is of; empty for what is elsewhere.
+export const storeOf = ({ far }) => (["live", "spool", "elsewhere"].includes(far) ? "" : far ?? "");
 
 export function rowsModel(maxLoaded = 20000) {
   // {cursor, rows or null, count, last: number of its newest row}

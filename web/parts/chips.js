@@ -42,12 +42,13 @@ export function chips({ onClause }) {
   }
   return {
     node,
-    // Protocols that were seen, by the counts of the run.
-    async seen(counts) {
-      const now = Object.keys(counts).join();
+    // Protocols that were seen at a place, by the counts of the run.
+    async seen(counts, place) {
+      const now = place ? `at ${place}` : Object.keys(counts).join();
       if (now === known) return;
       known = now;
-      const found = await api.groups("", "protocol", 20).catch(() => ({ groups: [] }));
+      const found = place === "spool" ? { groups: [] } : await api.groups("", place, "protocol", 20).catch(() => ({ groups: [] }));
+      if (now !== known) return;
       kinds.replaceChildren(...found.groups.map((group) => chip(group.labels[0], group.protocol, `${format.count(group.count)} items`)));
     },
   };

@@ -7,6 +7,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause, redactions } from "../lib/kfl.js";
 import { streamClause } from "../lib/row-clauses.js";
+import { exchange, storeOf } from "../lib/rows.js";
 import { showBefore } from "./before.js";
 import { loading, notice, trouble } from "./dialog.js";
 import { showPackets } from "./packets.js";
@@ -16,11 +17,14 @@ import { showTiming } from "./timing.js";
 const SLOW_MS = 200;
 // What stands instead of packets while the filter redacts: they would show what it hides.
 const NO_PACKETS = "Packets cannot be redacted; leave redact() out of the filter to see them.";
+// What stands instead of packets of a store that this tapedeck does not read itself.
+const NOT_OF_PLACE = "This item is of a store that only its node reads; open the store there to see its packets.";
 const COPIED_MS = 900;
 
 export function details({ frame, onClause, onTab, onClose, onOpen }) {
   const node = el("aside", { class: "details", "aria-label": "Details", tabindex: -1 });
   let tab = "request";
+  // The row and the item; the place that they are of, and the number there, null where it is not known.
   let shown = null;
   let asked = 0;
   // The row that is looked at, and what the filter redacted when it was asked for.
@@ -29,7 +33,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
 
   const draw = () => {
     if (!shown) return;
-    const { row, item } = shown;
+    const { row, item, number } = shown;
     const tabs = ["request", "response", "both", "before", "packets", "conversation", "timing", "raw"].concat(item.data ? ["data"] : []);
     if (!tabs.includes(tab)) tab = "request";
     node.replaceChildren(head(row, item), tabBar(tabs), panel(item));
@@ -45,10 +49,10 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     badge(`stream ${item.stream}`, streamClause(item)),
     badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
     item.node?.name ? badge(`node ${item.node.name}`, clause(["node", "name"], item.node.name)) : null,
-    pcap(row, item),
+    pcap(item),
     copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
-    row.n !== null && !hidden && frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(row.n) }, "Send again\u2026") : null,
+    number !== null && !shown.place && !hidden && frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(number) }, "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
     item.tls ? el("span", { class: "badge", title: "It went over TLS and was decrypted" }, "TLS") : null,
     row.passed ? el("span", { class: "badge good" }, "\u2713 passed a test") : null,
@@ -61,8 +65,9 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     peer.namespace ? value([name, "namespace"], peer.namespace) : "", " ",
     value([name, "ip"], peer.ip), ":", value([name, "port"], peer.port)));
   // A stream whose packets are gone says so, and is not asked for again.
-  const pcap = (row, item) => {
-    const link = el("a", { href: api.pcapLink(item.stream, item.worker, row.n), download: item.stream, class: "badge", title: hidden ? NO_PACKETS : null, "aria-disabled": hidden ? "true" : null, onclick: async (event) => {
+  const pcap = (item) => {
+    const why = noPackets();
+    const link = el("a", { href: api.pcapLink(item.stream, item.worker, shown.number, shown.place), download: item.stream, class: "badge", title: why, "aria-disabled": why ? "true" : null, onclick: async (event) => {
       event.preventDefault();
       if (link.getAttribute("aria-disabled")) return;
       try {
@@ -109,7 +114,9 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     if (hidden) return holder.replaceChildren(withheld());
     return showPackets(holder, row, null, "packets");
   };
-  const withheld = () => notice("Packets are not shown", NO_PACKETS);
+  // Why packets are not to be had; null where they are.
+  const noPackets = () => (hidden ? NO_PACKETS : shown?.isLoose ? NOT_OF_PLACE : null);
+  const withheld = () => notice("Packets are not shown", noPackets() ?? NO_PACKETS);
   const tabBar = (tabs) => el("div", { class: "tabs", role: "tablist" }, tabs.map((name) => el("button", {
     role: "tab", "aria-selected": name === tab ? "true" : "false", tabindex: name === tab ? 0 : -1,
     onclick: () => choose(name),
@@ -128,23 +135,23 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
   const panel = (item) => {
     if (tab === "raw") {
       const text = JSON.stringify(item, null, 2);
-      return el("section", { role: "tabpanel" }, el("h3", {}, "Item", el("span", { class: "controls" }, el("a", { href: api.itemLink(item.id, hidden), target: "_blank" }, "JSON alone"), copyButton(text))), el("pre", { tabindex: 0 }, colour(text)));
+      return el("section", { role: "tabpanel" }, el("h3", {}, "Item", el("span", { class: "controls" }, el("a", { href: api.itemLink(item.id, hidden, shown.place), target: "_blank" }, "JSON alone"), copyButton(text))), el("pre", { tabindex: 0 }, colour(text)));
     }
     if (tab === "packets" || tab === "conversation") {
       const holder = el("div", { role: "tabpanel" });
-      if (hidden) holder.append(withheld());
-      else showPackets(holder, item, shown.row.n, tab);
+      if (noPackets()) holder.append(withheld());
+      else showPackets(holder, item, shown.number, tab, shown.place);
       return holder;
     }
     if (tab === "before") {
       const holder = el("div", { role: "tabpanel" });
       const { row } = shown;
-      showBefore(holder, row, item, { trace: row.trace ? traceClause(item, row.trace) : null, hides: hidden, onOpen, onFilter: frame.apply });
+      showBefore(holder, row, item, { trace: row.trace ? traceClause(item, row.trace) : null, hides: hidden, place: shown.place, onOpen, onFilter: frame.apply });
       return holder;
     }
     if (tab === "timing") {
       const holder = el("div", { role: "tabpanel" });
-      showTiming(holder, shown.row, item);
+      showTiming(holder, shown.row, item, shown.place);
       return holder;
     }
     if (tab === "both") {
@@ -156,6 +163,21 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     return el("div", { role: "tabpanel" }, sections(tab, part, value));
   };
 
+  // An item where it is from.
+  const itemOf = async (row) => {
+    const place = storeOf(row);
+    if (!row.far) return { ...await api.item(row.n, hidden), place: "", number: row.n };
+    if (!place) return { ...await api.itemById(row.id, hidden), place: "", number: null };
+    try {
+      return { ...await api.item(row.number, hidden, place), place, number: row.number };
+    } catch (error) {
+      // A folder of a node is read there alone; ids are of one run, so another item may have it.
+      const found = await api.itemById(row.id, hidden).catch(() => null);
+      if (!found || exchange(found.row) !== exchange(row)) throw error;
+      return { ...found, place: "", number: null, isLoose: true };
+    }
+  };
+
   return {
     node,
     async show(row) {
@@ -165,9 +187,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
       if (row.far && !row.id) return inSpool(row);
       const slow = setTimeout(() => mine === asked && node.replaceChildren(loading("the item")), SLOW_MS);
       try {
-        const found = await (row.far ? api.itemById(row.id, hidden) : api.item(row.n, hidden));
-        // Memory does not know it by its number.
-        if (row.far) found.row.n = null;
+        const found = await itemOf(row);
         if (mine !== asked) return;
         shown = found;
         draw();

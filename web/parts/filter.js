@@ -22,7 +22,8 @@ const CHEATS = [
   ["!(http or dns)", "everything else"],
 ];
 
-export function filterBar({ text, onApply, onClause, onRecord, may }) {
+// `onBegin` is told a filter that is about to be applied, `onApply` one that is valid.
+export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, place }) {
   const kept = filters(window.localStorage);
   const quick = chips({ onClause });
   const say = el("div", { class: "say", role: "status", "aria-live": "polite" });
@@ -36,6 +37,8 @@ export function filterBar({ text, onApply, onClause, onRecord, may }) {
   const list = completing({ area, ask: propose });
   let timer = null;
   let asked = 0;
+  // The filter that was found valid last.
+  let sound = "";
 
   function underline(span) {
     const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, part) : part));
@@ -54,6 +57,7 @@ export function filterBar({ text, onApply, onClause, onRecord, may }) {
     if (q.trim() === "") return show("", "");
     try {
       const answer = await api.validate(q);
+      if (answer.valid) sound = q;
       if (mine !== asked) return answer;
       underline(answer.valid ? null : answer.span);
       if (answer.valid) show("valid", answer.warnings.join("\n"), "warn");
@@ -74,11 +78,13 @@ export function filterBar({ text, onApply, onClause, onRecord, may }) {
     clearTimeout(timer);
     list.hide();
     const q = area.value;
-    const answer = await check();
-    if (answer.valid && area.value === q) {
-      kept.used(q.trim());
-      onApply(q.trim());
-    }
+    // The answer is on its way while the filter is looked at.
+    onBegin(q.trim());
+    const checked = check();
+    if (q !== sound && !(await checked).valid) return;
+    if (area.value !== q) return;
+    kept.used(q.trim());
+    await onApply(q.trim());
   };
 
   area.addEventListener("input", () => {
@@ -106,7 +112,7 @@ export function filterBar({ text, onApply, onClause, onRecord, may }) {
     area.value = query;
     apply();
   });
-  const save = saveDialog({ current: () => area.value.trim(), may });
+  const save = saveDialog({ current: () => area.value.trim(), may, place });
   const record = el("button", { hidden: true, onclick: () => onRecord(area.value.trim()), title: "Makes a recording of what matches" }, "Record\u2026");
   const node = el("div", { class: "filter", role: "search", "aria-label": "Filter" },
     el("div", { class: "box" }, el("div", { class: "edit" }, under, area, list.node), say, quick.node),

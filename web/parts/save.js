@@ -8,7 +8,8 @@ import * as format from "../lib/format.js";
 const PAGE = 1000;
 const MAX_ROWS = 100000;
 
-export function saveDialog({ current, may }) {
+// `place` gives the place that is looked at: a store, spool, or nothing for what is open.
+export function saveDialog({ current, may, place }) {
   const said = el("p", { role: "status" });
   const packets = el("button", { class: "main", onclick: savePackets }, "Packets (.tar.gz)");
   const rows = el("button", { class: "main", onclick: saveRows }, "Rows (.csv)");
@@ -27,25 +28,32 @@ export function saveDialog({ current, may }) {
     } catch (error) {
       said.textContent = error.message;
     } finally {
-      packets.disabled = !may("investigate");
+      letPackets();
       rows.disabled = false;
     }
+  }
+  function letPackets() {
+    const why = !may("investigate") ? "this needs the role investigate" : place() === "spool" ? "packets of the spools are saved stream by stream, from their details" : "";
+    packets.disabled = why !== "";
+    packets.title = why;
   }
   function savePackets() {
     return run(async () => {
       said.textContent = "Reading the packets\u2026";
-      await api.save(api.matchesLink(current()));
+      await api.save(api.matchesLink(current(), place()));
       said.textContent = "The packets were saved.";
     });
   }
   function saveRows() {
     return run(async (goesOn) => {
       const q = current();
+      const at = place();
+      const read = (before) => (at === "spool" ? api.search(q, before ?? "", PAGE, at) : api.items(q, before, PAGE, at));
       const parts = [csv.head()];
       let count = 0;
       let before = null;
       do {
-        const page = await api.items(q, before, PAGE);
+        const page = await read(before);
         if (!goesOn()) return;
         parts.push(csv.lines(page.rows));
         count += page.rows.length;
@@ -59,9 +67,8 @@ export function saveDialog({ current, may }) {
   return {
     node,
     open() {
-      said.textContent = "";
-      packets.disabled = !may("investigate");
-      packets.title = packets.disabled ? "this needs the role investigate" : "";
+      said.textContent = place() ? `Saved is what matches in ${place() === "spool" ? "the spools" : place()}.` : "";
+      letPackets();
       node.showModal();
     },
   };

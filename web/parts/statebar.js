@@ -11,12 +11,15 @@ export function stateBar() {
   const fact = (label, value, tone = "", title = "") => el("span", { class: tone, title }, `${label} `, el("b", {}, value));
   return {
     node,
-    show(status, shown) {
+    // `place` is what is looked at instead of the run itself.
+    show(status, shown, place) {
       const { counts, run, rows } = status;
       const dropped = counts.kernelDropped + counts.interfaceDropped;
       const items = Object.values(counts.items).reduce((sum, some) => sum + some, 0);
+      const ofPlace = place ? [fact("listed", shown === null ? "\u2013" : format.count(shown), "", `of ${place}`), el("span", { class: "soft" }, "the live run:")] : [];
+      if (place) shown = null;
       const parts = [
-        fact("items", shown === null ? format.count(items) : `${format.count(shown)} of ${format.count(items)} shown`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
+        ...ofPlace, fact("items", shown === null ? format.count(items) : `${format.count(shown)} of ${format.count(items)} shown`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),
       ];
       // What is looked at by its index is not captured here.
       const byIndex = status.archive && counts.packets === 0;

@@ -1,4 +1,5 @@
-// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number, whole: not broken}].
+// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number, whole: not broken,
+// hint: what the title means}].
 // With `key`, a text of each row, whoever is in the table with the keys stays there when rows change.
 
 import { el } from "../lib/dom.js";
@@ -16,7 +17,7 @@ export function sortable({ columns, sorted, down: first, onRow, label, key }) {
     node.replaceChildren(
       el("thead", {}, el("tr", {}, columns.map((one) => el("th", {
         class: one.number ? "number" : "", "aria-sort": one.name === by ? (down ? "descending" : "ascending") : "none",
-      }, el("button", { "data-key": `by ${one.name}`, onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
+      }, el("button", { "data-key": `by ${one.name}`, title: one.hint ?? null, onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
       el("tbody", {}, order.map((row) => el("tr", onRow ? {
         tabindex: 0, class: "leads", "data-key": key?.(row), onclick: () => onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
       } : {}, columns.map((one) => el("td", { class: one.number ? "number" : one.whole ? "whole" : "" }, one.cell ? one.cell(row) : one.value(row)))))));

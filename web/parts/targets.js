@@ -9,8 +9,12 @@ const AGAIN_MS = 15000;
 const SHOWN = 200;
 const NAMED = 3;
 
-export function targetsBanner({ may }) {
-  const button = el("button", { class: "targets", hidden: true, onclick: () => dialog.showModal() });
+export function targetsBanner({ may, place }) {
+  const button = el("button", { class: "targets", hidden: true, onclick: () => {
+    about.hidden = !place();
+    dialog.showModal();
+  } });
+  const about = el("p", { class: "soft" }, "This is about the live run, whatever place is looked at.");
   const list = el("div", { class: "pods" });
   const said = el("p", { class: "bad", role: "alert" });
   const field = (label, hint) => {
@@ -24,7 +28,7 @@ export function targetsBanner({ may }) {
   const capture = el("button", { class: "main", type: "submit", form: "targets-form" }, "Capture these\u2026");
   const form = el("form", { class: "form", id: "targets-form", "aria-label": "What is captured", onsubmit: change }, el("div", { class: "fields" }, regexField, namespacesField, excludedField, bpfField),
     el("p", { class: "soft" }, "This holds for all nodes, from now on until the configuration changes."), said);
-  const dialog = el("dialog", { class: "ask", "aria-label": "Pods" }, el("h2", {}, "Pods whose traffic is captured"), list, form,
+  const dialog = el("dialog", { class: "ask", "aria-label": "Pods" }, el("h2", {}, "Pods whose traffic is captured"), about, list, form,
     el("div", { class: "acts" }, el("button", { onclick: () => dialog.close() }, "Close"), capture));
   const names = (input) => input.value.split(",").map((name) => name.trim()).filter(Boolean);
   let filled = false;

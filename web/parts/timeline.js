@@ -170,6 +170,7 @@ export function timeline({ onRange, onWhole }) {
     node,
     slots: () => Math.min(400, Math.max(20, Math.floor(holder.clientWidth / SLOT_PX))),
     draw(found, q) {
+      by.hidden = false;
       drawn = fill(found);
       node.dataset.q = q;
       whole.hidden = format.withoutTime(q) === q.trim();
@@ -181,6 +182,21 @@ export function timeline({ onRange, onWhole }) {
     cover(found, live) {
       cover = read(found, live);
       plot?.redraw();
+      drawKeys();
+    },
+    // What was drawn is of another place.
+    clear() {
+      this.none("Counting\u2026");
+    },
+    // Nothing is drawn, for a reason.
+    none(sentence) {
+      plot?.destroy();
+      plot = null;
+      drawn = null;
+      cover = read({ captured: [], lost: [], reels: [] });
+      delete node.dataset.q;
+      by.hidden = whole.hidden = true;
+      said.textContent = sentence;
       drawKeys();
     },
     fail(sentence) {

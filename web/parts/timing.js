@@ -8,15 +8,16 @@ import { loading, trouble } from "./dialog.js";
 
 const MAX_ROWS = 200;
 
-export async function showTiming(node, row, item) {
+// `place` is the store that the item is of.
+export async function showTiming(node, row, item, place) {
   node.replaceChildren(loading("the stream"));
   const facts = el("section", {}, el("h3", {}, "This item"), el("table", {}, [
     ["asked", format.dateTime(item.timestamp)], ["answered", row.error ? "\u2013" : format.dateTime(item.timestamp + item.elapsedTime)], ["took", row.error ? "no answer" : format.took(item.elapsedTime)],
     ["sent", format.bytes(item.requestSize)], ["received", format.bytes(item.responseSize)],
   ].map(([name, value]) => el("tr", {}, el("td", {}, name), el("td", {}, value)))));
   try {
-    const { rows, next } = await api.items(streamClause(item), null, MAX_ROWS);
-    node.replaceChildren(facts, waterfall(rows.reverse(), row.n, next !== null));
+    const { rows, next } = await api.items(streamClause(item), null, MAX_ROWS, place);
+    node.replaceChildren(facts, waterfall(rows.reverse(), row.number ?? row.n, next !== null));
   } catch (error) {
     node.replaceChildren(facts, trouble(error));
   }

@@ -6,7 +6,7 @@ import { flowClause, flowsOf, merged } from "../lib/flows.js";
 const side = (name, ip, port) => ({ name, ip, port, namespace: name ? "shop" : "" });
 const connection = (stream, client, port, more = {}) => ({
   worker: "w", stream, transport: "tcp", src: side(client, "10.0.0.1", port), dst: side("cart", "10.0.0.2", "80"),
-  items: 1, failed: 0, requestBytes: 10, responseBytes: 20, packets: null, end: "", first: 5, last: 6, protocols: { HTTP: 1 }, ...more,
+  items: 1, failed: 0, requestBytes: 10, responseBytes: 20, packets: null, bytes: null, end: "", first: 5, last: 6, protocols: { HTTP: 1 }, ...more,
 });
 
 test("a connection with items of two answers is one", () => {
@@ -15,6 +15,17 @@ test("a connection with items of two answers is one", () => {
   assert.deepEqual(all.map(({ worker, stream }) => `${worker} ${stream}`), ["w a", "other a", "w b"]);
   const { items, failed, requestBytes, first, last, protocols, packets } = all[0];
   assert.deepEqual({ items, failed, requestBytes, first, last, protocols, packets }, { items: 2, failed: 1, requestBytes: 20, first: 1, last: 6, protocols: { HTTP: 2, TLS: 2 }, packets: null });
+});
+
+test("packets of a stream that is in two answers count once", () => {
+  const told = (newer, older) => {
+    const [{ packets, bytes }] = merged([connection("a", "web", "1", newer)], [connection("a", "web", "1", older)]);
+    return [packets, bytes];
+  };
+  assert.deepEqual(told({ packets: 9, bytes: 900 }, { packets: 8, bytes: 800 }), [9, 900]);
+  assert.deepEqual(told({}, { packets: 8, bytes: 800 }), [8, 800]);
+  assert.deepEqual(told({ packets: 3 }, {}), [3, null]);
+  assert.deepEqual(told({}, {}), [null, null]);
 });
 
 test("connections of one client to one port of a server are one flow", () => {

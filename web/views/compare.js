@@ -1,11 +1,12 @@
 // The comparison: what changed between two spans of time.
 
 import * as api from "../lib/api.js";
+import { asking } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause, narrow } from "../lib/kfl.js";
 import { changes } from "../lib/changes.js";
-import { notice, trouble } from "../parts/dialog.js";
+import { loading, notice, trouble } from "../parts/dialog.js";
 import { sortable } from "../parts/table.js";
 
 const LIMIT = 1000;
@@ -32,6 +33,9 @@ export function compareView(frame) {
       number("weight", "Weight", (row) => row.weight, (row) => row.weight.toFixed(1)),
     ],
   });
+  const asked = asking();
+  // The place that the spans were taken from.
+  let place = null;
   const empty = el("div", {});
   const node = el("div", { class: "page" },
     el("div", { class: "tools" }, el("label", {}, "Compare ", by), el("span", {}, "before"), spans.before, el("span", {}, "after"), spans.after,
@@ -49,15 +53,29 @@ export function compareView(frame) {
     const [from, to] = spans[which].map(read);
     return format.between(from, to);
   }
+  function instead(what) {
+    said.textContent = "";
+    table.node.hidden = true;
+    empty.replaceChildren(what);
+  }
   async function halves() {
-    const whole = await api.timeline(format.withoutTime(frame.state.q), 2);
-    // Ends are left out, and no span is empty.
-    const middle = Math.max(whole.from + 1, Math.round((whole.from + whole.to) / 2));
-    write(spans.before[0], whole.from);
-    write(spans.before[1], middle);
-    write(spans.after[0], middle);
-    write(spans.after[1], Math.max(whole.to, middle) + 1);
-    await load();
+    place = frame.state.place;
+    instead(loading("both spans"));
+    const q = format.withoutTime(frame.state.q);
+    try {
+      const found = await asked.ask(["halves", place, q].join("\n"), (signal) => counted((at) => api.timeline(q, at, 2, signal)));
+      if (!found) return;
+      if (found.all.count === 0) return instead(notice("Nothing to compare", "No item matches; loosen the filter."));
+      // Ends are left out, and no span is empty.
+      const middle = Math.max(found.from + 1, Math.round((found.from + found.to) / 2));
+      write(spans.before[0], found.from);
+      write(spans.before[1], middle);
+      write(spans.after[0], middle);
+      write(spans.after[1], Math.max(found.to, middle) + 1);
+      await load();
+    } catch (error) {
+      instead(trouble(error, halves));
+    }
   }
   async function load() {
     const limits = Object.values(spans).flat().map(read);
@@ -66,22 +84,25 @@ export function compareView(frame) {
       return;
     }
     const base = format.withoutTime(frame.state.q);
+    const both = ["before", "after"].map((which) => narrow(base, between(which)));
     try {
-      const [before, after] = await Promise.all(["before", "after"].map((which) => whole(narrow(base, between(which)))));
-      const found = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
-      table.set(found);
-      table.node.hidden = found.length === 0;
-      empty.replaceChildren(found.length ? "" : notice("Nothing to compare", "No item lies in either span; choose others, or loosen the filter."));
-      said.textContent = `${format.count(before.all.count)} items before, ${format.count(after.all.count)} after; ${found.filter((row) => row.verdict !== "same").length} of ${found.length} groups changed.`;
+      const found = await asked.ask([place, by.value, ...both].join("\n"), (signal) => Promise.all(both.map((q) => counted((at) => api.groups(q, at, by.value, LIMIT, signal)))));
+      if (!found) return;
+      const [before, after] = found;
+      const rows = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
+      table.set(rows);
+      table.node.hidden = rows.length === 0;
+      empty.replaceChildren(rows.length ? "" : notice("Nothing to compare", "No item lies in either span; choose others, or loosen the filter."));
+      said.textContent = `${format.count(before.all.count)} items before, ${format.count(after.all.count)} after; ${rows.filter((row) => row.verdict !== "same").length} of ${rows.length} groups changed.`;
     } catch (error) {
-      table.node.hidden = true;
-      empty.replaceChildren(trouble(error, load));
+      instead(trouble(error, load));
     }
   }
-  // Asks until all items are counted.
-  async function whole(q) {
+  // Asks until all items of the place are counted.
+  async function counted(ask) {
+    const at = place;
     for (;;) {
-      const found = await api.groups(q, by.value, LIMIT);
+      const found = await ask(at);
       if (!found.behind) return found;
       said.textContent = `${format.count(found.behind)} items still to be counted`;
     }
@@ -89,8 +110,14 @@ export function compareView(frame) {
   return {
     node,
     show() {
-      if (!spans.before[0].value) halves().catch((error) => { said.textContent = error.message; });
+      const other = frame.unsummed();
+      if (other) {
+        asked.giveUp();
+        place = null;
+        instead(other);
+      } else if (place !== frame.state.place || !spans.before[0].value) halves();
       else load();
     },
+    hide: asked.giveUp,
   };
 }

@@ -1,6 +1,7 @@
 // The endpoints view: items grouped, with counts, failures and latency.
 
 import * as api from "../lib/api.js";
+import { asking } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause } from "../lib/kfl.js";
@@ -35,8 +36,9 @@ export function endpointsView(frame) {
   });
   const empty = el("div", {}, loading("the groups"));
   const node = el("div", { class: "page" }, el("div", { class: "tools" }, el("label", {}, "Group by ", kind), said), empty, table.node);
+  const asked = asking();
   let most = 1;
-  let asked = null;
+  let shown = "";
   let timer = null;
 
   function took(millis) {
@@ -52,25 +54,36 @@ export function endpointsView(frame) {
     const [abbr, method, path, to] = row.labels;
     return [el("span", { class: "badge" }, abbr), " ", el("b", {}, method), " ", el("code", {}, path), " ", el("span", { class: "soft" }, `\u2192 ${to}`)];
   }
+  function instead(what) {
+    said.textContent = "";
+    table.node.hidden = true;
+    empty.hidden = false;
+    empty.replaceChildren(what);
+  }
   async function load() {
     clearTimeout(timer);
-    const q = frame.state.q;
-    asked = q;
+    const { q, place } = frame.state;
+    const other = frame.unsummed();
+    if (other) {
+      asked.giveUp();
+      return instead(other);
+    }
+    // What was shown is of another place.
+    if (shown !== place) instead(loading("the groups"));
+    shown = place;
     try {
-      const found = await api.groups(q, kind.value, LIMIT);
-      if (asked !== q || !node.isConnected) return;
+      const found = await asked.ask([place, q, kind.value].join("\n"), (signal) => api.groups(q, place, kind.value, LIMIT, signal));
+      if (!found || !node.isConnected) return;
       most = Math.max(1, ...found.groups.map((group) => group.count));
       table.set(found.groups);
       empty.hidden = found.groups.length > 0;
       table.node.hidden = found.groups.length === 0;
-      empty.replaceChildren(notice("Nothing to group", q ? "No item held here matches this filter; loosen it." : "No items yet; they are grouped as they come."));
+      empty.replaceChildren(found.behind ? loading("the groups") : notice("Nothing to group", q ? "No item held here matches this filter; loosen it." : "No items yet; they are grouped as they come."));
       const more = found.more ? `, ${format.count(found.more)} smaller ones not shown` : "";
       const behind = found.behind ? `; ${format.count(found.behind)} items still to be counted` : "";
       said.textContent = `${format.count(found.groups.length)} groups of ${format.count(found.all.count)} items${more}${behind}. A click shows the items of one.`;
     } catch (error) {
-      empty.hidden = false;
-      table.node.hidden = true;
-      empty.replaceChildren(trouble(error, load));
+      instead(trouble(error, load));
     }
     timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
   }
@@ -80,6 +93,9 @@ export function endpointsView(frame) {
       kind.value = frame.state.by && KINDS[frame.state.by] ? frame.state.by : "endpoint";
       load();
     },
-    hide: () => clearTimeout(timer),
+    hide() {
+      clearTimeout(timer);
+      asked.giveUp();
+    },
   };
 }

@@ -1,6 +1,7 @@
 // The flows: connections below the protocols, by client, server and port, and the items of each.
 
 import * as api from "../lib/api.js";
+import { asking } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
 import { flowClause, flowsOf, merged } from "../lib/flows.js";
 import * as format from "../lib/format.js";
@@ -12,19 +13,21 @@ const AGAIN_MS = 3000;
 const ITEMS = 2000;
 // Rows that are drawn of either table.
 const SHOWN = 500;
-// What stands where packets are not counted.
-const NOT_COUNTED = "Counted of streams that no protocol reads; of others the tab Packets of an item has them";
+// What stands where packets are not known.
+const NOT_KNOWN = "Not known: they are counted where the spool holds the whole stream, and where no protocol reads it; the tab Packets of an item shows those that are there";
 
 export function flowsView(frame) {
   const said = el("span", { class: "said", role: "status" });
   const older = el("button", { onclick: readOlder, hidden: true, title: "Reads the connections of older items too" }, "Older");
-  const number = (name, title, shown) => ({ name, title, number: true, value: (row) => row[name], cell: (row) => shown(row[name], row) });
+  const known = (value, shown) => (value === null ? el("span", { title: NOT_KNOWN }, "\u2013") : shown(value));
+  const number = (name, title, shown, hint) => ({ name, title, hint, number: true, value: (row) => row[name], cell: (row) => shown(row[name], row) });
   const figures = [
     number("items", "Items", (count, row) => el("span", { title: Object.entries(row.protocols).map(([name, some]) => `${name} ${format.count(some)}`).join(", ") }, format.count(count))),
     number("failed", "Failed", (count, row) => el("span", { class: count ? "bad" : "" }, format.share(count, row.items))),
-    number("requestBytes", "Bytes sent", (bytes) => format.bytes(bytes)),
-    number("responseBytes", "Bytes received", (bytes) => format.bytes(bytes)),
-    number("packets", "Packets", (count) => (count === null ? el("span", { title: NOT_COUNTED }, "\u2013") : format.count(count))),
+    number("requestBytes", "Sent", (bytes) => format.bytes(bytes), "Bytes of the requests, without headers of packets"),
+    number("responseBytes", "Received", (bytes) => format.bytes(bytes), "Bytes of the responses, without headers of packets"),
+    number("packets", "Packets", (count) => known(count, format.count), "Packets of both directions"),
+    number("bytes", "On the wire", (bytes) => known(bytes, format.bytes), "Bytes of the packets of both directions, headers included"),
     number("first", "First", (at) => el("span", { title: format.dateTime(at) }, format.time(at))),
     number("last", "Last", (at) => el("span", { title: format.dateTime(at) }, format.time(at))),
   ];
@@ -66,8 +69,10 @@ export function flowsView(frame) {
   // Whether older ones were read, so that the newest alone are not read again.
   let isLong = false;
   let chosen = null;
-  let asked = null;
+  // The place and the filter whose connections are shown.
+  let shown = null;
   let timer = null;
+  const asked = asking();
 
   // Some transports have no ports.
   const port = (number) => (number === "0" ? "" : number);
@@ -85,32 +90,47 @@ export function flowsView(frame) {
     draw();
     [...table.node.querySelectorAll("tr")].find((one) => one.dataset.key === was)?.focus();
   }
+  function instead(what) {
+    said.textContent = "";
+    table.node.hidden = part.hidden = older.hidden = true;
+    empty.hidden = false;
+    empty.replaceChildren(what);
+  }
+  const question = () => `${frame.state.place}\n${frame.state.q}`;
   async function load() {
     clearTimeout(timer);
-    const q = frame.state.q;
-    const again = asked === q && isLong;
-    asked = q;
+    const { q, place } = frame.state;
+    const other = frame.unsummed();
+    if (other) {
+      asked.giveUp();
+      shown = null;
+      return instead(other);
+    }
+    const now = question();
+    if (shown !== now) {
+      isLong = false;
+      // What was shown is of another place.
+      if (shown?.split("\n")[0] !== place) instead(loading("the flows"));
+    }
     try {
-      if (!again) {
-        const found = await api.flows(q, null, ITEMS);
-        if (asked !== q || !node.isConnected) return;
-        isLong = false;
+      if (!isLong) {
+        const found = await asked.ask(now, (signal) => api.flows(q, place, null, ITEMS, signal));
+        if (!found || !node.isConnected) return;
+        shown = now;
         take(found.connections, found.next);
       }
     } catch (error) {
-      table.node.hidden = true;
-      part.hidden = true;
-      empty.hidden = false;
-      empty.replaceChildren(trouble(error, load));
+      shown = null;
+      instead(trouble(error, load));
     }
-    if (frame.state.status?.run.live !== false) timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
+    if (frame.state.status?.run.live !== false && !place) timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
   }
   async function readOlder() {
-    const q = asked;
+    const { q, place } = frame.state;
     older.disabled = true;
     try {
-      const found = await api.flows(q, next, ITEMS);
-      if (asked !== q) return;
+      const found = await asked.ask(`older\n${question()}`, (signal) => api.flows(q, place, next, ITEMS, signal));
+      if (!found) return;
       isLong = true;
       take(merged(connections, found.connections), found.next);
     } catch (error) {
@@ -143,7 +163,10 @@ export function flowsView(frame) {
   return {
     node,
     show: load,
-    hide: () => clearTimeout(timer),
+    hide() {
+      clearTimeout(timer);
+      asked.giveUp();
+    },
     key: (event) => event.key === "Escape" && chosen !== null && close(),
   };
 }

@@ -1,11 +1,12 @@
 // The service map: who speaks to whom, how much, and how it goes.
 
 import * as api from "../lib/api.js";
+import { asking } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause } from "../lib/kfl.js";
 import { ABOVE_RIM, loop } from "../lib/loop.js";
-import { notice, trouble } from "../parts/dialog.js";
+import { loading, notice, trouble } from "../parts/dialog.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
 // A few nodes of a live run are drawn as they speak.
@@ -34,6 +35,8 @@ export function mapView(frame) {
   const search = el("input", { type: "search", placeholder: "Names", "aria-label": "Show these names alone", size: 14, oninput: () => found && draw(found) });
   // Protocols that somebody hid.
   const hidden = new Set();
+  const asked = asking();
+  let shown = "";
   let found = null;
   let last = "";
   let pointed = null;
@@ -52,20 +55,38 @@ export function mapView(frame) {
 
   async function load() {
     clearTimeout(timer);
-    const q = frame.state.q;
+    const { q, place } = frame.state;
+    const other = frame.unsummed();
+    if (other) {
+      asked.giveUp();
+      return blank(other);
+    }
+    // What was drawn is of another place.
+    if (shown !== place) blank(loading("who speaks to whom"));
+    shown = place;
     try {
-      const answer = await api.map(q, by.value, LIMIT);
-      const text = JSON.stringify([q, answer]);
+      const answer = await asked.ask([place, q, by.value].join("\n"), (signal) => api.map(q, place, by.value, LIMIT, signal));
+      if (!answer) return;
+      const text = JSON.stringify([place, q, answer]);
       if (q === frame.state.q && node.isConnected && text !== last) {
         draw(answer);
         last = text;
       }
     } catch (error) {
-      last = "";
-      instead(trouble(error, load));
+      blank(trouble(error, load));
     }
-    const live = frame.state.status?.run.live && drawn.nodes.length <= MANY;
+    const live = frame.state.status?.run.live && !place && drawn.nodes.length <= MANY;
     timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), live ? LIVE_MS : AGAIN_MS);
+  }
+  function blank(what) {
+    last = "";
+    found = null;
+    drawn = { nodes: [], edges: [] };
+    edgesNode.replaceChildren();
+    nodesNode.replaceChildren();
+    legend.replaceChildren();
+    said.textContent = "";
+    instead(what);
   }
 
   // Something else in place of the picture, or the picture again.
@@ -105,7 +126,7 @@ export function mapView(frame) {
     drawSome(answer, all, seconds);
   }
   function drawSome(found, all, seconds) {
-    instead(found.nodes.length ? null : all ? notice("Everybody is hidden", "Show more protocols, or search for another name.")
+    instead(found.nodes.length ? null : found.behind && !all ? loading("who speaks to whom") : all ? notice("Everybody is hidden", "Show more protocols, or search for another name.")
       : notice("Nobody speaks to anybody", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; the map grows as they come."));
     const measure = TRAFFIC.includes(labels.value) ? labels.value : "count";
     const most = Math.max(1, ...found.edges.map((edge) => edge[measure]));
@@ -321,7 +342,11 @@ export function mapView(frame) {
   });
   new ResizeObserver(() => !view.moved && fit()).observe(picture);
 
-  return { node, show: load, hide: () => clearTimeout(timer) };
+  const hide = () => {
+    clearTimeout(timer);
+    asked.giveUp();
+  };
+  return { node, show: load, hide };
 }
 
 function svg(name, attributes = {}, ...children) {

@@ -12,6 +12,8 @@ import { trouble } from "../parts/dialog.js";
 import { list } from "../parts/list.js";
 
 const PAGE = 500;
+// The first rows, which fill the eye at once.
+const FIRST = 200;
 // Rows that are sorted at most: sorting needs all of them at hand.
 const MAX_SORTED = 5000;
 // Rows of one message of the feed, and rows that are kept while it leaves some out.
@@ -29,6 +31,9 @@ export function trafficView(frame) {
     return numbers.get(key);
   };
   const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, place: "", turn: 0 };
+  // The first rows on their way: of a filter that is about to be applied, and of the one that is listed.
+  let begun = null;
+  let taken = null;
   let order = [];
   let stopFeed = () => {};
   const source = {
@@ -80,6 +85,18 @@ export function trafficView(frame) {
     frame.remember({ item: null });
     table.focus();
   }
+  // Asks for the first rows, unless they are asked for already.
+  function ask(q, place) {
+    const question = `${place}\n${q}`;
+    if (begun?.question === question) return begun;
+    begun?.control.abort();
+    const control = new AbortController();
+    const answer = place ? api.search(q, "", FIRST, place, control.signal) : api.items(q, null, FIRST, "", control.signal);
+    // Whoever loads is told what went wrong.
+    answer.catch(() => {});
+    begun = { question, control, answer };
+    return begun;
+  }
   async function load(q) {
     stopFeed();
     Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity });
@@ -91,9 +108,12 @@ export function trafficView(frame) {
     tell(null);
     model.reset(null);
     table.set();
-    if (held.place) return loadPlace(q);
+    taken?.control.abort();
+    taken = ask(q, held.place);
+    begun = null;
+    if (held.place) return loadPlace(q, taken.answer);
     try {
-      const page = await api.items(q, null, PAGE);
+      const page = await taken.answer;
       if (held.turn !== turn) return;
       held.end = page.end;
       // What limit() of the filter says, and how many rows of that may still come.
@@ -106,8 +126,9 @@ export function trafficView(frame) {
       emptyOrNot();
       if (held.left <= 0) return ended();
       if (!frame.state.paused) feed();
-      if (model.count() < PAGE / 2) older();
+      older();
     } catch (error) {
+      if (held.turn !== turn) return;
       held.loading = false;
       say("", "");
       note.hidden = false;
@@ -116,17 +137,26 @@ export function trafficView(frame) {
     }
   }
   // What a spool or a store has stands still, and has the cursors of a search.
-  async function loadPlace(q) {
-    model.goOn("");
-    held.loading = false;
+  async function loadPlace(q, asked) {
     frame.feed("recorded");
-    const who = held.place === "spool" ? "the spools hold and memory does not" : `${held.place} holds`;
-    tell(`Listed is what ${who}; the timeline and the other views are of the live run.`, "Back to the live run", () => frame.look(""));
     const { turn } = held;
-    await older();
-    if (held.turn !== turn) return;
-    node.dataset.q = q;
-    emptyOrNot();
+    try {
+      const found = await asked;
+      if (held.turn !== turn) return;
+      held.far = true;
+      model.reset(farther(found), "");
+      held.loading = false;
+      table.set();
+      node.dataset.q = q;
+      emptyOrNot();
+      older();
+    } catch (error) {
+      if (held.turn !== turn) return;
+      held.loading = false;
+      note.hidden = false;
+      note.replaceChildren(trouble(error, () => load(q)));
+      table.node.style.display = "none";
+    }
   }
   // A live run is read again by numbers, since its newest page is another one later.
   function reset(page) {
@@ -150,7 +180,9 @@ export function trafficView(frame) {
   // A page of rows: of memory by a number, of spools and archives by a text.
   async function read(q, cursor, limit) {
     if (typeof cursor === "number" || cursor === null) return api.items(q, cursor, limit);
-    const found = await api.search(q, cursor, limit, held.place);
+    return farther(await api.search(q, cursor, limit, held.place));
+  }
+  function farther(found) {
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
     const known = new Set(model.all().slice(0, PAGE).filter((row) => !row.far).map(exchange));
     return { rows: elsewhere(found.rows, known, number), next: found.next };
@@ -312,12 +344,15 @@ export function trafficView(frame) {
     table.set(false);
   }
   async function openLinked(loaded) {
-    const wanted = frame.state.item;
+    const { item: wanted, place } = frame.state;
     if (!wanted || table.chosen()?.id === wanted) return;
     try {
-      const [{ row }] = await Promise.all([api.itemById(wanted, redactions(frame.state.q)), loaded]);
+      const store = place === "spool" ? "" : place;
+      const [found] = await Promise.all([api.itemById(wanted, redactions(frame.state.q), store), loaded]);
+      let { row } = found;
+      if (store) [row] = elsewhere([{ ...row, from: store }], new Set(), number);
       // An archive of a live run may have it, with a number of its own.
-      if (frame.state.status?.run.live && source.at(source.indexOf(row.n))?.id !== wanted) row.far = "elsewhere";
+      else if (frame.state.status?.run.live && source.at(source.indexOf(row.n))?.id !== wanted) row.far = "elsewhere";
       table.mark(row);
       choose(row);
     } catch (error) {
@@ -327,6 +362,10 @@ export function trafficView(frame) {
 
   return {
     node,
+    // A filter is about to be applied: what it lists is asked for while the filter is looked at.
+    begin(q) {
+      ask(q, frame.state.place);
+    },
     show(q) {
       pane.setTab(frame.state.tab);
       pane.filtered();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
@@ -16,7 +16,7 @@ use super::spooled::SpoolSearch;
 use super::stores::{Stores, is_folder};
 use super::watch::Locks;
 use crate::deliver::{Asks, Delivery};
-use crate::investigate::Archive;
+use crate::investigate::{Archive, Browse};
 use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
@@ -29,6 +29,7 @@ use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::search::{Part, Wanted};
 use crate::server::{Archived, Losses, Run};
+use crate::spool::Size;
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -334,6 +335,19 @@ impl Run for Facts {
 
     fn archive(&self, store: &str) -> Result<Option<Archive>, String> {
         Archive::over(self.store(store)?).map_err(|error| error.to_string())
+    }
+
+    fn browse(&self, store: &str) -> Result<Option<Arc<Browse>>, String> {
+        self.archived.browse(store)
+    }
+
+    fn sizes(&self, _worker: &str, streams: &[StreamName], until: Instant) -> Vec<Option<Size>> {
+        let spool = self.streams.0.of_run(self.run);
+        let size = |name: &StreamName| match Instant::now() < until {
+            true => spool.as_ref()?.size(name.stream, until).ok()?,
+            false => None,
+        };
+        streams.iter().map(size).collect()
     }
 
     fn store(&self, store: &str) -> Result<Arc<dyn Store>, String> {

@@ -3,7 +3,7 @@
 use axum::routing::get;
 
 use super::super::{api, feed, flows, queries, search};
-use super::{Answer, BEHIND, LIMIT, NUMBER, Q, Role, Route, WORKER, parameter};
+use super::{Answer, BEHIND, LIMIT, NUMBER, PLACE, Q, Role, Route, WORKER, parameter};
 
 pub(super) const ITEMS: &[Route] = &[
     Route {
@@ -71,6 +71,7 @@ pub(super) const ITEMS: &[Route] = &[
                 "the cursor: rows behind it only, in an archive older ones, else those with lower numbers",
             ),
             LIMIT,
+            PLACE,
         ],
         answer: Answer::Members(&[
             ("rows", "array"),
@@ -85,7 +86,7 @@ pub(super) const ITEMS: &[Route] = &[
         audited: true,
         path: "/item/{number}",
         about: "One item with all its fields, as the query delivers it.",
-        parameters: &[NUMBER, Q],
+        parameters: &[NUMBER, Q, PLACE],
         answer: Answer::Members(&[("row", "object"), ("item", "object")]),
         handler: || get(api::item_by_number),
     },
@@ -103,6 +104,7 @@ pub(super) const ITEMS: &[Route] = &[
                 "stream and index, as the item's id has them",
             ),
             Q,
+            PLACE,
         ],
         answer: Answer::Members(&[("row", "object"), ("item", "object")]),
         handler: || get(api::item_by_id),
@@ -113,7 +115,7 @@ pub(super) const ITEMS: &[Route] = &[
         audited: false,
         path: "/timeline",
         about: "Counts, failures and latencies of what matches, by time; since is the moment before which an archive was not read, null when all was.",
-        parameters: &[Q, LIMIT],
+        parameters: &[Q, LIMIT, PLACE],
         answer: Answer::Members(&[
             ("from", "integer"),
             ("to", "integer"),
@@ -138,6 +140,7 @@ pub(super) const ITEMS: &[Route] = &[
                 "endpoint, source, destination, namespace, status or protocol",
             ),
             LIMIT,
+            PLACE,
         ],
         answer: Answer::Members(&[("groups", "array"), ("all", "object"), BEHIND]),
         handler: || get(api::groups),
@@ -156,6 +159,7 @@ pub(super) const ITEMS: &[Route] = &[
                 "name (default), pod, service, namespace or node",
             ),
             LIMIT,
+            PLACE,
         ],
         answer: Answer::Members(&[("nodes", "array"), ("edges", "array"), BEHIND]),
         handler: || get(api::map),
@@ -165,11 +169,12 @@ pub(super) const ITEMS: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/flows",
-        about: "Connections of the newest items that match: ends, times, bytes by direction, packets where no protocol reads them; next is the cursor for those of older items, null at the end. One connection may be in both answers.",
+        about: "Connections of the newest items that match: ends, times, bytes of messages by direction; packets and their bytes on the wire where a spool holds the whole stream, packets also where no protocol reads it, else null; next is the cursor for those of older items, null at the end. One connection may be in both answers.",
         parameters: &[
             Q,
             parameter("before", "integer", "the cursor: items behind it only"),
             parameter("limit", "integer", "items that are looked at, at most"),
+            PLACE,
         ],
         answer: Answer::Members(&[("connections", "array"), ("scanned", "integer")]),
         handler: || get(flows::flows),

@@ -66,6 +66,11 @@ const fn parameter(name: &'static str, kind: &'static str, about: &'static str) 
 }
 
 const Q: Parameter = parameter("q", "string", "KFL; empty for all items");
+const PLACE: Parameter = parameter(
+    "place",
+    "string",
+    "the place whose items alone are meant: a store, as /archive/stores names it; what is open here when left out",
+);
 const LIMIT: Parameter = parameter("limit", "integer", "how many at most");
 const STREAM: Parameter = parameter("stream", "string", "name of a stream, as items have it");
 const NEAR: Parameter = parameter(

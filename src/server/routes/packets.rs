@@ -4,7 +4,7 @@ use axum::routing::{get, post};
 
 use super::super::{api, bundle, operate, raw};
 use super::{
-    Answer, CONCURRENT, COUNT, DELAY, NEAR, NUMBER, Q, Role, Route, STREAM, WORKER, parameter,
+    Answer, CONCURRENT, COUNT, DELAY, NEAR, NUMBER, PLACE, Q, Role, Route, STREAM, WORKER, parameter,
 };
 
 pub(super) const PACKETS: &[Route] = &[
@@ -14,7 +14,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/packets/{stream}",
         about: "The front of a stream as a table of packets with their bytes.",
-        parameters: &[STREAM, WORKER, NEAR],
+        parameters: &[STREAM, WORKER, NEAR, PLACE],
         answer: Answer::Members(&[("packets", "array"), ("more", "boolean")]),
         handler: || get(api::packets_of),
     },
@@ -34,7 +34,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{stream}",
         about: "A stream as a savefile.",
-        parameters: &[STREAM, WORKER, NEAR],
+        parameters: &[STREAM, WORKER, NEAR, PLACE],
         answer: Answer::Capture,
         handler: || get(api::download),
     },
@@ -44,7 +44,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{worker}/{stream}",
         about: "The same, with the node as older clients name it.",
-        parameters: &[WORKER, STREAM, NEAR],
+        parameters: &[WORKER, STREAM, NEAR, PLACE],
         answer: Answer::Capture,
         handler: || get(api::download_of_worker),
     },
@@ -165,7 +165,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/pcaps/matching",
         about: "Packets of all streams whose items match, as a .tar.gz with a folder for each node.",
-        parameters: &[Q],
+        parameters: &[Q, PLACE],
         answer: Answer::Archive,
         handler: || get(bundle::matching),
     },

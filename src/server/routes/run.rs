@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::super::{access, api, openapi, operate, raw};
-use super::{Answer, LIMIT, Role, Route};
+use super::{Answer, LIMIT, PLACE, Role, Route};
 
 pub(super) const THE_RUN: &[Route] = &[
     Route {
@@ -92,8 +92,8 @@ pub(super) const THE_RUN: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/coverage",
-        about: "When packets were captured, lost or left out, and which reels were sealed and uploaded.",
-        parameters: &[],
+        about: "When packets were captured, lost or left out, and which reels were sealed and uploaded; of a place as it is known there.",
+        parameters: &[PLACE],
         answer: Answer::Members(&[("captured", "array"), ("lost", "array"), ("reels", "array")]),
         handler: || get(api::coverage),
     },
