@@ -94,7 +94,7 @@ export async function app() {
     unsummed: () => (state.place === "spool" ? notice("The spools are not summed up", "They have no index, only the list of the traffic reads them. Choose the live run or a store to see this.", backButton()) : null),
     // Whether rows come, or a word for why no more will: ended, recorded.
     feed: (on) => {
-      dot.className = `dot ${state.paused || on === "ended" ? "" : on ? "on" : "off"}`;
+      dot.className = `dot ${state.paused ? "off" : on === "ended" ? "" : on ? "on" : "off"}`;
       word.textContent = state.paused ? "paused" : typeof on === "string" ? on : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
     },
   };

@@ -11,9 +11,10 @@ export function know(columns) {
 }
 
 const named = (side, of) => (of.name ? clause([side, "name"], of.name) : clause([side, "ip"], of.ip));
-const at = (side, of) => `${clause([side, "ip"], of.ip)} and ${clause([side, "port"], of.port)}`;
+const space = (side, of) => (of.namespace ? clause([side, "namespace"], of.namespace) : null);
 
-// Of a column, or of a part of one: src, dst, srcIp, dstIp, arrow. Null where there is nothing to ask for.
+// Of a column, or of a part of one: src, dst, srcIp, srcPort, srcSpace, dstIp, dstPort, dstSpace, arrow. Null where
+// there is nothing to ask for.
 export function rowClause(row, name) {
   switch (name) {
     case "protocol": return row.protocol.macro;
@@ -24,10 +25,13 @@ export function rowClause(row, name) {
     }
     case "src": case "from": return named("src", row.src);
     case "dst": case "to": return named("dst", row.dst);
-    case "srcIp": return at("src", row.src);
-    case "dstIp": return at("dst", row.dst);
+    case "srcIp": return clause(["src", "ip"], row.src.ip);
+    case "dstIp": return clause(["dst", "ip"], row.dst.ip);
+    case "srcPort": return clause(["src", "port"], row.src.port);
+    case "dstPort": return clause(["dst", "port"], row.dst.port);
+    case "srcSpace": return space("src", row.src);
+    case "dstSpace": return space("dst", row.dst);
     case "arrow": return `outgoing == ${Boolean(row.outgoing)}`;
-    case "namespace": return row.dst.namespace ? clause(["dst", "namespace"], row.dst.namespace) : row.src.namespace ? clause(["src", "namespace"], row.src.namespace) : null;
     case "node": return row.node ? clause(["node", "name"], row.node) : null;
     case "took": return row.error ? null : `elapsedTime >= ${row.elapsed * 1000}`;
     case "size": return `size >= ${row.size}`;

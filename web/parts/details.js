@@ -292,7 +292,7 @@ function bodySection(content) {
   };
   draw();
   const cut = content.truncated ? el("div", { class: "error" }, "Cut: the whole body is in the stream's PCAP.") : null;
-  return el("section", {}, el("h3", {}, `Body (${format.bytes(content.size ?? content.text.length)})`, bar), cut, holder);
+  return fold("Body", el("h3", {}, format.bytes(content.size ?? content.text.length), bar), cut, holder);
 }
 
 const looksJson = (text) => /^[[{]/.test(text.trimStart());

@@ -150,8 +150,8 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     who: (row) => cell("who", [part("src", row.src.name || row.src.ip), arrow(row), part("dst", format.peer(row.dst))], { title: `${address(row.src)} \u2192 ${address(row.dst)}` }),
     from: (row) => cell("who", row.src.name || row.src.ip, { title: address(row.src) }),
     to: (row) => cell("who", format.peer(row.dst), { title: address(row.dst) }),
-    addresses: (row) => cell("who", [part("srcIp", `${row.src.ip}:${row.src.port}`), arrow(row), part("dstIp", `${row.dst.ip}:${row.dst.port}`)]),
-    namespace: (row) => cell("who", row.dst.namespace || row.src.namespace),
+    addresses: (row) => cell("who", [part("srcIp", row.src.ip), ":", part("srcPort", row.src.port), arrow(row), part("dstIp", row.dst.ip), ":", part("dstPort", row.dst.port)]),
+    namespace: (row) => cell("who", row.src.namespace || row.dst.namespace ? [part("srcSpace", row.src.namespace || "\u2013"), arrow(row), part("dstSpace", row.dst.namespace || "\u2013")] : ""),
     node: (row) => cell("who", row.node ?? ""),
     took: (row) => cell(`took ${row.error ? "none" : row.elapsed >= SLOW_MS ? "slow" : ""}`, row.error ? "\u2013" : format.took(row.elapsed)),
     size: (row) => cell("took", format.bytes(row.size)),
@@ -321,5 +321,5 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
 }
 
 function address(side) {
-  return `${side.name ? `${side.name} ` : ""}${side.ip}:${side.port}${side.namespace ? ` (${side.namespace})` : ""}`;
+  return `${side.name || "[Unresolved]"} ${side.ip}:${side.port}${side.namespace ? ` (${side.namespace})` : ""}`;
 }

@@ -9,6 +9,8 @@ const AGAIN_MS = 15000;
 const SHOWN = 200;
 const NAMED = 3;
 
+const stateOf = ({ status }) => [status?.phase, status?.reason].filter(Boolean).join(": ");
+
 export function targetsBanner({ may, place }) {
   const button = el("button", { class: "targets", hidden: true, onclick: () => {
     about.hidden = !place();
@@ -40,9 +42,9 @@ export function targetsBanner({ may, place }) {
     const more = spaces.length > NAMED ? ` and ${spaces.length - NAMED} more` : "";
     if (wanted.bpf) button.textContent = `capture filter: ${wanted.bpf}`;
     else button.textContent = `${format.count(targets.length)} ${targets.length === 1 ? "pod" : "pods"} in ${spaces.slice(0, NAMED).join(", ") || "no namespace"}${more}`;
-    button.title = wanted.bpf ? "All that passes this filter is captured, of pods and others" : targets.slice(0, 30).map((pod) => `${pod.metadata.name}  ${pod.metadata.namespace}  ${pod.spec?.nodeName ?? ""}`).join("\n");
-    const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.metadata.name), el("td", {}, pod.metadata.namespace), el("td", {}, pod.spec?.nodeName ?? "")));
-    list.replaceChildren(el("table", { class: "grid" }, el("thead", {}, el("tr", {}, ["Pod", "Namespace", "Node"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
+    button.title = wanted.bpf ? "All that passes this filter is captured, of pods and others" : targets.slice(0, 30).map((pod) => `${pod.metadata.name}  ${pod.metadata.namespace}  ${stateOf(pod)}`).join("\n");
+    const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.metadata.name), el("td", {}, pod.metadata.namespace), el("td", {}, stateOf(pod)), el("td", {}, pod.spec?.nodeName ?? "")));
+    list.replaceChildren(el("table", { class: "grid" }, el("thead", {}, el("tr", {}, ["Pod", "Namespace", "Status", "Node"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
       el("p", { class: "soft" }, `${targets.length > SHOWN ? `${format.count(targets.length - SHOWN)} more are captured. ` : ""}${format.count(outside.length)} pods are not captured.`));
     form.hidden = capture.hidden = !may("operate");
     if (filled) return;

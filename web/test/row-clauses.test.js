@@ -13,8 +13,8 @@ test("each value of a row has its clause", () => {
   know({ HTTP: { method: "request.method", status: "response.status", summary: "request.path" } });
   const wanted = {
     protocol: "http", status: "response.status == 500", method: 'request.method == "GET"', summary: 'request.path == "/a"',
-    src: 'src.name == "web"', dst: 'dst.ip == "10.0.0.2"', srcIp: 'src.ip == "10.0.0.1" and src.port == "4000"', arrow: "outgoing == true",
-    namespace: 'src.namespace == "shop"', node: 'node.name == "node-a"', took: "elapsedTime >= 12000",
+    src: 'src.name == "web"', dst: 'dst.ip == "10.0.0.2"', srcIp: 'src.ip == "10.0.0.1"', dstIp: 'dst.ip == "10.0.0.2"', srcPort: 'src.port == "4000"', dstPort: 'dst.port == "80"', arrow: "outgoing == true",
+    srcSpace: 'src.namespace == "shop"', dstSpace: null, node: 'node.name == "node-a"', took: "elapsedTime >= 12000",
     time: 'timestamp >= datetime("1/2/2024, 3:04:05.006 AM")', stream: 'worker == "10.0.0.9:8897" and stream == "1.pcap"', moon: null,
   };
   for (const [name, clause] of Object.entries(wanted)) assert.equal(rowClause(row, name), clause, name);

@@ -7,6 +7,7 @@ import * as format from "../lib/format.js";
 import { clause } from "../lib/kfl.js";
 import { ABOVE_RIM, loop } from "../lib/loop.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
+import { menu } from "../parts/menu.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
 // A few nodes of a live run are drawn as they speak.
@@ -33,8 +34,11 @@ export function mapView(frame) {
   const legend = el("span", { class: "legend", role: "group", "aria-label": "Protocols" });
   const labels = el("select", { "aria-label": "Labels are", onchange: () => found && draw(found) }, Object.entries(LABELS).map(([name, title]) => el("option", { value: name }, title)));
   const search = el("input", { type: "search", placeholder: "Names", "aria-label": "Show these names alone", size: 14, oninput: () => found && draw(found) });
-  // Protocols that somebody hid.
+  const names = el("div", { class: "names", role: "group", "aria-label": "Names" });
+  const namesMenu = menu("Names", [names], { stays: true });
+  // Protocols that somebody hid, and nodes.
   const hidden = new Set();
+  const without = new Set();
   const asked = asking();
   let shown = "";
   let found = null;
@@ -46,7 +50,7 @@ export function mapView(frame) {
   world.append(edgesNode, nodesNode);
   const picture = svg("svg", { role: "group", "aria-label": "Service map", tabindex: 0 }, arrowHead(), world);
   const empty = el("div", { hidden: true });
-  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("label", {}, "Labels ", labels), search, el("button", { onclick: () => fit() }, "Fit"), el("button", { onclick: () => load() }, "Refresh"), legend, said), empty, picture);
+  const node = el("div", { class: "page map" }, el("div", { class: "tools" }, el("label", {}, "Nodes ", by), el("label", {}, "Labels ", labels), search, namesMenu, el("button", { onclick: () => fit() }, "Fit"), el("button", { onclick: () => load() }, "Refresh"), legend, said), empty, picture);
   const places = new Map();
   const view = { x: 0, y: 0, k: 1, moved: false };
   let simulation = null;
@@ -99,7 +103,7 @@ export function mapView(frame) {
   function shownOf({ nodes, edges }) {
     const wanted = search.value.trim().toLowerCase();
     const named = new Set(nodes.filter((one) => one.id.toLowerCase().includes(wanted)).map((one) => one.id));
-    const left = edges.filter((edge) => (named.has(edge.src) || named.has(edge.dst)) && Object.keys(edge.protocols).some((abbr) => !hidden.has(abbr)));
+    const left = edges.filter((edge) => (named.has(edge.src) || named.has(edge.dst)) && !without.has(edge.src) && !without.has(edge.dst) && Object.keys(edge.protocols).some((abbr) => !hidden.has(abbr)));
     const met = new Set(left.flatMap((edge) => [edge.src, edge.dst]));
     return { nodes: nodes.filter((one) => met.has(one.id)), edges: left };
   }
@@ -115,8 +119,35 @@ export function mapView(frame) {
     Object.keys(protocols).some((abbr) => !hidden.has(abbr)) ? el("button", { onclick: change(() => Object.keys(protocols).forEach((abbr) => hidden.add(abbr))) }, "Hide all") : "");
     if (focused >= 0) (legend.children[focused]?.querySelector("input") ?? legend.children[focused])?.focus();
   }
+  // A box for each node, drawn anew when there are others; the list is long, and somebody may be in it.
+  function drawNames(nodes) {
+    const ids = nodes.map((one) => one.id);
+    const now = JSON.stringify(ids);
+    if (names.dataset.ids === now) return;
+    names.dataset.ids = now;
+    const boxes = ids.map((id) => el("input", { type: "checkbox", checked: !without.has(id), onchange: (event) => {
+      if (event.target.checked) without.delete(id);
+      else without.add(id);
+      tellNames();
+      draw(found);
+    } }));
+    const all = (on) => () => {
+      without.clear();
+      if (!on) ids.forEach((id) => without.add(id));
+      boxes.forEach((box) => { box.checked = on; });
+      tellNames();
+      draw(found);
+    };
+    names.replaceChildren(el("div", {}, el("button", { onclick: all(true) }, "All"), el("button", { onclick: all(false) }, "None")), ...boxes.map((box, at) => el("label", {}, box, ids[at] || "(no name)")));
+    tellNames();
+  }
+  function tellNames() {
+    const out = found ? found.nodes.filter((one) => without.has(one.id)).length : 0;
+    namesMenu.querySelector("summary").textContent = out ? `Names (${format.count(out)} hidden)` : "Names";
+  }
   function draw(answer) {
     found = answer;
+    drawNames(found.nodes);
     const span = Math.max(1, ...found.edges.map((edge) => edge.last)) - Math.min(...found.edges.map((edge) => edge.first), Infinity);
     const seconds = Math.max(1, Number.isFinite(span) ? span / 1000 : 1);
     const all = found.nodes.length;
@@ -126,7 +157,7 @@ export function mapView(frame) {
     drawSome(answer, all, seconds);
   }
   function drawSome(found, all, seconds) {
-    instead(found.nodes.length ? null : found.behind && !all ? loading("who speaks to whom") : all ? notice("Everybody is hidden", "Show more protocols, or search for another name.")
+    instead(found.nodes.length ? null : found.behind && !all ? loading("who speaks to whom") : all ? notice("Everybody is hidden", "Show more protocols or names, or search for another name.")
       : notice("Nobody speaks to anybody", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; the map grows as they come."));
     const measure = TRAFFIC.includes(labels.value) ? labels.value : "count";
     const most = Math.max(1, ...found.edges.map((edge) => edge[measure]));

@@ -109,7 +109,7 @@ export function scriptsView(frame) {
     const why = one.reason ?? one.broken ?? "";
     const calls = (one.calls ?? []).filter((call) => call.calls > 0);
     return el("div", { class: "figures" },
-      el("div", {}, el("span", { class: tone }, one.state), one.role === "hub" ? " at the hub" : "",
+      el("div", {}, el("span", { class: tone }, one.state), one.role === "hub" ? " at the hub" : "", one.index === undefined ? "" : ` \u00b7 number ${one.index}`,
         ` \u00b7 ${format.count(one.told)} items told`, one.dropped ? el("span", { class: "bad" }, ` \u00b7 ${format.count(one.dropped)} lost`) : "",
         one.restarts ? el("span", { class: "warn" }, ` \u00b7 ${format.count(one.restarts)} restarts`) : ""),
       why && el("div", { class: "bad" }, why),
@@ -249,6 +249,12 @@ export function scriptsView(frame) {
     if (event.key !== "PageDown" && event.key !== "End") return;
     follow = true;
     if (event.key === "End" || lines.scrollTop + 2 * lines.clientHeight >= lines.scrollHeight) lines.scrollTop = lines.scrollHeight;
+  });
+  // Anywhere in the view; the editor takes it first.
+  node.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "s") return;
+    event.preventDefault();
+    store();
   });
   drawLines();
   return {
