@@ -19,6 +19,8 @@ mod dashboard_feed;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod dashboard_live;
 mod dashboard_login;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod dashboard_places;
 mod dashboard_schema;
 mod dashboard_steered;
 mod delivery;

@@ -2,11 +2,9 @@
 
 // What the server refused, with its status: 403 is a missing role, 409 a conflict, 0 silence.
 export class Refused extends Error {
-  constructor(sentence, status, answer) {
+  constructor(sentence, status) {
     super(sentence);
     this.status = status;
-    // All of what was said.
-    this.answer = answer ?? {};
   }
 }
 
@@ -26,7 +24,7 @@ async function ask(path, { method = "GET", body, text = false, signal } = {}) {
   } catch {
     answer = { error: said };
   }
-  if (!response.ok) throw new Refused(answer.error || `the server answered ${response.status}`, response.status, answer);
+  if (!response.ok) throw new Refused(answer.error || `the server answered ${response.status}`, response.status);
   return answer;
 }
 
