@@ -35,7 +35,10 @@ fn answer(mut stream: &TcpStream) {
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(asked)) = lines.next() {
         // Up to the empty line behind the head.
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+        while lines
+            .next()
+            .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+        {}
         let status = match asked.contains("/bad") {
             true => "500 Internal Server Error",
             false => "200 OK",
@@ -102,7 +105,10 @@ impl Run {
 
     fn ask(&self, line: &str, body: &Json) -> (u16, Json) {
         let (status, answer) = send(self.address, &self.token, line, body);
-        (status, serde_json::from_slice(&answer).unwrap_or(Json::Null))
+        (
+            status,
+            serde_json::from_slice(&answer).unwrap_or(Json::Null),
+        )
     }
 
     fn get(&self, path: &str) -> Json {
@@ -132,7 +138,10 @@ fn escaped(text: &str) -> String {
 /// The counts of a sum that are the same wherever it is made.
 fn counts(sum: &Json) -> Json {
     let names = ["count", "good", "warn", "bad", "bytes", "first", "last"];
-    names.iter().map(|name| (*name, sum[*name].clone())).collect()
+    names
+        .iter()
+        .map(|name| (*name, sum[*name].clone()))
+        .collect()
 }
 
 #[test]
@@ -150,7 +159,8 @@ fn what_sums_up_follows_the_place() {
     let (status, answer) = run.ask("POST /api/v1/recordings/add", &declared);
     assert_eq!(status, 200, "{answer}");
     load(port, 3, "/kept");
-    let total = |wanted: u64| move |line: &Json| line["all"]["count"] == wanted && line["behind"] == 0;
+    let total =
+        |wanted: u64| move |line: &Json| line["all"]["count"] == wanted && line["behind"] == 0;
     run.until("/timeline", &total(6));
     let (_, sealed) = run.ask("POST /api/v1/recordings/seal", &Json::Null);
     assert_ne!(sealed, json!(0), "{sealed}");

@@ -557,9 +557,7 @@ async fn summed(
     };
     let made = aside_for(move |asker| {
         let query = state.view.query_of(&ask.place, query);
-        let summary = state
-            .summaries
-            .of(&state.view, &ask.place, &query, asker)?;
+        let summary = state.summaries.of(&state.view, &ask.place, &query, asker)?;
         let summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
         read(&summary, &ask.by).map_err(|sentence| (StatusCode::BAD_REQUEST, sentence))
     });

@@ -99,9 +99,7 @@ impl Summaries {
             kept.remove(0);
         }
         drop(kept);
-        lock(&summary)
-            .read_on(view, query, asker)
-            .map_err(unread)?;
+        lock(&summary).read_on(view, query, asker).map_err(unread)?;
         Ok(summary)
     }
 

@@ -4,7 +4,8 @@ use axum::routing::{get, post};
 
 use super::super::{api, bundle, operate, raw};
 use super::{
-    Answer, CONCURRENT, COUNT, DELAY, NEAR, NUMBER, PLACE, Q, Role, Route, STREAM, WORKER, parameter,
+    Answer, CONCURRENT, COUNT, DELAY, NEAR, NUMBER, PLACE, Q, Role, Route, STREAM, WORKER,
+    parameter,
 };
 
 pub(super) const PACKETS: &[Route] = &[
