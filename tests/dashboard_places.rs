@@ -233,14 +233,14 @@ fn what_sums_up_follows_the_place() {
     let tap = Tap::on(&folder, tempfile::tempdir().unwrap(), 0);
     let late = Instant::now() + Duration::from_secs(60);
     let opened = loop {
-        let opened = tap.json("/api/v1/timeline");
+        let opened = tap.json("/timeline");
         if total(6)(&opened) || Instant::now() > late {
             break opened;
         }
         thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(counts(&opened["all"]), counts(&line["all"]));
-    let opened = tap.json("/api/v1/groups?by=endpoint");
+    let opened = tap.json("/groups?by=endpoint");
     assert_eq!(opened["groups"][0]["labels"], groups["groups"][0]["labels"]);
 }
 

@@ -184,6 +184,7 @@ export async function app() {
     if (!view().filtered) show("traffic");
     readCoverage();
     seenProtocols();
+    tellState();
     // The filter of a live run lets nothing pass that was before.
     return filter.set(q ?? (now && state.q === defaultFilter ? "" : state.q));
   }
@@ -211,6 +212,7 @@ export async function app() {
       line.fail(error.message);
     }
   }
+  const tellState = () => state.status && bar.show(state.status, view().count?.() ?? null, state.place);
   const seenProtocols = () => filter.seen(state.status?.counts.items ?? {}, state.place);
   function togglePause() {
     state.paused = !state.paused;
@@ -265,7 +267,7 @@ export async function app() {
       state.status = status;
       source.show(status.run);
       filter.records(status.run.live && frame.may("operate"));
-      bar.show(status, view().count?.() ?? null, state.place);
+      tellState();
       seenProtocols();
       view().status?.(status);
       return status;
