@@ -124,6 +124,7 @@ export async function app() {
       onclick: () => show(one.name), onkeydown: (event) => turn(event, one.name),
     }, one.title)));
     hold.replaceChildren(now.node);
+    tellFeed();
     now.show(state.q);
     if (state.status) now.status?.(state.status);
   }
@@ -146,6 +147,10 @@ export async function app() {
   }
   function backButton() {
     return el("button", { onclick: () => lookAt("") }, "Back to the live run");
+  }
+  // Beside the list nothing follows rows, and what is shown is asked for again and again.
+  function tellFeed() {
+    if (view().name !== "traffic") frame.feed(state.place ? "recorded" : Boolean(state.status));
   }
   // Which place is looked at, and whether the view is about it.
   function tellPlace({ filtered, about }) {
@@ -181,6 +186,7 @@ export async function app() {
     remember({ place: now });
     source.set(now);
     tellPlace(view());
+    tellFeed();
     if (!view().filtered) show("traffic");
     readCoverage();
     seenProtocols();

@@ -16,7 +16,7 @@ export function stateBar() {
       const { counts, run, rows } = status;
       const dropped = counts.kernelDropped + counts.interfaceDropped;
       const items = Object.values(counts.items).reduce((sum, some) => sum + some, 0);
-      const ofPlace = place ? [fact("listed", shown === null ? "\u2013" : format.count(shown), "", `of ${place}`), el("span", { class: "soft" }, "the live run:")] : [];
+      const ofPlace = place ? [shown === null ? null : fact("listed", format.count(shown), "", `of ${place}`), el("span", { class: "soft" }, "the live run:")].filter(Boolean) : [];
       if (place) shown = null;
       const parts = [
         ...ofPlace, fact("items", shown === null ? format.count(items) : `${format.count(shown)} of ${format.count(items)} shown`, "", Object.entries(counts.items).map(([name, some]) => `${name} ${some}`).join(", ")),

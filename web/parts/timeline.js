@@ -39,7 +39,8 @@ export function timeline({ onRange, onWhole }) {
   const options = (shown) => ({
     width: Math.max(200, holder.clientWidth), height: HEIGHT, legend: { show: false }, padding: [6, 4, 0, 0],
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
-    scales: { x: { time: true }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
+    // The last bar is as wide as the others.
+    scales: { x: { time: true, range: (_, min, max) => [min, max + (drawn?.width ?? 0) / 1000] }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
     axes: [
       { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000, ticks.some((one) => one % 1))) },
       { scale: "n", stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { show: false }, size: 50, space: 30, values: (_, ticks) => ticks.map((tick) => format.short(tick)) },
@@ -164,6 +165,7 @@ export function timeline({ onRange, onWhole }) {
     drawKeys();
   }
 
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn && redraw());
   new ResizeObserver(() => plot?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT })).observe(holder);
 
   return {
