@@ -202,6 +202,8 @@ fn what_sums_up_follows_the_place() {
     let stream = row["stream"].as_str().unwrap();
     let packets = format!("/packets/{stream}?{at}&n={}", row["n"]);
     assert!(run.get(&packets)["packets"].as_array().unwrap().len() > 4);
+    let elsewhere = format!("GET /api/v1/flows?{at}&before=99999999999");
+    assert_eq!(run.ask(&elsewhere, &Json::Null).0, 404);
     // What is no place, or has no index, says so.
     for (place, status) in [("spool", 400), ("s3:%2F%2Felsewhere", 404)] {
         for path in ["timeline", "groups", "map", "flows"] {

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use axum::Json as AsJson;
 use axum::extract::State as Extract;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
@@ -91,7 +90,7 @@ fn read(
             let query = delivery.query().clone();
             let page = browse
                 .page(query, delivery.now(), before, limit, indexed::PATIENCE)
-                .map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
+                .map_err(|error| indexed::refusal(&error))?;
             for (_, item) in &page.items {
                 flows.add_delivered(&delivered::stored_match(delivery, item), item.node());
             }

@@ -21,7 +21,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// What is wrong, with the status that says whose fault it is.
 pub(super) type Refusal = (StatusCode, String);
 
-fn refusal(error: &StoreError) -> Refusal {
+/// What is answered when an archive cannot be read so.
+pub(super) fn refusal(error: &StoreError) -> Refusal {
     let status = match error {
         StoreError::Missing(_) => StatusCode::NOT_FOUND,
         StoreError::Refused(_) => StatusCode::BAD_REQUEST,

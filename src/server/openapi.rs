@@ -198,6 +198,9 @@ fn responses(route: &Route) -> Json {
         all["409"] = refused("It is not what it was any more.");
         all["502"] = refused("Nobody answered there.");
     }
+    if route.path == "/pods/worker" {
+        all["410"] = refused("Nothing reports itself by this path.");
+    }
     all
 }
 

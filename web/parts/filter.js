@@ -37,8 +37,9 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
   const list = completing({ area, ask: propose });
   let timer = null;
   let asked = 0;
-  // The filter that was found valid last.
+  // The filters that were found valid and invalid last.
   let sound = "";
+  let wrong = null;
 
   function underline(span) {
     const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, part) : part));
@@ -58,6 +59,7 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
     try {
       const answer = await api.validate(q);
       if (answer.valid) sound = q;
+      else wrong = q;
       if (mine !== asked) return answer;
       underline(answer.valid ? null : answer.span);
       if (answer.valid) show("valid", answer.warnings.join("\n"), "warn");
@@ -79,7 +81,7 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
     list.hide();
     const q = area.value;
     // The answer is on its way while the filter is looked at.
-    onBegin(q.trim());
+    if (q !== wrong) onBegin(q.trim());
     const checked = check();
     if (q !== sound && !(await checked).valid) return;
     if (area.value !== q) return;

@@ -31,7 +31,8 @@ export function archiveView(frame) {
         empty.replaceChildren(notice("No archive is open", "A single file has no reels. Open what a recording was sent to: tapedeck tap --pcap s3://BUCKET/"));
         return;
       }
-      const chosen = store.value;
+      // The place that is looked at comes first.
+      const chosen = store.value || frame.state.place;
       store.replaceChildren(...stores.map((one) => el("option", { value: one }, one)));
       if (stores.includes(chosen)) store.value = chosen;
       prove.hidden = !frame.may("investigate");
