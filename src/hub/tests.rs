@@ -17,6 +17,7 @@ use crate::kfl::{self, Schema};
 use crate::packet::StreamName;
 use crate::pipeline::{Counters, Rows};
 use crate::server::Run;
+use crate::spool::Size;
 use crate::time::{Clock, SystemClock};
 
 /// An address that the hub alone has.
@@ -85,6 +86,17 @@ impl Run for Node1 {
 
     fn limit_storage(&self, bytes: u64) -> Result<Json, String> {
         Ok(json!({"limit": bytes}))
+    }
+
+    fn sizes(&self, _worker: &str, streams: &[StreamName], _until: Instant) -> Vec<Option<Size>> {
+        let size = Size {
+            packets: 9,
+            bytes: 900,
+        };
+        let is_held = |name: &&StreamName| name.stream.0 == 42;
+        let each = streams.iter();
+        each.map(|name| Some(name).filter(is_held).map(|_| size))
+            .collect()
     }
 
     fn seal_recording(&self, name: Option<&str>) -> Result<Json, String> {
@@ -405,6 +417,12 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     assert!(ask(seal(Some("x"))).unwrap_err().contains("no recording x"));
     let limit = super::message::Ask::LimitStorage { bytes: 1 << 30 };
     assert_eq!(ask(limit), Ok(json!({"limit": 1 << 30})));
+    let sizes = super::message::Ask::Sizes {
+        streams: vec!["000000000041.pcap".into(), "000000000042.pcap".into()],
+        patience_ms: 100,
+    };
+    let size = json!({"packets": 9, "bytes": 900});
+    assert_eq!(ask(sizes), Ok(json!([null, size])));
     let id = sample_id("a");
     let item = |kfl: &str| {
         let (id, kfl) = (id.clone(), kfl.to_owned());
