@@ -46,6 +46,9 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// How long the summary of an archive holds that was read to its end: the archive may grow.
 const HOLDS: Duration = Duration::from_secs(300);
 
+/// The same of a store beside a live run, which records to it.
+const HOLDS_BESIDE: Duration = Duration::from_secs(60);
+
 /// What groups can be made by.
 pub(super) const GROUPINGS: [&str; 6] = [
     "endpoint",
@@ -84,8 +87,12 @@ impl Summaries {
             view.run.look(query);
         }
         let key = (place.to_owned(), query.text().to_owned());
+        let holds = match place {
+            "" => HOLDS,
+            _ => HOLDS_BESIDE,
+        };
         let known = self.find(&key);
-        let summary = match known.filter(|summary| !lock(summary).is_stale()) {
+        let summary = match known.filter(|summary| !lock(summary).is_stale(holds)) {
             Some(summary) => summary,
             None => {
                 let new = Summary::of(view.clock.now(), source, query);
@@ -309,13 +316,13 @@ impl Summary {
     }
 
     /// Whether an archive may have grown since.
-    fn is_stale(&self) -> bool {
+    fn is_stale(&self, holds: Duration) -> bool {
         let is_over = match &self.reads {
             Reads::Rows => false,
             Reads::Archive(_, scan) => scan.is_over(),
             Reads::Nothing => true,
         };
-        is_over && self.made.elapsed() > HOLDS
+        is_over && self.made.elapsed() > holds
     }
 
     fn read_on(&mut self, view: &View, query: &kfl::Query, asker: &Asker) -> Result<(), String> {
