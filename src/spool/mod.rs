@@ -42,7 +42,7 @@ pub use reader::{Packets, Reader, Spooled};
 pub use recover::unused_run;
 pub use ring::Counts;
 pub use side::{Entry, Head, SideReader};
-pub use size::Size;
+pub use size::{Size, Sizes};
 pub use writer::Writer;
 
 use crate::packet::Position;

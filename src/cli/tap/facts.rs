@@ -29,7 +29,7 @@ use crate::script::supervisor::{ScriptState, Scripts};
 use crate::script::wire::Role;
 use crate::server::search::{Part, Wanted};
 use crate::server::{Archived, Losses, Run};
-use crate::spool::Size;
+use crate::spool::{Size, Sizes};
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, Timestamp};
 
@@ -54,6 +54,7 @@ pub struct Facts {
     pub(super) streams: Arc<SpoolStreams>,
     /// Whether a script that records by itself does so alone.
     pub(super) leaves_to_scripts: bool,
+    pub(super) sizes: Sizes,
     pub(super) locks: Locks,
     pub(super) stores: Arc<Stores>,
     /// Where recordings go that do not say.
@@ -344,7 +345,7 @@ impl Run for Facts {
     fn sizes(&self, _worker: &str, streams: &[StreamName], until: Instant) -> Vec<Option<Size>> {
         let spool = self.streams.0.of_run(self.run);
         let size = |name: &StreamName| match Instant::now() < until {
-            true => spool.as_ref()?.size(name.stream, until).ok()?,
+            true => self.sizes.of(spool.as_ref()?, name.stream, until).ok()?,
             false => None,
         };
         streams.iter().map(size).collect()

@@ -268,6 +268,7 @@ impl Session {
             console,
             streams,
             leaves_to_scripts: leaves_to_scripts(config)?,
+            sizes: spool::Sizes::default(),
             locks: watch.locks(),
             archived: archived(config, &kept_stores)?,
             stores: kept_stores,
