@@ -168,6 +168,11 @@ fn what_sums_up_follows_the_place() {
     let days = format!("/archive/days?store={}", escaped(&store));
     run.until(&days, &|found| found["days"] != json!([]));
     run.ask("POST /api/v1/recordings/remove?name=kept", &Json::Null);
+    // A store of a recording that was stopped is known by what was uploaded to it.
+    run.until("/archive/stores", &|found| {
+        let stores = found["stores"].as_array().unwrap();
+        stores.contains(&json!(store))
+    });
     load(port, 2, "/bad");
     let live = run.until("/timeline", &total(10));
     assert_eq!(live["all"]["bad"], 4);
