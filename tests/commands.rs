@@ -699,7 +699,7 @@ print -r -- "${${seen##*<<}%%>>*}"
 #[test]
 fn zsh_completes_kfl_within_quotes() {
     if !Path::new("/bin/zsh").exists() && !Path::new("/usr/bin/zsh").exists() {
-        println!("skipped: there is no zsh");
+        println!("skipped: zsh is not installed; run tools/test-deps.sh");
         return;
     }
     let place = Place::new();

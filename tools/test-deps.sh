@@ -37,6 +37,7 @@ want psql postgresql
 want promtool prometheus
 want shellcheck shellcheck
 want rabbitmq-server rabbitmq-server
+want zsh zsh
 [ "${TAPEDECK_SLOW:-}" != 1 ] || want java default-jre-headless
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing, then run this again" >&2; exit 1; }
