@@ -40,6 +40,8 @@ const SCAN_STEP: u64 = 2048;
 #[derive(Clone)]
 pub(super) struct State {
     pub(super) view: Arc<View>,
+    /// Tells this server from those before and after it: numbers of items are of one alone.
+    pub(super) instance: Arc<str>,
     pub(super) stopped: tokio::sync::watch::Receiver<bool>,
     /// Items that filters left out since their bound of steps was met.
     pub(super) undecided: Arc<AtomicU64>,
@@ -171,6 +173,7 @@ pub(super) async fn status(Extract(state): Extract<State>) -> AsJson<Json> {
     let (max_bytes, max_rows) = view.rows.most();
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "instance": &*state.instance,
         "counts": view.run.counts().unwrap_or_else(|| json!(view.counters.now())),
         "rows": {
             "first": held.start, "end": held.end, "bytes": view.rows.bytes(),
@@ -198,6 +201,7 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
     };
     let limit = steered::limit_of(&query, ask.limit.unwrap_or(200));
     let wanted = query.steering().limit;
+    let instance = state.instance.clone();
     let found = aside(move || {
         let source = view.source(&ask.place)?;
         let query = view.query_of(&ask.place, query);
@@ -212,6 +216,7 @@ pub(super) async fn items(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
     match found.await {
         Ok(Ok(mut found)) => {
             found["limit"] = json!(wanted);
+            found["instance"] = json!(&*instance);
             AsJson(found).into_response()
         }
         Ok(Err((status, sentence))) => refuse(status, sentence),

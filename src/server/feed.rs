@@ -1,14 +1,16 @@
 //! The live feed: rows that match, pushed in batches as they come.
 //!
 //! Messages to the client, JSON text:
-//! `{"type":"rows","rows":[...]}`, `{"type":"position","end":n,"skipped":n}`. The client sends nothing.
+//! `{"type":"rows","rows":[...]}`, `{"type":"position","end":n,"skipped":n,"instance":text}`. The client
+//! sends nothing. The numbers are of this instance alone, which the status names as well.
 //! When as many rows were sent as `limit()` in the query says, a last position has `"ended":true`.
 //! A client that falls behind is skipped forward and told by how many items. One that asks for a
 //! sample gets the newest matches of each moment, `limit` at most, and is told of the rest in the same
-//! way.
+//! way. A feed ends with the session of whoever opened it.
 
 use std::time::{Duration, Instant};
 
+use axum::extract::Extension;
 use axum::extract::State as Extract;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::http::StatusCode;
@@ -16,6 +18,7 @@ use axum::response::Response;
 use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, State, refuse, show};
+use super::guard::Admitted;
 use super::queries::refuse_query;
 use super::{delivered, steered};
 use crate::deliver::Delivered;
@@ -41,6 +44,7 @@ const STILL: Duration = Duration::from_secs(20);
 /// Upgrades the request when its query is valid.
 pub(super) async fn open(
     Extract(state): Extract<State>,
+    Extension(admitted): Extension<Admitted>,
     Asked(ask): Asked<Ask>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -73,7 +77,7 @@ pub(super) async fn open(
     // Clients have nothing to say that is longer than a control frame.
     upgrade
         .max_message_size(4096)
-        .on_upgrade(move |socket| follow(socket, state, query, from, pace))
+        .on_upgrade(move |socket| admitted.during(follow(socket, state, query, from, pace)))
 }
 
 /// Where a stream begins, see [`steered::start`]; `None` when that cannot be found out.
@@ -90,11 +94,12 @@ const MAX_QUERY: usize = 64 << 10;
 /// Upgrades to the feed of whole items, as older clients use it: what the client sends is its query.
 pub(super) async fn open_full(
     Extract(state): Extract<State>,
+    Extension(admitted): Extension<Admitted>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade
         .max_message_size(MAX_QUERY)
-        .on_upgrade(move |socket| follow_full(socket, state))
+        .on_upgrade(move |socket| admitted.during(follow_full(socket, state)))
 }
 
 /// Sends one message for each item that matches the last query that came: the item, or `{"error"}`;
@@ -235,6 +240,7 @@ async fn follow(
     pace: Pace,
 ) {
     let mut end = state.view.rows.follow();
+    let instance = state.instance.clone();
     // When the filter was set: what `now` in it means.
     let now = state.view.clock.now();
     let mut left = query.steering().limit.unwrap_or(u64::MAX);
@@ -278,7 +284,9 @@ async fn follow(
             {
                 return;
             }
-            let mut position = json!({"type": "position", "end": from, "skipped": skipped});
+            let mut position = json!({
+                "type": "position", "end": from, "skipped": skipped, "instance": &*instance,
+            });
             if left == 0 {
                 position["ended"] = true.into();
             }

@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -28,6 +29,9 @@ const PRINTED: &str = "printed token";
 
 /// Octets of randomness in a token.
 const TOKEN_BYTES: usize = 24;
+
+/// Time after which an open socket is held against its session again.
+const ADMITTED_FOR: Duration = Duration::from_secs(2);
 
 /// What lets a client in.
 #[derive(Debug, Clone)]
@@ -156,6 +160,28 @@ impl Guard {
     }
 }
 
+/// Who opened a socket, to be asked again while it stays open.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    guard: Guard,
+    headers: HeaderMap,
+}
+
+impl Admitted {
+    /// Does the work until it is done, or until who asked for it is not let in any more.
+    pub(super) async fn during(self, work: impl Future<Output = ()>) {
+        let ended = async {
+            while self.guard.visitor(&self.headers).is_some() {
+                tokio::time::sleep(ADMITTED_FOR).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = ended => {}
+        }
+    }
+}
+
 /// Values of the cookies of a name.
 fn cookies<'a>(headers: &'a HeaderMap, wanted: &'a str) -> impl Iterator<Item = &'a str> {
     headers
@@ -195,6 +221,11 @@ async fn pass(guard: Guard, mut request: Request, next: Next) -> Response {
         Ok(visitor) => {
             if let Some(visitor) = visitor {
                 request.extensions_mut().insert(visitor);
+                if request.headers().contains_key(header::UPGRADE) {
+                    let headers = request.headers().clone();
+                    let guard = guard.clone();
+                    request.extensions_mut().insert(Admitted { guard, headers });
+                }
             }
             request.extensions_mut().insert(guard.audit.clone());
             next.run(request).await

@@ -59,7 +59,7 @@ use crate::pipeline::{Counters, Rows};
 use crate::script::jobs::JobsAct;
 use crate::spool::Size;
 use crate::store::Store;
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 pub use access::{Grant, Role, grants};
 pub use api::item_of;
@@ -507,6 +507,7 @@ fn router(
     }
     let state = api::State {
         view,
+        instance: SystemClock.now().to_string().into(),
         stopped,
         undecided: Arc::default(),
         summaries: Arc::default(),

@@ -121,13 +121,15 @@ export const items = (q, before, limit, place, signal) => ask(query("/items", { 
 // before, or milliseconds, or empty for the newest; `place` is where alone they are from, empty for everywhere.
 export const search = (q, before, limit, place, signal) => ask(query("/search", { q, before, limit, place: place || null }), { signal });
 
-// Follows matching rows from item `from` on, a sample of them when more than `limit` come at once; calls
-// back until closed, or until limit() of the query is reached. Reconnects by itself.
-export function follow(q, from, limit, { onRows, onPosition, onState }) {
+// Follows matching rows from item `from` of an `instance` on, a sample of them when more than `limit` come at
+// once; calls back until closed, or until limit() of the query is reached. Reconnects by itself, and ends where
+// another instance answers, whose numbers mean other items.
+export function follow(q, from, limit, instance, { onRows, onPosition, onState, onOther }) {
   let socket = null;
   let closed = false;
   let next = from;
   let wait = 500;
+  let came = [];
   const open = () => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     socket = new WebSocket(`${scheme}://${location.host}/api/v1/ws?q=${encodeURIComponent(q)}&from=${next}&limit=${limit}&sample=true`);
@@ -137,8 +139,15 @@ export function follow(q, from, limit, { onRows, onPosition, onState }) {
     };
     socket.onmessage = (event) => {
       const message = JSON.parse(event.data);
-      if (message.type === "rows") onRows(message.rows);
+      // What a position does not follow yet may be of another instance.
+      if (message.type === "rows") came = message.rows;
       if (message.type === "position") {
+        if (instance && message.instance !== instance) {
+          stop();
+          return onOther();
+        }
+        onRows(came);
+        came = [];
         next = message.end;
         if (message.ended) stop();
         onPosition(message);

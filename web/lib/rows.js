@@ -9,6 +9,9 @@ const PAGE = 500;
 // What tells exchanges of one moment apart wherever they are read: numbers and ids differ.
 export const exchange = ({ timestamp, src, dst, method, summary, status }) => [timestamp, src.ip, src.port, dst.ip, dst.port, method, summary, status].join(" ");
 
+// Whether the row that came with an item is the one that was listed: numbers and ids are of one run.
+export const isSame = (found, listed) => found.id === listed.id && found.timestamp === listed.timestamp;
+
 // Rows of spools and archives, newest first, as the model takes them: without those whose exchanges are
 // `known`, each with a number of its own, which `number` gives for a text, and its number there.
 export function elsewhere(rows, known, number) {

@@ -7,7 +7,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause, redactions } from "../lib/kfl.js";
 import { streamClause } from "../lib/row-clauses.js";
-import { exchange, storeOf } from "../lib/rows.js";
+import { exchange, isSame, storeOf } from "../lib/rows.js";
 import { showBefore } from "./before.js";
 import { loading, notice, trouble } from "./dialog.js";
 import { showPackets } from "./packets.js";
@@ -166,7 +166,12 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
   // An item where it is from.
   const itemOf = async (row) => {
     const place = storeOf(row);
-    if (!row.far) return { ...await api.item(row.n, hidden), place: "", number: row.n };
+    if (!row.far) {
+      const found = await api.item(row.n, hidden);
+      // A tapedeck that was started again counts from the start, and so do its ids.
+      if (!isSame(found.row, row)) throw new api.Refused("This item is no longer held: tapedeck was started again since it was listed", 410);
+      return { ...found, place: "", number: row.n };
+    }
     if (!place) return { ...await api.itemById(row.id, hidden), place: "", number: null };
     try {
       return { ...await api.item(row.number, hidden, place), place, number: row.number };

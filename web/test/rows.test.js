@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { elsewhere, exchange, rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, isSame, rowsModel } from "../lib/rows.js";
 
 // A server with items 0 to `end`, read as the page reads it.
 const server = (end) => (before, limit = 500) => {
@@ -92,4 +92,10 @@ test("with a feed that leaves rows out the newest alone are kept", () => {
   assert.equal(model.count(), 1000);
   assert.equal(model.at(999).n, 2999 * 7);
   assert.equal(model.next(), 2000 * 7);
+});
+
+test("an item of another run is not the one that was listed, whatever its number and id", () => {
+  assert.equal(isSame({ id: "a/1", timestamp: 5 }, { id: "a/1", timestamp: 5 }), true);
+  assert.equal(isSame({ id: "a/1", timestamp: 9 }, { id: "a/1", timestamp: 5 }), false);
+  assert.equal(isSame({ id: "a/2", timestamp: 5 }, { id: "a/1", timestamp: 5 }), false);
 });

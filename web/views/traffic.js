@@ -21,6 +21,7 @@ const SAMPLE = 100;
 const KEPT_SAMPLED = 1000;
 // How long a feed that left rows out is said to do so.
 const SAMPLED_MS = 3000;
+const RESTARTED = "tapedeck was started again; the list begins anew with what it holds now";
 
 export function trafficView(frame) {
   const model = rowsModel();
@@ -30,7 +31,7 @@ export function trafficView(frame) {
     if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
     return numbers.get(key);
   };
-  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, place: "", turn: 0 };
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, place: "", turn: 0, instance: null };
   // The first rows on their way: of a filter that is about to be applied, and of the one that is listed.
   let begun = null;
   let taken = null;
@@ -78,11 +79,14 @@ export function trafficView(frame) {
     frame.remember({ item: row.id });
     pane.show(row);
   }
-  function close() {
+  function drop() {
     node.classList.add("alone");
     pane.clear();
     table.mark(null);
     frame.remember({ item: null });
+  }
+  function close() {
+    drop();
     table.focus();
   }
   // Asks for the first rows, unless they are asked for already.
@@ -101,7 +105,7 @@ export function trafficView(frame) {
     stopFeed();
     Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity });
     numbers.clear();
-    held.place = frame.state.place;
+    Object.assign(held, { place: frame.state.place, instance: null });
     const turn = (held.turn += 1);
     old.hidden = true;
     table.order(null);
@@ -116,6 +120,7 @@ export function trafficView(frame) {
       const page = await taken.answer;
       if (held.turn !== turn) return;
       held.end = page.end;
+      held.instance = page.instance;
       // What limit() of the filter says, and how many rows of that may still come.
       held.limit = page.limit ?? Infinity;
       held.left = held.limit - page.rows.length;
@@ -179,8 +184,22 @@ export function trafficView(frame) {
   }
   // A page of rows: of memory by a number, of spools and archives by a text.
   async function read(q, cursor, limit) {
-    if (typeof cursor === "number" || cursor === null) return api.items(q, cursor, limit);
+    if (typeof cursor === "number" || cursor === null) return ofInstance(await api.items(q, cursor, limit));
     return farther(await api.search(q, cursor, limit, held.place));
+  }
+  // Numbers are of one instance alone: a page of another one is not put beside rows of this.
+  function ofInstance(page) {
+    if (page.instance === held.instance) return page;
+    begunAnew();
+    throw new Error(RESTARTED);
+  }
+  // tapedeck was started again: the rows are of a run that is over, and so are the details of one of them.
+  function begunAnew() {
+    if (held.instance === null) return;
+    held.instance = null;
+    drop();
+    frame.fail(RESTARTED);
+    load(held.q);
   }
   function farther(found) {
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
@@ -217,7 +236,7 @@ export function trafficView(frame) {
       // Who scrolls up again asks again.
       return frame.fail(error.message);
     } finally {
-      held.loading = false;
+      if (held.turn === turn) held.loading = false;
     }
     if (held.left <= 0) return ended();
     // A filter that hardly matches gives pages with few rows, or none.
@@ -246,7 +265,8 @@ export function trafficView(frame) {
   function feed() {
     stopFeed();
     let came = [];
-    stopFeed = api.follow(held.q, held.end, SAMPLE, {
+    stopFeed = api.follow(held.q, held.end, SAMPLE, held.instance, {
+      onOther: begunAnew,
       onRows(rows) {
         came = rows;
       },
@@ -300,7 +320,7 @@ export function trafficView(frame) {
     tell("Reading what the sample left out\u2026");
     const q = held.q;
     try {
-      const page = await api.items(q, held.end, PAGE);
+      const page = ofInstance(await api.items(q, held.end, PAGE));
       if (held.q !== q) return;
       reset(page);
       table.set(true);
@@ -338,6 +358,7 @@ export function trafficView(frame) {
       }
     } catch (error) {
       frame.fail(error.message);
+      if (!held.order) return;
     }
     order = sorted(rows.slice(-Math.min(MAX_SORTED, held.limit)), by, down);
     tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
@@ -373,7 +394,8 @@ export function trafficView(frame) {
       openLinked(loaded);
       return loaded;
     },
-    status({ rows }) {
+    status({ rows, instance }) {
+      if (held.instance !== null && instance !== held.instance) return begunAnew();
       if (held.order || held.still || !table.isPinned()) return;
       const gone = model.trim(rows.first);
       if (gone) table.shifted(-gone);

@@ -74,6 +74,7 @@ pub(super) const ITEMS: &[Route] = &[
             PLACE,
         ],
         answer: Answer::Members(&[
+            ("instance", "string"),
             ("rows", "array"),
             ("scanned", "integer"),
             ("end", "integer"),

@@ -37,6 +37,7 @@ pub(super) const THE_RUN: &[Route] = &[
         parameters: &[],
         answer: Answer::Members(&[
             ("version", "string"),
+            ("instance", "string"),
             ("counts", "object"),
             ("rows", "object"),
             ("run", "object"),
