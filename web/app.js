@@ -182,6 +182,9 @@ export async function app() {
       coverAsked.giveUp();
       clearTimeout(counting);
       line.clear();
+      // Details are of an item of the place before.
+      views.get("traffic")?.drop();
+      remember({ item: null });
     }
     remember({ place: now });
     source.set(now);

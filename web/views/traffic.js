@@ -382,7 +382,7 @@ export function trafficView(frame) {
   }
 
   return {
-    node,
+    node, drop,
     // A filter is about to be applied: what it lists is asked for while the filter is looked at.
     begin(q) {
       ask(q, frame.state.place);
