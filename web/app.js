@@ -281,7 +281,7 @@ export async function app() {
       view().status?.(status);
       return status;
     } catch (error) {
-      bar.fail(error.message);
+      bar.lost(error.message);
       return null;
     }
   }

@@ -197,12 +197,15 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
         shown = found;
         draw();
       } catch (error) {
-        if (mine !== asked) return;
-        shown = null;
-        node.replaceChildren(trouble(error), el("button", { onclick: onClose }, "Close"));
+        if (mine === asked) this.fail(error);
       } finally {
         clearTimeout(slow);
       }
+    },
+    // Why an item is not shown, until it is closed.
+    fail(error) {
+      shown = null;
+      node.replaceChildren(trouble(error), el("button", { onclick: onClose }, "Close"));
     },
     // The filter is another one: what it redacts is asked for anew.
     filtered() {

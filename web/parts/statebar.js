@@ -7,7 +7,9 @@ import * as format from "../lib/format.js";
 const brief = (sentence) => sentence.split(": ")[0];
 
 export function stateBar() {
-  const node = el("footer", { class: "state", "aria-label": "State" });
+  const failed = el("div", { class: "wrong", role: "alert" });
+  const facts = el("div", { class: "facts" });
+  const node = el("footer", { class: "state", "aria-label": "State" }, failed, facts);
   const fact = (label, value, tone = "", title = "") => el("span", { class: tone, title }, `${label} `, el("b", {}, value));
   return {
     node,
@@ -59,10 +61,15 @@ export function stateBar() {
       }
       if (!byIndex) parts.push(el("span", { title: `At most ${format.count(rows.maxRows)} rows in ${format.bytes(rows.maxBytes)} of memory are held here; the oldest go first (tap.dashboard.entriesLimit, tap.capture.dbMaxSize).` }, `rows ${format.count(rows.first)}\u2013${format.count(rows.end)}`));
       parts.push(el("span", { class: "clock" }, format.dateTime(Date.now()).replace(/\.\d+/, "")));
-      node.replaceChildren(...parts);
+      facts.replaceChildren(...parts);
     },
+    // Why there are no figures; it goes with the next ones.
+    lost(sentence) {
+      facts.replaceChildren(el("span", { class: "bad" }, el("b", {}, sentence)));
+    },
+    // What went wrong stands beside the figures until somebody has seen it, or something else went wrong.
     fail(sentence) {
-      node.replaceChildren(el("span", { class: "bad" }, el("b", {}, sentence)));
+      failed.replaceChildren(sentence, el("button", { onclick: () => failed.replaceChildren() }, "Dismiss"));
     },
   };
 }

@@ -377,7 +377,11 @@ export function trafficView(frame) {
       table.mark(row);
       choose(row);
     } catch (error) {
-      frame.fail(error.message);
+      if (frame.state.item !== wanted || frame.state.place !== place) return;
+      table.mark(null);
+      pane.clear();
+      pane.fail(error);
+      node.classList.remove("alone");
     }
   }
 
