@@ -64,7 +64,7 @@ function keep(name, value) {
 }
 
 export async function app() {
-  const state = { q: "", view: "traffic", place: "", item: null, tab: null, by: null, tz: null, paused: false, status: null, session: null };
+  const state = { q: "", view: "traffic", place: "", item: null, tab: null, by: null, tz: null, paused: false, status: null, session: null, failed: null };
   const bar = stateBar();
   const dot = el("span", { class: "dot" });
   const word = el("span", {}, "connecting");
@@ -92,12 +92,14 @@ export async function app() {
     look: (place, q) => lookAt(place, q),
     // What a view shows that sums up where that cannot be had; null where it can.
     unsummed: () => (state.place === "spool" ? notice("The spools are not summed up", "They have no index, only the list of the traffic reads them. Choose the live run or a store to see this.", backButton()) : null),
-    // Whether rows come, or a word for why no more will: ended, recorded.
+    // Whether rows come to the list, or a word for why no more will: ended, recorded.
     feed: (on) => {
-      dot.className = `dot ${state.paused ? "off" : on === "ended" ? "" : on ? "on" : "off"}`;
-      word.textContent = state.paused ? "paused" : typeof on === "string" ? on : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming";
+      fed = on;
+      tellFeed();
     },
   };
+  let fed = false;
+  let statusAsked = null;
   const views = new Map();
   const [lineAsked, coverAsked] = [asking(), asking()];
   let counting = null;
@@ -148,9 +150,14 @@ export async function app() {
   function backButton() {
     return el("button", { onclick: () => lookAt("") }, "Back to the live run");
   }
-  // Beside the list nothing follows rows, and what is shown is asked for again and again.
+  // What the last request said comes first: nothing streams from a server that does not answer. Beside the
+  // list nothing follows rows, and what is shown is asked for again and again.
   function tellFeed() {
-    if (view().name !== "traffic") frame.feed(state.place ? "recorded" : Boolean(state.status));
+    const listed = state.view === "traffic" ? fed : state.place ? "recorded" : Boolean(state.status);
+    const lost = state.failed && (state.failed.status === 401 ? "signed out" : "not connected");
+    const on = lost ? false : listed;
+    dot.className = `dot ${state.paused ? "off" : on === "ended" ? "" : on ? "on" : "off"}`;
+    word.textContent = lost ?? (state.paused ? "paused" : typeof on === "string" ? on : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming");
   }
   // Which place is looked at, and whether the view is about it.
   function tellPlace({ filtered, about }) {
@@ -226,7 +233,7 @@ export async function app() {
   function togglePause() {
     state.paused = !state.paused;
     pause.textContent = state.paused ? "Resume" : "Pause";
-    frame.feed(!state.paused);
+    tellFeed();
     view().pause?.(state.paused);
   }
   function record(q) {
@@ -270,10 +277,33 @@ export async function app() {
     drawTimeline();
     view().show(state.q);
   }
-  async function refresh() {
+  // The server answers again, or not any more: whether it does, and lets this page in, is told at once.
+  function answered(error) {
+    const was = state.failed;
+    state.failed = error;
+    tellFeed();
+    const signedOut = error?.status === 401;
+    if (signedOut && was?.status !== 401) {
+      views.get("traffic")?.stop();
+      note.hidden = false;
+      note.replaceChildren("You are signed out. ", el("button", { onclick: () => location.reload() }, "Sign in"));
+    }
+    if (was?.status === 401 && !signedOut) note.hidden = true;
+    if (!was || error) return;
+    views.get("traffic")?.goOn();
+    // A view that shows why it could not be had asks again.
+    if (state.view !== "traffic" && hold.querySelector(".empty.trouble")) view().show(state.q);
+  }
+  // One request at a time: those that are not answered would pile up.
+  function refresh() {
+    statusAsked ??= readStatus().finally(() => { statusAsked = null; });
+    return statusAsked;
+  }
+  async function readStatus() {
     try {
       const status = await api.status();
       state.status = status;
+      answered(null);
       source.show(status.run);
       filter.records(status.run.live && frame.may("operate"));
       tellState();
@@ -282,6 +312,7 @@ export async function app() {
       return status;
     } catch (error) {
       bar.lost(error.message);
+      answered(error);
       return null;
     }
   }

@@ -37,6 +37,9 @@ function query(path, parameters) {
   return `/api/v1${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
+// What is asked again and again is not waited for longer than this.
+const SOON_MS = 10000;
+
 export const session = () => ask("/api/v1/session");
 export const signOut = () => ask("/signout", { method: "POST", text: true });
 export const columns = () => ask("/api/v1/columns");
@@ -67,7 +70,7 @@ export const proof = (store) => ask(query("/archive/proof", { store }));
 export const verify = (store) => post(query("/archive/verify", { store }));
 export const replayShown = (number) => ask(`/api/v1/replay/${number}`);
 export const replay = (number, sha256, pace) => post(query(`/replay/${number}`, { sha256, ...pace }));
-export const status = () => ask("/api/v1/status");
+export const status = () => ask("/api/v1/status", { signal: AbortSignal.timeout(SOON_MS) });
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
 // One item as the query `q` delivers it.

@@ -31,7 +31,7 @@ export function trafficView(frame) {
     if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
     return numbers.get(key);
   };
-  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, place: "", turn: 0, instance: null };
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, failed: false, cut: false, place: "", turn: 0, instance: null };
   // The first rows on their way: of a filter that is about to be applied, and of the one that is listed.
   let begun = null;
   let taken = null;
@@ -103,7 +103,7 @@ export function trafficView(frame) {
   }
   async function load(q) {
     stopFeed();
-    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity });
+    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity, failed: false, cut: false });
     numbers.clear();
     Object.assign(held, { place: frame.state.place, instance: null });
     const turn = (held.turn += 1);
@@ -134,12 +134,15 @@ export function trafficView(frame) {
       older();
     } catch (error) {
       if (held.turn !== turn) return;
-      held.loading = false;
-      say("", "");
-      note.hidden = false;
-      note.replaceChildren(trouble(error, () => load(q)));
-      table.node.style.display = "none";
+      failed(error);
     }
+  }
+  function failed(error) {
+    Object.assign(held, { loading: false, failed: true });
+    say("", "");
+    note.hidden = false;
+    note.replaceChildren(trouble(error, () => load(held.q)));
+    table.node.style.display = "none";
   }
   // What a spool or a store has stands still, and has the cursors of a search.
   async function loadPlace(q, asked) {
@@ -157,10 +160,7 @@ export function trafficView(frame) {
       older();
     } catch (error) {
       if (held.turn !== turn) return;
-      held.loading = false;
-      note.hidden = false;
-      note.replaceChildren(trouble(error, () => load(q)));
-      table.node.style.display = "none";
+      failed(error);
     }
   }
   // A live run is read again by numbers, since its newest page is another one later.
@@ -397,6 +397,18 @@ export function trafficView(frame) {
       const loaded = held.q === q && held.place === frame.state.place ? table.anew() : load(q);
       openLinked(loaded);
       return loaded;
+    },
+    // Nothing follows rows for somebody who is signed out.
+    stop() {
+      stopFeed();
+      held.cut = true;
+      frame.feed(false);
+    },
+    // The server answers again.
+    goOn() {
+      if (held.failed) load(held.q);
+      else if (held.cut && held.instance !== null && !held.still && !held.order && held.left > 0 && !frame.state.paused) feed();
+      held.cut = false;
     },
     status({ rows, instance }) {
       if (held.instance !== null && instance !== held.instance) return begunAnew();
