@@ -101,6 +101,10 @@ export function trafficView(frame) {
     begun = { question, control, answer };
     return begun;
   }
+  function forget() {
+    begun?.control.abort();
+    begun = null;
+  }
   async function load(q) {
     stopFeed();
     Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity, failed: false, cut: false });
@@ -197,6 +201,7 @@ export function trafficView(frame) {
   function begunAnew() {
     if (held.instance === null) return;
     held.instance = null;
+    forget();
     drop();
     frame.fail(RESTARTED);
     load(held.q);
@@ -394,7 +399,10 @@ export function trafficView(frame) {
     show(q) {
       pane.setTab(frame.state.tab);
       pane.filtered();
-      const loaded = held.q === q && held.place === frame.state.place ? table.anew() : load(q);
+      const isListed = held.q === q && held.place === frame.state.place;
+      // What was asked for in advance is not kept for another time.
+      if (isListed) forget();
+      const loaded = isListed ? table.anew() : load(q);
       openLinked(loaded);
       return loaded;
     },
@@ -406,8 +414,10 @@ export function trafficView(frame) {
     },
     // The server answers again.
     goOn() {
-      if (held.failed) load(held.q);
-      else if (held.cut && held.instance !== null && !held.still && !held.order && held.left > 0 && !frame.state.paused) feed();
+      if (held.failed) {
+        forget();
+        load(held.q);
+      } else if (held.cut && held.instance !== null && !held.still && !held.order && held.left > 0 && !frame.state.paused) feed();
       held.cut = false;
     },
     status({ rows, instance }) {
