@@ -181,26 +181,40 @@ export async function app() {
     await Promise.race([view().show(q), new Promise((over) => setTimeout(over, LIST_FIRST_MS))]);
     if (state.q === q) drawTimeline();
   }
-  function lookAt(place, q) {
-    const { run, defaultFilter } = state.status ?? {};
-    const now = run?.live ? place : "";
-    if (now !== state.place) {
+  // The place is another one than `before`, perhaps.
+  function takePlace(before) {
+    if (before !== state.place) {
       lineAsked.giveUp();
       coverAsked.giveUp();
       clearTimeout(counting);
       line.clear();
-      // Details are of an item of the place before.
-      views.get("traffic")?.drop();
-      remember({ item: null });
     }
-    remember({ place: now });
-    source.set(now);
+    if (!state.item) views.get("traffic")?.drop();
+    source.set(state.place);
     tellPlace(view());
     tellFeed();
-    if (!view().filtered) show("traffic");
     readCoverage();
     seenProtocols();
     tellState();
+  }
+  // Back to what an entry of the history says, or forward.
+  function goBack({ q, view: name, place, item, tab }) {
+    const before = state.place;
+    const was = view();
+    Object.assign(state, { q, view: name ?? "traffic", place: state.status?.run.live ? place : "", item: item ?? null, tab: tab ?? null });
+    if (was.name !== view().name) was.hide?.();
+    takePlace(before);
+    filter.set(q);
+    if (was.name !== view().name) show(view().name);
+  }
+  function lookAt(place, q) {
+    const { run, defaultFilter } = state.status ?? {};
+    const now = run?.live ? place : "";
+    const before = state.place;
+    // Details are of an item of the place before.
+    remember({ place: now, item: now === state.place ? state.item : null });
+    takePlace(before);
+    if (!view().filtered) show("traffic");
     // The filter of a live run lets nothing pass that was before.
     return filter.set(q ?? (now && state.q === defaultFilter ? "" : state.q));
   }
@@ -338,6 +352,7 @@ export async function app() {
   });
 
   url.comeBack();
+  url.follow(goBack);
   const wanted = url.read();
   state.session = await api.session().catch(() => null);
   who.textContent = state.session && state.session.role !== "operate" ? `role ${state.session.role}` : "";

@@ -16,11 +16,46 @@ export function comeBack() {
   }
 }
 
+// What somebody did last, and what the newest entry of the history is of: each deed makes one entry at most.
+let done = 0;
+let entered = 0;
+let isKey = false;
+// What Back leads to; tabs and clocks are none of it.
+const LED_TO = ["q", "view", "place", "item"];
+
+// Counts what somebody does from here on; `onBack` is told the state of an entry that was gone back to.
+export function follow(onBack) {
+  for (const name of ["keydown", "mouseup", "click", "change"]) {
+    addEventListener(name, () => {
+      done += 1;
+      isKey = name === "keydown";
+    }, true);
+  }
+  addEventListener("popstate", ({ state }) => {
+    if (!state) return;
+    entered = done;
+    onBack(state);
+  });
+}
+
+// Whether a state is worth an entry behind the one before; arrow keys go from item to item without one.
+export function leads(before, now, byKey) {
+  const other = LED_TO.filter((name) => (before?.[name] || null) !== (now[name] || null));
+  if (!before || other.length === 0) return false;
+  return !(byKey && other.length === 1 && other[0] === "item" && before.item && now.item);
+}
+
 export function write(state) {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(state)) {
     if (value !== null && value !== undefined && value !== "") params.set(key, value);
   }
   const query = params.toString();
-  history.replaceState(null, "", query ? `?${query}` : location.pathname);
+  const isNew = entered !== done && leads(history.state, state, isKey);
+  if (isNew) entered = done;
+  try {
+    history[isNew ? "pushState" : "replaceState"](state, "", query ? `?${query}` : location.pathname);
+  } catch {
+    // A browser that is told too often takes a later one.
+  }
 }
