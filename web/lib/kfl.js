@@ -11,8 +11,9 @@ export function path(names) {
   }, "");
 }
 
+// A text may not hold a line feed as it is.
 export function quote(text) {
-  return `"${String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  return `"${String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`;
 }
 
 export function literal(value) {

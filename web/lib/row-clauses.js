@@ -3,11 +3,23 @@
 import { moment } from "./format.js";
 import { clause, groupClause } from "./kfl.js";
 
+// Where the names of these members stand alone, KFL2 reads them as the fields of HTTP that they are there (E3).
+const OF_HTTP = ["request.method", "request.path", "request.url", "response.status"];
+const HTTP = ["http", "http2", "grpc", "gql"];
+
 // {abbr: {method, status, summary}}: the fields that these columns show, by protocol.
 let fields = {};
 
 export function know(columns) {
   fields = columns;
+}
+
+// The protocol that the clause of a member must name to be read as the member of this protocol; null for none.
+const ownerOf = ({ macro }, path) => (OF_HTTP.includes(path) && !HTTP.includes(macro) ? macro : null);
+
+// The clause of a member of an item.
+export function valueClause(protocol, names, value) {
+  return [ownerOf(protocol, names.join(".")), clause(names, value)].filter(Boolean).join(" and ");
 }
 
 const named = (side, of) => (of.name ? clause([side, "name"], of.name) : clause([side, "ip"], of.ip));
@@ -21,7 +33,7 @@ export function rowClause(row, name) {
     case "status": case "method": case "summary": {
       const path = fields[row.protocol.abbr]?.[name];
       const value = row[name];
-      return path && value ? groupClause({ protocol: null, clauses: [{ path, value, pattern: false }] }) : null;
+      return path && value ? groupClause({ protocol: ownerOf(row.protocol, path), clauses: [{ path, value, pattern: false }] }) : null;
     }
     case "src": case "from": return named("src", row.src);
     case "dst": case "to": return named("dst", row.dst);

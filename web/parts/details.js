@@ -6,7 +6,7 @@ import { curl } from "../lib/curl.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause, redactions } from "../lib/kfl.js";
-import { streamClause } from "../lib/row-clauses.js";
+import { streamClause, valueClause } from "../lib/row-clauses.js";
 import { exchange, isSame, storeOf } from "../lib/rows.js";
 import { showBefore } from "./before.js";
 import { loading, notice, trouble } from "./dialog.js";
@@ -98,7 +98,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
   const badge = (text, filter, style) => adding(filter, { class: "badge clause", style }, text);
   const value = (names, shownValue, filter) => {
     if (shownValue === "") return "";
-    return adding(filter ?? clause(names, shownValue), { class: "clause" }, String(shownValue));
+    return adding(filter ?? valueClause((shown?.row ?? wanted).protocol, names, shownValue), { class: "clause" }, String(shownValue));
   };
   // What only a spool has: its packets, and what the list says.
   const inSpool = (row) => {

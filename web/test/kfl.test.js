@@ -11,6 +11,7 @@ test("names that are no words stand in brackets", () => {
 
 test("quotes and backslashes of the traffic stay inside the text", () => {
   assert.equal(clause(["a"], 'x" or true or "'), 'a == "x\\" or true or \\""');
+  assert.equal(clause(["a"], "one\ntwo"), 'a == "one\\ntwo"');
 });
 
 test("a clause narrows what is there", () => {

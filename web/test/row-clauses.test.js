@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { know, rowClause, streamClause } from "../lib/row-clauses.js";
+import { know, rowClause, streamClause, valueClause } from "../lib/row-clauses.js";
 
 const row = {
   protocol: { abbr: "HTTP", macro: "http" }, status: "500", method: "GET", summary: "/a", error: null, elapsed: 12, size: 90, outgoing: true,
@@ -24,4 +24,22 @@ test("what a protocol does not show has none", () => {
   know({});
   assert.equal(rowClause(row, "status"), null);
   assert.equal(streamClause({ stream: "1.pcap" }), 'stream == "1.pcap"');
+});
+
+test("a name that alone is a field of HTTP is said to be of its protocol", () => {
+  know({ AMQP: { method: "request.method", status: "request.replyCode" }, MYSQL: { status: "response.status" }, REDIS: { method: "request.command" }, gRPC: { method: "request.method" } });
+  const of = (abbr, macro, method, status) => ({ ...row, protocol: { abbr, macro }, method, status });
+  const cases = [
+    [of("AMQP", "amqp", "basic publish", "403"), 'amqp and request.method == "basic publish"', "request.replyCode == 403"],
+    [of("MYSQL", "mysql", "", "OK"), null, 'mysql and response.status == "OK"'],
+    [of("REDIS", "redis", "GET", ""), 'request.command == "GET"', null],
+    [of("gRPC", "grpc", "POST", ""), 'request.method == "POST"', null],
+  ];
+  for (const [one, method, status] of cases) {
+    assert.equal(rowClause(one, "method"), method);
+    assert.equal(rowClause(one, "status"), status);
+  }
+  assert.equal(valueClause({ macro: "ws" }, ["request", "url"], "/a"), 'ws and request.url == "/a"');
+  assert.equal(valueClause({ macro: "http2" }, ["request", "url"], "/a"), 'request.url == "/a"');
+  assert.equal(valueClause({ macro: "ws" }, ["request", "headers", "Host"], "a"), 'request.headers.Host == "a"');
 });
