@@ -14,6 +14,7 @@ const LIMIT = 1000;
 export function compareView(frame) {
   const field = (label) => el("input", { type: "datetime-local", step: "0.001", "aria-label": label });
   const spans = { before: [field("Before, from"), field("Before, to")], after: [field("After, from"), field("After, to")] };
+  const fields = [...spans.before, ...spans.after];
   const by = el("select", { "aria-label": "Compare" }, ["endpoint", "destination", "source", "status", "protocol", "namespace"].map((name) => el("option", { value: name }, name)));
   const said = el("span", { class: "said", role: "status" });
   const number = (name, title, value, shown) => ({ name, title, number: true, value, cell: shown });
@@ -45,10 +46,26 @@ export function compareView(frame) {
   function tookOrNone(millis) {
     return millis === null ? "\u2013" : format.took(millis);
   }
-  const read = (input) => (input.value ? new Date(format.isLocal() ? input.value : `${input.value}Z`).getTime() : NaN);
+  // The moment that a field was filled with holds until somebody changes the field: an hour that a clock shows
+  // twice is two moments.
+  const written = new Map();
+  let local = format.isLocal();
+  const read = (input) => {
+    const filled = written.get(input);
+    if (filled && filled.value === input.value) return filled.millis;
+    return input.value ? new Date(local ? input.value : `${input.value}Z`).getTime() : NaN;
+  };
   const write = (input, millis) => {
     input.value = format.dateTime(millis).slice(0, 23).replace(" ", "T");
+    written.set(input, { value: input.value, millis });
   };
+  // Another clock shows the same moments.
+  function turnClock() {
+    if (local === format.isLocal()) return;
+    const moments = fields.map((input) => [input, read(input)]);
+    local = format.isLocal();
+    for (const [input, millis] of moments) if (!Number.isNaN(millis)) write(input, millis);
+  }
   function between(which) {
     const [from, to] = spans[which].map(read);
     return format.between(from, to);
@@ -78,7 +95,7 @@ export function compareView(frame) {
     }
   }
   async function load() {
-    const limits = Object.values(spans).flat().map(read);
+    const limits = fields.map(read);
     if (limits.some(Number.isNaN) || limits[0] >= limits[1] || limits[2] >= limits[3]) {
       said.textContent = "Give both spans a start and a later end.";
       return;
@@ -110,6 +127,7 @@ export function compareView(frame) {
   return {
     node,
     show() {
+      turnClock();
       const other = frame.unsummed();
       if (other) {
         asked.giveUp();
