@@ -69,7 +69,8 @@ export function completing({ area, ask, onShow = () => {} }) {
 
 function proposalList({ onPick }) {
   const id = `proposals-${(lists += 1)}`;
-  const node = el("ul", { class: "proposals", id, role: "listbox", "aria-label": "Proposals", hidden: true });
+  // What scrolls can be focused; a press on its rim leaves the focus in the box.
+  const node = el("ul", { class: "proposals", id, role: "listbox", "aria-label": "Proposals", tabindex: 0, hidden: true, onmousedown: (event) => event.preventDefault() });
   let proposals = [];
   let chosen = -1;
 
