@@ -1,17 +1,19 @@
-// The timeline: how many items, how they went, how long they took. Drag over it to narrow the time.
+// The timeline: how many items, how they went, how long they took. Drag over it to narrow the time, or do so by keys.
 
 import { gaps, read, told } from "../lib/coverage.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { moved, spanOf } from "../lib/pointing.js";
 import uPlot from "../vendor/uplot.js";
 
 const HEIGHT = 96;
 const SLOT_PX = 8;
 // Protocols with a colour of their own in a bar.
 const PROTOCOLS = 8;
+const HELP = "Bars of the timeline. Left and Right move from bar to bar, Home and End to the ends; with Shift they select a span. Enter narrows the time to it, Escape takes it back.";
 
 export function timeline({ onRange, onWhole }) {
-  const holder = el("div", { class: "plot" });
+  const holder = el("div", { class: "plot", tabindex: 0, role: "application", "aria-label": HELP, onkeydown: steer, onblur: leave });
   const said = el("span", { class: "said", role: "status" });
   const whole = el("button", { hidden: true, onclick: onWhole, title: "Take the time range out of the filter" }, "Whole time");
   const keys = el("span", { class: "cover-keys" });
@@ -21,6 +23,9 @@ export function timeline({ onRange, onWhole }) {
   let look = "";
   let drawn = null;
   let cover = read({ captured: [], lost: [], reels: [] });
+  // The bar that the keys are at and the one where their span begins, by their times; null for none.
+  let pointed = null;
+  let anchor = null;
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const bars = uPlot.paths.bars({ size: [0.9, 40], align: 1 });
@@ -64,7 +69,7 @@ export function timeline({ onRange, onWhole }) {
       }],
       setCursor: [(self) => {
         const slot = drawn?.slots[self.cursor.idx];
-        say(self.cursor.left >= 0 && slot ? slot : null);
+        if (pointed === null) say(self.cursor.left >= 0 && slot ? slot : null);
       }],
     },
   });
@@ -146,9 +151,52 @@ export function timeline({ onRange, onWhole }) {
     const where = slot ? format.dateTime(slot.at) : `${format.dateTime(drawn.from)} \u2013 ${format.dateTime(drawn.to)}`;
     const wait = drawn.behind ? ` \u00b7 ${format.count(drawn.behind)} items still to be counted` : "";
     const since = drawn.since ? ` \u00b7 counted from ${format.dateTime(drawn.since)} on` : "";
+    const span = slot && anchor !== null ? spanOf(drawn, anchor, pointed) : null;
+    const selected = span ? ` \u00b7 selected ${format.dateTime(span.from)} \u2013 ${format.dateTime(span.to)}` : "";
     const around = slot ? told(cover, slot.at, slot.at + drawn.width).map((line) => ` \u00b7 ${line}`).join("") : "";
-    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? around : ` \u00b7 dashed: p99`}${wait}${since}`;
+    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? selected + around : ` \u00b7 dashed: p99`}${wait}${since}`;
   };
+
+  const atPointed = () => (pointed === null || !drawn ? null : drawn.slots.find((slot) => slot.at <= pointed && pointed < slot.at + drawn.width) ?? null);
+  function steer(event) {
+    if (!plot || !drawn?.slots.length || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Enter") {
+      if (pointed === null) return;
+      const { from, to } = spanOf(drawn, anchor ?? pointed, pointed);
+      leave();
+      onRange(from, to);
+    } else if (event.key === "Escape") {
+      if (pointed === null) return;
+      leave();
+    } else {
+      const next = moved(drawn.slots, pointed, event.key);
+      if (next === null) return;
+      anchor = event.shiftKey ? anchor ?? pointed ?? next : null;
+      pointed = next;
+      point();
+    }
+    event.preventDefault();
+    // Escape would close the details as well.
+    event.stopPropagation();
+  }
+  // Draws where the keys are, and says it.
+  function point() {
+    const slot = atPointed();
+    if (!plot || !slot) return;
+    const at = (millis) => plot.valToPos(millis / 1000, "x");
+    plot.setCursor({ left: at(slot.at + drawn.width / 4), top: 0 }, false);
+    const { from, to } = spanOf(drawn, anchor ?? pointed, pointed);
+    const left = Math.max(0, at(from));
+    plot.setSelect({ left, width: Math.max(1, at(to) - left), top: 0, height: plot.bbox.height / devicePixelRatio }, false);
+    say(slot);
+  }
+  function leave() {
+    if (pointed === null) return;
+    pointed = anchor = null;
+    plot?.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    plot?.setCursor({ left: -10, top: -10 }, false);
+    say(null);
+  }
 
   function redraw() {
     const shown = parts();
@@ -177,7 +225,8 @@ export function timeline({ onRange, onWhole }) {
       node.dataset.q = q;
       whole.hidden = format.withoutTime(q) === q.trim();
       redraw();
-      say(null);
+      if (atPointed()) point();
+      else say(null);
       drawKeys();
     },
     // What is known of captures, losses, reels and uploads.
@@ -195,6 +244,7 @@ export function timeline({ onRange, onWhole }) {
       plot?.destroy();
       plot = null;
       drawn = null;
+      pointed = anchor = null;
       cover = read({ captured: [], lost: [], reels: [] });
       delete node.dataset.q;
       by.hidden = whole.hidden = true;
