@@ -53,6 +53,15 @@ export function rowClause(row, name) {
   }
 }
 
+// Columns that hold several values.
+const PARTS = { who: ["src", "dst", "arrow"], addresses: ["srcIp", "srcPort", "dstIp", "dstPort", "arrow"], namespace: ["srcSpace", "dstSpace", "arrow"] };
+
+// The clauses of all values that these columns show of a row, each once.
+export function rowClauses(row, columns) {
+  const names = columns.flatMap((name) => PARTS[name] ?? [name]);
+  return [...new Set(names.map((name) => rowClause(row, name)).filter(Boolean))];
+}
+
 // Streams of several workers may have one name.
 export function streamClause({ worker, stream }) {
   return worker ? `${clause(["worker"], worker)} and ${clause(["stream"], stream)}` : clause(["stream"], stream);

@@ -23,6 +23,31 @@ export function confirm({ title, lines, act, cancel = "Cancel", danger = false }
   });
 }
 
+// Offers choices, which are texts; resolves with the one that was taken, or null. Up and Down move among them.
+export function pick({ title, choices, none }) {
+  return new Promise((resolve) => {
+    let taken = null;
+    const buttons = choices.map((choice) => el("button", { onclick: () => {
+      taken = choice;
+      dialog.close();
+    } }, choice));
+    const move = (event) => {
+      const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!by || buttons.length === 0) return;
+      event.preventDefault();
+      buttons[(buttons.indexOf(document.activeElement) + by + buttons.length) % buttons.length].focus();
+    };
+    const dialog = el("dialog", { class: "ask pick", "aria-label": title, onkeydown: move, onclose: () => {
+      dialog.remove();
+      resolve(taken);
+    } },
+    el("h2", {}, title), buttons.length ? el("div", { class: "choices" }, buttons) : el("p", {}, none),
+    el("div", { class: "acts" }, el("button", { onclick: () => dialog.close() }, "Cancel")));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
 // What a view shows instead of itself: title, what to do next, and a button where there is one.
 export function notice(title, sentence, action) {
   return el("div", { class: "empty" }, el("h2", {}, title), el("p", {}, sentence), action ?? null);

@@ -3,8 +3,9 @@
 import { COLUMNS } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { rowClause } from "../lib/row-clauses.js";
+import { rowClause, rowClauses } from "../lib/row-clauses.js";
 import { scroller } from "../lib/scroll.js";
+import { pick } from "./dialog.js";
 
 const ROW = 28;
 const MARGIN = 8;
@@ -14,7 +15,7 @@ const SLOW_MS = 1000;
 export function list({ source, columns, onChoose, onClause, onTop, onPinned, onMissing, onSort, onColumns }) {
   const space = el("div", { class: "space", role: "presentation" });
   const head = el("div", { class: "head", role: "row" });
-  const node = el("div", { class: "list", tabindex: 0, role: "grid", "aria-label": "Items" }, head, space);
+  const node = el("div", { class: "list", tabindex: 0, role: "grid", "aria-label": "Items", "aria-keyshortcuts": "f", "aria-description": "Up and Down choose a row, f filters by a value of it" }, head, space);
   const scroll = scroller();
   let chosen = null;
   let pinned = true;
@@ -203,6 +204,12 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     plus.title = `Filter: ${clause}`;
   }
 
+  // What the plus offers the pointer, for whoever is here with the keys.
+  async function offer(row) {
+    const clause = await pick({ title: "Filter by a value of this row", choices: rowClauses(row, shown), none: "No value of this row can be asked for." });
+    node.focus();
+    if (clause) onClause(clause);
+  }
   function choose(row) {
     chosen = row;
     recolour();
@@ -260,6 +267,11 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   });
   node.addEventListener("keydown", (event) => {
     if (event.target !== node) return;
+    if (event.key === "f" && chosen && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      offer(chosen);
+      return;
+    }
     const page = Math.max(1, Math.floor(room() / ROW) - 1);
     const by = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -source.count(), End: source.count() }[event.key];
     if (!by) return;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { know, rowClause, streamClause, valueClause } from "../lib/row-clauses.js";
+import { know, rowClause, rowClauses, streamClause, valueClause } from "../lib/row-clauses.js";
 
 const row = {
   protocol: { abbr: "HTTP", macro: "http" }, status: "500", method: "GET", summary: "/a", error: null, elapsed: 12, size: 90, outgoing: true,
@@ -18,6 +18,11 @@ test("each value of a row has its clause", () => {
     time: 'timestamp >= datetime("1/2/2024, 3:04:05.006 AM")', stream: 'worker == "10.0.0.9:8897" and stream == "1.pcap"', moon: null,
   };
   for (const [name, clause] of Object.entries(wanted)) assert.equal(rowClause(row, name), clause, name);
+});
+
+test("the values of a row are offered once each", () => {
+  know({ HTTP: { method: "request.method", summary: "request.path" } });
+  assert.deepEqual(rowClauses({ ...row, error: "reset" }, ["protocol", "method", "who", "from", "took"]), ["http", 'request.method == "GET"', 'src.name == "web"', 'dst.ip == "10.0.0.2"', "outgoing == true"]);
 });
 
 test("what a protocol does not show has none", () => {
