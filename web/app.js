@@ -78,7 +78,7 @@ export async function app() {
   const where = el("div", { class: "where", role: "status", hidden: true });
   const filter = filterBar({ text: "", onApply: apply, onBegin: begin, onClause: addClause, onRecord: record, may: (what) => frame.may(what), place: () => state.place });
   const pods = targetsBanner({ may: (what) => frame.may(what), place: () => state.place });
-  const line = timeline({ onRange: (from, to) => addClause(format.between(from, to)), onWhole: wholeTime });
+  const line = timeline({ onRange: (from, to) => addClause(format.between(from, to), format.withoutTime(filter.get())), onWhole: wholeTime });
   const tabs = el("nav", { class: "views", role: "tablist", "aria-label": "Views" });
 
   // What views may use of the frame.
@@ -139,9 +139,9 @@ export async function app() {
     tabs.querySelector('[aria-selected="true"]').focus();
   }
   // The server writes the clause in the dialect that the filter box holds.
-  async function addClause(added) {
+  async function addClause(added, to = filter.get()) {
     try {
-      return await filter.set((await api.narrowed(filter.get(), added)).query);
+      return await filter.set((await api.narrowed(to, added)).query);
     } catch (error) {
       bar.fail(error.message);
       return null;

@@ -68,11 +68,12 @@ export function between(from, to) {
   return `timestamp >= datetime("${moment(from)}") and timestamp < datetime("${moment(to)}")`;
 }
 
-const TIME_CLAUSE = /(?:^|\s*\band\s+)timestamp\s*(?:>=|<=|>|<)\s*datetime\("[^"]*"\)/g;
+// A bound of time in either dialect, which alone or with others narrows what is beside it.
+const TIME_CLAUSE = /(?:^|\s*(?:\band\b|&&)\s*)timestamp\s*(?:>=|<=|>|<)\s*(?:datetime|timestamp)\("[^"]*"\)(?!\s*(?:or\b|\|\|))/g;
 
 // A filter without its time range.
 export function withoutTime(filter) {
-  return filter.replace(TIME_CLAUSE, "").replace(/^\s*and\s+/, "").trim();
+  return filter.replace(TIME_CLAUSE, "").replace(/^\s*(?:and\b|&&)\s*/, "").trim();
 }
 
 export function took(millis) {

@@ -27,6 +27,12 @@ test("a time range goes into the filter and out again", () => {
   assert.equal(format.withoutTime(range), "");
   assert.equal(format.withoutTime(`${range} and dns`), "dns");
   assert.equal(format.withoutTime("http or dns"), "http or dns");
+  assert.equal(format.withoutTime(`http and ${range} and ${range}`), "http");
+  const second = 'timestamp >= timestamp("2026-11-23T22:28:01Z") && timestamp < timestamp("2026-11-23T22:28:02.953Z")';
+  assert.equal(format.withoutTime(`http && status_code > 1 && ${second}`), "http && status_code > 1");
+  assert.equal(format.withoutTime(`${second} && dns`), "dns");
+  // What narrows only a part of the filter is no range of it.
+  assert.equal(format.withoutTime('timestamp > datetime("1/2/2024, 3:04:05.006 AM") or dns'), 'timestamp > datetime("1/2/2024, 3:04:05.006 AM") or dns');
 });
 
 test("shares are short", () => {
