@@ -13,12 +13,14 @@ const AGAIN_MS = 3000;
 const ITEMS = 2000;
 // Rows that are drawn of either table.
 const SHOWN = 500;
-// What stands where packets are not known.
-const NOT_KNOWN = "Not known: they are counted where the spool holds the whole stream, and where no protocol reads it; the tab Packets of an item shows those that are there";
+// What a dash where packets are not known means.
+const WHY_NOT = "they are counted where the spool holds the whole stream, and where no protocol reads it; the tab Packets of an item shows those that are there";
+const NOT_KNOWN = `Not known: ${WHY_NOT}`;
 
 export function flowsView(frame) {
   const said = el("span", { class: "said", role: "status" });
   const older = el("button", { onclick: readOlder, hidden: true, title: "Reads the connections of older items too" }, "Older");
+  const halt = el("span", { class: "halt", hidden: true }, el("span", { role: "status" }), " ", el("button", { onclick: follow }, "Follow again"));
   const known = (value, shown) => (value === null ? el("span", { title: NOT_KNOWN }, "\u2013") : shown(value));
   const number = (name, title, shown, hint) => ({ name, title, hint, number: true, value: (row) => row[name], cell: (row) => shown(row[name], row) });
   const figures = [
@@ -26,8 +28,8 @@ export function flowsView(frame) {
     number("failed", "Failed", (count, row) => el("span", { class: count ? "bad" : "" }, format.share(count, row.items))),
     number("requestBytes", "Sent", (bytes) => format.bytes(bytes), "Bytes of the requests, without headers of packets"),
     number("responseBytes", "Received", (bytes) => format.bytes(bytes), "Bytes of the responses, without headers of packets"),
-    number("packets", "Packets", (count) => known(count, format.count), "Packets of both directions"),
-    number("bytes", "On the wire", (bytes) => known(bytes, format.bytes), "Bytes of the packets of both directions, headers included"),
+    number("packets", "Packets", (count) => known(count, format.count), `Packets of both directions. A dash where they are not known: ${WHY_NOT}`),
+    number("bytes", "On the wire", (bytes) => known(bytes, format.bytes), `Bytes of the packets of both directions, headers included. A dash where they are not known: ${WHY_NOT}`),
     number("first", "First", (at) => el("span", { title: format.dateTime(at) }, format.time(at))),
     number("last", "Last", (at) => el("span", { title: format.dateTime(at) }, format.time(at))),
   ];
@@ -62,7 +64,7 @@ export function flowsView(frame) {
       frame.open("traffic");
     } }, "Show its items"), " ", el("button", { title: "Esc", onclick: close }, "Close"))), inside.node);
   const empty = el("div", {}, loading("the flows"));
-  const node = el("div", { class: "page flows" }, el("div", { class: "tools" }, older, said), empty, part, table.node);
+  const node = el("div", { class: "page flows" }, el("div", { class: "tools" }, older, halt, said), empty, part, table.node);
   let connections = [];
   let flows = [];
   let next = null;
@@ -92,10 +94,12 @@ export function flowsView(frame) {
   }
   function instead(what) {
     said.textContent = "";
-    table.node.hidden = part.hidden = older.hidden = true;
+    table.node.hidden = part.hidden = older.hidden = halt.hidden = true;
     empty.hidden = false;
     empty.replaceChildren(what);
   }
+  // Whether what is shown may be another soon.
+  const grows = () => frame.state.status?.run.live !== false && !frame.state.place;
   const question = () => `${frame.state.place}\n${frame.state.q}`;
   async function load() {
     clearTimeout(timer);
@@ -123,7 +127,7 @@ export function flowsView(frame) {
       shown = null;
       instead(trouble(error, load));
     }
-    if (frame.state.status?.run.live !== false && !place) timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
+    if (grows()) timer = setTimeout(() => node.isConnected && !frame.state.paused && load(), AGAIN_MS);
   }
   async function readOlder() {
     const { q, place } = frame.state;
@@ -138,6 +142,12 @@ export function flowsView(frame) {
     } finally {
       older.disabled = false;
     }
+  }
+  // The newest ones again, as they come.
+  async function follow() {
+    isLong = false;
+    await load();
+    if (!isLong) older.focus();
   }
   function take(all, cursor) {
     connections = all;
@@ -156,6 +166,8 @@ export function flowsView(frame) {
     table.node.hidden = flows.length === 0;
     empty.hidden = flows.length > 0;
     older.hidden = next === null;
+    halt.hidden = !(isLong && grows());
+    halt.firstChild.textContent = halt.hidden ? "" : "Not following: older flows are shown";
     empty.replaceChildren(notice("No flows", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; flows come with them."));
     const more = flows.length > SHOWN ? `; the newest ${format.count(SHOWN)} are drawn` : "";
     said.textContent = flows.length === 0 ? "" : `${format.some(flows.length, "flow")}, ${format.some(connections.length, "connection")}${next === null ? "" : " of the newest items"}${more}. A click shows the connections of a flow, another the items of a connection.`;
