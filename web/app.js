@@ -106,7 +106,7 @@ export async function app() {
 
   function remember(change) {
     Object.assign(state, change);
-    url.write({ source: state.status?.run.source, place: state.place, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz });
+    url.write({ source: state.status?.run.source, place: state.place, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz, ...url.ofView(state) });
   }
   const shownViews = () => VIEWS.filter((one) => !one.needs || frame.may(one.needs));
   function view() {
@@ -357,7 +357,7 @@ export async function app() {
   state.session = await api.session().catch(() => null);
   who.textContent = state.session && state.session.role !== "operate" ? `role ${state.session.role}` : "";
   const status = await refresh();
-  Object.assign(state, { view: wanted.view ?? "traffic", place: status?.run.live ? wanted.place ?? "" : "", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "" });
+  Object.assign(state, { view: wanted.view ?? "traffic", place: status?.run.live ? wanted.place ?? "" : "", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "", ...url.ofViews(wanted) });
   format.useLocal(wanted.tz === "local");
   source.set(state.place);
   tellClock();

@@ -1,8 +1,26 @@
-// The state that a link carries: source and the place of what is listed, view, filter with its time, selected item, tab. No secret is ever in it.
+// The state that a link carries: source and the place of what is listed, view, filter with its time, selected item, tab, and what the view alone knows. No secret is ever in it.
+
+// What a view keeps beside that, in links that lead to it.
+const OF_VIEWS = { compare: ["spans", "compare"], map: ["nodes", "labels"], flows: ["flow"] };
+
+// That of all views.
+export const ofViews = (state) => pick(state, Object.values(OF_VIEWS).flat());
+// That of the view that is shown.
+export const ofView = (state) => pick(state, OF_VIEWS[state.view] ?? []);
+const pick = (state, names) => Object.fromEntries(names.map((name) => [name, state[name] ?? null]));
+
+// Spans of time in a link: 1704164645006-1704164646006,1704164646006-1704164647006. Null where it is none.
+export const spansText = (spans) => spans.map((span) => span.join("-")).join(",");
+export function spansOf(text) {
+  const found = /^(\d{1,15})-(\d{1,15}),(\d{1,15})-(\d{1,15})$/.exec(text ?? "");
+  if (!found) return null;
+  const [a, b, c, d] = found.slice(1).map(Number);
+  return [[a, b], [c, d]];
+}
 
 export function read() {
   const params = new URLSearchParams(location.search);
-  return Object.fromEntries(["source", "place", "q", "view", "by", "item", "tab", "tz"].map((name) => [name, params.get(name)]));
+  return Object.fromEntries(["source", "place", "q", "view", "by", "item", "tab", "tz", ...Object.values(OF_VIEWS).flat()].map((name) => [name, params.get(name)]));
 }
 
 // The link that somebody opened before signing in elsewhere, once.

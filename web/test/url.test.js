@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { leads } from "../lib/url.js";
+import { leads, ofView, ofViews, spansOf, spansText } from "../lib/url.js";
 
 test("filter, view, place and item are entries of the history, and nothing else is", () => {
   const before = { q: "http", view: null, place: "", item: null, tab: null };
@@ -16,4 +16,17 @@ test("going from item to item by keys is one entry, and a click is one each", ()
   assert.equal(leads(before, { q: "", item: "a/2" }, true), false);
   assert.equal(leads(before, { q: "", item: "a/2" }, false), true);
   assert.equal(leads(before, { q: "", item: null }, true), true);
+});
+
+test("a link holds what the view that it leads to keeps, and nothing of others", () => {
+  const state = { view: "map", nodes: "pod", labels: null, flow: "tcp", q: "http" };
+  assert.deepEqual(ofView(state), { nodes: "pod", labels: null });
+  assert.deepEqual(ofView({ ...state, view: "traffic" }), {});
+  assert.deepEqual(ofViews(state), { spans: null, compare: null, nodes: "pod", labels: null, flow: "tcp" });
+});
+
+test("spans of time come back out of a link", () => {
+  const spans = [[1704164645006, 1704164646006], [1704164646006, 1704164647006]];
+  assert.deepEqual(spansOf(spansText(spans)), spans);
+  for (const text of [null, "", "1-2", "1-2,3-x", "1-2,3-4,5-6", "-1-2,3-4", `1-2,3-${"9".repeat(16)}`]) assert.equal(spansOf(text), null, text);
 });

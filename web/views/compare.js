@@ -6,16 +6,18 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause, narrow } from "../lib/kfl.js";
 import { changes } from "../lib/changes.js";
+import { spansOf, spansText } from "../lib/url.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
 import { sortable } from "../parts/table.js";
 
 const LIMIT = 1000;
+const KINDS = ["endpoint", "destination", "source", "status", "protocol", "namespace"];
 
 export function compareView(frame) {
   const field = (label) => el("input", { type: "datetime-local", step: "0.001", "aria-label": label });
   const spans = { before: [field("Before, from"), field("Before, to")], after: [field("After, from"), field("After, to")] };
   const fields = [...spans.before, ...spans.after];
-  const by = el("select", { "aria-label": "Compare" }, ["endpoint", "destination", "source", "status", "protocol", "namespace"].map((name) => el("option", { value: name }, name)));
+  const by = el("select", { "aria-label": "Compare" }, KINDS.map((name) => el("option", { value: name }, name)));
   const said = el("span", { class: "said", role: "status" });
   const number = (name, title, value, shown) => ({ name, title, number: true, value, cell: shown });
   const pair = (row, read, shown) => `${row.before ? shown(read(row.before)) : "\u2013"} \u2192 ${row.after ? shown(read(row.after)) : "\u2013"}`;
@@ -100,6 +102,7 @@ export function compareView(frame) {
       said.textContent = "Give both spans a start and a later end.";
       return;
     }
+    frame.remember({ spans: spansText([limits.slice(0, 2), limits.slice(2)]), compare: by.value });
     const base = format.withoutTime(frame.state.q);
     const both = ["before", "after"].map((which) => narrow(base, between(which)));
     try {
@@ -124,6 +127,15 @@ export function compareView(frame) {
       said.textContent = `${format.count(found.behind)} items still to be counted`;
     }
   }
+  // The spans of a link.
+  function linked() {
+    const found = spansOf(frame.state.spans);
+    if (!found) return;
+    place = frame.state.place;
+    found.flat().forEach((millis, at) => write(fields[at], millis));
+    if (KINDS.includes(frame.state.compare)) by.value = frame.state.compare;
+  }
+  linked();
   return {
     node,
     show() {

@@ -70,7 +70,7 @@ export function flowsView(frame) {
   let next = null;
   // Whether older ones were read, so that the newest alone are not read again.
   let isLong = false;
-  let chosen = null;
+  let chosen = frame.state.flow;
   // The place and the filter whose connections are shown.
   let shown = null;
   let timer = null;
@@ -83,12 +83,14 @@ export function flowsView(frame) {
   const flow = () => flows.find((one) => one.key === chosen);
   function choose(row) {
     chosen = row.key;
+    frame.remember({ flow: chosen });
     draw();
     part.focus();
   }
   function close() {
     const was = chosen;
     chosen = null;
+    frame.remember({ flow: null });
     draw();
     [...table.node.querySelectorAll("tr")].find((one) => one.dataset.key === was)?.focus();
   }

@@ -29,10 +29,19 @@ const LABELS = { count: "items", rate: "items a second", bytes: "bytes a second"
 const TRAFFIC = ["bytes", "requestBytes", "responseBytes"];
 
 export function mapView(frame) {
-  const by = el("select", { "aria-label": "Nodes are", onchange: load }, Object.entries(NODES).map(([name, title]) => el("option", { value: name }, title)));
+  const by = el("select", { "aria-label": "Nodes are", onchange: () => {
+    frame.remember({ nodes: by.value });
+    load();
+  } }, Object.entries(NODES).map(([name, title]) => el("option", { value: name }, title)));
   const said = el("span", { class: "said", role: "status" });
   const legend = el("span", { class: "legend", role: "group", "aria-label": "Protocols" });
-  const labels = el("select", { "aria-label": "Labels are", onchange: () => found && draw(found) }, Object.entries(LABELS).map(([name, title]) => el("option", { value: name }, title)));
+  const labels = el("select", { "aria-label": "Labels are", onchange: () => {
+    frame.remember({ labels: labels.value });
+    if (found) draw(found);
+  } }, Object.entries(LABELS).map(([name, title]) => el("option", { value: name }, title)));
+  // What a link says of them.
+  if (Object.hasOwn(NODES, frame.state.nodes)) by.value = frame.state.nodes;
+  if (Object.hasOwn(LABELS, frame.state.labels)) labels.value = frame.state.labels;
   const search = el("input", { type: "search", placeholder: "Names", "aria-label": "Show these names alone", size: 14, oninput: () => found && draw(found) });
   const names = el("div", { class: "names", role: "group", "aria-label": "Names" });
   const namesMenu = menu("Names", [names], { stays: true });
