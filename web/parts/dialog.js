@@ -55,9 +55,14 @@ export function notice(title, sentence, action) {
 
 // The same for an error, told apart by what can be done about it.
 export function trouble(error, again) {
-  if (error.status === 403) return notice("Your token does not allow this", `${sentence(error.message)} Ask whoever runs this tapedeck for a token that does.`);
+  if (error.status === 403) return notice("Your token does not allow this", allowed(error.message));
   if (error.status === 401) return Object.assign(notice("You are signed out", "Reload the page and sign in again.", el("button", { class: "main", onclick: () => location.reload() }, "Reload")), { className: "empty trouble" });
   return Object.assign(notice("This cannot be shown", sentence(error.message), again ? el("button", { onclick: again }, "Try again") : null), { className: "empty trouble" });
+}
+
+// Who to ask, unless the server said so.
+function allowed(message) {
+  return /\bask whoever\b/i.test(message) ? sentence(message) : `${sentence(message)} Ask whoever runs this tapedeck for a token that does.`;
 }
 
 // As it stands alone.
