@@ -136,7 +136,7 @@ impl Tries {
 fn reach(view: &View, store: &str) -> Result<Browse, String> {
     if !view.run.stores().iter().any(|known| known == store) {
         let sentence = format!("{store:?} is no store of this run");
-        return Err(format!("{sentence}; /archive/stores names them"));
+        return Err(format!("{sentence}; the view Archive shows those it has"));
     }
     let archive = view.run.archive(store)?;
     let archive = archive.ok_or_else(|| format!("{store} holds no reels yet"))?;

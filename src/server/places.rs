@@ -79,7 +79,7 @@ impl View {
             true => Ok(()),
             false => Err((
                 StatusCode::NOT_FOUND,
-                format!("{store:?} is no store of this run; /archive/stores names them"),
+                format!("{store:?} is no store of this run; the view Archive shows those it has"),
             )),
         }
     }
