@@ -4,7 +4,7 @@ import * as api from "../lib/api.js";
 import { asking } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { groupClause, narrow } from "../lib/kfl.js";
+import { groupClause } from "../lib/kfl.js";
 import { changes } from "../lib/changes.js";
 import { spansOf, spansText } from "../lib/url.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
@@ -23,7 +23,7 @@ export function compareView(frame) {
   const pair = (row, read, shown) => `${row.before ? shown(read(row.before)) : "\u2013"} \u2192 ${row.after ? shown(read(row.after)) : "\u2013"}`;
   const table = sortable({
     label: "What changed", sorted: "weight", onRow: (row) => {
-      frame.apply(narrow(format.withoutTime(frame.state.q), `${groupClause(row)} and ${between(row.after ? "after" : "before")}`));
+      frame.addClause(`${groupClause(row)} and ${between(row.after ? "after" : "before")}`, format.withoutTime(frame.state.q));
       frame.open("traffic");
     },
     columns: [
@@ -104,9 +104,13 @@ export function compareView(frame) {
     }
     frame.remember({ spans: spansText([limits.slice(0, 2), limits.slice(2)]), compare: by.value });
     const base = format.withoutTime(frame.state.q);
-    const both = ["before", "after"].map((which) => narrow(base, between(which)));
+    const both = ["before", "after"].map(between);
     try {
-      const found = await asked.ask([place, by.value, ...both].join("\n"), (signal) => Promise.all(both.map((q) => counted((at) => api.groups(q, at, by.value, LIMIT, signal)))));
+      // The server writes the spans in the dialect of the filter.
+      const found = await asked.ask([place, by.value, base, ...both].join("\n"), (signal) => Promise.all(both.map(async (span) => {
+        const { query } = await api.narrowed(base, span);
+        return counted((at) => api.groups(query, at, by.value, LIMIT, signal));
+      })));
       if (!found) return;
       const [before, after] = found;
       const rows = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
