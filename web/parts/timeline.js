@@ -152,7 +152,7 @@ export function timeline({ onRange, onWhole }) {
     const wait = drawn.behind ? ` \u00b7 ${format.count(drawn.behind)} items still to be counted` : "";
     const since = drawn.since ? ` \u00b7 counted from ${format.dateTime(drawn.since)} on` : "";
     const span = slot && anchor !== null ? spanOf(drawn, anchor, pointed) : null;
-    const selected = span ? ` \u00b7 selected ${format.dateTime(span.from)} \u2013 ${format.dateTime(span.to)}` : "";
+    const selected = span ? ` \u00b7 selected ${format.time(span.from)} \u2013 ${format.time(span.to)}` : "";
     const around = slot ? told(cover, slot.at, slot.at + drawn.width).map((line) => ` \u00b7 ${line}`).join("") : "";
     said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? selected + around : ` \u00b7 dashed: p99`}${wait}${since}`;
   };
