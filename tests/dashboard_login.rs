@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -272,6 +273,24 @@ fn a_login_at_a_provider_gives_a_role_and_nothing_else_does() {
     let log = std::fs::read_to_string(tap.data().join("audit.jsonl")).unwrap();
     assert!(log.contains("ann@shop.test"), "{log}");
     assert_eq!(tap.ask("GET /api/v1/session", &host).0, 401);
+
+    // A feed lives as long as the session it was opened with.
+    let mut feed = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    feed.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        feed,
+        "GET /api/v1/ws?limit=1 HTTP/1.1\r\n{host}{session}Connection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .unwrap();
+    let mut begun = [0; 12];
+    feed.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 101");
+    assert_eq!(ask("POST /signout").0, 204);
+    // What was sent before comes still; then the server hangs up.
+    feed.read_to_end(&mut Vec::new()).unwrap();
 }
 
 #[test]

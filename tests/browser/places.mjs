@@ -50,6 +50,17 @@ try {
   await page.locator(".details").getByRole("tab", { name: "Before", exact: true }).click();
   await page.waitForSelector(".details section h3");
   await picture("place-traffic");
+
+  // Details are of one place; Back leads to them again.
+  page.off("request", strange);
+  await source.selectOption("");
+  await page.waitForSelector(".main-area.alone");
+  await page.waitForURL((to) => !to.searchParams.has("item") && !to.searchParams.has("place"));
+  await page.goBack();
+  await page.waitForURL((to) => to.searchParams.has("item") && to.searchParams.get("place") === store);
+  await page.waitForSelector(".details section h3");
+  await page.waitForSelector(".list .row[id^='row--']");
+  page.on("request", strange);
   await page.keyboard.press("Escape");
   await view(page, "Endpoints");
   await page.waitForSelector(".grid tbody tr");
