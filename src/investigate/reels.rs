@@ -84,6 +84,9 @@ struct Listings {
     days: Vec<Day>,
 }
 
+/// Which piece was listed, and the reels in it.
+type Listed = (usize, Vec<Arc<Reel>>);
+
 impl Archive {
     /// The archive that `spec` names: a folder, `s3://bucket`, or a prefix of either; `None` when
     /// there are no reels.
@@ -249,7 +252,7 @@ impl Archive {
         Ok(None)
     }
 
-    /// Adds the reels of all `pieces` that may hold items of `span`.
+    /// Adds the reels of all `pieces` that may hold items of `span`, in the order of the pieces.
     pub(super) fn add(
         &self,
         pieces: &[Piece],
@@ -257,14 +260,17 @@ impl Archive {
         reels: &mut Vec<Arc<Reel>>,
     ) -> Result<(), StoreError> {
         let next = AtomicUsize::new(0);
-        let list = || -> Result<Vec<Arc<Reel>>, StoreError> {
+        let list = || -> Result<Vec<Listed>, StoreError> {
             let mut found = Vec::new();
-            while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                found.extend(self.list_piece(piece, span)?);
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(piece) = pieces.get(at) else {
+                    return Ok(found);
+                };
+                found.push((at, self.list_piece(piece, span)?));
             }
-            Ok(found)
         };
-        let found: Vec<Result<Vec<Arc<Reel>>, StoreError>> = std::thread::scope(|scope| {
+        let found: Vec<Result<Vec<Listed>, StoreError>> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..PARALLEL.min(pieces.len()))
                 .map(|_| scope.spawn(list))
                 .collect();
@@ -274,9 +280,12 @@ impl Archive {
             });
             ended.collect()
         });
+        let mut listed = Vec::with_capacity(pieces.len());
         for some in found {
-            reels.extend(some?);
+            listed.extend(some?);
         }
+        listed.sort_unstable_by_key(|(at, _)| *at);
+        reels.extend(listed.into_iter().flat_map(|(_, some)| some));
         Ok(())
     }
 
