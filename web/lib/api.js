@@ -30,10 +30,10 @@ async function ask(path, { method = "GET", body, text = false, signal } = {}) {
 
 const post = (path, body) => ask(path, { method: "POST", body });
 
-// Parameters of a query; what is null or undefined is left out. `place` is the store that is meant; empty for
-// what is open, see /archive/stores.
-function query(path, parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
+// Parameters of a query; what is null or undefined is left out, and a place that is empty: `place` is the store
+// that is meant, see /archive/stores, and none is what is open.
+function query(path, { place, ...parameters }) {
+  const given = Object.entries({ ...parameters, place: place || null }).filter(([, value]) => value !== null && value !== undefined);
   return `/api/v1${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
@@ -45,9 +45,9 @@ export const signOut = () => ask("/signout", { method: "POST", text: true });
 export const columns = () => ask("/api/v1/columns");
 export const targeted = () => ask("/api/v1/targets");
 export const target = (wanted) => post("/api/v1/targets", JSON.stringify(wanted));
-export const matchesLink = (q, place) => query("/pcaps/matching", { q, place: place || null });
+export const matchesLink = (q, place) => query("/pcaps/matching", { q, place });
 export const audit = (limit) => ask(query("/audit", { limit }));
-export const coverage = (place, signal) => ask(query("/coverage", { place: place || null }), { signal });
+export const coverage = (place, signal) => ask(query("/coverage", { place }), { signal });
 export const narrowed = (q, clause) => ask(query("/query/narrow", { q, clause }));
 export const recordings = () => ask("/api/v1/recordings");
 // Of what is open here, or of a store.
@@ -74,24 +74,24 @@ export const status = () => ask("/api/v1/status", { signal: AbortSignal.timeout(
 export const validate = (q) => ask(`/api/v1/query/validate?q=${encodeURIComponent(q)}`);
 export const complete = (q, cursor) => ask(`/api/v1/query/complete?q=${encodeURIComponent(q)}&cursor=${cursor}`);
 // One item as the query `q` delivers it.
-export const item = (number, q, place) => ask(query(`/item/${number}`, { q: q || null, place: place || null }));
+export const item = (number, q, place) => ask(query(`/item/${number}`, { q: q || null, place }));
 export const itemById = (id, q, place) => ask(itemLink(id, q, place));
-export const timeline = (q, place, slots, signal) => ask(query("/timeline", { q, place: place || null, limit: slots }), { signal });
-export const groups = (q, place, by, limit, signal) => ask(query("/groups", { q, place: place || null, by, limit }), { signal });
+export const timeline = (q, place, slots, signal) => ask(query("/timeline", { q, place, limit: slots }), { signal });
+export const groups = (q, place, by, limit, signal) => ask(query("/groups", { q, place, by, limit }), { signal });
 // Connections of the newest items that match, behind the number `before`.
-export const flows = (q, place, before, limit, signal) => ask(query("/flows", { q, place: place || null, before, limit }), { signal });
-export const map = (q, place, by, limit, signal) => ask(query("/map", { q, place: place || null, by, limit }), { signal });
+export const flows = (q, place, before, limit, signal) => ask(query("/flows", { q, place, before, limit }), { signal });
+export const map = (q, place, by, limit, signal) => ask(query("/map", { q, place, by, limit }), { signal });
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
 export const fields = () => ask("/api/v1/fields");
 // Streams of several nodes, and of an archive, may have one name: the node or the item tells which.
-export const packets = (stream, worker, n, place) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n, place: place || null }));
+export const packets = (stream, worker, n, place) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n, place }));
 export const jobs = () => ask("/api/v1/jobs");
 export const scheduler = () => ask("/api/v1/jobs/scheduler");
 // run, remove, start or stop; run and remove without a tag mean all jobs.
 export const jobsDo = (act, tag) => post(query("/jobs/do", { act, tag }));
-export const itemLink = (id, q, place) => query(`/item/${id.split("/").map(encodeURIComponent).join("/")}`, { q: q || null, place: place || null });
-export const pcapLink = (stream, worker, n, place) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n, place: place || null });
+export const itemLink = (id, q, place) => query(`/item/${id.split("/").map(encodeURIComponent).join("/")}`, { q: q || null, place });
+export const pcapLink = (stream, worker, n, place) => query(`/pcaps/download/${[worker, stream].filter(Boolean).map(encodeURIComponent).join("/")}`, { n, place });
 
 // Lets the browser save what a link leads to; what the server refuses is thrown instead of saved.
 export async function save(link, name) {
@@ -118,16 +118,16 @@ export function saveBlob(blob, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 
-export const items = (q, before, limit, place, signal) => ask(query("/items", { q, limit, before, place: place || null }), { signal });
+export const items = (q, before, limit, place, signal) => ask(query("/items", { q, limit, before, place }), { signal });
 
 // Rows that are no longer held here: of spools and archives, of all nodes. `before` is next of the answer
 // before, or milliseconds, or empty for the newest; `place` is where alone they are from, empty for everywhere.
-export const search = (q, before, limit, place, signal) => ask(query("/search", { q, before, limit, place: place || null }), { signal });
+export const search = (q, before, limit, place, signal) => ask(query("/search", { q, before, limit, place }), { signal });
 
 // Follows matching rows from item `from` of an `instance` on, a sample of them when more than `limit` come at
-// once; calls back until closed, or until limit() of the query is reached. Reconnects by itself, and ends where
+// once; calls back with each position and the rows up to it until closed, or until limit() of the query is reached. Reconnects by itself, and ends where
 // another instance answers, whose numbers mean other items.
-export function follow(q, from, limit, instance, { onRows, onPosition, onState, onOther }) {
+export function follow(q, from, limit, instance, { onPosition, onState, onOther }) {
   let socket = null;
   let closed = false;
   let next = from;
@@ -149,11 +149,11 @@ export function follow(q, from, limit, instance, { onRows, onPosition, onState, 
           stop();
           return onOther();
         }
-        onRows(came);
+        const rows = came;
         came = [];
         next = message.end;
         if (message.ended) stop();
-        onPosition(message);
+        onPosition(message, rows);
       }
     };
     socket.onclose = () => {

@@ -26,7 +26,7 @@ function heard() {
   Socket.opened = [];
   const said = [];
   const stop = follow("dns", 7, 100, "first", {
-    onRows: (rows) => said.push(["rows", rows]), onPosition: ({ end }) => said.push(["position", end]), onState: (on) => said.push(["state", on]), onOther: () => said.push(["other"]),
+    onPosition: ({ end }, rows) => said.push(["rows", rows], ["position", end]), onState: (on) => said.push(["state", on]), onOther: () => said.push(["other"]),
   });
   return { said, stop, socket: () => Socket.opened.at(-1) };
 }

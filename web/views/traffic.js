@@ -269,15 +269,10 @@ export function trafficView(frame) {
   }
   function feed() {
     stopFeed();
-    let came = [];
     stopFeed = api.follow(held.q, held.end, SAMPLE, held.instance, {
       onOther: begunAnew,
-      onRows(rows) {
-        came = rows;
-      },
-      onPosition({ end, skipped, ended: isLast }) {
+      onPosition({ end, skipped, ended: isLast }, came) {
         const rows = came.slice(0, held.left);
-        came = [];
         held.left -= rows.length;
         if (skipped > 0) {
           held.sampled = performance.now();
