@@ -543,7 +543,7 @@ impl Browse {
         let mut count = 0;
         let until = Instant::now() + patience;
         while !scan.is_over() && Instant::now() < until && count < MAX_COUNTED {
-            scan.step(until, &mut |item| {
+            scan.step(&|| Instant::now() < until, &mut |item| {
                 let worker = item.origin.worker.as_str();
                 let is_new = match streams.get_mut(worker) {
                     Some(known) => known.insert(item.stream),

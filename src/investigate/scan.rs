@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use crossbeam_channel::bounded;
 
@@ -175,15 +174,19 @@ impl Scan {
         })
     }
 
-    /// Calls `each` for further items until the time is over; a step reads some reels at least.
+    /// Calls `each` for further items as long as there is to be `more`; a step reads some reels at least.
     ///
     /// # Errors
     /// When the archive cannot be listed; what is listed is read all the same the next time.
-    pub fn step(&mut self, until: Instant, each: &mut dyn FnMut(&Item)) -> Result<(), StoreError> {
+    pub fn step(
+        &mut self,
+        more: &dyn Fn() -> bool,
+        each: &mut dyn FnMut(&Item),
+    ) -> Result<(), StoreError> {
         while !self.is_over {
             if !self.groups.is_empty() {
                 self.read_groups(each);
-                if Instant::now() > until {
+                if !more() {
                     break;
                 }
                 continue;
@@ -232,7 +235,7 @@ impl Scan {
             self.items += (self.search.looked() - before).max(given);
             self.groups.extend(opened);
             self.bytes += some.iter().map(|reel| size_of(reel)).sum::<u64>();
-            if Instant::now() > until {
+            if !more() {
                 break;
             }
         }

@@ -156,6 +156,7 @@ impl Try {
 
     fn read_on(&mut self, browse: &Browse, query: &kfl::Query) -> Result<Json, String> {
         let until = Instant::now() + PATIENCE;
+        let more = || Instant::now() < until;
         let Try {
             matching,
             all,
@@ -164,12 +165,12 @@ impl Try {
         } = self;
         if !matching.is_over() {
             matching
-                .step(until, &mut |item| tally.note(item.node()))
+                .step(&more, &mut |item| tally.note(item.node()))
                 .map_err(|error| error.to_string())?;
             browse.warn(matching.warnings());
         }
-        if matching.is_over() && !all.is_over() && Instant::now() < until {
-            all.step(until, &mut |item| tally.see_noted(item.node()))
+        if matching.is_over() && !all.is_over() && more() {
+            all.step(&more, &mut |item| tally.see_noted(item.node()))
                 .map_err(|error| error.to_string())?;
             browse.warn(all.warnings());
         }

@@ -351,14 +351,11 @@ impl Summary {
     ) -> Result<(), String> {
         let until = Instant::now() + PATIENCE;
         let delivery = Delivery::new(query.clone(), self.now, None);
-        // A step of no time reads the least that can be read at once.
-        while !scan.is_over() && !asker.is_gone() && Instant::now() < until {
-            scan.step(Instant::now(), &mut |item| {
-                self.add_delivered(&delivery.counted_match(item.node()), item.node());
-            })
-            .map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        let more = || !asker.is_gone() && Instant::now() < until;
+        scan.step(&more, &mut |item| {
+            self.add_delivered(&delivery.counted_match(item.node()), item.node());
+        })
+        .map_err(|error| error.to_string())
     }
 
     fn read_rows(&mut self, view: &View, query: &kfl::Query, asker: &Asker) {
