@@ -21,6 +21,7 @@ mod prefilter;
 mod primed;
 mod queried;
 pub mod recording;
+mod scripting;
 pub mod session;
 mod source;
 mod spooled;

@@ -16,16 +16,17 @@ use super::follow::{Followed, Printed, say};
 use super::live::PACE;
 use super::metrics::Pulse;
 use super::primed::Primed;
+use super::scripting::{leaves_to_scripts, script_options, vendor_options};
 use super::spooled::{SpoolSearch, shared};
 use super::stores::Stores;
 use super::watch::Watch;
-use super::{Asked, beside, budgets, figures, recording, stores::archived, view};
+use super::{Asked, beside, figures, recording, stores::archived, view};
 use crate::capture::Source;
 use crate::capture::own::OwnSockets;
 use crate::item::Origin;
 use crate::pipeline::host::{
-    Credentials, DryHost, HubAction, LiveHost, LiveOptions, NetworkPolicy, NodeName, Outside,
-    PodBlocker, S3Target, SentLog, SpoolStreams, VendorOptions, health,
+    DryHost, HubAction, LiveHost, LiveOptions, NodeName, Outside, PodBlocker, S3Target, SentLog,
+    SpoolStreams, health,
 };
 use crate::pipeline::{
     self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
@@ -36,10 +37,9 @@ use crate::record::manifest::Covered;
 use crate::record::{self, Outbox, Recorder, outbox};
 use crate::script::console::Console;
 use crate::script::environment::Environment;
-use crate::script::folder::{HubInstances, Side};
+use crate::script::folder::Side;
 use crate::script::host::Host;
-use crate::script::supervisor::{self, Scripts};
-use crate::script::wire::{Dates, Elapsed, Habits};
+use crate::script::supervisor::Scripts;
 use crate::server::Losses;
 use crate::spool;
 use crate::time::{Clock, SetClock, SystemClock};
@@ -599,82 +599,6 @@ fn recorder_options(
     let cuts = cuts.clone();
     options.want_states = Some(Arc::new(move |streams| cuts.want(streams)));
     options.interfaces = vec![config.text("tap.interface").to_owned()];
-    Ok(options)
-}
-
-pub(super) fn script_options(
-    config: &Config,
-    is_live: bool,
-    node: &NodeName,
-    console: Arc<Console>,
-) -> Result<supervisor::Options, Failure> {
-    let mut options = if is_live {
-        supervisor::Options::live(&node.name, node.run, console)?
-    } else {
-        supervisor::Options::offline(&node.name, node.run, console)?
-    };
-    options.schema = super::super::schema(config).as_ref().clone();
-    options.active = config.list("scripting.active");
-    options.watch = is_live && config.bool("scripting.watchScripts");
-    let instances = [
-        ("aware", HubInstances::Aware),
-        ("all", HubInstances::All),
-        ("none", HubInstances::None),
-    ];
-    let instances = config.choice("scripting.hub", &instances);
-    options.hub = instances.map_err(Failure::usage)?;
-    options.habits = habits(config)?;
-    budgets::apply(config, &mut options)?;
-    Ok(options)
-}
-
-/// Whether a script that records by itself does so alone.
-fn leaves_to_scripts(config: &Config) -> Result<bool, Failure> {
-    let key = "scripting.recorder";
-    if config.text_if_set(key).is_none() {
-        return Ok(true);
-    }
-    let choices = [("native", false), ("script", true), ("both", false)];
-    config.choice(key, &choices).map_err(Failure::usage)
-}
-
-/// How items and dates read in scripts.
-fn habits(config: &Config) -> Result<Habits, Failure> {
-    let elapsed = [("ms", Elapsed::Millis), ("us", Elapsed::Micros)];
-    let dates = [("standard", Dates::Standard), ("otto", Dates::Otto)];
-    let elapsed = config.choice("scripting.elapsedTime", &elapsed);
-    let dates = config.choice("scripting.dates", &dates);
-    let (elapsed, dates) = (
-        elapsed.map_err(Failure::usage)?,
-        dates.map_err(Failure::usage)?,
-    );
-    Ok(Habits { elapsed, dates })
-}
-
-/// How helpers of scripts reach services.
-pub(super) fn vendor_options(config: &Config, own: &OwnSockets) -> Result<VendorOptions, Failure> {
-    let allowed = config.list("scripting.network.allow");
-    // Variables that the services' own clients know, for servers of one's own.
-    let variable = |names: &[&str]| {
-        let mut values = names.iter().filter_map(std::env::var_os);
-        let value = values.find(|value| !value.is_empty())?;
-        value.into_string().ok()
-    };
-    let mut options = VendorOptions {
-        ca_bundle: variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from),
-        kinesis: variable(&["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"]),
-        gcs: variable(&["STORAGE_EMULATOR_HOST"]),
-        credentials: Credentials::read(|name| std::env::var_os(name)?.into_string().ok()),
-        network: NetworkPolicy::parse(&allowed).map_err(Failure::usage)?,
-        own: own.clone(),
-        ..VendorOptions::default()
-    };
-    if let Some(url) = config.text_if_set("scripting.chatgpt.url") {
-        options.chat = url.to_owned();
-    }
-    if let Some(model) = config.text_if_set("scripting.chatgpt.model") {
-        options.chat_model = model.to_owned();
-    }
     Ok(options)
 }
 
