@@ -183,6 +183,29 @@ pub fn send(address: SocketAddr, token: &str, line: &str, body: &Json) -> (u16, 
     (status, whole)
 }
 
+/// A live run with a home of its own and nothing else of this environment, its address and its token.
+pub fn start_live(
+    home: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Child, SocketAddr, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .args(["tap", "--headless", "--proxy-front-port", "0", "--set"])
+        .arg(format!("tap.dataDir={}", home.join("data").display()))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home)
+        .env("NO_COLOR", "1")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (address, token, _) = printed_url(&mut child);
+    (child, address, token)
+}
+
 /// Address and token that the program prints, with all lines up to them.
 pub fn printed_url(child: &mut Child) -> (SocketAddr, String, String) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use tapedeck::store::s3::S3Options;
 
-use crate::dashboard::{browser_tools, drive, printed_url, send, text};
+use crate::dashboard::{browser_tools, drive, send, start_live, text};
 use crate::road::may_capture;
 use crate::seaweed::Seaweed;
 use crate::site::{FAILS, ON_A_CONNECTION, Site};
@@ -88,29 +88,15 @@ struct Served {
 
 fn start(home: &Path, arguments: &[&str], s3: &S3Options) -> (Program, Served) {
     let keys = s3.keys.as_ref().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .args(["tap", "--headless", "--proxy-front-port", "0"])
-        .args([
-            "--set",
-            &format!("tap.dataDir={}", home.join("data").display()),
-        ])
-        .args(["--set", "s3.pathStyle=true", "--set", "s3.region=us-east-1"])
-        .args([
-            "--set",
-            &format!("s3.endpoint={}", s3.endpoint.as_ref().unwrap()),
-        ])
-        .args(arguments)
-        .env_clear()
-        .env("HOME", home)
-        .env("NO_COLOR", "1")
-        .env("AWS_ACCESS_KEY_ID", &keys.access_key_id)
-        .env("AWS_SECRET_ACCESS_KEY", &keys.secret_access_key)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (address, token, _) = printed_url(&mut child);
+    let endpoint = format!("s3.endpoint={}", s3.endpoint.as_ref().unwrap());
+    let mut all = vec!["--set", "s3.pathStyle=true", "--set", "s3.region=us-east-1"];
+    all.extend(["--set", &endpoint]);
+    all.extend(arguments);
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", keys.access_key_id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.as_str()),
+    ];
+    let (child, address, token) = start_live(home, &all, &variables);
     let url = format!("http://{address}/?token={token}");
     (
         Program(child),

@@ -6,13 +6,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::dashboard::{Tap, browser_tools, drive, printed_url, send, text};
+use crate::dashboard::{Tap, browser_tools, drive, send, start_live, text};
 use crate::road::may_capture;
 
 /// Requests on each connection.
@@ -80,22 +80,8 @@ impl Drop for Run {
 
 impl Run {
     fn start(home: &Path, port: u16) -> Run {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-            .args(["tap", "--headless", "--proxy-front-port", "0"])
-            .args(["-i", "lo", "--bpf", &format!("tcp port {port}")])
-            .args([
-                "--set",
-                &format!("tap.dataDir={}", home.join("data").display()),
-            ])
-            .env_clear()
-            .env("HOME", home)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (address, token, _) = printed_url(&mut child);
+        let filter = format!("tcp port {port}");
+        let (child, address, token) = start_live(home, &["-i", "lo", "--bpf", &filter], &[]);
         Run {
             child,
             address,
