@@ -66,19 +66,21 @@ def all_of(tapedeck):
 def run(command, home):
     """CPU seconds (user and system), peak resident KiB, seconds by the clock and lines on stdout of one
     whole process."""
-    with tempfile.NamedTemporaryFile("r") as times, tempfile.NamedTemporaryFile() as output:
+    with tempfile.NamedTemporaryFile("r") as times, tempfile.NamedTemporaryFile() as output, tempfile.NamedTemporaryFile() as said:
         # GNU time forks and executes the program itself: measured from here, the peak would be at
         # least this interpreter's.
-        timed = ["/usr/bin/time", "-o", times.name, "-f", "%U %S %M %e", *map(str, command)]
-        done = subprocess.run(timed, stdout=output, stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"], "HOME": str(home)})
-        if done.returncode != 0:
-            raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stderr.decode(errors='replace')[-2000:]}")
-        user, system, peak, clock = times.read().split()[-4:]
+        timed = ["/usr/bin/time", "-o", times.name, "-f", "%M %e", *map(str, command)]
+        started = subprocess.Popen(timed, stdout=output, stderr=said, env={"PATH": os.environ["PATH"], "HOME": str(home)})
+        # Its own times have a grain of 10 ms, those of the kernel none that matters.
+        _, status, used = os.wait4(started.pid, 0)
+        started.returncode = os.waitstatus_to_exitcode(status)
+        if started.returncode != 0:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(map(str, command))} failed:\n{said.read().decode(errors='replace')[-2000:]}")
+        peak, clock = times.read().split()[-2:]
         output.seek(0)
         lines = sum(piece.count(b"\n") for piece in iter(lambda: output.read(1 << 20), b""))
-    # Its grain is 10 ms.
-    cpu = max(0.01, round(float(user) + float(system), 2))
-    return {"cpu": cpu, "peak_kib": int(peak), "clock": float(clock), "lines": lines}
+    return {"cpu": round(used.ru_utime + used.ru_stime, 4), "peak_kib": int(peak), "clock": float(clock), "lines": lines}
 
 
 def run_program(program, file, name):

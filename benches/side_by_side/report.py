@@ -100,11 +100,12 @@ def live(measured):
 def costs(cost):
     """What a packet, a stream and an item cost, one after the other: each is told by a capture that
     differs from the one before in it."""
-    cpu = lambda name: cost[name]["cpu"]
+    cpu = lambda name: cost[name]["cpu"] - cost["empty"]["cpu"]
     packets = lambda name: cost[name]["packets"]
     packet = cpu("acks") / packets("acks")
     stream = (cpu("opens") - packets("opens") * packet) / cost["opens"]["streams"]
-    rows = [["a packet of a stream that is known, without payload", f"{packet * 1e6:.2f} µs"],
+    rows = [["the start of the program", f"{cost['empty']['cpu'] * 1e3:.0f} ms"],
+            ["a packet of a stream that is known, without payload", f"{packet * 1e6:.2f} µs"],
             ["a TCP stream: three packets of handshake, opened and ended", f"{stream * 1e6:.1f} µs on top of them"]]
     for name, label in [("http", "HTTP"), ("dns", "DNS"), ("redis", "Redis"), ("grpc", "gRPC")]:
         items = cost[name]["lines"] - 1
@@ -120,7 +121,8 @@ def capacity(costs_of):
     rows = []
     for name, label in [("http", "small JSON calls over HTTP/1.1"), ("dns", "DNS"), ("redis", "Redis"), ("grpc", "gRPC")]:
         cost = costs_of[name]
-        rows.append([label, count(cost["packets"] / cost["cpu"]), count((cost["lines"] - 1) / cost["cpu"]), count(cost["bytes"] * 8 / cost["cpu"] / 1e6)])
+        cpu = cost["cpu"] - costs_of["empty"]["cpu"]
+        rows.append([label, count(cost["packets"] / cpu), count((cost["lines"] - 1) / cpu), count(cost["bytes"] * 8 / cpu / 1e6)])
     return table(["traffic", "packets/s", "requests/s", "Mbit/s"], rows)
 
 

@@ -66,7 +66,7 @@ def parts(given, folder, facts):
     tapedeck = given.tapedeck.resolve()
     every = programs.all_of(tapedeck)
     cost = lambda name, streams=0: alone(folder, facts, name, "all", every[0], given.rounds, streams)
-    made = {"acks": 1, "opens": 200_000, "streams-few": 20_000, "streams-many": 120_000}
+    made = {"empty": 0, "acks": 1, "opens": 200_000, "streams-few": 20_000, "streams-many": 120_000}
     side_by_side = lambda name: lambda: compare(folder, facts, every, given.rounds, name, name)
     return {
         "memory": lambda: {name: cost(name) for name in ("base", "ten")},

@@ -5,9 +5,9 @@ In: a size and a seed. Out: savefiles in the cache, made once:
     all.pcap                    everything below at the same time
     http.pcap dns.pcap redis.pcap grpc.pcap
     base.pcap, ten.pcap         the first packets of http.pcap, once and ten times in a row
-    acks.pcap, opens.pcap, streams-few.pcap, streams-many.pcap
-                                written packet by packet, to tell what a packet, a stream and an
-                                open stream cost
+    empty.pcap, acks.pcap, opens.pcap, streams-few.pcap, streams-many.pcap
+                                written packet by packet, to tell what the start of a program, a
+                                packet, a stream and an open stream cost
     facts.json                  packets and bytes of each
 
 The seed fixes what is asked and in which order on each connection; how connections interleave is the
@@ -28,7 +28,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Raised when captures that are in a cache already would come out otherwise.
-VERSION = 1
+VERSION = 2
 SIZES = {
     # Requests of HTTP, queries of DNS, commands of each kind of Redis, calls of gRPC; packets of base.pcap.
     "full": {"http": 350_000, "dns": 60_000, "redis": 10_000, "grpc": 8_000, "base": 120_000},
@@ -293,6 +293,7 @@ def write_made(folder):
             yield from packets_of(client)
 
     made = {
+        "empty": [],
         "acks": acks(),
         "opens": streams(200_000, opening),
         "streams-few": streams(20_000, exchange),
