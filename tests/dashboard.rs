@@ -509,6 +509,9 @@ fn a_browser_finds_filters_and_opens_items() {
     assert!(text(&seen, "recordings").contains("A recorded source is open"));
     assert!(text(&seen, "state").contains("streams 2"));
     assert!(text(&seen, "notSignedIn").contains("not known here"));
+    let wrong = &seen["wrongToken"];
+    assert!(text(wrong, "said").contains("of another run"), "{wrong}");
+    assert_eq!(wrong["query"], "?q=dns");
     assert!(!text(&seen, "signedInAt").contains(&tap.token));
 }
 

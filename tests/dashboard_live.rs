@@ -254,6 +254,9 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
         ],
     );
     assert_has(&seen, "proof", &["is as it was sealed"]);
+    assert_has(&seen, "verified", &["as it was sealed"]);
+    assert_has(&seen, "exported", &[".tar.gz"]);
+    assert_has(&seen, "nothingFound", &["recording=nobody"]);
     assert!(seen["downloaded"].as_u64().unwrap() > 100, "{seen:#}");
     assert_has(&seen, "cover", &["reels", "uploads"]);
     let place = &seen["place"];
@@ -266,6 +269,7 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert!(!text(place, "title").is_empty(), "{seen:#}");
     assert_eq!(place["linked"], place["title"], "{seen:#}");
     // Scripts: findings, proposals, saving, conflicts, switching, jobs.
+    assert_has(&seen, "scriptLink", &["count.js"]);
     assert_has(&seen, "finding", &["Line"]);
     assert_has(&seen, "proposal", &["console"]);
     let saved = std::fs::read_to_string(scripts.join("count.js")).unwrap();
@@ -298,10 +302,14 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
         "viewDetails",
         &["Your token does not allow this", "investigate"],
     );
+    let may = &seen["viewMay"];
     assert_eq!(
-        seen["viewMay"],
-        json!({"make": false, "audit": 0, "links": 0})
+        (&may["make"], &may["verify"], &may["links"], &may["record"]),
+        (&json!(false), &json!(false), &json!(0), &json!(false)),
+        "{seen:#}"
     );
+    assert_has(may, "why", &["needs the role operate, and yours is view"]);
+    assert_has(&seen, "viewAudit", &["needs the role operate"]);
     assert_has(&seen, "viewScripts", &["Your token does not allow this"]);
 
     assert_asked(&served);

@@ -272,5 +272,8 @@ fn in_a_browser(run: &Run, store: &str) {
     has("spoolEndpoints", &["not summed up"]);
     has("linked", &["6 items"]);
     has("back", &["10 items"]);
+    assert_eq!(seen["typed"], json!({"box": "dns", "applied": ""}));
+    has("missed", &["the flow of this link"]);
+    assert!(!text(&seen, "notValid").is_empty(), "{seen:#}");
     assert_ne!(seen["livePackets"], "\u{2013}", "{seen:#}");
 }

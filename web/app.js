@@ -4,6 +4,7 @@ import * as api from "./lib/api.js";
 import { asking } from "./lib/asking.js";
 import { el } from "./lib/dom.js";
 import * as format from "./lib/format.js";
+import { whyNot } from "./lib/roles.js";
 import { know } from "./lib/row-clauses.js";
 import * as url from "./lib/url.js";
 import { filterBar } from "./parts/filter.js";
@@ -44,7 +45,7 @@ const VIEWS = [
   { name: "archive", title: "Archive", make: archiveView, about: "all stores of the live run" },
   { name: "scripts", title: "Scripts", make: scriptsView, about: "the scripts of the live run" },
   { name: "health", title: "Health", make: healthView, about: "the live run" },
-  { name: "audit", title: "Audit", make: auditView, needs: "operate", about: "whoever asked this tapedeck" },
+  { name: "audit", title: "Audit", make: auditView, about: "whoever asked this tapedeck" },
 ];
 
 // What this browser keeps; a forbidden storage keeps nothing.
@@ -76,8 +77,8 @@ export async function app() {
   const note = el("div", { class: "note", role: "alert", hidden: true });
   const hold = el("main", { class: "hold" });
   const where = el("div", { class: "where", role: "status", hidden: true });
-  const filter = filterBar({ text: "", onApply: apply, onBegin: begin, onClause: addClause, onRecord: record, may: (what) => frame.may(what), place: () => state.place });
-  const pods = targetsBanner({ may: (what) => frame.may(what), place: () => state.place });
+  const filter = filterBar({ text: "", onApply: apply, onBegin: begin, onClause: addClause, onRecord: record, whyNot: (what) => frame.whyNot(what), place: () => state.place });
+  const pods = targetsBanner({ whyNot: (what) => frame.whyNot(what), place: () => state.place });
   const line = timeline({ onRange: (from, to) => addClause(format.between(from, to), format.withoutTime(filter.get())), onWhole: wholeTime });
   const tabs = el("nav", { class: "views", role: "tablist", "aria-label": "Views" });
 
@@ -86,6 +87,8 @@ export async function app() {
     state, addClause, remember, fail: bar.fail,
     // Whether whoever looks may do something: investigate, operate, editScripts, replay.
     may: (what) => Boolean(state.session?.may[what]),
+    // Why not, in a sentence; empty where they may.
+    whyNot: (what) => whyNot(state.session, what),
     apply: (q) => filter.set(q),
     open: (view) => show(view),
     // Shows what a place has: empty for the live run, spool, or a store; with another filter if one is given.
@@ -108,9 +111,8 @@ export async function app() {
     Object.assign(state, change);
     url.write({ source: state.status?.run.source, place: state.place, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz, ...url.ofView(state) });
   }
-  const shownViews = () => VIEWS.filter((one) => !one.needs || frame.may(one.needs));
   function view() {
-    const known = shownViews().find((one) => one.name === state.view) ?? VIEWS[0];
+    const known = VIEWS.find((one) => one.name === state.view) ?? VIEWS[0];
     if (!views.has(known.name)) views.set(known.name, known.make(frame));
     return { ...known, ...views.get(known.name) };
   }
@@ -121,7 +123,7 @@ export async function app() {
     filter.node.hidden = !now.filtered;
     line.node.hidden = !now.filtered;
     tellPlace(now);
-    tabs.replaceChildren(...shownViews().map((one) => el("button", {
+    tabs.replaceChildren(...VIEWS.map((one) => el("button", {
       role: "tab", "aria-selected": one.name === now.name ? "true" : "false", tabindex: one.name === now.name ? 0 : -1,
       onclick: () => show(one.name), onkeydown: (event) => turn(event, one.name),
     }, one.title)));
@@ -133,9 +135,8 @@ export async function app() {
   function turn(event, name) {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!by) return;
-    const all = shownViews();
-    const at = all.findIndex((one) => one.name === name);
-    show(all[(at + by + all.length) % all.length].name);
+    const at = VIEWS.findIndex((one) => one.name === name);
+    show(VIEWS[(at + by + VIEWS.length) % VIEWS.length].name);
     tabs.querySelector('[aria-selected="true"]').focus();
   }
   // The server writes the clause in the dialect that the filter box holds.
@@ -216,7 +217,9 @@ export async function app() {
     takePlace(before);
     if (!view().filtered) show("traffic");
     // The filter of a live run lets nothing pass that was before.
-    return filter.set(q ?? (now && state.q === defaultFilter ? "" : state.q));
+    const applied = now && state.q === defaultFilter ? "" : state.q;
+    // What was typed and is not applied yet stays in the box.
+    return q === undefined && filter.get().trim() !== state.q ? apply(applied) : filter.set(q ?? applied);
   }
   async function drawTimeline() {
     if (line.node.hidden) return;
@@ -319,7 +322,7 @@ export async function app() {
       state.status = status;
       answered(null);
       source.show(status.run);
-      filter.records(status.run.live && frame.may("operate"));
+      filter.records(status.run.live);
       tellState();
       seenProtocols();
       view().status?.(status);
@@ -346,7 +349,7 @@ export async function app() {
       filter.focus();
     }
     if (event.key === "p") togglePause();
-    const at = shownViews()[Number(event.key) - 1];
+    const at = VIEWS[Number(event.key) - 1];
     if (at) show(at.name);
     view().key?.(event);
   });
@@ -366,7 +369,7 @@ export async function app() {
   note.hidden = !other;
   if (other) note.replaceChildren(`This link was made for ${wanted.source}, and ${status.run.source} is open here: what it shows may differ. `, el("button", { onclick: () => { note.hidden = true; } }, "Dismiss"));
   show(view().name);
-  await filter.set(state.q);
+  if (await filter.set(state.q) === false) line.none("The filter of this link is not valid, so nothing is counted.");
   api.columns().then(know, () => {});
   pods.load();
   source.load(() => state.status?.run);

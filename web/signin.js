@@ -17,14 +17,22 @@ form.addEventListener("submit", async (event) => {
 });
 token.focus();
 
+// A token in the address was not known; it stands in no history, and the rest of the link leads on.
+const link = new URL(location.href);
+if (link.searchParams.has("token")) {
+  link.searchParams.delete("token");
+  history.replaceState(null, "", link);
+  said.textContent = "The token of this link is of another run; open the URL that tapedeck printed last, or put its token in here.";
+}
+
 // Signing in elsewhere, where the configuration names an issuer.
 const oidc = await fetch("/oidc").catch(() => null);
 if (oidc?.ok) {
   const { issuer } = await oidc.json();
-  const link = document.createElement("a");
-  link.href = "/oidc/start";
-  link.textContent = `Sign in with ${new URL(issuer).host}`;
+  const elsewhere = document.createElement("a");
+  elsewhere.href = "/oidc/start";
+  elsewhere.textContent = `Sign in with ${new URL(issuer).host}`;
   // The provider sends browsers back to the front page.
-  link.addEventListener("click", () => sessionStorage.setItem("tapedeck.link", location.search));
-  document.querySelector("main").append(link);
+  elsewhere.addEventListener("click", () => sessionStorage.setItem("tapedeck.link", location.search));
+  document.querySelector("main").append(elsewhere);
 }

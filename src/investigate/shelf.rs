@@ -41,7 +41,8 @@ impl Archive {
         Ok(days)
     }
 
-    /// Reels of a day, the newest first, behind the one named `after`.
+    /// Reels of a day, the newest first, behind the one named `after`, whose names hold each word of
+    /// `find`, letter case aside: a name has hour, node, recording and time of a reel.
     ///
     /// ```text
     /// {"reels": [{"name", "recording", "kfl", "cluster", "node", "run", "sequence", "from", "to", "sealed",
@@ -54,9 +55,21 @@ impl Archive {
     ///
     /// # Errors
     /// What the store says, and when `day` is none of this archive.
-    pub fn shelf(&self, day: &str, after: Option<&str>, limit: usize) -> Result<Json, StoreError> {
+    pub fn shelf(
+        &self,
+        day: &str,
+        find: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Json, StoreError> {
         self.must_hold(day)?;
         let mut reels = self.list(day, &Span::default())?;
+        let find = find.to_ascii_lowercase();
+        reels.retain(|reel| {
+            let name = reel.stem.get(day.len()..).unwrap_or_default();
+            let name = name.to_ascii_lowercase();
+            find.split_whitespace().all(|word| name.contains(word))
+        });
         sort_newest_first(&mut reels);
         reels.retain(|reel| after.is_none_or(|after| order(&reel.stem) < order(after)));
         let limit = limit.clamp(1, MAX_REELS);
@@ -322,12 +335,12 @@ mod tests {
     fn a_day_is_read_page_by_page_the_newest_first() {
         let archive = archive();
         assert_eq!(archive.days().unwrap(), [DAY]);
-        let first = archive.shelf(DAY, None, 1).unwrap();
+        let first = archive.shelf(DAY, "", None, 1).unwrap();
         let newest = &first["reels"][0];
         assert_eq!(newest["remarks"][0], "it has no manifest");
         assert_eq!(newest["recording"], "errors");
         assert_eq!(newest["parts"][0]["role"], "packets");
-        let second = archive.shelf(DAY, first["next"].as_str(), 1).unwrap();
+        let second = archive.shelf(DAY, "", first["next"].as_str(), 1).unwrap();
         assert_eq!(second["reels"][0]["kfl"], "http");
         assert_eq!(second["next"], Json::Null);
     }
@@ -345,23 +358,37 @@ mod tests {
             conformance::put(&*store, &format!("{DAY}{place}/{name}"), b"packets").unwrap();
         }
         let archive = Archive::of(store, "").unwrap().unwrap();
-        let (mut seconds, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let page = archive.shelf(DAY, after.as_deref(), 1).unwrap();
-            let name = page["reels"][0]["name"].as_str().unwrap();
-            seconds.push(name.rsplit('/').next().unwrap()[13..15].to_owned());
-            after = page["next"].as_str().map(str::to_owned);
-            if after.is_none() {
-                break;
+        let seconds = |find: &str| {
+            let (mut seconds, mut after) = (Vec::new(), None::<String>);
+            loop {
+                let page = archive.shelf(DAY, find, after.as_deref(), 1).unwrap();
+                let Some(name) = page["reels"][0]["name"].as_str() else {
+                    return seconds;
+                };
+                seconds.push(name.rsplit('/').next().unwrap()[13..15].to_owned());
+                after = page["next"].as_str().map(str::to_owned);
+                if after.is_none() {
+                    return seconds;
+                }
             }
+        };
+        assert_eq!(seconds(""), ["07", "05", "03", "01"]);
+        // What the name of the day holds finds nothing by itself.
+        for (find, found) in [
+            ("Recording=Z", vec!["05", "03", "01"]),
+            (" node=b  recording=z ", vec!["01"]),
+            ("hour=09", vec!["03"]),
+            ("node=d", vec![]),
+            ("date=", vec![]),
+        ] {
+            assert_eq!(seconds(find), found, "{find}");
         }
-        assert_eq!(seconds, ["07", "05", "03", "01"]);
     }
 
     #[test]
     fn only_objects_of_the_archive_are_opened() {
         let archive = archive();
-        let shelf = archive.shelf(DAY, None, 1).unwrap();
+        let shelf = archive.shelf(DAY, "", None, 1).unwrap();
         let key = shelf["reels"][0]["parts"][0]["key"].as_str().unwrap();
         let (size, mut bytes) = archive.object(key, None).unwrap();
         let mut read = Vec::new();
@@ -369,7 +396,7 @@ mod tests {
         assert_eq!((size, read.as_slice()), (7, b"packets".as_slice()));
         for key in ["other/secret", "reels/../other/secret"] {
             assert!(archive.object(key, None).is_err(), "{key}");
-            assert!(archive.shelf(key, None, 1).is_err(), "{key}");
+            assert!(archive.shelf(key, "", None, 1).is_err(), "{key}");
         }
     }
 

@@ -408,6 +408,10 @@ fn cookie_of(guard: &Guard, token: &str) -> String {
 /// Takes the token out of the URL and puts it into a cookie.
 fn exchange(guard: &Guard, request: &Request, offered: &str) -> Response {
     if guard.bearer_of(offered).is_none() {
+        // The page takes the token out of the address and says what is wrong with it.
+        if request.method() == Method::GET && request.uri().path() == "/" {
+            return (StatusCode::UNAUTHORIZED, assets::sign_in_page()).into_response();
+        }
         let sentence = "this token is of another run; open the URL that tapedeck printed last";
         return refuse(StatusCode::UNAUTHORIZED, sentence);
     }

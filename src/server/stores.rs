@@ -30,6 +30,8 @@ pub(super) struct Ask {
     store: String,
     #[serde(default)]
     day: String,
+    #[serde(default)]
+    find: String,
     after: Option<String>,
     limit: Option<usize>,
     #[serde(default)]
@@ -121,7 +123,7 @@ pub(super) async fn reels(Extract(state): Extract<State>, Asked(ask): Asked<Ask>
     asked(state, ask, empty, |archive, ask| {
         let limit = ask.limit.unwrap_or(REELS);
         archive
-            .shelf(&ask.day, ask.after.as_deref(), limit)
+            .shelf(&ask.day, &ask.find, ask.after.as_deref(), limit)
             .map_err(|error| error.to_string())
     })
     .await

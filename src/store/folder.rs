@@ -180,7 +180,13 @@ impl Store for FolderStore {
         };
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // The store itself may have been moved away since it was opened.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.root.is_dir() => {
+                return Ok(Vec::new());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(io_error(&self.root, &error));
+            }
             Err(error) => return Err(io_error(&folder, &error)),
         };
         let mut folders = Vec::new();
@@ -475,6 +481,19 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/loop")).unwrap();
         fs::write(folder.path().join("a/.unfinished-1"), b"half").unwrap();
         assert_eq!(conformance::keys(&store, ""), ["a/b"]);
+    }
+
+    #[test]
+    fn a_store_that_was_moved_away_is_missing_and_not_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        let store = FolderStore::create(&root).unwrap();
+        assert_eq!(store.folders("reels/").unwrap(), Vec::<String>::new());
+        fs::rename(&root, folder.path().join("elsewhere")).unwrap();
+        for prefix in ["", "reels/"] {
+            let error = store.folders(prefix).unwrap_err().to_string();
+            assert_eq!(error, format!("there is no {}", root.display()));
+        }
     }
 
     #[test]

@@ -256,7 +256,10 @@ try {
   for (const colorScheme of ["light", "dark"]) {
     const context = await browser.newContext({ viewport: { width: 1400, height: 860 }, colorScheme, bypassCSP: true });
     const other = await context.newPage();
-    // Without a token there is a page that asks for one.
+    // Without a token there is a page that asks for one; a wrong one does not stay in the address.
+    await other.goto(`${new URL(url).origin}/?token=of-another-run&q=dns`);
+    await other.waitForFunction(() => document.querySelector("#said").textContent);
+    seen.wrongToken = { said: await other.textContent("#said"), query: new URL(other.url()).search };
     await other.goto(new URL(url).origin);
     await other.evaluate(rules);
     const asked = await other.evaluate(() => axe.run());

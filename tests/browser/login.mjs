@@ -45,8 +45,9 @@ try {
   seen.details = await page.textContent(".details");
   seen.cookies = (await context.cookies(home)).filter(({ path }) => path === "/").map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
   const [session] = (await context.cookies(home)).filter(({ path }) => path === "/");
-  await view(page, "Recordings");
-  seen.tabs = await page.locator(".views").getByRole("tab").allTextContents();
+  await view(page, "Audit");
+  await page.waitForSelector(".page .empty h2");
+  seen.audit = await page.textContent(".page");
 
   // Out again: neither the browser nor a copy of its cookie gets in.
   await page.getByText("View", { exact: true }).click();

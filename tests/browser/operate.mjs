@@ -86,9 +86,21 @@ try {
   const stream = await download.createReadStream();
   seen.downloaded = 0;
   for await (const piece of stream) seen.downloaded += piece.length;
+  // What it recorded, by its filter and its time, as one file; and alone by a word of its name.
+  const [exported] = await Promise.all([page.waitForEvent("download"), reel.getByRole("button", { name: "Export", exact: true }).click()]);
+  seen.exported = exported.suggestedFilename();
+  await page.waitForFunction(() => /packets were saved/.test(document.querySelector(".archive .said").textContent));
+  await page.getByLabel("Find reels of the day").fill("recording=errors");
+  await page.waitForFunction(() => [...document.querySelectorAll(".reels .reel h2")].every((one) => one.textContent.startsWith("errors")));
+  await page.getByLabel("Find reels of the day").fill("recording=nobody");
+  await page.waitForSelector(".reels .empty");
+  seen.nothingFound = await page.textContent(".reels .empty");
+  await page.getByLabel("Find reels of the day").fill("");
+  await reel.waitFor();
   await page.getByRole("button", { name: "Verify" }).click();
   await page.waitForFunction(() => /as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
   seen.proof = await page.textContent('[aria-label="Proof"]');
+  seen.verified = await reel.locator(".verified").textContent();
   // What is in the archive by now can be tried on before the next recording.
   await view(page, "Recordings");
   await page.getByRole("button", { name: "New recording" }).click();
@@ -128,6 +140,9 @@ try {
   const area = page.getByRole("textbox", { name: "Script" });
   await page.waitForFunction(() => document.querySelector("textarea.code").value.includes("onItemCaptured"));
   const original = await area.inputValue();
+  seen.scriptLink = new URL(page.url()).searchParams.get("script");
+  await page.goto(page.url());
+  await page.waitForFunction((text) => document.querySelector("textarea.code")?.value === text, original);
   await area.fill(`${original}\nconsole.lgo("x");\n`);
   await page.waitForSelector(".findings li");
   seen.finding = await page.textContent(".findings");
@@ -214,15 +229,21 @@ try {
   await other.locator(".list .row[id]").first().click();
   await other.waitForSelector(".details .empty h2");
   seen.viewDetails = await other.textContent(".details");
+  const record = await other.getByRole("button", { name: "Record\u2026" }).isEnabled();
   await view(other, "Recordings");
-  seen.viewMay = { make: await other.getByRole("button", { name: "New recording" }).isEnabled(), audit: await other.locator(".views").getByRole("tab", { name: "Audit" }).count() };
+  seen.viewMay = { make: await other.getByRole("button", { name: "New recording" }).isEnabled(), why: await other.getByRole("button", { name: "New recording" }).getAttribute("title") };
   await view(other, "Archive");
   await other.getByLabel("Store").selectOption(store);
   await other.waitForSelector(".reels .reel");
+  seen.viewMay.record = record;
+  seen.viewMay.verify = await other.getByRole("button", { name: "Verify" }).isEnabled();
   seen.viewMay.links = await other.locator(".reels a").count();
   await view(other, "Scripts");
   await other.waitForSelector(".desk .empty");
   seen.viewScripts = await other.textContent(".desk");
+  await view(other, "Audit");
+  await other.waitForSelector(".page .empty h2");
+  seen.viewAudit = await other.textContent(".hold");
 } finally {
   await browser.close();
 }

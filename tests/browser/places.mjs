@@ -120,6 +120,24 @@ try {
   seen.livePackets = await (await column("Packets")).textContent();
   await picture("live-flows");
 
+  // What was typed and not applied stays when another place is chosen.
+  const box = page.locator(".filter textarea");
+  await box.fill("dns");
+  await source.selectOption(store);
+  await said("6 items");
+  seen.typed = { box: await box.inputValue(), applied: new URL(page.url()).searchParams.get("q") ?? "" };
+
+  // A link to a flow that is not there, and one with a filter that is none, say so.
+  await page.goto(`${new URL(url).origin}/?${new URLSearchParams({ q: "", place: store, view: "flows", flow: "tcp nowhere" })}`);
+  await page.waitForSelector(".flows .note:not([hidden])");
+  seen.missed = await page.textContent(".flows .note");
+  const other = await (await browser.newContext({ storageState: await page.context().storageState() })).newPage();
+  watch(other, url, seen, [400]);
+  await other.goto(`${new URL(url).origin}/?${new URLSearchParams({ q: "http and (", place: store })}`);
+  await other.waitForFunction(() => document.querySelector(".timeline .said").textContent.includes("not valid"));
+  seen.notValid = await other.textContent(".filter .say");
+  await other.close();
+
   const there = async (one) => {
     await one.getByLabel("Source", { exact: true }).selectOption(store);
     await one.waitForSelector(".where:not([hidden])");

@@ -64,7 +64,8 @@ export const removeScript = (path, sha256) => post(query("/scripts/remove", { pa
 export const switchScript = (path, on) => post(query("/scripts/switch", { path, on }));
 export const stores = () => ask("/api/v1/archive/stores");
 export const archiveDays = (store) => ask(query("/archive/days", { store }));
-export const reels = (store, day, after) => ask(query("/archive/reels", { store, day, after }));
+// Reels of a day whose names hold each word of `find`, behind the cursor `after`.
+export const reels = (store, day, find, after) => ask(query("/archive/reels", { store, day, find: find || null, after }));
 export const objectLink = (store, key, version) => query("/archive/object", { store, key, version });
 export const proof = (store) => ask(query("/archive/proof", { store }));
 export const verify = (store) => post(query("/archive/verify", { store }));

@@ -1,7 +1,7 @@
 // The state that a link carries: source and the place of what is listed, view, filter with its time, selected item, tab, and what the view alone knows. No secret is ever in it.
 
 // What a view keeps beside that, in links that lead to it.
-const OF_VIEWS = { compare: ["spans", "compare"], map: ["nodes", "labels"], flows: ["flow"] };
+const OF_VIEWS = { compare: ["spans", "compare"], map: ["nodes", "labels"], flows: ["flow"], archive: ["store", "day"], scripts: ["script"] };
 
 // That of all views.
 export const ofViews = (state) => pick(state, Object.values(OF_VIEWS).flat());

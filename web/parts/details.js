@@ -6,6 +6,7 @@ import { curl } from "../lib/curl.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause, redactions } from "../lib/kfl.js";
+import { unless } from "../lib/roles.js";
 import { streamClause, valueClause } from "../lib/row-clauses.js";
 import { exchange, isSame, storeOf } from "../lib/rows.js";
 import { showBefore } from "./before.js";
@@ -52,7 +53,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     pcap(item),
     copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
-    shown.number !== null && !shown.place && !hidden && frame.may("replay") && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(shown.number) }, "Send again\u2026") : null,
+    shown.number !== null && !shown.place && !hidden && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", unless(frame.whyNot("replay"), { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(shown.number) }), "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
     item.tls ? el("span", { class: "badge", title: "It went over TLS and was decrypted" }, "TLS") : null,
     row.passed ? el("span", { class: "badge good" }, "\u2713 passed a test") : null,

@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import { split } from "../lib/highlight.js";
 import { filters } from "../lib/history.js";
+import { unless } from "../lib/roles.js";
 import { chips } from "./chips.js";
 import { completing } from "./complete.js";
 import { saveDialog } from "./save.js";
@@ -23,7 +24,7 @@ const CHEATS = [
 ];
 
 // `onBegin` is told a filter that is about to be applied, `onApply` one that is valid.
-export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, place }) {
+export function filterBar({ text, onApply, onBegin, onClause, onRecord, whyNot, place }) {
   const kept = filters(window.localStorage);
   const quick = chips({ onClause });
   const say = el("div", { class: "say", role: "status", "aria-live": "polite" });
@@ -40,11 +41,13 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
   // The filters that were found valid and invalid last.
   let sound = "";
   let wrong = null;
+  let width = 0;
 
   function underline(span) {
     const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, part) : part));
     const [before, wrong, after] = split(area.value, span).map(coloured);
     under.replaceChildren(...before, ...(span ? [el("mark", {}, ...wrong)] : []), ...after);
+    grow();
     under.scrollTop = area.scrollTop;
   }
   // Nothing is proposed unasked where nothing was begun.
@@ -83,11 +86,22 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
     // The answer is on its way while the filter is looked at.
     if (q !== wrong) onBegin(q.trim());
     const checked = check();
-    if (q !== sound && !(await checked).valid) return;
-    if (area.value !== q) return;
+    if (q !== sound && !(await checked).valid) return false;
+    if (area.value !== q) return true;
     kept.used(q.trim());
     await onApply(q.trim());
+    return true;
   };
+  // The box is as high as what stands in it, up to its greatest height.
+  const grow = () => {
+    area.style.height = "";
+    if (area.value) area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
+  };
+  new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width === width) return;
+    width = contentRect.width;
+    grow();
+  }).observe(area);
 
   area.addEventListener("input", () => {
     clearTimeout(timer);
@@ -114,8 +128,8 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
     area.value = query;
     apply();
   });
-  const save = saveDialog({ current: () => area.value.trim(), may, place });
-  const record = el("button", { hidden: true, onclick: () => onRecord(area.value.trim()), title: "Makes a recording of what matches" }, "Record\u2026");
+  const save = saveDialog({ current: () => area.value.trim(), whyNot, place });
+  const record = el("button", { hidden: true, onclick: () => onRecord(area.value.trim()) }, "Record\u2026");
   const node = el("div", { class: "filter", role: "search", "aria-label": "Filter" },
     el("div", { class: "box" }, el("div", { class: "edit" }, under, area, list.node), say, quick.node),
     el("button", { class: "main", onclick: apply, title: "Enter or Ctrl+Enter" }, "Apply"),
@@ -126,9 +140,14 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, may, pla
   return {
     node,
     focus: () => area.focus(),
-    // Whether a recording can be made of what matches.
-    records: (can) => { record.hidden = !can; },
+    // Whether recordings can be made here.
+    records(can) {
+      record.hidden = !can;
+      const { disabled, title } = unless(whyNot("operate"), { title: "Makes a recording of what matches" });
+      Object.assign(record, { disabled, title });
+    },
     seen: quick.seen,
+    // Applies a filter; false where it is not valid, and the one before stays.
     set: (query) => {
       area.value = query;
       underline(null);

@@ -9,7 +9,7 @@ const PAGE = 1000;
 const MAX_ROWS = 100000;
 
 // `place` gives the place that is looked at: a store, spool, or nothing for what is open.
-export function saveDialog({ current, may, place }) {
+export function saveDialog({ current, whyNot, place }) {
   const said = el("p", { role: "status" });
   const packets = el("button", { class: "main", onclick: savePackets }, "Packets (.tar.gz)");
   const rows = el("button", { class: "main", onclick: saveRows }, "Rows (.csv)");
@@ -33,7 +33,7 @@ export function saveDialog({ current, may, place }) {
     }
   }
   function letPackets() {
-    const why = !may("investigate") ? "this needs the role investigate" : place() === "spool" ? "packets of the spools are saved stream by stream, from their details" : "";
+    const why = whyNot("investigate") || (place() === "spool" ? "Packets of the spools are saved stream by stream, from their details" : "");
     packets.disabled = why !== "";
     packets.title = why;
   }

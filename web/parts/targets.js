@@ -11,13 +11,14 @@ const NAMED = 3;
 
 const stateOf = ({ status }) => [status?.phase, status?.reason].filter(Boolean).join(": ");
 
-export function targetsBanner({ may, place }) {
+export function targetsBanner({ whyNot, place }) {
   const button = el("button", { class: "targets", hidden: true, onclick: () => {
     about.hidden = !place();
     dialog.showModal();
   } });
   const about = el("p", { class: "soft" }, "This is about the live run, whatever place is looked at.");
   const list = el("div", { class: "pods" });
+  const fixed = el("p", { class: "soft" });
   const said = el("p", { class: "bad", role: "alert" });
   const field = (label, hint) => {
     const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false", placeholder: hint });
@@ -30,7 +31,7 @@ export function targetsBanner({ may, place }) {
   const capture = el("button", { class: "main", type: "submit", form: "targets-form" }, "Capture these\u2026");
   const form = el("form", { class: "form", id: "targets-form", "aria-label": "What is captured", onsubmit: change }, el("div", { class: "fields" }, regexField, namespacesField, excludedField, bpfField),
     el("p", { class: "soft" }, "This holds for all nodes, from now on until the configuration changes."), said);
-  const dialog = el("dialog", { class: "ask", "aria-label": "Pods" }, el("h2", {}, "Pods whose traffic is captured"), about, list, form,
+  const dialog = el("dialog", { class: "ask", "aria-label": "Pods" }, el("h2", {}, "Pods whose traffic is captured"), about, list, form, fixed,
     el("div", { class: "acts" }, el("button", { onclick: () => dialog.close() }, "Close"), capture));
   const names = (input) => input.value.split(",").map((name) => name.trim()).filter(Boolean);
   let filled = false;
@@ -46,7 +47,9 @@ export function targetsBanner({ may, place }) {
     const rows = targets.slice(0, SHOWN).map((pod) => el("tr", {}, el("td", {}, pod.metadata.name), el("td", {}, pod.metadata.namespace), el("td", {}, stateOf(pod)), el("td", {}, pod.spec?.nodeName ?? "")));
     list.replaceChildren(el("table", { class: "grid" }, el("thead", {}, el("tr", {}, ["Pod", "Namespace", "Status", "Node"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)),
       el("p", { class: "soft" }, `${targets.length > SHOWN ? `${format.count(targets.length - SHOWN)} more are captured. ` : ""}${format.count(outside.length)} pods are not captured.`));
-    form.hidden = capture.hidden = !may("operate");
+    const why = whyNot("operate");
+    form.hidden = capture.hidden = why !== "";
+    fixed.textContent = why;
     if (filled) return;
     filled = true;
     regex.value = wanted.regex;

@@ -54,7 +54,7 @@ export function timeline({ onRange, onWhole }) {
     series: [
       {},
       ...shown.map((part) => ({ scale: "n", paths: bars, fill: part.colour, stroke: part.colour, points: { show: false } })),
-      { scale: "ms", stroke: colour("--key"), width: 1.5, dash: [4, 3], points: { show: false }, spanGaps: true },
+      ...[{}, { dash: [4, 3] }].map((line) => ({ scale: "ms", stroke: colour("--key"), width: 1.5, points: { show: false }, spanGaps: true, ...line })),
     ],
     hooks: {
       drawClear: [shade],
@@ -154,7 +154,7 @@ export function timeline({ onRange, onWhole }) {
     const span = slot && anchor !== null ? spanOf(drawn, anchor, pointed) : null;
     const selected = span ? ` \u00b7 selected ${format.time(span.from)} \u2013 ${format.time(span.to)}` : "";
     const around = slot ? told(cover, slot.at, slot.at + drawn.width).map((line) => ` \u00b7 ${line}`).join("") : "";
-    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? selected + around : ` \u00b7 dashed: p99`}${wait}${since}`;
+    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? selected + around : ` \u00b7 line: p50, dashed: p99`}${wait}${since}`;
   };
 
   const atPointed = () => (pointed === null || !drawn ? null : drawn.slots.find((slot) => slot.at <= pointed && pointed < slot.at + drawn.width) ?? null);
@@ -201,7 +201,7 @@ export function timeline({ onRange, onWhole }) {
   function redraw() {
     const shown = parts();
     const sum = (from) => drawn.slots.map((slot) => shown.slice(from).reduce((all, part) => all + part.count(slot), 0) || null);
-    const data = [drawn.slots.map((slot) => slot.at / 1000), ...shown.map((_, at) => sum(at)), drawn.slots.map((slot) => slot.p99)];
+    const data = [drawn.slots.map((slot) => slot.at / 1000), ...shown.map((_, at) => sum(at)), drawn.slots.map((slot) => slot.p50), drawn.slots.map((slot) => slot.p99)];
     const wanted = [colour("--soft"), format.isLocal(), ...shown.map((part) => part.title)].join(" ");
     if (!plot || look !== wanted) {
       plot?.destroy();

@@ -22,7 +22,7 @@ test("a link holds what the view that it leads to keeps, and nothing of others",
   const state = { view: "map", nodes: "pod", labels: null, flow: "tcp", q: "http" };
   assert.deepEqual(ofView(state), { nodes: "pod", labels: null });
   assert.deepEqual(ofView({ ...state, view: "traffic" }), {});
-  assert.deepEqual(ofViews(state), { spans: null, compare: null, nodes: "pod", labels: null, flow: "tcp" });
+  assert.deepEqual(ofViews(state), { spans: null, compare: null, nodes: "pod", labels: null, flow: "tcp", store: null, day: null, script: null });
 });
 
 test("spans of time come back out of a link", () => {

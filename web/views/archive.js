@@ -3,24 +3,34 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { unless } from "../lib/roles.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
 import { facts } from "./recordings.js";
 
 const AGAIN_MS = 1000;
+const PROOF = "Compares every object with what was sealed; reads manifests, sizes, checksums and locks";
 const REELS_AT_ONCE = 100;
+const PAUSE_MS = 300;
 
 export function archiveView(frame) {
   const store = el("select", { "aria-label": "Store", onchange: () => openStore(store.value) });
-  const prove = el("button", { onclick: verify, title: "Compares every object with what was sealed; reads manifests, sizes, checksums and locks" }, "Verify");
+  const search = el("input", { type: "search", size: 32, placeholder: "Find by recording, node, hour=14", "aria-label": "Find reels of the day", oninput: () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => day && openDay(day), PAUSE_MS);
+  } });
+  const prove = el("button", { onclick: verify, title: PROOF }, "Verify");
   const said = el("span", { class: "said", role: "status" });
   const days = el("ul", { class: "days", "aria-label": "Days" });
   const reels = el("div", { class: "reels" });
   const proof = el("section", { class: "card", hidden: true, "aria-label": "Proof" });
   const body = el("div", { class: "split narrow" }, el("section", { class: "card" }, el("h2", {}, "Days"), days), reels);
   const empty = el("div", {});
-  const node = el("div", { class: "page archive" }, el("div", { class: "tools" }, el("label", {}, "Store ", store), el("button", { onclick: () => openStore(store.value) }, "Read again"), prove, said), empty, proof, body);
+  const node = el("div", { class: "page archive" }, el("div", { class: "tools" }, el("label", {}, "Store ", store), el("button", { onclick: () => openStore(store.value) }, "Read again"), search, prove, said), empty, proof, body);
   let day = null;
   let timer = null;
+  let typing = null;
+  // What the last look at the store found.
+  let report = null;
 
   async function load() {
     try {
@@ -31,18 +41,18 @@ export function archiveView(frame) {
         empty.replaceChildren(notice("No archive is open", "A single file has no reels. Open what a recording was sent to: tapedeck tap --pcap s3://BUCKET/"));
         return;
       }
-      // The place that is looked at comes first.
-      const chosen = store.value || frame.state.place;
+      // A link's store comes first, then the place that is looked at.
+      const chosen = store.value || frame.state.store || frame.state.place;
       store.replaceChildren(...stores.map((one) => el("option", { value: one }, one)));
       if (stores.includes(chosen)) store.value = chosen;
-      prove.hidden = !frame.may("investigate");
+      prove.hidden = false;
       if (!day || store.value !== chosen) await openStore(store.value);
     } catch (error) {
       empty.replaceChildren(trouble(error, load));
     }
   }
   async function openStore(name) {
-    day = null;
+    day = report = null;
     days.replaceChildren();
     reels.replaceChildren(loading("the days"));
     body.hidden = false;
@@ -57,7 +67,7 @@ export function archiveView(frame) {
         return;
       }
       days.replaceChildren(...found.days.map((one) => el("li", {}, el("button", { "data-day": one, onclick: () => openDay(one) }, ...dayName(one)))));
-      openDay(found.days[0]);
+      openDay(found.days.includes(frame.state.day) ? frame.state.day : found.days[0]);
     } catch (error) {
       body.hidden = true;
       empty.replaceChildren(trouble(error, () => openStore(name)));
@@ -69,20 +79,24 @@ export function archiveView(frame) {
   }
   async function openDay(one) {
     day = one;
+    frame.remember({ store: store.value, day });
     for (const button of days.querySelectorAll("button")) button.setAttribute("aria-current", String(button.dataset.day === one));
     reels.replaceChildren(loading("the reels"));
     await more(null, true);
   }
   async function more(after, first) {
     const asked = day;
+    const find = search.value.trim();
     try {
-      const found = await api.reels(store.value, asked, after);
-      if (asked !== day) return;
+      const found = await api.reels(store.value, asked, find, after);
+      if (asked !== day || find !== search.value.trim()) return;
       const cards = found.reels.map(reelCard);
       if (first) reels.replaceChildren();
       else reels.lastChild?.remove();
       reels.append(...cards);
-      if (first && cards.length === 0) reels.replaceChildren(notice("This day has no reels", "Only signs of life: the recorder ran and nothing matched."));
+      if (first && cards.length === 0 && find) reels.replaceChildren(notice("No reel of this day is called so", `Each word of ${find} has to stand in the name of a reel: its hour, node, recording or time.`));
+      else if (first && cards.length === 0) reels.replaceChildren(notice("This day has no reels", "Only signs of life: the recorder ran and nothing matched."));
+      drawVerified();
       if (found.next) reels.append(el("button", { onclick: () => more(found.next, false) }, `The next ${REELS_AT_ONCE} reels`));
     } catch (error) {
       reels.replaceChildren(trouble(error, () => openDay(asked)));
@@ -92,7 +106,7 @@ export function archiveView(frame) {
     const from = Date.parse(reel.from);
     const to = Date.parse(reel.to);
     const range = Number.isNaN(from) || Number.isNaN(to) ? null : format.between(from, to + 1);
-    const investigates = frame.may("investigate");
+    const why = frame.whyNot("investigate");
     const iso = (millis) => new Date(millis).toISOString();
     const command = `tapedeck export ${quote(store.value)}${range ? ` --from ${iso(from)} --to ${iso(to + 1)}` : ""}${reel.kfl ? ` --kfl ${quote(reel.kfl)}` : ""} -o reel.pcapng`;
     return el("section", { class: "card reel" },
@@ -101,6 +115,7 @@ export function archiveView(frame) {
           range ? el("button", { onclick: () => {
             frame.look(store.value, range);
           }, title: "Shows the items of its time" }, "Open") : null,
+          el("button", unless(range ? why : "When it was captured is not known", { onclick: (event) => exportReel(event.target, reel, range), title: "Saves what it recorded as .tar.gz, with the names of its addresses" }), "Export"),
           el("button", { onclick: () => copy(command), title: command }, "Copy export command"))),
       facts([
         ["filter", el("code", {}, reel.kfl || "\u2013")],
@@ -108,10 +123,11 @@ export function archiveView(frame) {
         reel.sealed ? ["sealed", `${format.rfc(reel.sealed)} (${reel.why})`] : null,
         reel.counts ? ["holds", `${format.some(reel.counts.streams, "stream")}, ${format.some(reel.counts.packets, "packet")}, ${format.some(reel.counts.items, "item")}; ${format.bytes(reel.bytes)} as stored`] : ["stored", format.bytes(reel.bytes)],
         ["lock", lockOf(reel.lock), reel.lock?.state === "locked" ? "good" : "warn"],
+        ["verified", el("span", { class: "verified", "data-name": reel.name, "data-sealed": reel.sealed ?? "" })],
         ["signature", reel.signed ? "signed" : "none", reel.signed ? "good" : ""],
         ...Object.entries(reel.coverage ?? {}).filter(([, one]) => one.packets).map(([why, one]) => ["missing", `${format.count(one.packets)} packets: ${why.replaceAll("_", " ")}${one.from ? `, ${format.rfc(one.from)} to ${format.rfc(one.to)}` : ""}, since the run began`, "warn"]),
         ...(reel.remarks ?? []).map((sentence) => ["remark", sentence, "warn"]),
-        ["objects", el("span", { class: "objects" }, reel.parts.map((part) => el("span", {}, investigates
+        ["objects", el("span", { class: "objects" }, reel.parts.map((part) => el("span", { title: why }, why === ""
           ? el("a", { href: api.objectLink(store.value, part.key, part.version ?? undefined), download: part.key.split("/").at(-1) }, part.role)
           : part.role, ` ${format.bytes(part.size)}`)))],
       ].filter(Boolean)));
@@ -125,6 +141,33 @@ export function archiveView(frame) {
   function span(from, to) {
     if (Number.isNaN(from)) return "";
     return `${format.rfc(new Date(from).toISOString())} \u2013 ${format.time(to).slice(0, 8)}`;
+  }
+  // The streams of its time that its filter matches.
+  async function exportReel(button, reel, range) {
+    button.disabled = true;
+    said.textContent = "Reading the packets\u2026";
+    try {
+      const { query } = await api.narrowed(reel.kfl ?? "", range);
+      await api.save(api.matchesLink(query, store.value));
+      said.textContent = "The packets were saved.";
+    } catch (error) {
+      said.textContent = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  }
+  // What the last look at the store found of each reel that is shown.
+  function drawVerified() {
+    for (const cell of reels.querySelectorAll(".verified")) {
+      const found = report?.findings.filter((one) => one.key.startsWith(cell.dataset.name)) ?? [];
+      const isLater = report && Date.parse(cell.dataset.sealed) > Date.parse(report.at);
+      cell.className = `verified ${found.length ? "bad" : report && !isLater && !report.moreFindings ? "good" : "soft"}`;
+      cell.textContent = !report ? "not looked at here yet"
+        : found.length ? found.map((one) => one.sentence).join("; ")
+          : isLater ? `sealed after the store was looked at, ${format.rfc(report.at)}`
+            : report.moreFindings ? "not known: more was found than is listed"
+              : `as it was sealed, ${format.rfc(report.at)}`;
+    }
   }
   async function copy(text) {
     try {
@@ -152,7 +195,7 @@ export function archiveView(frame) {
   function drawProof(found) {
     clearTimeout(timer);
     proof.hidden = found.state === "none";
-    prove.disabled = found.state === "running";
+    Object.assign(prove, unless(found.state === "running" ? "It is looked at" : frame.whyNot("investigate"), { title: PROOF }));
     const head = (text, tone) => el("h2", {}, el("span", { class: tone, role: "status" }, text));
     if (found.state === "running") {
       proof.replaceChildren(head("Comparing every object with what was sealed\u2026", "soft"));
@@ -160,8 +203,9 @@ export function archiveView(frame) {
     } else if (found.state === "failed") {
       proof.replaceChildren(head("It could not be looked at", "bad"), el("p", { class: "inside" }, found.sentence));
     } else if (found.state === "done") {
-      const { report } = found;
+      report = found.report;
       const { counts } = report;
+      drawVerified();
       proof.replaceChildren(
         head(report.clean ? "Everything that was looked at is as it was sealed" : `${format.count(report.findings.length + report.moreFindings)} objects are not as they were sealed`, report.clean ? "good" : "bad"),
         facts([
@@ -176,7 +220,7 @@ export function archiveView(frame) {
         ]));
     }
   }
-  return { node, show: load, hide: () => clearTimeout(timer) };
+  return { node, show: load, hide: () => [timer, typing].forEach(clearTimeout) };
 }
 
 const quote = (text) => (/^[\w./:@=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

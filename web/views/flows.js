@@ -63,8 +63,10 @@ export function flowsView(frame) {
       frame.addClause(flowClause(flow()));
       frame.open("traffic");
     } }, "Show its items"), " ", el("button", { title: "Esc", onclick: close }, "Close"))), inside.node);
+  // What a link names may be of items that are not read yet.
+  const missed = el("div", { class: "note", role: "status", hidden: true }, el("span", {}), " ", el("button", { onclick: close }, "Dismiss"));
   const empty = el("div", {}, loading("the flows"));
-  const node = el("div", { class: "page flows" }, el("div", { class: "tools" }, older, halt, said), empty, part, table.node);
+  const node = el("div", { class: "page flows" }, el("div", { class: "tools" }, older, halt, said), missed, empty, part, table.node);
   let connections = [];
   let flows = [];
   let next = null;
@@ -96,7 +98,7 @@ export function flowsView(frame) {
   }
   function instead(what) {
     said.textContent = "";
-    table.node.hidden = part.hidden = older.hidden = halt.hidden = true;
+    table.node.hidden = part.hidden = older.hidden = halt.hidden = missed.hidden = true;
     empty.hidden = false;
     empty.replaceChildren(what);
   }
@@ -161,6 +163,8 @@ export function flowsView(frame) {
     table.set(flows.slice(0, SHOWN));
     const one = flow();
     part.hidden = !one;
+    missed.hidden = !chosen || Boolean(one);
+    missed.firstChild.textContent = next === null ? "No item that is held here is of the flow of this link." : "The flow of this link is not among those of the newest items; Older reads more.";
     if (one) {
       title.textContent = `${one.transport.toUpperCase()} ${one.from} \u2192 ${at(one.to, one.port)}`;
       inside.set(one.connections.slice(0, SHOWN));

@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { unless } from "../lib/roles.js";
 import { confirm, loading, notice, trouble } from "../parts/dialog.js";
 import { recordingForm } from "../parts/recording-form.js";
 import { redraw } from "../parts/redraw.js";
@@ -38,20 +39,19 @@ export function recordingsView(frame) {
   }
   function draw() {
     const run = frame.state.status?.run ?? {};
-    const operates = frame.may("operate");
     tools.hidden = !run.live;
     trial.node.hidden = run.live !== false;
     if (!trial.node.hidden) trial.begin(frame.state.q);
-    make.disabled = !operates;
-    make.title = operates ? "" : "this needs the role operate";
-    sealAll.hidden = !operates || all.every((one) => !one.openStreams);
+    const why = frame.whyNot("operate");
+    for (const button of [make, sealAll]) Object.assign(button, { disabled: why !== "", title: why });
+    sealAll.hidden = all.every((one) => !one.openStreams);
     if (all.length === 0) {
       list.replaceChildren(run.live
-        ? notice("Nothing is recorded", operates ? "Make a recording here, or set RECORDING_KFL under scripting.env in the configuration." : "Ask whoever runs tapedeck to make a recording; your token may only look.")
+        ? notice("Nothing is recorded", why === "" ? "Make a recording here, or set RECORDING_KFL under scripting.env in the configuration." : "Ask whoever runs tapedeck to make a recording; your token may only look.")
         : notice("A recorded source is open", "Recordings are made in live runs; see: tapedeck tap --help"));
       return;
     }
-    redraw(list, all.map((one) => card(one, operates)));
+    redraw(list, all.map((one) => card(one, why)));
   }
   function status({ run }) {
     const parts = [];
@@ -71,17 +71,17 @@ export function recordingsView(frame) {
     if (locks.length || kept.length) parts.push(el("section", { class: "card" }, el("h2", {}, "Immutability"), facts(locks.map(([store, lock]) => [store, lock ?? "not asked yet", /^on/.test(lock ?? "") ? "good" : "warn"]).concat(kept))));
     around.replaceChildren(...parts);
   }
-  function card(one, operates) {
-    const button = (text, act, title) => el("button", { onclick: act, title }, text);
+  function card(one, why) {
+    const button = (text, act, not = "") => el("button", unless(not, { onclick: act }), text);
     return el("section", { class: "card", "data-name": one.name }, el("h2", {}, el("span", {}, one.name, " ", el("span", { class: `badge ${one.state === "on" ? "good" : "soft"}` }, one.state ?? "on")),
       el("span", { class: "acts" },
         button("Show what it matches", () => {
           frame.apply(one.kfl);
           frame.open("traffic");
         }),
-        operates && one.openStreams ? button("Seal now", () => seal(one)) : null,
-        operates && one.source === "added" ? button("Stop", () => stop(one)) : null,
-        one.source === "configuration" && operates ? el("span", { class: "soft" }, "from the configuration") : null,
+        one.openStreams ? button("Seal now", () => seal(one), why) : null,
+        one.source === "added" ? button("Stop", () => stop(one), why) : null,
+        one.source === "configuration" ? el("span", { class: "soft" }, "from the configuration") : null,
         one.source === "script" ? el("span", { class: "soft" }, "made by a script") : null)),
     figures(one));
   }

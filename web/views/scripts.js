@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { unless } from "../lib/roles.js";
 import { TEMPLATES } from "../lib/templates.js";
 import { parse } from "../lib/types.js";
 import { confirm, notice, trouble } from "../parts/dialog.js";
@@ -42,6 +43,8 @@ export function scriptsView(frame) {
   let timer = null;
   let denied = null;
   let follow = true;
+  // What a link opens, once.
+  let linked = frame.state.script;
 
   async function load() {
     clearTimeout(timer);
@@ -49,6 +52,8 @@ export function scriptsView(frame) {
       const [all, planned, { running }] = await Promise.all([api.scripts(), api.jobs(), api.scheduler()]);
       if (!denied) await loadFiles();
       drawFiles(all);
+      if (linked && !denied) open(linked);
+      linked = null;
       jobsCard.hidden = planned.length === 0;
       redraw(jobs, planned.map((job) => jobRow(job, all)));
       drawJobActs(running);
@@ -68,7 +73,8 @@ export function scriptsView(frame) {
       desk.replaceChildren(trouble(error));
       lines.replaceChildren(trouble(error));
     }
-    make.hidden = !frame.may("editScripts") || folder.folders.length === 0;
+    const why = frame.whyNot("editScripts");
+    Object.assign(make, { hidden: folder.folders.length === 0, disabled: why !== "", title: why });
   }
   async function loadConsole() {
     const found = await api.consoleLines(after);
@@ -85,7 +91,7 @@ export function scriptsView(frame) {
     for (const { path } of folder.files) if (!known.has(path)) known.set(path, []);
     none.hidden = known.size > 0;
     if (known.size === 0) {
-      none.replaceChildren(folder.folders.length && !make.hidden
+      none.replaceChildren(!make.hidden && !make.disabled
         ? notice("No script yet", "Make one here, or put a .js file into the folder.")
         : notice("No script runs", frame.state.status?.run.live ? "Set scripting.source in the configuration to a folder of .js files; to begin: tapedeck scripts new NAME" : "Scripts run in live runs; to try some over this source: tapedeck run SCRIPT --pcap SRC"));
     }
@@ -96,12 +102,11 @@ export function scriptsView(frame) {
     const name = path.split("/").at(-1);
     const test = /\.test\.js$/.test(name);
     const first = instances[0];
-    const may = frame.may("operate") && first;
     const off = first?.state === "off";
     return el("li", { class: opened.path === path ? "chosen" : "" },
       el("button", { class: "file", "aria-current": opened.path === path ? "true" : null, onclick: () => choose(path) },
         el("b", {}, first?.title ?? name), el("span", { class: "soft" }, test ? `${name}, tests` : name)),
-      may ? el("button", { class: "switch", role: "switch", "aria-checked": String(!off), "aria-label": `${first.title} runs`, onclick: () => turn(first, off) }, off ? "off" : "on") : null,
+      first ? el("button", unless(frame.whyNot("operate"), { class: "switch", role: "switch", "aria-checked": String(!off), "aria-label": `${first.title} runs`, onclick: () => turn(first, off) }), off ? "off" : "on") : null,
       instances.map(figures));
   }
   function figures(one) {
@@ -135,13 +140,13 @@ export function scriptsView(frame) {
     return el("tr", {}, el("td", {}, job.tag), el("td", {}, script?.title ?? "", job.node ? el("span", { class: "soft" }, ` on ${job.node}`) : ""), el("td", {}, el("code", {}, job.cron)),
       el("td", {}, job.running ? el("span", { class: "good" }, "running") : job.next ? "waiting" : job.limit && job.runs >= job.limit ? "done" : "stopped"), el("td", { class: "number" }, `${job.runs}${job.limit ? ` of ${job.limit}` : ""}`),
       el("td", {}, when(job.last)), el("td", {}, when(job.next)),
-      el("td", {}, frame.may("operate") ? el("span", { class: "acts" }, el("button", { "aria-label": `Run now: ${job.tag}`, onclick: () => act("run", job.tag) }, "Run now"),
-        el("button", { "aria-label": `Remove: ${job.tag}`, onclick: () => removeJobs(job.tag) }, "Remove")) : ""));
+      el("td", {}, el("span", { class: "acts" }, operates("Run now", () => act("run", job.tag), { "aria-label": `Run now: ${job.tag}` }),
+        operates("Remove", () => removeJobs(job.tag), { "aria-label": `Remove: ${job.tag}` }))));
   }
+  const operates = (text, onclick, more = {}) => el("button", unless(frame.whyNot("operate"), { onclick, ...more }), text);
   function drawJobActs(running) {
-    jobActs.hidden = !frame.may("operate");
     redraw(jobActs, [el("span", { class: running ? "good" : "warn" }, running ? "scheduler runs" : "scheduler is stopped"),
-      el("span", {}, el("button", { onclick: () => act(running ? "stop" : "start") }, running ? "Stop" : "Start")), el("span", {}, el("button", { onclick: () => act("run") }, "Run all now")), el("span", {}, el("button", { onclick: () => removeJobs() }, "Remove all"))]);
+      el("span", {}, operates(running ? "Stop" : "Start", () => act(running ? "stop" : "start"))), el("span", {}, operates("Run all now", () => act("run"))), el("span", {}, operates("Remove all", () => removeJobs()))]);
   }
   function act(what, tag) {
     return api.jobsDo(what, tag).then(load, (error) => frame.fail(error.message));
@@ -178,8 +183,10 @@ export function scriptsView(frame) {
   async function open(path) {
     try {
       opened = opened.sha256 === "" && opened.path === path ? { ...opened } : await api.scriptSource(path);
+      frame.remember({ script: path });
       title.textContent = opened.path;
-      said.textContent = folder.editable ? (frame.may("editScripts") ? "" : "read only: your token may not save") : "read only: tap.dashboard.editScripts is false";
+      const why = frame.whyNot("editScripts");
+      said.textContent = why && `Read only. ${why}.`;
       text.set(opened.code, !frame.may("editScripts"));
       changed();
     } catch (error) {
@@ -189,7 +196,8 @@ export function scriptsView(frame) {
   function changed() {
     save.disabled = !frame.may("editScripts") || !(dirty() || opened.sha256 === "");
     revert.disabled = !dirty();
-    remove.hidden = !frame.may("editScripts") || !opened.sha256;
+    remove.hidden = !opened.sha256;
+    Object.assign(remove, { disabled: !frame.may("editScripts"), title: frame.whyNot("editScripts") });
   }
   async function check(code) {
     if (!opened.path || !frame.may("operate")) return null;

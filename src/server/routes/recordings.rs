@@ -75,6 +75,11 @@ pub(super) const RECORDINGS: &[Route] = &[
         parameters: &[
             STORE,
             parameter("day", "string", "a day, as /archive/days names it"),
+            parameter(
+                "find",
+                "string",
+                "words that the names of the reels hold: of hour, node, recording, time",
+            ),
             parameter("after", "string", "the cursor: the reels behind it"),
             LIMIT,
         ],
