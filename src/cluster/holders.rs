@@ -6,9 +6,11 @@
 //!
 //! At a moment the address belongs to the claim that surely holds, the last to have begun; else to
 //! one that may hold already; else, for [`LINGER`], to the one that ended last: what is still on its
-//! way to a pod that is gone was meant for it.
+//! way to a pod that is gone was meant for it. A port of an address does so no longer than until
+//! another pod has the address.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::resolve::{Address, Change, Name, Update};
@@ -69,6 +71,8 @@ struct Owned {
 pub(super) struct Holders {
     by_address: HashMap<Address, Vec<Owned>, ahash::RandomState>,
     by_owner: HashMap<Arc<str>, BTreeSet<Address>, ahash::RandomState>,
+    /// Addresses with one of their ports that somebody claims, by address.
+    ports: HashMap<IpAddr, BTreeSet<Address>, ahash::RandomState>,
 }
 
 impl Holders {
@@ -114,6 +118,10 @@ impl Holders {
             held.retain(|one| one.claim.to.is_none_or(|to| to + LINGER >= secs));
             !held.is_empty()
         });
+        self.ports.retain(|_, ports| {
+            ports.retain(|address| self.by_address.contains_key(address));
+            !ports.is_empty()
+        });
     }
 
     /// Addresses that somebody claims, and claims.
@@ -128,10 +136,19 @@ impl Holders {
         updates: &mut Vec<Update>,
         change: impl FnOnce(&mut Vec<Owned>),
     ) {
+        let mut concerned = vec![address];
+        match address {
+            Address::Ip(ip) => concerned.extend(self.ports.get(&ip).into_iter().flatten()),
+            Address::Endpoint(endpoint) => {
+                self.ports.entry(endpoint.ip).or_default().insert(address);
+            }
+            Address::NodePort(_) => {}
+        }
+        let before: Vec<Vec<Change>> = concerned.iter().map(|one| self.timeline(one)).collect();
         let held = self.by_address.entry(address).or_default();
-        let before = timeline(held);
         change(held);
-        let after = timeline(held);
+        let after: Vec<Vec<Change>> = concerned.iter().map(|one| self.timeline(one)).collect();
+        let held = self.by_address.entry(address).or_default();
         while held.len() > MAX_CLAIMS {
             let oldest = held
                 .iter()
@@ -140,33 +157,52 @@ impl Holders {
                 .map_or(0, |(index, _)| index);
             held.remove(oldest);
         }
-        let same = before
-            .iter()
-            .zip(&after)
-            .take_while(|(a, b)| a == b)
-            .count();
-        if same == before.len() && same == after.len() {
-            return;
+        for ((address, before), after) in concerned.into_iter().zip(&before).zip(&after) {
+            updates.extend(update(address, before, after));
         }
-        // An update replaces all from its first change on, so it begins with one that stays.
-        let begin = same.saturating_sub(1);
-        let mut changes = after.get(begin..).unwrap_or_default().to_vec();
-        if same == 0
-            && let Some(first) = before.first()
-            && changes
-                .first()
-                .is_none_or(|change| change.from > first.from)
-        {
-            changes.insert(
-                0,
-                Change {
-                    from: first.from,
-                    name: None,
-                },
-            );
-        }
-        updates.push(Update { address, changes });
     }
+
+    fn claims(&self, address: &Address) -> &[Owned] {
+        self.by_address.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Claims to the address of which this is a port.
+    fn claims_around(&self, address: &Address) -> &[Owned] {
+        match address {
+            Address::Endpoint(endpoint) => self.claims(&Address::Ip(endpoint.ip)),
+            Address::Ip(_) | Address::NodePort(_) => &[],
+        }
+    }
+
+    fn timeline(&self, address: &Address) -> Vec<Change> {
+        timeline(self.claims(address), self.claims_around(address))
+    }
+}
+
+/// What differs from the first difference on.
+fn update(address: Address, before: &[Change], after: &[Change]) -> Option<Update> {
+    let same = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+    if same == before.len() && same == after.len() {
+        return None;
+    }
+    // An update replaces all from its first change on, so it begins with one that stays.
+    let begin = same.saturating_sub(1);
+    let mut changes = after.get(begin..).unwrap_or_default().to_vec();
+    if same == 0
+        && let Some(first) = before.first()
+        && changes
+            .first()
+            .is_none_or(|change| change.from > first.from)
+    {
+        changes.insert(
+            0,
+            Change {
+                from: first.from,
+                name: None,
+            },
+        );
+    }
+    Some(Update { address, changes })
 }
 
 fn end(held: &mut [Owned], owner: &Arc<str>, at: i64) {
@@ -235,13 +271,27 @@ fn put(held: &mut Vec<Owned>, owner: &Arc<str>, claim: Claim, now: i64, settling
     });
 }
 
-/// Who has the address at `at`.
-fn holder(held: &[Owned], at: i64) -> Option<&Owned> {
+/// Until when the name of a claim that ended at `to` lingers: another pod that has come to the address
+/// `around` its port since the claim began is meant by what still comes.
+fn lingers_until(one: &Owned, to: i64, around: &[Owned]) -> i64 {
+    let came = around.iter().filter(|other| {
+        let claim = &other.claim;
+        claim.rank == Rank::Pod
+            && other.owner != one.owner
+            && claim.from > one.claim.from
+            && claim.to.is_none_or(|end| end > to)
+    });
+    let came = came.map(|other| other.claim.from.max(to)).min();
+    came.map_or(to + LINGER, |came| came.min(to + LINGER))
+}
+
+/// Who has the address at `at`; `around` are the claims to the whole address, where it is a port.
+fn holder<'a>(held: &'a [Owned], around: &[Owned], at: i64) -> Option<&'a Owned> {
     let began = held.iter().filter(|one| one.claim.from <= at);
     let standing = |one: &Owned| {
         let claim = &one.claim;
         match claim.to {
-            Some(to) if at >= to + LINGER => 0,
+            Some(to) if at >= to && at >= lingers_until(one, to, around) => 0,
             Some(to) if at >= to => 1,
             _ if at < claim.sure => 2,
             _ => 3,
@@ -264,16 +314,17 @@ fn holder(held: &[Owned], at: i64) -> Option<&Owned> {
         .map(|(.., one)| one)
 }
 
-fn timeline(held: &[Owned]) -> Vec<Change> {
+fn timeline(held: &[Owned], around: &[Owned]) -> Vec<Change> {
     let mut moments = BTreeSet::new();
     for one in held {
         let claim = &one.claim;
         moments.extend([claim.from, claim.sure]);
-        moments.extend(claim.to.into_iter().flat_map(|to| [to, to + LINGER]));
+        let ends = |to| [to, lingers_until(one, to, around)];
+        moments.extend(claim.to.into_iter().flat_map(ends));
     }
     let mut changes: Vec<Change> = Vec::new();
     for at in moments {
-        let name = holder(held, at).map(|one| &one.claim.name);
+        let name = holder(held, around, at).map(|one| &one.claim.name);
         let last = changes.last().and_then(|change| change.name.as_ref());
         // The first change names somebody: before it nobody is known.
         if last != name {
@@ -291,11 +342,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::packet::Endpoint;
     use crate::resolve::LiveHistory;
     use crate::time::Timestamp;
 
     fn address() -> Address {
         Address::Ip([10, 244, 1, 7].into())
+    }
+
+    fn at_port() -> Address {
+        let ip = [10, 244, 1, 7].into();
+        Address::Endpoint(Endpoint { ip, port: 8080 })
     }
 
     fn claim(name: &str, from: i64, sure: i64, to: Option<i64>) -> (Address, Claim) {
@@ -307,6 +364,12 @@ mod tests {
             name: Name::plain(name, "shop"),
         };
         (address(), claim)
+    }
+
+    /// A pod that says on which port it listens.
+    fn listening(name: &str, from: i64, sure: i64) -> Vec<(Address, Claim)> {
+        let (address, claim) = claim(name, from, sure, None);
+        vec![(address, claim.clone()), (at_port(), claim)]
     }
 
     struct Told {
@@ -336,6 +399,15 @@ mod tests {
             let found = self.history.read(|history| {
                 history.lookup_ip([10, 244, 1, 7].into(), Timestamp::from_secs(at, 0))
             });
+            found.map_or("-".to_owned(), |named| named.name.to_string())
+        }
+
+        /// Who is asked at the port.
+        fn asked(&self, at: i64) -> String {
+            let (ip, port) = ([10, 244, 1, 7].into(), 8080);
+            let found = self
+                .history
+                .read(|history| history.lookup(Endpoint { ip, port }, Timestamp::from_secs(at, 0)));
             found.map_or("-".to_owned(), |named| named.name.to_string())
         }
     }
@@ -376,6 +448,41 @@ mod tests {
         assert_eq!(at, ["a", "b", "b"]);
     }
 
+    /// A port that the new pod does not declare is the new pod's all the same.
+    #[test]
+    fn a_port_of_a_pod_that_is_gone_passes_with_the_address() {
+        let mut told = Told::new();
+        told.put("a", listening("a", 1000, 1000), 1000);
+        told.end("a", 1100);
+        assert_eq!([1099, 1159, 1160].map(|at| told.asked(at)), ["a", "a", "-"]);
+        told.put("b", vec![claim("b", 1110, 1112, None)], 1113);
+        let at = [1099, 1109, 1110, 1130].map(|at| told.asked(at));
+        assert_eq!(at, ["a", "a", "b", "b"]);
+
+        // The same when the end of the first one is heard of last, and for what a slice says.
+        let mut told = Told::new();
+        told.put("a", vec![claim("a", 1000, 1000, None)], 1000);
+        let mut of_slice = listening("a in the service", 1001, 1001);
+        told.put("slice", of_slice.split_off(1), 1001);
+        told.put("b", vec![claim("b", 1110, 1112, None)], 1113);
+        told.end("slice", 1115);
+        told.end("a", 1115);
+        let at = [1105, 1114, 1115, 1130].map(|at| told.asked(at));
+        assert_eq!(at, ["a in the service", "a in the service", "b", "b"]);
+    }
+
+    /// A pod that its service does not count on any more is still who is asked for it.
+    #[test]
+    fn a_port_of_a_pod_that_is_still_there_lingers() {
+        let mut told = Told::new();
+        told.put("a", vec![claim("a", 1000, 1000, None)], 1000);
+        let mut of_slice = listening("a in the service", 1001, 1001);
+        told.put("slice", of_slice.split_off(1), 1001);
+        told.end("slice", 1100);
+        let at = [1100, 1159, 1160].map(|at| told.asked(at));
+        assert_eq!(at, ["a in the service", "a in the service", "a"]);
+    }
+
     #[test]
     fn a_finished_job_whose_object_stays_does_not_hold_its_address() {
         let mut told = Told::new();
@@ -413,17 +520,22 @@ mod tests {
         told.holders.forget_before(1_000_000);
         assert_eq!(told.holders.size(), (0, 0));
         assert!(told.holders.by_owner.is_empty());
+        told.put("a", listening("a", 1_000_000, 1_000_000), 1_000_000);
+        assert_eq!(told.holders.ports.len(), 1);
+        told.end("a", 1_000_001);
+        told.holders.forget_before(2_000_000);
+        assert!(told.holders.ports.is_empty());
     }
 
     proptest! {
         /// The history that grew by updates says what all claims together say.
         #[test]
         fn updates_add_up(steps in proptest::collection::vec(
-            (0..4usize, 0..50i64, 0..10i64, proptest::option::of(1..60i64), any::<bool>()), 1..14,
+            (0..4usize, 0..50i64, 0..10i64, proptest::option::of(1..60i64), any::<bool>(), any::<bool>()), 1..14,
         )) {
             let mut told = Told::new();
             let mut now = 1000;
-            for (owner, back, sure, to, ends) in steps {
+            for (owner, back, sure, to, ends, listens) in steps {
                 now += 7;
                 let name = format!("pod-{owner}");
                 if ends {
@@ -431,19 +543,20 @@ mod tests {
                 } else {
                     let from = now - back;
                     let to = to.map(|to| from + to);
-                    told.put(&name, vec![claim(&name, from, from + sure, to)], now);
+                    let whole = claim(&name, from, from + sure, to);
+                    let port = listens.then(|| (at_port(), whole.1.clone()));
+                    told.put(&name, port.into_iter().chain([whole]).collect(), now);
                 }
             }
-            let held = told.holders.by_address.get(&address());
-            for at in 940..now + 200 {
-                let expected = held
-                    .and_then(|held| holder(held, at))
-                    .map_or("-".to_owned(), |one| one.claim.name.name.to_string());
-                let first = held.and_then(|held| held.iter().map(|one| one.claim.from).min());
-                // Before the first table the first one counts.
-                if first.is_some_and(|first| at >= first) {
-                    prop_assert_eq!(told.at(at), expected, "at {}", at);
-                }
+            let (held, at_its_port) = (told.holders.claims(&address()), told.holders.claims(&at_port()));
+            let first = held.iter().chain(at_its_port).map(|one| one.claim.from).min();
+            // Before the first table the first one counts.
+            for at in first.unwrap_or(i64::MAX)..now + 200 {
+                let whole = holder(held, &[], at);
+                let asked = holder(at_its_port, held, at).or(whole);
+                let name = |one: Option<&Owned>| one.map_or("-".to_owned(), |one| one.claim.name.name.to_string());
+                prop_assert_eq!(told.at(at), name(whole), "at {}", at);
+                prop_assert_eq!(told.asked(at), name(asked), "asked at {}", at);
             }
         }
     }
