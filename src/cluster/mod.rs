@@ -26,6 +26,7 @@ mod targets;
 mod watch;
 mod who;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -283,6 +284,19 @@ impl Cluster {
         self.shared.statuses.counts(&self.shared.api.requests)
     }
 
+    /// How many lists of each kind are in each state, by the names of both: one list a kind, or one for
+    /// each namespace.
+    pub fn watched(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        let mut counts = BTreeMap::new();
+        for ((kind, _), state) in self.shared.statuses.states() {
+            for word in KindState::WORDS {
+                let count: &mut u64 = counts.entry((kind.name(), word)).or_default();
+                *count += u64::from(state.word() == word);
+            }
+        }
+        counts
+    }
+
     /// How the watches fare, for pages and the support bundle.
     pub fn json(&self) -> Json {
         let who = lock(&self.shared.who);
@@ -294,14 +308,8 @@ impl Cluster {
         drop(who);
         let states = self.shared.statuses.states().into_iter();
         let states = states.map(|((kind, namespace), state)| {
-            let (state, why) = match state {
-                KindState::Listing => ("listing", String::new()),
-                KindState::Watching => ("watching", String::new()),
-                KindState::Denied(why) => ("denied", why),
-                KindState::Confined(_, why) => ("confined", why),
-                KindState::Away(why) => ("away", why),
-            };
-            json!({"kind": kind.name(), "namespace": namespace, "state": state, "why": why})
+            let (kind, word) = (kind.name(), state.word());
+            json!({"kind": kind, "namespace": namespace, "state": word, "why": state.why()})
         });
         let counts = self.counts();
         let (addresses, changes) = self.shared.options.history.size();

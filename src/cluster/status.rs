@@ -21,6 +21,30 @@ pub enum KindState {
     Away(String),
 }
 
+impl KindState {
+    /// All words for states.
+    pub(super) const WORDS: [&str; 5] = ["listing", "watching", "denied", "confined", "away"];
+
+    /// As pages and metrics call it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            KindState::Listing => "listing",
+            KindState::Watching => "watching",
+            KindState::Denied(_) => "denied",
+            KindState::Confined(..) => "confined",
+            KindState::Away(_) => "away",
+        }
+    }
+
+    /// Why it is so; empty where it is as it should be.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            KindState::Listing | KindState::Watching => "",
+            KindState::Denied(why) | KindState::Confined(_, why) | KindState::Away(why) => why,
+        }
+    }
+}
+
 /// Counts of all watches together.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct WatchCounts {

@@ -143,12 +143,12 @@ impl Table {
 
     /// Flows held now.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.flows.len() - self.free.len()
     }
 
     /// Whether no flow is held.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 
     /// Counts so far.
@@ -209,7 +209,7 @@ impl Table {
         {
             return self.existing(slot, now, self.as_opened(slot, key, from_low), layers);
         }
-        if self.keys.len() >= self.limits.max_flows.max(1) {
+        if self.len() >= self.limits.max_flows.max(1) {
             self.evict();
         }
         let opened = Opened::of(ordinal, ts, layers, resumed);

@@ -13,10 +13,11 @@ use serde_json::{Value as Json, json};
 use super::super::config::Config;
 use super::super::exit::Failure;
 use super::follow::say;
+use super::metrics::of_watches;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{
     self, Cluster, Connection, Credentials, HappeningTeller, Pace, PodTeller, Remembered, Targets,
-    UpdateTeller, Wanted, Wants, WatchCounts,
+    UpdateTeller, Wanted, Wants,
 };
 use crate::pipeline::NamesOf;
 use crate::pipeline::host::{Outside, PodBlocker};
@@ -217,9 +218,10 @@ impl Asked {
         self.of(Cluster::json).unwrap_or_default()
     }
 
-    /// Requests and events; `None` without a cluster.
-    pub(super) fn counts(&self) -> Option<WatchCounts> {
-        self.of(Cluster::counts)
+    /// The figures of the watches as text; empty without a cluster.
+    pub(super) fn figures(&self) -> String {
+        let figures = self.of(|cluster| of_watches(&cluster.counts(), &cluster.watched()));
+        figures.unwrap_or_default()
     }
 
     /// What is to be said of the watches.

@@ -3,10 +3,9 @@
 //! In: counts of the run, of its recordings and of the outbox. Out: exposition format 0.0.4. Never: a
 //! label whose values have no bound; protocols, reasons, recordings and destinations are few.
 
-use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
-use std::time::Duration;
 
+use super::beat::Beat;
 use crate::pipeline::Counts;
 use crate::pipeline::host::escaped;
 use crate::record::{self, outbox};
@@ -106,15 +105,6 @@ pub(super) fn of_spool(counts: &spool::Counts) -> String {
     text
 }
 
-/// When manifests are due.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Beat {
-    /// Start of the run, for destinations that have taken none yet.
-    pub(super) started: Timestamp,
-    /// Longest time between two of them.
-    pub(super) interval: Duration,
-}
-
 /// What is counted of a recording.
 type Count = fn(&record::Status) -> u64;
 
@@ -122,7 +112,7 @@ type Count = fn(&record::Status) -> u64;
 pub(super) fn of_recordings(
     recordings: &[record::Status],
     outbox: &outbox::Status,
-    beat: Beat,
+    beat: &Beat,
     now: Timestamp,
 ) -> String {
     let mut text = String::new();
@@ -176,22 +166,14 @@ pub(super) fn of_recordings(
     for (name, help, value) in counters {
         family(&mut text, name, "counter", help, "recording", of(value));
     }
-    let ages: BTreeMap<&str, u64> = recordings
-        .iter()
-        .map(|recording| {
-            let destination = recording.destination.as_str();
-            let newest = outbox.newest.get(destination).copied();
-            let since = newest.unwrap_or(beat.started).max(beat.started);
-            (destination, now.since(since).as_secs())
-        })
-        .collect();
+    let ages = beat.ages(recordings, &outbox.newest, now);
     let intervals = ages.keys().map(|name| (*name, beat.interval.as_secs()));
     let gauge = "gauge";
     let name = "tapedeck_heartbeat_interval_seconds";
     let help = "Longest time between two manifests of a destination while it is recorded to.";
     family(&mut text, name, gauge, help, "destination", intervals);
     let name = "tapedeck_manifest_age_seconds";
-    let help = "Time since a destination took its newest manifest, or since the start.";
+    let help = "Time since a destination took its newest manifest, or since it was recorded to.";
     let values = ages.iter().map(|(name, age)| (*name, *age));
     family(&mut text, name, gauge, help, "destination", values);
     text
@@ -228,12 +210,10 @@ fn family<'a, V: Display>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
 
-    const BEAT: Beat = Beat {
-        started: Timestamp::from_secs(1000, 0),
-        interval: Duration::from_secs(600),
-    };
+    use super::*;
 
     fn recording(name: &str, destination: &str) -> record::Status {
         record::Status {
@@ -260,7 +240,11 @@ mod tests {
             ..outbox::Status::default()
         };
         let now = Timestamp::from_secs(2000, 0);
-        let recorded = of_recordings(&recordings, &outbox, BEAT, now);
+        let folder = tempfile::tempdir().unwrap();
+        let started = Timestamp::from_secs(1000, 0);
+        let beat = Beat::start(Duration::from_secs(600), started, folder.path().join("due"));
+        of_recordings(&recordings, &outbox::Status::default(), &beat, started);
+        let recorded = of_recordings(&recordings, &outbox, &beat, now);
         let spooled = spool::Counts {
             pins_dropped: 6,
             ..spool::Counts::default()
@@ -301,7 +285,9 @@ mod tests {
     #[test]
     fn nothing_is_due_where_nothing_is_recorded() {
         let outbox = outbox::Status::default();
-        let text = of_recordings(&[], &outbox, BEAT, Timestamp::from_secs(9000, 0));
+        let (interval, now) = (Duration::from_secs(600), Timestamp::from_secs(9000, 0));
+        let beat = Beat::start(interval, now, "/nonexistent/due".into());
+        let text = of_recordings(&[], &outbox, &beat, now);
         assert_eq!(text, "");
     }
 

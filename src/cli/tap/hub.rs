@@ -244,10 +244,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         pulse: pulse.clone(),
         metrics: Box::new({
             let cluster = cluster.clone();
-            move || {
-                let watches = cluster.counts().map(|counts| metrics::of_watches(&counts));
-                figures::of_hub(&counted, &memory.now()) + &watches.unwrap_or_default()
-            }
+            move || figures::of_hub(&counted, &memory.now()) + &cluster.figures()
         }),
         unready: Box::new(|| None),
     };

@@ -5,6 +5,7 @@
 //! /metrics`, `/healthz` and `/readyz` beside the dashboard, without its token: whoever scrapes has
 //! none. Never: a run that fails because the port is taken.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -143,8 +144,11 @@ const WATCHES: &[WatchFigure] = &[
     ),
 ];
 
-/// The figures of the watches as text.
-pub(super) fn of_watches(counts: &WatchCounts) -> String {
+/// The figures of the watches as text; `watched` counts lists by kind and state.
+pub(super) fn of_watches(
+    counts: &WatchCounts,
+    watched: &BTreeMap<(&'static str, &'static str), u64>,
+) -> String {
     use std::fmt::Write;
     let mut text = String::new();
     let mut last = "";
@@ -155,6 +159,12 @@ pub(super) fn of_watches(counts: &WatchCounts) -> String {
             last = family;
         }
         let _ = writeln!(text, "{name} {}", value(counts));
+    }
+    let name = "tapedeck_kube_watch";
+    let help = "Lists of a kind that are in a state; denied ones lack a right.";
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    for ((kind, state), count) in watched {
+        let _ = writeln!(text, "{name}{{kind=\"{kind}\",state=\"{state}\"}} {count}");
     }
     text
 }
@@ -274,8 +284,11 @@ mod tests {
             relists: 1,
             ..WatchCounts::default()
         };
-        let text = of_watches(&counts);
+        let watched = BTreeMap::from([(("pods", "denied"), 1), (("pods", "watching"), 0)]);
+        let text = of_watches(&counts, &watched);
         for line in [
+            "tapedeck_kube_watch{kind=\"pods\",state=\"denied\"} 1",
+            "tapedeck_kube_watch{kind=\"pods\",state=\"watching\"} 0",
             "tapedeck_kube_requests_total{kind=\"list\"} 14",
             "tapedeck_kube_requests_total{kind=\"watch\"} 5",
             "tapedeck_kube_relists_total 1",

@@ -11,6 +11,7 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{heard, secrets};
+use super::beat::Beat;
 use super::facts::Facts;
 use super::follow::{Followed, Printed, say};
 use super::live::PACE;
@@ -113,7 +114,7 @@ pub struct Session {
     host: Arc<LiveHost>,
     printed: Printed,
     watch: Watch,
-    beat: figures::Beat,
+    beat: Arc<Beat>,
     pub(super) pulse: Pulse,
     quiet: bool,
     /// Ends with the run.
@@ -333,10 +334,11 @@ impl Session {
             host,
             printed: Printed::new(config.bool("scripting.console"), quiet),
             watch,
-            beat: figures::Beat {
-                started: SystemClock.now(),
-                interval: config.duration("recording.heartbeat"),
-            },
+            beat: Arc::new(Beat::start(
+                config.duration("recording.heartbeat"),
+                SystemClock.now(),
+                setup.data.join("manifests-due.json"),
+            )),
             pulse: Pulse::new(),
             quiet,
         })
@@ -349,18 +351,16 @@ impl Session {
         let facts = Arc::downgrade(&self.facts);
         let outbox = self.facts.outbox.clone();
         let counters = self.counters.clone();
-        let beat = self.beat;
+        let beat = self.beat.clone();
         move || {
             let (sent, now) = (outbox.status(), SystemClock.now());
             let mut text = figures::of_capture(&counters.now());
             text += &super::metrics::of_outbox(&sent, now);
             if let Some(facts) = facts.upgrade() {
                 text += &figures::of_spool(&facts.streams.0.counts());
-                text += &figures::of_recordings(&facts.desk.status(), &sent, beat, now);
+                text += &figures::of_recordings(&facts.desk.status(), &sent, &beat, now);
                 text += &health(&facts.scripts.status());
-                if let Some(counts) = facts.cluster.counts() {
-                    text += &super::metrics::of_watches(&counts);
-                }
+                text += &facts.cluster.figures();
             }
             text += &host
                 .upgrade()
@@ -414,6 +414,8 @@ impl Session {
             }
             let items = self.counters.now().items.values().sum();
             let recordings = self.facts.desk.status();
+            let newest = self.facts.outbox.status().newest;
+            self.beat.ages(&recordings, &newest, SystemClock.now());
             for sentence in self.watch.look(&recordings, items, SystemClock.now()) {
                 say(&sentence);
             }
@@ -475,6 +477,9 @@ impl Session {
         let goes_on = || !stop.is_hurried();
         let status = facts.outbox.drain_while(LAST_UPLOADS, &goes_on);
         facts.outbox.stop();
+        if facts.live && status.waiting == 0 {
+            self.beat.end();
+        }
         let counts = self.counters.now();
         let items: u64 = counts.items.values().sum();
         let dropped = counts.kernel_dropped + counts.interface_dropped;
