@@ -19,14 +19,10 @@ const MAX_NAME: usize = 253;
 /// # Errors
 /// One sentence: there is no such pod, or the rights do not suffice.
 pub(super) async fn isolate(api: &Api, namespace: &str, name: &str) -> Result<String, String> {
-    for part in [namespace, name] {
-        // RFC 1123 names only: they become parts of a path.
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-        if part.is_empty() || part.len() > MAX_NAME || !part.bytes().all(is_name) {
-            return Err(format!(
-                "{namespace}/{name} is no pod: hub.blockPod takes its name, then its namespace"
-            ));
-        }
+    if ![namespace, name].into_iter().all(is_name) {
+        return Err(format!(
+            "{namespace}/{name} is no pod: hub.blockPod takes its name, then its namespace"
+        ));
     }
     let because = |what: &str, why: Refusal| match why {
         Refusal::Missing => format!("there is no pod {namespace}/{name}"),
@@ -79,4 +75,10 @@ pub(super) async fn isolate(api: &Api, namespace: &str, name: &str) -> Result<St
         )),
         Err(why) => Err(because("creating network policies", why)),
     }
+}
+
+/// Whether a text is a name by RFC 1123, and nothing else: it becomes part of a path.
+pub(super) fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(fits) && !text.contains("..")
 }

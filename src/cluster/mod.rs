@@ -2,7 +2,8 @@
 //!
 //! In: lists and watches of pods, services, endpoint slices, nodes and namespaces. Out: names of
 //! addresses as of any moment, in a [`LiveHistory`]; the addresses of targeted pods; what becomes of
-//! pods, for scripts; what happens to them, for recordings. Never: a write to the cluster; a secret or config map.
+//! pods, for scripts; what happens to them, for recordings. Never: a write to the cluster, but for a
+//! pod that a script cuts off and the files of [`Kept`]; a secret or config map that is not that one.
 //!
 //! ```text
 //! connect ──▶ watch (list, then watch, for each kind) ──events──▶ who ──claims──▶ holders ──updates──▶ history
@@ -18,6 +19,7 @@ mod connect;
 mod happenings;
 mod holders;
 mod isolate;
+mod kept;
 mod kinds;
 mod meanwhile;
 mod objects;
@@ -46,6 +48,7 @@ use watch::Watcher;
 pub(crate) use api::{chain, refused, said_in};
 pub use connect::{ConnectError, Connection, Credentials, connect};
 pub use happenings::{Ends, Happening, Remembered, What};
+pub use kept::{Files, Kept, KeptError, MAX_KEPT};
 pub use kinds::{Kind, SliceApi};
 pub use objects::{Container, Key, Node, Owner, Pod, Service, Slice, SliceEndpoint};
 pub use status::{KindState, WatchCounts};

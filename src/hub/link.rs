@@ -120,7 +120,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite, F: Future<Output = Result<(),
             match timeout(pace.silence, reader.read_buf(frames.buffer())).await {
                 Ok(Ok(0)) => return "the other side closed the connection".to_owned(),
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return format!("the connection broke: {error}"),
+                Ok(Err(error)) => return broke(&error),
                 Err(_) => {
                     return format!("nothing came for {} seconds", pace.silence.as_secs_f32());
                 }
@@ -136,6 +136,8 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite, F: Future<Output = Result<(),
                 () = tokio::time::sleep(pace.beat) => Some(beat.clone()),
             };
             let Some(bytes) = next else {
+                // So that the other side can tell an end from a fault.
+                let _ = timeout(pace.beat, writer.shutdown()).await;
                 return "it was ended here".to_owned();
             };
             let is_last = ends.urgent.is_empty() && ends.bulk.is_empty();
@@ -148,7 +150,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite, F: Future<Output = Result<(),
             };
             match timeout(pace.stall, sending).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return format!("the connection broke: {error}"),
+                Ok(Err(error)) => return broke(&error),
                 Err(_) => return "the other side reads no more".to_owned(),
             }
         }
@@ -156,6 +158,17 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite, F: Future<Output = Result<(),
     tokio::select! {
         why = reading => why,
         why = writing => why,
+    }
+}
+
+/// Why a connection broke, for people.
+fn broke(error: &std::io::Error) -> String {
+    match error.kind() {
+        // TLS without its closing alert, as a process that is killed leaves it.
+        std::io::ErrorKind::UnexpectedEof => {
+            "the other side went without a farewell: it was stopped or killed, or something between closed the connection".to_owned()
+        }
+        _ => format!("the connection broke: {error}"),
     }
 }
 
@@ -185,6 +198,33 @@ mod tests {
 
     fn frames() -> Frames {
         Frames::new(MAX_FRAME)
+    }
+
+    #[test]
+    fn an_end_without_a_farewell_is_told_in_words() {
+        let gone = std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            "peer closed connection: https://docs.rs/",
+        );
+        let told = broke(&gone);
+        assert!(told.contains("stopped or killed"), "{told}");
+        assert!(!told.contains("https://"), "{told}");
+        let reset = broke(&std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(reset, "the connection broke: connection reset");
+    }
+
+    #[test]
+    fn whoever_ends_a_connection_closes_it() {
+        runtime().block_on(async {
+            let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+            let (queues, ends) = queues();
+            drop(queues);
+            let run = run(ours, frames(), ends, body("beat"), QUICK, |_| ready(Ok(())));
+            assert_eq!(run.await, "it was ended here");
+            let mut rest = Vec::new();
+            theirs.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, b"");
+        });
     }
 
     #[test]

@@ -233,6 +233,7 @@ pub static KEYS: &[ConfigKey] = &[
     key("s3.profile", Text, r#""""#, Honoured, "profile of the shared AWS configuration"),
     key("s3.anonymous", Bool, "false", Honoured, "sign nothing when reading, as a public bucket lets anybody read"),
     key("cluster.hub", Text, r#""""#, Honoured, "where workers find the hub, host:port"),
+    key("cluster.kept", Text, r#""""#, Honoured, "secret NAMESPACE/NAME in which the hub keeps what was added to it (recordings, pushed scripts) for its next pod; empty: its data folder alone"),
     key("cluster.listen", Text, r#""""#, Honoured, "where the hub waits for workers, address:port; empty means all addresses, tap.proxy.hub.srvPort"),
     key("cluster.tls", Text, r#""/etc/tapedeck/tls""#, Honoured, "folder with ca.crt, tls.crt and tls.key of a worker or hub"),
     key("kube.configPath", Text, r#""""#, Honoured, "kubeconfig; empty means KUBECONFIG, the service account of a pod, or ~/.kube/config"),

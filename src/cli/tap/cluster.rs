@@ -16,8 +16,8 @@ use super::follow::say;
 use super::metrics::of_watches;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{
-    self, Cluster, Connection, Credentials, HappeningTeller, Pace, PodTeller, Remembered, Targets,
-    UpdateTeller, Wanted, Wants,
+    self, Cluster, Connection, Credentials, HappeningTeller, Kept, Pace, PodTeller, Remembered,
+    Targets, UpdateTeller, Wanted, Wants,
 };
 use crate::pipeline::NamesOf;
 use crate::pipeline::host::{Outside, PodBlocker};
@@ -105,6 +105,15 @@ impl Nearby {
         self.connection.as_ref()?;
         let names = Arc::new(Names::live(self.history.clone()));
         Some(Box::new(move |_| Some(names.clone())))
+    }
+
+    /// The secret of this name; `None` without a cluster.
+    ///
+    /// # Errors
+    /// One sentence, when it is no name of one.
+    pub(super) fn kept(&self, name: &str) -> Result<Option<Kept>, String> {
+        let connection = self.connection.as_ref();
+        connection.map(|found| Kept::new(found, name)).transpose()
     }
 
     /// What scripts and pages ask of the cluster.

@@ -42,10 +42,12 @@ use crate::server::{Pushed, Run as _};
 use crate::time::{Clock, SystemClock};
 
 mod figures;
+mod kept;
 mod known;
 mod own;
 mod scripts;
 
+use kept::Mirror;
 use known::Known;
 use own::{beside_the_link, is_known_to_workers};
 
@@ -54,6 +56,9 @@ const NAME: &str = "hub";
 
 /// Names under which a forwarded dashboard is reached.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// File of the recordings that were added.
+const RECORDINGS: &str = "hub-recordings.json";
 
 /// Folder of scripts that computers elsewhere push.
 const PUSHED: &str = "pushed";
@@ -146,16 +151,6 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let own = OwnSockets::default();
     let basis = recording::basis(&config, &data)?;
     let destination = basis.template.destination.clone();
-    let pushed = Pushed::open(data.join(PUSHED))
-        .map_err(|error| Failure::failed(format!("the folder of pushed scripts: {error}")))?;
-    let pushed = Arc::new(pushed);
-    let (wishes, said) = Wishes::new(basis, data.join("hub-recordings.json"));
-    said.iter().for_each(|sentence| say(sentence));
-    let wishes = Arc::new(wishes);
-    wishes
-        .configure(spread(&config, &pushed, &mut Vec::new()))
-        .map_err(Failure::usage)?;
-
     let console = Arc::new(Console::new(NAME));
     let runtime = runtime()?;
     let addresses = SharedTargets::default();
@@ -180,7 +175,6 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     };
     let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
     let hub = Arc::new(hub);
-    hub.spread(&wishes.spread()).map_err(Failure::failed)?;
     hub.names(Arc::new({
         let history = nearby.history();
         move || packed(&history.snapshot(SystemClock.now()))
@@ -188,6 +182,24 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     if !is_known_to_workers(&hub, &stop) {
         return Ok(Exit::Done);
     }
+    let kept = match config.text_if_set("cluster.kept") {
+        Some(name) => nearby.kept(name).map_err(Failure::usage)?,
+        None => None,
+    };
+    let mirror = kept.map(|kept| Mirror::start(kept, &data, &stop, runtime.handle()));
+    if stop.is_asked() {
+        return Ok(Exit::Done);
+    }
+    let pushed = Pushed::open(data.join(PUSHED))
+        .map_err(|error| Failure::failed(format!("the folder of pushed scripts: {error}")))?;
+    let pushed = Arc::new(pushed);
+    let (wishes, said) = Wishes::new(basis, data.join(RECORDINGS));
+    said.iter().for_each(|sentence| say(sentence));
+    let wishes = Arc::new(wishes);
+    wishes
+        .configure(spread(&config, &pushed, &mut Vec::new()))
+        .map_err(Failure::usage)?;
+    hub.spread(&wishes.spread()).map_err(Failure::failed)?;
     let (scripts, _host) =
         scripts::start(&config, &data, &own, console, &cluster, &stores, &pushed)?;
     actions.begin(&scripts);
@@ -289,6 +301,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             changes: &changes,
             known: &known,
         },
+        mirror,
     );
     drop(server);
     scripts.finish(false);
@@ -351,7 +364,13 @@ fn tell_names(hub: &Hub, part: &[u8]) {
 }
 
 /// Follows configuration, scripts and console until the hub is to end.
-fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
+fn follow(
+    config: &Config,
+    global: &Global,
+    stop: &Stop,
+    parts: &Parts<'_>,
+    mut mirror: Option<Mirror>,
+) {
     let mut file = Followed::new(config, global);
     let mut config = config.clone();
     let (mut looked, mut line) = (Instant::now(), 0);
@@ -378,6 +397,9 @@ fn follow(config: &Config, global: &Global, stop: &Stop, parts: &Parts<'_>) {
             continue;
         }
         looked = Instant::now();
+        if let Some(mirror) = &mut mirror {
+            mirror.look();
+        }
         if let Some(changed) = file.changed() {
             parts.nearby.follow(&changed);
             config = changed;
