@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use serde_json::{Value as Json, json};
 
+use super::real::Real;
 use super::release::{PATIENCE, Running, dashboard, get, text};
 use super::tap::{Loopback, REQUESTS, traffic};
 use crate::dashboard::send;
@@ -187,4 +189,64 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     assert_eq!(recorded(folder, "second"), all("front-2", "pay-1"));
     assert_eq!(recorded(folder, "filtered"), all("front-2", "cart-1"));
     assert_eq!(recorded(folder, "third"), all("front-2", "pay-1"));
+}
+
+/// The pod of a hub is replaced, its data folder with it; the API server is away when the next one starts.
+#[test]
+fn what_was_added_to_a_hub_outlives_its_pod() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(mut real) = runtime.block_on(Real::start()) else {
+        return;
+    };
+    let of = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+    let secrets = "/api/v1/namespaces/tap/secrets";
+    runtime.block_on(async {
+        let namespace = of("Namespace", "tap");
+        real.make("/api/v1/namespaces", &namespace).await;
+        real.make(secrets, &of("Secret", "hub-kept")).await;
+    });
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    let certs = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .env("HOME", folder)
+        .args(["certs", "--out"])
+        .arg(folder.join("certs"))
+        .status();
+    assert!(certs.unwrap().success());
+    let mut config = hub_config(folder, "", &real.admin_kubeconfig());
+    config["cluster"] = json!({"kept": "tap/hub-kept"});
+    let arguments = ["--listen", "127.0.0.1:0", "--headless"];
+    let mut hub = start(folder, "hub", &config, &arguments);
+    let (address, token) = dashboard(&hub.says("?token="));
+    let post = |address: &str, token: &str, path: &str, body: &Json| {
+        let line = format!("POST {path}");
+        let (status, answer) = send(address.parse().unwrap(), token, &line, body);
+        assert_eq!(status, 200, "{}", text(&answer));
+    };
+    let evidence = json!({"name": "evidence", "kfl": "dns"});
+    post(&address, &token, "/api/v1/recordings/add", &evidence);
+    let script = json!({"title": "Count", "file": "count.js", "code": "var count = 0;"});
+    post(&address, &token, "/api/v1/scripts", &script);
+    wait("both are in the secret", || {
+        let path = format!("{secrets}/hub-kept");
+        let kept = runtime.block_on(real.ask(Method::GET, &path, &Json::Null));
+        kept["data"].as_object().is_some_and(|data| {
+            data.contains_key("count.js") && data.contains_key("hub-recordings.json")
+        })
+    });
+    hub.child.kill().unwrap();
+    hub.child.wait().unwrap();
+
+    fs::remove_dir_all(folder.join("hub/data")).unwrap();
+    real.stop_api();
+    let mut hub = start(folder, "hub", &config, &arguments);
+    hub.says("workers go on with what they were told last");
+    runtime.block_on(real.start_api());
+    let (address, token) = dashboard(&hub.says("?token="));
+    // Only a recording that was added can be removed.
+    let remove = "/api/v1/recordings/remove?name=evidence";
+    post(&address, &token, remove, &Json::Null);
+    let pushed = folder.join("hub/data/pushed/count.js");
+    assert_eq!(fs::read_to_string(pushed).unwrap(), "var count = 0;");
+    assert_eq!(hub.end(), Some(0));
 }
