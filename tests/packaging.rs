@@ -139,6 +139,11 @@ fn the_chart_refuses_wrong_values_by_their_names() {
 }
 
 #[test]
+fn a_release_names_its_image_in_the_chart_before_it_builds() {
+    check("release");
+}
+
+#[test]
 fn the_chart_installs_and_upgrades_with_small_rights_and_leaves_nothing() {
     let apiserver = cached("TAPEDECK_KUBE", "kube").join("kube-apiserver");
     let (true, Some(etcd)) = (apiserver.is_file(), tool("etcd")) else {

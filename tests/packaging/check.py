@@ -5,6 +5,7 @@ check.py schema    values.schema.json and docs/install.md against the configurat
 check.py render    lint, templates of every file in ci/, schemas of Kubernetes, and rules of the house
 check.py jobs      the manifests of deploy/jobs against the schemas of Kubernetes, and rules of the house
 check.py refuses   values that must be refused with a sentence that names them
+check.py release   the image of a release in the chart, in what is built of it, and the order of the jobs
 check.py installs  install, upgrade and uninstall at a real API server, and what the roles may do there
 
 UPDATE=1 check.py schema writes both files anew. The environment names the tools: TAPEDECK, HELM, and for
@@ -364,6 +365,76 @@ def check_refuses():
             faults.append(f"--set {settings} is refused without naming {name}: {told.stderr.strip()}")
 
 
+# --- release --------------------------------------------------------------------------------------
+
+IMAGE = "ghcr.io/somebody/tapedeck"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+# Settings of somebody who installs a released chart, and the image that comes of them.
+IMAGES = [
+    ([], f"{IMAGE}@{DIGEST}"),
+    (["image.tag=1.2"], f"{IMAGE}:1.2"),
+    (["image.repository=mirror.example/tapedeck"], "mirror.example/tapedeck:VERSION"),
+    (["image.repository=mirror.example/tapedeck", f"image.digest={DIGEST}"], f"mirror.example/tapedeck@{DIGEST}"),
+]
+
+
+def check_release():
+    import yaml
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    script = ROOT / "tools/chart-image.sh"
+    with tempfile.TemporaryDirectory() as folder:
+        chart = pathlib.Path(folder) / "tapedeck"
+        shutil.copytree(CHART, chart)
+        told = run("sh", script, IMAGE, DIGEST, env={**os.environ, "CHART": str(chart)})
+        if told.returncode:
+            faults.append(f"chart-image.sh: {told.stderr.strip()}")
+        for settings, image in IMAGES:
+            told = helm("template", "tapedeck", chart, *[part for one in settings for part in ("--set", one)])
+            found = set(re.findall(r"^ +image: (.*)$", told.stdout, re.M))
+            if found != {image.replace("VERSION", version)}:
+                faults.append(f"a released chart with {settings} installs {found} {told.stderr.strip()}")
+        # A program holds the chart's files between bytes of all kinds.
+        program = pathlib.Path(folder) / "program"
+        program.write_bytes(b"\x7fELF\xff\0" + (chart / "files/image.yaml").read_bytes() + b"\0\xfe")
+        helm("package", chart, "--destination", folder)
+        for file in [program, pathlib.Path(folder) / f"tapedeck-{version}.tgz"]:
+            for image, digest, fits in [(IMAGE, DIGEST, True), (IMAGE, "", False), ("tapedeck", DIGEST, False)]:
+                told = run("sh", script, "--in", file, image, digest)
+                if (told.returncode == 0) != fits:
+                    word = "is refused" if fits else "passes"
+                    faults.append(f"chart-image.sh --in {file.name}: {image} {digest} {word}: {told.stderr.strip()}")
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    for name, job in jobs.items():
+        # What a job does, in order: the commands of its steps, and the actions that it takes.
+        lines = [line for step in job["steps"] for line in step.get("run", step.get("uses", "")).splitlines()]
+
+        def first(pattern):
+            return next((at for at, line in enumerate(lines) if re.search(pattern, line)), None)
+
+        built = first(r"cargo .*build --release|docker/build-push-action|helm package")
+        if built is None:
+            continue
+        named = first(r"chart-image\.sh \"\$IMAGE\"")
+        if named is None or named > built:
+            faults.append(f"release.yml: {name} builds before the chart names the image of the release")
+        if name == "image":
+            continue
+        needs = job["needs"] if isinstance(job["needs"], list) else [job["needs"]]
+        if "manifest" not in needs or "$DIGEST" not in lines[named or 0]:
+            faults.append(f"release.yml: {name} does not know the digest of the image")
+        proved = first(r"chart-image\.sh --in ")
+        if proved is None or proved < built:
+            faults.append(f"release.yml: {name} does not look into what it built")
+    # The image is built of what the Dockerfile copies: all that the program holds.
+    copied = re.findall(r"^COPY (?!--)(?:.* )?(\S+) \S+$", (ROOT / "deploy/image/Dockerfile").read_text(), re.M)
+    let_in = re.findall(r"^!(.*)$", (ROOT / "deploy/image/Dockerfile.dockerignore").read_text(), re.M)
+    for source in (ROOT / "src").rglob("*.rs"):
+        for held in re.findall(r'^#\[folder = "(.*?)/?"\]', source.read_text(), re.M):
+            for there, what in [(copied, "Dockerfile"), (let_in, "Dockerfile.dockerignore")]:
+                if not any(held == part or held.startswith(f"{part}/") for part in there):
+                    faults.append(f"{what} leaves out {held}, which {source.relative_to(ROOT)} holds")
+
+
 # --- installs -------------------------------------------------------------------------------------
 
 # What each role may do in the cluster: verb, group, resource, namespace (empty is all), and whether.
@@ -516,7 +587,7 @@ def check_installs():
 def main():
     checks = {
         "schema": check_schema, "render": check_render, "jobs": check_jobs, "refuses": check_refuses,
-        "installs": check_installs,
+        "release": check_release, "installs": check_installs,
     }
     if len(sys.argv) != 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)

@@ -55,12 +55,19 @@ app.kubernetes.io/part-of: tapedeck
 {{- end }}
 {{- end -}}
 
+{{/* The image. A digest of the release is that of its own image: another repository or tag has another one. */}}
 {{- define "tapedeck.image" -}}
 {{- $image := .Values.image -}}
-{{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
+{{- $own := .Files.Get "files/image.yaml" | fromYaml -}}
+{{- $repository := default $own.repository $image.repository -}}
+{{- $digest := $image.digest -}}
+{{- if not (or $digest $image.tag (ne $repository $own.repository)) -}}
+{{- $digest = $own.digest -}}
+{{- end -}}
+{{- if $digest -}}
+{{ $repository }}@{{ $digest }}
 {{- else -}}
-{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{ $repository }}:{{ default .Chart.AppVersion $image.tag }}
 {{- end -}}
 {{- end -}}
 
