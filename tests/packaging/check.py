@@ -301,7 +301,53 @@ def read_by_program(by_kind, name):
                 faults.append(f"{name}: the program says of its configuration: {told.stderr.strip()}")
 
 
+def at(manifests, kind, name, path):
+    """The value at a dotted path of an object; None without the object or the path."""
+    found = next((one for one in manifests if (one["kind"], one["metadata"]["name"]) == (kind, name)), None)
+    for part in path.split("."):
+        if isinstance(found, list):
+            found = found[int(part)] if int(part) < len(found) else None
+        else:
+            found = (found or {}).get(part)
+    return found
+
+
+HUB, WORKER = ("Deployment", "tapedeck-hub"), ("DaemonSet", "tapedeck-worker")
+LIMITS = "spec.template.spec.containers.0.resources.limits"
+ANNOTATIONS = "metadata.annotations"
+ROLE = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/kubeshark", "owner": "platform"}
+DNS = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+DNS_OF_PODS = [{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]
+# What values become: file of ci/, further settings, object, path, value.
+BECOMES = [
+    # The identity of the drop-in; that of the role's own values goes first.
+    ("drop-in", [], ("ServiceAccount", "tapedeck-worker"), ANNOTATIONS, ROLE),
+    ("drop-in", [], ("ServiceAccount", "tapedeck-hub"), ANNOTATIONS, ROLE),
+    ("drop-in", ["worker.serviceAccount.annotations.owner=me"], ("ServiceAccount", "tapedeck-worker"),
+     ANNOTATIONS, {**ROLE, "owner": "me"}),
+    # Names in small letters, as older releases of the drop-in write them, mean the same for ports and the program.
+    ("defaults", ["tap.proxy.hub.srvport=7777"], ("Service", "tapedeck-hub"), "spec.ports.0.port", 7777),
+    ("defaults", ["tap.proxy.hub.srvport=7777"], HUB, "spec.template.spec.containers.0.ports.0.containerPort", 7777),
+    ("defaults", ["tap.Proxy.Front.Port=7778"], HUB, "spec.template.spec.containers.0.ports.1.containerPort", 7778),
+    ("defaults", ["tap.Metrics.Port=7779"], WORKER, "spec.template.spec.containers.0.ports.0.containerPort", 7779),
+    ("defaults", ["tap.docker.imagepullpolicy=Never"], WORKER, "spec.template.spec.containers.0.imagePullPolicy",
+     "Never"),
+    # A policy sees packets after the address of the DNS service was translated.
+    ("namespaced", [], ("NetworkPolicy", "tapedeck-hub"), "spec.egress.0.ports", DNS),
+    ("openshift", [], ("NetworkPolicy", "tapedeck-hub"), "spec.egress.0.ports", DNS + DNS_OF_PODS),
+]
+
+
+def becomes():
+    for name, settings, (kind, object_name), path, wanted in BECOMES:
+        more = [part for setting in settings for part in ("--set", setting)]
+        found = at(rendered(CHART / f"ci/{name}.yaml", VERSIONS[-1], *more), kind, object_name, path)
+        if found != wanted:
+            faults.append(f"{name}.yaml with {settings}: {kind} {object_name} has {path} {found}, not {wanted}")
+
+
 def check_render():
+    becomes()
     files = sorted((CHART / "ci").glob("*.yaml"))
     if len(files) < 5:
         faults.append(f"there are {len(files)} files in ci/ only")
@@ -351,6 +397,9 @@ WRONG = [
     (["tap.snaplen=many"], "snaplen"),
     (["tap.metrics.port=0"], "tap.metrics.port"),
     (["tap.dashboard.tokens.view=secret"], "tap.dashboard.tokens"),
+    (["tap.Dashboard.Tokens.view=secret"], "tap.dashboard.tokens"),
+    (["tap.dashboard.oidc.clientSecret=secret"], "tap.dashboard.oidc.clientSecret"),
+    (["tap.dashboard.oidc.clientsecret=secret"], "tap.dashboard.oidc.clientSecret"),
     (["certificates.certManager.enabled=true"], "issuerRef"),
     (["scripting.files.alert=console.log(1)"], "alert"),
 ]

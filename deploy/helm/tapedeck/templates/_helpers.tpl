@@ -41,7 +41,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: tapedeck
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.tap.labels }}
+{{- with (include "tapedeck.tap" . | fromJson).labels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "tapedeck.podLabels" -}}
 {{ include "tapedeck.selector" . }}
 app.kubernetes.io/part-of: tapedeck
-{{- with .Values.tap.labels }}
+{{- with (include "tapedeck.tap" . | fromJson).labels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -72,12 +72,12 @@ app.kubernetes.io/part-of: tapedeck
 {{- end -}}
 
 {{- define "tapedeck.pullPolicy" -}}
-{{ dig "docker" "imagePullPolicy" .Values.image.pullPolicy .Values.tap }}
+{{ include "tapedeck.tap" . | fromJson | dig "docker" "imagePullPolicy" .Values.image.pullPolicy }}
 {{- end -}}
 
 {{- define "tapedeck.pullSecrets" -}}
 {{- $secrets := .Values.image.pullSecrets -}}
-{{- range dig "docker" "imagePullSecrets" list .Values.tap -}}
+{{- range include "tapedeck.tap" . | fromJson | dig "docker" "imagePullSecrets" list -}}
 {{- $secrets = append $secrets (ternary . (dict "name" .) (kindIs "map" .)) -}}
 {{- end -}}
 {{- with $secrets }}
@@ -88,13 +88,13 @@ imagePullSecrets:
 
 {{/* Ports; the program's own defaults where nothing is set. */}}
 {{- define "tapedeck.port.dashboard" -}}
-{{ dig "proxy" "front" "port" 8899 .Values.tap }}
+{{ include "tapedeck.tap" . | fromJson | dig "proxy" "front" "port" 8899 }}
 {{- end -}}
 {{- define "tapedeck.port.hub" -}}
-{{ dig "proxy" "hub" "srvPort" 8898 .Values.tap }}
+{{ include "tapedeck.tap" . | fromJson | dig "proxy" "hub" "srvPort" 8898 }}
 {{- end -}}
 {{- define "tapedeck.port.metrics" -}}
-{{ dig "metrics" "port" 49100 .Values.tap }}
+{{ include "tapedeck.tap" . | fromJson | dig "metrics" "port" 49100 }}
 {{- end -}}
 
 {{/* Secrets and folders. */}}
@@ -122,7 +122,7 @@ imagePullSecrets:
 
 {{/* Namespaces that a release without clusterScope watches. */}}
 {{- define "tapedeck.namespaces" -}}
-{{- $names := dig "namespaces" list .Values.tap | default list -}}
+{{- $names := include "tapedeck.tap" . | fromJson | dig "namespaces" list | default list -}}
 {{- if not $names -}}
 {{- $names = list .Release.Namespace -}}
 {{- end -}}
@@ -131,7 +131,41 @@ imagePullSecrets:
 
 {{/* What under tap is for Kubernetes, and no configuration of the program. */}}
 {{- define "tapedeck.notForProgram" -}}
-{{- list "docker" "release" "resources" "probes" "labels" "annotations" "nodeSelectorTerms" "tolerations" "ingress" "auth" "routing" "securityContext" "priorityClass" "dns" "secrets" "hostNetwork" "mountBpf" "persistentStorage" "persistentStorageStatic" "persistentStoragePvcVolumeMode" "efsFileSytemIdAndPath" "resourceGuard" "watchdog" "storageClass" "ignoreTainted" "dataDir" "nodeName" "pcap" "dryRun" | toJson -}}
+{{- list "docker" "release" "resources" "probes" "labels" "annotations" "nodeSelectorTerms" "tolerations" "ingress" "auth" "routing" "securityContext" "priorityClass" "dns" "secrets" "hostNetwork" "mountBpf" "persistentStorage" "persistentStorageStatic" "persistentStoragePvcVolumeMode" "efsFileSytemIdAndPath" "resourceGuard" "watchdog" "storageClass" "ignoreTainted" "dataDir" "nodeName" "pcap" "dryRun" "snapshots" | toJson -}}
+{{- end -}}
+
+{{/* What the chart itself reads below tap, or refuses. */}}
+{{- define "tapedeck.readOfTap" -}}
+{{- list "docker.registry" "docker.tag" "docker.imagePullPolicy" "docker.imagePullSecrets" "proxy.front.port" "proxy.hub.srvPort" "metrics.port" "namespaces" "resources.hub" "resources.sniffer" "resources.worker" "probes.hub" "probes.sniffer" "tolerations.hub" "tolerations.workers" "nodeSelectorTerms.hub" "nodeSelectorTerms.workers" "securityContext.seLinuxOptions" "securityContext.appArmorProfile" "auth.enabled" "ingress.enabled" "dashboard.tokens" "dashboard.oidc.clientSecret" | toJson -}}
+{{- end -}}
+
+{{/* tap, with the names that the chart reads in its own spelling: the program takes them in any, and older
+files have them in small letters (proxy.hub.srvport). */}}
+{{- define "tapedeck.tap" -}}
+{{- $tap := deepCopy (.Values.tap | default dict) -}}
+{{- range concat (include "tapedeck.notForProgram" . | fromJsonArray) (include "tapedeck.readOfTap" . | fromJsonArray) -}}
+{{- include "tapedeck.spell" (dict "in" $tap "path" (splitList "." .)) -}}
+{{- end -}}
+{{- toJson $tap -}}
+{{- end -}}
+
+{{/* Gives the names of a path in a map the spelling of the path, in place. */}}
+{{- define "tapedeck.spell" -}}
+{{- $in := .in -}}
+{{- $name := first .path -}}
+{{- range $there := keys $in | sortAlpha -}}
+{{- if and (ne $there $name) (eq (lower $there) (lower $name)) -}}
+{{- if not (hasKey $in $name) -}}
+{{- $_ := set $in $name (get $in $there) -}}
+{{- else if and (kindIs "map" (get $in $name)) (kindIs "map" (get $in $there)) -}}
+{{- $_ := set $in $name (merge (get $in $name) (get $in $there)) -}}
+{{- end -}}
+{{- $_ := unset $in $there -}}
+{{- end -}}
+{{- end -}}
+{{- if and (rest .path) (kindIs "map" (get $in $name)) -}}
+{{- include "tapedeck.spell" (dict "in" (get $in $name) "path" (rest .path)) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The recordings. Helm reads YAML 1.1, in which a key that is written `on` without quotes means true. */}}
@@ -149,7 +183,7 @@ imagePullSecrets:
 
 {{/* The configuration file, without what belongs into a Secret. */}}
 {{- define "tapedeck.config" -}}
-{{- $tap := deepCopy .Values.tap -}}
+{{- $tap := include "tapedeck.tap" . | fromJson -}}
 {{- range include "tapedeck.notForProgram" . | fromJsonArray -}}
 {{- $_ := unset $tap . -}}
 {{- end -}}
@@ -317,7 +351,7 @@ affinity:
 {{/* Environment variables, the same for both roles. */}}
 {{- define "tapedeck.envFrom" -}}
 {{- $from := .own -}}
-{{- range .root.Values.tap.secrets -}}
+{{- range (include "tapedeck.tap" .root | fromJson).secrets -}}
 {{- $from = append $from (dict "secretRef" (dict "name" .)) -}}
 {{- end -}}
 {{- with $from }}
@@ -332,7 +366,7 @@ envFrom:
 {{- end -}}
 
 {{- define "tapedeck.dns" -}}
-{{- with .Values.tap.dns }}
+{{- with (include "tapedeck.tap" . | fromJson).dns }}
 {{- if or .nameservers .searches .options }}
 dnsConfig:
   {{- pick . "nameservers" "searches" "options" | toYaml | nindent 2 }}

@@ -24,7 +24,7 @@ readinessProbe:
 {{- end -}}
 
 {{- define "tapedeck.priorityClass" -}}
-{{- $class := default (dig "priorityClass" "" .root.Values.tap) .own -}}
+{{- $class := default (include "tapedeck.tap" .root | fromJson | dig "priorityClass" "") .own -}}
 {{- if and (not $class) .root.Values.priorityClass.create -}}
 {{- $class = include "tapedeck.fullname" .root -}}
 {{- end -}}
