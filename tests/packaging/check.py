@@ -30,10 +30,19 @@ CHART = ROOT / "deploy/helm/tapedeck"
 JOBS = ROOT / "deploy/jobs"
 SCHEMA = CHART / "values.schema.json"
 PAGE = ROOT / "docs/install.md"
+UNREAD = CHART / "files/unread.json"
 # Parts of the values that the program reads.
 OF_PROGRAM = ["tap", "scripting", "recording", "recordings", "s3", "logLevel"]
 # Keys of them that the chart sets by itself.
 SET_BY_CHART = ["scripting.source", "scripting.sources", "scripting.envFolder"]
+# Usual values of other releases of the drop-in, beside the defaults of the program.
+USUAL = {
+    "tap.proxy.worker.srvPort": [48999], "cloudLicenseEnabled": [True], "supportChatEnabled": [True],
+    "demoModeEnabled": [True], "dissectorsUpdatingEnabled": [True], "aiAssistantEnabled": [True],
+    "tap.persistentStoragePvcVolumeMode": ["FileSystem"],
+}
+# What the notes have a sentence of their own about.
+NOTED = ["scripting.source", "scripting.sources"]
 # Kubernetes versions whose schemas the manifests are held against, and the oldest that is rendered for.
 VERSIONS = ["1.25.0", "1.31.0", "1.37.0"]
 OLDEST = "1.20.2"
@@ -144,6 +153,30 @@ def table(schema, values):
     return "\n".join(["| value | default | what it is |", "|---|---|---|", *rows])
 
 
+def unread(schema, there):
+    """Values that nothing reads: path, why, and the values that they usually have, as JSON."""
+    usual = {path: [default] for path, default, *_ in there}
+    found = {}
+
+    def walk(tree, path):
+        for name, below in tree.get("properties", {}).items():
+            full = f"{path}.{name}" if path else name
+            doc = below.get("description", "")
+            if re.search(r"^Not read|changes nothing\)", doc):
+                if full in NOTED:
+                    continue
+                why = re.sub(r"^Not read: |( \(accepted, changes nothing\))?\.$", "", doc)
+                values = usual.get(full, []) + USUAL.get(full, [])
+                # What is empty asks for nothing anyway.
+                texts = [json.dumps(value, separators=(",", ":")) for value in values if value]
+                found[full] = {"why": why[0].lower() + why[1:] if why[1].islower() else why, "usual": texts}
+            else:
+                walk(below, full)
+
+    walk(schema, "")
+    return dict(sorted(found.items()))
+
+
 def check_schema():
     import yaml
     there = keys()
@@ -156,13 +189,17 @@ def check_schema():
     before, rest = page.split(start)
     after = rest.split(end)[1]
     fresh_page = before + start + table(fresh, values) + end + after
+    fresh_unread = json.dumps(unread(fresh, there), indent=2) + "\n"
     if os.environ.get("UPDATE"):
+        UNREAD.write_text(fresh_unread)
         SCHEMA.write_text(text)
         PAGE.write_text(fresh_page)
     if SCHEMA.read_text() != text:
         faults.append("values.schema.json is stale; run UPDATE=1 cargo test packaging")
     if PAGE.read_text() != fresh_page:
         faults.append("the table of values in docs/install.md is stale; run UPDATE=1 cargo test packaging")
+    if UNREAD.read_text() != fresh_unread:
+        faults.append("files/unread.json is stale; run UPDATE=1 cargo test packaging")
     described(fresh, "")
     beside(values, fresh, "")
     # What the chart writes into the program's file must be a key of it, or for Kubernetes.
@@ -332,6 +369,12 @@ BECOMES = [
     ("defaults", ["tap.Metrics.Port=7779"], WORKER, "spec.template.spec.containers.0.ports.0.containerPort", 7779),
     ("defaults", ["tap.docker.imagepullpolicy=Never"], WORKER, "spec.template.spec.containers.0.imagePullPolicy",
      "Never"),
+    # Resources of the worker, under both names of it; those of a file of defaults are nobody's choice.
+    ("defaults", ["tap.resources.worker.limits.memory=4Gi"], WORKER, LIMITS, {"memory": "4Gi"}),
+    ("defaults", ["tap.resources.worker.limits.memory=4Gi", "tap.resources.sniffer.limits.memory=3Gi"], WORKER,
+     LIMITS, {"memory": "3Gi"}),
+    ("script-era", [], WORKER, LIMITS, {"memory": "2Gi"}),
+    ("script-era", ["tap.resources.worker.limits.memory=4Gi"], WORKER, LIMITS, {"cpu": "750m", "memory": "4Gi"}),
     # A policy sees packets after the address of the DNS service was translated.
     ("namespaced", [], ("NetworkPolicy", "tapedeck-hub"), "spec.egress.0.ports", DNS),
     ("openshift", [], ("NetworkPolicy", "tapedeck-hub"), "spec.egress.0.ports", DNS + DNS_OF_PODS),
@@ -346,8 +389,38 @@ def becomes():
             faults.append(f"{name}.yaml with {settings}: {kind} {object_name} has {path} {found}, not {wanted}")
 
 
+# Settings, the names that the notes of helm must have, and those that they must not.
+NOTES = [
+    ("defaults", [], [], ["change nothing"]),
+    # The file of defaults of the drop-in asks for nothing.
+    ("script-era", [], [], ["change nothing"]),
+    ("drop-in", [], ["tap.snapshots: "], ["tap.storageClass", "srvPort", "tap.misc", "tap.ingress", "license"]),
+    ("defaults", ["tap.persistentStorage=true", "tap.storageClass=fast", "tap.misc.trafficSampleRate=50"],
+     ["tap.persistentStorage: ", "tap.storageClass: ", "tap.misc.trafficSampleRate: "], []),
+    ("defaults", ["tap.storageclass=fast", "tap.ingress.enabled=true", "license=mine", "tap.auth.enabled=true"],
+     ["tap.storageClass: ", "tap.ingress: ", "license: ", "tap.auth: "], []),
+    ("defaults", ["tap.docker.registry=mirror.example"], ["tap.docker.registry"], []),
+]
+
+
+def notes():
+    for name, settings, said, unsaid in NOTES:
+        more = [part for setting in settings for part in ("--set", setting)]
+        told = helm("install", "tapedeck", CHART, "--dry-run=client", "-f", CHART / f"ci/{name}.yaml", *more)
+        text = told.stdout.split("NOTES:")[-1]
+        if told.returncode:
+            faults.append(f"the notes of {name}.yaml with {settings}: {told.stderr.strip()}")
+        for wanted in said:
+            if wanted not in text:
+                faults.append(f"the notes of {name}.yaml with {settings} do not name {wanted}")
+        for unwanted in unsaid:
+            if unwanted in text:
+                faults.append(f"the notes of {name}.yaml with {settings} name {unwanted}")
+
+
 def check_render():
     becomes()
+    notes()
     files = sorted((CHART / "ci").glob("*.yaml"))
     if len(files) < 5:
         faults.append(f"there are {len(files)} files in ci/ only")

@@ -236,6 +236,50 @@ files have them in small letters (proxy.hub.srvport). */}}
 checksum/config: {{ list $tap (omit ($config.scripting | default dict) "env") $config.s3 $config.logLevel | toJson | sha256sum }}
 {{- end -}}
 
+{{/* Resources of the worker in the drop-in: under sniffer, in older releases under worker, where its file of
+defaults holds 750m and 1Gi, which nobody chose and which are less than the worker wants. */}}
+{{- define "tapedeck.resources.worker" -}}
+{{- $all := include "tapedeck.tap" . | fromJson | dig "resources" dict | default dict -}}
+{{- $older := $all.worker | default dict -}}
+{{- $usual := dict "limits" (dict "cpu" "750m" "memory" "1Gi") "requests" (dict "cpu" "50m" "memory" "50Mi") -}}
+{{- if deepEqual $older $usual -}}
+{{- $older = dict -}}
+{{- end -}}
+{{- merge (deepCopy ($all.sniffer | default dict)) $older | toJson -}}
+{{- end -}}
+
+{{/* Values that are set and that nothing here reads, with the reason, but for those that are as the drop-in has
+them unless told. files/unread.json has all there are; `UPDATE=1 cargo test packaging` writes it. */}}
+{{- define "tapedeck.unread" -}}
+{{- $values := deepCopy .Values -}}
+{{- $found := dict -}}
+{{- range $path, $told := .Files.Get "files/unread.json" | fromJson -}}
+{{- $parts := splitList "." $path -}}
+{{- include "tapedeck.spell" (dict "in" $values "path" $parts) -}}
+{{- $value := $values -}}
+{{- range $parts -}}
+{{- $value = ternary (get (ternary $value dict (kindIs "map" $value)) .) "" (kindIs "map" $value) -}}
+{{- end -}}
+{{- if and (include "tapedeck.asks" $value) (not (has (toJson $value) $told.usual)) -}}
+{{- $_ := set $found $path $told.why -}}
+{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
+{{/* Whether a value asks for anything: what is empty, 0 or false does not, nor a part that is not enabled. */}}
+{{- define "tapedeck.asks" -}}
+{{- if kindIs "map" . -}}
+{{- if dig "enabled" true . -}}
+{{- range $name, $below := . -}}
+{{- include "tapedeck.asks" $below -}}
+{{- end -}}
+{{- end -}}
+{{- else if and . (ne (toString .) "0") -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* Resources of the drop-in: a limit of 0 is none. */}}
 {{- define "tapedeck.resources" -}}
 {{- $resources := dict -}}
