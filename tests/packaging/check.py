@@ -389,6 +389,18 @@ def becomes():
             faults.append(f"{name}.yaml with {settings}: {kind} {object_name} has {path} {found}, not {wanted}")
 
 
+def alerts_of_release():
+    """Alerts ask for the workers of their own release."""
+    more = ["-n", "elsewhere", "--set", "fullnameOverride=all"]
+    manifests = rendered(CHART / "ci/everything.yaml", VERSIONS[-1], *more)
+    text = json.dumps(at(manifests, "PrometheusRule", "all", "spec.groups") or []).replace('\\"', '"')
+    for wanted in ['job="elsewhere/all"', 'namespace="elsewhere",daemonset="all-worker"']:
+        if wanted not in text:
+            faults.append(f"the alerts of a release do not ask for {wanted}")
+    if 'job="tapedeck/' in text or "tapedeck-worker" in text:
+        faults.append("the alerts of a release ask for workers of another one")
+
+
 # Settings, the names that the notes of helm must have, and those that they must not.
 NOTES = [
     ("defaults", [], [], ["change nothing"]),
@@ -420,6 +432,7 @@ def notes():
 
 def check_render():
     becomes()
+    alerts_of_release()
     notes()
     files = sorted((CHART / "ci").glob("*.yaml"))
     if len(files) < 5:
