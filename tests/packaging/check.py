@@ -375,6 +375,11 @@ BECOMES = [
      LIMITS, {"memory": "3Gi"}),
     ("script-era", [], WORKER, LIMITS, {"memory": "2Gi"}),
     ("script-era", ["tap.resources.worker.limits.memory=4Gi"], WORKER, LIMITS, {"cpu": "750m", "memory": "4Gi"}),
+    # One hub: a budget is made for those who ask for it alone, and never holds up a drain unless that is said.
+    ("defaults", [], ("PodDisruptionBudget", "tapedeck-hub"), "spec", None),
+    ("everything", [], ("PodDisruptionBudget", "tapedeck-hub"), "spec.maxUnavailable", 1),
+    ("everything", ["hub.podDisruptionBudget.maxUnavailable=0"], ("PodDisruptionBudget", "tapedeck-hub"),
+     "spec.maxUnavailable", 0),
     # A policy sees packets after the address of the DNS service was translated.
     ("namespaced", [], ("NetworkPolicy", "tapedeck-hub"), "spec.egress.0.ports", DNS),
     ("openshift", [], ("NetworkPolicy", "tapedeck-hub"), "spec.egress.0.ports", DNS + DNS_OF_PODS),
@@ -480,6 +485,7 @@ WRONG = [
     (["image.pullPolicy=Sometimes"], "pullPolicy"),
     (["hub.service.type=Public"], "type"),
     (["recording.sealevery=5m"], "sealevery"),
+    (["hub.podDisruptionBudget.maxUnavailable=2"], "maxUnavailable"),
     (["tap.snaplen=many"], "snaplen"),
     (["tap.metrics.port=0"], "tap.metrics.port"),
     (["tap.dashboard.tokens.view=secret"], "tap.dashboard.tokens"),
