@@ -367,6 +367,9 @@ BECOMES = [
     ("defaults", ["tap.proxy.hub.srvport=7777"], HUB, "spec.template.spec.containers.0.ports.0.containerPort", 7777),
     ("defaults", ["tap.Proxy.Front.Port=7778"], HUB, "spec.template.spec.containers.0.ports.1.containerPort", 7778),
     ("defaults", ["tap.Metrics.Port=7779"], WORKER, "spec.template.spec.containers.0.ports.0.containerPort", 7779),
+    ("small-letters", [], ("Service", "tapedeck-hub"), "spec.ports.0.port", 7777),
+    ("small-letters", [], WORKER, "spec.template.spec.imagePullSecrets", [{"name": "regcred"}]),
+    ("small-letters", [], WORKER, "spec.template.spec.tolerations", None),
     ("defaults", ["tap.docker.imagepullpolicy=Never"], WORKER, "spec.template.spec.containers.0.imagePullPolicy",
      "Never"),
     # Resources of the worker, under both names of it; those of a file of defaults are nobody's choice.
