@@ -314,10 +314,23 @@ def house_rules(manifests, name):
             faults.append(f"{name}: the worker gets a token that it has no use for")
     for one in by_kind.get("ClusterRole", []) + by_kind.get("Role", []):
         for rule in one["rules"]:
+            # The one secret in which the hub keeps what is added to it.
+            if "secrets" in rule["resources"] and len(rule.get("resourceNames", [])) == 1 and rule["resourceNames"][0].endswith("-hub-kept"):
+                continue
             if not set(rule["verbs"]) <= {"get", "list", "watch", "use"} or "*" in rule["resources"]:
                 faults.append(f"{name}: {one['kind']} may do more than look")
             if "secrets" in rule["resources"]:
                 faults.append(f"{name}: {one['kind']} may read secrets")
+    # What is added to the hub outlives its pod in a volume or in a secret.
+    for one in by_kind.get("Deployment", []):
+        spec = one["spec"]["template"]["spec"]
+        of_volume = any("persistentVolumeClaim" in volume for volume in spec["volumes"])
+        kept = [argument for argument in spec["containers"][0]["args"] if argument.startswith("--set=cluster.kept=")]
+        secret = f"{one['metadata']['name']}-kept"
+        if not of_volume and ("ClusterRole" in by_kind or "Role" in by_kind) and (len(kept) != 1 or not kept[0].endswith(f"/{secret}") or ("Secret", secret) not in names or ("Role", secret) not in names):
+            faults.append(f"{name}: what is added to the hub is gone with its pod")
+        if of_volume and (kept or ("Secret", secret) in names):
+            faults.append(f"{name}: the hub has a secret beside its volume")
     return by_kind
 
 

@@ -300,7 +300,11 @@ mod tests {
             include_str!("../../../deploy/helm/tapedeck/files/dashboard.json"),
         );
         // Those of the link between worker and hub stand where they are made.
-        let of_roles = concat!(include_str!("hub/figures.rs"), include_str!("worker.rs"));
+        let of_roles = concat!(
+            include_str!("hub/figures.rs"),
+            include_str!("worker.rs"),
+            include_str!("metrics.rs"),
+        );
         let mut count = 0;
         for at in asked.match_indices("tapedeck_").map(|(at, _)| at) {
             let name: String = asked[at..]

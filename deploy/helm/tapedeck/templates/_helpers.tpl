@@ -104,6 +104,11 @@ imagePullSecrets:
 {{- define "tapedeck.certificates.worker" -}}
 {{ default (printf "%s-tls" (include "tapedeck.worker" .)) .Values.certificates.existingSecrets.worker }}
 {{- end -}}
+{{/* Secret of what is added to the hub. */}}
+{{- define "tapedeck.kept" -}}
+{{ include "tapedeck.hub" . }}-kept
+{{- end -}}
+
 {{- define "tapedeck.token" -}}
 {{ default (printf "%s-token" (include "tapedeck.hub" .)) .Values.hub.token.existingSecret }}
 {{- end -}}

@@ -6,6 +6,9 @@
 
 {{- define "tapedeck.arguments.hub" -}}
 - --set=tap.dashboard.tokenFile=/etc/tapedeck/token/token
+{{- if and .Values.rbac.create (not .Values.hub.persistence.enabled) }}
+- --set=cluster.kept={{ .Release.Namespace }}/{{ include "tapedeck.kept" . }}
+{{- end }}
 {{- end -}}
 
 {{- define "tapedeck.probes" -}}
