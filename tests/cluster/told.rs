@@ -246,6 +246,8 @@ fn what_was_added_to_a_hub_outlives_its_pod() {
     // Only a recording that was added can be removed.
     let remove = "/api/v1/recordings/remove?name=evidence";
     post(&address, &token, remove, &Json::Null);
+    // The next start with this folder asks nobody.
+    assert!(folder.join("hub/data/hub-filled").exists());
     let pushed = folder.join("hub/data/pushed/count.js");
     assert_eq!(fs::read_to_string(pushed).unwrap(), "var count = 0;");
     assert_eq!(hub.end(), Some(0));

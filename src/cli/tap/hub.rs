@@ -186,7 +186,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         Some(name) => nearby.kept(name).map_err(Failure::usage)?,
         None => None,
     };
-    let mirror = kept.map(|kept| Mirror::start(kept, &data, &stop, runtime.handle()));
+    let mirror = kept.and_then(|kept| Mirror::start(kept, &data, &stop, runtime.handle()));
     if stop.is_asked() {
         return Ok(Exit::Done);
     }

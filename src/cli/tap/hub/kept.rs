@@ -24,6 +24,9 @@ use crate::record::{read_capped, write_whole};
 /// Time between two tries.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// File that says that the folder was filled: a hub that starts again with it has no need to ask.
+const FILLED: &str = "hub-filled";
+
 /// Keeps a data folder in a secret.
 pub(super) struct Mirror {
     kept: Kept,
@@ -38,8 +41,9 @@ pub(super) struct Mirror {
 
 impl Mirror {
     /// Keeps the folder `data` in the secret, which may fill it first: as long as the folder is empty and
-    /// the API server does not answer, this waits, until the run is to end.
-    pub(super) fn start(kept: Kept, data: &Path, stop: &Stop, handle: &Handle) -> Mirror {
+    /// the API server does not answer, this waits, until the run is to end. `None` where the folder cannot
+    /// be filled: what the secret holds must not be replaced by an empty one.
+    pub(super) fn start(kept: Kept, data: &Path, stop: &Stop, handle: &Handle) -> Option<Mirror> {
         let mut mirror = Mirror {
             kept,
             data: data.to_owned(),
@@ -49,13 +53,19 @@ impl Mirror {
             again: None,
             said: None,
         };
-        if read(data).is_ok_and(|files| files.is_empty()) {
-            mirror.fill(stop);
+        let is_fresh = !data.join(FILLED).exists();
+        if is_fresh && read(data).is_ok_and(|files| files.is_empty()) {
+            if !mirror.fill(stop) {
+                return None;
+            }
+            // Without it the next start asks once more.
+            let _ = write_whole(&data.join(FILLED), b"");
         }
-        mirror
+        Some(mirror)
     }
 
-    fn fill(&mut self, stop: &Stop) {
+    /// Answers whether there is nothing more to come.
+    fn fill(&mut self, stop: &Stop) -> bool {
         while !stop.is_asked() {
             match self.handle.block_on(self.kept.read()) {
                 Ok(files) => {
@@ -66,19 +76,21 @@ impl Mirror {
                         path.parent().map_or(Ok(()), private::make_folder)?;
                         write_whole(&path, bytes)
                     });
-                    match written {
-                        Ok(()) => self.held = Some(files),
-                        Err(error) => say(&format!(
+                    if let Err(error) = written {
+                        say(&format!(
                             "what was added to the hub before cannot be written to {}: {error}",
                             self.data.display()
-                        )),
+                        ));
+                        return false;
                     }
-                    return;
+                    self.held = Some(files);
+                    return true;
                 }
                 Err(KeptError::Refused(why)) => {
-                    return self.say(&format!(
+                    self.say(&format!(
                         "what is added to the hub is gone with its pod: {why}"
                     ));
+                    return false;
                 }
                 Err(KeptError::Away(why)) => self.say(&format!(
                     "workers go on with what they were told last until the hub knows what was added to it: the API server does not answer: {why}"
@@ -89,6 +101,7 @@ impl Mirror {
                 std::thread::sleep(PACE);
             }
         }
+        false
     }
 
     /// Has the secret follow the folder; waits for nothing.
