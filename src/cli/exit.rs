@@ -118,9 +118,12 @@ impl Cause for Refusal {
 impl Cause for NotFound {
     fn exit(&self) -> Exit {
         match self {
-            NotFound::Several(_) => Exit::Usage,
+            NotFound::Several(_) | NotFound::NotNamed { .. } => Exit::Usage,
             NotFound::Refused(refusal) => refusal.exit(),
-            NotFound::None(_) | NotFound::Foreign(..) | NotFound::NotRunning(..) => Exit::Failed,
+            NotFound::None(_)
+            | NotFound::OfOtherNames { .. }
+            | NotFound::Foreign(..)
+            | NotFound::NotRunning(..) => Exit::Failed,
         }
     }
 }

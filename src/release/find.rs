@@ -21,10 +21,12 @@ const TOKEN: &str = "token";
 pub struct Named<'n> {
     /// Its name.
     pub name: &'n str,
+    /// Whether the name was said: else the only release there is meant, whatever its name.
+    pub name_is_said: bool,
     /// Its namespace.
     pub namespace: &'n str,
     /// Whether the namespace was said: else other ones are looked into when it has none.
-    pub is_said: bool,
+    pub namespace_is_said: bool,
 }
 
 /// Why there is no release to speak with.
@@ -33,9 +35,33 @@ pub enum NotFound {
     /// There is none.
     #[error("no release of tapedeck was found in {0}; install one with: tapedeck tap -A")]
     None(String),
-    /// There are several, and none has the name.
+    /// There are others, and none of the name that was said.
+    #[error("no release {name} was found in {place}; there is {others}")]
+    OfOtherNames {
+        /// The name.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// Those that are there.
+        others: String,
+    },
+    /// There are several, and it is not said which.
     #[error("there are several releases ({0}); name one with --release-name and -s NAMESPACE")]
     Several(String),
+    /// There is one, and it is not the one that was named.
+    #[error(
+        "there is no release {name} in {namespace}, and {found} is removed only when it is named; name it with: --release-name {} -s {}",
+        found.name,
+        found.namespace
+    )]
+    NotNamed {
+        /// The name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// The release that is there.
+        found: Box<Release>,
+    },
     /// Its objects are not as the chart makes them.
     #[error("the release {0} is of a chart that has no {1}; upgrade it with helm")]
     Foreign(String, &'static str),
@@ -62,7 +88,14 @@ pub struct Release {
     secret: String,
 }
 
-/// Finds the release that is wanted.
+impl std::fmt::Display for Release {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in {}", self.name, self.namespace)
+    }
+}
+
+/// Finds the release that is wanted: of the name in the namespace, else of the name in any other one,
+/// unless the namespace was said. Where no name was said, a release that is alone is the one.
 ///
 /// # Errors
 /// One sentence, when there is none or it is not clear which.
@@ -72,27 +105,68 @@ pub async fn find(api: &Api, wanted: Named<'_>) -> Result<Release, NotFound> {
     };
     let mut found = api.list(&path(wanted.namespace)).await?;
     let mut place = format!("the namespace {}", wanted.namespace);
-    if found.is_empty() && !wanted.is_said {
+    let is_there = match wanted.name_is_said {
+        true => found.iter().any(|hub| name(hub) == wanted.name),
+        false => !found.is_empty(),
+    };
+    if !is_there && !wanted.namespace_is_said {
         // Who may not look into all namespaces is told of the one.
         let everywhere = format!("/apis/apps/v1/deployments?labelSelector={HUBS}");
-        if let Ok(others) = api.list(&everywhere).await {
-            found = others;
+        if let Ok(all) = api.list(&everywhere).await {
+            found = all;
             place = "the cluster".to_owned();
         }
     }
-    let name = |hub: &Json| text(&hub["metadata"]["labels"][INSTANCE]);
-    let named = found.iter().find(|hub| name(hub) == wanted.name);
-    let hub = match (named, found.as_slice()) {
-        (Some(hub), _) | (None, [hub]) => hub,
-        (None, []) => return Err(NotFound::None(place)),
-        (None, several) => {
-            let told = several
-                .iter()
-                .map(|hub| format!("{} in {}", name(hub), text(&hub["metadata"]["namespace"])));
-            return Err(NotFound::Several(told.collect::<Vec<_>>().join(", ")));
-        }
+    release(choose(&found, wanted, place)?)
+}
+
+/// Finds the release that is named: by its own name, in its namespace unless only the name was said.
+/// Nothing is taken for it because it is alone.
+///
+/// # Errors
+/// As [`find`], and `NotNamed`.
+pub async fn find_named(api: &Api, wanted: Named<'_>) -> Result<Release, NotFound> {
+    let found = find(api, wanted).await?;
+    let is_in_place = wanted.name_is_said || found.namespace == wanted.namespace;
+    if found.name == wanted.name && is_in_place {
+        return Ok(found);
+    }
+    Err(NotFound::NotNamed {
+        name: wanted.name.to_owned(),
+        namespace: wanted.namespace.to_owned(),
+        found: Box::new(found),
+    })
+}
+
+/// Name of a hub's release.
+fn name(hub: &Json) -> &str {
+    hub["metadata"]["labels"][INSTANCE]
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// The hub of the release that is wanted, among those that were found in `place`.
+fn choose<'h>(hubs: &'h [Json], wanted: Named<'_>, place: String) -> Result<&'h Json, NotFound> {
+    let told = |hubs: &[&Json]| {
+        let told = hubs
+            .iter()
+            .map(|hub| format!("{} in {}", name(hub), text(&hub["metadata"]["namespace"])));
+        told.collect::<Vec<_>>().join(", ")
     };
-    release(hub)
+    let all: Vec<&Json> = hubs.iter().collect();
+    let mut named = all.clone();
+    named.retain(|hub| name(hub) == wanted.name);
+    match (named.as_slice(), all.as_slice()) {
+        ([hub], _) => Ok(hub),
+        ([], []) => Err(NotFound::None(place)),
+        ([], others) if wanted.name_is_said => Err(NotFound::OfOtherNames {
+            name: wanted.name.to_owned(),
+            place,
+            others: told(others),
+        }),
+        ([], [hub]) => Ok(hub),
+        ([], several) | (several, _) => Err(NotFound::Several(told(several))),
+    }
 }
 
 fn text(of: &Json) -> String {
@@ -101,7 +175,7 @@ fn text(of: &Json) -> String {
 
 /// The release of a hub's deployment.
 fn release(hub: &Json) -> Result<Release, NotFound> {
-    let name = text(&hub["metadata"]["labels"][INSTANCE]);
+    let name = name(hub).to_owned();
     let spec = &hub["spec"]["template"]["spec"];
     let list = |of: &Json| of.as_array().cloned().unwrap_or_default();
     let containers = list(&spec["containers"]);

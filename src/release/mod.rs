@@ -16,15 +16,12 @@ mod forward;
 mod logs;
 
 pub use api::{Api, Refusal};
-pub use find::{Named, NotFound, Release, find};
+pub use find::{Named, NotFound, Release, find, find_named};
 pub use forward::Forward;
 pub use logs::{Collected, collect, event_lines};
 
 /// Name of a release that was given no other.
 pub const DEFAULT_NAME: &str = "tapedeck";
-
-/// Namespace of a release that was given no other.
-pub const DEFAULT_NAMESPACE: &str = "default";
 
 #[cfg(test)]
 mod tests;

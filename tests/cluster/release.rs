@@ -73,18 +73,18 @@ impl Running {
 }
 
 /// A person's computer: a home, a kubeconfig, helm on the PATH.
-struct Laptop {
-    home: tempfile::TempDir,
-    kubeconfig: PathBuf,
-    path: std::ffi::OsString,
+pub(super) struct Laptop {
+    pub(super) home: tempfile::TempDir,
+    pub(super) kubeconfig: PathBuf,
+    pub(super) path: std::ffi::OsString,
 }
 
 impl Laptop {
-    fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.home.path()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tapedeck"));
         command
             .env_clear()
@@ -98,11 +98,11 @@ impl Laptop {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn start(&self, name: &str, arguments: &[&str]) -> Running {
+    pub(super) fn start(&self, name: &str, arguments: &[&str]) -> Running {
         let (out, err) = (
             self.folder().join(format!("{name}.out")),
             self.folder().join(format!("{name}.err")),
@@ -122,7 +122,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// What a command said on stderr, and its exit code.
-fn said(output: &Output) -> (Option<i32>, String) {
+pub(super) fn said(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), text(&output.stderr))
 }
 

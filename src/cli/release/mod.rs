@@ -21,7 +21,7 @@ use super::exit::Failure;
 use super::instance::{self, Instance};
 use super::tap::{credentials, live::runtime};
 use crate::cluster;
-use crate::release::{Api, Forward, Named, NotFound, Release, find};
+use crate::release::{Api, DEFAULT_NAME, Forward, Named, NotFound, Release, find, find_named};
 
 pub use forwarded::ports;
 
@@ -59,7 +59,7 @@ impl ReleaseArgs {
         };
         let namespace = &self.release_namespace;
         text("tap.release.namespace", "release-namespace", namespace);
-        text("tap.release.name", "release-name", &self.release_name);
+        text(NAME, "release-name", &self.release_name);
         text("kube.configPath", "kubeconfig", &self.kubeconfig);
         text("kube.context", "context", &self.context);
     }
@@ -158,6 +158,8 @@ impl NoInstance {
 
 const FRONT_PORT: &str = "tap.proxy.front.port";
 
+const NAME: &str = "tap.release.name";
+
 /// The way to a cluster.
 pub struct Reach {
     /// Where requests are made.
@@ -201,6 +203,11 @@ impl Reach {
         self.runtime.block_on(find(&self.api, named(config)))
     }
 
+    /// The release that the configuration names by its own name, as what cannot be undone needs it.
+    pub fn release_named(&self, config: &Config) -> Result<Release, NotFound> {
+        self.runtime.block_on(find_named(&self.api, named(config)))
+    }
+
     /// Forwards a port of this computer to the hub of `release`.
     pub fn forward(&self, release: &Release, at: &[SocketAddr]) -> Result<Hub, Failure> {
         let token = self.runtime.block_on(async {
@@ -229,12 +236,20 @@ pub struct Hub {
     pub forward: Forward,
 }
 
-/// Which release the configuration names.
+/// Name of the release of another program, which configuration files of its users hold.
+const FOREIGN: &str = "kubeshark";
+
+/// Which release the configuration names; a file that names the release of another program names none.
 pub fn named(config: &Config) -> Named<'_> {
+    let name = config.text(NAME);
+    let mut all = config.all();
+    let is_foreign =
+        name == FOREIGN && all.any(|(key, _, came)| key.path == NAME && *came == Came::File);
     Named {
-        name: config.text("tap.release.name"),
+        name: if is_foreign { DEFAULT_NAME } else { name },
+        name_is_said: config.is_said(NAME) && !is_foreign,
         namespace: config.text("tap.release.namespace"),
-        is_said: config.is_said("tap.release.namespace"),
+        namespace_is_said: config.is_said("tap.release.namespace"),
     }
 }
 
