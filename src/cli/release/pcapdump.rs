@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure, cannot_write};
@@ -32,7 +33,8 @@ const MAX_PARTS: usize = 1024;
 /// Write what all nodes captured of late into one file
 ///
 /// Takes the packets that the spools hold, of each node of the release or of the tapedeck that runs here,
-/// and merges them by time into CLUSTER-DATE.pcapng. Exit code 3 says that a node is missing or packets
+/// and merges them by time into CLUSTER-DATE.pcapng, with a number behind it for the second one of a
+/// minute. The folder takes what all nodes hold twice, until the packets are merged. Exit code 3 says that a node is missing or packets
 /// were overwritten meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -89,12 +91,15 @@ pub fn run(args: &PcapdumpArgs, config: &Config) -> Result<Exit, Failure> {
             Failure::usage(format!("{} cannot be written to: {error}", dest.display()))
         })?;
     let place = Place::find(&args.release, &config)?;
+    let stem = format!("{}-{}", place_name(&place, &config), stamp(now));
+    // A place that cannot be written to ends it before anything is fetched.
+    let path = free(&dest, &stem);
     let nodes = nodes(&place.instance)?;
     let mut dropped = Vec::new();
     let mut parts = Vec::new();
     let mut empty = 0;
     for node in &nodes {
-        match part(&place.instance, node, from) {
+        match part(&place.instance, node, from, &dest) {
             Ok(Some(part)) => parts.push(part),
             Ok(None) => empty += 1,
             Err(failure) => dropped.push(format!("{}: {}", node.shown, failure.message)),
@@ -106,7 +111,6 @@ pub fn run(args: &PcapdumpArgs, config: &Config) -> Result<Exit, Failure> {
         return Err(Failure::failed(why));
     }
     let count = parts.len() + empty;
-    let name = format!("{}-{}.pcapng", place_name(&place, &config), stamp(now));
     let merged = merge(parts, &mut BufWriter::with_capacity(PIECE, half.as_file()))?;
     dropped.extend(merged.damaged);
     if merged.missing > 0 {
@@ -119,9 +123,7 @@ pub fn run(args: &PcapdumpArgs, config: &Config) -> Result<Exit, Failure> {
         eprintln!("The spool holds no packets yet; nothing was written");
         return Ok(Exit::Done);
     }
-    let path = dest.join(name);
-    half.persist_noclobber(&path)
-        .map_err(|error| cannot_write(&path, &error.error))?;
+    let path = keep(half, path, &dest, &stem)?;
     let length = std::fs::metadata(&path).map_or(0, |about| about.len());
     eprintln!(
         "Wrote {} packets of {count} of {} nodes, {}, to {}",
@@ -168,9 +170,43 @@ fn nodes(instance: &Instance) -> Result<Vec<Node>, Failure> {
     })
 }
 
-/// What one node holds, in a file without a name; `None` when its spool has no packets yet.
-fn part(instance: &Instance, node: &Node, from: Option<i64>) -> Result<Option<File>, Failure> {
-    let mut file = tempfile::tempfile()?;
+/// A name in `dest` that no file has: with the minute, and a number where there was one in this minute.
+fn free(dest: &Path, stem: &str) -> PathBuf {
+    let names = std::iter::once(format!("{stem}.pcapng"))
+        .chain((2_u64..).map(|number| format!("{stem}-{number}.pcapng")));
+    let mut paths = names.map(|name| dest.join(name));
+    let free = paths.find(|path| std::fs::symlink_metadata(path).is_err());
+    free.unwrap_or_else(|| dest.join(stem))
+}
+
+/// Gives the file its name; another one when `path` was taken meanwhile.
+fn keep(
+    mut half: NamedTempFile,
+    mut path: PathBuf,
+    dest: &Path,
+    stem: &str,
+) -> Result<PathBuf, Failure> {
+    loop {
+        match half.persist_noclobber(&path) {
+            Ok(_) => return Ok(path),
+            Err(taken) if taken.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                half = taken.file;
+                path = free(dest, stem);
+            }
+            Err(other) => return Err(cannot_write(&path, &other.error)),
+        }
+    }
+}
+
+/// What one node holds, in a file without a name in `dest`, which has room for it; `None` when its spool
+/// has no packets yet.
+fn part(
+    instance: &Instance,
+    node: &Node,
+    from: Option<i64>,
+    dest: &Path,
+) -> Result<Option<File>, Failure> {
+    let mut file = tempfile::tempfile_in(dest)?;
     let from = from.map_or_else(String::new, |from| format!("&from={from}"));
     let path = format!("/api/pcapdump?node={}{from}", percent(&node.name));
     let bytes = instance.download(&path, &mut file)?;
@@ -403,6 +439,31 @@ mod tests {
         let merged = merge(vec![whole], &mut out).unwrap();
         assert_eq!(merged.packets, 1);
         assert_eq!(merged.damaged.len(), 1);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_costs_nothing() {
+        let dest = tempfile::tempdir().unwrap();
+        let dest = dest.path();
+        let write = |text: &str, path: PathBuf| {
+            let mut half = NamedTempFile::new_in(dest).unwrap();
+            half.write_all(text.as_bytes()).unwrap();
+            keep(half, path, dest, "c-2023").unwrap()
+        };
+        let path = free(dest, "c-2023");
+        assert_eq!(path, dest.join("c-2023.pcapng"));
+        assert_eq!(write("first", path.clone()), path);
+        assert_eq!(free(dest, "c-2023"), dest.join("c-2023-2.pcapng"));
+        // Another one was faster.
+        let second = write("second", path.clone());
+        assert_eq!(second, dest.join("c-2023-2.pcapng"));
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!(
+            (read(&path), read(&second)),
+            ("first".into(), "second".into())
+        );
+        std::os::unix::fs::symlink("/nowhere", dest.join("d.pcapng")).unwrap();
+        assert_eq!(free(dest, "d"), dest.join("d-2.pcapng"));
     }
 
     #[test]
