@@ -18,8 +18,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Where credentials may be.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
-    /// A kubeconfig that was asked for; it must be there.
-    pub kubeconfig: Option<PathBuf>,
+    /// Kubeconfigs that were asked for, merged as kubectl does: of what two of them name the first one
+    /// counts, and those that are not there are left out; one must be there.
+    pub kubeconfig: Vec<PathBuf>,
     /// A kubeconfig that is used when it is there.
     pub usual: Option<PathBuf>,
     /// A context of it; the current one when empty.
@@ -74,39 +75,55 @@ pub struct Connection {
 /// # Errors
 /// When credentials are there, or were asked for, and cannot be used.
 pub async fn connect(credentials: &Credentials) -> Result<Option<Connection>, ConnectError> {
-    let asked = credentials.kubeconfig.as_deref();
-    if let Some(path) = asked
-        && !path.exists()
-    {
+    let asked = &credentials.kubeconfig;
+    let there: Vec<&Path> = asked
+        .iter()
+        .map(PathBuf::as_path)
+        .filter(|path| path.exists())
+        .collect();
+    if let (Some(path), []) = (asked.first(), there.as_slice()) {
         return Err(ConnectError::Missing {
             path: path.display().to_string(),
         });
     }
     let usual = credentials.usual.as_deref().filter(|path| path.exists());
-    let config = match (asked, credentials.in_pod, usual) {
-        (Some(path), ..) => from_file(path, &credentials.context).await?,
-        (None, true, _) if Path::new(SERVICE_ACCOUNT).exists() => {
+    let config = match (there.as_slice(), credentials.in_pod, usual) {
+        ([first, more @ ..], ..) => from_files(first, more, &credentials.context).await?,
+        ([], true, _) if Path::new(SERVICE_ACCOUNT).exists() => {
             Config::incluster().map_err(|error| ConnectError::ServiceAccount(error.to_string()))?
         }
-        (None, _, Some(path)) => from_file(path, &credentials.context).await?,
-        (None, _, None) => return Ok(None),
+        ([], _, Some(path)) => from_files(path, &[], &credentials.context).await?,
+        ([], _, None) => return Ok(None),
     };
     client(config).map(Some)
 }
 
-async fn from_file(path: &Path, context: &str) -> Result<Config, ConnectError> {
-    let failed = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
-        path: path.display().to_string(),
-        reason: error.to_string(),
+async fn from_files(first: &Path, more: &[&Path], context: &str) -> Result<Config, ConnectError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
+            path,
+            reason: error.to_string(),
+        }
     };
+    let mut merged = read(first).map_err(failed(first))?;
+    for path in more {
+        let next = read(path).map_err(failed(path))?;
+        merged = merged.merge(next).map_err(failed(path))?;
+    }
     let options = KubeConfigOptions {
         context: Some(context.to_owned()).filter(|context| !context.is_empty()),
         ..KubeConfigOptions::default()
     };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-    Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(failed)
+    let made = Config::from_custom_kubeconfig(merged, &options).await;
+    made.map_err(failed(first))
+}
+
+fn read(path: &Path) -> Result<Kubeconfig, kube::config::KubeconfigError> {
+    let mut kubeconfig = Kubeconfig::read_from(path)?;
+    // An empty name is none, and leaves it to the next file.
+    kubeconfig.current_context = kubeconfig.current_context.filter(|name| !name.is_empty());
+    Ok(kubeconfig)
 }
 
 fn client(mut config: Config) -> Result<Connection, ConnectError> {
@@ -178,6 +195,44 @@ users:
     }
 
     #[test]
+    fn several_kubeconfigs_are_merged_and_the_first_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, current: &str, contexts: &[(&str, &str)]| {
+            let clusters = contexts.iter().map(
+                |(name, server)| serde_json::json!({"name": name, "cluster": {"server": server}}),
+            );
+            let named = contexts.iter().map(|(name, _)| {
+                serde_json::json!({"name": name, "context": {"cluster": name, "user": "me"}})
+            });
+            let text = serde_json::json!({
+                "apiVersion": "v1", "kind": "Config", "current-context": current,
+                "clusters": clusters.collect::<Vec<_>>(), "contexts": named.collect::<Vec<_>>(),
+                "users": [{"name": "me", "user": {}}],
+            });
+            let path = folder.path().join(name);
+            std::fs::write(&path, text.to_string()).unwrap();
+            path
+        };
+        let a = file("a", "", &[("one", "http://127.0.0.1:1")]);
+        let b = file(
+            "b",
+            "two",
+            &[("one", "http://127.0.0.1:9"), ("two", "http://127.0.0.1:2")],
+        );
+        let of = |context: &str| {
+            let credentials = Credentials {
+                kubeconfig: vec![folder.path().join("missing"), a.clone(), b.clone()],
+                context: context.to_owned(),
+                ..Credentials::default()
+            };
+            run(connect(&credentials)).unwrap().unwrap().server
+        };
+        assert_eq!(of(""), "http://127.0.0.1:2");
+        assert_eq!(of("one"), "http://127.0.0.1:1");
+        assert_eq!(of("two"), "http://127.0.0.1:2");
+    }
+
+    #[test]
     fn without_credentials_there_is_no_cluster() {
         assert!(run(connect(&Credentials::default())).unwrap().is_none());
         let usual = Credentials {
@@ -186,7 +241,7 @@ users:
         };
         assert!(run(connect(&usual)).unwrap().is_none());
         let asked = Credentials {
-            kubeconfig: Some("/nonexistent/config".into()),
+            kubeconfig: vec!["/nonexistent/config".into(), "/nonexistent/other".into()],
             ..Credentials::default()
         };
         let error = run(connect(&asked)).err().unwrap().to_string();

@@ -20,13 +20,17 @@ pub struct Collected {
     pub text: Result<String, String>,
 }
 
-/// The log of each container, of its life before as well where it was started anew, and the events.
+/// The log of each container, of its life before as well where it was started anew, and the events. `each`
+/// takes one before the next is asked for, so that one is in memory however many there are.
 ///
 /// # Errors
 /// When the pods may not be listed.
-pub async fn collect(api: &Api, release: &Release) -> Result<Vec<Collected>, Refusal> {
+pub async fn collect(
+    api: &Api,
+    release: &Release,
+    mut each: impl FnMut(Collected),
+) -> Result<(), Refusal> {
     let namespace = &release.namespace;
-    let mut found = Vec::new();
     for pod in release.pods(api).await? {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         for (container, restarts) in containers(&pod) {
@@ -34,12 +38,12 @@ pub async fn collect(api: &Api, release: &Release) -> Result<Vec<Collected>, Ref
                 "/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&timestamps=true&tailLines={MAX_LINES}&limitBytes={MAX_LOG}"
             );
             let stem = format!("{namespace}.{name}.{container}");
-            found.push(Collected {
+            each(Collected {
                 name: format!("{stem}.log"),
                 text: log(api, &path).await,
             });
             if restarts > 0 {
-                found.push(Collected {
+                each(Collected {
                     name: format!("{stem}.previous.log"),
                     text: log(api, &format!("{path}&previous=true")).await,
                 });
@@ -49,20 +53,21 @@ pub async fn collect(api: &Api, release: &Release) -> Result<Vec<Collected>, Ref
     let events = api
         .list(&format!("/api/v1/namespaces/{namespace}/events"))
         .await;
-    found.push(Collected {
+    each(Collected {
         name: format!("{namespace}_events.log"),
         text: events
             .map(|events| event_lines(&events))
             .map_err(|error| error.to_string()),
     });
-    Ok(found)
+    Ok(())
 }
 
 async fn log(api: &Api, path: &str) -> Result<String, String> {
     // A line at the end may go beyond the limit.
     let read = api.read(path, MAX_LOG + (1 << 20)).await;
-    read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .map_err(|error| error.to_string())
+    let bytes = read.map_err(|error| error.to_string())?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned()))
 }
 
 /// Names of a pod's containers, with how often each was started anew.

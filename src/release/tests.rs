@@ -1,9 +1,15 @@
-//! What the API server tells, read; the requests themselves are tested against a real one.
+//! What the API server tells, read; the requests themselves are tested against doubles and a real one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
 use serde_json::json;
 
-use super::event_lines;
 use super::find::waits_for;
+use super::{Api, Named, collect, event_lines, find};
+use crate::cluster::{Credentials, connect};
 
 #[test]
 fn a_pod_that_is_not_ready_says_why() {
@@ -36,5 +42,78 @@ fn events_stand_in_the_order_of_their_time() {
         event_lines(&events),
         "2024-01-01T00:00:01Z Normal Pulled Pod/a image\n\
          2024-01-01T00:00:02Z Warning BackOff Pod/b again and again (3 times)\n"
+    );
+}
+
+#[tokio::test]
+async fn one_log_is_taken_before_the_next_is_asked_for() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let (answered, ahead) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = (taken.clone(), answered.clone(), ahead.clone());
+    let app = Router::new().fallback(move |request: Request| {
+        let (taken, answered, ahead) = seen.clone();
+        async move {
+            let path = request.uri().path().to_owned();
+            if path.ends_with("/log") {
+                let before = answered.fetch_add(1, Ordering::SeqCst);
+                ahead.fetch_max(before - taken.load(Ordering::SeqCst), Ordering::SeqCst);
+                return "a line\n".to_owned();
+            }
+            let items = match path.rsplit('/').next().unwrap() {
+                "deployments" => vec![json!({
+                    "metadata": {"namespace": "default", "labels": {"app.kubernetes.io/instance": "tapedeck"}},
+                    "spec": {"template": {"spec": {
+                        "containers": [{"ports": [{"name": "dashboard", "containerPort": 1}]}],
+                        "volumes": [{"name": "token", "secret": {"secretName": "token"}}],
+                    }}},
+                })],
+                "pods" => (0..5).map(|pod| json!({
+                    "metadata": {"name": format!("worker-{pod}")},
+                    "spec": {"containers": [{"name": "worker"}]},
+                    "status": {"containerStatuses": [{"name": "worker", "restartCount": pod % 2}]},
+                })).collect(),
+                _ => Vec::new(),
+            };
+            json!({"items": items}).to_string()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let config = json!({
+        "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": server}}], "users": [{"name": "a", "user": {}}],
+    });
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let credentials = Credentials {
+        kubeconfig: vec![kubeconfig],
+        ..Credentials::default()
+    };
+    let api = Api::new(&connect(&credentials).await.unwrap().unwrap());
+    let wanted = Named {
+        name: "tapedeck",
+        name_is_said: false,
+        namespace: "default",
+        namespace_is_said: false,
+    };
+    let release = find(&api, wanted).await.unwrap();
+    let mut names = Vec::new();
+    let each = |member: super::Collected| {
+        if member.text.unwrap() == "a line\n" {
+            taken.fetch_add(1, Ordering::SeqCst);
+        }
+        names.push(member.name);
+    };
+    collect(&api, &release, each).await.unwrap();
+    assert_eq!(names.len(), 5 + 2 + 1);
+    assert_eq!(names.last().unwrap(), "default_events.log");
+    assert_eq!(
+        (
+            answered.load(Ordering::SeqCst),
+            ahead.load(Ordering::SeqCst)
+        ),
+        (7, 0)
     );
 }

@@ -155,7 +155,7 @@ impl Real {
     pub async fn connection(&self, token: &str) -> Connection {
         let path = self.kubeconfig(token);
         let credentials = Credentials {
-            kubeconfig: Some(path),
+            kubeconfig: vec![path],
             ..Credentials::default()
         };
         connect(&credentials).await.unwrap().unwrap()

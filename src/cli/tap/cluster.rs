@@ -62,7 +62,7 @@ impl Nearby {
     ) -> Result<Nearby, Failure> {
         let targets = targets(config).map_err(Failure::usage)?;
         let credentials = credentials(config);
-        let asked = credentials.kubeconfig.is_some();
+        let asked = !credentials.kubeconfig.is_empty();
         let found = runtime.block_on(async {
             tokio::time::timeout(CONNECT, cluster::connect(&credentials)).await
         });
@@ -270,20 +270,16 @@ pub fn targets(config: &Config) -> Result<Targets, String> {
 /// Where credentials for a cluster may be, by the configuration and the environment.
 pub fn credentials(config: &Config) -> Credentials {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    // Of a list of files the first that is there.
     let listed = variable("KUBECONFIG").map(|list| {
-        let mut paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
-        let first = paths.next().unwrap_or_default();
-        let there = std::iter::once(first.clone())
-            .chain(paths)
-            .find(|path| path.exists());
-        there.unwrap_or(first)
+        let paths = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty());
+        paths.collect()
     });
+    let named = config.text_if_set("kube.configPath");
     Credentials {
-        kubeconfig: config
-            .text_if_set("kube.configPath")
-            .map(PathBuf::from)
-            .or(listed),
+        kubeconfig: named
+            .map(|path| vec![PathBuf::from(path)])
+            .or(listed)
+            .unwrap_or_default(),
         usual: std::env::home_dir().map(|home| home.join(".kube").join("config")),
         context: config.text("kube.context").to_owned(),
         in_pod: variable("KUBERNETES_SERVICE_HOST").is_some(),

@@ -180,16 +180,14 @@ impl Archive {
 
     /// Logs and events of a release, and what its hub says.
     fn add_release(&mut self, reach: &Reach, release: &Release) {
-        match reach.runtime.block_on(collect(&reach.api, release)) {
-            Ok(found) => {
-                for member in found {
-                    match member.text {
-                        Ok(text) => self.add_log(&member.name, &text),
-                        Err(why) => self.lacks(&member.name, &why),
-                    }
-                }
-            }
-            Err(refusal) => self.lacks("logs of pods", &refusal.to_string()),
+        let collected = reach
+            .runtime
+            .block_on(collect(&reach.api, release, |member| match member.text {
+                Ok(text) => self.add_log(&member.name, &text),
+                Err(why) => self.lacks(&member.name, &why),
+            }));
+        if let Err(refusal) = collected {
+            self.lacks("logs of pods", &refusal.to_string());
         }
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         match reach.forward(release, &[any]) {
