@@ -12,9 +12,10 @@ const HUBS: &str = "app.kubernetes.io%2Fpart-of%3Dtapedeck%2Capp.kubernetes.io%2
 /// Label with the name of the release.
 const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// Name of the hub's port of the dashboard, and of the volume with its token.
+/// Name of the hub's port of the dashboard, and of the volumes with its token and its configuration.
 const DASHBOARD: &str = "dashboard";
 const TOKEN: &str = "token";
+const CONFIG: &str = "config";
 
 /// Which release is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Release {
     pub port: u16,
     /// Secret with the dashboard's token.
     secret: String,
+    /// ConfigMap with the configuration; empty where there is none.
+    config: String,
 }
 
 impl std::fmt::Display for Release {
@@ -183,13 +186,14 @@ fn release(hub: &Json) -> Result<Release, NotFound> {
     let port = ports
         .find(|port| port["name"] == DASHBOARD)
         .and_then(|port| u16::try_from(port["containerPort"].as_u64()?).ok());
-    let mut volumes = list(&spec["volumes"]).into_iter();
-    let secret = volumes
-        .find(|volume| volume["name"] == TOKEN)
-        .map(|volume| text(&volume["secret"]["secretName"]));
+    let volumes = list(&spec["volumes"]);
+    let volume = |name: &str| volumes.iter().find(|volume| volume["name"] == name);
+    let secret = volume(TOKEN).map(|volume| text(&volume["secret"]["secretName"]));
+    let config = volume(CONFIG).map(|volume| text(&volume["configMap"]["name"]));
     Ok(Release {
         port: port.ok_or(NotFound::Foreign(name.clone(), "port of a dashboard"))?,
         secret: secret.ok_or(NotFound::Foreign(name.clone(), "token of a dashboard"))?,
+        config: config.unwrap_or_default(),
         namespace: text(&hub["metadata"]["namespace"]),
         version: text(&hub["metadata"]["labels"]["app.kubernetes.io/version"]),
         name,
@@ -239,6 +243,24 @@ impl Release {
             why,
             self.namespace.clone(),
         ))
+    }
+
+    /// Its configuration, as YAML.
+    ///
+    /// # Errors
+    /// When its ConfigMap may not be read, or holds none.
+    pub async fn config(&self, api: &Api) -> Result<String, NotFound> {
+        let none = || NotFound::Foreign(self.name.clone(), "ConfigMap of its configuration");
+        if self.config.is_empty() {
+            return Err(none());
+        }
+        let path = format!(
+            "/api/v1/namespaces/{}/configmaps/{}",
+            self.namespace, self.config
+        );
+        let map = api.get(&path).await?;
+        let text = map["data"]["config.yaml"].as_str();
+        text.map(str::to_owned).ok_or_else(none)
     }
 
     /// The token of the dashboard.

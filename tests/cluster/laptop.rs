@@ -5,7 +5,6 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +18,8 @@ use crate::double::{Asked, Double, Told};
 /// Writes down how it is called and the values that it is given; what it answers is in files.
 const HELM: &str = r#"#!/bin/sh
 echo "helm $*" >> "$HOME/helm.log"
-if [ "$3 $4" = "show chart" ]; then cat "$5/Chart.yaml"; exit; fi
+echo "KUBECONFIG=$KUBECONFIG HELM_KUBECONTEXT=$HELM_KUBECONTEXT" > "$HOME/helm.env"
+if [ "$1 $2" = "show chart" ]; then cat "$3/Chart.yaml"; exit; fi
 before=
 for word in "$@"; do
   if [ "$before" = --values ]; then echo "values $(cat "$word")" >> "$HOME/helm.log"; fi
@@ -83,7 +83,6 @@ impl Installed {
 struct Desk {
     laptop: Laptop,
     releases: Arc<Mutex<Vec<Installed>>>,
-    api: Double,
 }
 
 impl Desk {
@@ -105,11 +104,7 @@ impl Desk {
             kubeconfig,
             path: path.into(),
         };
-        Desk {
-            laptop,
-            releases,
-            api,
-        }
+        Desk { laptop, releases }
     }
 
     /// Exit code and stderr of a command.
@@ -126,7 +121,7 @@ impl Desk {
     /// The verbs and names of what helm was asked for, in order.
     fn verbs(&self) -> Vec<String> {
         let calls = self.helm().into_iter();
-        let calls = calls.filter(|line| line.starts_with("helm "));
+        let calls = calls.filter(|line| line.starts_with("helm --namespace"));
         calls
             .map(|line| {
                 let words: Vec<&str> = line.split(' ').collect();
@@ -185,6 +180,8 @@ fn answer(releases: &[Installed], asked: &Asked) -> Told {
             let named = of(namespace).filter(|one| target.contains(one.name));
             list(named.map(Installed::pod).collect())
         }
+        ["api", "v1", "namespaces", _, "pods", pod, "log"] => Told::ok(format!("log of {pod}\n")),
+        ["api", "v1", "namespaces", _, "events"] => list(Vec::new()),
         ["api", "v1", "namespaces", namespace, "configmaps", name] => {
             let mut there = of(namespace);
             let found = there.find(|one| format!("{}-config", one.name) == *name);
@@ -252,5 +249,232 @@ fn a_name_is_looked_for_in_all_namespaces_before_another_release_is_taken() {
     assert_eq!(
         desk.verbs(),
         ["uninstall second in two", "uninstall tapedeck in default"]
+    );
+}
+
+/// Starts a command that goes on until it is ended; answers what it said by then.
+fn until(desk: &Desk, arguments: &[&str], words: &str) -> String {
+    let mut running = desk.laptop.start("running", arguments);
+    running.says(words);
+    let err = running.err.clone();
+    assert_eq!(running.end(), Some(0));
+    fs::read_to_string(err).unwrap()
+}
+
+const TAP: [&str; 4] = ["--headless", "--proxy-front-port", "0", "--set"];
+
+fn tap<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let quiet = ["scripting.watchScripts=false"];
+    [&["tap"], arguments, &TAP, &quiet].concat()
+}
+
+const ENDS: &str = "Ctrl+C ends the forwarding";
+
+#[test]
+fn an_install_touches_no_release_of_another_program() {
+    let desk = Desk::with(&[]);
+    let folder = desk.laptop.folder();
+    fs::write(
+        folder.join("kubeshark.yaml"),
+        "tap: {release: {name: kubeshark, namespace: default}}",
+    )
+    .unwrap();
+    // The double has no release afterwards either.
+    let (code, sentence) = desk.run(&tap(&["-n", "shop"]));
+    assert_eq!(code, Some(1), "{sentence}");
+    assert_eq!(desk.verbs(), ["install tapedeck in default"]);
+    // Who says the name gets what helm makes of it.
+    let taken = "Error: INSTALLATION FAILED: cannot re-use a name that is still in use";
+    fs::write(folder.join("helm.refuses"), taken).unwrap();
+    let (code, sentence) = desk.run(&tap(&["-n", "shop", "--release-name", "kubeshark"]));
+    assert_eq!(code, Some(2), "{sentence}");
+    assert!(
+        sentence.contains("there is a Helm release kubeshark in default, and none of tapedeck"),
+        "{sentence}"
+    );
+    assert!(!desk.helm().iter().any(|line| line.contains("upgrade")));
+    // Nor is a chart of theirs installed.
+    let chart = folder.join("chart");
+    fs::create_dir(&chart).unwrap();
+    fs::write(
+        chart.join("Chart.yaml"),
+        "name: kubeshark\nappVersion: '52'\n",
+    )
+    .unwrap();
+    let calls = desk.verbs().len();
+    let named = chart.to_str().unwrap();
+    let (code, sentence) = desk.run(&tap(&["-A", "--release-helmChartPath", named]));
+    assert_eq!(code, Some(2), "{sentence}");
+    assert!(
+        sentence.contains("is kubeshark, not one of tapedeck"),
+        "{sentence}"
+    );
+    assert_eq!(desk.verbs().len(), calls);
+}
+
+#[test]
+fn other_targets_take_the_place_of_all_that_a_release_has() {
+    let cart = Installed {
+        config: "tap:\n  regex: cart.*\n  namespaces: [shop]\n",
+        ..installed("tapedeck", "default")
+    };
+    let desk = Desk::with(&[cart]);
+    // What is there is listed as it is there.
+    let sentence = until(&desk, &tap(&["--cluster"]), ENDS);
+    assert!(sentence.contains("+ shop/cart-1"), "{sentence}");
+    assert!(!sentence.contains("+ shop/pay-1"), "{sentence}");
+    let sentence = until(&desk, &tap(&["cart.*", "-n", "shop"]), ENDS);
+    assert!(sentence.contains("has these targets already"), "{sentence}");
+    assert_eq!(desk.verbs(), Vec::<String>::new());
+    // What is listed is what it captures afterwards.
+    let sentence = until(&desk, &tap(&["-A"]), ENDS);
+    assert!(sentence.contains("+ shop/pay-1"), "{sentence}");
+    assert!(
+        sentence.contains("captures other pods within a minute"),
+        "{sentence}"
+    );
+    assert_eq!(desk.verbs(), ["upgrade tapedeck in default"]);
+    assert!(
+        desk.helm()[0].contains("--reuse-values"),
+        "{:?}",
+        desk.helm()
+    );
+    let all = json!({
+        "regex": ".*", "namespaces": [], "excludedNamespaces": [], "labelSelector": "", "namespaceSelector": "",
+    });
+    assert_eq!(desk.values(), json!({"tap": all}));
+    let filtered = Installed {
+        config: "tap: {bpfOverride: udp port 53}",
+        ..installed("tapedeck", "default")
+    };
+    *desk.releases.lock().unwrap() = vec![filtered];
+    let sentence = until(&desk, &tap(&["--cluster"]), ENDS);
+    assert!(
+        sentence.contains("What passes the capture filter udp port 53 is captured"),
+        "{sentence}"
+    );
+    let sentence = until(&desk, &tap(&["cart.*"]), ENDS);
+    assert!(sentence.contains("its pods start anew"), "{sentence}");
+    assert_eq!(desk.values()["tap"]["bpfOverride"], "");
+}
+
+#[test]
+fn targets_change_no_version() {
+    let other = Installed {
+        version: "0.9.0",
+        ..installed("tapedeck", "default")
+    };
+    let desk = Desk::with(&[other]);
+    let (code, sentence) = desk.run(&tap(&["cart.*"]));
+    assert_eq!(code, Some(2), "{sentence}");
+    assert!(
+        sentence.contains("is of version 0.9.0") && sentence.contains("--upgrade"),
+        "{sentence}"
+    );
+    assert_eq!(desk.verbs(), Vec::<String>::new());
+    // Without other targets it is left as it is.
+    let sentence = until(&desk, &tap(&["--cluster"]), ENDS);
+    assert!(
+        sentence.contains("tapedeck tap --upgrade brings it to"),
+        "{sentence}"
+    );
+    assert_eq!(desk.verbs(), Vec::<String>::new());
+    let sentence = until(&desk, &tap(&["cart.*", "--upgrade"]), ENDS);
+    let to = format!("from version 0.9.0 to {}", env!("CARGO_PKG_VERSION"));
+    assert!(sentence.contains(&to), "{sentence}");
+    assert_eq!(desk.verbs(), ["upgrade tapedeck in default"]);
+    assert!(desk.helm()[0].contains("--reset-then-reuse-values"));
+    assert_eq!(desk.values()["tap"]["regex"], "cart.*");
+}
+
+#[test]
+fn a_capture_filter_that_is_none_reaches_no_release() {
+    for releases in [vec![], vec![installed("tapedeck", "default")]] {
+        let desk = Desk::with(&releases);
+        for more in [vec![], vec!["--dryRun"]] {
+            let arguments = [&["--cluster", "--bpf", "port ("][..], &more].concat();
+            let (code, sentence) = desk.run(&tap(&arguments));
+            assert_eq!(code, Some(2), "{sentence}");
+            assert!(sentence.contains("port ("), "{sentence}");
+        }
+        assert_eq!(desk.helm(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_a_tap_removes_at_its_end_is_the_release_that_is_named() {
+    let desk = Desk::with(&[installed("capture", "default")]);
+    let (code, sentence) = desk.run(&tap(&["--clean"]));
+    assert_eq!(code, Some(2), "{sentence}");
+    assert!(
+        sentence.contains("--release-name capture -s default"),
+        "{sentence}"
+    );
+    assert_eq!(desk.helm(), Vec::<String>::new());
+    let sentence = until(&desk, &tap(&["--clean", "--release-name", "capture"]), ENDS);
+    assert!(
+        sentence.contains("Removed the release capture"),
+        "{sentence}"
+    );
+    assert_eq!(desk.verbs(), ["uninstall capture in default"]);
+    let sentence = until(&desk, &tap(&["--cluster"]), ENDS);
+    assert!(
+        sentence.contains("tapedeck clean -s default --release-name capture"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn the_token_goes_to_no_port_of_somebody_else() {
+    let desk = Desk::with(&[installed("tapedeck", "default")]);
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = stranger.local_addr().unwrap().port().to_string();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    std::thread::spawn(move || {
+        for mut stream in stranger.incoming().map_while(Result::ok) {
+            stream
+                .set_read_timeout(Some(Duration::from_millis(500)))
+                .unwrap();
+            let mut bytes = [0; 4096];
+            let length = stream.read(&mut bytes).unwrap_or_default();
+            hears.lock().unwrap().extend_from_slice(&bytes[..length]);
+        }
+    });
+    let arguments = ["proxy", "--headless", "--proxy-front-port", &port];
+    let sentence = until(&desk, &arguments, ENDS);
+    assert!(
+        sentence.contains(&format!("port {port} is taken; using")),
+        "{sentence}"
+    );
+    let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+    assert!(!heard.contains(TOKEN), "{heard}");
+}
+
+#[test]
+fn helm_and_tapedeck_go_to_the_same_cluster_of_several_kubeconfigs() {
+    let desk = Desk::with(&[installed("tapedeck", "default")]);
+    let folder = desk.laptop.folder();
+    let other = folder.join("other");
+    fs::write(&other, kubeconfig_of("http://127.0.0.1:1", "other")).unwrap();
+    let list = std::env::join_paths([other.as_path(), &desk.laptop.kubeconfig]).unwrap();
+    let output = desk
+        .laptop
+        .command(&["clean", "--context", "test"])
+        .env("KUBECONFIG", &list)
+        .env("HELM_KUBECONTEXT", "other")
+        .output()
+        .unwrap();
+    let (code, sentence) = said(&output);
+    assert_eq!(code, Some(0), "{sentence}");
+    let line = desk.helm().remove(0);
+    assert!(
+        line.contains("--kube-context test") && !line.contains("--kubeconfig"),
+        "{line}"
+    );
+    let around = fs::read_to_string(folder.join("helm.env")).unwrap();
+    assert_eq!(
+        around,
+        format!("KUBECONFIG={} HELM_KUBECONTEXT=\n", list.display())
     );
 }

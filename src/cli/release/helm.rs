@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use rust_embed::RustEmbed;
 use serde_json::{Map, Value as Json, json};
 
-use super::super::config::Config;
+use super::super::config::{Came, Config};
 use super::super::exit::Failure;
 use super::super::tap::credentials;
 
@@ -21,6 +21,12 @@ use super::super::tap::credentials;
 #[folder = "deploy/helm/tapedeck/"]
 #[exclude = "ci/*"]
 struct Chart;
+
+/// Name of the chart.
+const CHART: &str = "tapedeck";
+
+/// What helm says of a name that a release has.
+const TAKEN: &str = "cannot re-use a name that is still in use";
 
 /// Bytes of what helm says that are shown.
 const SHOWN: usize = 2000;
@@ -56,11 +62,14 @@ const HERE: [&str; 14] = [
 /// Registry of another program, which configuration files of its users name.
 const FOREIGN: &str = "docker.io/kubeshark";
 
+/// Variables by which helm would go to another cluster than the kubeconfig says.
+const ELSEWHERE: [&str; 2] = ["HELM_KUBECONTEXT", "HELM_KUBEAPISERVER"];
+
 /// Helm on this computer.
 #[derive(Debug)]
 pub struct Helm {
     program: PathBuf,
-    kubeconfig: Option<PathBuf>,
+    kubeconfig: Vec<PathBuf>,
     context: String,
     chart: Option<PathBuf>,
 }
@@ -88,25 +97,83 @@ impl Helm {
         });
         let credentials = credentials(config);
         let usual = credentials.usual.filter(|path| path.exists());
+        let kubeconfig = match credentials.kubeconfig {
+            files if files.is_empty() => usual.into_iter().collect(),
+            files => files,
+        };
         Ok(Helm {
             program,
-            kubeconfig: credentials.kubeconfig.or(usual),
+            kubeconfig,
             context: credentials.context,
             chart: chart.filter(|path| !path.is_empty()).map(PathBuf::from),
         })
     }
 
-    /// Installs a release, or upgrades it: with `reuse` what it has of values stays, but for these.
+    /// Version of the program that the chart installs.
+    ///
+    /// # Errors
+    /// When the chart is another program's, or cannot be read.
+    pub fn version(&self) -> Result<String, Failure> {
+        let (place, text) = match &self.chart {
+            Some(path) => {
+                let mut command = Command::new(&self.program);
+                command.args(["show", "chart"]).arg(path);
+                (path.display().to_string(), run(command)?)
+            }
+            None => {
+                let about = Chart::get("Chart.yaml").map(|file| file.data.into_owned());
+                let text = String::from_utf8(about.unwrap_or_default()).unwrap_or_default();
+                ("this program".to_owned(), text)
+            }
+        };
+        let about: Json = serde_yaml_ng::from_str(&text).unwrap_or_default();
+        match (about["name"].as_str(), about["appVersion"].as_str()) {
+            (Some(CHART), Some(version)) => Ok(version.to_owned()),
+            (name, _) => Err(Failure::usage(format!(
+                "the chart of {place} is {}, not one of {CHART}; leave tap.release.helmChartPath out to take the one in this program",
+                name.unwrap_or("unknown")
+            ))),
+        }
+    }
+
+    /// Installs a release. A name that another release has is refused, whatever program that is of.
     ///
     /// # Errors
     /// What helm says.
-    pub fn install(
+    pub fn install(&self, name: &str, namespace: &str, values: &Json) -> Result<(), Failure> {
+        // A chart of another program is no release of ours.
+        self.version()?;
+        let arguments = ["install", name, "--create-namespace"];
+        let installed = self.apply(namespace, &arguments, values);
+        installed.map_err(|failure| match failure.message.contains(TAKEN) {
+            true => Failure::usage(format!(
+                "there is a Helm release {name} in {namespace}, and none of tapedeck that works; look at it with: helm -n {namespace} status {name}; name another one with --release-name"
+            )),
+            false => failure,
+        })
+    }
+
+    /// Gives a release of tapedeck values beside those that were given to it before; with `upgrades` it
+    /// takes the defaults of the chart anew, which may be of another version.
+    ///
+    /// # Errors
+    /// What helm says.
+    pub fn upgrade(
         &self,
         name: &str,
         namespace: &str,
         values: &Json,
-        reuse: bool,
+        upgrades: bool,
     ) -> Result<(), Failure> {
+        let reuse = match upgrades {
+            true => "--reset-then-reuse-values",
+            false => "--reuse-values",
+        };
+        self.apply(namespace, &["upgrade", name, reuse], values)
+    }
+
+    /// Lets helm apply the chart with values.
+    fn apply(&self, namespace: &str, arguments: &[&str], values: &Json) -> Result<(), Failure> {
         let folder = tempfile::tempdir()?;
         let chart = match &self.chart {
             Some(path) => path.clone(),
@@ -119,15 +186,8 @@ impl Helm {
         out.write_all(values.to_string().as_bytes())?;
         out.persist(&file).map_err(|error| error.error)?;
         let mut command = self.command(namespace);
-        command
-            .args(["upgrade", "--install", "--create-namespace", name])
-            .arg(chart)
-            .arg("--values")
-            .arg(file);
-        if reuse {
-            command.arg("--reuse-values");
-        }
-        run(command)
+        command.args(arguments).arg("--values").arg(file).arg(chart);
+        run(command).map(drop)
     }
 
     /// Removes a release.
@@ -137,14 +197,25 @@ impl Helm {
     pub fn uninstall(&self, name: &str, namespace: &str) -> Result<(), Failure> {
         let mut command = self.command(namespace);
         command.args(["uninstall", name]);
-        run(command)
+        run(command).map(drop)
     }
 
     fn command(&self, namespace: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["--namespace", namespace]);
-        if let Some(kubeconfig) = &self.kubeconfig {
-            command.arg("--kubeconfig").arg(kubeconfig);
+        match self.kubeconfig.as_slice() {
+            [] => {}
+            [file] => drop(command.arg("--kubeconfig").arg(file)),
+            // The flag takes one file; the variable merges several, as it does here.
+            several => {
+                if let Ok(list) = std::env::join_paths(several) {
+                    command.env("KUBECONFIG", list);
+                }
+            }
+        }
+        // Another cluster than the one that was looked at is nobody's wish.
+        for name in ELSEWHERE {
+            command.env_remove(name);
         }
         if !self.context.is_empty() {
             command.args(["--kube-context", &self.context]);
@@ -153,13 +224,14 @@ impl Helm {
     }
 }
 
-fn run(mut command: Command) -> Result<(), Failure> {
+/// What helm prints.
+fn run(mut command: Command) -> Result<String, Failure> {
     let output = command
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Failure::failed(format!("helm cannot be started: {error}")))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim();
@@ -172,7 +244,7 @@ fn run(mut command: Command) -> Result<(), Failure> {
 
 /// Writes the chart below `folder`.
 fn unpack(folder: &Path) -> std::io::Result<PathBuf> {
-    let chart = folder.join("tapedeck");
+    let chart = folder.join(CHART);
     for name in Chart::iter() {
         let path = chart.join(&*name);
         if let (Some(parent), Some(file)) = (path.parent(), Chart::get(&name)) {
@@ -199,6 +271,17 @@ pub fn values(config: &Config) -> Json {
     }
     image(&config.map("tap.docker"), &mut values);
     Json::Object(values)
+}
+
+/// The image that flags and `--set` of the command name.
+pub fn image_of_flags(config: &Config, values: &mut Map<String, Json>) {
+    let mut all = config.all();
+    let docker = all.find(|(key, _, came)| {
+        key.path == "tap.docker" && matches!(came, Came::Flag(_) | Came::Set)
+    });
+    if let Some((_, Json::Object(docker), _)) = docker {
+        image(docker, values);
+    }
 }
 
 /// The image, as flags of other releases name it.

@@ -5,6 +5,7 @@ mod forwarded;
 mod helm;
 pub mod logs;
 pub mod pcapdump;
+mod plan;
 pub mod proxy;
 pub mod push;
 pub mod tap;
@@ -250,6 +251,17 @@ pub fn named(config: &Config) -> Named<'_> {
         name_is_said: config.is_said(NAME) && !is_foreign,
         namespace: config.text("tap.release.namespace"),
         namespace_is_said: config.is_said("tap.release.namespace"),
+    }
+}
+
+/// The flags that name a release.
+fn flags_of(release: &Release) -> String {
+    let Release {
+        name, namespace, ..
+    } = release;
+    match name.as_str() {
+        DEFAULT_NAME => format!("-s {namespace}"),
+        name => format!("-s {namespace} --release-name {name}"),
     }
 }
 

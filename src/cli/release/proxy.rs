@@ -10,7 +10,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::instance::Instance;
 use super::super::style::Style;
 use super::super::{browser, stop_on_signal};
-use super::{Hub, ReleaseArgs, ports, reach_cluster};
+use super::{Hub, ReleaseArgs, forwarded, ports, reach_cluster};
 use crate::pipeline::Stop;
 
 /// Time between two looks at Ctrl+C and at the port.
@@ -19,7 +19,8 @@ const PACE: Duration = Duration::from_millis(200);
 /// Open the dashboard of an installed release
 ///
 /// Forwards a port of this computer to the hub, prints the address and opens the browser. Ends with
-/// Ctrl+C; the release goes on. When the port leads to the hub already, only the browser is opened.
+/// Ctrl+C; the release goes on. When another tapedeck of yours forwards the port already, only the browser is
+/// opened.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -59,21 +60,22 @@ pub fn run(args: &ProxyArgs, config: &Config) -> Result<Exit, Failure> {
     let release = reach.release(&config)?;
     let stop = Stop::default();
     stop_on_signal(&stop)?;
-    let token = reach.runtime.block_on(release.token(&reach.api))?;
-    if let Some(address) = at.first().filter(|address| address.port() != 0) {
+    // Only to a port that a command of this user forwards, whoever else listens on the one that is wanted.
+    if let Some(address) = forwarded::noted(&config, &reach, &release, &at) {
         let there = Instance {
             pid: 0,
-            address: *address,
-            token,
+            address,
+            token: reach.runtime.block_on(release.token(&reach.api))?,
             source: String::new(),
         };
         if there.get("/api/v1/session").is_ok() {
-            browser::show(&there.url(), *address, address.port(), headless);
+            browser::show(&there.url(), address, address.port(), headless);
             eprintln!("The port is forwarded already");
             return Ok(Exit::Done);
         }
     }
     let hub = reach.forward(&release, &at)?;
+    let _noted = forwarded::note(&config, &reach, &release, hub.instance.address);
     show(&hub, &config, headless);
     eprintln!(
         "Release {} in {}; Ctrl+C ends the forwarding, and the release goes on",

@@ -1,20 +1,24 @@
 //! `tapedeck tap` in a cluster: installs or finds the release, forwards the dashboard, follows scripts.
+//!
+//! In: the configuration, the cluster. Out: the pods that the release captures, its dashboard on a port of
+//! this computer. Never: something else done to the release than what [`plan`] says.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use super::super::config::{Came, Config};
+use super::super::config::Config;
 use super::super::console::Lines;
 use super::super::exit::{Exit, Failure};
 use super::super::stop_on_signal;
 use super::super::style::Style;
 use super::super::tap::live::{script_env, script_sources};
 use super::super::tap::targets;
-use super::helm::{Helm, values};
+use super::helm::Helm;
+use super::plan::plan;
 use super::push::Pusher;
-use super::{Reach, logs, named, ports, proxy, reach_cluster};
+use super::{Reach, flags_of, forwarded, logs, ports, proxy, reach_cluster};
 use crate::cluster::Pod;
 use crate::pipeline::Stop;
 use crate::release::{NotFound, Release};
@@ -36,25 +40,32 @@ const MAX_SHOWN: usize = 50;
 pub struct Asked {
     /// Whether the release is removed at the end.
     pub clean: bool,
+    /// Whether a release of another version comes to the one of this program.
+    pub upgrade: bool,
 }
 
 /// Runs the command.
 pub fn run(asked: Asked, config: &Config) -> Result<Exit, Failure> {
     // A pattern that is wrong ends it before anything is installed.
-    let targets = targets(config).map_err(Failure::usage)?;
+    targets(config).map_err(Failure::usage)?;
     let at = ports(config)?;
     let reach = reach_cluster(config)?;
-    preview(&reach, config, &targets)?;
+    let planned = plan(&reach, config, asked)?;
+    match &planned.aim {
+        Ok(aim) => preview(&reach, aim)?,
+        Err(why) => eprintln!("It is not known which pods the release targets: {why}"),
+    }
     if config.bool("tap.dryRun") {
         return Ok(Exit::Done);
     }
     let stop = Stop::default();
     stop_on_signal(&stop)?;
-    let release = installed(&reach, config)?;
+    let release = planned.carry_out(&reach, config)?;
     if !wait_for_hub(&reach, &release, &stop)? {
         return Ok(Exit::Done);
     }
     let hub = reach.forward(&release, &at)?;
+    let _noted = forwarded::note(config, &reach, &release, hub.instance.address);
     proxy::show(&hub, config, config.bool("headless"));
     let sources = match config.bool("scripting.watchScripts") {
         true => script_sources(config),
@@ -87,20 +98,31 @@ pub fn run(asked: Asked, config: &Config) -> Result<Exit, Failure> {
             eprintln!("Removed the release {}", release.name);
         }
         false => eprintln!(
-            "The release {} goes on; come back with: tapedeck proxy -s {}; remove it with: tapedeck clean -s {}",
-            release.name, release.namespace, release.namespace
+            "The release {} goes on; come back with: tapedeck proxy {flags}; remove it with: tapedeck clean {flags}",
+            release.name,
+            flags = flags_of(&release)
         ),
     }
     // The release is gone by now if that was asked for, whatever became of the archive.
     written.unwrap_or(Ok(Exit::Done))
 }
 
-/// Prints the pods that are targeted now.
-fn preview(
-    reach: &Reach,
-    config: &Config,
-    targets: &crate::cluster::Targets,
-) -> Result<(), Failure> {
+/// Prints the pods that a release with this configuration targets now.
+fn preview(reach: &Reach, config: &Config) -> Result<(), Failure> {
+    let targets = match targets(config) {
+        Ok(targets) => targets,
+        Err(sentence) => {
+            eprintln!("The targets of the release cannot be read: {sentence}");
+            return Ok(());
+        }
+    };
+    if !targets.bpf().is_empty() {
+        let filter = targets.bpf();
+        eprintln!(
+            "What passes the capture filter {filter} is captured, whatever pods it belongs to"
+        );
+        return Ok(());
+    }
     let namespaces = config.list("tap.namespaces");
     let (pods, labels) = reach.runtime.block_on(async {
         let mut pods = Vec::new();
@@ -158,65 +180,6 @@ fn labels_of(namespace: &Json) -> (String, BTreeMap<String, String>) {
     (name.to_owned(), labels.collect())
 }
 
-/// The release: the one that is there, with the targets that this command names, or a new one.
-fn installed(reach: &Reach, config: &Config) -> Result<Release, Failure> {
-    match reach.release(config) {
-        Ok(release) => {
-            let ours = env!("CARGO_PKG_VERSION");
-            if release.version != ours {
-                eprintln!(
-                    "The release is of version {}, this program of {ours}; helm upgrade brings both together",
-                    release.version
-                );
-            }
-            let named = targets_of_flags(config);
-            if !named.is_null() {
-                let helm = Helm::find(config)?;
-                helm.install(&release.name, &release.namespace, &named, true)?;
-                eprintln!(
-                    "The release {} in {} captures other pods within a minute",
-                    release.name, release.namespace
-                );
-            }
-            Ok(release)
-        }
-        Err(NotFound::None(_)) => {
-            let wanted = named(config);
-            eprintln!(
-                "Installing the release {} in {}",
-                wanted.name, wanted.namespace
-            );
-            let helm = Helm::find(config)?;
-            helm.install(wanted.name, wanted.namespace, &values(config), false)?;
-            Ok(reach.release(config)?)
-        }
-        Err(other) => Err(other.into()),
-    }
-}
-
-/// Targets that flags and `--set` name, as values of the chart; null when they name none.
-fn targets_of_flags(config: &Config) -> Json {
-    let keys = [
-        "tap.regex",
-        "tap.namespaces",
-        "tap.excludedNamespaces",
-        "tap.labelSelector",
-        "tap.namespaceSelector",
-        "tap.bpfOverride",
-    ];
-    let mut tap = serde_json::Map::new();
-    for (key, value, came) in config.all() {
-        if keys.contains(&key.path) && matches!(came, Came::Flag(_) | Came::Set) {
-            let name = key.path.trim_start_matches("tap.");
-            tap.insert(name.to_owned(), value.clone());
-        }
-    }
-    match tap.is_empty() {
-        true => Json::Null,
-        false => json!({"tap": tap}),
-    }
-}
-
 /// Waits until the hub is ready; false when Ctrl+C came first.
 fn wait_for_hub(reach: &Reach, release: &Release, stop: &Stop) -> Result<bool, Failure> {
     let begun = Instant::now();
@@ -243,25 +206,9 @@ fn wait_for_hub(reach: &Reach, release: &Release, stop: &Stop) -> Result<bool, F
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Global;
-    use super::super::super::config::Surroundings;
-    use super::*;
+    use serde_json::json;
 
-    #[test]
-    fn only_targets_that_the_command_names_change_a_release() {
-        let around = Surroundings::default();
-        let mut config = Config::load(&Global::default(), &around).unwrap();
-        config
-            .read_yaml("tap: {regex: cart.*}", std::path::Path::new("x"))
-            .unwrap();
-        assert_eq!(targets_of_flags(&config), Json::Null);
-        config.flag("tap.namespaces", "namespaces", json!(["shop"]));
-        config.flag("kube.context", "context", json!("x"));
-        assert_eq!(
-            targets_of_flags(&config),
-            json!({"tap": {"namespaces": ["shop"]}})
-        );
-    }
+    use super::*;
 
     #[test]
     fn labels_of_namespaces_are_read() {

@@ -49,6 +49,10 @@ pub(super) struct ClusterArgs {
     #[arg(long, conflicts_with_all = ["interface", "pcap"])]
     pub(super) clean: bool,
 
+    /// Bring a release of another version to the one of this program
+    #[arg(long, conflicts_with_all = ["interface", "pcap"])]
+    pub(super) upgrade: bool,
+
     /// List the pods that would be captured in the cluster, and end
     #[arg(long = "dryRun", alias = "dry-run", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean, value_name = "BOOL")]
     dry_run: Option<bool>,
@@ -211,6 +215,7 @@ impl ClusterArgs {
             || self.release.release_name.is_some()
             || self.dry_run == Some(true)
             || self.clean
+            || self.upgrade
     }
 
     /// Writes what the image is to be over the configuration.

@@ -131,6 +131,17 @@ pub(super) fn check(bpf: &str, _interface: &str) -> Result<(), String> {
     }
 }
 
+/// Whether this build can tell what a capture filter is.
+pub const TELLS_FILTERS: bool = cfg!(feature = "live");
+
+/// Why libpcap refuses a filter for what is captured on an interface, as far as this build can tell.
+pub fn refusal(bpf: &str, interface: &str) -> Option<String> {
+    match TELLS_FILTERS {
+        true => check(bpf, interface).err(),
+        false => None,
+    }
+}
+
 #[cfg(not(feature = "live"))]
 impl Filters {
     pub(super) fn follow(&self, _config: &Config) {}

@@ -56,7 +56,9 @@ use cluster_args::ClusterArgs;
 ///
 /// With a pod pattern, -n, -A, -e, -s or --cluster, and without -i, it captures in the cluster: installs
 /// the release (with helm) or finds it, forwards the dashboard to this computer, and follows the script
-/// folder into the cluster. Ctrl+C ends the forwarding; the release goes on, unless --clean is given.
+/// folder into the cluster. A release that is there keeps its targets, unless the command names some: those,
+/// with the rest of the configuration's, then take the place of all that it has. Ctrl+C ends the forwarding;
+/// the release goes on, unless --clean is given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -198,6 +200,7 @@ pub fn run(args: &TapArgs, global: &Global, mut config: Config) -> Result<Exit, 
     if sources.is_empty() && args.is_in_cluster() {
         let asked = release::tap::Asked {
             clean: args.cluster.clean,
+            upgrade: args.cluster.upgrade,
         };
         release::tap::run(asked, &config)
     } else if sources.is_empty() {
@@ -308,4 +311,5 @@ pub fn open_live(
 }
 
 pub use cluster::{Asked, credentials, targets};
+pub use filters::{TELLS_FILTERS, refusal as filter_refusal};
 pub use source::{as_caller, give_up_rights};
