@@ -11,24 +11,14 @@ use serde_json::{Map, Value as Json, json};
 use super::super::Global;
 use super::super::config::{Came, Config};
 use super::super::exit::Failure;
-use super::super::tap::{TELLS_FILTERS, filter_refusal};
+use super::super::tap::{TARGETS, TELLS_FILTERS, filter_refusal};
 use super::helm::{Helm, image_of_flags, values};
 use super::tap::Asked;
 use super::{Reach, named};
 use crate::release::{NotFound, Release};
 
-/// Keys under `tap` that say what is captured.
-const TARGETS: [&str; 6] = [
-    "regex",
-    "namespaces",
-    "excludedNamespaces",
-    "labelSelector",
-    "namespaceSelector",
-    BPF,
-];
-
-/// The one that running pods do not follow: the chart starts them anew when it changes.
-const BPF: &str = "bpfOverride";
+/// The one of the targets that running pods do not follow: the chart starts them anew when it changes.
+const BPF: &str = "tap.bpfOverride";
 
 /// What is done.
 pub(super) enum Plan {
@@ -78,7 +68,7 @@ pub(super) fn plan(reach: &Reach, config: &Config, asked: Asked) -> Result<Plann
     let there = There::read(reach, &release);
     let names_targets = names_targets(config);
     let differs = match &there {
-        Ok(there) => TARGETS.iter().any(|name| there.differs(config, name)),
+        Ok(there) => TARGETS.iter().any(|path| there.differs(config, path)),
         Err(_) => true,
     };
     let changes = names_targets && differs;
@@ -165,7 +155,7 @@ impl Planned {
                     eprintln!("Upgrading the release {release} from version {from} to {to}");
                 }
                 helm.upgrade(&release.name, &release.namespace, &values, upgrades)?;
-                if !values["tap"][BPF].is_null() {
+                if !values["tap"][name_of(BPF)].is_null() {
                     eprintln!(
                         "The release {release} gets another capture filter; its pods start anew, node by node"
                     );
@@ -217,36 +207,37 @@ impl There {
     }
 
     /// Whether a key has another value in `config`.
-    fn differs(&self, config: &Config, name: &str) -> bool {
-        let path = format!("tap.{name}");
-        self.config.any(&path) != config.any(&path)
+    fn differs(&self, config: &Config, path: &str) -> bool {
+        self.config.any(path) != config.any(path)
     }
 }
 
 /// Whether the command names targets, by flags or `--set`.
 fn names_targets(config: &Config) -> bool {
-    TARGETS.iter().any(|name| is_named(config, name))
+    TARGETS.iter().any(|path| is_named(config, path))
 }
 
-fn is_named(config: &Config, name: &str) -> bool {
+fn is_named(config: &Config, path: &str) -> bool {
     let mut all = config.all();
-    all.any(|(key, _, came)| {
-        let is_target = key.path.strip_prefix("tap.") == Some(name);
-        is_target && matches!(came, Came::Flag(_) | Came::Set)
-    })
+    all.any(|(key, _, came)| key.path == path && matches!(came, Came::Flag(_) | Came::Set))
+}
+
+/// What a key is called under `tap`.
+fn name_of(path: &str) -> &str {
+    path.trim_start_matches("tap.")
 }
 
 /// All targets, so that the release keeps none of those that it has: what is listed beforehand is what is
 /// captured. The capture filter goes with them only where it changes, since pods start anew for it.
 fn targets(config: &Config, there: Option<&There>) -> Json {
     let mut tap = Map::new();
-    for name in TARGETS {
-        let value = config.any(&format!("tap.{name}"));
+    for path in TARGETS {
+        let (name, value) = (name_of(path), config.any(path));
         let stays = match there {
-            Some(there) => !there.differs(config, name),
-            None => value == "" && !is_named(config, name),
+            Some(there) => !there.differs(config, path),
+            None => value == "" && !is_named(config, path),
         };
-        if name == BPF && stays {
+        if path == BPF && stays {
             continue;
         }
         // A key of an old spelling would go on to count beside ours.
@@ -267,7 +258,7 @@ fn targets(config: &Config, there: Option<&There>) -> Json {
 
 /// Refuses a capture filter that libpcap refuses, for the interface of `there`.
 fn check_filter(config: &Config, there: &Config) -> Result<(), Failure> {
-    let bpf = config.text("tap.bpfOverride");
+    let bpf = config.text(BPF);
     if !TELLS_FILTERS && !bpf.is_empty() {
         eprintln!(
             "This tapedeck was built without live capture, so only the workers can tell whether {bpf} is a capture filter"

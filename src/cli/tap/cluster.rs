@@ -255,15 +255,32 @@ impl Asked {
     }
 }
 
+/// Keys that say what is captured.
+pub const TARGETS: [&str; 6] = [
+    "tap.regex",
+    "tap.namespaces",
+    "tap.excludedNamespaces",
+    "tap.labelSelector",
+    "tap.namespaceSelector",
+    "tap.bpfOverride",
+];
+
 /// What is captured, by the configuration; a capture filter of the user's own goes before.
+///
+/// # Errors
+/// A sentence that names what is not understood, be it by libpcap, where this build has it.
 pub fn targets(config: &Config) -> Result<Targets, String> {
+    let bpf = config.text("tap.bpfOverride");
+    if let Some(sentence) = super::filters::refusal(bpf, config.text("tap.interface")) {
+        return Err(sentence);
+    }
     Targets::parse(&Wanted {
         regex: config.text("tap.regex").to_owned(),
         namespaces: config.list("tap.namespaces"),
         excluded: config.list("tap.excludedNamespaces"),
         labels: config.text("tap.labelSelector").to_owned(),
         namespace_labels: config.text("tap.namespaceSelector").to_owned(),
-        bpf: config.text("tap.bpfOverride").to_owned(),
+        bpf: bpf.to_owned(),
     })
 }
 

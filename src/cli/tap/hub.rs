@@ -23,6 +23,7 @@ use super::metrics::{self, Pulse, Served};
 use super::news::News;
 use super::recording;
 use super::session::private_dir;
+use super::standing::{Instead, Standing};
 use super::stores::{Stores, archived, is_folder};
 use super::told::{self, Changes, packed};
 use super::view;
@@ -154,7 +155,15 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let console = Arc::new(Console::new(NAME));
     let runtime = runtime()?;
     let addresses = SharedTargets::default();
-    let mut nearby = Nearby::find(&config, addresses.clone(), runtime.handle())?;
+    let standing = Standing::of_hub(&data);
+    let mut aimed = config.clone();
+    match standing.mend(&mut aimed) {
+        Instead::Theirs => standing.keep(&aimed),
+        Instead::Last => {}
+        // Workers stay with the filter that each of them had.
+        Instead::None => config = aimed.clone(),
+    }
+    let mut nearby = Nearby::find(&aimed, addresses.clone(), runtime.handle())?;
     let cluster = nearby.asked();
     let stores = Stores::new(recording::open_options(&config), own.clone());
     let rows = Arc::new(view::rows(&config));
@@ -300,6 +309,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             news: &news,
             changes: &changes,
             known: &known,
+            standing: &standing,
         },
         mirror,
     );
@@ -321,6 +331,7 @@ struct Parts<'h> {
     news: &'h News,
     changes: &'h Changes,
     known: &'h Known,
+    standing: &'h Standing,
 }
 
 /// What of the cluster scripts of the hub and workers hear.
@@ -402,6 +413,7 @@ fn follow(
         }
         if let Some(changed) = file.changed() {
             parts.nearby.follow(&changed);
+            parts.standing.keep(&changed);
             config = changed;
         }
         let env_now = self::env(&config, parts.pushed);

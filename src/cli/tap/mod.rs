@@ -26,6 +26,7 @@ mod scripting;
 pub mod session;
 mod source;
 mod spooled;
+mod standing;
 mod stores;
 mod told;
 mod view;
@@ -310,6 +311,6 @@ pub fn open_live(
     source::open(config, own, &SharedTargets::default()).map(|(source, _)| source)
 }
 
-pub use cluster::{Asked, credentials, targets};
+pub use cluster::{Asked, TARGETS, credentials, targets};
 pub use filters::{TELLS_FILTERS, refusal as filter_refusal};
 pub use source::{as_caller, give_up_rights};

@@ -20,6 +20,7 @@ use super::live::{runtime, script_env, without_invalid_query};
 use super::metrics::{self, Served};
 use super::news::{self, Piece};
 use super::session::{Remote, Session, Setup, private_dir};
+use super::standing::{Instead, Standing};
 use super::told::Told;
 use super::view;
 use crate::capture::own::OwnSockets;
@@ -111,16 +112,21 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     let certificates = tls::Folder(config.text("cluster.tls").into());
     certificates.client().map_err(Failure::usage)?;
     without_invalid_query(&mut config);
+    let data = super::super::data_dir(&config)?;
+    let standing = Standing::of_worker(&data);
+    let instead = standing.mend(&mut config);
     let own = OwnSockets::default();
     let addresses = SharedTargets::default();
     let (source, filters) = super::source::open(&config, &own, &addresses)?;
     super::source::give_up_rights()?;
     let stop = Stop::default();
     super::super::stop_on_signal(&stop)?;
-    let data = super::super::data_dir(&config)?;
     private_dir(&data)?;
     // What comes meanwhile waits in the kernel's buffer.
     let _claim = Claim::take(&data, PREDECESSOR, &stop)?;
+    if instead == Instead::Theirs {
+        standing.keep(&config);
+    }
     let folder = data.join("hub");
     private_dir(&folder.join(SCRIPTS))?;
     let last = kept(&folder);
@@ -240,6 +246,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;
     session.follow(&config, global, &stop, &|config: &Config| {
         filters.follow(config);
+        standing.keep(config);
     });
     session.finish(false)
 }
