@@ -164,7 +164,7 @@ mod tests {
             );
             std::fs::write(&file, text).unwrap();
             let credentials = Credentials {
-                kubeconfig: Some(file),
+                kubeconfig: vec![file],
                 ..Credentials::default()
             };
             let connection = connect(&credentials).await.unwrap().unwrap();
@@ -193,7 +193,7 @@ mod tests {
                     clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {token: t}}]}";
         std::fs::write(&file, text).unwrap();
         let credentials = Credentials {
-            kubeconfig: Some(file),
+            kubeconfig: vec![file],
             ..Credentials::default()
         };
         let why = runtime.block_on(async {

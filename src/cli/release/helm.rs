@@ -42,7 +42,7 @@ const PARTS: [&str; 6] = [
 ];
 
 /// What of them is for this computer alone.
-const HERE: [&str; 14] = [
+const HERE: [&str; 15] = [
     "tap.dataDir",
     "tap.nodeName",
     "tap.interface",
@@ -52,6 +52,7 @@ const HERE: [&str; 14] = [
     "tap.proxy.front.port",
     "tap.release.",
     "tap.dashboard.",
+    "tap.snapshots.",
     "tap.tlsKeylog",
     "scripting.source",
     "scripting.sources",
