@@ -2,17 +2,18 @@
 //! let helm do, and what they tell nobody else.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
-use super::release::{Laptop, said};
+use super::double::{self, Kubelets};
+use super::release::{Laptop, PATIENCE, said};
 use crate::double::{Asked, Double, Told};
 
 /// Writes down how it is called and the values that it is given; what it answers is in files.
@@ -83,6 +84,8 @@ impl Installed {
 struct Desk {
     laptop: Laptop,
     releases: Arc<Mutex<Vec<Installed>>>,
+    /// Address of the API server.
+    api: String,
 }
 
 impl Desk {
@@ -104,7 +107,11 @@ impl Desk {
             kubeconfig,
             path: path.into(),
         };
-        Desk { laptop, releases }
+        Desk {
+            laptop,
+            releases,
+            api: api.url(),
+        }
     }
 
     /// Exit code and stderr of a command.
@@ -424,23 +431,29 @@ fn what_a_tap_removes_at_its_end_is_the_release_that_is_named() {
     );
 }
 
+/// Notes what the first piece of each connection says, answers it as a dashboard does, and closes it.
+fn hear(listener: TcpListener) -> Arc<Mutex<Vec<u8>>> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let late = Some(Duration::from_secs(5));
+            stream.set_read_timeout(late).unwrap();
+            let mut bytes = [0; 4096];
+            let length = stream.read(&mut bytes).unwrap_or_default();
+            hears.lock().unwrap().extend_from_slice(&bytes[..length]);
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        }
+    });
+    heard
+}
+
 #[test]
 fn the_token_goes_to_no_port_of_somebody_else() {
     let desk = Desk::with(&[installed("tapedeck", "default")]);
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = stranger.local_addr().unwrap().port().to_string();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = heard.clone();
-    std::thread::spawn(move || {
-        for mut stream in stranger.incoming().map_while(Result::ok) {
-            stream
-                .set_read_timeout(Some(Duration::from_millis(500)))
-                .unwrap();
-            let mut bytes = [0; 4096];
-            let length = stream.read(&mut bytes).unwrap_or_default();
-            hears.lock().unwrap().extend_from_slice(&bytes[..length]);
-        }
-    });
+    let heard = hear(stranger);
     let arguments = ["proxy", "--headless", "--proxy-front-port", &port];
     let sentence = until(&desk, &arguments, ENDS);
     assert!(
@@ -449,6 +462,61 @@ fn the_token_goes_to_no_port_of_somebody_else() {
     );
     let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
     assert!(!heard.contains(TOKEN), "{heard}");
+}
+
+#[test]
+fn a_port_that_is_forwarded_already_is_found_by_its_release() {
+    let releases = [installed("tapedeck", "default"), installed("second", "two")];
+    let mut desk = Desk::with(&releases);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let dashboard = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = dashboard.local_addr().unwrap();
+    let heard = hear(dashboard);
+    let kubelets = Arc::new(Kubelets::default());
+    for pod in ["tapedeck-hub-1", "second-hub-1"] {
+        kubelets.ports.lock().unwrap().insert(pod.to_owned(), to);
+    }
+    let server = desk.api.parse().unwrap();
+    let kubeconfig = runtime.block_on(async {
+        let client = kube::Client::try_from(kube::Config::new(server)).unwrap();
+        double::start(client, kubelets, desk.laptop.folder()).await
+    });
+    desk.laptop.kubeconfig = kubeconfig;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let proxy = ["proxy", "--headless", "--proxy-front-port", &port];
+    let mut first = desk.laptop.start("first", &proxy);
+    first.says(ENDS);
+    let mut second = desk.laptop.start("second", &proxy);
+    let late = Instant::now() + PATIENCE;
+    while second.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < late, "{}", second.said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let sentence = second.said();
+    assert!(
+        sentence.contains("The port is forwarded already"),
+        "{sentence}"
+    );
+    let bearer = format!("Bearer {TOKEN}");
+    let asked = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+    assert!(asked.contains(&bearer), "{asked}");
+    // It leads to one release, and to none once it has ended.
+    let sentence = until(&desk, &[&proxy[..], &["-s", "two"]].concat(), ENDS);
+    assert!(
+        sentence.contains(&format!("port {port} is taken")),
+        "{sentence}"
+    );
+    assert_eq!(first.end(), Some(0));
+    let sentence = until(&desk, &proxy, ENDS);
+    assert!(!sentence.contains("is taken"), "{sentence}");
+    let notes = fs::read_dir(desk.laptop.folder().join(".tapedeck/data/forwards"));
+    assert_eq!(notes.unwrap().count(), 0);
 }
 
 #[test]

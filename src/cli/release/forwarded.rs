@@ -190,7 +190,7 @@ mod tests {
             address: SocketAddr::from(([127, 0, 0, 1], 8899)),
         };
         let noted = write_note(&folder, &way).unwrap();
-        assert_eq!(notes(&folder), [way.clone()]);
+        assert_eq!(notes(&folder), std::slice::from_ref(&way));
         // What a process that was killed has left behind, and what is none.
         let left = folder.join("1-8899.json");
         fs::write(&left, serde_json::to_vec(&way).unwrap()).unwrap();
