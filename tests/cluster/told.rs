@@ -37,6 +37,16 @@ fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Runnin
     Running { child, out, err }
 }
 
+/// Certificates of both roles, in `certs` of the folder.
+fn make_certs(folder: &Path) {
+    let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .env("HOME", folder)
+        .args(["certs", "--out"])
+        .arg(folder.join("certs"))
+        .status();
+    assert!(made.unwrap().success());
+}
+
 fn configure(folder: &Path, role: &str, config: &Json) {
     let path = folder.join(role).join("tapedeck.yaml");
     let half = path.with_extension("half");
@@ -99,12 +109,7 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     let (runtime, real, port) = (&loopback.runtime, &loopback.real, loopback.port);
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
-    let certs = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .env("HOME", folder)
-        .args(["certs", "--out"])
-        .arg(folder.join("certs"))
-        .status();
-    assert!(certs.unwrap().success());
+    make_certs(folder);
     let kubeconfig = real.admin_kubeconfig();
     let config = |regex: &str| hub_config(folder, regex, &kubeconfig);
     let arguments = ["--listen", "127.0.0.1:0", "--headless"];
@@ -207,12 +212,7 @@ fn what_was_added_to_a_hub_outlives_its_pod() {
     });
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
-    let certs = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .env("HOME", folder)
-        .args(["certs", "--out"])
-        .arg(folder.join("certs"))
-        .status();
-    assert!(certs.unwrap().success());
+    make_certs(folder);
     let mut config = hub_config(folder, "", &real.admin_kubeconfig());
     config["cluster"] = json!({"kept": "tap/hub-kept"});
     let arguments = ["--listen", "127.0.0.1:0", "--headless"];
