@@ -106,16 +106,21 @@ struct Node {
     home: tempfile::TempDir,
 }
 
+/// Certificates of a hub and its workers, in `certs` of the folder.
+pub fn make_certs(home: &Path) {
+    let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
+        .args(["certs", "--out"])
+        .arg(home.join("certs"))
+        .env("HOME", home)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
 impl Node {
     fn new() -> Node {
         let home = tempfile::tempdir().unwrap();
-        let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-            .args(["certs", "--out"])
-            .arg(home.path().join("certs"))
-            .env("HOME", home.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        make_certs(home.path());
         Node { home }
     }
 

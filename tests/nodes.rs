@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
+use crate::node::make_certs;
+
 mod bucket;
 mod own;
 mod view;
@@ -213,13 +215,7 @@ impl Cluster {
         let net = Net::new()?;
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("scripts")).unwrap();
-        let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-            .args(["certs", "--out"])
-            .arg(home.path().join("certs"))
-            .env("HOME", home.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        make_certs(home.path());
         Some(Cluster {
             net,
             home,

@@ -148,6 +148,23 @@ fn client(mut config: Config) -> Result<Connection, ConnectError> {
     })
 }
 
+/// A way to a server of a test.
+#[cfg(test)]
+pub(crate) async fn to_double(server: &str) -> Connection {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let text = serde_json::json!({
+        "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": server}}], "users": [{"name": "a", "user": {}}],
+    });
+    std::fs::write(&file, text.to_string()).unwrap();
+    let credentials = Credentials {
+        kubeconfig: vec![file],
+        ..Credentials::default()
+    };
+    connect(&credentials).await.unwrap().unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Cutting a pod off: the one thing that is changed in a cluster, and only when a script asks for it.
+//! Cutting a pod off, which is done in a cluster only when a script asks for it.
 //!
 //! In: a pod. Out: a label on that pod, and a network policy (`networking.k8s.io/v1`) that selects it
 //! and allows nothing in or out. Never: another pod; the label holds the pod's uid, which no other has.

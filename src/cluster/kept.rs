@@ -120,7 +120,7 @@ mod tests {
     use axum::response::IntoResponse;
 
     use super::*;
-    use crate::cluster::{Credentials, connect};
+    use crate::cluster::to_double;
 
     /// An API server with one secret that follows merge patches, and one that denies.
     async fn answer(State(secret): State<Arc<Mutex<Json>>>, request: Request) -> impl IntoResponse {
@@ -153,31 +153,35 @@ mod tests {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let server = listener.local_addr().unwrap();
-            let secret = Arc::new(Mutex::new(json!({"kind": "Secret", "data": {"old": "eA=="}})));
+            let secret = Arc::new(Mutex::new(
+                json!({"kind": "Secret", "data": {"old": "eA=="}}),
+            ));
             let routes = axum::Router::new().fallback(answer).with_state(secret);
             tokio::spawn(async { axum::serve(listener, routes).await });
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("config");
-            let text = format!(
-                "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
-                 clusters: [{{name: c, cluster: {{server: 'http://{server}'}}}}], users: [{{name: u, user: {{token: t}}}}]}}"
-            );
-            std::fs::write(&file, text).unwrap();
-            let credentials = Credentials {
-                kubeconfig: vec![file],
-                ..Credentials::default()
-            };
-            let connection = connect(&credentials).await.unwrap().unwrap();
+            let connection = to_double(&format!("http://{server}")).await;
             let kept = Kept::new(&connection, "tap/hub-kept").unwrap();
-            assert_eq!(kept.read().await.unwrap(), Files::from([("old".into(), b"x".to_vec())]));
-            let changes = [("old".to_owned(), None), ("new.js".to_owned(), Some(b"1;".to_vec()))];
+            assert_eq!(
+                kept.read().await.unwrap(),
+                Files::from([("old".into(), b"x".to_vec())])
+            );
+            let changes = [
+                ("old".to_owned(), None),
+                ("new.js".to_owned(), Some(b"1;".to_vec())),
+            ];
             kept.write(&BTreeMap::from(changes)).await.unwrap();
-            assert_eq!(kept.read().await.unwrap(), Files::from([("new.js".into(), b"1;".to_vec())]));
+            assert_eq!(
+                kept.read().await.unwrap(),
+                Files::from([("new.js".into(), b"1;".to_vec())])
+            );
 
             let denied = Kept::new(&connection, "tap/other").unwrap();
             let why = denied.read().await.unwrap_err();
             assert!(matches!(why, KeptError::Refused(_)), "{why}");
-            assert!(why.to_string().contains("no right to get the secret tap/other"), "{why}");
+            assert!(
+                why.to_string()
+                    .contains("no right to get the secret tap/other"),
+                "{why}"
+            );
             for wrong in ["", "other", "a/b/c", "../x", "a/"] {
                 assert!(Kept::new(&connection, wrong).is_err(), "{wrong}");
             }
@@ -187,22 +191,10 @@ mod tests {
     #[test]
     fn an_api_server_that_is_away_is_no_refusal() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config");
-        let text = "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], \
-                    clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], users: [{name: u, user: {token: t}}]}";
-        std::fs::write(&file, text).unwrap();
-        let credentials = Credentials {
-            kubeconfig: vec![file],
-            ..Credentials::default()
-        };
         let why = runtime.block_on(async {
-            let connection = connect(&credentials).await.unwrap().unwrap();
-            Kept::new(&connection, "tap/kept")
-                .unwrap()
-                .read()
-                .await
-                .unwrap_err()
+            let connection = to_double("http://127.0.0.1:1").await;
+            let kept = Kept::new(&connection, "tap/kept").unwrap();
+            kept.read().await.unwrap_err()
         });
         assert!(matches!(why, KeptError::Away(_)), "{why}");
     }

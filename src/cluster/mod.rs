@@ -46,6 +46,8 @@ use status::Statuses;
 use watch::Watcher;
 
 pub(crate) use api::{chain, refused, said_in};
+#[cfg(test)]
+pub(crate) use connect::to_double;
 pub use connect::{ConnectError, Connection, Credentials, connect};
 pub use happenings::{Ends, Happening, Remembered, What};
 pub use kept::{Files, Kept, KeptError, MAX_KEPT};

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::find::waits_for;
 use super::{Api, Named, collect, event_lines, find};
-use crate::cluster::{Credentials, connect};
+use crate::cluster::to_double;
 
 #[test]
 fn a_pod_that_is_not_ready_says_why() {
@@ -80,18 +80,7 @@ async fn one_log_is_taken_before_the_next_is_asked_for() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("config");
-    let config = json!({
-        "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-        "clusters": [{"name": "a", "cluster": {"server": server}}], "users": [{"name": "a", "user": {}}],
-    });
-    std::fs::write(&kubeconfig, config.to_string()).unwrap();
-    let credentials = Credentials {
-        kubeconfig: vec![kubeconfig],
-        ..Credentials::default()
-    };
-    let api = Api::new(&connect(&credentials).await.unwrap().unwrap());
+    let api = Api::new(&to_double(&server).await);
     let wanted = Named {
         name: "tapedeck",
         name_is_said: false,

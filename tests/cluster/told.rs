@@ -12,6 +12,7 @@ use super::real::Real;
 use super::release::{PATIENCE, Running, dashboard, get, text};
 use super::tap::{Loopback, REQUESTS, traffic};
 use crate::dashboard::send;
+use crate::node::make_certs;
 
 /// Runs the program in a home of its own, with its configuration.
 fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Running {
@@ -35,16 +36,6 @@ fn start(folder: &Path, role: &str, config: &Json, arguments: &[&str]) -> Runnin
         .spawn()
         .unwrap();
     Running { child, out, err }
-}
-
-/// Certificates of both roles, in `certs` of the folder.
-fn make_certs(folder: &Path) {
-    let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .env("HOME", folder)
-        .args(["certs", "--out"])
-        .arg(folder.join("certs"))
-        .status();
-    assert!(made.unwrap().success());
 }
 
 fn configure(folder: &Path, role: &str, config: &Json) {

@@ -7,6 +7,7 @@ use std::process::ChildStdin;
 
 use super::*;
 use crate::cluster::release::{Running, dashboard, get};
+use crate::node::make_certs;
 
 /// What the group may have: a debug build and its script take a fifth of it.
 const LIMIT: u64 = 1 << 30;
@@ -96,12 +97,7 @@ impl Hog {
 /// A hub, where its metrics are, and where workers connect.
 fn hub(folder: &Path, group: Option<&Group>) -> (Running, u16, String) {
     let metrics = free_ports(1)[0];
-    let made = Command::new(env!("CARGO_BIN_EXE_tapedeck"))
-        .env("HOME", folder)
-        .args(["certs", "--out"])
-        .arg(folder.join("certs"))
-        .status();
-    assert!(made.unwrap().success());
+    make_certs(folder);
     let config = json!({
         "tap": {"metrics": {"port": metrics}, "proxy": {"front": {"port": 0}}, "dataDir": folder.join("hub")},
         "scripting": {"env": {"RECORDING_KFL": "http and request.path.startsWith(\"/kept/\")"}},

@@ -126,8 +126,8 @@ export const items = (q, before, limit, place, signal) => ask(query("/items", { 
 export const search = (q, before, limit, place, signal) => ask(query("/search", { q, before, limit, place }), { signal });
 
 // Follows matching rows from item `from` of an `instance` on, a sample of them when more than `limit` come at
-// once; calls back with each position and the rows up to it until closed, or until limit() of the query is reached. Reconnects by itself, and ends where
-// another instance answers, whose numbers mean other items.
+// once; calls back with each position and the rows up to it until closed, or until limit() of the query is
+// reached. Reconnects by itself, and ends where another instance answers, whose numbers mean other items.
 export function follow(q, from, limit, instance, { onPosition, onState, onOther }) {
   let socket = null;
   let closed = false;

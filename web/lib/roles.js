@@ -13,3 +13,6 @@ export function whyNot(session, what) {
 
 // Attributes of a button that cannot be pressed for a reason, and tells it.
 export const unless = (why, attributes) => ({ ...attributes, disabled: why !== "", title: why || attributes.title });
+
+// The same for a button that is there; `title` is what it says where it can be pressed.
+export const allow = (button, why, title = "") => Object.assign(button, unless(why, { title }));

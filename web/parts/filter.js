@@ -4,7 +4,7 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import { split } from "../lib/highlight.js";
 import { filters } from "../lib/history.js";
-import { unless } from "../lib/roles.js";
+import { allow } from "../lib/roles.js";
 import { chips } from "./chips.js";
 import { completing } from "./complete.js";
 import { saveDialog } from "./save.js";
@@ -143,8 +143,7 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, whyNot, 
     // Whether recordings can be made here.
     records(can) {
       record.hidden = !can;
-      const { disabled, title } = unless(whyNot("operate"), { title: "Makes a recording of what matches" });
-      Object.assign(record, { disabled, title });
+      allow(record, whyNot("operate"), "Makes a recording of what matches");
     },
     seen: quick.seen,
     // Applies a filter; false where it is not valid, and the one before stays.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { unless, whyNot } from "../lib/roles.js";
+import { allow, unless, whyNot } from "../lib/roles.js";
 
 const operate = { role: "operate", may: { investigate: true, operate: true, editScripts: false, replay: true } };
 
@@ -21,4 +21,7 @@ test("what the configuration forbids is told with its key", () => {
 test("a button that cannot be pressed says why in its title", () => {
   assert.deepEqual(unless("", { title: "Seals" }), { disabled: false, title: "Seals" });
   assert.deepEqual(unless("no", { title: "Seals" }), { disabled: true, title: "no" });
+  const button = { hidden: true };
+  assert.deepEqual(allow(button, "no", "Seals"), { hidden: true, disabled: true, title: "no" });
+  assert.deepEqual(allow(button, ""), { hidden: true, disabled: false, title: "" });
 });

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { unless } from "../lib/roles.js";
+import { allow, unless } from "../lib/roles.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
 import { facts } from "./recordings.js";
 
@@ -156,18 +156,22 @@ export function archiveView(frame) {
       button.disabled = false;
     }
   }
-  // What the last look at the store found of each reel that is shown.
   function drawVerified() {
     for (const cell of reels.querySelectorAll(".verified")) {
-      const found = report?.findings.filter((one) => one.key.startsWith(cell.dataset.name)) ?? [];
-      const isLater = report && Date.parse(cell.dataset.sealed) > Date.parse(report.at);
-      cell.className = `verified ${found.length ? "bad" : report && !isLater && !report.moreFindings ? "good" : "soft"}`;
-      cell.textContent = !report ? "not looked at here yet"
-        : found.length ? found.map((one) => one.sentence).join("; ")
-          : isLater ? `sealed after the store was looked at, ${format.rfc(report.at)}`
-            : report.moreFindings ? "not known: more was found than is listed"
-              : `as it was sealed, ${format.rfc(report.at)}`;
+      const [tone, text] = verdict(cell.dataset);
+      cell.className = `verified ${tone}`;
+      cell.textContent = text;
     }
+  }
+  // What the last look at the store found of a reel: tone and words.
+  function verdict({ name, sealed }) {
+    if (!report) return ["soft", "not looked at here yet"];
+    const at = format.rfc(report.at);
+    const found = report.findings.filter((one) => one.key.startsWith(name));
+    if (found.length) return ["bad", found.map((one) => one.sentence).join("; ")];
+    if (Date.parse(sealed) > Date.parse(report.at)) return ["soft", `sealed after the store was looked at, ${at}`];
+    if (report.moreFindings) return ["soft", "not known: more was found than is listed"];
+    return ["good", `as it was sealed, ${at}`];
   }
   async function copy(text) {
     try {
@@ -195,7 +199,7 @@ export function archiveView(frame) {
   function drawProof(found) {
     clearTimeout(timer);
     proof.hidden = found.state === "none";
-    Object.assign(prove, unless(found.state === "running" ? "It is looked at" : frame.whyNot("investigate"), { title: PROOF }));
+    allow(prove, found.state === "running" ? "It is looked at" : frame.whyNot("investigate"), PROOF);
     const head = (text, tone) => el("h2", {}, el("span", { class: tone, role: "status" }, text));
     if (found.state === "running") {
       proof.replaceChildren(head("Comparing every object with what was sealed\u2026", "soft"));

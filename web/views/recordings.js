@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { unless } from "../lib/roles.js";
+import { allow, unless } from "../lib/roles.js";
 import { confirm, loading, notice, trouble } from "../parts/dialog.js";
 import { recordingForm } from "../parts/recording-form.js";
 import { redraw } from "../parts/redraw.js";
@@ -16,7 +16,7 @@ export function recordingsView(frame) {
   const around = el("div", {});
   const said = el("span", { class: "said", role: "status" });
   const form = recordingForm(frame, { destination: () => destination, done: (sentence) => load(sentence) });
-  const make = el("button", { class: "main", disabled: true, onclick: () => form.open() }, "New recording");
+  const make = el("button", { class: "main", disabled: true, title: frame.whyNot("operate"), onclick: () => form.open() }, "New recording");
   const sealAll = el("button", { onclick: () => seal(null) }, "Seal all now");
   const tools = el("div", { class: "tools" }, make, sealAll, said);
   const trial = trialForm();
@@ -43,7 +43,7 @@ export function recordingsView(frame) {
     trial.node.hidden = run.live !== false;
     if (!trial.node.hidden) trial.begin(frame.state.q);
     const why = frame.whyNot("operate");
-    for (const button of [make, sealAll]) Object.assign(button, { disabled: why !== "", title: why });
+    for (const button of [make, sealAll]) allow(button, why);
     sealAll.hidden = all.every((one) => !one.openStreams);
     if (all.length === 0) {
       list.replaceChildren(run.live

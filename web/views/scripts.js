@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { unless } from "../lib/roles.js";
+import { allow, unless } from "../lib/roles.js";
 import { TEMPLATES } from "../lib/templates.js";
 import { parse } from "../lib/types.js";
 import { confirm, notice, trouble } from "../parts/dialog.js";
@@ -73,8 +73,8 @@ export function scriptsView(frame) {
       desk.replaceChildren(trouble(error));
       lines.replaceChildren(trouble(error));
     }
-    const why = frame.whyNot("editScripts");
-    Object.assign(make, { hidden: folder.folders.length === 0, disabled: why !== "", title: why });
+    make.hidden = folder.folders.length === 0;
+    allow(make, frame.whyNot("editScripts"));
   }
   async function loadConsole() {
     const found = await api.consoleLines(after);
@@ -197,7 +197,7 @@ export function scriptsView(frame) {
     save.disabled = !frame.may("editScripts") || !(dirty() || opened.sha256 === "");
     revert.disabled = !dirty();
     remove.hidden = !opened.sha256;
-    Object.assign(remove, { disabled: !frame.may("editScripts"), title: frame.whyNot("editScripts") });
+    allow(remove, frame.whyNot("editScripts"));
   }
   async function check(code) {
     if (!opened.path || !frame.may("operate")) return null;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
@@ -404,7 +404,10 @@ impl Session {
         stop: &Stop,
         source: &dyn Fn(&Config),
     ) {
+        /// Time between two looks at how old manifests are, which is kept for the next start.
+        const BEAT: Duration = Duration::from_secs(1);
         let mut file = Followed::new(config, global);
+        let mut beaten: Option<Instant> = None;
         while !stop.is_asked() && !self.running.is_finished() {
             std::thread::sleep(PACE);
             self.pulse.beat();
@@ -414,8 +417,11 @@ impl Session {
             }
             let items = self.counters.now().items.values().sum();
             let recordings = self.facts.desk.status();
-            let newest = self.facts.outbox.status().newest;
-            self.beat.ages(&recordings, &newest, SystemClock.now());
+            if beaten.is_none_or(|at| at.elapsed() >= BEAT) {
+                beaten = Some(Instant::now());
+                let newest = self.facts.outbox.status().newest;
+                self.beat.ages(&recordings, &newest, SystemClock.now());
+            }
             for sentence in self.watch.look(&recordings, items, SystemClock.now()) {
                 say(&sentence);
             }

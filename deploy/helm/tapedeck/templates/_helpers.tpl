@@ -104,7 +104,12 @@ imagePullSecrets:
 {{- define "tapedeck.certificates.worker" -}}
 {{ default (printf "%s-tls" (include "tapedeck.worker" .)) .Values.certificates.existingSecrets.worker }}
 {{- end -}}
-{{/* Secret of what is added to the hub. */}}
+{{/* Whether a Secret keeps what is added to the hub: without a volume, and with the right to it. */}}
+{{- define "tapedeck.keeps" -}}
+{{- if and .Values.hub.enabled .Values.rbac.create (not .Values.hub.persistence.enabled) }}true{{ end -}}
+{{- end -}}
+
+{{/* That Secret. */}}
 {{- define "tapedeck.kept" -}}
 {{ include "tapedeck.hub" . }}-kept
 {{- end -}}

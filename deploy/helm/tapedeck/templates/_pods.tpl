@@ -6,7 +6,7 @@
 
 {{- define "tapedeck.arguments.hub" -}}
 - --set=tap.dashboard.tokenFile=/etc/tapedeck/token/token
-{{- if and .Values.rbac.create (not .Values.hub.persistence.enabled) }}
+{{- if include "tapedeck.keeps" . }}
 - --set=cluster.kept={{ .Release.Namespace }}/{{ include "tapedeck.kept" . }}
 {{- end }}
 {{- end -}}
