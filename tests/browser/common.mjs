@@ -13,6 +13,15 @@ export async function open(tools) {
   });
 }
 
+// What each page shows, for whoever reads why a driver failed.
+export async function told(browser) {
+  for (const page of browser.contexts().flatMap((context) => context.pages())) {
+    const text = await page.evaluate(() => document.body.innerText).catch(String);
+    console.error(`${page.url()} shows:\n${text.slice(0, 6000)}\n`);
+    if (process.env.TAPEDECK_SHOT) await page.screenshot({ path: `${process.env.TAPEDECK_SHOT}${Date.now()}.png` }).catch(String);
+  }
+}
+
 // Notes errors and requests to elsewhere in `seen`; answers with a status in `expected` are none.
 export function watch(page, url, seen, expected = []) {
   seen.errors ??= [];

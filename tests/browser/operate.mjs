@@ -4,7 +4,7 @@
 import { appendFileSync } from "node:fs";
 import path from "node:path";
 
-import { axe, open, round, until, view, watch } from "./common.mjs";
+import { axe, open, round, told, until, view, watch } from "./common.mjs";
 
 const [tools, url, store, scripts, viewToken] = process.argv.slice(2);
 const browser = await open(tools);
@@ -93,7 +93,7 @@ try {
   await page.getByLabel("Find reels of the day").fill("recording=errors");
   await page.waitForFunction(() => [...document.querySelectorAll(".reels .reel h2")].every((one) => one.textContent.startsWith("errors")));
   await page.getByLabel("Find reels of the day").fill("recording=nobody");
-  await page.waitForSelector(".reels .empty");
+  await page.locator(".reels .empty", { hasText: "recording=nobody" }).waitFor();
   seen.nothingFound = await page.textContent(".reels .empty");
   await page.getByLabel("Find reels of the day").fill("");
   await reel.waitFor();
@@ -164,6 +164,7 @@ try {
   await page.getByRole("button", { name: "New script" }).click();
   await dialog(page).getByLabel("File name").fill("fresh.js");
   await answer(page, "Begin");
+  await page.locator(".desk .said", { hasText: "new, not saved yet" }).waitFor();
   await area.fill("// Fresh\nvar fresh = 1;\n");
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.locator(".files .file", { hasText: "Fresh" }).waitFor();
@@ -244,6 +245,9 @@ try {
   await view(other, "Audit");
   await other.waitForSelector(".page .empty h2");
   seen.viewAudit = await other.textContent(".hold");
+} catch (error) {
+  await told(browser);
+  throw error;
 } finally {
   await browser.close();
 }

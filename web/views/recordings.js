@@ -35,6 +35,8 @@ export function recordingsView(frame) {
     } catch (error) {
       list.replaceChildren(trouble(error, () => load()));
     }
+    // Of two readings at a time one goes on.
+    clearTimeout(timer);
     timer = setTimeout(() => node.isConnected && load(), AGAIN_MS);
   }
   function draw() {

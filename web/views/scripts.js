@@ -62,6 +62,8 @@ export function scriptsView(frame) {
       none.hidden = false;
       none.replaceChildren(trouble(error, load));
     }
+    // Of two readings at a time one goes on.
+    clearTimeout(timer);
     timer = setTimeout(() => node.isConnected && load(), AGAIN_MS);
   }
   async function loadFiles() {
