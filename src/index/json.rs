@@ -4,9 +4,10 @@
 //! all the same. Each stands as null, and the paths at which that happened are noted, so that a
 //! reader knows which questions only the packets answer.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::fold::{self, Held};
+use super::fold::{self, Fate, Held};
 use super::some;
 use crate::item::{Kind, Node, Value};
 
@@ -57,52 +58,57 @@ impl Cuts {
     }
 }
 
+/// The text of a place as the JSON has it; `None` for what is no text, and for what is left out.
+pub(super) fn kept<'a, N: Node<'a>>(node: N) -> Option<Cow<'a, str>> {
+    let is_raw = node.raw().is_some();
+    node.text()
+        .filter(|text| text.is_empty() || !is_raw && text.len() <= MAX_TEXT)
+}
+
 /// Writes the part of an item that `path` names, folded; answers whether something was left out.
 pub(super) fn write<'a, N: Node<'a>>(
     node: N,
     path: &str,
-    held: &Held<'_>,
+    held: &Held<'a>,
     out: &mut Vec<u8>,
     cuts: &mut Cuts,
 ) -> bool {
     let mut writer = Writer {
+        part: (path, node),
+        held,
         path: path.to_owned(),
         out,
         cuts,
         was_cut: false,
+        is_lost: false,
     };
-    writer.node(node, 0);
-    let was_cut = writer.was_cut;
-    if out.len() > MAX_PART {
+    writer.node(node, "", 0);
+    let (was_cut, is_lost) = (writer.was_cut, writer.is_lost);
+    let is_large = out.len() > MAX_PART;
+    if is_large {
         out.clear();
         out.extend_from_slice(b"{}");
+    }
+    if is_large || is_lost {
         cuts.note(path);
-        return true;
     }
-    let whole = serde_json::from_slice(out).unwrap_or_default();
-    match fold::fold(path, &whole, held) {
-        Some(folded) => {
-            out.clear();
-            // A value has a JSON form, and a vector takes it.
-            let _ = serde_json::to_writer(&mut *out, &folded);
-            was_cut
-        }
-        None => {
-            cuts.note(path);
-            true
-        }
-    }
+    was_cut || is_large || is_lost
 }
 
-struct Writer<'w> {
+struct Writer<'w, 'a, N> {
+    /// Its name, and where it begins.
+    part: (&'w str, N),
+    held: &'w Held<'a>,
     path: String,
     out: &'w mut Vec<u8>,
     cuts: &'w mut Cuts,
     was_cut: bool,
+    is_lost: bool,
 }
 
-impl Writer<'_> {
-    fn node<'a, N: Node<'a>>(&mut self, node: N, depth: usize) {
+impl<'a, N: Node<'a>> Writer<'_, 'a, N> {
+    /// Writes a node, which is called `name`.
+    fn node(&mut self, node: N, name: &str, depth: usize) {
         let is_full = depth > MAX_DEPTH || self.out.len() > MAX_PART;
         match node.kind() {
             Kind::List | Kind::Object if is_full => self.cut(),
@@ -113,48 +119,56 @@ impl Writer<'_> {
                     if index > 0 {
                         self.out.push(b',');
                     }
-                    let Some(element) = node.element(index) else {
-                        self.out.extend_from_slice(b"null");
-                        continue;
-                    };
-                    self.below(ANY, element, depth);
+                    match node.element(index) {
+                        Some(element) => self.below(ANY, element, depth),
+                        None => self.null(),
+                    }
                 }
                 self.out.push(b']');
             }
-            Kind::Object => {
-                self.out.push(b'{');
-                let mut is_first = true;
-                for (name, member) in (0..node.len()).filter_map(|index| node.entry(index)) {
-                    if !std::mem::take(&mut is_first) {
-                        self.out.push(b',');
-                    }
-                    self.scalar(&*name);
-                    self.out.push(b':');
-                    self.below(&name, member, depth);
-                }
-                self.out.push(b'}');
-            }
-            Kind::Null => self.out.extend_from_slice(b"null"),
+            Kind::Object => self.object(node, name, depth),
+            Kind::Null => self.null(),
             Kind::Bool => self.scalar(&node.bool()),
             Kind::Int => self.scalar(&node.int()),
             Kind::Float => self.scalar(&node.float()),
         }
     }
 
-    fn below<'a, N: Node<'a>>(&mut self, name: &str, node: N, depth: usize) {
+    fn object(&mut self, node: N, above: &str, depth: usize) {
+        self.out.push(b'{');
+        let mut is_first = true;
+        for (name, member) in (0..node.len()).filter_map(|index| node.entry(index)) {
+            if !std::mem::take(&mut is_first) {
+                self.out.push(b',');
+            }
+            self.scalar(&*name);
+            self.out.push(b':');
+            let fate = match depth {
+                0 => fold::fate(self.part, &[&*name], member, self.held),
+                1 => fold::fate(self.part, &[above, &*name], member, self.held),
+                _ => Fate::Stays,
+            };
+            self.is_lost |= fate == Fate::Lost;
+            match fate {
+                Fate::Folded => self.null(),
+                Fate::Stays | Fate::Lost => self.below(&name, member, depth),
+            }
+        }
+        self.out.push(b'}');
+    }
+
+    fn below(&mut self, name: &str, node: N, depth: usize) {
         let length = self.path.len();
         self.path.push('.');
         self.path.push_str(name);
-        self.node(node, depth + 1);
+        self.node(node, name, depth + 1);
         self.path.truncate(length);
     }
 
-    fn text<'a, N: Node<'a>>(&mut self, node: N) {
-        let is_body = node.raw().is_some() || BODIES.contains(&self.path.as_str());
-        match node.text() {
-            Some(text) if text.is_empty() || !is_body && text.len() <= MAX_TEXT => {
-                self.scalar(&*text);
-            }
+    fn text(&mut self, node: N) {
+        let is_body = BODIES.contains(&self.path.as_str());
+        match kept(node) {
+            Some(text) if text.is_empty() || !is_body => self.scalar(&*text),
             _ => self.cut(),
         }
     }
@@ -162,6 +176,10 @@ impl Writer<'_> {
     fn cut(&mut self) {
         self.was_cut = true;
         self.cuts.note(&self.path);
+        self.null();
+    }
+
+    fn null(&mut self) {
         self.out.extend_from_slice(b"null");
     }
 

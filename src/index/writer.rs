@@ -176,7 +176,7 @@ impl<W: Write + Send> Writer<W> {
             flags: ids.flags.as_deref(),
             request_id: ids.request.as_deref(),
         };
-        let parts = [
+        let mut parts = [
             ("request", &item.request),
             ("response", &item.response),
             ("data", &item.data),
@@ -225,8 +225,8 @@ impl<W: Write + Send> Writer<W> {
                     buffer.text(text.map(str::to_owned));
                 }
                 Content::Json(name) => {
-                    let part = parts.iter().find(|(part, _)| *part == name);
-                    let text = part.and_then(|(_, text)| text.clone());
+                    let part = parts.iter_mut().find(|(part, _)| *part == name);
+                    let text = part.and_then(|(_, text)| text.take());
                     self.json_bytes += text.as_ref().map_or(0, Vec::len);
                     buffer.bytes(text);
                 }
