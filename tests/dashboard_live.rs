@@ -215,6 +215,7 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert_quiet(&seen);
     // The list: live, sorted, with columns of one's own.
     assert_eq!(seen["grew"], true);
+    assert!(!text(&seen, "pressed").is_empty(), "{seen:#}");
     assert_eq!(seen["sortedStatuses"][0], "500");
     assert_eq!(seen["columns"]["before"], false);
     assert_eq!(seen["columns"]["after"], true);

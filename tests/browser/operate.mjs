@@ -27,6 +27,17 @@ try {
   const before = await shown();
   await page.waitForFunction((least) => Number(document.querySelector(".state b").textContent.split(" of ")[0].replaceAll(",", "")) > least, before);
   seen.grew = true;
+  // All rows are drawn anew between press and release, and the one that was pressed is opened all the same.
+  const row = await page.locator(".list .row[id] .summary").last().boundingBox();
+  await page.mouse.move(row.x + 5, row.y + 5);
+  await page.mouse.down();
+  await page.evaluate(() => [...document.querySelectorAll("button")].find((one) => one.textContent === "Times: UTC").click());
+  await page.waitForTimeout(100);
+  await page.mouse.up();
+  await page.waitForSelector(".details h2");
+  seen.pressed = await page.textContent(".details h2");
+  await page.keyboard.press("Escape");
+  await page.evaluate(() => [...document.querySelectorAll("button")].find((one) => one.textContent === "Times: local").click());
   // What is sorted stands still, so a failure has to be there.
   await until(page, async () => (await (await fetch("/api/v1/items?limit=1&q=response.status+==+500")).json()).rows.length);
   await page.getByRole("columnheader", { name: "Status" }).getByRole("button").click();

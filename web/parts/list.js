@@ -6,6 +6,7 @@ import * as format from "../lib/format.js";
 import { rowClause, rowClauses } from "../lib/row-clauses.js";
 import { scroller } from "../lib/scroll.js";
 import { pick } from "./dialog.js";
+import { isPressed, whenReleased } from "./pressing.js";
 
 const ROW = 28;
 const MARGIN = 8;
@@ -23,16 +24,14 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   let shown = columns;
   let order = null;
   let setting = null;
-  let pressed = false;
   // What is drawn, by number of the item.
   let drawn = new Map();
 
-  const soon = () => {
-    // A row that goes away between press and release is not chosen.
-    if (queued || pressed) return;
+  const soon = () => whenReleased(space, () => {
+    if (queued) return;
     queued = true;
     requestAnimationFrame(draw);
-  };
+  });
   const room = () => node.clientHeight - ROW;
   function size() {
     scroll.size(source.count() * ROW, room());
@@ -45,7 +44,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   // Rows that are drawn already stay as they are; scrolling makes those alone that come into sight.
   function draw() {
     queued = false;
-    if (pressed) return;
+    if (isPressed(space)) return soon();
     size();
     if (pinned) barTo(scroll.go(source.count() * ROW));
     const count = source.count();
@@ -86,7 +85,6 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
   // What all rows look like is another now.
   function anew() {
     drawn = new Map();
-    space.replaceChildren();
     soon();
   }
   function drawHead() {
@@ -237,18 +235,6 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     const row = source.at(next);
     if (row) choose(row);
     if (next === 0) onTop();
-  }
-
-  space.addEventListener("pointerdown", () => {
-    pressed = true;
-  });
-  for (const end of ["pointerup", "pointercancel"]) {
-    // The click comes after this.
-    addEventListener(end, () => setTimeout(() => {
-      if (!pressed) return;
-      pressed = false;
-      soon();
-    }));
   }
 
   node.addEventListener("scroll", () => {

@@ -1,9 +1,13 @@
 // Draws rows anew while somebody is at one of their buttons: the button in the same place has the focus then.
 
+import { whenReleased } from "./pressing.js";
+
 export function redraw(where, rows) {
-  const focused = document.activeElement;
-  const row = [...where.children].findIndex((one) => one.contains(focused));
-  const button = row < 0 ? -1 : [...where.children[row].querySelectorAll("button")].indexOf(focused);
-  where.replaceChildren(...rows);
-  if (button >= 0) rows[row]?.querySelectorAll("button")[button]?.focus({ preventScroll: true });
+  whenReleased(where, () => {
+    const focused = document.activeElement;
+    const row = [...where.children].findIndex((one) => one.contains(focused));
+    const button = row < 0 ? -1 : [...where.children[row].querySelectorAll("button")].indexOf(focused);
+    where.replaceChildren(...rows);
+    if (button >= 0) rows[row]?.querySelectorAll("button")[button]?.focus({ preventScroll: true });
+  });
 }

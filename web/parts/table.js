@@ -3,6 +3,7 @@
 // With `key`, a text of each row, whoever is in the table with the keys stays there when rows change.
 
 import { el } from "../lib/dom.js";
+import { whenReleased } from "./pressing.js";
 
 export function sortable({ columns, sorted, down: first, onRow, label, key }) {
   const node = el("table", { class: "grid", "aria-label": label });
@@ -32,9 +33,11 @@ export function sortable({ columns, sorted, down: first, onRow, label, key }) {
     node,
     set(all) {
       rows = all;
-      const focused = key && node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-      draw();
-      if (focused !== undefined) [...focusable()].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
+      whenReleased(node, () => {
+        const focused = key && node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+        draw();
+        if (focused !== undefined) [...focusable()].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
+      });
     },
   };
 }

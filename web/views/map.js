@@ -8,6 +8,7 @@ import { clause } from "../lib/kfl.js";
 import { ABOVE_RIM, loop } from "../lib/loop.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
 import { menu } from "../parts/menu.js";
+import { whenReleased } from "../parts/pressing.js";
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY } from "../vendor/d3-force.js";
 
 // A few nodes of a live run are drawn as they speak.
@@ -82,8 +83,8 @@ export function mapView(frame) {
       if (!answer) return;
       const text = JSON.stringify([place, q, answer]);
       if (q === frame.state.q && node.isConnected && text !== last) {
-        draw(answer);
         last = text;
+        whenReleased(node, () => last === text && draw(answer));
       }
     } catch (error) {
       blank(trouble(error, load));
