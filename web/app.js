@@ -109,7 +109,7 @@ export async function app() {
 
   function remember(change) {
     Object.assign(state, change);
-    url.write({ source: state.status?.run.source, place: state.place, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, tab: state.tab, tz: state.tz, ...url.ofView(state) });
+    url.write({ source: state.status?.run.source, place: state.place, q: state.q, view: state.view === "traffic" ? null : state.view, by: state.by, item: state.item, at: state.item && state.at, tab: state.tab, tz: state.tz, ...url.ofView(state) });
   }
   function view() {
     const known = VIEWS.find((one) => one.name === state.view) ?? VIEWS[0];
@@ -199,13 +199,14 @@ export async function app() {
     tellState();
   }
   // Back to what an entry of the history says, or forward.
-  function goBack({ q, view: name, place, item, tab }) {
+  function goBack(entry) {
     const before = state.place;
     const was = view();
-    Object.assign(state, { q, view: name ?? "traffic", place: state.status?.run.live ? place : "", item: item ?? null, tab: tab ?? null });
+    Object.assign(state, url.about(entry));
+    if (!state.status?.run.live) state.place = "";
     if (was.name !== view().name) was.hide?.();
     takePlace(before);
-    filter.set(q);
+    filter.set(state.q);
     if (was.name !== view().name) show(view().name);
   }
   function lookAt(place, q) {
@@ -360,7 +361,7 @@ export async function app() {
   state.session = await api.session().catch(() => null);
   who.textContent = state.session && state.session.role !== "operate" ? `role ${state.session.role}` : "";
   const status = await refresh();
-  Object.assign(state, { view: wanted.view ?? "traffic", place: status?.run.live ? wanted.place ?? "" : "", item: wanted.item, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "", ...url.ofViews(wanted) });
+  Object.assign(state, { view: wanted.view ?? "traffic", place: status?.run.live ? wanted.place ?? "" : "", item: wanted.item, at: wanted.at, tab: wanted.tab, by: wanted.by, tz: wanted.tz, q: wanted.q ?? status?.defaultFilter ?? "", ...url.ofViews(wanted) });
   format.useLocal(wanted.tz === "local");
   source.set(state.place);
   tellClock();

@@ -19,6 +19,14 @@ export function elsewhere(rows, known, number) {
   return others.map((row) => ({ ...row, number: row.n, n: number(`${row.from} ${row.node} ${row.stream} ${row.n} ${exchange(row)}`), far: row.from }));
 }
 
+// Of rows from elsewhere the one that an item of another run is: of its time, and of its place in its stream. Null
+// where there is none, or several that differ; one exchange may be kept several times.
+export function kept(rows, id, timestamp) {
+  const alike = rows.filter((row) => row.timestamp === timestamp && id.endsWith(`/${row.stream}-${row.index}`));
+  const [first] = alike.filter((row) => row.id).concat(alike);
+  return first && alike.every((row) => exchange(row) === exchange(first)) ? first : null;
+}
+
 // The store that a row is of; empty for what is elsewhere.
 export const storeOf = ({ far }) => (["live", "spool", "elsewhere"].includes(far) ? "" : far ?? "");
 

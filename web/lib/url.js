@@ -7,6 +7,11 @@ const OF_VIEWS = { compare: ["spans", "compare"], map: ["nodes", "labels"], flow
 export const ofViews = (state) => pick(state, Object.values(OF_VIEWS).flat());
 // That of the view that is shown.
 export const ofView = (state) => pick(state, OF_VIEWS[state.view] ?? []);
+// What an entry of the history, or a link, is about; nothing of views that it does not lead to.
+export const about = (entry) => {
+  const view = entry.view ?? "traffic";
+  return { ...pick(entry, ["item", "at", "tab", "by"]), ...ofView({ ...entry, view }), q: entry.q ?? "", view, place: entry.place ?? "" };
+};
 const pick = (state, names) => Object.fromEntries(names.map((name) => [name, state[name] ?? null]));
 
 // Spans of time in a link: 1704164645006-1704164646006,1704164646006-1704164647006. Null where it is none.
@@ -20,7 +25,7 @@ export function spansOf(text) {
 
 export function read() {
   const params = new URLSearchParams(location.search);
-  return Object.fromEntries(["source", "place", "q", "view", "by", "item", "tab", "tz", ...Object.values(OF_VIEWS).flat()].map((name) => [name, params.get(name)]));
+  return Object.fromEntries(["source", "place", "q", "view", "by", "item", "at", "tab", "tz", ...Object.values(OF_VIEWS).flat()].map((name) => [name, params.get(name)]));
 }
 
 // The link that somebody opened before signing in elsewhere, once.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { elsewhere, exchange, isSame, rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, isSame, kept, rowsModel } from "../lib/rows.js";
 
 // A server with items 0 to `end`, read as the page reads it.
 const server = (end) => (before, limit = 500) => {
@@ -98,4 +98,17 @@ test("an item of another run is not the one that was listed, whatever its number
   assert.equal(isSame({ id: "a/1", timestamp: 5 }, { id: "a/1", timestamp: 5 }), true);
   assert.equal(isSame({ id: "a/1", timestamp: 9 }, { id: "a/1", timestamp: 5 }), false);
   assert.equal(isSame({ id: "a/2", timestamp: 5 }, { id: "a/1", timestamp: 5 }), false);
+});
+
+test("an item of another run is found by its time and its place in its stream", () => {
+  const row = (id, timestamp, summary, index = 3) => ({ id, timestamp, summary, stream: "000000000007.pcap", index, method: "GET", status: "200", src: { ip: "10.0.0.1", port: "1" }, dst: { ip: "10.0.0.2", port: "80" } });
+  const link = ["192.0.2.2:8897/000000000007.pcap-3", 1704164645006];
+  const stored = row("vm/000000000007.pcap-3", link[1], "/a");
+  assert.equal(kept([row("vm/000000000007.pcap-3", link[1] + 1, "/a"), row("vm/000000000007.pcap-4", link[1], "/a", 4), stored], ...link), stored);
+  // The spool has it without an id, and a second store once more.
+  assert.equal(kept([row(undefined, link[1], "/a"), stored, { ...stored }], ...link), stored);
+  assert.equal(kept([row(undefined, link[1], "/a")], ...link).summary, "/a");
+  // Two that differ are a guess.
+  assert.equal(kept([stored, row("other/000000000007.pcap-3", link[1], "/b")], ...link), null);
+  assert.equal(kept([], ...link), null);
 });

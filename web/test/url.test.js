@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { leads, ofView, ofViews, spansOf, spansText } from "../lib/url.js";
+import { about, leads, ofView, ofViews, spansOf, spansText } from "../lib/url.js";
 
 test("filter, view, place and item are entries of the history, and nothing else is", () => {
   const before = { q: "http", view: null, place: "", item: null, tab: null };
@@ -29,4 +29,11 @@ test("spans of time come back out of a link", () => {
   const spans = [[1704164645006, 1704164646006], [1704164646006, 1704164647006]];
   assert.deepEqual(spansOf(spansText(spans)), spans);
   for (const text of [null, "", "1-2", "1-2,3-x", "1-2,3-4,5-6", "-1-2,3-4", `1-2,3-${"9".repeat(16)}`]) assert.equal(spansOf(text), null, text);
+});
+
+test("an entry of the history brings back what its view kept, and leaves other views alone", () => {
+  const state = { nodes: "pod", labels: "p99", flow: "tcp", by: "status" };
+  Object.assign(state, about({ q: "http", view: "map", nodes: "namespace", labels: null }));
+  assert.deepEqual(state, { q: "http", view: "map", place: "", item: null, at: null, tab: null, by: null, nodes: "namespace", labels: null, flow: "tcp" });
+  assert.equal(about({ q: "" }).view, "traffic");
 });

@@ -131,19 +131,20 @@ export function compareView(frame) {
       said.textContent = `${format.count(found.behind)} items still to be counted`;
     }
   }
-  // The spans of a link.
+  // The spans of a link, or of an entry of the history.
   function linked() {
+    if (KINDS.includes(frame.state.compare)) by.value = frame.state.compare;
+    const limits = fields.map(read);
     const found = spansOf(frame.state.spans);
-    if (!found) return;
+    if (!found || found.flat().every((millis, at) => millis === limits[at])) return;
     place = frame.state.place;
     found.flat().forEach((millis, at) => write(fields[at], millis));
-    if (KINDS.includes(frame.state.compare)) by.value = frame.state.compare;
   }
-  linked();
   return {
     node,
     show() {
       turnClock();
+      linked();
       const other = frame.unsummed();
       if (other) {
         asked.giveUp();

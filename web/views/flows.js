@@ -180,7 +180,11 @@ export function flowsView(frame) {
   }
   return {
     node,
-    show: load,
+    show() {
+      chosen = frame.state.flow ?? null;
+      if (isLong) draw();
+      load();
+    },
     hide() {
       clearTimeout(timer);
       asked.giveUp();

@@ -40,9 +40,12 @@ export function mapView(frame) {
     frame.remember({ labels: labels.value });
     if (found) draw(found);
   } }, Object.entries(LABELS).map(([name, title]) => el("option", { value: name }, title)));
-  // What a link says of them.
-  if (Object.hasOwn(NODES, frame.state.nodes)) by.value = frame.state.nodes;
-  if (Object.hasOwn(LABELS, frame.state.labels)) labels.value = frame.state.labels;
+  // What a link says of them, or an entry of the history.
+  function take() {
+    const { nodes, labels: shown } = frame.state;
+    by.value = Object.hasOwn(NODES, nodes) ? nodes : by.options[0].value;
+    labels.value = Object.hasOwn(LABELS, shown) ? shown : labels.options[0].value;
+  }
   const search = el("input", { type: "search", placeholder: "Names", "aria-label": "Show these names alone", size: 14, oninput: () => found && draw(found) });
   const names = el("div", { class: "names", role: "group", "aria-label": "Names" });
   const namesMenu = menu("Names", [names], { stays: true });
@@ -387,7 +390,11 @@ export function mapView(frame) {
     clearTimeout(timer);
     asked.giveUp();
   };
-  return { node, show: load, hide };
+  const show = () => {
+    take();
+    load();
+  };
+  return { node, show, hide };
 }
 
 function svg(name, attributes = {}, ...children) {

@@ -269,7 +269,10 @@ export function scriptsView(frame) {
   drawLines();
   return {
     node,
-    show: load,
+    show() {
+      if (frame.state.script && frame.state.script !== opened.path && !dirty()) linked = frame.state.script;
+      load();
+    },
     hide: () => clearTimeout(timer),
   };
 }

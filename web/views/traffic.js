@@ -5,7 +5,7 @@ import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { redactions } from "../lib/kfl.js";
-import { elsewhere, exchange, rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, kept, rowsModel } from "../lib/rows.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
 import { trouble } from "../parts/dialog.js";
@@ -76,7 +76,7 @@ export function trafficView(frame) {
   }
   function choose(row) {
     node.classList.remove("alone");
-    frame.remember({ item: row.id });
+    frame.remember({ item: row.id, at: row.timestamp });
     pane.show(row);
   }
   function drop() {
@@ -197,14 +197,16 @@ export function trafficView(frame) {
     begunAnew();
     throw new Error(RESTARTED);
   }
-  // tapedeck was started again: the rows are of a run that is over, and so are the details of one of them.
+  // tapedeck was started again: the rows are of a run that is over. The item that is open is looked for anew.
   function begunAnew() {
     if (held.instance === null) return;
     held.instance = null;
     forget();
-    drop();
+    table.mark(null);
+    pane.clear();
+    node.classList.add("alone");
     frame.fail(RESTARTED);
-    load(held.q);
+    openLinked(load(held.q));
   }
   function farther(found) {
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
@@ -364,16 +366,35 @@ export function trafficView(frame) {
     tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
     table.set(false);
   }
+  // The row that a link is about. Ids are of one run: an item of another time is another one, and that of
+  // the link is looked for by its time where items are kept.
+  async function linkedRow(id, at, store) {
+    let why = "This link is of a run of tapedeck that has ended";
+    try {
+      const { row } = await api.itemById(id, redactions(frame.state.q), store);
+      if (!at || row.timestamp === at) return row;
+    } catch (error) {
+      if (!at || error.status !== 404) throw error;
+      why = "This item is held in memory no longer";
+    }
+    const places = store ? [store] : [...(await api.stores()).stores, "spool"];
+    for (const place of places) {
+      const { rows } = await api.search(format.between(at, at + 1), "", FIRST, place);
+      const found = kept(elsewhere(rows, new Set(), number), id, at);
+      if (found) return found;
+    }
+    throw new api.Refused(`${why}, and neither the spool nor a store that is open here has it`, 410);
+  }
   async function openLinked(loaded) {
-    const { item: wanted, place } = frame.state;
-    if (!wanted || table.chosen()?.id === wanted) return;
+    const { item: wanted, at, place } = frame.state;
+    const open = table.chosen();
+    if (!wanted || (open?.id === wanted && (!at || open.timestamp === Number(at)))) return;
     try {
       const store = place === "spool" ? "" : place;
-      const [found] = await Promise.all([api.itemById(wanted, redactions(frame.state.q), store), loaded]);
-      let { row } = found;
-      if (store) [row] = elsewhere([{ ...row, from: store }], new Set(), number);
+      let [row] = await Promise.all([linkedRow(wanted, Number(at), store), loaded]);
+      if (store && !row.far) [row] = elsewhere([{ ...row, from: store }], new Set(), number);
       // An archive of a live run may have it, with a number of its own.
-      else if (frame.state.status?.run.live && source.at(source.indexOf(row.n))?.id !== wanted) row.far = "elsewhere";
+      else if (!row.far && frame.state.status?.run.live && source.at(source.indexOf(row.n))?.id !== wanted) row.far = "elsewhere";
       table.mark(row);
       choose(row);
     } catch (error) {
