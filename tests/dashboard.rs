@@ -559,6 +559,17 @@ fn strangers_are_refused() {
 }
 
 #[test]
+fn a_socket_is_not_read_as_a_page() {
+    let tap = Tap::open(&shop(), 0);
+    let headers = format!("{}{}", tap.host(), tap.bearer());
+    for path in ["/api/v1/ws", "/api/wsFull", "/api/v1/scripts/logs"] {
+        let (status, answer) = tap.ask(&format!("GET {path}"), &headers);
+        assert_eq!(status, 426, "{path}: {answer}");
+        assert!(answer.contains("this path is a WebSocket"), "{path}: {answer}");
+    }
+}
+
+#[test]
 fn a_get_changes_nothing() {
     let tap = Tap::open(&shop(), 0);
     let headers = format!("{}{}", tap.host(), tap.bearer());

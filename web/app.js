@@ -127,6 +127,8 @@ export async function app() {
       role: "tab", "aria-selected": one.name === now.name ? "true" : "false", tabindex: one.name === now.name ? 0 : -1,
       onclick: () => show(one.name), onkeydown: (event) => turn(event, one.name),
     }, one.title)));
+    // Keys scroll what is higher than the window.
+    if (now.node.classList.contains("page")) Object.assign(now.node, { tabIndex: 0, role: "region", ariaLabel: now.title });
     hold.replaceChildren(now.node);
     tellFeed();
     now.show(state.q);

@@ -23,6 +23,7 @@ use crate::cluster::What;
 use crate::kfl::{self, Query};
 use crate::record::{Format, Retention, Scope, Trigger, Wish};
 use crate::redact::{Payload, Rule};
+use crate::store;
 use crate::units;
 
 /// Names become folders of object keys.
@@ -140,6 +141,7 @@ impl Basis {
             ..self.template.clone()
         };
         if let Some(destination) = text("destination")? {
+            store::check(&destination).map_err(|error| wrong(error.to_string()))?;
             wish.destination = destination;
         }
         wish.format = match text("format")?.as_deref() {
@@ -548,6 +550,14 @@ mod tests {
             (
                 json!({"name": "a", "kfl": "true", "payload": "some"}),
                 "payload must be",
+            ),
+            (
+                json!({"name": "a", "kfl": "true", "destination": "nonsense://x"}),
+                "nonsense:// is not a store",
+            ),
+            (
+                json!({"name": "a", "kfl": "true", "destination": "s3://"}),
+                "the store has no name",
             ),
         ];
         for (declared, expected) in cases {

@@ -360,6 +360,14 @@ impl Outbox {
         }
     }
 
+    /// Why something is not uploaded, by destination.
+    pub fn troubles(&self) -> BTreeMap<String, String> {
+        let state = self.lock();
+        let queues = state.queues.iter();
+        let troubles = queues.filter_map(|(name, queue)| Some((name.clone(), queue.trouble()?)));
+        troubles.collect()
+    }
+
     /// The reels that were uploaded last, the oldest of them first.
     pub fn sent(&self) -> Vec<Sent> {
         self.lock().sent.iter().cloned().collect()

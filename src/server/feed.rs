@@ -10,16 +10,15 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::Extension;
 use axum::extract::State as Extract;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, State, refuse, show};
-use super::guard::Admitted;
 use super::queries::refuse_query;
+use super::socket::Socket;
 use super::{delivered, steered};
 use crate::deliver::Delivered;
 use crate::item::json::AsJson as NodeJson;
@@ -44,9 +43,8 @@ const STILL: Duration = Duration::from_secs(20);
 /// Upgrades the request when its query is valid.
 pub(super) async fn open(
     Extract(state): Extract<State>,
-    Extension(admitted): Extension<Admitted>,
+    socket: Socket,
     Asked(ask): Asked<Ask>,
-    upgrade: WebSocketUpgrade,
 ) -> Response {
     let query = match state.view.query(&ask.q) {
         Ok(query) => query,
@@ -75,9 +73,7 @@ pub(super) async fn open(
         sample: ask.sample,
     };
     // Clients have nothing to say that is longer than a control frame.
-    upgrade
-        .max_message_size(4096)
-        .on_upgrade(move |socket| admitted.during(follow(socket, state, query, from, pace)))
+    socket.open(4096, move |socket| follow(socket, state, query, from, pace))
 }
 
 /// Where a stream begins, see [`steered::start`]; `None` when that cannot be found out.
@@ -92,14 +88,8 @@ async fn begins(state: &State, query: &kfl::Query, from: u64) -> Option<u64> {
 const MAX_QUERY: usize = 64 << 10;
 
 /// Upgrades to the feed of whole items, as older clients use it: what the client sends is its query.
-pub(super) async fn open_full(
-    Extract(state): Extract<State>,
-    Extension(admitted): Extension<Admitted>,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    upgrade
-        .max_message_size(MAX_QUERY)
-        .on_upgrade(move |socket| admitted.during(follow_full(socket, state)))
+pub(super) async fn open_full(Extract(state): Extract<State>, socket: Socket) -> Response {
+    socket.open(MAX_QUERY, move |socket| follow_full(socket, state))
 }
 
 /// Sends one message for each item that matches the last query that came: the item, or `{"error"}`;

@@ -36,6 +36,7 @@ mod routes;
 mod rows;
 mod script_files;
 mod scripts;
+mod socket;
 pub mod search;
 mod steered;
 mod stores;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json as AsJson;
 use axum::extract::State as Extract;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::api::{Asked, Named, Sent, State, aside, refuse};
 use super::pushed::{NotTaken, Pushed};
+use super::socket::Socket;
 use crate::kfl;
 
 /// Time between two looks at the console.
@@ -134,13 +135,11 @@ pub(super) async fn set_env(
 /// The console, a line a message: what is kept, then what comes.
 pub(super) async fn logs(
     Extract(state): Extract<State>,
+    socket: Socket,
     Asked(ask): Asked<super::api::Ask>,
-    upgrade: WebSocketUpgrade,
 ) -> Response {
     let after = ask.after.unwrap_or_default();
-    upgrade
-        .max_message_size(4096)
-        .on_upgrade(move |socket| follow(socket, state, after))
+    socket.open(4096, move |socket| follow(socket, state, after))
 }
 
 async fn follow(mut socket: WebSocket, state: State, mut after: u64) {

@@ -290,18 +290,40 @@ pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreErr
         let store = cloud::CloudStore::new(scheme, bucket, prefix, &options.cloud)?;
         return Ok(Arc::new(store));
     }
+    Ok(Arc::new(folder::FolderStore::create(folder_of(url)?)?))
+}
+
+/// Whether [`open`] knows such a URL; whether the store is there, it does not ask.
+///
+/// # Errors
+/// `Refused` for a URL of another kind, or one that names nothing.
+pub fn check(url: &str) -> Result<(), StoreError> {
+    let bucket = s3_parts(url).map(|(bucket, _)| bucket);
+    match bucket.or_else(|| cloud::parts(url).map(|(_, bucket, _)| bucket)) {
+        Some("") => Err(nameless()),
+        Some(_) => Ok(()),
+        None => folder_of(url).map(|_| ()),
+    }
+}
+
+/// The path of a URL that is no bucket's.
+fn folder_of(url: &str) -> Result<&Path, StoreError> {
     let path = url.strip_prefix("file://").unwrap_or(url);
     if let Some((scheme, _)) = path.split_once("://") {
         return Err(StoreError::Refused(format!(
             "{scheme}:// is not a store; use s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or the path of a folder"
         )));
     }
-    if path.is_empty() {
-        return Err(StoreError::Refused(
-            "the store has no name; use s3://BUCKET/PREFIX or the path of a folder".into(),
-        ));
+    match path {
+        "" => Err(nameless()),
+        path => Ok(Path::new(path)),
     }
-    Ok(Arc::new(folder::FolderStore::create(Path::new(path))?))
+}
+
+fn nameless() -> StoreError {
+    StoreError::Refused(
+        "the store has no name; use s3://BUCKET/PREFIX or the path of a folder".into(),
+    )
 }
 
 /// Bucket and what follows it in `s3://bucket/rest`; `None` for other URLs.

@@ -46,6 +46,16 @@ try {
 
   await axe(browser, tools, url, seen, {
     Traffic: (one) => one.locator(".list .row[id]").first().click(),
+    "Traffic: packets": async (one) => {
+      await one.locator(".details").getByRole("tab", { name: "Packets", exact: true }).click();
+      await one.waitForSelector(".packets tbody tr");
+    },
+    "Traffic: conversation": async (one) => {
+      await one.locator(".details").getByRole("tab", { name: "Conversation", exact: true }).click();
+      await one.waitForSelector(".turn");
+    },
+    "Traffic: raw": (one) => one.locator(".details").getByRole("tab", { name: "Raw", exact: true }).click(),
+    Health: (one) => one.waitForSelector(".stage"),
     Endpoints: (one) => one.waitForSelector(".grid tbody tr"),
     Map: (one) => one.waitForSelector(".map .nodes circle"),
     Compare: (one) => one.waitForSelector(".grid tbody tr"),

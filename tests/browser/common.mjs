@@ -53,17 +53,18 @@ export async function until(page, ask, argument, patience = 30000) {
 // Waits until nothing on the page moves or fades: colours on their way have another contrast.
 export const still = (page) => page.waitForFunction(() => document.getAnimations().every((one) => one.playState !== "running"));
 
-// Serious findings of axe, in a page that lets it be put in; `prepare` by view brings it into a state.
+// Serious findings of axe, in a page that lets it be put in, light and large, dark and small. `prepare` brings
+// each view into a state, or into several: "Traffic: packets" is one of Traffic.
 export async function axe(browser, tools, url, seen, prepare) {
   const rules = readFileSync(path.join(tools, "node_modules/axe-core/axe.min.js"), "utf8");
   seen.axe ??= [];
   for (const colorScheme of ["light", "dark"]) {
-    const context = await browser.newContext({ viewport: { width: 1400, height: 860 }, colorScheme, bypassCSP: true });
+    const context = await browser.newContext({ viewport: colorScheme === "light" ? { width: 1400, height: 860 } : { width: 1024, height: 600 }, colorScheme, bypassCSP: true });
     const page = await context.newPage();
     await page.goto(url);
     await page.waitForSelector(".list .row[id]");
     for (const [name, act] of Object.entries(prepare)) {
-      await view(page, name);
+      await view(page, name.split(":")[0]);
       await act(page);
       await still(page);
       await page.evaluate(rules);

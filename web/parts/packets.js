@@ -19,7 +19,7 @@ export async function showPackets(node, { stream, worker }, n, tab, place) {
 }
 
 function table(packets) {
-  const bytes = el("pre", { class: "hex" });
+  const bytes = el("pre", { class: "hex", tabindex: 0 });
   const first = packets.length ? BigInt(packets[0].at) : 0n;
   const rows = packets.map((packet) => {
     const row = el("tr", {
@@ -63,7 +63,7 @@ function conversation(packets) {
     const text = format.decodeText(encoded);
     return el("section", { class: `turn ${turn.toServer ? "" : "back"}` },
       el("h3", {}, turn.toServer ? "client" : "server", el("span", {}, `${format.bytes(turn.raw.length)} \u00b7 ${format.time(Number(BigInt(turn.at) / 1000000n))}`)),
-      el("pre", {}, text ?? format.hexDump(encoded)));
+      el("pre", { tabindex: 0 }, text ?? format.hexDump(encoded)));
   });
 }
 

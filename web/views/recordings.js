@@ -88,11 +88,16 @@ export function recordingsView(frame) {
     figures(one));
   }
   function figures(one) {
-    return facts([
+    const planning = [
       ["filter", el("code", {}, one.kfl)],
       ["destination", one.destination || "none"],
       one.schedule ? ["schedule", planned(one)] : null,
-      ["recorded", `${format.count(one.streams ?? 0)} streams, ${format.count(one.packets ?? 0)} packets, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of the last hour` : ""}`],
+    ];
+    // What is not on counts nothing; what it recorded is in its destination.
+    if (one.streams === undefined) return facts([...planning, one.state === "ended" ? ["recorded", "see its reels in the archive"] : null, one.error ? ["error", one.error, "bad"] : null].filter(Boolean));
+    return facts([
+      ...planning,
+      ["recorded", `${format.count(one.streams)} streams, ${format.count(one.packets ?? 0)} packets, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of the last hour` : ""}`],
       one.bytesPerDay ? ["limit a day", `${format.bytes(one.bytesToday ?? 0)} of ${format.bytes(one.bytesPerDay)} today`] : null,
       ["open", `${format.count(one.openStreams ?? 0)} streams, ${format.count(one.openPackets ?? 0)} packets not yet sealed`],
       ["reels", format.count(one.reels ?? 0)],

@@ -298,7 +298,18 @@ impl Run for Facts {
     }
 
     fn recordings(&self) -> Json {
-        self.desk.list()
+        let mut list = self.desk.list();
+        let troubles = self.outbox.troubles();
+        for one in list.as_array_mut().into_iter().flatten() {
+            let destination = one["destination"].as_str().unwrap_or_default();
+            // What is not recorded is worse than what is not uploaded yet.
+            if let Some(trouble) = troubles.get(destination)
+                && one["error"].is_null()
+            {
+                one["error"] = format!("reels are not uploaded: {trouble}").into();
+            }
+        }
+        list
     }
 
     fn add_recording(&self, declared: &Json) -> Result<Json, String> {

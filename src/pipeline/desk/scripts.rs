@@ -17,6 +17,7 @@ use super::{DEFAULT_NAME, Desk, Wishes};
 use crate::packet::StreamName;
 use crate::record::{Format, Wish};
 use crate::script::host::ScriptId;
+use crate::store;
 use crate::time::Timestamp;
 
 /// Name of a capture window that has none.
@@ -79,7 +80,7 @@ impl Recordings for Desk {
             None => declared.retain(|wish| wish.name != name),
             Some(query) => {
                 let mut wish = self.wish(name, query)?;
-                described(&mut wish, wanted);
+                described(&mut wish, wanted)?;
                 declared.retain(|known| known.name != name);
                 declared.push(wish);
             }
@@ -143,7 +144,7 @@ impl Recordings for Desk {
         let length = length_of(wanted)?;
         let query = text("kfl").filter(|text| !text.trim().is_empty());
         let mut wish = self.wish(name, query.unwrap_or("true"))?;
-        described(&mut wish, wanted);
+        described(&mut wish, wanted)?;
         if let Some(look_back) = wanted.get("lookBack").and_then(Json::as_bool) {
             wish.look_back = look_back;
         }
@@ -181,14 +182,16 @@ impl Recordings for Desk {
 }
 
 /// What a script says of a recording beside its name and query.
-fn described(wish: &mut Wish, wanted: &Json) {
+fn described(wish: &mut Wish, wanted: &Json) -> Result<(), String> {
     let text = |name: &str| wanted.get(name).and_then(Json::as_str);
     if let Some(destination) = text("destination") {
+        store::check(destination).map_err(|error| format!("recording {}: {error}", wish.name))?;
         wish.destination = destination.to_owned();
     }
     if text("format") == Some("pcap") {
         wish.format = Format::Pcap;
     }
+    Ok(())
 }
 
 fn no_name(name: &str) -> String {
