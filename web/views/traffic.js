@@ -5,6 +5,7 @@ import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { redactions } from "../lib/kfl.js";
+import { BOUNDS, boundFor } from "../lib/largest.js";
 import { elsewhere, exchange, kept, rowsModel } from "../lib/rows.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
@@ -348,23 +349,43 @@ export function trafficView(frame) {
     held.order = { by, down, first };
     table.order(held.order);
     tell("Reading what is to be sorted\u2026");
-    const q = held.q;
+    const { turn } = held;
+    const mine = held.order;
+    const isOver = () => held.turn !== turn || held.order !== mine;
     const rows = model.all();
+    let largest = null;
     let cursor = model.next();
     try {
-      while (rows.length < MAX_SORTED && cursor !== null) {
+      // More than a page holds: the largest of all, and not those that are large among the newest.
+      if (down && BOUNDS[by] && cursor !== null && held.place !== "spool") largest = await boundFor(Math.min(MAX_SORTED, held.limit), (bound) => countFrom(by, bound));
+      if (isOver()) return;
+      if (largest) {
+        rows.length = 0;
+        cursor = held.place ? "" : null;
+      }
+      const q = largest ? (await api.narrowed(held.q, BOUNDS[by](largest.bound))).query : held.q;
+      for (let more = Boolean(largest) || cursor !== null; more && rows.length < MAX_SORTED; more = cursor !== null) {
         const page = await read(q, cursor, 1000);
-        if (held.q !== q || held.order?.by !== by) return;
+        if (isOver()) return;
         rows.unshift(...page.rows.reverse());
         cursor = page.next;
       }
     } catch (error) {
       frame.fail(error.message);
-      if (!held.order) return;
     }
+    if (isOver()) return;
     order = sorted(rows.slice(-Math.min(MAX_SORTED, held.limit)), by, down);
-    tell(`${cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest"} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
+    const which = largest ? "The largest" : cursor === null && rows.length <= MAX_SORTED ? "All" : "The newest";
+    tell(`${which} ${format.count(order.length)} matches by ${by}; the list stands still.`, "Newest first again", newest);
     table.set(false);
+  }
+  // How many matches have a value of a column from a bound on.
+  async function countFrom(by, bound) {
+    const q = bound > 0 ? (await api.narrowed(held.q, BOUNDS[by](bound))).query : held.q;
+    for (;;) {
+      const found = await api.timeline(q, held.place, 1);
+      if (!found.behind) return found.all.count;
+    }
   }
   // The row that a link is about. Ids are of one run: an item of another time is another one, and that of
   // the link is looked for by its time where items are kept.
