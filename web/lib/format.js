@@ -118,15 +118,34 @@ export function hexDump(base64, limit = 4096) {
   return lines.join("\n");
 }
 
-// Indented JSON when the text is JSON, the text itself otherwise.
+const JSON_PIECE = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}:,]|[^\s[\]{}:,"]+/g;
+const MAX_DEPTH = 200;
+const MAX_PRETTY = 8_000_000;
+
+// Indented JSON when the text is JSON, the text itself otherwise. Numbers, doubled names and escapes stay as they
+// were sent. What is nested too deep to be read stays as it is.
 export function pretty(text) {
   const start = text.trimStart()[0];
   if (start !== "{" && start !== "[") return text;
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    JSON.parse(text);
   } catch {
     return text;
   }
+  let out = "";
+  let depth = 0;
+  let last = "";
+  const line = () => `\n${"  ".repeat(depth)}`;
+  for (const [piece] of text.matchAll(JSON_PIECE)) {
+    const closes = piece === "}" || piece === "]";
+    if (closes) depth -= 1;
+    if (closes ? last !== "{" && last !== "[" : last === "{" || last === "[" || last === ",") out += line();
+    out += piece === ":" ? ": " : piece;
+    if (piece === "{" || piece === "[") depth += 1;
+    if (depth > MAX_DEPTH || out.length > MAX_PRETTY) return text;
+    last = piece;
+  }
+  return out;
 }
 
 // A count in few characters: 1.2k, 34M.

@@ -18,6 +18,16 @@ test("bodies that are not text are shown as hex", () => {
 test("JSON is indented and other text left alone", () => {
   assert.equal(format.pretty('{"a":1}'), '{\n  "a": 1\n}');
   assert.equal(format.pretty("{broken"), "{broken");
+  assert.equal(format.pretty(' {"a": [ ], "b":{},"c":[1, {"d":"x, {y}: \\" z"}] } '), '{\n  "a": [],\n  "b": {},\n  "c": [\n    1,\n    {\n      "d": "x, {y}: \\" z"\n    }\n  ]\n}');
+});
+
+test("indented JSON holds what was sent and nothing else", () => {
+  assert.equal(format.pretty('{"id":12345678901234567890,"price":1.10,"dup":1,"dup":2,"e":1E+2,"u":"\\u0041","n":-0}'),
+    '{\n  "id": 12345678901234567890,\n  "price": 1.10,\n  "dup": 1,\n  "dup": 2,\n  "e": 1E+2,\n  "u": "\\u0041",\n  "n": -0\n}');
+  const deep = "[".repeat(5000) + "]".repeat(5000);
+  assert.equal(format.pretty(deep), deep);
+  const long = `["${"a\\n".repeat(1_500_000)}"]`;
+  assert.equal(format.pretty(long), `[\n  ${long.slice(1, -1)}\n]`);
 });
 
 test("a time range goes into the filter and out again", () => {
