@@ -10,6 +10,7 @@ import { unless } from "../lib/roles.js";
 import { streamClause, valueClause } from "../lib/row-clauses.js";
 import { exchange, isSame, storeOf } from "../lib/rows.js";
 import { showBefore } from "./before.js";
+import { copyButton } from "./copy.js";
 import { loading, notice, trouble } from "./dialog.js";
 import { showPackets } from "./packets.js";
 import { replay } from "./replay.js";
@@ -20,7 +21,6 @@ const SLOW_MS = 200;
 const NO_PACKETS = "Packets cannot be redacted; leave redact() out of the filter to see them.";
 // What stands instead of packets of a store that this tapedeck does not read itself.
 const NOT_OF_PLACE = "This item is of a store that only its node reads; open the store there to see its packets.";
-const COPIED_MS = 900;
 
 export function details({ frame, onClause, onTab, onClose, onOpen }) {
   const node = el("aside", { class: "details", "aria-label": "Details", tabindex: -1 });
@@ -251,18 +251,6 @@ const folded = new Set();
 function fold(title, ...inside) {
   const node = el("details", { class: "fold", open: !folded.has(title), ontoggle: () => (node.open ? folded.delete(title) : folded.add(title)) }, el("summary", {}, title), inside);
   return node;
-}
-
-// A button that copies a text, and says that it did. `text` may be a function.
-function copyButton(text, attributes = { class: "copy", "aria-label": "Copy", title: "Copy" }, label = "\u29c9") {
-  const button = el("button", { ...attributes, onclick: () => {
-    const done = navigator.clipboard?.writeText(typeof text === "function" ? text() : text);
-    done?.then(() => {
-      button.textContent = "\u2713";
-      setTimeout(() => { button.textContent = label; }, COPIED_MS);
-    }, () => {});
-  } }, label);
-  return button;
 }
 
 function tableOf(title, names, members, value) {
