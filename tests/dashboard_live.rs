@@ -254,6 +254,7 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
             "index",
         ],
     );
+    assert_has(&seen, "toRead", &["reel", "fetched and hashed"]);
     assert_has(&seen, "proof", &["is as it was sealed"]);
     assert_has(&seen, "verified", &["as it was sealed"]);
     assert_has(&seen, "exported", &[".tar.gz"]);

@@ -3,6 +3,7 @@
 //! Objects are looked at and downloaded; there is no route that deletes or changes one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json as AsJson;
@@ -35,6 +36,8 @@ pub(super) struct Ask {
     after: Option<String>,
     limit: Option<usize>,
     #[serde(default)]
+    deep: bool,
+    #[serde(default)]
     key: String,
     version: Option<String>,
 }
@@ -45,9 +48,16 @@ pub(super) struct Proofs(Mutex<HashMap<String, Proof>>);
 
 #[derive(Debug, Clone)]
 enum Proof {
-    Running(Timestamp),
+    Running(Timestamp, Arc<Read>),
     Done(Arc<Json>),
     Failed(String),
+}
+
+/// Bytes of reels that a deep look has read, and those that it reads in all.
+#[derive(Debug, Default)]
+struct Read {
+    done: AtomicU64,
+    all: AtomicU64,
 }
 
 impl Proofs {
@@ -55,7 +65,10 @@ impl Proofs {
         let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match proofs.get(store) {
             None => json!({"state": "none"}),
-            Some(Proof::Running(since)) => json!({"state": "running", "since": since.to_string()}),
+            Some(Proof::Running(since, read)) => json!({
+                "state": "running", "since": since.to_string(),
+                "read": read.done.load(Ordering::Relaxed), "bytes": read.all.load(Ordering::Relaxed),
+            }),
             Some(Proof::Done(report)) => json!({"state": "done", "report": **report}),
             Some(Proof::Failed(sentence)) => json!({"state": "failed", "sentence": sentence}),
         }
@@ -66,14 +79,15 @@ impl Proofs {
         proofs.insert(store.to_owned(), proof);
     }
 
-    /// Whether it was not running already.
-    fn begin(&self, store: &str, now: Timestamp) -> bool {
+    /// What its progress is told to; none when it was running already.
+    fn begin(&self, store: &str, now: Timestamp) -> Option<Arc<Read>> {
         let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(proofs.get(store), Some(Proof::Running(_))) {
-            return false;
+        if matches!(proofs.get(store), Some(Proof::Running(..))) {
+            return None;
         }
-        proofs.insert(store.to_owned(), Proof::Running(now));
-        true
+        let read = Arc::<Read>::default();
+        proofs.insert(store.to_owned(), Proof::Running(now, read.clone()));
+        Some(read)
     }
 }
 
@@ -142,20 +156,17 @@ pub(super) async fn verify(Extract(state): Extract<State>, Asked(ask): Asked<Ask
         return refused;
     }
     let now = state.view.clock.now();
-    if state.proofs.begin(&ask.store, now) {
+    if let Some(read) = state.proofs.begin(&ask.store, now) {
         let state = state.clone();
         let store = ask.store.clone();
+        let options = verify::Options {
+            deep: ask.deep,
+            now,
+            ..verify::Options::default()
+        };
         tokio::task::spawn_blocking(move || {
-            let options = verify::Options {
-                now,
-                ..verify::Options::default()
-            };
-            let looked = state.view.run.store(&store).and_then(|open| {
-                verify::check(&*open, &options).map_err(|error| error.to_string())
-            });
-            let proof = match looked {
-                Ok(mut report) => {
-                    report.blind_spots = verify::blind_spots(&report, &options);
+            let proof = match look(&state, &store, &options, &read) {
+                Ok(report) => {
                     let clean = report.is_clean();
                     let mut json = serde_json::to_value(&report).unwrap_or_default();
                     json["clean"] = clean.into();
@@ -167,6 +178,30 @@ pub(super) async fn verify(Extract(state): Extract<State>, Asked(ask): Asked<Ask
         });
     }
     AsJson(state.proofs.get(&ask.store)).into_response()
+}
+
+fn look(
+    state: &State,
+    store: &str,
+    options: &verify::Options,
+    read: &Read,
+) -> Result<verify::Report, String> {
+    let open = state.view.run.store(store)?;
+    let mut report = verify::check(&*open, options).map_err(|error| error.to_string())?;
+    let parts = std::mem::take(&mut report.parts);
+    let all = parts.iter().map(|part| part.size).sum();
+    read.all.store(all, Ordering::Relaxed);
+    let (compared, findings) = verify::read_parts(&*open, &parts, &|done| {
+        read.done.fetch_max(done, Ordering::Relaxed);
+        !*state.stopped.borrow()
+    });
+    if *state.stopped.borrow() {
+        return Err("it was stopped with tapedeck".to_owned());
+    }
+    report.counts.read = compared;
+    report.extend(findings);
+    report.blind_spots = verify::blind_spots(&report, options);
+    Ok(report)
 }
 
 /// An object of an archive, as it is stored.

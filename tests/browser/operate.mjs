@@ -109,7 +109,12 @@ try {
   await page.getByLabel("Find reels of the day").fill("");
   await reel.waitFor();
   await page.getByRole("button", { name: "Verify" }).click();
-  await page.waitForFunction(() => /as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
+  await page.waitForFunction(() => /bytes of the reels were not read|as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
+  // The bytes as well, once it is said how many they are.
+  await page.getByRole("button", { name: "Read all bytes" }).click();
+  seen.toRead = await page.textContent("dialog.ask");
+  await page.getByRole("button", { name: "Read", exact: true }).click();
+  await page.waitForFunction(() => /[1-9]\d* read and hashed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
   seen.proof = await page.textContent('[aria-label="Proof"]');
   seen.verified = await reel.locator(".verified").textContent();
   // What is in the archive by now can be tried on before the next recording.

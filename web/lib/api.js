@@ -68,7 +68,8 @@ export const archiveDays = (store) => ask(query("/archive/days", { store }));
 export const reels = (store, day, find, after) => ask(query("/archive/reels", { store, day, find: find || null, after }));
 export const objectLink = (store, key, version) => query("/archive/object", { store, key, version });
 export const proof = (store) => ask(query("/archive/proof", { store }));
-export const verify = (store) => post(query("/archive/verify", { store }));
+// `deep` reads and hashes every byte as well.
+export const verify = (store, deep) => post(query("/archive/verify", { store, deep: deep || null }));
 export const replayShown = (number) => ask(`/api/v1/replay/${number}`);
 export const replay = (number, sha256, pace) => post(query(`/replay/${number}`, { sha256, ...pace }));
 export const status = () => ask("/api/v1/status", { signal: AbortSignal.timeout(SOON_MS) });

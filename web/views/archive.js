@@ -3,12 +3,14 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import { outcome, verdict } from "../lib/proof.js";
 import { allow, unless } from "../lib/roles.js";
-import { loading, notice, trouble } from "../parts/dialog.js";
+import { copyButton } from "../parts/copy.js";
+import { confirm, loading, notice, trouble } from "../parts/dialog.js";
 import { facts } from "./recordings.js";
 
 const AGAIN_MS = 1000;
-const PROOF = "Compares every object with what was sealed; reads manifests, sizes, checksums and locks";
+const PROOF = "Compares names, sizes, locks and the checksums that the store keeps with what was sealed; the bytes of reels are not read";
 const REELS_AT_ONCE = 100;
 const PAUSE_MS = 300;
 
@@ -18,7 +20,7 @@ export function archiveView(frame) {
     clearTimeout(typing);
     typing = setTimeout(() => day && openDay(day), PAUSE_MS);
   } });
-  const prove = el("button", { onclick: verify, title: PROOF }, "Verify");
+  const prove = el("button", { onclick: () => verify(false), title: PROOF }, "Verify");
   const said = el("span", { class: "said", role: "status" });
   const days = el("ul", { class: "days", "aria-label": "Days" });
   const reels = el("div", { class: "reels" });
@@ -116,7 +118,7 @@ export function archiveView(frame) {
             frame.look(store.value, range);
           }, title: "Shows the items of its time" }, "Open") : null,
           el("button", unless(range ? why : "When it was captured is not known", { onclick: (event) => exportReel(event.target, reel, range), title: "Saves what it recorded as .tar.gz, with the names of its addresses" }), "Export"),
-          el("button", { onclick: () => copy(command), title: command }, "Copy export command"))),
+          copyButton(command, { title: command }, "Copy export command"))),
       facts([
         ["filter", el("code", {}, reel.kfl || "\u2013")],
         ["node", `${reel.node ?? ""}${reel.cluster ? ` in ${reel.cluster}` : ""}${reel.sequence === undefined ? "" : `, reel ${reel.sequence} of the run of ${format.rfc(iso(reel.run * 1000))}`}`],
@@ -158,36 +160,21 @@ export function archiveView(frame) {
   }
   function drawVerified() {
     for (const cell of reels.querySelectorAll(".verified")) {
-      const [tone, text] = verdict(cell.dataset);
+      const [tone, text] = verdict(report, cell.dataset);
       cell.className = `verified ${tone}`;
       cell.textContent = text;
     }
   }
-  // What the last look at the store found of a reel: tone and words.
-  function verdict({ name, sealed }) {
-    if (!report) return ["soft", "not looked at here yet"];
-    const at = format.rfc(report.at);
-    const found = report.findings.filter((one) => one.key.startsWith(name));
-    if (found.length) return ["bad", found.map((one) => one.sentence).join("; ")];
-    if (Date.parse(sealed) > Date.parse(report.at)) return ["soft", `sealed after the store was looked at, ${at}`];
-    if (report.moreFindings) return ["soft", "not known: more was found than is listed"];
-    return ["good", `as it was sealed, ${at}`];
-  }
-  async function copy(text) {
+  async function verify(deep) {
     try {
-      await navigator.clipboard.writeText(text);
-      said.textContent = "The command was copied.";
-    } catch {
-      said.textContent = text;
-    }
-  }
-
-  async function verify() {
-    try {
-      drawProof(await api.verify(store.value));
+      drawProof(await api.verify(store.value, deep));
     } catch (error) {
       said.textContent = error.message;
     }
+  }
+  async function readAll() {
+    const sure = await confirm({ title: "Read every byte?", act: "Read", lines: [`${format.some(report.counts.reels, "reel")} of ${store.value} had ${format.bytes(report.counts.bytes)} when they were looked at. All of it is fetched and hashed, which takes time, and costs what the store asks for it.`] });
+    if (sure) await verify(true);
   }
   async function askProof() {
     try {
@@ -200,21 +187,23 @@ export function archiveView(frame) {
     clearTimeout(timer);
     proof.hidden = found.state === "none";
     allow(prove, found.state === "running" ? "It is looked at" : frame.whyNot("investigate"), PROOF);
-    const head = (text, tone) => el("h2", {}, el("span", { class: tone, role: "status" }, text));
+    const head = (text, tone, act) => el("h2", {}, el("span", { class: tone, role: "status" }, text), act ? el("span", { class: "acts" }, act) : null);
     if (found.state === "running") {
-      proof.replaceChildren(head("Comparing every object with what was sealed\u2026", "soft"));
+      const read = found.bytes ? ` ${format.bytes(found.read)} of ${format.bytes(found.bytes)} are read.` : "";
+      proof.replaceChildren(head(`Comparing every object with what was sealed\u2026${read}`, "soft"));
       timer = setTimeout(() => node.isConnected && askProof(), AGAIN_MS);
     } else if (found.state === "failed") {
       proof.replaceChildren(head("It could not be looked at", "bad"), el("p", { class: "inside" }, found.sentence));
     } else if (found.state === "done") {
       report = found.report;
       const { counts } = report;
+      const [tone, words] = outcome(report);
       drawVerified();
       proof.replaceChildren(
-        head(report.clean ? "Everything that was looked at is as it was sealed" : `${format.count(report.findings.length + report.moreFindings)} objects are not as they were sealed`, report.clean ? "good" : "bad"),
+        head(words, tone, el("button", unless(frame.whyNot("investigate"), { onclick: readAll, title: "Fetches every reel and compares its SHA-256 with the sealed one" }), "Read all bytes\u2026")),
         facts([
           ["looked at", `${format.rfc(report.at)}`],
-          ["objects", `${format.count(counts.objects)}: ${format.count(counts.manifests)} manifests, ${format.count(counts.reels)} reels with ${format.bytes(counts.bytes)}; ${format.count(counts.checksums)} equal checksums`],
+          ["objects", `${format.count(counts.objects)}: ${format.count(counts.manifests)} manifests, ${format.count(counts.reels)} reels with ${format.bytes(counts.bytes)}; ${format.count(counts.checksums)} equal checksums, ${format.count(counts.read)} read and hashed`],
           ["locks", `${format.count(counts.locked)} hold, ${format.count(counts.lockEnded)} ended, ${format.count(counts.notLocked)} never were, ${format.count(counts.lockUnknown)} unknown; ${format.count(counts.held)} under legal hold`],
           ["signatures", `${format.count(counts.signed)} hold, ${format.count(counts.notChecked)} not checked for want of a key`],
           ...report.chains.map((chain) => ["chain", `${chain.head.node}: ${format.some(chain.manifests, "manifest")} of ${format.some(chain.runs, "run")}, ${format.rfc(chain.from)} to ${format.rfc(chain.to)}${chain.ended ? ", ended" : ""}`]),

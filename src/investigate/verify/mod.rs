@@ -114,6 +114,8 @@ pub struct Counts {
     pub manifests: u64,
     /// Reels.
     pub reels: u64,
+    /// Their parts.
+    pub parts: u64,
     /// Bytes of their parts.
     pub bytes: u64,
     /// Parts whose SHA-256 the store keeps, equal to the sealed one.
@@ -141,6 +143,7 @@ impl Counts {
         self.objects += other.objects;
         self.manifests += other.manifests;
         self.reels += other.reels;
+        self.parts += other.parts;
         self.bytes += other.bytes;
         self.checksums += other.checksums;
         self.locked += other.locked;
@@ -356,7 +359,7 @@ pub fn blind_spots(report: &Report, options: &Options) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if counts.reels > 0 && counts.read == 0 && counts.checksums < counts.reels {
+    if counts.reels > 0 && counts.read.max(counts.checksums) < counts.parts {
         spots.push(
             "the bytes of reels were not read, and the store keeps no checksum of some: --deep \
              reads and hashes them"

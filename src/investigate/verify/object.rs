@@ -270,6 +270,7 @@ impl Look<'_> {
 
     fn part(&self, part: &Part, beside: Option<Entry>, seen: &mut Seen) {
         let Part { key, size, .. } = part;
+        seen.counts.parts += 1;
         seen.counts.bytes += size;
         if beside.is_none() {
             seen.far.push(key.clone());

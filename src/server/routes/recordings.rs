@@ -116,7 +116,14 @@ pub(super) const RECORDINGS: &[Route] = &[
         audited: true,
         path: "/archive/verify",
         about: "Begins to compare all objects of a store with what was sealed; /archive/proof tells the outcome.",
-        parameters: &[STORE],
+        parameters: &[
+            STORE,
+            parameter(
+                "deep",
+                "boolean",
+                "whether every byte of the reels is read and hashed as well",
+            ),
+        ],
         answer: Answer::Members(&[("state", "string")]),
         handler: || post(stores::verify),
     },
