@@ -3,10 +3,14 @@
 import { gaps, read, told } from "../lib/coverage.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
+import * as latency from "../lib/latency.js";
 import { moved, spanOf } from "../lib/pointing.js";
 import uPlot from "../vendor/uplot.js";
 
-const HEIGHT = 96;
+const HEIGHT = 112;
+// Below the bars, for reels and uploads, above the times.
+const LANE = 13;
+const TICKS_APART = 15;
 const SLOT_PX = 8;
 // Protocols with a colour of their own in a bar.
 const PROTOCOLS = 8;
@@ -45,16 +49,20 @@ export function timeline({ onRange, onWhole }) {
     width: Math.max(200, holder.clientWidth), height: HEIGHT, legend: { show: false }, padding: [6, 4, 0, 0],
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
     // The last bar is as wide as the others.
-    scales: { x: { time: true, range: (_, min, max) => [min, max + (drawn?.width ?? 0) / 1000] }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
+    scales: { x: { time: true, range: (_, min, max) => [min, max + (drawn?.width ?? 0) / 1000] }, n: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] }, ms: { distr: 4, asinh: 1, range: (_, __, max) => [latency.BOTTOM, latency.topOf(max)] } },
     axes: [
-      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line") }, size: 24, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000, ticks.some((one) => one % 1))) },
+      { stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line"), size: LANE }, gap: 1, size: LANE + 15, space: 120, values: (_, ticks) => ticks.map((tick) => label(tick * 1000, ticks.some((one) => one % 1))) },
       { scale: "n", stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { show: false }, size: 50, space: 30, values: (_, ticks) => ticks.map((tick) => format.short(tick)) },
-      { scale: "ms", side: 1, stroke: colour("--key"), grid: { show: false }, ticks: { show: false }, size: 56, space: 30, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? format.took(tick) : "")) },
+      {
+        scale: "ms", side: 1, stroke: colour("--soft"), grid: { show: false }, ticks: { stroke: colour("--line"), size: 4 }, size: 60,
+        splits: (self, _, __, top) => latency.ticks(top, self.bbox.height / devicePixelRatio, TICKS_APART), filter: (_, ticks) => ticks,
+        values: (_, ticks) => ticks.map((tick) => (tick < 1000 ? format.took(tick) : `${format.short(tick / 1000)} s`)),
+      },
     ],
     series: [
       {},
       ...shown.map((part) => ({ scale: "n", paths: bars, fill: part.colour, stroke: part.colour, points: { show: false } })),
-      ...[{}, { dash: [4, 3] }].map((line) => ({ scale: "ms", stroke: colour("--key"), width: 1.5, points: { show: false }, spanGaps: true, ...line })),
+      ...[{ stroke: colour("--p50") }, { stroke: colour("--p99"), dash: [4, 3] }].map((line) => ({ scale: "ms", width: 1.5, points: { show: false }, spanGaps: true, ...line })),
     ],
     hooks: {
       drawClear: [shade],
@@ -93,7 +101,7 @@ export function timeline({ onRange, onWhole }) {
     }
     ctx.restore();
   }
-  // Reels as lines below the bars, uploads as marks on them.
+  // Reels as lines in the lane below the bars, uploads as marks below them.
   function mark(self) {
     const { ctx, bbox } = self;
     const at = (millis) => self.valToPos(millis / 1000, "x", true);
@@ -101,17 +109,19 @@ export function timeline({ onRange, onWhole }) {
     const dot = devicePixelRatio;
     const bottom = bbox.top + bbox.height;
     ctx.save();
-    ctx.fillStyle = colour("--key");
+    const lane = bottom + 3 * dot;
     for (const one of cover.reels) {
+      ctx.fillStyle = colour("--reel");
       const left = Math.max(bbox.left, at(one.from));
       const right = Math.min(bbox.left + bbox.width, at(one.to));
-      if (right >= bbox.left && left <= bbox.left + bbox.width) ctx.fillRect(left, bottom - 2 * dot, Math.max(2 * dot, right - left - dot), 2 * dot);
+      if (right >= bbox.left && left <= bbox.left + bbox.width) ctx.fillRect(left, lane, Math.max(2 * dot, right - left - dot), 3 * dot);
       const up = at(one.uploaded);
       if (!inside(up)) continue;
+      ctx.fillStyle = colour("--upload");
       ctx.beginPath();
-      ctx.moveTo(up, bottom - 9 * dot);
-      ctx.lineTo(up - 4 * dot, bottom - 3 * dot);
-      ctx.lineTo(up + 4 * dot, bottom - 3 * dot);
+      ctx.moveTo(up, lane + 4 * dot);
+      ctx.lineTo(up - 4 * dot, lane + 10 * dot);
+      ctx.lineTo(up + 4 * dot, lane + 10 * dot);
       ctx.fill();
     }
     ctx.restore();
@@ -135,7 +145,9 @@ export function timeline({ onRange, onWhole }) {
     const { scales } = plot ?? {};
     const shown = scales?.x?.min === null || !scales ? [] : gaps(cover.captured, scales.x.min * 1000, scales.x.max * 1000);
     const protocols = by.value === "protocol" && drawn ? parts().map((part) => el("span", {}, el("i", { style: { background: part.colour } }), part.title)) : [];
+    const timed = drawn && drawn.all.p50 !== null;
     keys.replaceChildren(...protocols, ...[
+      timed ? key("p50", "p50") : null, timed ? key("p99", "p99") : null,
       shown.length ? key("hatched", "not captured") : null, cover.lost.length ? key("lost", "lost") : null, cover.left.length ? key("left", "left out") : null,
       cover.reels.length ? key("reel", "reels") : null, cover.reels.some((one) => one.uploaded) ? key("upload", "uploads") : null,
     ].filter(Boolean));
@@ -154,7 +166,7 @@ export function timeline({ onRange, onWhole }) {
     const span = slot && anchor !== null ? spanOf(drawn, anchor, pointed) : null;
     const selected = span ? ` \u00b7 selected ${format.time(span.from)} \u2013 ${format.time(span.to)}` : "";
     const around = slot ? told(cover, slot.at, slot.at + drawn.width).map((line) => ` \u00b7 ${line}`).join("") : "";
-    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? selected + around : ` \u00b7 line: p50, dashed: p99`}${wait}${since}`;
+    said.textContent = drawn.all.count === 0 ? "No item matches yet." : `${where} \u00b7 ${sums(slot ?? drawn.all)}${slot ? selected + around : ""}${wait}${since}`;
   };
 
   const atPointed = () => (pointed === null || !drawn ? null : drawn.slots.find((slot) => slot.at <= pointed && pointed < slot.at + drawn.width) ?? null);
