@@ -1,6 +1,8 @@
 // What differs between groups of two spans of time. Pure.
 
 const MUCH = 1.5;
+// What went well weighs less than what broke.
+const WELL = 0.15;
 
 // Groups by their labels, each with both sides, a verdict and a weight: the more it matters, the higher.
 export function changes(before, after, beforeMs, afterMs) {
@@ -24,12 +26,13 @@ function judge({ labels, protocol, clauses }, before, after) {
   const slow = Math.max(ratio("p50"), ratio("p99"));
   const fast = Math.min(ratio("p50"), ratio("p99"));
   const share = Math.log1p((before?.count ?? 0) + (after?.count ?? 0));
-  if (!before) return { ...row, verdict: "appeared", weight: share };
+  const broken = share * (1 + failed * 10);
+  if (!before) return { ...row, verdict: failed > 0.01 ? "appeared, failing" : "appeared", weight: broken };
   if (!after) return { ...row, verdict: "vanished", weight: share };
-  if (failed > 0.01) return { ...row, verdict: "worse", weight: share * (1 + failed * 10) };
-  if (failed < -0.01) return { ...row, verdict: "better", weight: share * (1 - failed * 5) };
+  if (failed > 0.01) return { ...row, verdict: "worse", weight: broken };
+  if (failed < -0.01) return { ...row, verdict: "better", weight: share * (1 - failed * 5) * WELL };
   if (slow >= MUCH) return { ...row, verdict: "slower", weight: share * Math.log2(slow) };
-  if (fast <= 1 / MUCH) return { ...row, verdict: "faster", weight: share * -Math.log2(fast) * 0.5 };
+  if (fast <= 1 / MUCH) return { ...row, verdict: "faster", weight: share * -Math.log2(fast) * WELL };
   const rate = after.rate / before.rate;
   if (rate >= MUCH || rate <= 1 / MUCH) return { ...row, verdict: rate > 1 ? "more" : "fewer", weight: share * Math.abs(Math.log2(rate)) * 0.5 };
   return { ...row, verdict: "same", weight: 0 };

@@ -15,6 +15,12 @@ test("what appeared, vanished, broke and slowed is told apart", () => {
   assert.equal(heaviest.labels[0], "b");
 });
 
+test("what appeared and fails comes before what only got faster", () => {
+  const rows = changes([group("fast", 400, 0, 100), group("mended", 400, 400)], [group("fast", 400, 0, 10), group("mended", 400), group("hang", 1, 1, null), group("new", 1)], 60000, 60000);
+  rows.sort((a, b) => b.weight - a.weight);
+  assert.deepEqual(rows.map((row) => [row.labels[0], row.verdict]), [["hang", "appeared, failing"], ["mended", "better"], ["fast", "faster"], ["new", "appeared"]]);
+});
+
 test("spans of different length are compared by rate", () => {
   const [row] = changes([group("a", 100)], [group("a", 50)], 120000, 60000);
   assert.equal(row.verdict, "same");
