@@ -12,6 +12,9 @@ export const exchange = ({ timestamp, src, dst, method, summary, status }) => [t
 // Whether the row that came with an item is the one that was listed: numbers and ids are of one run.
 export const isSame = (found, listed) => found.id === listed.id && found.timestamp === listed.timestamp;
 
+// Whether an item was asked and nothing came back.
+export const isUnanswered = ({ error, responseSize }) => Boolean(error) && !responseSize;
+
 // Rows of spools and archives, newest first, as the model takes them: without those whose exchanges are
 // `known`, each with a number of its own, which `number` gives for a text, and its number there.
 export function elsewhere(rows, known, number) {

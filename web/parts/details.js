@@ -8,7 +8,7 @@ import * as format from "../lib/format.js";
 import { clause, redactions } from "../lib/kfl.js";
 import { unless } from "../lib/roles.js";
 import { streamClause, valueClause } from "../lib/row-clauses.js";
-import { exchange, isSame, storeOf } from "../lib/rows.js";
+import { exchange, isSame, isUnanswered, storeOf } from "../lib/rows.js";
 import { showBefore } from "./before.js";
 import { copyButton } from "./copy.js";
 import { loading, notice, trouble } from "./dialog.js";
@@ -43,9 +43,9 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     el("h2", {}, `${row.method} ${row.summary}`.trim() || item.protocol.longName),
     item.protocol.referenceLink ? el("a", { class: "badge", href: item.protocol.referenceLink, target: "_blank", rel: "noreferrer noopener", title: `${item.protocol.longName}: its specification, on the web` }, "spec \u2197") : null,
     badge(item.protocol.abbr, item.protocol.macro, { background: row.protocol.background, color: row.protocol.foreground }),
-    row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
+    isUnanswered(item) ? el("span", { class: "badge bad" }, "no answer") : row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
     el("span", { class: "badge" }, `${format.bytes(item.requestSize)} \u2191 ${format.bytes(item.responseSize)} \u2193`),
-    el("span", { class: "badge" }, format.took(item.elapsedTime)),
+    isUnanswered(item) ? null : el("span", { class: "badge" }, format.took(item.elapsedTime)),
     value(["startTime"], item.startTime, `timestamp >= datetime("${format.moment(item.timestamp)}")`),
     badge(`stream ${item.stream}`, streamClause(item)),
     badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
@@ -152,17 +152,22 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     }
     if (tab === "timing") {
       const holder = el("div", { role: "tabpanel" });
-      showTiming(holder, shown.row, item, shown.place);
+      const { row, place, number } = shown;
+      // Only packets tell when nothing more came.
+      const packets = noPackets() || !frame.may("investigate") ? null : () => api.packets(item.stream, item.worker, number, place);
+      showTiming(holder, row, item, place, packets);
       return holder;
     }
     if (tab === "both") {
-      const side = (name) => el("div", {}, el("h3", {}, name), Object.keys(item[name] ?? {}).length ? sections(name, item[name], value) : el("div", { class: "empty" }, `No ${name} was seen.`));
+      const side = (name) => el("div", {}, el("h3", {}, name), isThere(item, name) ? sections(name, item[name], value) : unseen(item, name));
       return el("div", { role: "tabpanel", class: "both" }, side("request"), side("response"));
     }
-    const part = item[tab];
-    if (!part || Object.keys(part).length === 0) return el("div", { class: "empty" }, `No ${tab} was seen.`);
-    return el("div", { role: "tabpanel" }, sections(tab, part, value));
+    if (!isThere(item, tab)) return unseen(item, tab);
+    return el("div", { role: "tabpanel" }, sections(tab, item[tab], value));
   };
+  // A response that never came has members all the same, which are empty.
+  const isThere = (item, name) => Object.keys(item[name] ?? {}).length > 0 && !(name === "response" && isUnanswered(item));
+  const unseen = (item, name) => el("div", { class: "empty" }, name === "response" && isUnanswered(item) ? `No answer: ${item.error.msg}.` : `No ${name} was seen.`);
 
   // An item where it is from.
   const itemOf = async (row) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { elsewhere, exchange, isSame, kept, rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, isSame, isUnanswered, kept, rowsModel } from "../lib/rows.js";
 
 // A server with items 0 to `end`, read as the page reads it.
 const server = (end) => (before, limit = 500) => {
@@ -111,4 +111,10 @@ test("an item of another run is found by its time and its place in its stream", 
   // Two that differ are a guess.
   assert.equal(kept([stored, row("other/000000000007.pcap-3", link[1], "/b")], ...link), null);
   assert.equal(kept([], ...link), null);
+});
+
+test("an answer that is wrong is an answer", () => {
+  assert.equal(isUnanswered({ error: { type: "connection", msg: "closed" }, responseSize: 0 }), true);
+  assert.equal(isUnanswered({ error: { type: "protocol", msg: "cut off" }, responseSize: 12 }), false);
+  assert.equal(isUnanswered({ error: null, responseSize: 0 }), false);
 });
