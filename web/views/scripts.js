@@ -178,9 +178,11 @@ export function scriptsView(frame) {
     await api.switchScript(one.path, on).then(load, (error) => frame.fail(error.message));
   }
   const dirty = () => opened.path !== null && text.get() !== opened.code;
+  // Whether what is in the editor may go: nothing is lost, or somebody said so.
+  const mayGo = async () => !dirty() || confirm({ title: "Discard the changes?", act: "Discard", danger: true, lines: [`${opened.path} has changes that are not saved.`] });
+  const hold = (event) => event.preventDefault();
   async function choose(path) {
-    if (dirty() && !(await confirm({ title: "Discard the changes?", act: "Discard", danger: true, lines: [`${opened.path} has changes that are not saved.`] }))) return;
-    await open(path);
+    if (await mayGo()) await open(path);
   }
   async function open(path) {
     try {
@@ -196,7 +198,9 @@ export function scriptsView(frame) {
     }
   }
   function changed() {
-    save.disabled = !frame.may("editScripts") || !(dirty() || opened.sha256 === "");
+    save.disabled = !frame.may("editScripts") || opened.path === null || !(dirty() || opened.sha256 === "");
+    // The browser asks before the page goes.
+    window[dirty() ? "addEventListener" : "removeEventListener"]("beforeunload", hold);
     revert.disabled = !dirty();
     remove.hidden = !opened.sha256;
     allow(remove, frame.whyNot("editScripts"));
@@ -236,7 +240,7 @@ export function scriptsView(frame) {
     const where = el("select", { "aria-label": "Folder" }, folder.folders.map((one) => el("option", {}, one)));
     const template = el("select", { "aria-label": "Begin with" }, Object.entries(TEMPLATES).map(([key, { title: about }]) => el("option", { value: key }, about)));
     const sure = await confirm({ title: "New script", act: "Begin", lines: [el("p", {}, where, " / ", name), el("p", {}, el("label", {}, "Begin with ", template)), "It is a file once it is saved; it runs then."] });
-    if (!sure) return;
+    if (!sure || !(await mayGo())) return;
     const { code } = TEMPLATES[template.value];
     opened = { path: `${where.value.replace(/\/$/, "")}/${name.value.trim()}`, sha256: "", code };
     title.textContent = opened.path;
@@ -267,6 +271,7 @@ export function scriptsView(frame) {
     store();
   });
   drawLines();
+  text.set("", true);
   return {
     node,
     show() {
