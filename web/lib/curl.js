@@ -14,10 +14,12 @@ export function curl(item) {
   const headers = Object.entries(request.headers);
   const host = headers.find(([name]) => name.toLowerCase() === "host" || name === ":authority")?.[1] ?? `${dst.name || dst.ip}:${dst.port}`;
   const target = request.url?.startsWith("/") ? request.url : request.path;
-  const parts = ["curl", "-X", request.method, quote(`${tls ? "https" : "http"}://${host}${target}`)];
+  // Without them braces and brackets of a path make several requests of it, and dots another path.
+  const parts = ["curl", "--globoff", "--path-as-is", "-X", request.method, quote(`${tls ? "https" : "http"}://${host}${target}`)];
+  // A header without a value has a semicolon, or is left out.
   for (const [name, value] of headers) {
     if (name.startsWith(":") || LEFT_OUT.has(name.toLowerCase())) continue;
-    for (const one of [value].flat()) parts.push("-H", quote(`${name}: ${one}`));
+    for (const one of [value].flat()) parts.push("-H", quote(one === "" ? `${name};` : `${name}: ${one}`));
   }
   const body = request.postData;
   if (body?.text) {
