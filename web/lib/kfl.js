@@ -11,6 +11,27 @@ export function path(names) {
   }, "");
 }
 
+const STEP = /\.?([^.[\]"'`\s]+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\]/y;
+
+// The names of a path that somebody wrote, as request.headers["Host"]; null where it is none.
+export function namesOf(text) {
+  const found = [];
+  STEP.lastIndex = 0;
+  while (STEP.lastIndex < text.length) {
+    const step = STEP.exec(text);
+    if (!step || (found.length === 0 && !WORD.test(step[1] ?? ""))) return null;
+    found.push(step[1] ?? (step[2] === undefined ? step[3].slice(1, -1).replace(/\\(.)/g, "$1") : Number(step[2])));
+  }
+  return found.length ? found : null;
+}
+
+// What somebody wrote as a value of a field of these types, of which none is known where the list is empty.
+export function valueOf(text, types) {
+  const may = (type) => types.length === 0 || types.includes(type);
+  if (types.includes("Bool") && /^(true|false)$/.test(text)) return text === "true";
+  return may("Int") && /^-?\d{1,15}(\.\d{1,15})?$/.test(text) ? Number(text) : text;
+}
+
 // A text may not hold a line feed as it is.
 export function quote(text) {
   return `"${String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`;

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { clause, literal, path } from "../lib/kfl.js";
+import { clause, literal, namesOf, path, valueOf } from "../lib/kfl.js";
 
 const USUAL = [
   ["failures", "(response.status >= 400 or error)", "a status of 400 or more, no answer, a broken connection"],
@@ -15,22 +15,38 @@ let lists = 0;
 export function chips({ onClause }) {
   const kinds = el("span", {});
   const fields = el("datalist", { id: `fields-${lists += 1}` });
-  const field = el("input", { list: fields.id, placeholder: "field", "aria-label": "Field", size: 22 });
+  const field = el("input", { list: fields.id, placeholder: "field", "aria-label": "Field", size: 22, oninput: () => {
+    field.setCustomValidity("");
+    name.hidden = !typesOf(namesOf(field.value.trim()) ?? []).includes("Map");
+  } });
+  // Headers and the like have names that no list knows.
+  const name = el("input", { hidden: true, placeholder: "name", "aria-label": "Name in the field", size: 14 });
   const operator = el("select", { "aria-label": "Operator" }, OPERATORS.map((one) => el("option", {}, one)));
   const value = el("input", { placeholder: "value", "aria-label": "Value", size: 16 });
   const form = el("form", { hidden: true, onsubmit: (event) => {
     event.preventDefault();
-    const names = field.value.trim().split(".").filter(Boolean);
-    if (names.length === 0 || value.value === "") return;
-    const given = /^-?\d+(\.\d+)?$/.test(value.value) && !/\.(port|version)$/.test(field.value) ? Number(value.value) : value.value;
+    const written = namesOf(field.value.trim());
+    if (!written) {
+      field.setCustomValidity('A field is written as request.path or request.headers["Host"]');
+      return field.reportValidity();
+    }
+    const inside = name.hidden ? "" : name.value.trim();
+    if (!inside && typesOf(written).every((type) => type === "Map") && !name.hidden) return name.focus();
+    if (value.value === "") return value.focus();
+    const names = inside ? [...written, inside] : written;
+    const given = valueOf(value.value, typesOf(names));
     onClause(operator.value === "==" ? clause(names, given) : `${path(names)} ${operator.value} ${literal(given)}`);
     value.value = "";
-  } }, field, operator, value, el("button", {}, "Add"), fields);
+  } }, field, name, operator, value, el("button", {}, "Add"), fields);
   const more = el("button", { class: "chip", "aria-expanded": "false", onclick: open }, "+ clause");
   const chip = (text, query, title, style) => el("button", { class: "chip", title: `${title ?? ""}\n${query}`.trim(), style, onclick: () => onClause(query) }, text);
   const node = el("div", { class: "chips" }, kinds, USUAL.map(([text, query, title]) => chip(text, query, title)), more, form);
   let known = "";
+  // Types by path; protocols may differ.
+  const types = new Map();
 
+  // What is in a map is text.
+  const typesOf = (names) => types.get(path(names)) ?? (types.get(path(names.slice(0, -1)))?.includes("Map") ? ["Text"] : []);
   async function open() {
     form.hidden = !form.hidden;
     more.setAttribute("aria-expanded", String(!form.hidden));
@@ -38,6 +54,7 @@ export function chips({ onClause }) {
     field.focus();
     if (fields.childElementCount) return;
     const all = await api.fields().catch(() => []);
+    for (const { path: where, type } of all) types.set(where, [...(types.get(where) ?? []), type]);
     fields.replaceChildren(...all.filter((one) => !/Object|List/.test(one.type)).map((one) => el("option", { value: one.path }, one.doc)));
   }
   return {

@@ -1,12 +1,31 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clause, groupClause, narrow, redactions } from "../lib/kfl.js";
+import { clause, groupClause, namesOf, narrow, path, redactions, valueOf } from "../lib/kfl.js";
 
 test("names that are no words stand in brackets", () => {
   assert.equal(clause(["request", "headers", "Content-Type"], "text/plain"), 'request.headers["Content-Type"] == "text/plain"');
   assert.equal(clause(["response", "answers", 0, "ip"], "10.0.0.1"), 'response.answers[0].ip == "10.0.0.1"');
   assert.equal(clause(["response", "status"], 500), "response.status == 500");
+});
+
+test("a path that somebody wrote is read with its brackets", () => {
+  assert.deepEqual(namesOf('request.headers["Host"]'), ["request", "headers", "Host"]);
+  assert.deepEqual(namesOf("request.headers['X-Name']"), ["request", "headers", "X-Name"]);
+  assert.deepEqual(namesOf("request.headers.Content-Type"), ["request", "headers", "Content-Type"]);
+  assert.deepEqual(namesOf("response.answers[0].ip"), ["response", "answers", 0, "ip"]);
+  for (const names of [["a", 'x"]\\ y'], ["src", "name"]]) assert.deepEqual(namesOf(path(names)), names);
+  for (const wrong of ["", '["Host"]', "a b", 'a["b', "a[", "a]", "a..b", "a.", ".", "9.b"]) assert.equal(namesOf(wrong), null, wrong);
+});
+
+test("a number is a text where the field is one", () => {
+  assert.equal(valueOf("443", ["Text"]), "443");
+  assert.equal(valueOf("443", ["Int"]), 443);
+  assert.equal(valueOf("443", ["Text", "Int"]), 443);
+  assert.equal(valueOf("443", []), 443);
+  assert.equal(valueOf("12345678901234567890", ["Int"]), "12345678901234567890");
+  assert.equal(valueOf("true", ["Bool"]), true);
+  assert.equal(valueOf("true", ["Text"]), "true");
 });
 
 test("quotes and backslashes of the traffic stay inside the text", () => {
