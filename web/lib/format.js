@@ -39,7 +39,22 @@ export function time(millis) {
 }
 
 export function dateTime(millis) {
-  return `${iso(millis).replace("T", " ")}${local ? "" : " UTC"}`;
+  return `${iso(millis).replace("T", " ")} ${zone(millis)}`;
+}
+
+// What the clock shows at a moment is off UTC: +05:30. Summer and winter differ.
+function zone(millis) {
+  if (!local) return "UTC";
+  const off = -new Date(millis).getTimezoneOffset();
+  const pad = (number) => String(number).padStart(2, "0");
+  return `${off < 0 ? "-" : "+"}${pad(Math.floor(Math.abs(off) / 60))}:${pad(Math.abs(off) % 60)}`;
+}
+
+// A moment of RFC 3339 in the chosen zone, with as many digits as it has.
+export function exact(text) {
+  const millis = Date.parse(text);
+  const digits = /\.\d+/.exec(text)?.[0];
+  return Number.isNaN(millis) ? text : dateTime(millis).replace(/\.\d+/, digits ?? "");
 }
 
 // A moment of RFC 3339 in the chosen zone, to the second.

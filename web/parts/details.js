@@ -46,7 +46,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     isUnanswered(item) ? el("span", { class: "badge bad" }, "no answer") : row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
     el("span", { class: "badge" }, `${format.bytes(item.requestSize)} \u2191 ${format.bytes(item.responseSize)} \u2193`),
     isUnanswered(item) ? null : el("span", { class: "badge" }, format.took(item.elapsedTime)),
-    value(["startTime"], item.startTime, `timestamp >= datetime("${format.moment(item.timestamp)}")`),
+    value(["startTime"], format.exact(item.startTime), `timestamp >= datetime("${format.moment(item.timestamp)}")`),
     badge(`stream ${item.stream}`, streamClause(item)),
     badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
     item.node?.name ? badge(`node ${item.node.name}`, clause(["node", "name"], item.node.name)) : null,

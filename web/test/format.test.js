@@ -56,3 +56,20 @@ test("long status texts have short ones", () => {
   assert.equal(format.shortStatus("404"), "404");
   assert.equal(format.shortStatus("Non-Existent Domain"), "NXDOM");
 });
+
+test("a moment of the computer's clock says how far that is off UTC", () => {
+  const was = process.env.TZ;
+  try {
+    format.useLocal(true);
+    process.env.TZ = "America/New_York";
+    assert.equal(format.exact("2026-11-27T03:24:40.487549432Z"), "2026-11-26 22:24:40.487549432 -05:00");
+    assert.equal(format.dateTime(Date.UTC(2026, 6, 1)), "2026-06-30 20:00:00.000 -04:00");
+    process.env.TZ = "Asia/Kolkata";
+    assert.equal(format.rfc("2026-11-27T03:24:40Z"), "2026-11-27 08:54:40 +05:30");
+  } finally {
+    format.useLocal(false);
+    if (was === undefined) delete process.env.TZ;
+    else process.env.TZ = was;
+  }
+  assert.equal(format.exact("2026-11-27T03:24:40.487549432Z"), "2026-11-27 03:24:40.487549432 UTC");
+});
