@@ -11,13 +11,20 @@ import { loading, notice, trouble } from "../parts/dialog.js";
 import { sortable } from "../parts/table.js";
 
 const LIMIT = 1000;
+const PAUSE_MS = 500;
 const KINDS = ["endpoint", "destination", "source", "status", "protocol", "namespace"];
 
 export function compareView(frame) {
-  const field = (label) => el("input", { type: "datetime-local", step: "0.001", "aria-label": label });
+  const field = (label) => el("input", { type: "datetime-local", step: "0.001", "aria-label": label, onchange: () => {
+    // A clock face changes with each digit.
+    clearTimeout(typing);
+    asked.giveUp();
+    stale();
+    typing = setTimeout(load, PAUSE_MS);
+  } });
   const spans = { before: [field("Before, from"), field("Before, to")], after: [field("After, from"), field("After, to")] };
   const fields = [...spans.before, ...spans.after];
-  const by = el("select", { "aria-label": "Compare" }, KINDS.map((name) => el("option", { value: name }, name)));
+  const by = el("select", { "aria-label": "Compare", onchange: () => load() }, KINDS.map((name) => el("option", { value: name }, name)));
   const said = el("span", { class: "said", role: "status" });
   const number = (name, title, value, shown) => ({ name, title, number: true, value, cell: shown });
   const pair = (row, read, shown) => `${row.before ? shown(read(row.before)) : "\u2013"} \u2192 ${row.after ? shown(read(row.after)) : "\u2013"}`;
@@ -37,11 +44,14 @@ export function compareView(frame) {
     ],
   });
   const asked = asking();
-  // The place that the spans were taken from.
+  // The place that the spans were taken from, and the question that the rows answer.
   let place = null;
+  let shown = null;
+  let typing = null;
+  const span = (name, [from, to]) => el("span", { class: "span" }, el("b", {}, name), el("label", {}, "from ", from), el("label", {}, "to ", to));
   const empty = el("div", {});
   const node = el("div", { class: "page" },
-    el("div", { class: "tools" }, el("label", {}, "Compare ", by), el("span", {}, "before"), spans.before, el("span", {}, "after"), spans.after,
+    el("div", { class: "tools" }, el("label", {}, "Compare ", by), span("before", spans.before), span("after", spans.after),
       el("button", { class: "main", onclick: load }, "Compare"), el("button", { onclick: halves }, "First half, second half")),
     el("div", { class: "tools" }, said), empty, table.node);
 
@@ -72,14 +82,18 @@ export function compareView(frame) {
     const [from, to] = spans[which].map(read);
     return format.between(from, to);
   }
+  // Rows of another question are not shown while this one is asked.
+  const stale = () => instead(loading("both spans"));
   function instead(what) {
+    shown = null;
     said.textContent = "";
     table.node.hidden = true;
     empty.replaceChildren(what);
   }
   async function halves() {
+    clearTimeout(typing);
     place = frame.state.place;
-    instead(loading("both spans"));
+    stale();
     const q = format.withoutTime(frame.state.q);
     try {
       const found = await asked.ask(["halves", place, q].join("\n"), (signal) => counted((at) => api.timeline(q, at, 2, signal)));
@@ -97,22 +111,26 @@ export function compareView(frame) {
     }
   }
   async function load() {
+    clearTimeout(typing);
     const limits = fields.map(read);
     if (limits.some(Number.isNaN) || limits[0] >= limits[1] || limits[2] >= limits[3]) {
-      said.textContent = "Give both spans a start and a later end.";
-      return;
+      asked.giveUp();
+      return instead(notice("These are no two spans", "Give both spans a start and a later end."));
     }
     frame.remember({ spans: spansText([limits.slice(0, 2), limits.slice(2)]), compare: by.value });
     const base = format.withoutTime(frame.state.q);
     const both = ["before", "after"].map(between);
+    const question = [place, by.value, base, ...both].join("\n");
+    if (shown !== question) stale();
     try {
       // The server writes the spans in the dialect of the filter.
-      const found = await asked.ask([place, by.value, base, ...both].join("\n"), (signal) => Promise.all(both.map(async (span) => {
+      const found = await asked.ask(question, (signal) => Promise.all(both.map(async (span) => {
         const { query } = await api.narrowed(base, span);
         return counted((at) => api.groups(query, at, by.value, LIMIT, signal));
       })));
       if (!found) return;
       const [before, after] = found;
+      shown = question;
       const rows = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
       table.set(rows);
       table.node.hidden = rows.length === 0;
@@ -153,6 +171,9 @@ export function compareView(frame) {
       } else if (place !== frame.state.place || !spans.before[0].value) halves();
       else load();
     },
-    hide: asked.giveUp,
+    hide() {
+      clearTimeout(typing);
+      asked.giveUp();
+    },
   };
 }
