@@ -19,11 +19,11 @@ use super::delivered::Adds;
 use super::indexed::{self, Refusal};
 use super::places::{Source, aside_for};
 use super::queries::refuse_query;
-use super::rows::{Tone, columns_of, tone_of};
+use super::rows::{Tone, columns_of, tone};
 use super::sums::Bytes;
 use super::{View, delivered, looking, steered};
 use crate::deliver::Delivery;
-use crate::item::{Node, int_at, lookup, shown, text_at};
+use crate::item::{Node, int_at, shown, text_at};
 use crate::packet::{StreamName, Transport};
 use crate::spool::Size;
 
@@ -186,8 +186,7 @@ impl Adds for Flows {
             return;
         };
         let abbr = text("protocol.abbr");
-        let failed = lookup(item, "error.msg").is_some();
-        let tone = tone_of(&shown(item, columns_of(&abbr).status), failed);
+        let tone = tone(item, &shown(item, columns_of(&abbr).status));
         flow.items += 1;
         flow.failed += u64::from(tone == Tone::Bad);
         flow.bytes.add(Bytes::of(&int));

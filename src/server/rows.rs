@@ -40,7 +40,7 @@ pub fn row_json<'a, N: Node<'a>>(number: u64, item: N) -> Json {
         },
         "method": shown(item, columns.method),
         "status": status,
-        "tone": tone_of(&status, error.is_some()).word(),
+        "tone": tone(item, &status).word(),
         "trace": trace_of(item),
         "summary": shown(item, columns.summary),
         "src": side("src"),
@@ -131,8 +131,16 @@ impl Tone {
     }
 }
 
+/// The tone of an item with this status: what had no answer, broke off or was answered with an error
+/// of a database failed, whatever its status is.
+pub(super) fn tone<'a, N: Node<'a>>(item: N, status: &str) -> Tone {
+    let failed = lookup(item, "error.msg").is_some()
+        || lookup(item, "response.success").and_then(Node::bool) == Some(false);
+    tone_of(status, failed)
+}
+
 /// The tone of a status in any protocol's words.
-pub(super) fn tone_of(status: &str, failed: bool) -> Tone {
+fn tone_of(status: &str, failed: bool) -> Tone {
     const WELL: [&str; 4] = ["noerror", "no error", "ok", "success"];
     const TROUBLE: [&str; 11] = [
         "error",
@@ -223,5 +231,13 @@ mod tests {
             assert_eq!(tone_of(status, false), tone, "{status}");
         }
         assert_eq!(tone_of("200", true), Tone::Bad);
+    }
+
+    #[test]
+    fn an_error_of_a_database_is_a_failure_whatever_its_number() {
+        let of = |item: Json| tone(JsonNode(&item), "1062");
+        assert_eq!(of(json!({"response": {"success": false}})), Tone::Bad);
+        assert_eq!(of(json!({"response": {"success": true}})), Tone::Warn);
+        assert_eq!(of(json!({"error": {"msg": "broken off"}})), Tone::Bad);
     }
 }

@@ -17,7 +17,7 @@ use super::delivered::Adds;
 use super::indexed::Refusal;
 use super::map::{MapBy, Pairs, end_of};
 use super::places::{Asker, Source};
-use super::rows::{columns_of, tone_of};
+use super::rows::{columns_of, tone};
 use super::sums::{
     Bytes, Clause, Group, Protocol, Seen, Sum, clause_of, label_of, nicer, template,
 };
@@ -199,7 +199,7 @@ impl Adds for Summary {
         let failed = lookup(item, "error.msg").is_some();
         let seen = Seen {
             at: int("timestamp"),
-            tone: tone_of(&status, failed),
+            tone: tone(item, &status),
             bytes: Bytes::of(&int),
             took: (!failed)
                 .then(|| u64::try_from(int("elapsedTime")).ok())

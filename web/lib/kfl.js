@@ -1,5 +1,8 @@
 // KFL clauses out of values. Pure.
 
+// What the server counts as failed, as a clause.
+export const FAILURES = "(response.status >= 500 or response.success == false or error)";
+
 const WORD = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 // The path of a member as KFL writes it: request.headers["Content-Type"].

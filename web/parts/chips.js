@@ -3,10 +3,11 @@
 import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { clause, literal, namesOf, path, valueOf } from "../lib/kfl.js";
+import { FAILURES, clause, literal, namesOf, path, valueOf } from "../lib/kfl.js";
 
 const USUAL = [
-  ["failures", "(response.status >= 400 or error)", "a status of 400 or more, no answer, a broken connection"],
+  ["failures", FAILURES, "a status of 500 or more, an error of a database, no answer, a broken connection"],
+  ["4xx", "(response.status >= 400 and response.status < 500)", "a mistake of whoever asked"],
   ["slow", "elapsedTime > 1000000", "answers that took more than a second"],
 ];
 const OPERATORS = ["==", "!=", ">", ">=", "<", "<="];

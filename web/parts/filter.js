@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { el } from "../lib/dom.js";
 import { split } from "../lib/highlight.js";
 import { filters } from "../lib/history.js";
+import { FAILURES } from "../lib/kfl.js";
 import { allow } from "../lib/roles.js";
 import { chips } from "./chips.js";
 import { completing } from "./complete.js";
@@ -14,7 +15,8 @@ const PAUSE_MS = 500;
 const CHEATS = [
   ["http", "all HTTP/1 exchanges; also dns, redis, ..."],
   ["http and response.status == 500", "one status"],
-  ["response.status >= 400", "every failure"],
+  [FAILURES, "every failure: 500 and more, errors of databases, no answer, broken connections"],
+  ["response.status >= 400 and response.status < 500", "mistakes of whoever asked"],
   ['request.path == "/health"', "one path"],
   ['request.headers["Content-Type"] == r"json"', "a header that matches a regular expression"],
   ['src.name == "web" and dst.namespace == "shop"', "who asked whom"],
