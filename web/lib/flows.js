@@ -26,6 +26,9 @@ export function merged(newer, older) {
   return [...all.values()];
 }
 
+// How many items connections are of, and when the first of them was.
+export const extent = (connections) => connections.reduce(({ items, first }, one) => ({ items: items + one.items, first: Math.min(first, one.first) }), { items: 0, first: Infinity });
+
 const nameOf = (side) => (side.name ? `${side.name}${side.namespace ? `.${side.namespace}` : ""}` : side.ip);
 
 // Connections by transport, client, server and port of the server, as flows with their connections.

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { flowClause, flowsOf, merged } from "../lib/flows.js";
+import { extent, flowClause, flowsOf, merged } from "../lib/flows.js";
 
 const side = (name, ip, port) => ({ name, ip, port, namespace: name ? "shop" : "" });
 const connection = (stream, client, port, more = {}) => ({
@@ -43,4 +43,8 @@ test("connections of one client to one port of a server are one flow", () => {
 test("a flow leads to its items", () => {
   assert.equal(flowClause(connection("a", "web", "1")), 'src.name == "web" and src.namespace == "shop" and dst.name == "cart" and dst.namespace == "shop" and dst.port == "80"');
   assert.match(flowClause(connection("a", "", "1")), /^src\.ip == "10\.0\.0\.1" and dst\.name/);
+});
+
+test("connections say how many items they are of, and since when", () => {
+  assert.deepEqual(extent([connection("a", "web", "1", { items: 3, first: 7 }), connection("b", "web", "2", { items: 2, first: 5 })]), { items: 5, first: 5 });
 });

@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { asking } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
-import { flowClause, flowsOf, merged } from "../lib/flows.js";
+import { extent, flowClause, flowsOf, merged } from "../lib/flows.js";
 import * as format from "../lib/format.js";
 import { streamClause } from "../lib/row-clauses.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
@@ -176,7 +176,13 @@ export function flowsView(frame) {
     halt.firstChild.textContent = halt.hidden ? "" : "Not following: older flows are shown";
     empty.replaceChildren(notice("No flows", frame.state.q ? "No item held here matches this filter; loosen it." : "No items yet; flows come with them."));
     const more = flows.length > SHOWN ? `; the newest ${format.count(SHOWN)} are drawn` : "";
-    said.textContent = flows.length === 0 ? "" : `${format.some(flows.length, "flow")}, ${format.some(connections.length, "connection")}${next === null ? "" : " of the newest items"}${more}. A click shows the connections of a flow, another the items of a connection.`;
+    said.textContent = flows.length === 0 ? "" : `${format.some(flows.length, "flow")}, ${format.some(connections.length, "connection")}${next === null ? "" : ` ${ofItems()}`}${more}. A click shows the connections of a flow, another the items of a connection.`;
+  }
+  // What the figures are of, where older items are not read.
+  function ofItems() {
+    const { items, first } = extent(connections);
+    const day = format.dateTime(first).slice(0, 10) === format.dateTime(Date.now()).slice(0, 10);
+    return `of the newest ${format.some(items, "item")}, since ${day ? format.time(first).slice(0, 8) : format.dateTime(first)}`;
   }
   return {
     node,
