@@ -28,6 +28,8 @@ export function archiveView(frame) {
   const body = el("div", { class: "split narrow" }, el("section", { class: "card" }, el("h2", {}, "Days"), days), reels);
   const empty = el("div", {});
   const node = el("div", { class: "page archive" }, el("div", { class: "tools" }, el("label", {}, "Store ", store), el("button", { onclick: () => openStore(store.value) }, "Read again"), search, prove, said), empty, proof, body);
+  // The stores that are open here.
+  let open = [];
   let day = null;
   let timer = null;
   let typing = null;
@@ -40,23 +42,31 @@ export function archiveView(frame) {
       if (stores.length === 0) {
         body.hidden = true;
         prove.hidden = true;
-        empty.replaceChildren(notice("No archive is open", "A single file has no reels. Open what a recording was sent to: tapedeck tap --pcap s3://BUCKET/"));
+        empty.replaceChildren(frame.state.store ? notOpen(frame.state.store) : notice("No archive is open", "A single file has no reels. Open what a recording was sent to: tapedeck tap --pcap s3://BUCKET/"));
         return;
       }
       // A link's store comes first, then the place that is looked at.
-      const chosen = store.value || frame.state.store || frame.state.place;
-      store.replaceChildren(...stores.map((one) => el("option", { value: one }, one)));
-      if (stores.includes(chosen)) store.value = chosen;
-      prove.hidden = false;
-      if (!day || store.value !== chosen) await openStore(store.value);
+      const linked = store.value || frame.state.store;
+      const chosen = linked || (stores.includes(frame.state.place) ? frame.state.place : stores[0]);
+      open = stores;
+      const listed = stores.includes(chosen) ? stores : [chosen, ...stores];
+      store.replaceChildren(...listed.map((one) => el("option", { value: one }, stores.includes(one) ? one : `${one} (not open here)`)));
+      store.value = chosen;
+      // What is shown already stays until it is read again.
+      await openStore(chosen, day !== null);
     } catch (error) {
       empty.replaceChildren(trouble(error, load));
     }
   }
-  async function openStore(name) {
-    day = report = null;
-    days.replaceChildren();
-    reels.replaceChildren(loading("the days"));
+  async function openStore(name, isAgain = false) {
+    prove.hidden = !open.includes(name);
+    if (!isAgain) {
+      day = report = null;
+      days.replaceChildren();
+      reels.replaceChildren(loading("the days"));
+      proof.hidden = true;
+    }
+    if (prove.hidden) return instead(notOpen(name));
     body.hidden = false;
     empty.replaceChildren();
     askProof();
@@ -64,26 +74,32 @@ export function archiveView(frame) {
       const found = await api.archiveDays(name);
       if (store.value !== name) return;
       if (found.days.length === 0) {
-        body.hidden = true;
-        empty.replaceChildren(notice("There are no reels yet", "The first one is sealed a minute after the first match of a recording."));
-        return;
+        return instead(frame.state.status?.run.live === false
+          ? notice("There are no reels here", "Nothing is recorded while a source is looked at. Open what a recording was sent to: tapedeck tap --pcap s3://BUCKET/")
+          : notice("There are no reels yet", "The first one is sealed a minute after the first match of a recording."));
       }
       days.replaceChildren(...found.days.map((one) => el("li", {}, el("button", { "data-day": one, onclick: () => openDay(one) }, ...dayName(one)))));
-      openDay(found.days.includes(frame.state.day) ? frame.state.day : found.days[0]);
+      const other = day === null || !found.days.includes(day);
+      openDay(!other ? day : found.days.includes(frame.state.day) ? frame.state.day : found.days[0], !other);
     } catch (error) {
-      body.hidden = true;
-      empty.replaceChildren(trouble(error, () => openStore(name)));
+      instead(trouble(error, () => openStore(name)));
     }
+  }
+  const notOpen = (name) => notice("This store is not open here", `The link is of ${name}. ${open.length ? "Choose another store above, or open" : "Open"} that one: tapedeck tap --pcap ${quote(name)}`);
+  function instead(what) {
+    day = null;
+    body.hidden = true;
+    empty.replaceChildren(what);
   }
   function dayName(one) {
     const part = (name) => new RegExp(`${name}=([^/]+)`).exec(one)?.[1];
     return [el("b", {}, part("date") ?? one), " ", el("span", { class: "soft" }, part("cluster") ?? "")];
   }
-  async function openDay(one) {
+  async function openDay(one, isAgain = false) {
     day = one;
     frame.remember({ store: store.value, day });
     for (const button of days.querySelectorAll("button")) button.setAttribute("aria-current", String(button.dataset.day === one));
-    reels.replaceChildren(loading("the reels"));
+    if (!isAgain) reels.replaceChildren(loading("the reels"));
     await more(null, true);
   }
   async function more(after, first) {
