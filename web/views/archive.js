@@ -46,7 +46,7 @@ export function archiveView(frame) {
         return;
       }
       // A link's store comes first, then the place that is looked at.
-      const linked = store.value || frame.state.store;
+      const linked = frame.state.store || store.value;
       const chosen = linked || (stores.includes(frame.state.place) ? frame.state.place : stores[0]);
       open = stores;
       const listed = stores.includes(chosen) ? stores : [chosen, ...stores];
@@ -60,6 +60,7 @@ export function archiveView(frame) {
   }
   async function openStore(name, isAgain = false) {
     prove.hidden = !open.includes(name);
+    frame.remember({ store: name });
     if (!isAgain) {
       day = report = null;
       days.replaceChildren();
@@ -79,8 +80,8 @@ export function archiveView(frame) {
           : notice("There are no reels yet", "The first one is sealed a minute after the first match of a recording."));
       }
       days.replaceChildren(...found.days.map((one) => el("li", {}, el("button", { "data-day": one, onclick: () => openDay(one) }, ...dayName(one)))));
-      const other = day === null || !found.days.includes(day);
-      openDay(!other ? day : found.days.includes(frame.state.day) ? frame.state.day : found.days[0], !other);
+      const next = [frame.state.day, day].find((one) => found.days.includes(one)) ?? found.days[0];
+      openDay(next, next === day);
     } catch (error) {
       instead(trouble(error, () => openStore(name)));
     }
