@@ -112,8 +112,8 @@ try {
   await page.waitForFunction(() => /bytes of the reels were not read|as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
   // The bytes as well, once it is said how many they are.
   await page.getByRole("button", { name: "Read all bytes" }).click();
-  seen.toRead = await page.textContent("dialog.ask");
-  await page.getByRole("button", { name: "Read", exact: true }).click();
+  await dialog(page).waitFor();
+  seen.toRead = await answer(page, "Read");
   await page.waitForFunction(() => /[1-9]\d* read and hashed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
   seen.proof = await page.textContent('[aria-label="Proof"]');
   seen.verified = await reel.locator(".verified").textContent();
