@@ -97,7 +97,8 @@ pub(super) async fn narrow(Extract(state): Extract<State>, Asked(ask): Asked<Ask
     }
 }
 
-/// Adds a clause with `and`, or `&&`, so that it narrows what is there.
+/// Adds a clause with `and`, or `&&`, so that it narrows what is there; what is there already stays as
+/// it is.
 fn narrowed(query: &str, clause: &str, schema: &kfl::Schema) -> Result<String, String> {
     let (query, clause) = (query.trim(), clause.trim());
     if query.is_empty() {
@@ -109,9 +110,11 @@ fn narrowed(query: &str, clause: &str, schema: &kfl::Schema) -> Result<String, S
         kfl::compile_as(query, Dialect::V1, schema).is_ok() && kfl::compile(query, schema).is_ok();
     if of_first {
         // and and or group to the right in this dialect, so what is there is taken as one.
-        return Ok(match query.to_ascii_lowercase().contains(" or ") {
-            true => format!("({query}) and {clause}"),
-            false => format!("{query} and {clause}"),
+        return Ok(match conjuncts(query) {
+            Some(parts) if has_all(&parts, clause) => query.to_owned(),
+            Some(_) => format!("{query} and {clause}"),
+            None if query == clause => query.to_owned(),
+            None => format!("({query}) and {clause}"),
         });
     }
     kfl::compile_as(query, Dialect::V2, schema)
@@ -124,12 +127,68 @@ fn narrowed(query: &str, clause: &str, schema: &kfl::Schema) -> Result<String, S
             converted.cannot.join("; ")
         ));
     };
-    let wrapped = |part: &str| match part.contains("||") || part.contains('?') {
-        true => format!("({part})"),
-        false => part.to_owned(),
+    let clause = match conjuncts(&clause) {
+        Some(_) => clause,
+        None => format!("({clause})"),
     };
-    let query = wrapped(query);
-    Ok(format!("{query} && {}", wrapped(&clause)))
+    Ok(match conjuncts(query) {
+        Some(parts) if has_all(&parts, &clause) => query.to_owned(),
+        Some(_) => format!("{query} && {clause}"),
+        None if clause == format!("({query})") => query.to_owned(),
+        None => format!("({query}) && {clause}"),
+    })
+}
+
+/// Whether all parts of a clause are among those of a query.
+fn has_all(parts: &[&str], clause: &str) -> bool {
+    let wanted = conjuncts(clause).unwrap_or_else(|| vec![clause]);
+    wanted.iter().all(|part| parts.contains(part))
+}
+
+/// The parts of a query, of either dialect, between each `and` or `&&` outside brackets; none where
+/// `or`, `||`, `?` or a comment stands there as well, and it has to be taken as one.
+fn conjuncts(query: &str) -> Option<Vec<&str>> {
+    let bytes = query.as_bytes();
+    let at = |place: usize| bytes.get(place).copied().unwrap_or_default();
+    let (mut parts, mut start, mut depth, mut place) = (Vec::new(), 0, 0_usize, 0);
+    while place < bytes.len() {
+        let begin = place;
+        place += 1;
+        match at(begin) {
+            quote @ (b'"' | b'\'' | b'`') => {
+                while place < bytes.len() && at(place) != quote {
+                    place += 1 + usize::from(at(place) == b'\\');
+                }
+                place += 1;
+            }
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'#' => return None,
+            b'/' if matches!(at(place), b'/' | b'*') => return None,
+            b'?' | b'|' if depth == 0 => return None,
+            b'&' if depth == 0 && at(place) == b'&' => {
+                place += 1;
+                parts.push(query.get(start..begin)?.trim());
+                start = place;
+            }
+            first if first.is_ascii_alphabetic() || first == b'_' => {
+                while at(place).is_ascii_alphanumeric() || at(place) == b'_' {
+                    place += 1;
+                }
+                let word = query.get(begin..place)?;
+                if depth == 0 && word.eq_ignore_ascii_case("or") {
+                    return None;
+                }
+                if depth == 0 && word.eq_ignore_ascii_case("and") {
+                    parts.push(query.get(start..begin)?.trim());
+                    start = place;
+                }
+            }
+            _ => {}
+        }
+    }
+    parts.push(query.get(start..)?.trim());
+    Some(parts)
 }
 
 #[cfg(test)]
@@ -157,6 +216,30 @@ mod tests {
                 "http && status_code >= 500 && src.ip == \"1.2.3.4\"",
             ),
             ("http || dns", "dns", "(http || dns) && dns"),
+            (
+                "(http or dns) and tls",
+                "response.status == 500",
+                "(http or dns) and tls and response.status == 500",
+            ),
+            (
+                "src.name == \"a or b\"",
+                "http",
+                "src.name == \"a or b\" and http",
+            ),
+            // What narrows already is not added again.
+            ("http", "http", "http"),
+            ("http or dns", "http or dns", "http or dns"),
+            (
+                "dns and (http or tls)",
+                "(http or tls)",
+                "dns and (http or tls)",
+            ),
+            (
+                "timestamp >= 1 and http and timestamp < 2",
+                "timestamp >= 1 and timestamp < 2",
+                "timestamp >= 1 and http and timestamp < 2",
+            ),
+            ("http && dns", "dns", "http && dns"),
         ];
         for (query, clause, wanted) in cases {
             assert_eq!(narrowed(query, clause, &schema).unwrap(), wanted, "{query}");
