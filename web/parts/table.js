@@ -3,7 +3,7 @@
 // With `key`, a text of each row, whoever is in the table with the keys stays there when rows change.
 
 import { el } from "../lib/dom.js";
-import { whenReleased } from "./pressing.js";
+import { isSelected, whenFree } from "./pressing.js";
 
 export function sortable({ columns, sorted, down: first, onRow, label, key }) {
   const node = el("table", { class: "grid", "aria-label": label });
@@ -20,7 +20,7 @@ export function sortable({ columns, sorted, down: first, onRow, label, key }) {
         class: one.number ? "number" : "", "aria-sort": one.name === by ? (down ? "descending" : "ascending") : "none",
       }, el("button", { "data-key": `by ${one.name}`, title: one.hint ?? null, onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
       el("tbody", {}, order.map((row) => el("tr", onRow ? {
-        tabindex: 0, class: "leads", "data-key": key?.(row), onclick: () => onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
+        tabindex: 0, class: "leads", "data-key": key?.(row), onclick: ({ currentTarget }) => !isSelected(currentTarget) && onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
       } : {}, columns.map((one) => el("td", { class: one.number ? "number" : one.whole ? "whole" : "" }, one.cell ? one.cell(row) : one.value(row)))))));
   };
   const sort = (column) => {
@@ -33,7 +33,7 @@ export function sortable({ columns, sorted, down: first, onRow, label, key }) {
     node,
     set(all) {
       rows = all;
-      whenReleased(node, () => {
+      whenFree(node, () => {
         const focused = key && node.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
         draw();
         if (focused !== undefined) [...focusable()].find((one) => one.dataset.key === focused)?.focus({ preventScroll: true });
