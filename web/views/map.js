@@ -330,7 +330,11 @@ export function mapView(frame) {
   }
   function leads(group, act) {
     group.addEventListener("click", () => !dragged && act());
-    group.addEventListener("keydown", (event) => event.key === "Enter" && act());
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      act();
+    });
     return group;
   }
 
