@@ -291,9 +291,16 @@ export async function app() {
     view().show(state.q);
     drawTimeline();
   }
+  // The theme of this browser, unless another one was chosen.
+  const themed = (wanted) => {
+    if (wanted) document.documentElement.dataset.theme = wanted;
+    else delete document.documentElement.dataset.theme;
+  };
   function theme() {
-    const dark = document.documentElement.dataset.theme === "dark" || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
-    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    const own = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    const other = (document.documentElement.dataset.theme ?? own) === "dark" ? "light" : "dark";
+    themed(other === own ? "" : other);
+    keep("tapedeck.theme", other === own ? "" : other);
     drawTimeline();
     view().show(state.q);
   }
@@ -337,6 +344,8 @@ export async function app() {
     }
   }
 
+  const kind = kept("tapedeck.theme");
+  themed(["light", "dark"].includes(kind) ? kind : "");
   document.body.append(
     el("header", { class: "top" },
       el("h1", {}, el("img", { src: "icon.svg", alt: "" }), "tapedeck"), tabs, source.node,
@@ -368,9 +377,16 @@ export async function app() {
   source.set(state.place);
   tellClock();
   stacked(kept("tapedeck.layout") === "stacked");
-  const other = wanted.source && status && wanted.source !== status.run.source;
+  const made = wanted.madeFor ?? wanted.source;
+  const other = made && status && made !== status.run.source;
   note.hidden = !other;
-  if (other) note.replaceChildren(`This link was made for ${wanted.source}, and ${status.run.source} is open here: what it shows may differ. `, el("button", { onclick: () => { note.hidden = true; } }, "Dismiss"));
+  if (other) {
+    url.keepMadeFor(made);
+    note.replaceChildren(`This link was made for ${made}, and ${status.run.source} is open here: what it shows may differ. `, el("button", { onclick: () => {
+      note.hidden = true;
+      url.keepMadeFor(null);
+    } }, "Dismiss"));
+  }
   show(view().name);
   if (await filter.set(state.q) === false) line.none("The filter of this link is not valid, so nothing is counted.");
   api.columns().then(know, () => {});

@@ -25,7 +25,7 @@ export function spansOf(text) {
 
 export function read() {
   const params = new URLSearchParams(location.search);
-  return Object.fromEntries(["source", "place", "q", "view", "by", "item", "at", "tab", "tz", ...Object.values(OF_VIEWS).flat()].map((name) => [name, params.get(name)]));
+  return { madeFor: history.state?.madeFor ?? null, ...Object.fromEntries(["source", "place", "q", "view", "by", "item", "at", "tab", "tz", ...Object.values(OF_VIEWS).flat()].map((name) => [name, params.get(name)])) };
 }
 
 // The link that somebody opened before signing in elsewhere, once.
@@ -68,6 +68,14 @@ export function leads(before, now, byKey) {
   return !(byKey && other.length === 1 && other[0] === "item" && before.item && now.item);
 }
 
+// The source that a link was made for, where that is not what is open: an entry of the history keeps it when the page is loaded again.
+let madeFor = null;
+
+export function keepMadeFor(source) {
+  madeFor = source;
+  history.replaceState({ ...history.state, madeFor }, "");
+}
+
 export function write(state) {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(state)) {
@@ -77,7 +85,7 @@ export function write(state) {
   const isNew = entered !== done && leads(history.state, state, isKey);
   if (isNew) entered = done;
   try {
-    history[isNew ? "pushState" : "replaceState"](state, "", query ? `?${query}` : location.pathname);
+    history[isNew ? "pushState" : "replaceState"]({ ...state, madeFor }, "", query ? `?${query}` : location.pathname);
   } catch {
     // A browser that is told too often takes a later one.
   }
