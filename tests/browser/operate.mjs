@@ -28,8 +28,9 @@ try {
   await page.waitForFunction((least) => Number(document.querySelector(".state b").textContent.split(" of ")[0].replaceAll(",", "")) > least, before);
   seen.grew = true;
   // All rows are drawn anew between press and release, and the one that was pressed is opened all the same.
-  const row = await page.locator(".list .row[id] .summary").last().boundingBox();
-  await page.mouse.move(row.x + 5, row.y + 5);
+  await page.waitForFunction(() => document.querySelectorAll(".list .row[id]").length > 20);
+  const list = await page.locator(".list").boundingBox();
+  await page.mouse.move(list.x + list.width / 3, list.y + list.height / 2);
   await page.mouse.down();
   await page.evaluate(() => [...document.querySelectorAll("button")].find((one) => one.textContent === "Times: UTC").click());
   await page.waitForTimeout(100);
