@@ -88,13 +88,7 @@ pub fn make(folder: &Path, now: Timestamp, days: u32) -> Result<Made, String> {
         ),
     ] {
         fs::create_dir_all(&*folder).map_err(|error| cannot(folder, error))?;
-        let mut params =
-            CertificateParams::new(vec![name.to_owned()]).map_err(|error| error.to_string())?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![purpose];
-        params.use_authority_key_identifier_extension = true;
-        validity(&mut params, now, days)?;
+        let params = named(name, vec![purpose], now, days)?;
         let key = KeyPair::generate().map_err(|error| error.to_string())?;
         let certificate = params
             .signed_by(&key, &issuer)
@@ -104,6 +98,23 @@ pub fn make(folder: &Path, now: Timestamp, days: u32) -> Result<Made, String> {
         write(&folder.join(CA_FILE), &ca_pem, false)?;
     }
     Ok(made)
+}
+
+/// A certificate for `name` without its key.
+fn named(
+    name: &str,
+    purposes: Vec<ExtendedKeyUsagePurpose>,
+    now: Timestamp,
+    days: u32,
+) -> Result<CertificateParams, String> {
+    let mut params =
+        CertificateParams::new(vec![name.to_owned()]).map_err(|error| error.to_string())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = purposes;
+    params.use_authority_key_identifier_extension = true;
+    validity(&mut params, now, days)?;
+    Ok(params)
 }
 
 /// The CA without its key. It is the same for every key, so one that is there can sign again.
@@ -157,4 +168,24 @@ fn write(path: &Path, text: &str, secret: bool) -> Result<(), String> {
 
 fn cannot(path: &Path, error: impl std::fmt::Display) -> String {
     format!("{} cannot be made or read: {error}", path.display())
+}
+
+/// Writes into `to` the files of somebody of this name, for both roles, whom the CA of `folder` signed.
+#[cfg(test)]
+pub(super) fn make_for(folder: &Path, name: &str, to: &Path) {
+    use crate::time::{Clock, SystemClock};
+    let now = SystemClock.now();
+    let key = fs::read_to_string(folder.join(CA_KEY_FILE)).unwrap();
+    let issuer = Issuer::new(authority(now, 1).unwrap(), KeyPair::from_pem(&key).unwrap());
+    let purposes = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    let key = KeyPair::generate().unwrap();
+    let params = named(name, purposes, now, 1).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    fs::create_dir_all(to).unwrap();
+    fs::copy(folder.join(CA_FILE), to.join(CA_FILE)).unwrap();
+    fs::write(to.join(CERT_FILE), certificate.pem()).unwrap();
+    fs::write(to.join(KEY_FILE), key.serialize_pem()).unwrap();
 }

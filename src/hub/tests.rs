@@ -583,6 +583,35 @@ fn whoever_is_not_of_the_cluster_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn only_who_is_named_a_worker_is_one() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let folder = cluster.folder.path();
+    // Helm's genSignedCert makes certificates for servers and clients alike, those of the hub too.
+    for name in ["foo.web.svc", tls::HUB_NAME] {
+        let other = folder.join(name);
+        certs::make_for(folder, name, &other);
+        let worker = cluster.worker_with("a", hub.address, &other, "");
+        wait("it is told", || {
+            worker
+                .said
+                .has("wants a certificate that names tapedeck-worker")
+        });
+        assert!(!worker.uplink.standing().connected);
+    }
+    wait("the hub says so", || {
+        cluster.said.has(
+            "A connection was refused: the certificate of the worker at 127.0.0.1 does not name tapedeck-worker",
+        )
+    });
+    assert_eq!(hub.shared.nodes.json(), json!([]));
+    let own = folder.join("own");
+    certs::make_for(folder, tls::WORKER_NAME, &own);
+    let worker = cluster.worker_with("a", hub.address, &own, "");
+    wait("it is let in", || worker.uplink.standing().connected);
+}
+
+#[test]
 fn a_ca_that_is_there_signs_again() {
     let cluster = Cluster::new();
     let hub = cluster.hub(any());

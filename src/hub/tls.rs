@@ -1,8 +1,9 @@
-//! Who may speak: TLS 1.3, both sides show a certificate that the cluster's own CA signed.
+//! Who may speak: TLS 1.3, both sides show a certificate that the cluster's own CA signed for their role.
 //!
 //! In: a folder with `ca.crt`, `tls.crt` and `tls.key` (PEM), as a Secret of Kubernetes is mounted.
 //! Out: what rustls needs for each end, and sentences for what it refuses. Never: a name of the
-//! system's trust store; whoever is not signed by the CA is nobody.
+//! system's trust store; whoever is not signed by the CA is nobody, and whoever it signed for something
+//! else has no role.
 //!
 //! The files are read again when they change, so a certificate is replaced without a restart.
 
@@ -10,15 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
+    RootCertStore, ServerConfig, SignatureScheme,
+};
 
 /// The name in the hub's certificate, whatever address it is reached by.
 pub const HUB_NAME: &str = "tapedeck-hub";
 
-/// The name in the workers' certificate.
+/// The name in the workers' certificate, among its alternative names (RFC 5280, 4.2.1.6).
 pub const WORKER_NAME: &str = "tapedeck-worker";
 
 /// The CA's certificates.
@@ -90,7 +97,7 @@ impl Folder {
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| error.to_string())?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::new(WorkersAlone(verifier)))
             .with_single_cert(read.chain, read.key)
             .map_err(|error| unreadable(&self.file(CERT_FILE), error))?;
         Ok(Arc::new(config))
@@ -139,9 +146,60 @@ impl Accepting {
     }
 }
 
+/// Lets in who shows a certificate of the CA for [`WORKER_NAME`]. The CA may have signed others for clients:
+/// those of the hub, or of anything in the cluster.
+#[derive(Debug)]
+struct WorkersAlone(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for WorkersAlone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.0.verify_client_cert(end_entity, intermediates, now)?;
+        let named = ParsedCertificate::try_from(end_entity)?;
+        match verify_server_name(&named, &name(WORKER_NAME)) {
+            Ok(()) => Ok(verified),
+            Err(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 /// The name that a worker expects in the hub's certificate.
 pub fn hub_name() -> ServerName<'static> {
-    ServerName::try_from(HUB_NAME).expect("it is a name")
+    name(HUB_NAME)
+}
+
+fn name(name: &'static str) -> ServerName<'static> {
+    ServerName::try_from(name).expect("it is a name")
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -186,9 +244,12 @@ pub fn refusal(error: &std::io::Error, other: &str) -> Option<String> {
             AlertDescription::CertificateExpired => {
                 format!("{other} says that our certificate has expired")
             }
-            AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::AccessDenied => format!("{other} refused our certificate"),
+            AlertDescription::AccessDenied => {
+                format!("{other} wants a certificate that names {WORKER_NAME}")
+            }
+            AlertDescription::UnsupportedCertificate | AlertDescription::CertificateUnknown => {
+                format!("{other} refused our certificate")
+            }
             _ => format!("{other} ended the handshake: {alert:?}"),
         },
         rustls::Error::InvalidMessage(_) | rustls::Error::PeerIncompatible(_) => {
@@ -209,6 +270,9 @@ fn wrong(why: &CertificateError) -> String {
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("is not one of {HUB_NAME}")
+        }
+        CertificateError::ApplicationVerificationFailure => {
+            format!("does not name {WORKER_NAME}")
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "is for the other role".to_owned()
