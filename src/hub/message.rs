@@ -188,8 +188,11 @@ pub struct ScriptText {
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Spread {
-    /// `RECORDING_KFL`.
+    /// `RECORDING_KFL`; `None` for none.
     pub recording_kfl: Option<String>,
+    /// Whether the query stays as the worker has it instead: it is invalid, and the hub knows no other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub query_stays: bool,
     /// `recordings:`, and those that were added at the hub.
     pub recordings: Json,
     /// `scripting.env` as scripts see it.

@@ -41,7 +41,7 @@ pub use center::{Hub, LateNews, Options as HubOptions, WholeNames};
 pub use overview::{Beside, OpenStore, Overview};
 pub use reach::FOUND_WITHIN;
 pub use uplink::{Actions, Follower, Options as UplinkOptions, Standing, Uplink};
-pub use wishes::Wishes;
+pub use wishes::{Configured, Files as WishFiles, Wishes};
 
 #[cfg(test)]
 mod tests;

@@ -210,6 +210,7 @@ impl Run for Overview {
         fold(&mut scripts, &run["scripts"]);
         let missing = nodes.missing().into_iter();
         let mut remarks: Vec<String> = missing.map(|(_, sentence)| sentence).collect();
+        remarks.extend(self.wishes.faults());
         let feed = nodes.feeds();
         if feed.skipped > 0 {
             remarks.push(format!(

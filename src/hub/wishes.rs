@@ -2,19 +2,20 @@
 //! were added at the hub.
 //!
 //! In: the configuration as it changes, commands and the API. Out: a [`Spread`] for all workers.
-//! Never: something invalid that is told to workers; the last good one stays.
+//! Never: something invalid that is told to workers; the last good one stays, also over a restart.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::message::Spread;
 use crate::kfl;
 use crate::pipeline::{Basis, DEFAULT_NAME};
-use crate::record::write_whole;
+use crate::record::{read_capped, write_whole};
 
 /// Recordings that may be added.
 const MAX_ADDED: usize = 256;
@@ -22,16 +23,49 @@ const MAX_ADDED: usize = 256;
 /// Largest file of recordings that is read.
 const MAX_FILE: u64 = 4 << 20;
 
+/// Name in `env` whose value is what to record.
+const QUERY: &str = "RECORDING_KFL";
+
 #[derive(Default)]
 struct Inner {
     configured: Spread,
     added: Vec<Json>,
+    valid: Valid,
+    faults: Vec<String>,
+}
+
+/// What the configuration said last that was valid, as it is kept for the next start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Valid {
+    /// `RECORDING_KFL`, empty for none; `None` where nothing valid is known.
+    query: Option<String>,
+    /// `recordings:`; `None` where nothing valid is known.
+    recordings: Option<Json>,
+}
+
+/// Files of the data folder.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// Holds the recordings that were added.
+    pub added: PathBuf,
+    /// Holds what the configuration said last that was valid.
+    pub valid: PathBuf,
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// Whether workers are to do anything else than before.
+    pub is_new: bool,
+    /// One sentence about each part that is invalid, with what is in force instead.
+    pub faults: Vec<String>,
 }
 
 /// What all workers are to do.
 pub struct Wishes {
     basis: Basis,
-    file: PathBuf,
+    files: Files,
     inner: Mutex<Inner>,
 }
 
@@ -44,73 +78,143 @@ fn list(of: &Json) -> &[Json] {
 }
 
 impl Wishes {
-    /// Nothing is configured yet; recordings that were added are kept in `file`.
+    /// Nothing is configured yet; recordings that were added, and what was valid last, are as the files say.
     ///
-    /// Answers a sentence when that cannot be read.
-    pub fn new(basis: Basis, file: PathBuf) -> (Wishes, Option<String>) {
-        let read = || -> Result<Vec<Json>, String> {
-            let found = fs::metadata(&file).map_err(|error| error.to_string())?;
-            if found.len() > MAX_FILE {
-                return Err("it is too large".to_owned());
-            }
-            let text = fs::read(&file).map_err(|error| error.to_string())?;
-            serde_json::from_slice(&text).map_err(|error| error.to_string())
+    /// Answers a sentence for each of them that cannot be read.
+    pub fn new(basis: Basis, files: Files) -> (Wishes, Vec<String>) {
+        let mut said = Vec::new();
+        let added: Vec<Json> = read(&files.added).unwrap_or_else(|why| {
+            said.push(format!(
+                "{} cannot be read, so recordings that were added are forgotten: {why}",
+                files.added.display()
+            ));
+            Vec::new()
+        });
+        let valid: Valid = read(&files.valid).unwrap_or_else(|why| {
+            said.push(format!(
+                "{} cannot be read, so what was recorded before is not known here: {why}",
+                files.valid.display()
+            ));
+            Valid::default()
+        });
+        let wishes = Wishes {
+            inner: Mutex::default(),
+            basis,
+            files,
         };
-        let (added, said) = match file.exists().then(read) {
-            None => (Vec::new(), None),
-            Some(Ok(added)) => (added, None),
-            Some(Err(why)) => {
-                let sentence = format!(
-                    "{} cannot be read, so recordings that were added are forgotten: {why}",
-                    file.display()
-                );
-                (Vec::new(), Some(sentence))
-            }
-        };
-        let inner = Inner {
-            added: added
+        {
+            let mut inner = wishes.inner();
+            inner.added = added
                 .into_iter()
-                .filter(|declared| basis.read(declared).is_ok())
+                .filter(|declared| wishes.basis.read(declared).is_ok())
                 .take(MAX_ADDED)
-                .collect(),
-            ..Inner::default()
-        };
-        let inner = Mutex::new(inner);
-        (Wishes { basis, file, inner }, said)
+                .collect();
+            // Another version of the program may have written it.
+            inner.valid = Valid {
+                query: valid
+                    .query
+                    .filter(|text| wishes.query_fault(text).is_none()),
+                recordings: valid
+                    .recordings
+                    .filter(|listed| wishes.list_fault(listed).is_none()),
+            };
+        }
+        (wishes, said)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the configuration as it is now; answers whether anything is other than before.
+    /// Takes the configuration as it is now. A part that is invalid is replaced by what was valid last; where no
+    /// query is known, workers stay with theirs.
     ///
     /// # Errors
-    /// One sentence about what is wrong; what was configured before stays.
-    pub fn configure(&self, mut configured: Spread) -> Result<bool, String> {
+    /// One sentence, when the list is invalid and none is known; what was configured before stays.
+    pub fn configure(&self, mut configured: Spread) -> Result<Configured, String> {
         let is_blank = |text: &String| text.trim().is_empty();
         configured.recording_kfl = configured.recording_kfl.filter(|text| !is_blank(text));
         let mut inner = self.inner();
-        if inner.configured == configured {
-            return Ok(false);
+        let mut valid = inner.valid.clone();
+        let mut faults = Vec::new();
+        let query = configured.recording_kfl.take().unwrap_or_default();
+        let fault = self.query_fault(&query);
+        match (&fault, &inner.valid.query) {
+            (None, _) => valid.query = Some(query),
+            (Some(why), Some(last)) => faults.push(match last.is_empty() {
+                true => format!("{why}; it records nothing until it is corrected, as before"),
+                false => format!("{why}; workers go on with the last valid one: {last}"),
+            }),
+            (Some(why), None) => faults.push(format!(
+                "{why}; workers go on with what they recorded last until it is corrected"
+            )),
         }
-        if let Some(text) = &configured.recording_kfl {
-            kfl::compile(text, &self.basis.schema)
-                .map_err(|error| format!("RECORDING_KFL is invalid, {error}"))?;
+        configured.query_stays = valid.query.is_none();
+        configured.recording_kfl = valid.query.clone().filter(|text| !text.is_empty());
+        if fault.is_some() {
+            // Scripts that record by themselves go by it too.
+            let env = configured.env.get_mut(QUERY);
+            match (env, &configured.recording_kfl) {
+                (Some(value), Some(query)) => *value = json!(query),
+                (Some(_), None) => drop(configured.env.remove(QUERY)),
+                (None, _) => {}
+            }
         }
+        match (self.list_fault(&configured.recordings), &valid.recordings) {
+            (None, _) => valid.recordings = Some(configured.recordings.clone()),
+            (Some(why), None) => return Err(why),
+            (Some(why), Some(last)) => {
+                faults.push(format!("{why}; workers go on with the last valid list"));
+                configured.recordings = last.clone();
+            }
+        }
+        if inner.valid != valid {
+            self.keep_valid(&valid);
+            inner.valid = valid;
+        }
+        inner.faults.clone_from(&faults);
+        let is_new = inner.configured != configured;
+        inner.configured = configured;
+        Ok(Configured { is_new, faults })
+    }
+
+    /// What of the configuration is invalid, one sentence each, with what is in force instead.
+    pub fn faults(&self) -> Vec<String> {
+        self.inner().faults.clone()
+    }
+
+    fn query_fault(&self, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        let error = kfl::compile(text, &self.basis.schema).err()?;
+        Some(format!("{QUERY} is invalid, {error}"))
+    }
+
+    fn list_fault(&self, recordings: &Json) -> Option<String> {
         let mut names: Vec<&str> = Vec::new();
-        for declared in list(&configured.recordings) {
-            self.basis.read(declared)?;
+        for declared in list(recordings) {
+            if let Err(sentence) = self.basis.read(declared) {
+                return Some(sentence);
+            }
             let name = name_of(declared);
             if names.contains(&name) {
-                return Err(format!(
+                return Some(format!(
                     "there are two recordings called {name}; give one another name"
                 ));
             }
             names.push(name);
         }
-        inner.configured = configured;
-        Ok(true)
+        None
+    }
+
+    fn keep_valid(&self, valid: &Valid) {
+        let written = serde_json::to_vec(valid)
+            .map_err(io::Error::from)
+            .and_then(|text| write_whole(&self.files.valid, &text));
+        if let Err(error) = written {
+            tracing::warn!(%error, "what is recorded is not kept for the next start of the hub");
+        }
     }
 
     /// What workers are told.
@@ -187,10 +291,21 @@ impl Wishes {
     fn keep(&self, inner: &mut Inner, added: Vec<Json>) -> Result<(), String> {
         serde_json::to_vec(&added)
             .map_err(io::Error::from)
-            .and_then(|text| write_whole(&self.file, &text))
-            .map_err(|error| format!("{} cannot be written: {error}", self.file.display()))?;
+            .and_then(|text| write_whole(&self.files.added, &text))
+            .map_err(|error| {
+                format!("{} cannot be written: {error}", self.files.added.display())
+            })?;
         inner.added = added;
         Ok(())
+    }
+}
+
+/// What a file holds; a file that is not there holds nothing.
+fn read<T: Default + serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
+    match read_capped(path, MAX_FILE) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -216,13 +331,25 @@ mod tests {
     use super::*;
     use crate::record::Wish;
 
-    fn wishes(file: &std::path::Path) -> Wishes {
+    fn wishes(file: &Path) -> Wishes {
         let schema = Arc::new(kfl::Schema::empty());
         let query = kfl::compile("true", &schema).unwrap();
         let template = Wish::new("recording", query, file.display().to_string());
-        let (wishes, said) = Wishes::new(Basis::new(template, schema), file.to_owned());
-        assert_eq!(said, None);
+        let files = Files {
+            added: file.to_owned(),
+            valid: file.with_extension("valid"),
+        };
+        let (wishes, said) = Wishes::new(Basis::new(template, schema), files);
+        assert_eq!(said, Vec::<String>::new());
         wishes
+    }
+
+    fn of_query(text: &str) -> Spread {
+        Spread {
+            recording_kfl: Some(text.to_owned()),
+            env: [(QUERY.to_owned(), json!(text))].into_iter().collect(),
+            ..Spread::default()
+        }
     }
 
     #[test]
@@ -235,8 +362,8 @@ mod tests {
             recordings: json!([{"name": "errors", "kfl": "response.status == 500"}]),
             ..Spread::default()
         };
-        assert_eq!(wishes_1.configure(configured.clone()), Ok(true));
-        assert_eq!(wishes_1.configure(configured.clone()), Ok(false));
+        let configure = |wishes: &Wishes| wishes.configure(configured.clone()).unwrap().is_new;
+        assert!(configure(&wishes_1) && !configure(&wishes_1));
         wishes_1
             .add(&json!({"name": "more", "kfl": "dns"}))
             .unwrap();
@@ -245,7 +372,7 @@ mod tests {
             assert!(refused.unwrap_err().contains("configuration"));
         }
         let wishes_2 = wishes(&file);
-        wishes_2.configure(configured.clone()).unwrap();
+        assert!(configure(&wishes_2));
         let names = |spread: Spread| -> Vec<String> {
             let names = list(&spread.recordings).iter().map(name_of);
             names.map(str::to_owned).collect()
@@ -253,13 +380,57 @@ mod tests {
         assert_eq!(names(wishes_2.spread()), ["errors", "more"]);
         let invalid = Spread {
             recordings: json!([{"name": "errors", "kfl": "response.status =="}]),
-            ..configured
+            ..configured.clone()
         };
-        assert!(wishes_2.configure(invalid).is_err());
+        let refused = wishes_2.configure(invalid.clone()).unwrap();
+        assert!(!refused.is_new && refused.faults.len() == 1, "{refused:?}");
         assert_eq!(names(wishes_2.spread()), ["errors", "more"]);
         wishes_2.remove("more").unwrap();
         assert_eq!(names(wishes_2.spread()), ["errors"]);
         assert!(wishes_2.remove("more").is_err());
+        // Nor does the next start fail for it.
+        let wishes_3 = wishes(&file);
+        assert!(wishes_3.configure(invalid.clone()).unwrap().is_new);
+        assert_eq!(names(wishes_3.spread()), ["errors"]);
+        let unknown = wishes(&folder.path().join("other.json"));
+        assert!(unknown.configure(invalid).is_err());
+    }
+
+    #[test]
+    fn an_invalid_query_leaves_the_last_valid_one_in_force_over_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("recordings.json");
+        let first = wishes(&file);
+        // Nothing valid was ever known: workers stay with theirs.
+        let configured = first.configure(of_query("http and (")).unwrap();
+        assert!(configured.faults[0].contains("RECORDING_KFL is invalid"));
+        assert_eq!(first.faults(), configured.faults);
+        let spread = first.spread();
+        assert!(spread.query_stays && spread.recording_kfl.is_none() && spread.env.is_empty());
+        assert!(first.configure(of_query("http")).unwrap().faults.is_empty());
+        assert!(!first.spread().query_stays);
+        for (wishes, is_new) in [(&first, false), (&wishes(&file), true)] {
+            let configured = wishes.configure(of_query("http and (")).unwrap();
+            assert_eq!(configured.is_new, is_new);
+            let sentence = &configured.faults[0];
+            assert!(sentence.ends_with("the last valid one: http"), "{sentence}");
+            let spread = wishes.spread();
+            assert_eq!(spread.recording_kfl.as_deref(), Some("http"));
+            assert_eq!(spread.env[QUERY], "http");
+            assert!(!spread.query_stays);
+        }
+        // The rest of the configuration is followed.
+        let mut other = of_query("http and (");
+        other.env.insert("A".to_owned(), json!(1));
+        assert!(first.configure(other).unwrap().is_new);
+        assert_eq!(first.spread().env["A"], 1);
+        // A recording that is switched off is valid, and stays off.
+        first.configure(Spread::default()).unwrap();
+        let off = wishes(&file);
+        off.configure(of_query("http and (")).unwrap();
+        let spread = off.spread();
+        assert!(spread.recording_kfl.is_none() && !spread.query_stays);
+        assert!(!spread.env.contains_key(QUERY));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::super::Global;
 use super::super::config::Config;
@@ -18,7 +18,7 @@ use super::beside;
 use super::chosen::Chooser;
 use super::cluster::{Hears, Nearby};
 use super::follow::{Followed, say};
-use super::live::{PACE, runtime, script_env, script_sources, without_invalid_query};
+use super::live::{PACE, runtime};
 use super::metrics::{self, Pulse, Served};
 use super::news::News;
 use super::recording;
@@ -31,13 +31,10 @@ use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::UpdateTeller;
 use crate::cluster::What;
-use crate::hub::message::{ScriptText, Spread};
-use crate::hub::{Beside, Hub, HubOptions, Overview, Wishes, tls};
+use crate::hub::{Beside, Hub, HubOptions, Overview, WishFiles, Wishes, tls};
 use crate::pipeline::host::PodBlocker;
 use crate::pipeline::{Counters, Stop, waits_for};
 use crate::script::console::Console;
-use crate::script::environment::Environment;
-use crate::script::folder::texts;
 use crate::script::supervisor::Scripts;
 use crate::server::{Pushed, Run as _};
 use crate::time::{Clock, SystemClock};
@@ -46,11 +43,15 @@ mod figures;
 mod kept;
 mod known;
 mod own;
+mod said;
 mod scripts;
+mod wanted;
 
 use kept::Mirror;
 use known::Known;
 use own::{beside_the_link, is_known_to_workers};
+use said::Said;
+use wanted::{chosen_filter, env_of, spread};
 
 /// Name of the hub, as scripts know it.
 const NAME: &str = "hub";
@@ -60,6 +61,9 @@ const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// File of the recordings that were added.
 const RECORDINGS: &str = "hub-recordings.json";
+
+/// File of what the configuration said last of recordings that was valid.
+const VALID: &str = "hub-configured.json";
 
 /// Folder of scripts that computers elsewhere push.
 const PUSHED: &str = "pushed";
@@ -140,7 +144,6 @@ fn listens(config: &Config) -> Result<SocketAddr, Failure> {
 /// Runs the command.
 pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, Failure> {
     args.over(&mut config);
-    without_invalid_query(&mut config);
     let listen = listens(&config)?;
     let mut served = super::server_options(&config)?;
     // Whoever forwards the port may have another one there.
@@ -202,15 +205,22 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let pushed = Pushed::open(data.join(PUSHED))
         .map_err(|error| Failure::failed(format!("the folder of pushed scripts: {error}")))?;
     let pushed = Arc::new(pushed);
-    let (wishes, said) = Wishes::new(basis, data.join(RECORDINGS));
-    said.iter().for_each(|sentence| say(sentence));
+    let files = WishFiles {
+        added: data.join(RECORDINGS),
+        valid: data.join(VALID),
+    };
+    let (wishes, unread) = Wishes::new(basis, files);
+    unread.iter().for_each(|sentence| say(sentence));
     let wishes = Arc::new(wishes);
-    wishes
-        .configure(spread(&config, &pushed, &mut Vec::new()))
-        .map_err(Failure::usage)?;
+    let mut said = Said::default();
+    let wanted = spread(&config, &pushed, &mut said);
+    let configured = wishes.configure(wanted).map_err(Failure::usage)?;
+    said.say("configuration", configured.faults);
     hub.spread(&wishes.spread()).map_err(Failure::failed)?;
-    let (scripts, _host) =
-        scripts::start(&config, &data, &own, console, &cluster, &stores, &pushed)?;
+    let env = env_of(&wishes.spread());
+    let (scripts, _host) = scripts::start(
+        &config, &data, &own, console, &cluster, &stores, &pushed, env,
+    )?;
     actions.begin(&scripts);
     let changes = Arc::new(Changes::default());
     let news = Arc::new(News::default());
@@ -264,8 +274,11 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let beside = Served {
         pulse: pulse.clone(),
         metrics: Box::new({
-            let cluster = cluster.clone();
-            move || figures::of_hub(&counted, &memory.now()) + &cluster.figures()
+            let (cluster, wishes) = (cluster.clone(), wishes.clone());
+            move || {
+                let invalid = !wishes.faults().is_empty();
+                figures::of_hub(&counted, invalid, &memory.now()) + &cluster.figures()
+            }
         }),
         unready: Box::new(|| None),
     };
@@ -312,6 +325,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             standing: &standing,
         },
         mirror,
+        said,
     );
     drop(server);
     scripts.finish(false);
@@ -381,13 +395,13 @@ fn follow(
     stop: &Stop,
     parts: &Parts<'_>,
     mut mirror: Option<Mirror>,
+    mut said: Said,
 ) {
     let mut file = Followed::new(config, global);
     let mut config = config.clone();
     let (mut looked, mut line) = (Instant::now(), 0);
-    let mut said = Vec::new();
     let cluster = parts.nearby.asked();
-    let mut env = env(&config, parts.pushed);
+    let mut env = env_of(&parts.wishes.spread());
     let mut targeted = None;
     while !stop.is_asked() {
         std::thread::sleep(PACE);
@@ -416,11 +430,6 @@ fn follow(
             parts.standing.keep(&changed);
             config = changed;
         }
-        let env_now = self::env(&config, parts.pushed);
-        if env_now != env {
-            parts.scripts.set_env(env_now.clone());
-            env = env_now;
-        }
         for sentence in cluster.sentences() {
             say(&sentence);
         }
@@ -437,36 +446,34 @@ fn follow(
         if targeted != now {
             targeted = now;
             let told = told::targets(set.as_deref(), &cluster.pods(), bpf.as_deref());
-            let told = parts.hub.targets(&told);
-            if let Err(sentence) = told {
-                say(&format!("workers go on with the last targets: {sentence}"));
-            }
+            let unsent = parts.hub.targets(&told).err();
+            let unsent = unsent.map(|why| format!("workers go on with the last targets: {why}"));
+            said.say("targets", unsent.into_iter().collect());
         }
-        let told = match parts
-            .wishes
-            .configure(spread(&config, parts.pushed, &mut said))
-        {
-            Ok(false) => continue,
-            Ok(true) => {
-                let spread = parts.wishes.spread();
-                parts.news.follow(&spread.scripts);
-                parts.hub.spread(&spread)
-            }
-            Err(sentence) => Err(sentence),
-        };
-        if let Err(sentence) = told
-            && !said.contains(&sentence)
-        {
-            say(&format!("{sentence}; workers go on with the last good one"));
-            said.push(sentence);
+        let wanted = spread(&config, parts.pushed, &mut said);
+        let configured = parts.wishes.configure(wanted);
+        let is_new = configured
+            .as_ref()
+            .is_ok_and(|configured| configured.is_new);
+        said.say(
+            "configuration",
+            configured.map_or_else(|why| vec![why], |configured| configured.faults),
+        );
+        if !is_new {
+            continue;
         }
+        let spread = parts.wishes.spread();
+        let env_now = env_of(&spread);
+        if env_now != env {
+            parts.scripts.set_env(env_now.clone());
+            env = env_now;
+        }
+        parts.news.follow(&spread.scripts);
+        let unsent = parts.hub.spread(&spread).err();
+        let unsent =
+            unsent.map(|why| format!("{why}; workers go on with what they were told last"));
+        said.say("spread", unsent.into_iter().collect());
     }
-}
-
-/// The capture filter that workers take instead of that of their configuration; `None` for theirs.
-fn chosen_filter(config: &Config, cluster: &super::Asked) -> Option<String> {
-    let bpf = cluster.of(|cluster| cluster.targets().bpf().to_owned())?;
-    (bpf != config.text("tap.bpfOverride").trim()).then_some(bpf)
 }
 
 /// Prints the console's lines behind `after`; answers the last one.
@@ -487,59 +494,6 @@ fn print_console(config: &Config, overview: &Overview, after: u64) -> u64 {
         }
     }
     last
-}
-
-/// Values of env as scripts see them: what was pushed goes before the configuration.
-fn env(config: &Config, pushed: &Pushed) -> Environment {
-    let mut env = script_env(config);
-    env.all.extend(pushed.env());
-    if config.text("scripting.recorder") == "native" {
-        env.all.remove(QUERY);
-    }
-    env
-}
-
-/// The name whose value is what to record.
-const QUERY: &str = "RECORDING_KFL";
-
-/// Folders and files of scripts, pushed ones at the end.
-fn sources(config: &Config, pushed: &Pushed) -> Vec<PathBuf> {
-    let mut sources = script_sources(config);
-    if config.bool("scripting.enabled") {
-        sources.push(pushed.folder().to_owned());
-    }
-    sources
-}
-
-/// What workers follow, as the configuration and the script folders are now; `said` holds the
-/// sentences that were said before.
-fn spread(config: &Config, pushed: &Pushed, said: &mut Vec<String>) -> Spread {
-    let env = env(config, pushed);
-    let query = pushed
-        .env()
-        .get(QUERY)
-        .and_then(Json::as_str)
-        .map(str::to_owned);
-    let (scripts, sentences) = texts(&sources(config, pushed));
-    for sentence in &sentences {
-        if !said.contains(sentence) {
-            say(sentence);
-        }
-    }
-    // What is mended may break again.
-    said.retain(|one| sentences.contains(one));
-    said.extend(sentences);
-    said.dedup();
-    Spread {
-        recording_kfl: query.or_else(|| config.env_text(QUERY)),
-        recordings: config.any("recordings"),
-        env: env.all,
-        env_for: env.each,
-        scripts: scripts
-            .into_iter()
-            .map(|(name, code)| ScriptText { name, code })
-            .collect(),
-    }
 }
 
 /// Cuts pods off one after the other, aside: the API server may take its time, and the link waits for

@@ -111,7 +111,6 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     }
     let certificates = tls::Folder(config.text("cluster.tls").into());
     certificates.client().map_err(Failure::usage)?;
-    without_invalid_query(&mut config);
     let data = super::super::data_dir(&config)?;
     let standing = Standing::of_worker(&data);
     let instead = standing.mend(&mut config);
@@ -130,11 +129,14 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     let folder = data.join("hub");
     private_dir(&folder.join(SCRIPTS))?;
     let last = kept(&folder);
-    let mut env = script_env(&config);
     if let Some(last) = &last {
         over_by_hub(&mut config, last);
-        env = env_of(last);
     }
+    without_invalid_query(&mut config);
+    let env = match &last {
+        Some(last) => env_of(last),
+        None => script_env(&config),
+    };
 
     let told = Arc::new(Told::new(addresses, filters.clone()));
     let actions = Actions::default();
@@ -201,6 +203,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             facts: facts.clone(),
             folder,
             last: Mutex::new(last),
+            own: config.env_text(QUERY),
             told,
         }),
         said: Box::new(say),
@@ -302,6 +305,9 @@ fn kept(folder: &Path) -> Option<Spread> {
     }
 }
 
+/// Name in `env` whose value is what to record.
+const QUERY: &str = "RECORDING_KFL";
+
 /// What the hub said last goes before the configuration of this node.
 fn over_by_hub(config: &mut Config, last: &Spread) {
     let list = match &last.recordings {
@@ -311,8 +317,9 @@ fn over_by_hub(config: &mut Config, last: &Spread) {
     config.flag("recordings", "hub", list);
     let mut env = config.map("scripting.env");
     match &last.recording_kfl {
-        Some(text) => env.insert("RECORDING_KFL".to_owned(), json!(text)),
-        None => env.remove("RECORDING_KFL"),
+        Some(text) => env.insert(QUERY.to_owned(), json!(text)),
+        // What is mounted counts where nothing is said.
+        None => env.insert(QUERY.to_owned(), json!("")),
     };
     config.flag("scripting.env", "hub", Json::Object(env));
 }
@@ -324,11 +331,24 @@ fn env_of(spread: &Spread) -> Environment {
     }
 }
 
+/// Leaves the query as it is: the hub knows no valid one.
+fn stay(spread: &mut Spread, last: Option<&Spread>, own: Option<&str>) {
+    spread.recording_kfl = match last {
+        Some(last) => last.recording_kfl.clone(),
+        None => own.map(str::to_owned),
+    };
+    if let Some(value) = last.and_then(|last| last.env.get(QUERY)) {
+        spread.env.insert(QUERY.to_owned(), value.clone());
+    }
+}
+
 /// Follows the hub.
 struct Following {
     facts: Arc<Facts>,
     folder: PathBuf,
     last: Mutex<Option<Spread>>,
+    /// The query that counts until the hub says one.
+    own: Option<String>,
     told: Arc<Told>,
 }
 
@@ -338,10 +358,13 @@ impl Follower for Following {
         if let Err(error) = write_scripts(&self.folder.join(SCRIPTS), &spread.scripts) {
             say(&format!("the hub's scripts cannot be written: {error}"));
         }
-        let rest = Spread {
+        let mut rest = Spread {
             scripts: Vec::new(),
             ..spread.clone()
         };
+        if std::mem::take(&mut rest.query_stays) {
+            stay(&mut rest, last.as_ref(), self.own.as_deref());
+        }
         if last.as_ref() == Some(&rest) {
             return;
         }
@@ -423,6 +446,36 @@ mod tests {
             name: name.to_owned(),
             code: code.to_owned(),
         }
+    }
+
+    #[test]
+    fn a_query_that_stays_is_that_of_the_hub_before_and_else_the_own_one() {
+        let said = |query: Option<&str>| Spread {
+            recording_kfl: query.map(str::to_owned),
+            env: [(QUERY.to_owned(), json!(query))].into_iter().collect(),
+            ..Spread::default()
+        };
+        let stays = |last: Option<&Spread>| {
+            let mut spread = Spread::default();
+            stay(&mut spread, last, Some("dns"));
+            (spread.recording_kfl, spread.env.get(QUERY).cloned())
+        };
+        assert_eq!(
+            stays(Some(&said(Some("http")))),
+            (Some("http".into()), Some(json!("http")))
+        );
+        assert_eq!(stays(Some(&said(None))).0, None);
+        assert_eq!(stays(None), (Some("dns".into()), None));
+    }
+
+    #[test]
+    fn a_recording_that_the_hub_switched_off_stays_off_whatever_is_mounted() {
+        let env = tempfile::tempdir().unwrap();
+        fs::write(env.path().join(QUERY), "http").unwrap();
+        let mut config = Config::of_defaults(&Global::default()).unwrap();
+        config.flag("scripting.envFolder", "test", json!(env.path()));
+        over_by_hub(&mut config, &Spread::default());
+        assert_eq!(config.env_text(QUERY), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::pipeline::Counts;
 use crate::server::Run as _;
 
 /// The figures of the hub.
-pub(super) fn of_hub(overview: &Overview, counts: &Counts) -> String {
+pub(super) fn of_hub(overview: &Overview, invalid: bool, counts: &Counts) -> String {
     let status = overview.status();
     let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
     let is_there = |node: &&Json| node["connected"] == true;
@@ -38,6 +38,12 @@ pub(super) fn of_hub(overview: &Overview, counts: &Counts) -> String {
             "counter",
             "Rows that were asked for and are not shown because hub or link were slow.",
             feed("skipped"),
+        ),
+        (
+            "tapedeck_recordings_invalid",
+            "gauge",
+            "1 while RECORDING_KFL or recordings are invalid as configured; what was valid last stays in force.",
+            u64::from(invalid),
         ),
         (
             "tapedeck_memory_used_bytes",

@@ -16,12 +16,14 @@ use super::super::follow::say;
 use super::super::scripting::{script_options, vendor_options};
 use super::super::session::{node_name, share};
 use super::super::stores::Stores;
-use super::{NAME, env, sources};
+use super::NAME;
+use super::wanted::sources;
 use crate::capture::own::OwnSockets;
 use crate::pipeline::host::{
     LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
 };
 use crate::script::console::Console;
+use crate::script::environment::Environment;
 use crate::script::folder::Side;
 use crate::script::host::ScriptId;
 use crate::script::supervisor::Scripts;
@@ -37,6 +39,7 @@ pub(super) fn start(
     cluster: &Asked,
     stores: &Arc<Stores>,
     pushed: &Pushed,
+    env: Environment,
 ) -> Result<(Arc<Scripts>, Arc<LiveHost>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run = u64::try_from(clock.now().secs()).unwrap_or_default();
@@ -80,7 +83,7 @@ pub(super) fn start(
     let host = Arc::new(host);
     let mut options = script_options(config, true, &node, console)?;
     options.sources = sources(config, pushed);
-    options.env = env(config, pushed);
+    options.env = env;
     options.side = Side::Hub;
     let started = Scripts::start(options, host.clone(), clock)
         .map_err(|error| Failure::failed(error.to_string()))?;
