@@ -24,6 +24,7 @@ use super::merge::Merge;
 use super::message::{self, FromWorker, Hello, Spread, ToHub, ToWorker};
 use super::nodes::{Connection, Nodes};
 use super::queries::{PATIENCE, Queries};
+use super::refusals::Refusals;
 use super::tls;
 use crate::kfl;
 use crate::pipeline::Rows;
@@ -86,6 +87,7 @@ pub(super) struct Shared {
     standing: Mutex<Standing>,
     names: Mutex<Option<WholeNames>>,
     late: OnceLock<LateNews>,
+    refusals: Refusals,
     /// Number of this life.
     life: u64,
     connections: AtomicU64,
@@ -123,6 +125,7 @@ impl Hub {
             standing: Mutex::default(),
             names: Mutex::default(),
             late: OnceLock::new(),
+            refusals: Refusals::default(),
             // 0 is the life that no worker has met.
             life: u64::from_le_bytes(life).max(1),
             connections: AtomicU64::new(0),
@@ -358,7 +361,10 @@ async fn accept(
                         drop(place);
                         worker.serve(&shared).await;
                     }
-                    Err(sentence) => (shared.options.said)(&sentence),
+                    Err(sentence) if shared.refusals.is_new(&sentence, Instant::now()) => {
+                        (shared.options.said)(&sentence);
+                    }
+                    Err(_) => {}
                 }
             };
             tokio::select! {

@@ -33,6 +33,7 @@ mod nodes;
 mod overview;
 mod queries;
 mod reach;
+mod refusals;
 pub mod tls;
 mod uplink;
 mod wishes;

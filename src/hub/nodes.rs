@@ -144,7 +144,8 @@ impl Nodes {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker comes. One that is there already for the node is let go, unless it is newer.
+    /// A worker comes. One that is there already for the node is let go, unless its run is newer: two that live
+    /// would push each other out without end.
     ///
     /// # Errors
     /// One sentence, when this one cannot stay.
@@ -171,10 +172,11 @@ impl Nodes {
             lines: 0,
         });
         if let Some(before) = &node.connection {
-            if before.address.ip() != connection.address.ip() && node.hello.run > hello.run {
+            if node.hello.run > hello.run {
                 return Err(format!(
-                    "a newer worker of the node {} is connected from {}; give each node a name of its own",
-                    hello.node, before.address
+                    "a newer worker of the node {} is connected from {}; end one of them, or give each node a name of its own",
+                    hello.node,
+                    before.address.ip()
                 ));
             }
             before.kick.notify_one();
@@ -493,8 +495,18 @@ mod tests {
         nodes
             .join(hello("a", 9), connection(1, "10.0.0.1:1"), at(1))
             .unwrap();
-        let refused = nodes.join(hello("a", 8), connection(2, "10.0.0.2:1"), at(2));
-        assert!(refused.unwrap_err().contains("a name of its own"));
+        for address in ["10.0.0.1:2", "10.0.0.2:1"] {
+            let refused = nodes.join(hello("a", 8), connection(2, address), at(2));
+            assert!(refused.unwrap_err().contains("a name of its own"));
+        }
+        // The newer one comes and goes as it likes, and the older one has the place when it is gone.
+        for number in [3, 4] {
+            let again = nodes.join(hello("a", 9), connection(number, "10.0.0.1:3"), at(3));
+            assert!(again.is_ok());
+        }
+        assert!(nodes.leave("a", 4, "ended", at(4)));
+        let older = nodes.join(hello("a", 8), connection(5, "10.0.0.1:4"), at(5));
+        assert!(older.is_ok());
     }
 
     #[test]

@@ -38,6 +38,20 @@ pub(super) struct Welcomed {
     pub(super) lines: u64,
 }
 
+/// Why there is no connection, one sentence.
+pub(super) enum Unmet {
+    /// The hub is not reached, or one of both is not trusted.
+    Away(String),
+    /// It says that this worker cannot stay.
+    Refused(String),
+}
+
+impl From<String> for Unmet {
+    fn from(sentence: String) -> Unmet {
+        Unmet::Away(sentence)
+    }
+}
+
 impl Kept {
     /// Captures what goes to and from the address of a hub that does not answer: it may be another pod's by
     /// the time that one does.
@@ -56,7 +70,7 @@ impl Kept {
     }
 
     /// Connects, shows the certificate and says who this is.
-    pub(super) async fn connect(&self) -> Result<Welcomed, String> {
+    pub(super) async fn connect(&self) -> Result<Welcomed, Unmet> {
         let options = &self.options;
         let name = &options.hub;
         let cannot =
@@ -64,7 +78,7 @@ impl Kept {
         let config = options.tls.client()?;
         let found: Vec<_> = match timeout(HANDSHAKE, tokio::net::lookup_host(name)).await {
             Ok(found) => found.map_err(|error| cannot(&error))?.collect(),
-            Err(_) => return Err(cannot(&"its name is not resolved")),
+            Err(_) => return Err(cannot(&"its name is not resolved").into()),
         };
         for address in &found {
             options.own.listen(Endpoint {
@@ -75,7 +89,7 @@ impl Kept {
         let handshake = async {
             let socket = match timeout(ACCEPTED, TcpStream::connect(found.as_slice())).await {
                 Ok(connected) => connected.map_err(|error| cannot(&error))?,
-                Err(_) => return Err(cannot(&"it does not answer")),
+                Err(_) => return Err(cannot(&"it does not answer").into()),
             };
             let _ = socket.set_nodelay(true);
             let refused = |error: std::io::Error| {
@@ -129,14 +143,15 @@ impl Kept {
                     })
                 }
                 Some(FromHub::Said(ToWorker::Refused { sentence })) => {
-                    Err(format!("The hub at {name} refuses this worker: {sentence}"))
+                    let why = format!("The hub at {name} refuses this worker: {sentence}");
+                    Err(Unmet::Refused(why))
                 }
-                _ => Err(cannot(&"it says no welcome")),
+                _ => Err(cannot(&"it says no welcome").into()),
             }
         };
         match timeout(HANDSHAKE * 2, handshake).await {
             Ok(done) => done,
-            Err(_) => Err(cannot(&"it does not answer")),
+            Err(_) => Err(cannot(&"it does not answer").into()),
         }
     }
 }

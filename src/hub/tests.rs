@@ -125,7 +125,12 @@ impl Noted {
     }
 
     pub(super) fn has(&self, what: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|one| one.contains(what))
+        self.count(what) > 0
+    }
+
+    fn count(&self, what: &str) -> usize {
+        let all = self.0.lock().unwrap();
+        all.iter().filter(|one| one.contains(what)).count()
     }
 }
 
@@ -201,6 +206,17 @@ impl Cluster {
         certificates: &Path,
         imposed: &str,
     ) -> Worker {
+        self.worker_of_run(node, hub, certificates, imposed, 7)
+    }
+
+    fn worker_of_run(
+        &self,
+        node: &str,
+        hub: SocketAddr,
+        certificates: &Path,
+        imposed: &str,
+        run: u64,
+    ) -> Worker {
         let rows = Arc::new(Rows::new(usize::MAX, 10_000));
         let (heard, said): (Arc<Noted>, Arc<Noted>) = Default::default();
         let own = OwnSockets::default();
@@ -214,7 +230,7 @@ impl Cluster {
                 node: node.to_owned(),
                 ip: "10.0.0.1".to_owned(),
                 worker: format!("{node}:8897"),
-                run: 7,
+                run,
             },
             rows: rows.clone(),
             counters: Arc::new(Counters::default()),
@@ -583,6 +599,26 @@ fn whoever_is_not_of_the_cluster_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn the_newer_of_two_workers_of_a_node_stays() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let certificates = cluster.folder.path().join("worker");
+    let older = cluster.worker("a", hub.address);
+    wait("the older one is let in", || older.uplink.standing().connected);
+    let newer = cluster.worker_of_run("a", hub.address, &certificates, "", 8);
+    wait("the older one is told why it cannot stay", || {
+        older.said.has("a newer worker of the node a is connected from 127.0.0.1")
+    });
+    let told = || cluster.said.count("a newer worker of the node a is connected");
+    wait("the hub says so", || told() == 1);
+    // Neither pushes the other out from then on.
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(newer.uplink.standing().connected);
+    assert!(!newer.said.has("is gone"));
+    assert_eq!((older.said.count("Connected with"), told()), (1, 1));
+}
+
+#[test]
 fn only_who_is_named_a_worker_is_one() {
     let cluster = Cluster::new();
     let hub = cluster.hub(any());
@@ -604,6 +640,9 @@ fn only_who_is_named_a_worker_is_one() {
             "A connection was refused: the certificate of the worker at 127.0.0.1 does not name tapedeck-worker",
         )
     });
+    // They try again and again, and are told of once.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(cluster.said.count("does not name tapedeck-worker"), 1);
     assert_eq!(hub.shared.nodes.json(), json!([]));
     let own = folder.join("own");
     certs::make_for(folder, tls::WORKER_NAME, &own);

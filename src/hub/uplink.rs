@@ -20,7 +20,7 @@ use super::marks::delivered;
 use super::message::{
     self, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
 };
-use super::reach::{HELD, Welcomed};
+use super::reach::{HELD, Unmet, Welcomed};
 use super::tls;
 use crate::capture::own::OwnSockets;
 use crate::deliver::Imposed;
@@ -35,6 +35,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two tries: a hub that was started anew waits for the next one before it says
 /// anything to others ([`super::FOUND_WITHIN`]).
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// Pause after the hub said that this worker cannot stay: somebody has to change something first.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// Time between two looks at state and console.
 const LOOK: Duration = Duration::from_secs(1);
@@ -240,15 +243,14 @@ impl Kept {
                             self.options.hub
                         ));
                         let why = self.connected(welcomed).await;
-                        (
-                            format!("The hub at {} is gone: {why}", self.options.hub),
-                            true,
-                        )
+                        let hub = &self.options.hub;
+                        (format!("The hub at {hub} is gone: {why}"), true, false)
                     }
-                    Err(sentence) => (sentence, false),
+                    Err(Unmet::Away(why)) => (why, false, false),
+                    Err(Unmet::Refused(why)) => (why, false, true),
                 }
             };
-            let (why, was_connected) = tokio::select! {
+            let (why, was_connected, is_refused) = tokio::select! {
                 ended = trying => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
@@ -267,8 +269,9 @@ impl Kept {
             }
             last.clone_from(&why);
             self.stand(false, why);
+            let now = if is_refused { REFUSED_PAUSE } else { pause };
             tokio::select! {
-                () = sleep(jittered(pause)) => {}
+                () = sleep(jittered(now)) => {}
                 _ = stopped.wait_for(|stop| *stop) => return,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
