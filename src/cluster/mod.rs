@@ -28,12 +28,13 @@ mod targets;
 mod watch;
 mod who;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use tokio::sync::watch as watch_channel;
 use tokio::task::JoinSet;
 
 use crate::capture::targets::SharedTargets;
@@ -83,7 +84,7 @@ pub type Wants = Arc<dyn Fn(What) -> bool + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     /// Namespaces to look at where the whole cluster may not be looked at; empty takes that of the
-    /// credentials.
+    /// credentials. [`Cluster::set_namespaces`] changes them.
     pub namespaces: Vec<String>,
     /// How often and how long the API server is asked.
     pub pace: Pace,
@@ -111,6 +112,9 @@ pub struct Options {
 /// A cluster that is followed until this is dropped.
 pub struct Cluster {
     shared: Arc<Shared>,
+    /// The namespace of the credentials.
+    own_namespace: String,
+    namespaces: watch_channel::Sender<Vec<String>>,
     handle: tokio::runtime::Handle,
     /// Ends what it holds when it is dropped.
     _tasks: JoinSet<()>,
@@ -128,6 +132,8 @@ struct Shared {
     /// What is told once everything is listed: pods that were not known, and those of before.
     past: Mutex<Past>,
     statuses: Arc<Statuses>,
+    /// Namespaces to look at where the whole cluster may not be looked at.
+    namespaces: watch_channel::Receiver<Vec<String>>,
     api: Api,
     server: String,
     options: Options,
@@ -141,10 +147,9 @@ impl Cluster {
         mut options: Options,
     ) -> Cluster {
         let api = Api::new(connection.client);
-        if options.namespaces.is_empty() {
-            options.namespaces.push(connection.namespace);
-        }
-        let namespaces = options.namespaces.clone();
+        let own_namespace = connection.namespace;
+        let wanted = or_own(std::mem::take(&mut options.namespaces), &own_namespace);
+        let (namespaces, watched) = watch_channel::channel(wanted);
         let pace = options.pace;
         let wants = options.wants.clone();
         let shared = Arc::new(Shared {
@@ -155,6 +160,7 @@ impl Cluster {
             since: options.clock.now(),
             past: Mutex::new(Past::of(options.before.take())),
             statuses: Arc::default(),
+            namespaces: watched.clone(),
             api: api.clone(),
             server: connection.server,
             options,
@@ -174,7 +180,7 @@ impl Cluster {
                     pace,
                     sink,
                     statuses,
-                    namespaces,
+                    namespaces: watched,
                 };
                 let mut kinds = JoinSet::new();
                 for kind in Kind::ALL {
@@ -214,6 +220,8 @@ impl Cluster {
         );
         Cluster {
             shared,
+            own_namespace,
+            namespaces,
             handle: handle.clone(),
             _tasks: tasks,
         }
@@ -230,6 +238,17 @@ impl Cluster {
         self.shared.unsaid.store(true, Ordering::Release);
         self.shared.changed.store(true, Ordering::Release);
         self.shared.look();
+    }
+
+    /// Looks at these namespaces from now on where the whole cluster may not be looked at; empty takes that of
+    /// the credentials.
+    pub fn set_namespaces(&self, namespaces: Vec<String>) {
+        let wanted = or_own(namespaces, &self.own_namespace);
+        self.namespaces.send_if_modified(|now| {
+            let is_other = *now != wanted;
+            *now = wanted;
+            is_other
+        });
     }
 
     /// What is captured now.
@@ -406,6 +425,11 @@ impl Shared {
                 who.give_up(kind);
                 (kind, Vec::new())
             }
+            // Nothing became of them: nobody is told.
+            Event::Unwatched(kind, namespace) => {
+                let none = HashSet::new();
+                (kind, who.complete(kind, Some(&namespace), &none, now).1)
+            }
         };
         // In the order of the changes: the lock on the objects is held until the names are in.
         self.options.history.apply(&updates, now);
@@ -432,6 +456,19 @@ impl Shared {
         }
     }
 
+    /// Whether the pods of all namespaces that are looked at were told, or may not be.
+    fn are_pods_known(&self) -> bool {
+        if !self.statuses.is_confined(Kind::Pods) {
+            return true;
+        }
+        let states = self.statuses.states();
+        let namespaces = self.namespaces.borrow();
+        let mut states_of = namespaces
+            .iter()
+            .map(|namespace| states.get(&(Kind::Pods, Some(namespace.clone()))));
+        states_of.all(|state| state.is_some_and(|state| *state != KindState::Listing))
+    }
+
     /// Hands the addresses of the targets on, where they may have changed.
     fn look(&self) {
         if !self.changed.swap(false, Ordering::AcqRel) {
@@ -444,10 +481,19 @@ impl Shared {
             self.options.addresses.set(None);
             return;
         }
-        self.options.addresses.set(targets.set(&who));
-        if self.unsaid.swap(false, Ordering::AcqRel) {
+        let is_confined = self.statuses.is_confined(Kind::Pods);
+        self.options.addresses.set(targets.set(&who, is_confined));
+        if self.are_pods_known() && self.unsaid.swap(false, Ordering::AcqRel) {
             self.statuses.say(preview(&targets.running(&who)));
         }
+    }
+}
+
+/// The namespaces, else the one of the credentials.
+fn or_own(namespaces: Vec<String>, own: &str) -> Vec<String> {
+    match namespaces.is_empty() {
+        true => vec![own.to_owned()],
+        false => namespaces,
     }
 }
 

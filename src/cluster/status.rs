@@ -123,6 +123,19 @@ impl Statuses {
         }
     }
 
+    /// A kind is not followed in a namespace any more.
+    pub(super) fn forget(&self, kind: Kind, namespace: &str) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.remove(&(kind, Some(namespace.to_owned())));
+    }
+
+    /// Whether a kind may be watched in some namespaces only.
+    pub(super) fn is_confined(&self, kind: Kind) -> bool {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_all = states.get(&(kind, None));
+        matches!(of_all, Some(KindState::Confined(..)))
+    }
+
     pub(super) fn states(&self) -> BTreeMap<(Kind, Option<String>), KindState> {
         self.states
             .lock()

@@ -151,8 +151,10 @@ impl Targets {
                 .matches(|key| namespace.unwrap_or(&none).get(key).map(String::as_str))
     }
 
-    /// The addresses to capture, by what is known now; `None` when everything is captured.
-    pub fn set(&self, who: &Who) -> Option<TargetSet> {
+    /// The addresses to capture, by what is known now; `None` when everything is captured. Where pods of some
+    /// namespaces only may be watched, `is_confined`, an address of which nobody knows whose it is may be that
+    /// of another namespace for ever, and is none of a new pod.
+    pub fn set(&self, who: &Who, is_confined: bool) -> Option<TargetSet> {
         if self.is_all() {
             return None;
         }
@@ -174,7 +176,9 @@ impl Targets {
             }
             set.endpoints.extend(pod.ends().1);
         }
-        set.networks = networks(who, &set);
+        if !is_confined {
+            set.networks = networks(who, &set);
+        }
         for node in who.nodes() {
             set.known.extend(&node.ips);
             set.known.extend(

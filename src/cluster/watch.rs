@@ -9,11 +9,12 @@
 //! tried again after a pause that doubles, with a share of chance so that many nodes do not ask at
 //! the same moment. What is denied is asked for once a minute: rights may be given later.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
+use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
 use super::api::{Api, Events, Refusal, of_status};
@@ -81,6 +82,8 @@ pub enum Event {
     Changed(Kind, Change, Json),
     /// The kind cannot be had for now.
     Without(Kind),
+    /// The kind is not followed in a namespace any more; its objects are there all the same.
+    Unwatched(Kind, String),
 }
 
 /// Takes events, one after the other.
@@ -94,8 +97,8 @@ pub(super) struct Watcher {
     pub(super) pace: Pace,
     pub(super) sink: Sink,
     pub(super) statuses: Arc<Statuses>,
-    /// Namespaces to look at where the whole cluster may not be looked at.
-    pub(super) namespaces: Vec<String>,
+    /// Namespaces to look at where the whole cluster may not be looked at, as they change.
+    pub(super) namespaces: Receiver<Vec<String>>,
 }
 
 /// A pause that doubles.
@@ -134,21 +137,48 @@ impl Watcher {
     pub(super) async fn follow(self, kind: Kind) {
         loop {
             let denied = self.follow_in(kind, None).await;
-            if !kind.is_namespaced() || self.namespaces.is_empty() {
+            if !kind.is_namespaced() || self.namespaces.borrow().is_empty() {
                 self.statuses.set(kind, None, KindState::Denied(denied));
                 (self.sink)(Event::Without(kind));
                 tokio::time::sleep(self.pace.denied).await;
                 continue;
             }
-            let within = self.namespaces.join(", ");
-            self.statuses
-                .set(kind, None, KindState::Confined(within, denied));
-            let mut each = JoinSet::new();
-            for namespace in &self.namespaces {
-                each.spawn(self.clone().follow_within(kind, namespace.clone()));
+            self.follow_confined(kind, &denied).await;
+        }
+    }
+
+    /// Follows a kind in each of the namespaces, and in others as they change. Does not end by itself.
+    async fn follow_confined(&self, kind: Kind, denied: &str) {
+        let mut namespaces = self.namespaces.clone();
+        let mut each: BTreeMap<String, JoinSet<()>> = BTreeMap::new();
+        loop {
+            let now = namespaces.borrow_and_update().clone();
+            let state = KindState::Confined(now.join(", "), denied.to_owned());
+            self.statuses.set(kind, None, state);
+            let gone: Vec<String> = each
+                .keys()
+                .filter(|namespace| !now.contains(namespace))
+                .cloned()
+                .collect();
+            for namespace in gone {
+                if let Some(mut following) = each.remove(&namespace) {
+                    // Nothing of it comes later.
+                    following.shutdown().await;
+                }
+                self.statuses.forget(kind, &namespace);
+                (self.sink)(Event::Unwatched(kind, namespace));
             }
-            // None of them ends; they are stopped with this one.
-            each.join_all().await;
+            for namespace in now {
+                if !each.contains_key(&namespace) {
+                    let mut following = JoinSet::new();
+                    following.spawn(self.clone().follow_within(kind, namespace.clone()));
+                    each.insert(namespace, following);
+                }
+            }
+            if namespaces.changed().await.is_err() {
+                // Nobody changes them any more; all are stopped with this one.
+                std::future::pending::<()>().await;
+            }
         }
     }
 

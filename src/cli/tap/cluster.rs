@@ -157,6 +157,7 @@ impl Nearby {
             Ok(targets) => {
                 let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(cluster) = &*cluster {
+                    cluster.set_namespaces(config.list("tap.namespaces"));
                     cluster.set_targets(targets);
                 }
             }

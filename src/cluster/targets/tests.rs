@@ -115,9 +115,30 @@ fn pods_are_chosen_by_name_namespace_and_labels() {
 }
 
 #[test]
+fn an_unknown_address_is_no_target_where_pods_of_other_namespaces_are_never_known() {
+    let wanted = Wanted {
+        namespaces: vec!["shop".to_owned()],
+        ..wanted()
+    };
+    let targets = Targets::parse(&wanted).unwrap();
+    let mut confined = Who::new();
+    let at = Timestamp::from_secs(1_700_000_000, 0);
+    let cart = pod("shop", "cart-1", "10.244.1.7", json!({}));
+    confined.apply(Kind::Pods, &cart, at);
+    let there = confined.pods().map(|pod| pod.key.clone()).collect();
+    confined.complete(Kind::Pods, Some("shop"), &there, at);
+    for who in [confined, cluster()] {
+        let set = targets.set(&who, true).unwrap();
+        assert!(set.ips.contains(&"10.244.1.7".parse().unwrap()));
+        assert!(set.networks.is_empty(), "{:?}", set.networks);
+        assert!(!targets.set(&who, false).unwrap().networks.is_empty());
+    }
+}
+
+#[test]
 fn targets_become_addresses() {
     let who = cluster();
-    let of = |wanted: &Wanted| Targets::parse(wanted).unwrap().set(&who);
+    let of = |wanted: &Wanted| Targets::parse(wanted).unwrap().set(&who, false);
     assert!(
         of(&Wanted {
             regex: ".*".to_owned(),

@@ -104,6 +104,11 @@ struct Heard {
 }
 
 fn run(answers: Vec<Answer>, asked: usize, pace: Pace, namespaces: &[&str]) -> Heard {
+    run_through(answers, pace, &[(namespaces, asked)])
+}
+
+/// As [`run`], with other namespaces each time that so many requests were made.
+fn run_through(answers: Vec<Answer>, pace: Pace, through: &[(&[&str], usize)]) -> Heard {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -121,6 +126,8 @@ fn run(answers: Vec<Answer>, asked: usize, pace: Pace, namespaces: &[&str]) -> H
         let mut config = kube::Config::new(format!("http://{address}").parse().unwrap());
         config.default_retry = false;
         let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let named = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (namespaces, watched) = tokio::sync::watch::channel(named(through[0].0));
         let statuses: Arc<Statuses> = Arc::default();
         let watcher = Watcher {
             api: Api::new(kube::Client::try_from(config).unwrap()),
@@ -131,17 +138,20 @@ fn run(answers: Vec<Answer>, asked: usize, pace: Pace, namespaces: &[&str]) -> H
                 move |event| heard.lock().unwrap().push(shown(&event))
             }),
             statuses: statuses.clone(),
-            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+            namespaces: watched,
         };
         let following = tokio::spawn(watcher.follow(Kind::Pods));
         let late = tokio::time::Instant::now() + Duration::from_secs(20);
-        while server.asked.lock().unwrap().len() < asked {
-            assert!(
-                tokio::time::Instant::now() < late,
-                "{:?}",
-                server.asked.lock().unwrap()
-            );
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        for (names, asked) in through {
+            namespaces.send_replace(named(names));
+            while server.asked.lock().unwrap().len() < *asked {
+                assert!(
+                    tokio::time::Instant::now() < late,
+                    "{:?}",
+                    server.asked.lock().unwrap()
+                );
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
         }
         following.abort();
         let _ = following.await;
@@ -167,6 +177,7 @@ fn shown(event: &Event) -> String {
         }
         Event::Changed(_, change, object) => format!("{} {}", change.name(), name(object)),
         Event::Without(kind) => format!("without {}", kind.name()),
+        Event::Unwatched(kind, namespace) => format!("unwatched {} {namespace}", kind.name()),
     }
 }
 
@@ -340,5 +351,43 @@ fn where_the_cluster_is_denied_namespaces_are_watched() {
             "pods are watched in shop, web only, so addresses of other namespaces may have no names: said 403"
         ]
     );
+    assert_eq!(heard.statuses.states().len(), 3);
+}
+
+#[test]
+fn other_namespaces_are_watched_when_they_change() {
+    let answers = vec![
+        Answer::Refuse(403),
+        page(&["a"], 10, ""),
+        Answer::Watch(Vec::new(), Then::Hold),
+        page(&["b"], 20, ""),
+        Answer::Watch(Vec::new(), Then::Hold),
+        page(&["a"], 30, ""),
+        Answer::Watch(Vec::new(), Then::Hold),
+    ];
+    let through: [(&[&str], usize); 3] = [(&["shop"], 3), (&["web"], 5), (&["web", "shop"], 7)];
+    let heard = run_through(answers, pace(), &through);
+    let events = [
+        "there a",
+        "complete shop a",
+        "unwatched pods shop",
+        "there b",
+        "complete web b",
+        "there a",
+        "complete shop a",
+    ];
+    assert_eq!(heard.events, events);
+    for (at, namespace) in [(1, "shop"), (3, "web"), (5, "shop")] {
+        let path = format!("/api/v1/namespaces/{namespace}/pods?limit=500");
+        assert_eq!(heard.asked[at], path);
+    }
+    let said: Vec<&str> = heard
+        .sentences
+        .iter()
+        .filter_map(|sentence| sentence.split(" only").next())
+        .collect();
+    let watched = ["shop", "web", "web, shop"].map(|names| format!("pods are watched in {names}"));
+    assert_eq!(said, watched);
+    assert!(heard.statuses.is_confined(Kind::Pods));
     assert_eq!(heard.statuses.states().len(), 3);
 }
