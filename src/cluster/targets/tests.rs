@@ -252,7 +252,7 @@ fn other_names_keep_the_labels() {
     let filtered = other.with("cart-", &[], &[], " tcp port 80 ").unwrap();
     assert_eq!(filtered.bpf(), "tcp port 80");
     assert!(filtered.is_all());
-    assert_eq!(filtered.set(&cluster()), None);
+    assert_eq!(filtered.set(&cluster(), false), None);
     assert_eq!(filtered.json(&cluster())["excluded"], json!([]));
     let again = filtered.with("", &[], &[], "").unwrap();
     assert!(!again.is_all());
