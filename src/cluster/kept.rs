@@ -29,6 +29,18 @@ pub enum KeptError {
     /// It refuses.
     #[error("{0}")]
     Refused(String),
+    /// Somebody else changed the secret meanwhile.
+    #[error("the secret was changed by somebody else")]
+    Overtaken,
+}
+
+/// What a secret holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Its files.
+    pub files: Files,
+    /// Its version (Kubernetes API, ObjectMeta: resourceVersion).
+    pub version: String,
 }
 
 /// A secret that holds files.
@@ -62,7 +74,7 @@ impl Kept {
     ///
     /// # Errors
     /// When the API server does not answer, or refuses.
-    pub async fn read(&self) -> Result<Files, KeptError> {
+    pub async fn read(&self) -> Result<Held, KeptError> {
         let secret = self.api.get(&self.path).await;
         let secret = secret.map_err(|why| self.because("get", why))?;
         let data = secret.get("data").and_then(Json::as_object);
@@ -70,17 +82,22 @@ impl Kept {
             let bytes = STANDARD.decode(text.as_str()?).ok()?;
             Some((name.clone(), bytes))
         });
-        Ok(files.collect())
+        Ok(Held {
+            files: files.collect(),
+            version: version(&secret),
+        })
     }
 
-    /// Takes changes: the bytes of files, `None` for those that are gone.
+    /// Takes changes of the secret as it was at `from`: the bytes of files, `None` for those that are gone.
+    /// Answers its version afterwards.
     ///
     /// # Errors
-    /// As [`Kept::read`].
+    /// As [`Kept::read`], and when it is another one than at `from` by now; then nothing is changed.
     pub async fn write(
         &self,
         changes: &BTreeMap<String, Option<Vec<u8>>>,
-    ) -> Result<(), KeptError> {
+        from: &str,
+    ) -> Result<String, KeptError> {
         let data: Map<String, Json> = changes
             .iter()
             .map(|(name, bytes)| {
@@ -89,10 +106,14 @@ impl Kept {
             })
             .collect();
         // RFC 7386: null takes a member away.
-        let patch = json!({"data": data});
+        let patch = json!({"metadata": {"resourceVersion": from}, "data": data});
         let kind = "application/merge-patch+json";
         let sent = self.api.send(Method::PATCH, &self.path, kind, &patch).await;
-        sent.map(drop).map_err(|why| self.because("patch", why))
+        match sent {
+            Ok(secret) => Ok(version(&secret)),
+            Err(Refusal::Failed(409, _)) => Err(KeptError::Overtaken),
+            Err(why) => Err(self.because("patch", why)),
+        }
     }
 
     fn because(&self, verb: &str, why: Refusal) -> KeptError {
@@ -109,6 +130,11 @@ impl Kept {
             why => KeptError::Refused(format!("the secret {name}: {why}")),
         }
     }
+}
+
+fn version(secret: &Json) -> String {
+    let version = secret["metadata"]["resourceVersion"].as_str();
+    version.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -137,6 +163,13 @@ mod tests {
             let patch = axum::body::to_bytes(body, 1 << 20).await.unwrap();
             let patch: Json = serde_json::from_slice(&patch).unwrap();
             let mut secret = secret.lock().unwrap();
+            let version = secret["metadata"]["resourceVersion"].as_str().unwrap();
+            if patch["metadata"]["resourceVersion"] != version {
+                let said = json!({"kind": "Status", "message": "changed", "code": 409});
+                return (StatusCode::CONFLICT, said.to_string());
+            }
+            let next = version.parse::<u32>().unwrap() + 1;
+            secret["metadata"]["resourceVersion"] = next.to_string().into();
             for (name, value) in patch["data"].as_object().unwrap() {
                 match value {
                     Json::Null => drop(secret["data"].as_object_mut().unwrap().remove(name)),
@@ -154,25 +187,30 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let server = listener.local_addr().unwrap();
             let secret = Arc::new(Mutex::new(
-                json!({"kind": "Secret", "data": {"old": "eA=="}}),
+                json!({"kind": "Secret", "metadata": {"resourceVersion": "7"}, "data": {"old": "eA=="}}),
             ));
             let routes = axum::Router::new().fallback(answer).with_state(secret);
             tokio::spawn(async { axum::serve(listener, routes).await });
             let connection = to_double(&format!("http://{server}")).await;
             let kept = Kept::new(&connection, "tap/hub-kept").unwrap();
-            assert_eq!(
-                kept.read().await.unwrap(),
-                Files::from([("old".into(), b"x".to_vec())])
-            );
+            let held = |files: [(&str, &str); 1], version: &str| Held {
+                files: files
+                    .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+                    .into(),
+                version: version.to_owned(),
+            };
+            assert_eq!(kept.read().await, Ok(held([("old", "x")], "7")));
             let changes = [
                 ("old".to_owned(), None),
                 ("new.js".to_owned(), Some(b"1;".to_vec())),
             ];
-            kept.write(&BTreeMap::from(changes)).await.unwrap();
-            assert_eq!(
-                kept.read().await.unwrap(),
-                Files::from([("new.js".into(), b"1;".to_vec())])
-            );
+            let changes = BTreeMap::from(changes);
+            assert_eq!(kept.write(&changes, "7").await, Ok("8".to_owned()));
+            assert_eq!(kept.read().await, Ok(held([("new.js", "1;")], "8")));
+            // Whoever knows an older one changes nothing.
+            let late = BTreeMap::from([("new.js".to_owned(), None)]);
+            assert_eq!(kept.write(&late, "7").await, Err(KeptError::Overtaken));
+            assert_eq!(kept.read().await, Ok(held([("new.js", "1;")], "8")));
 
             let denied = Kept::new(&connection, "tap/other").unwrap();
             let why = denied.read().await.unwrap_err();

@@ -51,7 +51,7 @@ pub(crate) use api::{chain, refused, said_in};
 pub(crate) use connect::to_double;
 pub use connect::{ConnectError, Connection, Credentials, connect};
 pub use happenings::{Ends, Happening, Remembered, What};
-pub use kept::{Files, Kept, KeptError, MAX_KEPT};
+pub use kept::{Files, Held, Kept, KeptError, MAX_KEPT};
 pub use kinds::{Kind, SliceApi};
 pub use objects::{Container, Key, Node, Owner, Pod, Service, Slice, SliceEndpoint};
 pub use status::{KindState, WatchCounts};
@@ -301,6 +301,23 @@ impl Cluster {
     /// Whether every kind was listed, or may not be.
     pub fn is_ready(&self) -> bool {
         self.shared.is_ready()
+    }
+
+    /// What keeps a kind from being listed for the first time or again; `None` when every one was listed, or may
+    /// not be.
+    pub fn waits_for(&self) -> Option<String> {
+        if self.is_ready() {
+            return None;
+        }
+        let states = self.shared.statuses.states();
+        let mut away = states.values().filter_map(|state| match state {
+            KindState::Away(why) => Some(format!("the API server cannot be asked: {why}")),
+            _ => None,
+        });
+        Some(
+            away.next()
+                .unwrap_or_else(|| "they are being listed".to_owned()),
+        )
     }
 
     /// Requests and events so far.

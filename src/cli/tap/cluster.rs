@@ -61,6 +61,16 @@ impl Nearby {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Nearby, Failure> {
         let targets = targets(config).map_err(Failure::usage)?;
+        Nearby::find_for(config, targets, addresses, runtime)
+    }
+
+    /// As [`Nearby::find`], with targets that [`Nearby::aim`] may replace before the start.
+    pub(super) fn find_for(
+        config: &Config,
+        targets: Targets,
+        addresses: SharedTargets,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Nearby, Failure> {
         let credentials = credentials(config);
         let asked = !credentials.kubeconfig.is_empty();
         let found = runtime.block_on(async {
@@ -98,6 +108,13 @@ impl Nearby {
             namespaces: config.list("tap.namespaces"),
             cluster: Arc::default(),
         })
+    }
+
+    /// Takes the targets of a configuration, from the start on.
+    pub(super) fn aim(&mut self, config: &Config) -> Result<(), Failure> {
+        self.targets = targets(config).map_err(Failure::usage)?;
+        self.namespaces = config.list("tap.namespaces");
+        Ok(())
     }
 
     /// The names for items; `None` without a cluster.
@@ -226,6 +243,11 @@ impl Asked {
     /// How the watches fare; null without a cluster.
     pub(super) fn status(&self) -> Json {
         self.of(Cluster::json).unwrap_or_default()
+    }
+
+    /// What keeps the names from being known; `None` when they are, or without a cluster.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        self.of(Cluster::waits_for)?
     }
 
     /// The figures of the watches as text; empty without a cluster.

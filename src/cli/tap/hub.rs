@@ -16,10 +16,10 @@ use super::super::exit::{Exit, Failure};
 use super::super::{browser, heard, instance, pass, style::Style};
 use super::beside;
 use super::chosen::Chooser;
-use super::cluster::{Hears, Nearby};
+use super::cluster::{Hears, Nearby, targets};
 use super::follow::{Followed, say};
 use super::live::{PACE, runtime};
-use super::metrics::{self, Pulse, Served};
+use super::metrics;
 use super::news::News;
 use super::recording;
 use super::session::private_dir;
@@ -43,15 +43,18 @@ mod figures;
 mod kept;
 mod known;
 mod own;
+mod ready;
 mod said;
 mod scripts;
+mod shared;
 mod wanted;
 
 use kept::Mirror;
 use known::Known;
 use own::{beside_the_link, is_known_to_workers};
+use ready::Ready;
 use said::Said;
-use wanted::{chosen_filter, env_of, spread};
+use wanted::{chosen_filter, env_of, sources, spread};
 
 /// Name of the hub, as scripts know it.
 const NAME: &str = "hub";
@@ -158,16 +161,13 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let console = Arc::new(Console::new(NAME));
     let runtime = runtime()?;
     let addresses = SharedTargets::default();
-    let standing = Standing::of_hub(&data);
-    let mut aimed = config.clone();
-    match standing.mend(&mut aimed) {
-        Instead::Theirs => standing.keep(&aimed),
-        Instead::Last => {}
-        // Workers stay with the filter that each of them had.
-        Instead::None => config = aimed.clone(),
-    }
-    let mut nearby = Nearby::find(&aimed, addresses.clone(), runtime.handle())?;
+    // Which targets take the place of some that cannot be used is known later.
+    let aims = targets(&config).unwrap_or_default();
+    let mut nearby = Nearby::find_for(&config, aims, addresses.clone(), runtime.handle())?;
     let cluster = nearby.asked();
+    let ready = Ready::new(cluster.clone());
+    let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    metrics::serve(&config, everywhere, ready.served(), &own, runtime.handle())?;
     let stores = Stores::new(recording::open_options(&config), own.clone());
     let rows = Arc::new(view::rows(&config));
     let counters: Arc<Counters> = Arc::default();
@@ -191,17 +191,26 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         let history = nearby.history();
         move || packed(&history.snapshot(SystemClock.now()))
     }));
-    if !is_known_to_workers(&hub, &stop) {
+    if !is_known_to_workers(&hub, &stop, &ready) {
         return Ok(Exit::Done);
     }
     let kept = match config.text_if_set("cluster.kept") {
         Some(name) => nearby.kept(name).map_err(Failure::usage)?,
         None => None,
     };
-    let mirror = kept.and_then(|kept| Mirror::start(kept, &data, &stop, runtime.handle()));
+    let mirror = kept.and_then(|kept| Mirror::start(kept, &data, &stop, runtime.handle(), &ready));
     if stop.is_asked() {
         return Ok(Exit::Done);
     }
+    let standing = Standing::of_hub(&data);
+    let mut aimed = config.clone();
+    match standing.mend(&mut aimed) {
+        Instead::Theirs => standing.keep(&aimed),
+        Instead::Last => {}
+        // Workers stay with the filter that each of them had.
+        Instead::None => config = aimed.clone(),
+    }
+    nearby.aim(&aimed)?;
     let pushed = Pushed::open(data.join(PUSHED))
         .map_err(|error| Failure::failed(format!("the folder of pushed scripts: {error}")))?;
     let pushed = Arc::new(pushed);
@@ -217,10 +226,11 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let configured = wishes.configure(wanted).map_err(Failure::usage)?;
     said.say("configuration", configured.faults);
     hub.spread(&wishes.spread()).map_err(Failure::failed)?;
-    let env = env_of(&wishes.spread());
-    let (scripts, _host) = scripts::start(
-        &config, &data, &own, console, &cluster, &stores, &pushed, env,
-    )?;
+    let given = scripts::Given {
+        sources: sources(&config, &pushed),
+        env: env_of(&wishes.spread()),
+    };
+    let (scripts, _host) = scripts::start(&config, &data, &own, console, &cluster, &stores, given)?;
     actions.begin(&scripts);
     let changes = Arc::new(Changes::default());
     let news = Arc::new(News::default());
@@ -270,20 +280,14 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
         .map_err(|error| Failure::failed(format!("cannot serve the dashboard: {error}")))?;
     let counted = overview.clone();
     let memory = counters.clone();
-    let pulse = Pulse::new();
-    let beside = Served {
-        pulse: pulse.clone(),
-        metrics: Box::new({
-            let (cluster, wishes) = (cluster.clone(), wishes.clone());
-            move || {
-                let invalid = !wishes.faults().is_empty();
-                figures::of_hub(&counted, invalid, &memory.now()) + &cluster.figures()
-            }
-        }),
-        unready: Box::new(|| None),
-    };
-    let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-    metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;
+    ready.figures(Box::new({
+        let (cluster, wishes) = (cluster.clone(), wishes.clone());
+        move || {
+            let invalid = !wishes.faults().is_empty();
+            figures::of_hub(&counted, invalid, &memory.now()) + &cluster.figures()
+        }
+    }));
+    ready.waits(None);
     let instance = instance::Instance::of_process(&server, "all nodes");
     let registered = instance::register(&data, &instance);
     if let Err(error) = registered.as_ref() {
@@ -318,7 +322,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             nearby: &nearby,
             addresses: &addresses,
             pushed: &pushed,
-            pulse: &pulse,
+            ready: &ready,
             news: &news,
             changes: &changes,
             known: &known,
@@ -341,7 +345,7 @@ struct Parts<'h> {
     nearby: &'h Nearby,
     addresses: &'h SharedTargets,
     pushed: &'h Pushed,
-    pulse: &'h Pulse,
+    ready: &'h Ready,
     news: &'h News,
     changes: &'h Changes,
     known: &'h Known,
@@ -405,7 +409,7 @@ fn follow(
     let mut targeted = None;
     while !stop.is_asked() {
         std::thread::sleep(PACE);
-        parts.pulse.beat();
+        parts.ready.beat();
         for (level, record) in heard::records().try_iter() {
             parts.scripts.tell_log(level, &record);
         }

@@ -14,6 +14,9 @@ use super::filters::refusal;
 use super::follow::say;
 use crate::record::{read_capped, write_whole};
 
+/// File of the hub's targets, in its data folder.
+pub(super) const OF_HUB: &str = "targets.json";
+
 /// Largest file that is read.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -43,7 +46,7 @@ impl Standing {
     /// The hub's, which chooses pods.
     pub(super) fn of_hub(data: &Path) -> Standing {
         Standing {
-            path: data.join("targets.json"),
+            path: data.join(OF_HUB),
             keys: &TARGETS,
             fault: |config| targets(config).err(),
             without: "everything is captured until it is corrected, as far as the workers' own filter lets it pass",

@@ -1,11 +1,10 @@
-//! What was added to the hub, over the life of its pod: recordings, scripts and values of env that were
-//! pushed.
+//! What the hub knows beyond its configuration, over the life of its pod: recordings that were added, scripts
+//! and values of env that were pushed, targets and recordings that were valid last.
 //!
 //! In: the data folder, a secret of the API server. Out: the files of a folder that is empty, before any
 //! worker is told what to do; the secret as the folder is from then on. Never: workers that stop to record
 //! because a new pod of the hub does not know yet what the one before was told.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,8 +14,11 @@ use tokio::task::JoinHandle;
 
 use super::super::follow::say;
 use super::super::live::PACE;
-use super::{PUSHED, RECORDINGS};
-use crate::cluster::{Files, Kept, KeptError, MAX_KEPT};
+use super::super::standing;
+use super::ready::Ready;
+use super::shared::rebased;
+use super::{PUSHED, RECORDINGS, VALID};
+use crate::cluster::{Files, Held, Kept, KeptError, MAX_KEPT};
 use crate::pipeline::Stop;
 use crate::private;
 use crate::record::{read_capped, write_whole};
@@ -27,23 +29,56 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// File that says that the folder was filled: a hub that starts again with it has no need to ask.
 const FILLED: &str = "hub-filled";
 
+/// Files of the data folder itself; all others are what was pushed.
+const OWN: [&str; 3] = [RECORDINGS, VALID, standing::OF_HUB];
+
+/// Tries to write before the next look: each one fails for another hub that was faster.
+const TRIES: usize = 3;
+
 /// Keeps a data folder in a secret.
 pub(super) struct Mirror {
     kept: Kept,
     data: PathBuf,
     handle: Handle,
     /// What the secret holds; `None` while that is not known.
-    held: Option<Files>,
-    going: Option<JoinHandle<Result<Files, KeptError>>>,
+    held: Option<Known>,
+    going: Option<JoinHandle<Result<Known, KeptError>>>,
     again: Option<Instant>,
     said: Option<String>,
 }
 
+/// A secret and the folder, as both were when the one last followed the other.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// The folder.
+    base: Files,
+    /// The secret, in which another hub may have more.
+    held: Held,
+    /// Whether another hub wrote it meanwhile.
+    is_shared: bool,
+}
+
+impl Known {
+    fn of(held: Held) -> Known {
+        Known {
+            base: held.files.clone(),
+            held,
+            is_shared: false,
+        }
+    }
+}
+
 impl Mirror {
     /// Keeps the folder `data` in the secret, which may fill it first: as long as the folder is empty and
-    /// the API server does not answer, this waits, until the run is to end. `None` where the folder cannot
-    /// be filled: what the secret holds must not be replaced by an empty one.
-    pub(super) fn start(kept: Kept, data: &Path, stop: &Stop, handle: &Handle) -> Option<Mirror> {
+    /// the API server does not answer, this waits, until the run is to end, and `ready` says so. `None` where
+    /// the folder cannot be filled: what the secret holds must not be replaced by an empty one.
+    pub(super) fn start(
+        kept: Kept,
+        data: &Path,
+        stop: &Stop,
+        handle: &Handle,
+        ready: &Ready,
+    ) -> Option<Mirror> {
         let mut mirror = Mirror {
             kept,
             data: data.to_owned(),
@@ -55,7 +90,7 @@ impl Mirror {
         };
         let is_fresh = !data.join(FILLED).exists();
         if is_fresh && read(data).is_ok_and(|files| files.is_empty()) {
-            if !mirror.fill(stop) {
+            if !mirror.fill(stop, ready) {
                 return None;
             }
             // Without it the next start asks once more.
@@ -65,11 +100,12 @@ impl Mirror {
     }
 
     /// Answers whether there is nothing more to come.
-    fn fill(&mut self, stop: &Stop) -> bool {
+    fn fill(&mut self, stop: &Stop, ready: &Ready) -> bool {
         while !stop.is_asked() {
+            ready.beat();
             match self.handle.block_on(self.kept.read()) {
-                Ok(files) => {
-                    let written = files.iter().try_for_each(|(name, bytes)| {
+                Ok(held) => {
+                    let written = held.files.iter().try_for_each(|(name, bytes)| {
                         let Some(path) = path_of(&self.data, name) else {
                             return Ok(());
                         };
@@ -83,21 +119,26 @@ impl Mirror {
                         ));
                         return false;
                     }
-                    self.held = Some(files);
+                    self.held = Some(Known::of(held));
                     return true;
                 }
-                Err(KeptError::Refused(why)) => {
+                Err(KeptError::Away(why)) => {
+                    let why = format!(
+                        "workers go on with what they were told last until the hub knows what was added to it: the API server does not answer: {why}"
+                    );
+                    self.say(&why);
+                    ready.waits(Some(why));
+                }
+                Err(why) => {
                     self.say(&format!(
                         "what is added to the hub is gone with its pod: {why}"
                     ));
                     return false;
                 }
-                Err(KeptError::Away(why)) => self.say(&format!(
-                    "workers go on with what they were told last until the hub knows what was added to it: the API server does not answer: {why}"
-                )),
             }
             let begun = Instant::now();
             while begun.elapsed() < AGAIN && !stop.is_asked() {
+                ready.beat();
                 std::thread::sleep(PACE);
             }
         }
@@ -108,9 +149,14 @@ impl Mirror {
     pub(super) fn look(&mut self) {
         if let Some(going) = self.going.take_if(|going| going.is_finished()) {
             match self.handle.block_on(going) {
-                Ok(Ok(files)) => {
-                    self.held = Some(files);
-                    self.said = None;
+                Ok(Ok(known)) => {
+                    match known.is_shared {
+                        true => self.say(
+                            "another hub keeps what is added to it in the same secret: the next pod of either one has what was added to both; name another secret in cluster.kept of one of them",
+                        ),
+                        false => self.said = None,
+                    }
+                    self.held = Some(known);
                 }
                 Ok(Err(why)) => self.failed(&why.to_string()),
                 Err(error) => self.failed(&error.to_string()),
@@ -125,16 +171,14 @@ impl Mirror {
         };
         let kept = self.kept.clone();
         self.going = match &self.held {
-            None => Some(self.handle.spawn(async move { kept.read().await })),
-            Some(held) => {
-                let changes = changes(held, &files);
-                if changes.is_empty() {
-                    return;
-                }
-                Some(self.handle.spawn(async move {
-                    kept.write(&changes).await?;
-                    Ok(files)
-                }))
+            None => Some(
+                self.handle
+                    .spawn(async move { Ok(Known::of(kept.read().await?)) }),
+            ),
+            Some(known) if known.base == files => return,
+            Some(known) => {
+                let known = known.clone();
+                Some(self.handle.spawn(write(kept, known, files)))
             }
         };
     }
@@ -155,20 +199,41 @@ impl Mirror {
     }
 }
 
-/// What is other in `now` than in `held`.
-fn changes(held: &Files, now: &Files) -> BTreeMap<String, Option<Vec<u8>>> {
-    let gone = held.keys().filter(|name| !now.contains_key(*name));
-    let other = now
-        .iter()
-        .filter(|(name, bytes)| held.get(*name) != Some(bytes));
-    gone.map(|name| (name.clone(), None))
-        .chain(other.map(|(name, bytes)| (name.clone(), Some(bytes.clone()))))
-        .collect()
+/// Has the secret follow the folder, which is `files` now. What another hub wrote meanwhile stays.
+async fn write(kept: Kept, mut known: Known, files: Files) -> Result<Known, KeptError> {
+    for _ in 0..TRIES {
+        let changes = rebased(&known.base, &files, &known.held.files);
+        let written = match changes.is_empty() {
+            true => Ok(known.held.version.clone()),
+            false => kept.write(&changes, &known.held.version).await,
+        };
+        match written {
+            Ok(version) => {
+                known.held.version = version;
+                for (name, bytes) in changes {
+                    match bytes {
+                        Some(bytes) => drop(known.held.files.insert(name, bytes)),
+                        None => drop(known.held.files.remove(&name)),
+                    }
+                }
+                known.base = files;
+                return Ok(known);
+            }
+            Err(KeptError::Overtaken) => {
+                let held = kept.read().await?;
+                // Labels make another version too.
+                known.is_shared |= held.files != known.held.files;
+                known.held = held;
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Err(KeptError::Overtaken)
 }
 
 /// Where a file of the secret lies; `None` for what is none of the hub's.
 fn path_of(data: &Path, name: &str) -> Option<PathBuf> {
-    if name == RECORDINGS {
+    if OWN.contains(&name) {
         return Some(data.join(name));
     }
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -181,7 +246,7 @@ fn path_of(data: &Path, name: &str) -> Option<PathBuf> {
 /// # Errors
 /// One sentence, when they cannot be read or are more than a secret holds.
 fn read(data: &Path) -> Result<Files, String> {
-    let mut paths = vec![data.join(RECORDINGS)];
+    let mut paths: Vec<PathBuf> = OWN.iter().map(|name| data.join(name)).collect();
     if let Ok(entries) = fs::read_dir(data.join(PUSHED)) {
         paths.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
     }
@@ -220,6 +285,8 @@ mod tests {
         fs::create_dir(data.join(PUSHED)).unwrap();
         for (name, text) in [
             (RECORDINGS, "[]"),
+            (VALID, "{}"),
+            (standing::OF_HUB, "{}"),
             ("pods.json", "{}"),
             ("pushed/count.js", "1;"),
             ("pushed/env.json", "{}"),
@@ -228,28 +295,11 @@ mod tests {
             fs::write(data.join(name), text).unwrap();
         }
         let names: Vec<String> = read(data).unwrap().into_keys().collect();
-        assert_eq!(names, ["count.js", "env.json", RECORDINGS]);
+        let own = [VALID, RECORDINGS, standing::OF_HUB];
+        assert_eq!(names, [&["count.js", "env.json"], &own[..]].concat());
         for name in ["../x.js", "a/b.js", ".hidden", "a b.js", ""] {
             assert_eq!(path_of(data, name), None, "{name}");
         }
-    }
-
-    #[test]
-    fn changes_are_what_is_new_other_or_gone() {
-        let files = |of: &[(&str, &str)]| -> Files {
-            let of = of.iter();
-            of.map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
-                .collect()
-        };
-        let held = files(&[("a", "1"), ("b", "2"), ("c", "3")]);
-        let now = files(&[("a", "1"), ("b", "4"), ("d", "5")]);
-        let expected = [
-            ("b".to_owned(), Some(b"4".to_vec())),
-            ("c".to_owned(), None),
-            ("d".to_owned(), Some(b"5".to_vec())),
-        ];
-        assert_eq!(changes(&held, &now), BTreeMap::from(expected));
-        assert!(changes(&now, &now).is_empty());
     }
 
     #[test]

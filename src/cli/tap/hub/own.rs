@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::super::super::config::Config;
 use super::super::live::PACE;
 use super::super::session::node_name;
+use super::ready::Ready;
 use crate::hub::{FOUND_WITHIN, Hub};
 use crate::pipeline::Stop;
 
@@ -36,7 +37,7 @@ fn own_address() -> Option<SocketAddr> {
 /// Lets workers in for as long as the last of them takes to find the hub, before it asks anything of
 /// anybody: they leave out its traffic from the moment on at which they know its address. Answers whether the
 /// run goes on.
-pub(super) fn is_known_to_workers(hub: &Hub, stop: &Stop) -> bool {
+pub(super) fn is_known_to_workers(hub: &Hub, stop: &Stop, ready: &Ready) -> bool {
     if own_address().is_none() {
         return true;
     }
@@ -47,6 +48,7 @@ pub(super) fn is_known_to_workers(hub: &Hub, stop: &Stop) -> bool {
     );
     let begun = Instant::now();
     while begun.elapsed() < FOUND_WITHIN && !stop.is_asked() {
+        ready.beat();
         std::thread::sleep(PACE);
     }
     !stop.is_asked()

@@ -4,7 +4,7 @@
 //! packets or recordings, which are on the nodes.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value as Json;
@@ -17,7 +17,6 @@ use super::super::scripting::{script_options, vendor_options};
 use super::super::session::{node_name, share};
 use super::super::stores::Stores;
 use super::NAME;
-use super::wanted::sources;
 use crate::capture::own::OwnSockets;
 use crate::pipeline::host::{
     LiveHost, LiveOptions, NodeName, Outside, Recordings, S3Target, StreamReader, StreamRef,
@@ -27,8 +26,15 @@ use crate::script::environment::Environment;
 use crate::script::folder::Side;
 use crate::script::host::ScriptId;
 use crate::script::supervisor::Scripts;
-use crate::server::Pushed;
 use crate::time::{Clock, SystemClock};
+
+/// What scripts of the hub are made of.
+pub(super) struct Given {
+    /// Folders and files of scripts.
+    pub(super) sources: Vec<PathBuf>,
+    /// Values of env.
+    pub(super) env: Environment,
+}
 
 /// The scripts that have an instance at the hub.
 pub(super) fn start(
@@ -38,8 +44,7 @@ pub(super) fn start(
     console: Arc<Console>,
     cluster: &Asked,
     stores: &Arc<Stores>,
-    pushed: &Pushed,
-    env: Environment,
+    given: Given,
 ) -> Result<(Arc<Scripts>, Arc<LiveHost>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run = u64::try_from(clock.now().secs()).unwrap_or_default();
@@ -82,8 +87,8 @@ pub(super) fn start(
     .map_err(Failure::failed)?;
     let host = Arc::new(host);
     let mut options = script_options(config, true, &node, console)?;
-    options.sources = sources(config, pushed);
-    options.env = env;
+    options.sources = given.sources;
+    options.env = given.env;
     options.side = Side::Hub;
     let started = Scripts::start(options, host.clone(), clock)
         .map_err(|error| Failure::failed(error.to_string()))?;
