@@ -4,6 +4,7 @@
 mod double;
 mod happenings;
 mod isolate;
+mod kept_query;
 mod kept_targets;
 mod laptop;
 mod meanwhile;

@@ -47,4 +47,6 @@ pub use wishes::{Configured, Files as WishFiles, Wishes};
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod trust;
+#[cfg(test)]
 mod versions;

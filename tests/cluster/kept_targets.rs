@@ -6,7 +6,7 @@ use super::release::{Laptop, dashboard, get};
 use crate::road::may_capture;
 
 /// A machine whose cluster does not answer.
-fn machine() -> Laptop {
+pub(super) fn machine() -> Laptop {
     let home = tempfile::tempdir().unwrap();
     let kubeconfig = home.path().join("kubeconfig");
     let config = "{current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}], \

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value as Json, json};
 
@@ -187,6 +189,12 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     assert_eq!(recorded(folder, "third"), all("front-2", "pay-1"));
 }
 
+fn post(address: &str, token: &str, path: &str, body: &Json) {
+    let line = format!("POST {path}");
+    let (status, answer) = send(address.parse().unwrap(), token, &line, body);
+    assert_eq!(status, 200, "{}", text(&answer));
+}
+
 /// The pod of a hub is replaced, its data folder with it; the API server is away when the next one starts.
 #[test]
 fn what_was_added_to_a_hub_outlives_its_pod() {
@@ -204,36 +212,50 @@ fn what_was_added_to_a_hub_outlives_its_pod() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     make_certs(folder);
-    let mut config = hub_config(folder, "", &real.admin_kubeconfig());
+    let mut config = hub_config(folder, "^cart", &real.admin_kubeconfig());
     config["cluster"] = json!({"kept": "tap/hub-kept"});
     let arguments = ["--listen", "127.0.0.1:0", "--headless"];
     let mut hub = start(folder, "hub", &config, &arguments);
     let (address, token) = dashboard(&hub.says("?token="));
-    let post = |address: &str, token: &str, path: &str, body: &Json| {
-        let line = format!("POST {path}");
-        let (status, answer) = send(address.parse().unwrap(), token, &line, body);
-        assert_eq!(status, 200, "{}", text(&answer));
-    };
     let evidence = json!({"name": "evidence", "kfl": "dns"});
     post(&address, &token, "/api/v1/recordings/add", &evidence);
     let script = json!({"title": "Count", "file": "count.js", "code": "var count = 0;"});
     post(&address, &token, "/api/v1/scripts", &script);
-    wait("both are in the secret", || {
+    let names = [
+        "count.js",
+        "hub-recordings.json",
+        "hub-configured.json",
+        "targets.json",
+    ];
+    wait("all are in the secret", || {
         let path = format!("{secrets}/hub-kept");
         let kept = runtime.block_on(real.ask(Method::GET, &path, &Json::Null));
-        kept["data"].as_object().is_some_and(|data| {
-            data.contains_key("count.js") && data.contains_key("hub-recordings.json")
-        })
+        let data = kept["data"].as_object();
+        data.is_some_and(|data| names.iter().all(|name| data.contains_key(*name)))
     });
     hub.child.kill().unwrap();
     hub.child.wait().unwrap();
 
     fs::remove_dir_all(folder.join("hub/data")).unwrap();
     real.stop_api();
+    // What was valid last is there too.
+    config["tap"]["regex"] = "cart(".into();
+    config["scripting"]["env"]["RECORDING_KFL"] = "http and (".into();
     let mut hub = start(folder, "hub", &config, &arguments);
     hub.says("workers go on with what they were told last");
     runtime.block_on(real.start_api());
-    let (address, token) = dashboard(&hub.says("?token="));
+    let said = hub.says("?token=");
+    assert!(
+        said.contains("what was in force last stays until it is corrected"),
+        "{said}"
+    );
+    assert!(
+        said.contains("workers go on with the last valid one: http"),
+        "{said}"
+    );
+    let (address, token) = dashboard(&said);
+    let wanted = get(&address, &token, "/api/v1/targets")["wanted"].clone();
+    assert_eq!(wanted["regex"], "^cart");
     // Only a recording that was added can be removed.
     let remove = "/api/v1/recordings/remove?name=evidence";
     post(&address, &token, remove, &Json::Null);
@@ -242,4 +264,56 @@ fn what_was_added_to_a_hub_outlives_its_pod() {
     let pushed = folder.join("hub/data/pushed/count.js");
     assert_eq!(fs::read_to_string(pushed).unwrap(), "var count = 0;");
     assert_eq!(hub.end(), Some(0));
+}
+
+#[test]
+fn two_hubs_with_one_secret_do_not_lose_what_was_added_to_either() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(real) = runtime.block_on(Real::start()) else {
+        return;
+    };
+    let of = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+    let secrets = "/api/v1/namespaces/tap/secrets";
+    runtime.block_on(async {
+        let namespace = of("Namespace", "tap");
+        real.make("/api/v1/namespaces", &namespace).await;
+        real.make(secrets, &of("Secret", "hub-kept")).await;
+    });
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut hubs = homes.each_ref().map(|home| {
+        make_certs(home.path());
+        let mut config = hub_config(home.path(), "", &real.admin_kubeconfig());
+        config["cluster"] = json!({"kept": "tap/hub-kept"});
+        let arguments = ["--listen", "127.0.0.1:0", "--headless"];
+        start(home.path(), "hub", &config, &arguments)
+    });
+    let kept = || {
+        let path = format!("{secrets}/hub-kept");
+        let kept = runtime.block_on(real.ask(Method::GET, &path, &Json::Null));
+        let list = kept["data"]["hub-recordings.json"]
+            .as_str()
+            .unwrap_or_default();
+        let list = STANDARD.decode(list).unwrap();
+        let list: Json = serde_json::from_slice(&list).unwrap_or_default();
+        let names = list.as_array().into_iter().flatten();
+        let names: Vec<String> = names
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.join(" ")
+    };
+    let places = hubs.each_mut().map(|hub| dashboard(&hub.says("?token=")));
+    for (place, name, all) in [
+        (0, "one", "one"),
+        (1, "two", "one two"),
+        (0, "three", "one two three"),
+    ] {
+        let (address, token) = &places[place];
+        let added = json!({"name": name, "kfl": "dns"});
+        post(address, token, "/api/v1/recordings/add", &added);
+        wait("it is kept beside the others", || kept() == all);
+    }
+    hubs[1].says("another hub keeps what is added to it in the same secret");
+    for hub in hubs {
+        assert_eq!(hub.end(), Some(0));
+    }
 }
