@@ -509,6 +509,8 @@ WRONG = [
     (["tap.dashboard.oidc.clientSecret=secret"], "tap.dashboard.oidc.clientSecret"),
     (["tap.dashboard.oidc.clientsecret=secret"], "tap.dashboard.oidc.clientSecret"),
     (["certificates.certManager.enabled=true"], "issuerRef"),
+    (["certificates.existingSecrets.hub=corp-hub"], "certificates.existingSecrets.worker"),
+    (["certificates.existingSecrets.worker=corp-worker"], "certificates.existingSecrets.hub"),
     (["scripting.files.alert=console.log(1)"], "alert"),
 ]
 
