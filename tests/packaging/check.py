@@ -119,7 +119,20 @@ def merged(schema, there):
             at = at.setdefault("properties", {}).setdefault(name, {"type": "object"})
         doc = doc if works else f"{doc} (accepted, changes nothing)"
         at.setdefault("properties", {})[names[-1]] = node(default, doc)
+    for part in OF_PROGRAM:
+        nullable(schema["properties"][part])
     return schema
+
+
+def nullable(tree):
+    """A name whose value is left empty in YAML is null, and not set."""
+    kinds = tree.get("type", [])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if kinds and "null" not in kinds:
+        tree["type"] = [*kinds, "null"]
+    others = tree.get("additionalProperties")
+    for below in [*tree.get("properties", {}).values(), *([others] if isinstance(others, dict) else [])]:
+        nullable(below)
 
 
 def not_for_program():
@@ -390,6 +403,12 @@ BECOMES = [
     ("defaults", ["tap.resources.worker.limits.memory=4Gi", "tap.resources.sniffer.limits.memory=3Gi"], WORKER,
      LIMITS, {"memory": "3Gi"}),
     ("script-era", [], WORKER, LIMITS, {"memory": "2Gi"}),
+    # Names that are left empty are not set.
+    ("null", [], WORKER, LIMITS, {"memory": "2Gi"}),
+    ("null", [], ("Secret", "tapedeck-env"), "stringData", None),
+    ("defaults", ["scripting.env.A=x,scripting.env.B=null"], ("Secret", "tapedeck-env"), "stringData", {"A": "x"}),
+    *(("defaults", [f"{part}=null"], WORKER, "spec.template.spec.containers.0.name", "worker")
+      for part in OF_PROGRAM),
     ("script-era", ["tap.resources.worker.limits.memory=4Gi"], WORKER, LIMITS, {"cpu": "750m", "memory": "4Gi"}),
     # One hub: a budget is made for those who ask for it alone, and never holds up a drain unless that is said.
     ("defaults", [], ("PodDisruptionBudget", "tapedeck-hub"), "spec", None),
@@ -496,6 +515,7 @@ def check_jobs():
 WRONG = [
     (["workers.enabled=true"], "workers"),
     (["worker.enabled=perhaps"], "enabled"),
+    (["worker=null"], "worker"),
     (["worker.dataPath=var/lib"], "dataPath"),
     (["worker.seccomp.localhostProfile=../x"], "localhostProfile"),
     (["image.pullPolicy=Sometimes"], "pullPolicy"),

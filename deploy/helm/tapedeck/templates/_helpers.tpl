@@ -152,11 +152,37 @@ imagePullSecrets:
 {{/* tap, with the names that the chart reads in its own spelling: the program takes them in any, and older
 files have them in small letters (proxy.hub.srvport). */}}
 {{- define "tapedeck.tap" -}}
-{{- $tap := deepCopy (.Values.tap | default dict) -}}
+{{- $tap := include "tapedeck.part" (dict "in" .Values "name" "tap") | fromJson -}}
 {{- range concat (include "tapedeck.notForProgram" . | fromJsonArray) (include "tapedeck.readOfTap" . | fromJsonArray) -}}
 {{- include "tapedeck.spell" (dict "in" $tap "path" (splitList "." .)) -}}
 {{- end -}}
 {{- toJson $tap -}}
+{{- end -}}
+
+{{/* A part of the values, without what is null: a name whose value is left empty is not set. */}}
+{{- define "tapedeck.part" -}}
+{{- $part := deepCopy (get .in .name | default dict) -}}
+{{- include "tapedeck.prune" $part -}}
+{{- toJson $part -}}
+{{- end -}}
+
+{{/* Takes what is null out of a map, in place. */}}
+{{- define "tapedeck.prune" -}}
+{{- $in := . -}}
+{{- range $name, $value := $in -}}
+{{- if kindIs "invalid" $value -}}
+{{- $_ := unset $in $name -}}
+{{- else if kindIs "map" $value -}}
+{{- include "tapedeck.prune" $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* scripting, with the older name of env in env. */}}
+{{- define "tapedeck.scripting" -}}
+{{- $scripting := include "tapedeck.part" (dict "in" .Values "name" "scripting") | fromJson -}}
+{{- $env := merge ($scripting.env | default dict) ($scripting.consts | default dict) -}}
+{{- set (unset $scripting "consts") "env" $env | toJson -}}
 {{- end -}}
 
 {{/* Gives the names of a path in a map the spelling of the path, in place. */}}
@@ -182,7 +208,7 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- define "tapedeck.recordings" -}}
 {{- $all := list -}}
 {{- range .Values.recordings -}}
-{{- $one := deepCopy . -}}
+{{- $one := include "tapedeck.part" (dict "in" (dict "one" .) "name" "one") | fromJson -}}
 {{- if hasKey $one "true" -}}
 {{- $one = set (unset $one "true") "on" (get . "true") -}}
 {{- end -}}
@@ -198,18 +224,18 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- $_ := unset $tap . -}}
 {{- end -}}
 {{- $_ := set $tap "dataDir" "/var/lib/tapedeck" -}}
-{{- $scripting := omit (deepCopy .Values.scripting) "env" "envFor" "consts" "files" "existingSecrets" "existingConfigMaps" "source" "sources" -}}
+{{- $scripting := omit (include "tapedeck.scripting" . | fromJson) "env" "envFor" "files" "existingSecrets" "existingConfigMaps" "source" "sources" -}}
 {{- if include "tapedeck.hasScripts" . -}}
 {{- $_ := set $scripting "source" "/etc/tapedeck/scripts" -}}
 {{- end -}}
 {{- if include "tapedeck.hasEnv" . -}}
 {{- $_ := set $scripting "envFolder" "/etc/tapedeck/env" -}}
 {{- end -}}
-{{- $recording := deepCopy .Values.recording -}}
+{{- $recording := include "tapedeck.part" (dict "in" .Values "name" "recording") | fromJson -}}
 {{- if .Values.signing.existingSecret -}}
 {{- $_ := set $recording "signing" (dict "key" "/etc/tapedeck/signing/key.pem") -}}
 {{- end -}}
-{{- $config := dict "tap" $tap "scripting" $scripting "recording" $recording "recordings" (include "tapedeck.recordings" . | fromJsonArray) "s3" .Values.s3 "logLevel" .Values.logLevel "headless" true -}}
+{{- $config := dict "tap" $tap "scripting" $scripting "recording" $recording "recordings" (include "tapedeck.recordings" . | fromJsonArray) "s3" (include "tapedeck.part" (dict "in" .Values "name" "s3") | fromJson) "logLevel" .Values.logLevel "headless" true -}}
 {{- range $key, $value := $config -}}
 {{- if or (kindIs "bool" $value) (not (empty $value)) }}
 {{ $key }}:
@@ -222,11 +248,13 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- end -}}
 
 {{- define "tapedeck.hasScripts" -}}
-{{- if or .Values.scripting.files .Values.scripting.existingConfigMaps }}true{{ end -}}
+{{- $scripting := include "tapedeck.scripting" . | fromJson -}}
+{{- if or $scripting.files $scripting.existingConfigMaps }}true{{ end -}}
 {{- end -}}
 
 {{- define "tapedeck.hasEnv" -}}
-{{- if or .Values.scripting.env .Values.scripting.consts .Values.scripting.envFor .Values.scripting.existingSecrets }}true{{ end -}}
+{{- $scripting := include "tapedeck.scripting" . | fromJson -}}
+{{- if or $scripting.env $scripting.envFor $scripting.existingSecrets }}true{{ end -}}
 {{- end -}}
 
 {{/* Key of a name of one script's env in the Secret: keys have fewer letters than titles. */}}
@@ -293,7 +321,7 @@ true
 {{/* Resources of the drop-in: a limit of 0 is none. */}}
 {{- define "tapedeck.resources" -}}
 {{- $resources := dict -}}
-{{- range $kind, $amounts := merge (deepCopy (.theirs | default dict)) (deepCopy .ours) -}}
+{{- range $kind, $amounts := merge (deepCopy (.theirs | default dict)) (deepCopy (.ours | default dict)) -}}
 {{- if kindIs "map" $amounts -}}
 {{- $kept := dict -}}
 {{- range $name, $amount := $amounts -}}
@@ -320,7 +348,7 @@ true
 
 {{/* Affinity: ours, with the node selector terms of the drop-in. */}}
 {{- define "tapedeck.affinity" -}}
-{{- $affinity := deepCopy .ours -}}
+{{- $affinity := deepCopy (.ours | default dict) -}}
 {{- with .terms -}}
 {{- $node := dict "nodeAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" .)) -}}
 {{- $affinity = merge $affinity $node -}}
@@ -354,6 +382,7 @@ affinity:
 
 {{- define "tapedeck.volumes" -}}
 {{- $fullname := include "tapedeck.fullname" . -}}
+{{- $scripting := include "tapedeck.scripting" . | fromJson -}}
 - name: config
   configMap: {name: {{ $fullname }}-config}
 - name: tmp
@@ -362,10 +391,10 @@ affinity:
 - name: scripts
   projected:
     sources:
-      {{- if .Values.scripting.files }}
+      {{- if $scripting.files }}
       - configMap: {name: {{ $fullname }}-scripts}
       {{- end }}
-      {{- range .Values.scripting.existingConfigMaps }}
+      {{- range $scripting.existingConfigMaps }}
       - configMap: {name: {{ . }}}
       {{- end }}
 {{- end }}
@@ -374,21 +403,21 @@ affinity:
   projected:
     defaultMode: 0440
     sources:
-      {{- if or .Values.scripting.env .Values.scripting.consts .Values.scripting.envFor }}
+      {{- if or $scripting.env $scripting.envFor }}
       - secret:
           name: {{ $fullname }}-env
           items:
-            {{- range $name, $_ := merge (deepCopy .Values.scripting.env) (.Values.scripting.consts | default dict) }}
+            {{- range $name, $_ := $scripting.env }}
             - {key: {{ $name }}, path: {{ $name }}}
             {{- end }}
-            {{- range $title, $values := .Values.scripting.envFor }}
+            {{- range $title, $values := $scripting.envFor }}
             {{- range $name, $_ := $values }}
             - key: {{ include "tapedeck.envForKey" (dict "title" $title "name" $name) }}
               path: {{ printf "%s/%s" $title $name | quote }}
             {{- end }}
             {{- end }}
       {{- end }}
-      {{- range .Values.scripting.existingSecrets }}
+      {{- range $scripting.existingSecrets }}
       - secret: {name: {{ . }}}
       {{- end }}
 {{- end }}

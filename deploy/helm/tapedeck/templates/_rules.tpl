@@ -7,7 +7,7 @@
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
-{{- if .Values.scripting.allowBlockPod }}
+{{- if (include "tapedeck.scripting" . | fromJson).allowBlockPod }}
 # hub.blockPod of scripts: a label on the pod, and a network policy that selects it.
 - apiGroups: [""]
   resources: [pods]
