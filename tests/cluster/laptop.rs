@@ -291,14 +291,17 @@ fn an_install_touches_no_release_of_another_program() {
     assert_eq!(code, Some(1), "{sentence}");
     assert_eq!(desk.verbs(), ["install tapedeck in default"]);
     // Who says the name gets what helm makes of it.
-    let taken = "Error: INSTALLATION FAILED: cannot re-use a name that is still in use";
-    fs::write(folder.join("helm.refuses"), taken).unwrap();
-    let (code, sentence) = desk.run(&tap(&["-n", "shop", "--release-name", "kubeshark"]));
-    assert_eq!(code, Some(2), "{sentence}");
-    assert!(
-        sentence.contains("there is a Helm release kubeshark in default, and none of tapedeck"),
-        "{sentence}"
-    );
+    for word in ["re-use", "reuse"] {
+        let taken =
+            format!("Error: INSTALLATION FAILED: cannot {word} a name that is still in use");
+        fs::write(folder.join("helm.refuses"), taken).unwrap();
+        let (code, sentence) = desk.run(&tap(&["-n", "shop", "--release-name", "kubeshark"]));
+        assert_eq!(code, Some(2), "{sentence}");
+        assert!(
+            sentence.contains("there is a Helm release kubeshark in default, and none of tapedeck"),
+            "{sentence}"
+        );
+    }
     assert!(!desk.helm().iter().any(|line| line.contains("upgrade")));
     // Nor is a chart of theirs installed.
     let chart = folder.join("chart");
@@ -363,6 +366,39 @@ fn other_targets_take_the_place_of_all_that_a_release_has() {
     let sentence = until(&desk, &tap(&["cart.*"]), ENDS);
     assert!(sentence.contains("its pods start anew"), "{sentence}");
     assert_eq!(desk.values()["tap"]["bpfOverride"], "");
+}
+
+#[test]
+fn what_a_release_that_is_there_does_not_get_is_named() {
+    let small = Installed {
+        config: "tap: {storageLimit: 5Gi}",
+        ..installed("tapedeck", "default")
+    };
+    let desk = Desk::with(&[small]);
+    let withheld = "The release tapedeck in default does not get";
+    let sentence = until(&desk, &tap(&["--cluster", "--storageLimit", "5Gi"]), ENDS);
+    assert!(!sentence.contains(withheld), "{sentence}");
+    let sets = ["--set", "scripting.env.S3_BUCKET=b"];
+    let arguments = [&["--cluster", "--storageLimit", "7Gi"][..], &sets].concat();
+    let sentence = until(&desk, &tap(&arguments), ENDS);
+    let both = format!("{withheld} tap.storageLimit, scripting.env:");
+    assert!(sentence.contains(&both), "{sentence}");
+    assert_eq!(desk.verbs(), Vec::<String>::new());
+    // Targets are given, and the image of an upgrade.
+    let arguments = ["pay.*", "--set", "tap.storageLimit=7Gi"];
+    let sentence = until(&desk, &tap(&arguments), ENDS);
+    let given = "captures other pods within a minute";
+    assert!(sentence.contains(given), "{sentence}");
+    let limit = format!("{withheld} tap.storageLimit:");
+    assert!(sentence.contains(&limit), "{sentence}");
+    assert!(desk.values()["tap"]["storageLimit"].is_null());
+    let arguments = ["--cluster", "--docker-tag", "1.2"];
+    let sentence = until(&desk, &tap(&arguments), ENDS);
+    let image = format!("{withheld} tap.docker:");
+    assert!(sentence.contains(&image), "{sentence}");
+    let sentence = until(&desk, &tap(&[&arguments[..], &["--upgrade"]].concat()), ENDS);
+    assert!(!sentence.contains(withheld), "{sentence}");
+    assert_eq!(desk.values(), json!({"image": {"tag": "1.2"}}));
 }
 
 #[test]

@@ -25,8 +25,11 @@ struct Chart;
 /// Name of the chart.
 const CHART: &str = "tapedeck";
 
-/// What helm says of a name that a release has.
-const TAKEN: &str = "cannot re-use a name that is still in use";
+/// What helm 3 and helm 4 say of a name that a release has.
+const TAKEN: [&str; 2] = [
+    "cannot re-use a name that is still in use",
+    "cannot reuse a name that is still in use",
+];
 
 /// Bytes of what helm says that are shown.
 const SHOWN: usize = 2000;
@@ -146,11 +149,14 @@ impl Helm {
         self.version()?;
         let arguments = ["install", name, "--create-namespace"];
         let installed = self.apply(namespace, &arguments, values);
-        installed.map_err(|failure| match failure.message.contains(TAKEN) {
-            true => Failure::usage(format!(
-                "there is a Helm release {name} in {namespace}, and none of tapedeck that works; look at it with: helm -n {namespace} status {name}; name another one with --release-name"
-            )),
-            false => failure,
+        installed.map_err(|failure| {
+            let is_taken = TAKEN.iter().any(|taken| failure.message.contains(taken));
+            match is_taken {
+                true => Failure::usage(format!(
+                    "there is a Helm release {name} in {namespace}, and none of tapedeck that works; look at it with: helm -n {namespace} status {name}; name another one with --release-name"
+                )),
+                false => failure,
+            }
         })
     }
 
@@ -256,17 +262,21 @@ fn unpack(folder: &Path) -> std::io::Result<PathBuf> {
     Ok(chart)
 }
 
+/// Whether a key of the configuration is a value of the chart.
+pub fn is_value(path: &str) -> bool {
+    let first = path.split('.').next().unwrap_or_default();
+    let is_here = HERE.iter().any(|here| match here.ends_with('.') {
+        true => path.starts_with(here),
+        false => path == *here,
+    });
+    PARTS.contains(&first) && !is_here
+}
+
 /// The values of a release: what the configuration sets, as far as it is for the cluster.
 pub fn values(config: &Config) -> Json {
     let mut values = Map::new();
     for (key, value) in config.said() {
-        let first = key.path.split('.').next().unwrap_or_default();
-        let is_here = HERE.iter().any(|here| match here.ends_with('.') {
-            true => key.path.starts_with(here),
-            false => key.path == *here,
-        });
-        let is_value = PARTS.contains(&first) && !is_here;
-        if is_value && key.path != "tap.docker" {
+        if is_value(key.path) && key.path != "tap.docker" {
             put(&mut values, key.path, value.clone());
         }
     }

@@ -11,14 +11,24 @@ use serde_json::{Map, Value as Json, json};
 use super::super::Global;
 use super::super::config::{Came, Config};
 use super::super::exit::Failure;
+use super::super::tap::live::script_sources;
 use super::super::tap::{TARGETS, TELLS_FILTERS, filter_refusal};
-use super::helm::{Helm, image_of_flags, values};
+use super::helm::{Helm, image_of_flags, is_value, values};
 use super::tap::Asked;
 use super::{Reach, named};
 use crate::release::{NotFound, Release};
 
 /// The one of the targets that running pods do not follow: the chart starts them anew when it changes.
 const BPF: &str = "tap.bpfOverride";
+
+/// Keys that are values of the chart, and that `tap` heeds by itself as well.
+const HEEDED_HERE: [&str; 5] = [
+    "logLevel",
+    "scripting.console",
+    "scripting.enabled",
+    "scripting.watchScripts",
+    "tap.debug",
+];
 
 /// What is done.
 pub(super) enum Plan {
@@ -43,6 +53,8 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// The configuration with the targets of the release afterwards, or why they are not known.
     pub(super) aim: Result<Config, String>,
+    /// What the command names and the release that is there does not get.
+    withheld: Vec<&'static str>,
     /// Helm, where the plan takes it.
     helm: Option<Helm>,
 }
@@ -72,9 +84,14 @@ pub(super) fn plan(reach: &Reach, config: &Config, asked: Asked) -> Result<Plann
         Err(_) => true,
     };
     let changes = names_targets && differs;
+    let withheld = withheld(config, there.as_ref().ok(), asked);
     if !changes && !asked.upgrade {
         let aim = there.map(|there| there.config);
-        return Planned::new(Plan::Leave(release), aim, config);
+        let planned = Planned::new(Plan::Leave(release), aim, config)?;
+        return Ok(Planned {
+            withheld,
+            ..planned
+        });
     }
     let mut given = Map::new();
     if changes {
@@ -93,7 +110,11 @@ pub(super) fn plan(reach: &Reach, config: &Config, asked: Asked) -> Result<Plann
         values: Json::Object(given),
         upgrades: asked.upgrade,
     };
-    Planned::new(change, aim, config)
+    let planned = Planned::new(change, aim, config)?;
+    Ok(Planned {
+        withheld,
+        ..planned
+    })
 }
 
 impl Planned {
@@ -120,7 +141,12 @@ impl Planned {
                 )));
             }
         }
-        Ok(Planned { plan, aim, helm })
+        Ok(Planned {
+            plan,
+            aim,
+            withheld: Vec::new(),
+            helm,
+        })
     }
 
     /// Does it, and says what was done.
@@ -139,6 +165,7 @@ impl Planned {
             }
             (Plan::Leave(release), _) => {
                 tell_left(&release, config);
+                tell_withheld(&release, &self.withheld);
                 Ok(release)
             }
             (
@@ -162,6 +189,7 @@ impl Planned {
                 } else if !values["tap"].is_null() {
                     eprintln!("The release {release} captures other pods within a minute");
                 }
+                tell_withheld(&release, &self.withheld);
                 Ok(release)
             }
         }
@@ -179,6 +207,16 @@ fn tell_left(release: &Release, config: &Config) {
     }
     if names_targets(config) {
         eprintln!("The release {release} has these targets already");
+    }
+}
+
+/// Says what a release does not get.
+fn tell_withheld(release: &Release, withheld: &[&str]) {
+    if !withheld.is_empty() {
+        eprintln!(
+            "The release {release} does not get {}: tapedeck tap changes only targets of a release that is there; give it other values with helm upgrade --reuse-values",
+            withheld.join(", ")
+        );
     }
 }
 
@@ -218,8 +256,31 @@ fn names_targets(config: &Config) -> bool {
 }
 
 fn is_named(config: &Config, path: &str) -> bool {
-    let mut all = config.all();
-    all.any(|(key, _, came)| key.path == path && matches!(came, Came::Flag(_) | Came::Set))
+    named_keys(config).any(|named| named == path)
+}
+
+/// Keys that flags and `--set` of the command name.
+fn named_keys(config: &Config) -> impl Iterator<Item = &'static str> {
+    let named = |came: &Came| matches!(came, Came::Flag(_) | Came::Set);
+    config
+        .all()
+        .filter(move |(_, _, came)| named(came))
+        .map(|(key, _, _)| key.path)
+}
+
+/// Values that the command names, and that a release which is there has otherwise and does not get.
+fn withheld(config: &Config, there: Option<&There>, asked: Asked) -> Vec<&'static str> {
+    let pushes_env = config.bool("scripting.watchScripts") && !script_sources(config).is_empty();
+    let is_heeded = |path: &str| {
+        TARGETS.contains(&path)
+            || HEEDED_HERE.contains(&path)
+            || (path == "tap.docker" && asked.upgrade)
+            || (path == "scripting.env" && pushes_env)
+    };
+    let is_there = |path: &str| there.is_some_and(|there| !there.differs(config, path));
+    named_keys(config)
+        .filter(|path| is_value(path) && !is_heeded(path) && !is_there(path))
+        .collect()
 }
 
 /// What a key is called under `tap`.
