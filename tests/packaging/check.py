@@ -406,6 +406,9 @@ BECOMES = [
     # Names that are left empty are not set.
     ("null", [], WORKER, LIMITS, {"memory": "2Gi"}),
     ("null", [], ("Secret", "tapedeck-env"), "stringData", None),
+    # Numbers become the text that they were.
+    ("defaults", ["scripting.env.A=9007199254740991,scripting.env.B=-5,scripting.env.C=0.25"],
+     ("Secret", "tapedeck-env"), "stringData", {"A": "9007199254740991", "B": "-5", "C": "0.25"}),
     ("defaults", ["scripting.env.A=x,scripting.env.B=null"], ("Secret", "tapedeck-env"), "stringData", {"A": "x"}),
     *(("defaults", [f"{part}=null"], WORKER, "spec.template.spec.containers.0.name", "worker")
       for part in OF_PROGRAM),
@@ -443,7 +446,9 @@ def alerts_of_release():
 
 # Settings, the names that the notes of helm must have, and those that they must not.
 NOTES = [
-    ("defaults", [], [], ["change nothing"]),
+    ("defaults", [], ["Nothing is recorded yet"], ["change nothing"]),
+    ("defaults", ["scripting.env.RECORDING_KFL=http"], [], ["Nothing is recorded yet"]),
+    ("defaults", ["scripting.consts.RECORDING_KFL=http"], [], ["Nothing is recorded yet"]),
     # The file of defaults of the drop-in asks for nothing.
     ("script-era", [], [], ["change nothing"]),
     ("drop-in", [], ["tap.snapshots: "], ["tap.storageClass", "srvPort", "tap.misc", "tap.ingress", "license"]),
@@ -532,10 +537,33 @@ WRONG = [
     (["certificates.existingSecrets.hub=corp-hub"], "certificates.existingSecrets.worker"),
     (["certificates.existingSecrets.worker=corp-worker"], "certificates.existingSecrets.hub"),
     (["scripting.files.alert=console.log(1)"], "alert"),
+    # Credentials in what would lie in the ConfigMap.
+    (["recording.destination=https://u:hunter2@store/b"], "recording.destination"),
+    (["recordings[0].name=a,recordings[0].destination=https://u:hunter2@store/b"], "recordings.0.destination"),
+    (["s3.endpoint=https://hunter2@store"], "s3.endpoint"),
+    (["scripting.chatgpt.url=https://:hunter2@store/"], "scripting.chatgpt.url"),
+]
+
+
+# Files of values that are refused, and what the sentence has.
+WRONG_FILES = [
+    ("scripting: {env: {ACCOUNT: 12345678901234567890}}", "scripting.env.ACCOUNT: put it in quotes"),
+    ("scripting: {consts: {ACCOUNT: -9007199254740993}}", "scripting.env.ACCOUNT: put it in quotes"),
+    ("scripting: {env: {ALL: {of: [1, 9007199254740993]}}}", "scripting.env.ALL: put it in quotes"),
+    ("scripting: {envFor: {alert: {CHAT: 9007199254740993}}}", "scripting.envFor.alert.CHAT: put it in quotes"),
 ]
 
 
 def check_refuses():
+    with tempfile.TemporaryDirectory() as folder:
+        for text, name in WRONG_FILES:
+            file = pathlib.Path(folder) / "values.yaml"
+            file.write_text(text)
+            told = helm("template", "tapedeck", CHART, "-f", file)
+            if not told.returncode:
+                faults.append(f"{text} is not refused")
+            elif name not in told.stderr:
+                faults.append(f"{text} is refused without saying {name}: {told.stderr.strip()}")
     for settings, name in WRONG:
         told = helm("template", "tapedeck", CHART, *[part for setting in settings for part in ("--set", setting)])
         if not told.returncode:

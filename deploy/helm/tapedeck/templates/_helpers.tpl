@@ -267,6 +267,33 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
+{{/* Whether a number in it is of 2^53 or more: helm reads numbers as floats, which tell those apart no more. */}}
+{{- define "tapedeck.tooLarge" -}}
+{{- if or (kindIs "map" .) (kindIs "slice" .) -}}
+{{- range . -}}
+{{- include "tapedeck.tooLarge" . -}}
+{{- end -}}
+{{- else if or (kindIs "float64" .) (kindIs "int64" .) -}}
+{{- if or (ge (float64 .) 9007199254740992.0) (le (float64 .) -9007199254740992.0) -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Paths of the URLs in a value that have a user or a password, with a space after each. */}}
+{{- define "tapedeck.userinfo" -}}
+{{- $path := .path -}}
+{{- if or (kindIs "map" .value) (kindIs "slice" .value) -}}
+{{- range $name, $below := .value -}}
+{{- include "tapedeck.userinfo" (dict "path" (ternary (toString $name) (printf "%s.%v" $path $name) (empty $path)) "value" $below) -}}
+{{- end -}}
+{{- else if kindIs "string" .value -}}
+{{- if regexMatch "^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@" .value -}}
+{{- print $path " " -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Pods start again when something changes that a running program does not follow. */}}
 {{- define "tapedeck.checksums" -}}
 {{- $config := include "tapedeck.config" . | fromYaml -}}
