@@ -565,7 +565,10 @@ fn a_socket_is_not_read_as_a_page() {
     for path in ["/api/v1/ws", "/api/wsFull", "/api/v1/scripts/logs"] {
         let (status, answer) = tap.ask(&format!("GET {path}"), &headers);
         assert_eq!(status, 426, "{path}: {answer}");
-        assert!(answer.contains("this path is a WebSocket"), "{path}: {answer}");
+        assert!(
+            answer.contains("this path is a WebSocket"),
+            "{path}: {answer}"
+        );
     }
 }
 

@@ -287,7 +287,12 @@ fn text(report: &Report, style: Style) -> String {
         lines.push(style.dim(&format!("not seen: {spot}")));
     }
     lines.push(match report.is_clean() {
-        true => style.green("everything that was looked at is as it was sealed"),
+        true if report.has_bytes() => {
+            style.green("everything that was looked at is as it was sealed")
+        }
+        true => style.yellow(
+            "manifests, sizes and locks are as it was sealed; the bytes of reels were not read: --deep reads them",
+        ),
         false => style.red(&format!(
             "{} objects are not as they were sealed",
             report.findings.len() as u64 + report.more_findings

@@ -396,7 +396,11 @@ fn what_a_release_that_is_there_does_not_get_is_named() {
     let sentence = until(&desk, &tap(&arguments), ENDS);
     let image = format!("{withheld} tap.docker:");
     assert!(sentence.contains(&image), "{sentence}");
-    let sentence = until(&desk, &tap(&[&arguments[..], &["--upgrade"]].concat()), ENDS);
+    let sentence = until(
+        &desk,
+        &tap(&[&arguments[..], &["--upgrade"]].concat()),
+        ENDS,
+    );
     assert!(!sentence.contains(withheld), "{sentence}");
     assert_eq!(desk.values(), json!({"image": {"tag": "1.2"}}));
 }

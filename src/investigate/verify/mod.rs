@@ -139,6 +139,10 @@ pub struct Counts {
 }
 
 impl Counts {
+    fn has_bytes(&self) -> bool {
+        self.read.max(self.checksums) >= self.parts
+    }
+
     fn add(&mut self, other: &Counts) {
         self.objects += other.objects;
         self.manifests += other.manifests;
@@ -241,6 +245,12 @@ impl Report {
     /// Whether all is as it was sealed.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Whether the bytes of all reels are known to be what was sealed: they were read, or the store
+    /// keeps their checksums.
+    pub fn has_bytes(&self) -> bool {
+        self.counts.has_bytes()
     }
 
     /// The heads of all chains.
@@ -359,7 +369,7 @@ pub fn blind_spots(report: &Report, options: &Options) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if counts.reels > 0 && counts.read.max(counts.checksums) < counts.parts {
+    if !counts.has_bytes() {
         spots.push(
             "the bytes of reels were not read, and the store keeps no checksum of some: --deep \
              reads and hashes them"
