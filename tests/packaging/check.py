@@ -31,6 +31,7 @@ JOBS = ROOT / "deploy/jobs"
 SCHEMA = CHART / "values.schema.json"
 PAGE = ROOT / "docs/install.md"
 UNREAD = CHART / "files/unread.json"
+KNOWN = CHART / "files/known.json"
 # Parts of the values that the program reads.
 OF_PROGRAM = ["tap", "scripting", "recording", "recordings", "s3", "logLevel"]
 # Keys of them that the chart sets by itself.
@@ -42,7 +43,7 @@ USUAL = {
     "tap.persistentStoragePvcVolumeMode": ["FileSystem"],
 }
 # What the notes have a sentence of their own about.
-NOTED = ["scripting.source", "scripting.sources"]
+NOTED = ["scripting.source", "scripting.sources", "tap.docker.registry", "tap.docker.tag"]
 # Kubernetes versions whose schemas the manifests are held against, and the oldest that is rendered for.
 VERSIONS = ["1.25.0", "1.31.0", "1.37.0"]
 OLDEST = "1.20.2"
@@ -190,6 +191,11 @@ def unread(schema, there):
     return dict(sorted(found.items()))
 
 
+def names_of(tree):
+    """Names of a part of the values as a tree, in small letters; below a leaf there may be any."""
+    return {name.lower(): names_of(below) for name, below in sorted(tree.get("properties", {}).items())}
+
+
 def check_schema():
     import yaml
     there = keys()
@@ -203,7 +209,9 @@ def check_schema():
     after = rest.split(end)[1]
     fresh_page = before + start + table(fresh, values) + end + after
     fresh_unread = json.dumps(unread(fresh, there), indent=2) + "\n"
+    fresh_known = json.dumps(names_of(fresh["properties"]["tap"]), indent=2) + "\n"
     if os.environ.get("UPDATE"):
+        KNOWN.write_text(fresh_known)
         UNREAD.write_text(fresh_unread)
         SCHEMA.write_text(text)
         PAGE.write_text(fresh_page)
@@ -215,6 +223,8 @@ def check_schema():
         faults.append("files/unread.json is stale; run UPDATE=1 cargo test packaging")
     described(fresh, "")
     beside(values, fresh, "")
+    if KNOWN.read_text() != fresh_known:
+        faults.append("files/known.json is stale; run UPDATE=1 cargo test packaging")
     # What the chart writes into the program's file must be a key of it, or for Kubernetes.
     known = {path.lower() for path, *_ in there}
     for name in fresh["properties"]["tap"]["properties"]:
@@ -457,6 +467,17 @@ NOTES = [
     ("defaults", ["tap.storageclass=fast", "tap.ingress.enabled=true", "license=mine", "tap.auth.enabled=true"],
      ["tap.storageClass: ", "tap.ingress: ", "license: ", "tap.auth: "], []),
     ("defaults", ["tap.docker.registry=mirror.example"], ["tap.docker.registry"], []),
+    # Names of other releases of the drop-in, and misspelt ones.
+    ("unknown", [], ["tap.docker.overrideTag: ", "tap.pprof: ", "tap.liveConfigMapChangesDisabled: ", "tap.license: ",
+                     "tap.dashboard.clusterWideMapEnabled: ", "tap.misc.jsonTTLs: "], ["tap.sentry", "tap.gitops"]),
+    # What is read before encryption elsewhere, which is usual there, has a sentence of its own.
+    ("defaults", [], [], ["before encryption"]),
+    ("script-era", [], ["before encryption", "key log"], []),
+    ("small-letters", [], ["before encryption"], []),
+    # The port that Kubeshark's own workers take on the same nodes.
+    ("drop-in", [], ["port 49100 of each node"], []),
+    ("defaults", ["tap.metrics.port=49200"], ["port 49200 of each node"], []),
+    ("defaults", ["worker.hostNetwork=false"], [], ["of each node"]),
 ]
 
 

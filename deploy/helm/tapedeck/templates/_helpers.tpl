@@ -146,7 +146,7 @@ imagePullSecrets:
 
 {{/* What the chart itself reads below tap, or refuses. */}}
 {{- define "tapedeck.readOfTap" -}}
-{{- list "docker.registry" "docker.tag" "docker.imagePullPolicy" "docker.imagePullSecrets" "proxy.front.port" "proxy.hub.srvPort" "metrics.port" "namespaces" "resources.hub" "resources.sniffer" "resources.worker" "probes.hub" "probes.sniffer" "tolerations.hub" "tolerations.workers" "nodeSelectorTerms.hub" "nodeSelectorTerms.workers" "securityContext.seLinuxOptions" "securityContext.appArmorProfile" "auth.enabled" "ingress.enabled" "dashboard.tokens" "dashboard.oidc.clientSecret" | toJson -}}
+{{- list "docker.registry" "docker.tag" "docker.imagePullPolicy" "docker.imagePullSecrets" "proxy.front.port" "proxy.hub.srvPort" "metrics.port" "namespaces" "resources.hub" "resources.sniffer" "resources.worker" "probes.hub" "probes.sniffer" "tolerations.hub" "tolerations.workers" "nodeSelectorTerms.hub" "nodeSelectorTerms.workers" "securityContext.seLinuxOptions" "securityContext.appArmorProfile" "auth.enabled" "ingress.enabled" "dashboard.tokens" "dashboard.oidc.clientSecret" "tls" "serviceMesh" | toJson -}}
 {{- end -}}
 
 {{/* tap, with the names that the chart reads in its own spelling: the program takes them in any, and older
@@ -223,6 +223,7 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- range include "tapedeck.notForProgram" . | fromJsonArray -}}
 {{- $_ := unset $tap . -}}
 {{- end -}}
+{{- $unknown := include "tapedeck.sift" (dict "in" $tap "known" (.Files.Get "files/known.json" | fromJson) "path" "tap") -}}
 {{- $_ := set $tap "dataDir" "/var/lib/tapedeck" -}}
 {{- $scripting := omit (include "tapedeck.scripting" . | fromJson) "env" "envFor" "files" "existingSecrets" "existingConfigMaps" "source" "sources" -}}
 {{- if include "tapedeck.hasScripts" . -}}
@@ -329,7 +330,30 @@ them unless told. files/unread.json has all there are; `UPDATE=1 cargo test pack
 {{- $_ := set $found $path $told.why -}}
 {{- end -}}
 {{- end -}}
+{{- $tap := include "tapedeck.tap" . | fromJson -}}
+{{- range include "tapedeck.sift" (dict "in" $tap "known" (.Files.Get "files/known.json" | fromJson) "path" "tap") | splitList "\n" -}}
+{{- with . -}}
+{{- $_ := set $found . "there is no such name here" -}}
+{{- end -}}
+{{- end -}}
 {{- $found | toJson -}}
+{{- end -}}
+
+{{/* Takes names that are unknown out of a map, in place; lines with the paths of those that ask for anything.
+files/known.json has the known ones; `UPDATE=1 cargo test packaging` writes it. */}}
+{{- define "tapedeck.sift" -}}
+{{- $at := . -}}
+{{- range $name, $value := .in -}}
+{{- $path := printf "%s.%s" $at.path $name -}}
+{{- if not (hasKey $at.known (lower $name)) -}}
+{{- $_ := unset $at.in $name -}}
+{{- if include "tapedeck.asks" $value -}}
+{{- print $path "\n" -}}
+{{- end -}}
+{{- else if and (get $at.known (lower $name)) (kindIs "map" $value) -}}
+{{- include "tapedeck.sift" (dict "in" $value "known" (get $at.known (lower $name)) "path" $path) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether a value asks for anything: what is empty, 0 or false does not, nor a part that is not enabled. */}}
