@@ -496,8 +496,31 @@ def notes():
                 faults.append(f"the notes of {name}.yaml with {settings} name {unwanted}")
 
 
+# Figures of the hub and of its workers that the dashboard must show.
+SHOWN = [
+    "tapedeck_hub_workers_connected", "tapedeck_hub_workers_missing", "tapedeck_kube_watch",
+    "tapedeck_worker_hub_connected",
+]
+
+
+def dashboard():
+    """Panels show the hub too, have numbers of their own, and the program has what they ask of it."""
+    panels = json.loads((CHART / "files/dashboard.json").read_text())["panels"]
+    asked = {name for panel in panels for target in panel["targets"] for name in re.findall(r"tapedeck_\w+", target["expr"])}
+    for name in SHOWN:
+        if name not in asked:
+            faults.append(f"the dashboard does not show {name}")
+    source = "".join(file.read_text() for file in (ROOT / "src").rglob("*.rs"))
+    for name in SHOWN:
+        if name not in source:
+            faults.append(f"the dashboard is to show {name}, which the program does not have")
+    if len({panel["id"] for panel in panels}) != len(panels):
+        faults.append("two panels of the dashboard have one id")
+
+
 def check_render():
     becomes()
+    dashboard()
     alerts_of_release()
     notes()
     files = sorted((CHART / "ci").glob("*.yaml"))
