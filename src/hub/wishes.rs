@@ -4,7 +4,6 @@
 //! In: the configuration as it changes, commands and the API. Out: a [`Spread`] for all workers.
 //! Never: something invalid that is told to workers; the last good one stays, also over a restart.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -326,6 +325,7 @@ fn refuse_configured(inner: &Inner, name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::Arc;
 
     use super::*;
