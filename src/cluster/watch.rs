@@ -169,11 +169,11 @@ impl Watcher {
                 (self.sink)(Event::Unwatched(kind, namespace));
             }
             for namespace in now {
-                if !each.contains_key(&namespace) {
+                each.entry(namespace).or_insert_with_key(|namespace| {
                     let mut following = JoinSet::new();
                     following.spawn(self.clone().follow_within(kind, namespace.clone()));
-                    each.insert(namespace, following);
-                }
+                    following
+                });
             }
             if namespaces.changed().await.is_err() {
                 // Nobody changes them any more; all are stopped with this one.

@@ -252,7 +252,8 @@ async fn rights(real: &Real) {
         "apiGroups": ["", "discovery.k8s.io"], "resources": ["pods", "endpointslices"],
         "verbs": ["list", "watch"],
     });
-    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop";
+    let all = "/apis/rbac.authorization.k8s.io/v1/namespaces";
+    let rbac = format!("{all}/shop");
     let role = json!({"metadata": {"name": "reader"}, "rules": [rule]});
     real.make(&format!("{rbac}/roles"), &role).await;
     let binding = json!({
@@ -306,7 +307,54 @@ async fn rights(real: &Real) {
         look(&cluster, "10.96.7.7:80")
     })
     .await;
+    drop(cluster);
+    real.make(&format!("{all}/web/roles"), &role).await;
+    real.make(&format!("{all}/web/rolebindings"), &binding)
+        .await;
+    confined_targets(real).await;
     real.delete_pod("web", "hidden").await;
+}
+
+/// Of a user with rights in two namespaces the pods of the targeted one are captured, and of the other one when
+/// it is targeted instead.
+async fn confined_targets(real: &Real) {
+    let of = |namespace: &str| {
+        let namespaces = vec![namespace.to_owned()];
+        let wanted = Wanted {
+            namespaces: namespaces.clone(),
+            ..Wanted::default()
+        };
+        (namespaces, Targets::parse(&wanted).unwrap())
+    };
+    let (namespaces, targets) = of("shop");
+    let addresses = SharedTargets::default();
+    let options = Options {
+        namespaces,
+        addresses: addresses.clone(),
+        ..options(targets, None)
+    };
+    let cluster = follow(real.connection(READER).await, options);
+    let captured = || {
+        let set = addresses.get().1?;
+        let mut ips: Vec<String> = set.ips.iter().map(ToString::to_string).collect();
+        ips.sort();
+        // No unknown address is one of a new pod: those of the other namespace stay unknown.
+        Some((ips.join(" "), set.networks.len()))
+    };
+    until(Some(("10.244.1.7".to_owned(), 0)), captured).await;
+    until(true, || cluster.is_ready()).await;
+    assert_eq!(look(&cluster, "10.244.1.30:1"), "-");
+    let (namespaces, targets) = of("web");
+    cluster.set_namespaces(namespaces);
+    cluster.set_targets(targets);
+    until(true, || {
+        captured().is_some_and(|(ips, networks)| {
+            ips.contains("10.244.1.30") && !ips.contains("10.244.1.7") && networks == 0
+        })
+    })
+    .await;
+    assert_eq!(look(&cluster, "10.244.1.30:1"), "web/hidden -");
+    assert_eq!(look(&cluster, "10.244.1.7:1"), "-");
 }
 
 /// Pods come and go, and give their addresses on; each address was at each moment that of the pod that
