@@ -354,7 +354,6 @@ async fn confined_targets(real: &Real) {
     })
     .await;
     assert_eq!(look(&cluster, "10.244.1.30:1"), "web/hidden -");
-    assert_eq!(look(&cluster, "10.244.1.7:1"), "-");
 }
 
 /// Pods come and go, and give their addresses on; each address was at each moment that of the pod that
