@@ -131,7 +131,8 @@ impl Shared {
         if !matches!(whole, Err(Refusal::Denied(_))) {
             return whole;
         }
-        for namespace in &self.options.namespaces {
+        let namespaces = self.namespaces.borrow().clone();
+        for namespace in namespaces {
             let path = format!("/apis/apps/v1/namespaces/{namespace}/{kind}");
             self.api.metadata(&path, &mut add).await?;
         }
