@@ -445,7 +445,7 @@ fn sentences_say_what_is_meant() {
 }
 
 #[test]
-fn a_hub_with_an_invalid_query_serves_on_and_records_nothing() {
+fn a_hub_with_an_invalid_query_serves_on_and_leaves_workers_theirs() {
     let place = Place::new();
     assert_eq!(run(&place, &["certs", "--out", "certs"]).code, Some(0));
     let mut command = bare(
@@ -469,7 +469,7 @@ fn a_hub_with_an_invalid_query_serves_on_and_records_nothing() {
     let (address, token, told) = printed_url(&mut hub.0);
     assert!(told.contains("RECORDING_KFL is invalid"), "{told}");
     assert!(
-        told.contains("nothing is recorded until it is corrected"),
+        told.contains("workers go on with what they recorded last until it is corrected"),
         "{told}"
     );
     let (status, recordings) = crate::dashboard::send(
