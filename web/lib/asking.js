@@ -27,3 +27,12 @@ export function asking() {
     },
   };
 }
+
+// What `ask` answers once all items are counted; `onBehind` is told how many are not, each time.
+export async function counted(ask, onBehind = () => {}) {
+  for (;;) {
+    const found = await ask();
+    if (!found.behind) return found;
+    onBehind(found.behind);
+  }
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asking } from "../lib/asking.js";
+import { asking, counted } from "../lib/asking.js";
 
 // An answer that comes when it is told to, or fails when it is given up.
 function later() {
@@ -42,4 +42,11 @@ test("what goes wrong is thrown, unless the question was given up", async () => 
   const one = asked.ask("a", first.make);
   asked.giveUp();
   assert.equal(await one, null);
+});
+
+test("what is still counted is asked for until all is", async () => {
+  const answers = [{ behind: 20 }, { behind: 5 }, { behind: 0, all: 7 }];
+  const told = [];
+  assert.deepEqual(await counted(async () => answers.shift(), (behind) => told.push(behind)), { behind: 0, all: 7 });
+  assert.deepEqual(told, [20, 5]);
 });

@@ -1,7 +1,7 @@
 // The comparison: what changed between two spans of time.
 
 import * as api from "../lib/api.js";
-import { asking } from "../lib/asking.js";
+import { asking, counted } from "../lib/asking.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause } from "../lib/kfl.js";
@@ -96,7 +96,7 @@ export function compareView(frame) {
     stale();
     const q = format.withoutTime(frame.state.q);
     try {
-      const found = await asked.ask(["halves", place, q].join("\n"), (signal) => counted((at) => api.timeline(q, at, 2, signal)));
+      const found = await asked.ask(["halves", place, q].join("\n"), (signal) => ofAll((at) => api.timeline(q, at, 2, signal)));
       if (!found) return;
       if (found.all.count === 0) return instead(notice("Nothing to compare", "No item matches; loosen the filter."));
       // Ends are left out, and no span is empty.
@@ -126,7 +126,7 @@ export function compareView(frame) {
       // The server writes the spans in the dialect of the filter.
       const found = await asked.ask(question, (signal) => Promise.all(both.map(async (span) => {
         const { query } = await api.narrowed(base, span);
-        return counted((at) => api.groups(query, at, by.value, LIMIT, signal));
+        return ofAll((at) => api.groups(query, at, by.value, LIMIT, signal));
       })));
       if (!found) return;
       const [before, after] = found;
@@ -141,13 +141,11 @@ export function compareView(frame) {
     }
   }
   // Asks until all items of the place are counted.
-  async function counted(ask) {
+  function ofAll(ask) {
     const at = place;
-    for (;;) {
-      const found = await ask(at);
-      if (!found.behind) return found;
-      said.textContent = `${format.count(found.behind)} items still to be counted`;
-    }
+    return counted(() => ask(at), (behind) => {
+      said.textContent = `${format.count(behind)} items still to be counted`;
+    });
   }
   // The spans of a link, or of an entry of the history.
   function linked() {

@@ -1,6 +1,7 @@
 // The traffic: the list of items that match, and the details of one.
 
 import * as api from "../lib/api.js";
+import { counted } from "../lib/asking.js";
 import { chosen, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
@@ -382,10 +383,7 @@ export function trafficView(frame) {
   // How many matches have a value of a column from a bound on.
   async function countFrom(by, bound) {
     const q = bound > 0 ? (await api.narrowed(held.q, BOUNDS[by](bound))).query : held.q;
-    for (;;) {
-      const found = await api.timeline(q, held.place, 1);
-      if (!found.behind) return found.all.count;
-    }
+    return (await counted(() => api.timeline(q, held.place, 1))).all.count;
   }
   // The row that a link is about. Ids are of one run: an item of another time is another one, and that of
   // the link is looked for by its time where items are kept.
