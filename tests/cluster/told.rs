@@ -195,20 +195,27 @@ fn post(address: &str, token: &str, path: &str, body: &Json) {
     assert_eq!(status, 200, "{}", text(&answer));
 }
 
+/// The secret of hubs.
+const KEPT: &str = "/api/v1/namespaces/tap/secrets/hub-kept";
+
+/// An API server with that secret; `None` where there is none.
+async fn keeping() -> Option<Real> {
+    let real = Real::start().await?;
+    let of = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+    let namespace = of("Namespace", "tap");
+    real.make("/api/v1/namespaces", &namespace).await;
+    let secret = of("Secret", "hub-kept");
+    real.make("/api/v1/namespaces/tap/secrets", &secret).await;
+    Some(real)
+}
+
 /// The pod of a hub is replaced, its data folder with it; the API server is away when the next one starts.
 #[test]
 fn what_was_added_to_a_hub_outlives_its_pod() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let Some(mut real) = runtime.block_on(Real::start()) else {
+    let Some(mut real) = runtime.block_on(keeping()) else {
         return;
     };
-    let of = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
-    let secrets = "/api/v1/namespaces/tap/secrets";
-    runtime.block_on(async {
-        let namespace = of("Namespace", "tap");
-        real.make("/api/v1/namespaces", &namespace).await;
-        real.make(secrets, &of("Secret", "hub-kept")).await;
-    });
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     make_certs(folder);
@@ -228,8 +235,7 @@ fn what_was_added_to_a_hub_outlives_its_pod() {
         "targets.json",
     ];
     wait("all are in the secret", || {
-        let path = format!("{secrets}/hub-kept");
-        let kept = runtime.block_on(real.ask(Method::GET, &path, &Json::Null));
+        let kept = runtime.block_on(real.ask(Method::GET, KEPT, &Json::Null));
         let data = kept["data"].as_object();
         data.is_some_and(|data| names.iter().all(|name| data.contains_key(*name)))
     });
@@ -269,16 +275,9 @@ fn what_was_added_to_a_hub_outlives_its_pod() {
 #[test]
 fn two_hubs_with_one_secret_do_not_lose_what_was_added_to_either() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let Some(real) = runtime.block_on(Real::start()) else {
+    let Some(real) = runtime.block_on(keeping()) else {
         return;
     };
-    let of = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
-    let secrets = "/api/v1/namespaces/tap/secrets";
-    runtime.block_on(async {
-        let namespace = of("Namespace", "tap");
-        real.make("/api/v1/namespaces", &namespace).await;
-        real.make(secrets, &of("Secret", "hub-kept")).await;
-    });
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut hubs = homes.each_ref().map(|home| {
         make_certs(home.path());
@@ -288,8 +287,7 @@ fn two_hubs_with_one_secret_do_not_lose_what_was_added_to_either() {
         start(home.path(), "hub", &config, &arguments)
     });
     let kept = || {
-        let path = format!("{secrets}/hub-kept");
-        let kept = runtime.block_on(real.ask(Method::GET, &path, &Json::Null));
+        let kept = runtime.block_on(real.ask(Method::GET, KEPT, &Json::Null));
         let list = kept["data"]["hub-recordings.json"]
             .as_str()
             .unwrap_or_default();
