@@ -287,7 +287,7 @@ fn text(report: &Report, style: Style) -> String {
         lines.push(style.dim(&format!("not seen: {spot}")));
     }
     lines.push(match report.is_clean() {
-        true if report.has_bytes() => {
+        true if report.counts.has_bytes() => {
             style.green("everything that was looked at is as it was sealed")
         }
         true => style.yellow(

@@ -73,7 +73,12 @@ pub(super) fn plan(reach: &Reach, config: &Config, asked: Asked) -> Result<Plann
         Ok(release) => release,
         Err(NotFound::None(_) | NotFound::OfOtherNames { .. }) => {
             check_filter(config, config)?;
-            return Planned::new(Plan::Install(values(config)), Ok(config.clone()), config);
+            return Planned::new(
+                Plan::Install(values(config)),
+                Ok(config.clone()),
+                Vec::new(),
+                config,
+            );
         }
         Err(other) => return Err(other.into()),
     };
@@ -87,11 +92,7 @@ pub(super) fn plan(reach: &Reach, config: &Config, asked: Asked) -> Result<Plann
     let withheld = withheld(config, there.as_ref().ok(), asked);
     if !changes && !asked.upgrade {
         let aim = there.map(|there| there.config);
-        let planned = Planned::new(Plan::Leave(release), aim, config)?;
-        return Ok(Planned {
-            withheld,
-            ..planned
-        });
+        return Planned::new(Plan::Leave(release), aim, withheld, config);
     }
     let mut given = Map::new();
     if changes {
@@ -110,15 +111,16 @@ pub(super) fn plan(reach: &Reach, config: &Config, asked: Asked) -> Result<Plann
         values: Json::Object(given),
         upgrades: asked.upgrade,
     };
-    let planned = Planned::new(change, aim, config)?;
-    Ok(Planned {
-        withheld,
-        ..planned
-    })
+    Planned::new(change, aim, withheld, config)
 }
 
 impl Planned {
-    fn new(plan: Plan, aim: Result<Config, String>, config: &Config) -> Result<Planned, Failure> {
+    fn new(
+        plan: Plan,
+        aim: Result<Config, String>,
+        withheld: Vec<&'static str>,
+        config: &Config,
+    ) -> Result<Planned, Failure> {
         let takes_helm = !matches!(plan, Plan::Leave(_)) && !config.bool("tap.dryRun");
         let helm = match takes_helm {
             true => Some(Helm::find(config)?),
@@ -144,7 +146,7 @@ impl Planned {
         Ok(Planned {
             plan,
             aim,
-            withheld: Vec::new(),
+            withheld,
             helm,
         })
     }

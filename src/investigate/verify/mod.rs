@@ -139,7 +139,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn has_bytes(&self) -> bool {
+    /// Whether the bytes of all reels are known to be what was sealed: they were read, or the store
+    /// keeps their checksums.
+    pub fn has_bytes(&self) -> bool {
         self.read.max(self.checksums) >= self.parts
     }
 
@@ -245,12 +247,6 @@ impl Report {
     /// Whether all is as it was sealed.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
-    }
-
-    /// Whether the bytes of all reels are known to be what was sealed: they were read, or the store
-    /// keeps their checksums.
-    pub fn has_bytes(&self) -> bool {
-        self.counts.has_bytes()
     }
 
     /// The heads of all chains.
