@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::message::Spread;
 use crate::kfl;
-use crate::pipeline::{Basis, DEFAULT_NAME};
+use crate::pipeline::{Basis, DEFAULT_NAME, RECORDING_KFL};
 use crate::record::{read_capped, write_whole};
 
 /// Recordings that may be added.
@@ -21,9 +21,6 @@ const MAX_ADDED: usize = 256;
 
 /// Largest file of recordings that is read.
 const MAX_FILE: u64 = 4 << 20;
-
-/// Name in `env` whose value is what to record.
-const QUERY: &str = "RECORDING_KFL";
 
 #[derive(Default)]
 struct Inner {
@@ -152,10 +149,10 @@ impl Wishes {
         configured.recording_kfl = valid.query.clone().filter(|text| !text.is_empty());
         if fault.is_some() {
             // Scripts that record by themselves go by it too.
-            let env = configured.env.get_mut(QUERY);
+            let env = configured.env.get_mut(RECORDING_KFL);
             match (env, &configured.recording_kfl) {
                 (Some(value), Some(query)) => *value = json!(query),
-                (Some(_), None) => drop(configured.env.remove(QUERY)),
+                (Some(_), None) => drop(configured.env.remove(RECORDING_KFL)),
                 (None, _) => {}
             }
         }
@@ -187,7 +184,7 @@ impl Wishes {
             return None;
         }
         let error = kfl::compile(text, &self.basis.schema).err()?;
-        Some(format!("{QUERY} is invalid, {error}"))
+        Some(format!("{RECORDING_KFL} is invalid, {error}"))
     }
 
     fn list_fault(&self, recordings: &Json) -> Option<String> {
@@ -347,7 +344,9 @@ mod tests {
     fn of_query(text: &str) -> Spread {
         Spread {
             recording_kfl: Some(text.to_owned()),
-            env: [(QUERY.to_owned(), json!(text))].into_iter().collect(),
+            env: [(RECORDING_KFL.to_owned(), json!(text))]
+                .into_iter()
+                .collect(),
             ..Spread::default()
         }
     }
@@ -416,7 +415,7 @@ mod tests {
             assert!(sentence.ends_with("the last valid one: http"), "{sentence}");
             let spread = wishes.spread();
             assert_eq!(spread.recording_kfl.as_deref(), Some("http"));
-            assert_eq!(spread.env[QUERY], "http");
+            assert_eq!(spread.env[RECORDING_KFL], "http");
             assert!(!spread.query_stays);
         }
         // The rest of the configuration is followed.
@@ -430,7 +429,7 @@ mod tests {
         off.configure(of_query("http and (")).unwrap();
         let spread = off.spread();
         assert!(spread.recording_kfl.is_none() && !spread.query_stays);
-        assert!(!spread.env.contains_key(QUERY));
+        assert!(!spread.env.contains_key(RECORDING_KFL));
     }
 
     #[test]

@@ -30,6 +30,9 @@ use crate::time::{Clock, SystemClock, Timestamp};
 /// Name of the recording that `RECORDING_KFL` stands for.
 pub const DEFAULT_NAME: &str = "recording";
 
+/// Name in `env` whose value is the query of that recording.
+pub const RECORDING_KFL: &str = "RECORDING_KFL";
+
 /// The recorder with everybody's wishes.
 pub struct Desk {
     recorder: Mutex<Recorder>,

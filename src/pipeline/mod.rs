@@ -64,7 +64,7 @@ pub use collect::Encoded;
 pub use cuts::{Cuts, Wanted};
 use cuts::{Resumed, Waiting};
 pub use declared::{Basis, payload, waits_for};
-pub use desk::{DEFAULT_NAME, Desk, DeskConsumer};
+pub use desk::{DEFAULT_NAME, Desk, DeskConsumer, RECORDING_KFL};
 pub use indexing::Indexing;
 pub use learning::{Learning, ServiceOfHost};
 pub use memory::{Relieving, relieve};

@@ -15,12 +15,10 @@ use super::api::{Asked, Named, Sent, State, aside, refuse};
 use super::pushed::{NotTaken, Pushed};
 use super::socket::Socket;
 use crate::kfl;
+use crate::pipeline::RECORDING_KFL;
 
 /// Time between two looks at the console.
 const PACE: Duration = Duration::from_millis(300);
-
-/// The name whose value is a query.
-const QUERY: &str = "RECORDING_KFL";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Script {
@@ -118,7 +116,7 @@ pub(super) async fn set_env(
     Extract(state): Extract<State>,
     Sent(env): Sent<Map<String, Json>>,
 ) -> Response {
-    if let Some(text) = env.get(QUERY).and_then(Json::as_str)
+    if let Some(text) = env.get(RECORDING_KFL).and_then(Json::as_str)
         && !text.trim().is_empty()
         && let Err(error) = kfl::compile(text, &state.view.schema)
     {

@@ -21,7 +21,7 @@ use crate::item::{Node, lookup};
 use crate::kfl;
 use crate::packet::StreamName;
 use crate::pipeline::host::{NodeName, Recordings as _, SpoolStreams, StreamReader, StreamRef};
-use crate::pipeline::{Desk, Rows, Seeking};
+use crate::pipeline::{Desk, RECORDING_KFL, Rows, Seeking};
 use crate::record::Outbox;
 use crate::script::console::{Console, Line};
 use crate::script::jobs::JobsAct;
@@ -99,7 +99,7 @@ impl Facts {
         if self.is_node {
             return;
         }
-        let query = config.env_text("RECORDING_KFL");
+        let query = config.env_text(RECORDING_KFL);
         self.record(query.as_deref(), &config.any("recordings"));
         self.scripts.set_env(script_env(config));
     }

@@ -18,7 +18,7 @@ use super::beside;
 use super::chosen::Chooser;
 use super::cluster::{Hears, Nearby, targets};
 use super::follow::{Followed, say};
-use super::live::{PACE, runtime};
+use super::live::{PACE, runtime, told_env};
 use super::metrics;
 use super::news::News;
 use super::recording;
@@ -54,7 +54,7 @@ use known::Known;
 use own::{beside_the_link, is_known_to_workers};
 use ready::Ready;
 use said::Said;
-use wanted::{chosen_filter, env_of, sources, spread};
+use wanted::{chosen_filter, sources, spread};
 
 /// Name of the hub, as scripts know it.
 const NAME: &str = "hub";
@@ -228,7 +228,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     hub.spread(&wishes.spread()).map_err(Failure::failed)?;
     let given = scripts::Given {
         sources: sources(&config, &pushed),
-        env: env_of(&wishes.spread()),
+        env: told_env(&wishes.spread()),
     };
     let (scripts, _host) = scripts::start(&config, &data, &own, console, &cluster, &stores, given)?;
     actions.begin(&scripts);
@@ -405,7 +405,7 @@ fn follow(
     let mut config = config.clone();
     let (mut looked, mut line) = (Instant::now(), 0);
     let cluster = parts.nearby.asked();
-    let mut env = env_of(&parts.wishes.spread());
+    let mut env = told_env(&parts.wishes.spread());
     let mut targeted = None;
     while !stop.is_asked() {
         std::thread::sleep(PACE);
@@ -467,7 +467,7 @@ fn follow(
             continue;
         }
         let spread = parts.wishes.spread();
-        let env_now = env_of(&spread);
+        let env_now = told_env(&spread);
         if env_now != env {
             parts.scripts.set_env(env_now.clone());
             env = env_now;

@@ -18,8 +18,9 @@ use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::What;
+use crate::hub::message::Spread;
 use crate::packet::Endpoint;
-use crate::pipeline::Stop;
+use crate::pipeline::{RECORDING_KFL, Stop};
 use crate::script::environment::Environment;
 
 /// Time between two looks at signals, configuration and console.
@@ -41,14 +42,14 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
 }
 
-/// Name of the query that says what is recorded.
-const QUERY: &str = "RECORDING_KFL";
-
 /// Why the query of the recording is none: a sentence, and the query with its place.
 fn query_fault(config: &Config) -> Option<(String, String)> {
-    let text = config.env_text(QUERY)?;
+    let text = config.env_text(RECORDING_KFL)?;
     let error = crate::kfl::compile(&text, &super::super::schema(config)).err()?;
-    Some((format!("{QUERY} is invalid, {error}"), error.caret(&text)))
+    Some((
+        format!("{RECORDING_KFL} is invalid, {error}"),
+        error.caret(&text),
+    ))
 }
 
 /// Reads the queries before anything is opened: an invalid one must not start a silent nothing.
@@ -67,7 +68,7 @@ pub(super) fn without_invalid_query(config: &mut Config) {
         say(&format!(
             "{sentence}; nothing is recorded until it is corrected"
         ));
-        config.without_env(QUERY);
+        config.without_env(RECORDING_KFL);
     }
 }
 
@@ -204,10 +205,18 @@ pub fn script_env_names(config: &Config) -> Vec<String> {
 pub fn script_env(config: &Config) -> Environment {
     let mut all = config.env();
     if config.text("scripting.recorder") == "native" {
-        all.remove(QUERY);
+        all.remove(RECORDING_KFL);
     }
     Environment {
         all,
         each: config.env_for(),
+    }
+}
+
+/// The same, as the hub told it.
+pub(super) fn told_env(spread: &Spread) -> Environment {
+    Environment {
+        all: spread.env.clone(),
+        each: spread.env_for.clone(),
     }
 }

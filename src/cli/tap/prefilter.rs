@@ -8,6 +8,7 @@ use super::super::config::Config;
 use crate::capture::live::narrowing::Narrow;
 use crate::kfl;
 use crate::kfl::prefilter::{Link, bpf, shown};
+use crate::pipeline::RECORDING_KFL;
 
 /// What the capture is narrowed to, and the sentence that says so.
 ///
@@ -16,7 +17,7 @@ pub(super) fn narrow(config: &Config) -> Option<(Narrow, String)> {
     if !config.bool("tap.capture.prefilter") {
         return None;
     }
-    let text = config.env_text("RECORDING_KFL").unwrap_or_default();
+    let text = config.env_text(RECORDING_KFL).unwrap_or_default();
     let everything = |why: &str| {
         (
             Narrow::default(),

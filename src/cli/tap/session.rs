@@ -30,8 +30,8 @@ use crate::pipeline::host::{
     SpoolStreams, health,
 };
 use crate::pipeline::{
-    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RowsConsumer,
-    ScriptsConsumer, Stop,
+    self, Consumer, Counters, Cuts, Desk, DeskConsumer, Indexing, Learning, RECORDING_KFL,
+    RowsConsumer, ScriptsConsumer, Stop,
 };
 use crate::private;
 use crate::record::manifest::Covered;
@@ -285,7 +285,7 @@ impl Session {
             desk.remember(setup.data.join("recordings.json"));
         }
         desk.configure_list(&config.any("recordings"))
-            .and_then(|()| desk.configure(config.env_text("RECORDING_KFL").as_deref()))
+            .and_then(|()| desk.configure(config.env_text(RECORDING_KFL).as_deref()))
             .map_err(Failure::usage)?;
 
         let learning = setup.is_live.then(|| {

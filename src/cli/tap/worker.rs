@@ -16,7 +16,7 @@ use super::super::{instance, pass, schema};
 use super::claim::Claim;
 use super::facts::Facts;
 use super::follow::say;
-use super::live::{runtime, script_env, without_invalid_query};
+use super::live::{runtime, script_env, told_env, without_invalid_query};
 use super::metrics::{self, Served};
 use super::news::{self, Piece};
 use super::session::{Remote, Session, Setup, private_dir};
@@ -28,9 +28,8 @@ use crate::capture::targets::SharedTargets;
 use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
 use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use crate::packet::Endpoint;
-use crate::pipeline::Stop;
+use crate::pipeline::{RECORDING_KFL, Stop};
 use crate::record::{read_capped, write_whole};
-use crate::script::environment::Environment;
 use crate::time::SystemClock;
 
 /// Time that the worker before this one may take to end: more than the chart's grace.
@@ -134,7 +133,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     }
     without_invalid_query(&mut config);
     let env = match &last {
-        Some(last) => env_of(last),
+        Some(last) => told_env(last),
         None => script_env(&config),
     };
 
@@ -203,7 +202,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             facts: facts.clone(),
             folder,
             last: Mutex::new(last),
-            own: config.env_text(QUERY),
+            own: config.env_text(RECORDING_KFL),
             told,
         }),
         said: Box::new(say),
@@ -305,9 +304,6 @@ fn kept(folder: &Path) -> Option<Spread> {
     }
 }
 
-/// Name in `env` whose value is what to record.
-const QUERY: &str = "RECORDING_KFL";
-
 /// What the hub said last goes before the configuration of this node.
 fn over_by_hub(config: &mut Config, last: &Spread) {
     let list = match &last.recordings {
@@ -316,19 +312,10 @@ fn over_by_hub(config: &mut Config, last: &Spread) {
     };
     config.flag("recordings", "hub", list);
     let mut env = config.map("scripting.env");
-    match &last.recording_kfl {
-        Some(text) => env.insert(QUERY.to_owned(), json!(text)),
-        // What is mounted counts where nothing is said.
-        None => env.insert(QUERY.to_owned(), json!("")),
-    };
+    // What is mounted counts where nothing is said.
+    let query = last.recording_kfl.as_deref().unwrap_or_default();
+    env.insert(RECORDING_KFL.to_owned(), json!(query));
     config.flag("scripting.env", "hub", Json::Object(env));
-}
-
-fn env_of(spread: &Spread) -> Environment {
-    Environment {
-        all: spread.env.clone(),
-        each: spread.env_for.clone(),
-    }
 }
 
 /// Leaves the query as it is: the hub knows no valid one.
@@ -337,8 +324,8 @@ fn stay(spread: &mut Spread, last: Option<&Spread>, own: Option<&str>) {
         Some(last) => last.recording_kfl.clone(),
         None => own.map(str::to_owned),
     };
-    if let Some(value) = last.and_then(|last| last.env.get(QUERY)) {
-        spread.env.insert(QUERY.to_owned(), value.clone());
+    if let Some(value) = last.and_then(|last| last.env.get(RECORDING_KFL)) {
+        spread.env.insert(RECORDING_KFL.to_owned(), value.clone());
     }
 }
 
@@ -370,8 +357,8 @@ impl Follower for Following {
         }
         self.facts
             .record(rest.recording_kfl.as_deref(), &rest.recordings);
-        let env = env_of(&rest);
-        if last.as_ref().is_none_or(|last| env_of(last) != env) {
+        let env = told_env(&rest);
+        if last.as_ref().is_none_or(|last| told_env(last) != env) {
             self.facts.scripts.set_env(env);
         }
         let text = serde_json::to_vec(&rest).unwrap_or_default();
@@ -452,13 +439,15 @@ mod tests {
     fn a_query_that_stays_is_that_of_the_hub_before_and_else_the_own_one() {
         let said = |query: Option<&str>| Spread {
             recording_kfl: query.map(str::to_owned),
-            env: [(QUERY.to_owned(), json!(query))].into_iter().collect(),
+            env: [(RECORDING_KFL.to_owned(), json!(query))]
+                .into_iter()
+                .collect(),
             ..Spread::default()
         };
         let stays = |last: Option<&Spread>| {
             let mut spread = Spread::default();
             stay(&mut spread, last, Some("dns"));
-            (spread.recording_kfl, spread.env.get(QUERY).cloned())
+            (spread.recording_kfl, spread.env.get(RECORDING_KFL).cloned())
         };
         assert_eq!(
             stays(Some(&said(Some("http")))),
@@ -471,11 +460,11 @@ mod tests {
     #[test]
     fn a_recording_that_the_hub_switched_off_stays_off_whatever_is_mounted() {
         let env = tempfile::tempdir().unwrap();
-        fs::write(env.path().join(QUERY), "http").unwrap();
+        fs::write(env.path().join(RECORDING_KFL), "http").unwrap();
         let mut config = Config::of_defaults(&Global::default()).unwrap();
         config.flag("scripting.envFolder", "test", json!(env.path()));
         over_by_hub(&mut config, &Spread::default());
-        assert_eq!(config.env_text(QUERY), None);
+        assert_eq!(config.env_text(RECORDING_KFL), None);
     }
 
     #[test]

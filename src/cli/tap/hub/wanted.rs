@@ -12,12 +12,10 @@ use super::super::Asked;
 use super::super::live::{script_env, script_sources};
 use super::said::Said;
 use crate::hub::message::{ScriptText, Spread};
+use crate::pipeline::RECORDING_KFL;
 use crate::script::environment::Environment;
 use crate::script::folder::texts;
 use crate::server::Pushed;
-
-/// The name whose value is what to record.
-const QUERY: &str = "RECORDING_KFL";
 
 /// The capture filter that workers take instead of that of their configuration; `None` for theirs.
 pub(super) fn chosen_filter(config: &Config, cluster: &Asked) -> Option<String> {
@@ -30,17 +28,9 @@ fn env(config: &Config, pushed: &Pushed) -> Environment {
     let mut env = script_env(config);
     env.all.extend(pushed.env());
     if config.text("scripting.recorder") == "native" {
-        env.all.remove(QUERY);
+        env.all.remove(RECORDING_KFL);
     }
     env
-}
-
-/// Values of env as workers were told them.
-pub(super) fn env_of(spread: &Spread) -> Environment {
-    Environment {
-        all: spread.env.clone(),
-        each: spread.env_for.clone(),
-    }
 }
 
 /// Folders and files of scripts, pushed ones at the end.
@@ -57,13 +47,13 @@ pub(super) fn spread(config: &Config, pushed: &Pushed, said: &mut Said) -> Sprea
     let env = env(config, pushed);
     let query = pushed
         .env()
-        .get(QUERY)
+        .get(RECORDING_KFL)
         .and_then(Json::as_str)
         .map(str::to_owned);
     let (scripts, sentences) = texts(&sources(config, pushed));
     said.say("scripts", sentences);
     Spread {
-        recording_kfl: query.or_else(|| config.env_text(QUERY)),
+        recording_kfl: query.or_else(|| config.env_text(RECORDING_KFL)),
         query_stays: false,
         recordings: config.any("recordings"),
         env: env.all,
