@@ -81,10 +81,14 @@ export function trafficView(frame) {
     frame.remember({ item: row.id, at: row.timestamp });
     pane.show(row);
   }
-  function drop() {
+  // No details are shown.
+  function shut() {
     node.classList.add("alone");
     pane.clear();
     table.mark(null);
+  }
+  function drop() {
+    shut();
     frame.remember({ item: null });
   }
   function close() {
@@ -204,9 +208,7 @@ export function trafficView(frame) {
     if (held.instance === null) return;
     held.instance = null;
     forget();
-    table.mark(null);
-    pane.clear();
-    node.classList.add("alone");
+    shut();
     frame.fail(RESTARTED);
     openLinked(load(held.q));
   }
