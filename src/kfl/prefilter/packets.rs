@@ -199,12 +199,12 @@ fn prefix(text: &Expr) -> Option<Condition<Fact>> {
     Some(Condition::Is(Fact::Net(Ipv4Addr::from(octets), bits)))
 }
 
-/// Puts ranges of one side that must hold together into one.
+/// Puts ranges of one side that must hold together into one, and leaves out what follows from the rest.
 pub(super) fn merged(condition: Condition<Fact>) -> Condition<Fact> {
     let parts = match condition {
         Condition::All(parts) => parts,
         Condition::Any(parts) => {
-            return Condition::Any(parts.into_iter().map(merged).collect());
+            return without_narrower(parts.into_iter().map(merged).collect());
         }
         fact => return fact,
     };
@@ -228,6 +228,32 @@ pub(super) fn merged(condition: Condition<Fact>) -> Condition<Fact> {
     match out.len() {
         1 => out.remove(0),
         _ => Condition::All(out),
+    }
+}
+
+/// Any of these without those that hold only where another one does: `a and b` beside `a`. The optimizer
+/// of libpcap 1.10.3 loses packets over them on links without Ethernet.
+fn without_narrower(parts: Vec<Condition<Fact>>) -> Condition<Fact> {
+    fn conjuncts(part: &Condition<Fact>) -> &[Condition<Fact>] {
+        match part {
+            Condition::All(parts) => parts,
+            one => std::slice::from_ref(one),
+        }
+    }
+    let is_within = |part: &Condition<Fact>, other: &Condition<Fact>| {
+        let parts = conjuncts(part);
+        conjuncts(other).iter().all(|one| parts.contains(one))
+    };
+    let mut out: Vec<Condition<Fact>> = Vec::new();
+    for part in parts {
+        if !out.iter().any(|known| is_within(&part, known)) {
+            out.retain(|known| !is_within(known, &part));
+            out.push(part);
+        }
+    }
+    match out.len() {
+        1 => out.remove(0),
+        _ => Condition::Any(out),
     }
 }
 

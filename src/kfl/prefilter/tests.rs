@@ -44,6 +44,16 @@ fn headers_decide_what_they_can() {
             "http and redact(\"src.ip\") and src.ip == \"1.1.1.1\"",
             "tcp",
         ),
+        // What another part holds already is left out, whichever comes first.
+        ("tcp && dst.port == 1 || dst.port == 1", "port 1"),
+        (
+            "dst.port == 1 || (src.port == 2 && dst.port == 1 || dst.port == 3)",
+            "port 1 or port 3",
+        ),
+        (
+            "tcp && dst.port == 1 || dst.port == 1 && tcp && src.ip == \"1.1.1.1\"",
+            "tcp and port 1",
+        ),
     ] {
         let condition = query(text).packet_condition();
         let shown = condition.map(|condition| bpf(&condition, Link::Other));
