@@ -143,7 +143,10 @@ impl Exchanges {
             if let Some(open) = self.remove(index) {
                 let error = ItemError {
                     kind: "connection",
-                    msg: format!("the {what} was closed instead of an answer: {code} {text}"),
+                    msg: format!(
+                        "the {what} was closed instead of an answer: {}",
+                        reason(code, text)
+                    ),
                 };
                 out.item(draft(Some(open), None, Some(error)));
             }
@@ -277,6 +280,14 @@ fn one_way_draft(message: Message) -> Draft {
     draft
 }
 
+/// The reply code and text of a close, as the end of a sentence: servers end some texts with a period,
+/// and a text may be empty.
+fn reason(code: u64, text: &str) -> String {
+    let mut reason = format!("{code} {text}");
+    reason.truncate(reason.trim_end_matches(['.', ' ']).len());
+    reason
+}
+
 /// What is wrong with the bytes goes first: it may be the reason for all else.
 fn draft(request: Option<Message>, response: Option<Message>, error: Option<ItemError>) -> Draft {
     let damage = |message: &Option<Message>| message.as_ref().and_then(Message::error);
@@ -287,7 +298,7 @@ fn draft(request: Option<Message>, response: Option<Message>, error: Option<Item
             let (code, text) = request.as_ref()?.close_reason()?;
             (code >= FIRST_ERROR_CODE).then(|| ItemError {
                 kind: "connection",
-                msg: format!("{code} {text}"),
+                msg: reason(code, &text),
             })
         });
     let first = request.as_ref().or(response.as_ref());

@@ -368,6 +368,28 @@ fn a_reply_belongs_to_its_channel() {
 }
 
 #[test]
+fn the_period_of_a_reply_text_does_not_end_our_sentence() {
+    for (said, told) in [
+        ("NOT_FOUND - no queue.", "404 NOT_FOUND - no queue"),
+        ("", "404"),
+        ("...", "404"),
+    ] {
+        let mut feed = tcp();
+        feed.chunk(UP, HELLO)
+            .chunk(UP, &declare(1, "nope", 1))
+            .chunk(DOWN, &close(1, 20, 40, 404, said))
+            .chunk(UP, &method(1, 20, 41, &[]));
+        let messages: Vec<_> = feed
+            .end()
+            .into_iter()
+            .map(|draft| draft.error.unwrap().msg)
+            .collect();
+        let failed = format!("the channel was closed instead of an answer: {told}");
+        assert_eq!(messages, [failed, told.to_owned()]);
+    }
+}
+
+#[test]
 fn a_closed_channel_says_why_to_the_request_that_failed() {
     let mut feed = tcp();
     feed.chunk(UP, HELLO)
