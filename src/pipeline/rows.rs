@@ -129,9 +129,12 @@ impl Row {
 }
 
 /// Rows that stand in a row, of one run; looking at them costs nothing each.
+#[derive(Clone)]
 pub struct Block {
     run: Arc<Run>,
     range: Range<usize>,
+    /// Those of the run that are meant, when not all are.
+    only: Option<Arc<[bool]>>,
 }
 
 impl Block {
@@ -150,18 +153,38 @@ impl Block {
         self.range.is_empty()
     }
 
-    /// Whether a row may meet the condition, by the texts that packed rows share.
-    pub fn may_hold(&self, condition: &Condition<ColumnTest>) -> bool {
-        match &self.run.form {
-            Form::Packed(packed) => may_hold(packed, condition),
-            Form::Flat { .. } => true,
+    /// The rows that may meet the condition, by the texts that packed rows share; `None` when there
+    /// are none. Without a condition all may.
+    pub fn narrowed_by(&self, condition: Option<&Condition<ColumnTest>>) -> Option<Block> {
+        let (Form::Packed(packed), Some(condition)) = (&self.run.form, condition) else {
+            return Some(self.clone());
+        };
+        if !may_hold(packed, condition) {
+            return None;
         }
+        let only = having(packed, condition);
+        if let Some(only) = &only
+            && !only.get(self.range.clone())?.contains(&true)
+        {
+            return None;
+        }
+        Some(Block {
+            only: only.map(Arc::from),
+            ..self.clone()
+        })
+    }
+
+    fn is_meant(&self, index: usize) -> bool {
+        let only = self.only.as_deref();
+        only.is_none_or(|only| only.get(index) == Some(&true))
     }
 
     /// Hands each row to `each`, in rising order.
     pub fn each(&self, each: &mut dyn FnMut(Held<'_>)) {
-        let nodes = self.range.clone().filter_map(|index| self.run.node(index));
-        nodes.for_each(each);
+        let meant = self.range.clone().filter(|index| self.is_meant(*index));
+        meant
+            .filter_map(|index| self.run.node(index))
+            .for_each(each);
     }
 
     /// The rows that `wanted` takes, the newest first, until it has `limit`.
@@ -171,7 +194,7 @@ impl Block {
             if rows.len() == limit {
                 break;
             }
-            if self.run.node(index).is_some_and(&mut *wanted) {
+            if self.is_meant(index) && self.run.node(index).is_some_and(&mut *wanted) {
                 rows.push(Row {
                     run: self.run.clone(),
                     index,
@@ -189,6 +212,33 @@ fn may_hold(packed: &Packed, condition: &Condition<ColumnTest>) -> bool {
         Condition::Is(test) => test.plain_text().is_none_or(|(text, is_whole)| {
             packed.may_have(&test.column, text.as_bytes(), is_whole)
         }),
+    }
+}
+
+/// Which rows may meet the condition; `None` when all may.
+fn having(packed: &Packed, condition: &Condition<ColumnTest>) -> Option<Vec<bool>> {
+    let joined = |mut all: Vec<bool>, one: Vec<bool>, join: fn(&mut bool, bool)| {
+        all.iter_mut()
+            .zip(one)
+            .for_each(|(all, one)| join(all, one));
+        all
+    };
+    match condition {
+        Condition::All(parts) => {
+            let known = parts.iter().filter_map(|part| having(packed, part));
+            known.reduce(|all, one| joined(all, one, |all, one| *all &= one))
+        }
+        Condition::Any(parts) => {
+            let mut each = parts.iter().map(|part| having(packed, part));
+            let first = each.next()??;
+            each.try_fold(first, |all, one| {
+                Some(joined(all, one?, |all, one| *all |= one))
+            })
+        }
+        Condition::Is(test) => {
+            let (text, is_whole) = test.plain_text()?;
+            packed.having(&test.column, text.as_bytes(), is_whole)
+        }
     }
 }
 
@@ -352,6 +402,7 @@ impl Rows {
             Block {
                 run: run.clone(),
                 range: within(range.start)..within(range.end),
+                only: None,
             }
         });
         blocks.filter(|block| !block.is_empty()).collect()

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::item::packed::Held;
 use crate::kfl;
+use crate::kfl::prefilter::{ColumnTest, Condition};
 use crate::pipeline::{Block, Row, Rows};
 use crate::time::Timestamp;
 
@@ -58,17 +59,20 @@ pub(super) fn newest(
         }
     };
     let condition = query.column_condition(now);
-    let may_hold = |block: &Block| {
-        let condition = condition.as_ref();
-        condition.is_none_or(|condition| block.may_hold(condition))
-    };
     let mut step = FIRST;
     while end > held.start && found.len() < limit && began.elapsed() < PATIENCE {
         let start = end.saturating_sub(step).max(held.start);
         let mut blocks = rows.blocks(start..end);
         blocks.reverse();
         let threads = if step == FIRST { 1 } else { cores() };
-        let reached = look(&blocks, limit, threads, &may_hold, &matches, &mut found);
+        let reached = look(
+            &blocks,
+            limit,
+            threads,
+            condition.as_ref(),
+            &matches,
+            &mut found,
+        );
         end = reached.unwrap_or(start);
         step = (step * 4).min(MOST);
     }
@@ -97,7 +101,7 @@ fn look(
     blocks: &[Block],
     limit: usize,
     threads: usize,
-    may_hold: &(impl Fn(&Block) -> bool + Sync),
+    condition: Option<&Condition<ColumnTest>>,
     matches: &(impl Fn(Held<'_>) -> bool + Sync),
     found: &mut Vec<Row>,
 ) -> Option<u64> {
@@ -109,9 +113,9 @@ fn look(
         while matched.load(Ordering::Relaxed) < wanted {
             let at = taken.fetch_add(1, Ordering::Relaxed);
             let Some(block) = blocks.get(at) else { break };
-            if !may_hold(block) {
+            let Some(block) = block.narrowed_by(condition) else {
                 continue;
-            }
+            };
             let rows = block.newest(wanted, &mut |node| matches(node));
             matched.fetch_add(rows.len(), Ordering::Relaxed);
             if !rows.is_empty() {

@@ -372,9 +372,9 @@ impl Summary {
             }
             let end = held.end.min(self.next.saturating_add(STEP));
             for block in view.rows.blocks(self.next..end) {
-                if condition.is_some_and(|condition| !block.may_hold(condition)) {
+                let Some(block) = block.narrowed_by(condition) else {
                     continue;
-                }
+                };
                 block.each(&mut |node| {
                     self.add_delivered(&delivery.counted(node), node);
                 });

@@ -14,6 +14,7 @@
 //!                    texts "GET" "/orders/17" ...
 //! ```
 
+mod having;
 mod numbers;
 mod pack;
 
@@ -61,6 +62,8 @@ struct Member {
 struct Table {
     first: u32,
     count: u32,
+    /// Objects.
+    rows: u32,
     /// What stands behind them.
     absent: Absent,
 }
@@ -74,6 +77,11 @@ struct Lists {
     rows: Column,
     /// Lists.
     count: usize,
+    /// Tables of the elements that are objects, each once.
+    tables: Box<[u32]>,
+    /// Whether an element is a text, and whether one is a list.
+    has_texts: bool,
+    has_lists: bool,
 }
 
 /// Many records.
@@ -132,6 +140,7 @@ impl Packed {
         size_of::<Packed>()
             + self.tables.len() * size_of::<Table>()
             + self.members.len() * size_of::<Member>()
+            + self.lists.tables.len() * size_of::<u32>()
             + self.texts.len()
             + self.data.len()
             + whole.sum::<usize>()
@@ -158,15 +167,21 @@ impl Packed {
         if !self.whole.is_empty() || self.may_be_bytes(path) {
             return true;
         }
-        let mut found = memchr::memmem::find_iter(&self.texts, text);
-        found.any(|start| {
+        self.codes_of(text, is_whole).next().is_some()
+    }
+
+    /// The texts that are this one, or hold it when it need not be whole.
+    fn codes_of<'s>(&'s self, text: &'s [u8], is_whole: bool) -> impl Iterator<Item = u32> + 's {
+        let found = memchr::memmem::find_iter(&self.texts, text);
+        found.filter_map(move |start| {
             let code = self.code_at(start);
             let shown = self.text(code);
-            match is_whole {
+            let is_it = match is_whole {
                 true => shown == text,
                 // A find over the end of one text is in none.
                 false => memchr::memmem::find(shown, text).is_some(),
-            }
+            };
+            is_it.then_some(code)
         })
     }
 
@@ -509,7 +524,7 @@ mod tests {
     use super::*;
     use crate::time::Timestamp;
 
-    fn flat_of(items: &[Item]) -> Vec<u8> {
+    pub(super) fn flat_of(items: &[Item]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for item in items {
             flat::encode(item, &mut bytes);
@@ -640,7 +655,7 @@ mod tests {
         }
     }
 
-    fn any_value() -> impl Strategy<Value = Value> {
+    pub(super) fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),

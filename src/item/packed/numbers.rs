@@ -67,6 +67,46 @@ impl Column {
     }
 }
 
+impl Column {
+    /// Whether a number of the column may lie from `first` to `last`.
+    pub(super) fn may_be_within(self, first: i64, last: i64) -> bool {
+        let span = match (self.rises, self.width) {
+            (true, _) | (_, 8..) => return true,
+            (_, width) => (1i64 << (8 * width)) - 1,
+        };
+        last >= self.base && first <= self.base.saturating_add(span)
+    }
+
+    /// Hands the first `count` numbers to `each`.
+    pub(super) fn each(self, count: usize, data: &[u8], mut each: impl FnMut(i64)) {
+        // Most codes of texts take one byte or two.
+        let read = match self.width {
+            1 if !self.rises => self.wide(count, data, |[byte]| byte.into(), &mut each),
+            2 if !self.rises => {
+                let of = |bytes| u16::from_le_bytes(bytes).into();
+                self.wide(count, data, of, &mut each)
+            }
+            _ => 0,
+        };
+        (read..count).for_each(|place| each(self.at(place, data)));
+    }
+
+    /// Hands out numbers of a width; answers how many.
+    fn wide<const WIDTH: usize>(
+        self,
+        count: usize,
+        data: &[u8],
+        of: impl Fn([u8; WIDTH]) -> i64,
+        each: &mut impl FnMut(i64),
+    ) -> usize {
+        let bytes = data.get(self.at as usize..).unwrap_or_default();
+        let numbers = bytes.as_chunks::<WIDTH>().0.iter().take(count);
+        let read = numbers.len();
+        numbers.for_each(|bytes| each(self.base.wrapping_add(of(*bytes))));
+        read
+    }
+}
+
 /// Bytes that a number takes.
 fn width_of(most: u64) -> u8 {
     let bits = u64::BITS - most.leading_zeros();
@@ -101,7 +141,11 @@ mod tests {
                 let mut data = vec![1, 2, 3];
                 let column = Column::write(&numbers, &mut data);
                 let read: Vec<i64> = (0..numbers.len()).map(|place| column.at(place, &data)).collect();
-                prop_assert_eq!(read, numbers);
+                prop_assert_eq!(&read, &numbers);
+                let mut read = Vec::new();
+                column.each(numbers.len(), &data, |number| read.push(number));
+                prop_assert_eq!(&read, &numbers);
+                prop_assert!(numbers.iter().all(|number| column.may_be_within(*number, *number)));
             }
         }
     }

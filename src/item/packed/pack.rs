@@ -4,7 +4,7 @@
 //! is compared first, and looked up only what differs. What is no tree, is deeper than any that is written, or has more
 //! places than bytes, is kept as it came, so that a record from elsewhere costs what it is long.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ahash::RandomState;
 
@@ -272,6 +272,7 @@ impl<'r> Packer<'r> {
             tables.push(Table {
                 first,
                 count: u32::try_from(count).unwrap_or(0),
+                rows: u32::try_from(table.count).unwrap_or(0),
                 absent,
             });
             let columns = table.values.iter().zip(&table.rows);
@@ -289,12 +290,20 @@ impl<'r> Packer<'r> {
         let mut firsts = self.firsts;
         firsts.push(number(self.elements.len()));
         let each = |of: fn(&Value) -> i64| self.elements.iter().map(of).collect::<Vec<i64>>();
+        let has = |tag| self.elements.iter().any(|value| value.tag == tag);
+        let within = self.elements.iter();
+        let within: BTreeSet<u32> = within
+            .filter_map(|value| code(Some(*value), Tag::Object))
+            .collect();
         let lists = Lists {
             firsts: Column::write(&firsts, &mut data),
             tags: Column::write(&each(|value| value.tag as i64), &mut data),
             values: Column::write(&each(|value| value.value), &mut data),
             rows: Column::write(&each(|value| value.row), &mut data),
             count,
+            tables: within.into_iter().collect(),
+            has_texts: has(Tag::Text),
+            has_lists: has(Tag::List),
         };
         let mut end = 0;
         let ends: Vec<i64> = self
