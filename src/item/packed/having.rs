@@ -5,37 +5,68 @@
 //! lie elsewhere is not read, so this costs what some hundred records cost that are walked.
 
 use super::flat::MAX_DEPTH;
-use super::{Column, Packed, TAGS, Tag, WHOLE};
+use super::{Column, Member, Packed, TAGS, Tag, WHOLE, first_after};
 
-/// Places that have the text: rows of each table, and lists. A table of which nothing is known is empty.
+/// Places of a column, of which some are marked.
+#[derive(Clone, Default)]
+struct Marks {
+    marks: Vec<bool>,
+    /// All that are marked lie from `first` to `last`; nothing is when there is no `last`.
+    first: i64,
+    last: Option<i64>,
+}
+
+impl Marks {
+    fn of(count: usize) -> Marks {
+        Marks {
+            marks: vec![false; count],
+            ..Marks::default()
+        }
+    }
+
+    /// Marks a place; whether it was not marked.
+    fn mark(&mut self, place: usize) -> bool {
+        let Some(mark) = self.marks.get_mut(place) else {
+            return false;
+        };
+        let number = i64::try_from(place).unwrap_or(i64::MAX);
+        self.first = self.last.map_or(number, |_| self.first.min(number));
+        self.last = Some(self.last.map_or(number, |last| last.max(number)));
+        !std::mem::replace(mark, true)
+    }
+
+    fn has(&self, place: i64) -> bool {
+        let place = usize::try_from(place).ok();
+        place.is_some_and(|place| self.marks.get(place) == Some(&true))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Whether a number of the column may be marked.
+    fn may_be_in(&self, column: Column) -> bool {
+        let last = self.last;
+        last.is_some_and(|last| column.may_be_within(self.first, last))
+    }
+}
+
+/// Places that have the text: rows of each table, and lists.
 struct Having {
-    tables: Vec<Vec<bool>>,
-    lists: Vec<bool>,
+    tables: Vec<Marks>,
+    lists: Marks,
 }
 
 impl Having {
-    fn row(&self, table: i64, row: i64) -> bool {
-        let rows = usize::try_from(table)
-            .ok()
-            .and_then(|table| self.tables.get(table));
-        is_marked(rows.map_or(&[], Vec::as_slice), row)
-    }
-
-    /// Whether a value that is an object or a list has it.
-    fn value(&self, tag: Tag, value: i64, row: i64) -> bool {
+    /// Whether an object or a list has it.
+    fn value(&self, tag: Tag, value: i64, row: impl Fn() -> i64) -> bool {
+        let table = |table| self.tables.get(usize::try_from(table).ok()?);
         match tag {
-            Tag::Object => self.row(value, row),
-            Tag::List => is_marked(&self.lists, value),
+            Tag::Object => table(value).is_some_and(|marks| !marks.is_empty() && marks.has(row())),
+            Tag::List => self.lists.has(value),
             _ => false,
         }
     }
-}
-
-fn is_marked(marks: &[bool], place: i64) -> bool {
-    let mark = usize::try_from(place)
-        .ok()
-        .and_then(|place| marks.get(place));
-    mark.copied().unwrap_or_default()
 }
 
 impl Packed {
@@ -45,63 +76,61 @@ impl Packed {
         if self.may_be_bytes(path) {
             return None;
         }
-        let mut codes = vec![false; self.text_count as usize];
+        let mut codes = Marks::of(self.text_count as usize);
         for code in self.codes_of(text, is_whole) {
-            if let Some(mark) = codes.get_mut(code as usize) {
-                *mark = true;
-            }
+            codes.mark(code as usize);
         }
         let having = self.places_of(&codes);
         let roots = (0..self.count).map(|record| {
             let table = self.tables_of_roots.at(record, &self.data);
-            table == WHOLE || having.row(table, self.rows_of_roots.at(record, &self.data))
+            let row = || self.rows_of_roots.at(record, &self.data);
+            table == WHOLE || having.value(Tag::Object, table, row)
         });
         Some(roots.collect())
     }
 
     /// What has one of these texts as a value or as a name.
-    fn places_of(&self, codes: &[bool]) -> Having {
+    fn places_of(&self, codes: &Marks) -> Having {
+        let tables = self.tables.iter();
         let mut having = Having {
-            tables: vec![Vec::new(); self.tables.len()],
-            lists: vec![false; self.lists.count],
+            tables: tables.map(|table| Marks::of(table.rows as usize)).collect(),
+            lists: Marks::of(self.lists.count),
         };
-        let Some(first) = codes.iter().position(|mark| *mark) else {
+        if codes.is_empty() {
             return having;
-        };
-        let last = codes.iter().rposition(|mark| *mark).unwrap_or(first);
-        let may_have = |column: Column| column.may_be_within(first as i64, last as i64);
+        }
         for (number, marks) in having.tables.iter_mut().enumerate() {
-            let rows = self.rows(number);
-            for member in self.members(u32::try_from(number).unwrap_or(u32::MAX)) {
-                if codes.get(member.name as usize) == Some(&true) {
-                    *marks = vec![true; rows];
-                    break;
+            let rows = marks.marks.len();
+            for member in self.members_of(number) {
+                let is_named = codes.has(member.name.into());
+                let may_have = member.tag == Tag::Text && codes.may_be_in(member.value);
+                if !is_named && !may_have {
+                    continue;
                 }
-                if member.tag == Tag::Text && may_have(member.value) {
-                    marks.resize(rows, false);
-                    let mut marks = marks.iter_mut();
-                    member.value.each(rows, &self.data, |code| {
-                        if let Some(mark) = marks.next() {
-                            *mark |= is_marked(codes, code);
-                        }
-                    });
+                for row in 0..rows {
+                    if is_named || codes.has(member.value.at(row, &self.data)) {
+                        marks.mark(row);
+                    }
                 }
             }
         }
         let mut is_more = self.lists.has_texts
             && self.mark_lists(&mut having, |_, tag, value, _| {
-                tag == Tag::Text && is_marked(codes, value)
+                tag == Tag::Text && codes.has(value)
             });
         // One round for each level between a text and its root.
         for round in 0..=MAX_DEPTH + 1 {
             let is_higher = self.mark_tables(&mut having);
-            let may_be_in_lists = (self.lists.has_lists && is_more)
-                || (is_higher || round == 0)
-                    && self.lists.tables.iter().any(|table| {
-                        let marks = having.tables.get(*table as usize);
-                        marks.is_some_and(|marks| !marks.is_empty())
-                    });
-            is_more = may_be_in_lists && self.mark_lists(&mut having, Having::value);
+            let in_lists = |table: &u32| {
+                let marks = having.tables.get(*table as usize);
+                marks.is_some_and(|marks| !marks.is_empty())
+            };
+            let may_be_more = (self.lists.has_lists && is_more)
+                || ((is_higher || round == 0) && self.lists.tables.iter().any(in_lists));
+            is_more = may_be_more
+                && self.mark_lists(&mut having, |having, tag, value, at| {
+                    having.value(tag, value, || self.lists.rows.at(at, &self.data))
+                });
             if !is_more && !is_higher {
                 break;
             }
@@ -113,68 +142,65 @@ impl Packed {
     fn mark_tables(&self, having: &mut Having) -> bool {
         let mut is_more = false;
         let mut found = Vec::new();
-        for number in 0..self.tables.len() {
-            let rows = self.rows(number);
-            for member in self.members(u32::try_from(number).unwrap_or(u32::MAX)) {
+        for (number, table) in self.tables.iter().enumerate() {
+            found.clear();
+            for member in self.members_of(number) {
                 let may_have = match member.tag {
                     Tag::Object => having.tables.iter().zip(0..).any(|(marks, table)| {
                         !marks.is_empty() && member.value.may_be_within(table, table)
                     }),
-                    tag => tag == Tag::List,
+                    Tag::List => having.lists.may_be_in(member.value),
+                    _ => false,
                 };
                 if !may_have {
                     continue;
                 }
-                found.clear();
-                for row in 0..rows {
-                    let value = member.value.at(row, &self.data);
-                    let within = member.row.at(row, &self.data);
-                    if having.value(member.tag, value, within) {
-                        found.push(row);
-                    }
-                }
-                let Some(marks) = having.tables.get_mut(number).filter(|_| !found.is_empty())
-                else {
-                    continue;
-                };
-                marks.resize(rows, false);
+                found.extend((0..table.rows as usize).filter(|row| {
+                    let value = member.value.at(*row, &self.data);
+                    having.value(member.tag, value, || member.row.at(*row, &self.data))
+                }));
+            }
+            if let Some(marks) = having.tables.get_mut(number) {
                 for row in &found {
-                    if let Some(mark) = marks.get_mut(*row) {
-                        is_more |= !*mark;
-                        *mark = true;
-                    }
+                    is_more |= marks.mark(*row);
                 }
             }
         }
         is_more
     }
 
-    /// Marks the lists with an element that `is` one; whether that is more than before.
-    fn mark_lists(&self, having: &mut Having, is: impl Fn(&Having, Tag, i64, i64) -> bool) -> bool {
+    /// Marks the lists with an element that `is` one, by its kind, its value and its place; whether that
+    /// is more than before.
+    fn mark_lists(
+        &self,
+        having: &mut Having,
+        is: impl Fn(&Having, Tag, i64, usize) -> bool,
+    ) -> bool {
         let mut is_more = false;
-        for list in 0..self.lists.count {
-            let mut elements = self.elements(u32::try_from(list).unwrap_or(u32::MAX));
-            let is_one = is_marked(&having.lists, list as i64)
-                || elements.any(|at| {
-                    let of = |column: Column| column.at(at, &self.data);
-                    let tag = usize::try_from(of(self.lists.tags)).ok();
-                    let tag = tag.and_then(|tag| TAGS.get(tag));
-                    tag.is_some_and(|tag| {
-                        is(having, *tag, of(self.lists.values), of(self.lists.rows))
-                    })
-                });
-            if let Some(mark) = having.lists.get_mut(list) {
-                is_more |= is_one && !*mark;
-                *mark = is_one;
+        for at in self.all_elements() {
+            let tag = usize::try_from(self.lists.tags.at(at, &self.data));
+            let Some(tag) = tag.ok().and_then(|tag| TAGS.get(tag)) else {
+                continue;
+            };
+            if is(having, *tag, self.lists.values.at(at, &self.data), at) {
+                is_more |= having.lists.mark(self.list_of(at));
             }
         }
         is_more
     }
 
-    fn rows(&self, table: usize) -> usize {
-        self.tables
-            .get(table)
-            .map_or(0, |table| table.rows as usize)
+    /// The list that an element stands in.
+    fn list_of(&self, element: usize) -> usize {
+        let begins = |list| usize::try_from(self.lists.firsts.at(list, &self.data));
+        // Empty lists begin where the next one does.
+        let next = first_after(self.lists.count, |list| {
+            begins(list).is_ok_and(|at| at <= element)
+        });
+        next.saturating_sub(1)
+    }
+
+    fn members_of(&self, table: usize) -> &[Member] {
+        u32::try_from(table).map_or(&[], |table| self.members(table))
     }
 }
 

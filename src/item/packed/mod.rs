@@ -189,10 +189,9 @@ impl Packed {
     /// way than they are kept.
     fn may_be_bytes(&self, path: &str) -> bool {
         let bytes = Tag::Bytes as i64;
-        let last = self.lists.count.checked_sub(1);
-        let last = last.and_then(|last| u32::try_from(last).ok());
-        let elements = 0..last.map_or(0, |last| self.elements(last).end);
-        let mut tags = elements.map(|at| self.lists.tags.at(at, &self.data));
+        let mut tags = self
+            .all_elements()
+            .map(|at| self.lists.tags.at(at, &self.data));
         let is_named = |member: &Member| {
             let name = self.text(member.name);
             path.split('.')
@@ -205,16 +204,10 @@ impl Packed {
 
     /// The code of the text that holds the byte at a place.
     fn code_at(&self, place: usize) -> u32 {
-        let end = |code: u32| usize::try_from(self.text_ends.at(code as usize, &self.data));
-        let (mut low, mut high) = (0, self.text_count);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match end(middle).is_ok_and(|end| end <= place) {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        low
+        let end = |code| usize::try_from(self.text_ends.at(code, &self.data));
+        let ends_before = |code| end(code).is_ok_and(|end| end <= place);
+        let code = first_after(self.text_count as usize, ends_before);
+        u32::try_from(code).unwrap_or(u32::MAX)
     }
 
     fn text(&self, code: u32) -> &[u8] {
@@ -269,6 +262,12 @@ impl Packed {
         }
     }
 
+    /// Where the elements of all lists stand.
+    fn all_elements(&self) -> std::ops::Range<usize> {
+        let end = self.lists.firsts.at(self.lists.count, &self.data);
+        0..usize::try_from(end).unwrap_or(0)
+    }
+
     /// Where the elements of a list stand.
     fn elements(&self, list: u32) -> std::ops::Range<usize> {
         let list = list as usize;
@@ -278,6 +277,19 @@ impl Packed {
         let first = |list| usize::try_from(self.lists.firsts.at(list, &self.data)).unwrap_or(0);
         first(list)..first(list + 1)
     }
+}
+
+/// The first of so many places that is not `before`, by halves.
+fn first_after(count: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match before(middle) {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    low
 }
 
 /// A value, by where it stands.

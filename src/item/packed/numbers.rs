@@ -12,6 +12,12 @@ pub(super) struct Column {
     rises: bool,
 }
 
+/// Bytes of the widest number.
+const WORD: usize = size_of::<u64>();
+
+/// What stands behind the last column, so that each number can be read as a word.
+pub(super) const BEHIND: [u8; WORD] = [0; WORD];
+
 impl Column {
     /// Writes numbers behind `data`.
     pub(super) fn write(numbers: &[i64], data: &mut Vec<u8>) -> Column {
@@ -55,15 +61,12 @@ impl Column {
             return self.base;
         }
         let start = self.at as usize + place * width;
-        let Some(bytes) = data.get(start..start + width) else {
+        let Some(word) = data.get(start..).and_then(<[u8]>::first_chunk) else {
             return self.base;
         };
-        let mut more = [0; 8];
-        for (to, from) in more.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        self.base
-            .wrapping_add(u64::from_le_bytes(more).cast_signed())
+        let others = 8 * (WORD - width);
+        let more = u64::from_le_bytes(*word) << others >> others;
+        self.base.wrapping_add(more.cast_signed())
     }
 }
 
@@ -75,35 +78,6 @@ impl Column {
             (_, width) => (1i64 << (8 * width)) - 1,
         };
         last >= self.base && first <= self.base.saturating_add(span)
-    }
-
-    /// Hands the first `count` numbers to `each`.
-    pub(super) fn each(self, count: usize, data: &[u8], mut each: impl FnMut(i64)) {
-        // Most codes of texts take one byte or two.
-        let read = match self.width {
-            1 if !self.rises => self.wide(count, data, |[byte]| byte.into(), &mut each),
-            2 if !self.rises => {
-                let of = |bytes| u16::from_le_bytes(bytes).into();
-                self.wide(count, data, of, &mut each)
-            }
-            _ => 0,
-        };
-        (read..count).for_each(|place| each(self.at(place, data)));
-    }
-
-    /// Hands out numbers of a width; answers how many.
-    fn wide<const WIDTH: usize>(
-        self,
-        count: usize,
-        data: &[u8],
-        of: impl Fn([u8; WIDTH]) -> i64,
-        each: &mut impl FnMut(i64),
-    ) -> usize {
-        let bytes = data.get(self.at as usize..).unwrap_or_default();
-        let numbers = bytes.as_chunks::<WIDTH>().0.iter().take(count);
-        let read = numbers.len();
-        numbers.for_each(|bytes| each(self.base.wrapping_add(of(*bytes))));
-        read
     }
 }
 
@@ -140,10 +114,8 @@ mod tests {
             for numbers in [numbers, small] {
                 let mut data = vec![1, 2, 3];
                 let column = Column::write(&numbers, &mut data);
+                data.extend_from_slice(&BEHIND);
                 let read: Vec<i64> = (0..numbers.len()).map(|place| column.at(place, &data)).collect();
-                prop_assert_eq!(&read, &numbers);
-                let mut read = Vec::new();
-                column.each(numbers.len(), &data, |number| read.push(number));
                 prop_assert_eq!(&read, &numbers);
                 prop_assert!(numbers.iter().all(|number| column.may_be_within(*number, *number)));
             }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use ahash::RandomState;
 
-use super::numbers::Column;
+use super::numbers::{BEHIND, Column};
 use super::{Lists, Member, Packed, Table, Tag, WHOLE};
 use crate::item::Absent;
 use crate::item::flat::{Flat, MAX_DEPTH, Part};
@@ -315,6 +315,7 @@ impl<'r> Packer<'r> {
             })
             .collect();
         let text_ends = Column::write(&ends, &mut data);
+        data.extend_from_slice(&BEHIND);
         Packed {
             tables: tables.into(),
             members: members.into(),
