@@ -217,6 +217,7 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert_eq!(seen["grew"], true);
     assert!(!text(&seen, "pressed").is_empty(), "{seen:#}");
     assert_eq!(seen["sortedStatuses"][0], "500");
+    assert_eq!(seen["sortedLinks"], json!(["-status", null]));
     assert_eq!(seen["columns"]["before"], false);
     assert_eq!(seen["columns"]["after"], true);
     assert_round(&seen["round"]);

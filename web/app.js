@@ -179,7 +179,8 @@ export async function app() {
     view().begin?.(q);
   }
   async function apply(q) {
-    remember({ q });
+    // Another filter lists the newest first.
+    remember({ q, sort: q === state.q ? state.sort : null });
     // The list comes first: counting everything takes the server's time as well.
     await Promise.race([view().show(q), new Promise((over) => setTimeout(over, LIST_FIRST_MS))]);
     if (state.q === q) drawTimeline();

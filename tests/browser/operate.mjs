@@ -45,8 +45,14 @@ try {
   await page.waitForSelector('.head [aria-sort="descending"]');
   await page.waitForFunction(() => document.querySelector(".list .row[id] .status")?.textContent.startsWith("500"));
   seen.sortedStatuses = await page.$$eval(".list .row[id] .status", (cells) => cells.slice(0, 2).map((cell) => cell.textContent));
+  // The link leads to the same order.
+  await page.reload();
+  await page.waitForSelector('.head [aria-sort="descending"]');
+  await page.waitForFunction(() => document.querySelector(".list .row[id] .status")?.textContent.startsWith("500"));
+  seen.sortedLinks = [new URL(page.url()).searchParams.get("sort")];
   await page.getByRole("button", { name: "Newest first again" }).click();
   await page.waitForSelector(".told", { state: "hidden" });
+  seen.sortedLinks.push(new URL(page.url()).searchParams.get("sort"));
   const size = page.getByRole("columnheader", { name: "Size" });
   seen.columns = { before: (await size.count()) > 0 };
   await page.getByRole("button", { name: "Columns", exact: true }).click();

@@ -1,7 +1,7 @@
 // The state that a link carries: source and the place of what is listed, view, filter with its time, selected item, tab, and what the view alone knows. No secret is ever in it.
 
 // What a view keeps beside that, in links that lead to it.
-const OF_VIEWS = { compare: ["spans", "compare"], map: ["nodes", "labels"], flows: ["flow"], archive: ["store", "day"], scripts: ["script"] };
+const OF_VIEWS = { traffic: ["sort"], compare: ["spans", "compare"], map: ["nodes", "labels"], flows: ["flow"], archive: ["store", "day"], scripts: ["script"] };
 
 // That of all views.
 export const ofViews = (state) => pick(state, Object.values(OF_VIEWS).flat());
@@ -13,6 +13,13 @@ export const about = (entry) => {
   return { ...pick(entry, ["item", "at", "tab", "by"]), ...ofView({ ...entry, view }), q: entry.q ?? "", view, place: entry.place ?? "" };
 };
 const pick = (state, names) => Object.fromEntries(names.map((name) => [name, state[name] ?? null]));
+
+// The order of a list in a link: a column, or a minus and a column whose largest come first. Null where it is none of them.
+export const orderText = ({ by, down }) => `${down ? "-" : ""}${by}`;
+export function orderOf(text, columns) {
+  const by = (text ?? "").replace(/^-/, "");
+  return columns.includes(by) ? { by, down: text.startsWith("-") } : null;
+}
 
 // Spans of time in a link: 1704164645006-1704164646006,1704164646006-1704164647006. Null where it is none.
 export const spansText = (spans) => spans.map((span) => span.join("-")).join(",");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { about, leads, ofView, ofViews, spansOf, spansText } from "../lib/url.js";
+import { about, leads, ofView, ofViews, orderOf, orderText, spansOf, spansText } from "../lib/url.js";
 
 test("filter, view, place and item are entries of the history, and nothing else is", () => {
   const before = { q: "http", view: null, place: "", item: null, tab: null };
@@ -21,8 +21,8 @@ test("going from item to item by keys is one entry, and a click is one each", ()
 test("a link holds what the view that it leads to keeps, and nothing of others", () => {
   const state = { view: "map", nodes: "pod", labels: null, flow: "tcp", q: "http" };
   assert.deepEqual(ofView(state), { nodes: "pod", labels: null });
-  assert.deepEqual(ofView({ ...state, view: "traffic" }), {});
-  assert.deepEqual(ofViews(state), { spans: null, compare: null, nodes: "pod", labels: null, flow: "tcp", store: null, day: null, script: null });
+  assert.deepEqual(ofView({ ...state, view: "traffic", sort: "-took" }), { sort: "-took" });
+  assert.deepEqual(ofViews(state), { sort: null, spans: null, compare: null, nodes: "pod", labels: null, flow: "tcp", store: null, day: null, script: null });
 });
 
 test("spans of time come back out of a link", () => {
@@ -36,4 +36,9 @@ test("an entry of the history brings back what its view kept, and leaves other v
   Object.assign(state, about({ q: "http", view: "map", nodes: "namespace", labels: null }));
   assert.deepEqual(state, { q: "http", view: "map", place: "", item: null, at: null, tab: null, by: null, nodes: "namespace", labels: null, flow: "tcp" });
   assert.equal(about({ q: "" }).view, "traffic");
+});
+
+test("an order of the list comes back out of a link, and no other text does", () => {
+  for (const order of [{ by: "took", down: true }, { by: "status", down: false }]) assert.deepEqual(orderOf(orderText(order), ["took", "status"]), order);
+  for (const text of [null, "", "-", "--took", "toString", "took-"]) assert.equal(orderOf(text, ["took", "status"]), null, text);
 });

@@ -2,12 +2,13 @@
 
 import * as api from "../lib/api.js";
 import { counted } from "../lib/asking.js";
-import { chosen, sorted } from "../lib/columns.js";
+import { chosen, COLUMNS, sorted } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { redactions } from "../lib/kfl.js";
 import { BOUNDS, boundFor } from "../lib/largest.js";
 import { elsewhere, exchange, kept, rowsModel } from "../lib/rows.js";
+import { orderOf, orderText } from "../lib/url.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
 import { trouble } from "../parts/dialog.js";
@@ -38,6 +39,8 @@ export function trafficView(frame) {
   let begun = null;
   let taken = null;
   let order = [];
+  // Over when the first rows are there.
+  let loaded = null;
   let stopFeed = () => {};
   const source = {
     count: () => (held.order ? order.length : model.count()),
@@ -111,7 +114,11 @@ export function trafficView(frame) {
     begun?.control.abort();
     begun = null;
   }
-  async function load(q) {
+  function load(q) {
+    loaded = readFirst(q);
+    return loaded;
+  }
+  async function readFirst(q) {
     stopFeed();
     Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity, failed: false, cut: false });
     numbers.clear();
@@ -151,7 +158,7 @@ export function trafficView(frame) {
     Object.assign(held, { loading: false, failed: true });
     say("", "");
     note.hidden = false;
-    note.replaceChildren(trouble(error, () => load(held.q)));
+    note.replaceChildren(trouble(error, again));
     table.node.style.display = "none";
   }
   // What a spool or a store has stands still, and has the cursors of a search.
@@ -210,7 +217,7 @@ export function trafficView(frame) {
     forget();
     shut();
     frame.fail(RESTARTED);
-    openLinked(load(held.q));
+    openLinked(again());
   }
   function farther(found) {
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
@@ -338,24 +345,42 @@ export function trafficView(frame) {
     }
   }
   function newest() {
+    frame.remember({ sort: null });
     return held.still || held.order ? load(held.q) : table.toBottom();
   }
-  async function sort(by) {
+  function sort(by) {
     const first = !held.order || held.order.by !== by;
-    if (!first && !held.order.first) {
-      // The third time takes the order away again.
-      return load(held.q);
-    }
-    const down = first ? true : !held.order.down;
+    // The third time takes the order away again.
+    return !first && !held.order.first ? newest() : arrange({ by, down: first ? true : !held.order.down, first });
+  }
+  function again() {
+    load(held.q);
+    arrangeLinked();
+    return loaded;
+  }
+  // The order that the link says, once the first rows are there.
+  async function arrangeLinked() {
+    const wanted = orderOf(frame.state.sort, COLUMNS.map(({ name }) => name));
+    await loaded;
+    const is = held.order && orderText(held.order);
+    if (wanted && frame.state.sort === orderText(wanted) && is !== orderText(wanted)) await arrange({ ...wanted, first: wanted.down });
+    else if (!wanted && is) await load(held.q);
+  }
+  async function arrange(wanted) {
+    const { by, down } = wanted;
     stopFeed();
     frame.feed(false);
-    held.order = { by, down, first };
+    held.order = wanted;
+    frame.remember({ sort: orderText(wanted) });
     table.order(held.order);
     tell("Reading what is to be sorted\u2026");
     const { turn } = held;
     const mine = held.order;
     const isOver = () => held.turn !== turn || held.order !== mine;
     const rows = model.all();
+    // What is there already fills the eye while the rest is read.
+    order = sorted(rows, by, down);
+    table.set(false);
     let largest = null;
     let cursor = model.next();
     try {
@@ -439,8 +464,10 @@ export function trafficView(frame) {
       const isListed = held.q === q && held.place === frame.state.place;
       // What was asked for in advance is not kept for another time.
       if (isListed) forget();
-      const loaded = isListed ? table.anew() : load(q);
+      if (isListed) table.anew();
+      else load(q);
       openLinked(loaded);
+      arrangeLinked();
       return loaded;
     },
     // Nothing follows rows for somebody who is signed out.
@@ -453,7 +480,7 @@ export function trafficView(frame) {
     goOn() {
       if (held.failed) {
         forget();
-        load(held.q);
+        again();
       } else if (held.cut && held.instance !== null && !held.still && !held.order && held.left > 0 && !frame.state.paused) feed();
       held.cut = false;
     },
@@ -469,7 +496,7 @@ export function trafficView(frame) {
         if (held.gappy) whole();
       } else if (held.left <= 0 && !held.order) frame.feed("ended");
       else if (held.place) frame.feed("recorded");
-      else if (held.still || held.order) load(held.q);
+      else if (held.still || held.order) newest();
       else feed();
     },
     count: () => source.count(),
