@@ -95,7 +95,7 @@ export async function app() {
     look: (place, q) => lookAt(place, q),
     // What a view shows that sums up where that cannot be had; null where it can.
     unsummed: () => (state.place === "spool" ? notice("The spools are not summed up", "They have no index, only the list of the traffic reads them. Choose the live run or a store to see this.", backButton()) : null),
-    // Whether rows come to the list, or a word for why no more will: ended, recorded.
+    // Whether rows come to the list, or a word for why no more will: ended, recorded, sorted.
     feed: (on) => {
       fed = on;
       tellFeed();

@@ -158,7 +158,7 @@ export function trafficView(frame) {
     Object.assign(held, { loading: false, failed: true });
     say("", "");
     note.hidden = false;
-    note.replaceChildren(trouble(error, again));
+    note.replaceChildren(trouble(error, anew));
     table.node.style.display = "none";
   }
   // What a spool or a store has stands still, and has the cursors of a search.
@@ -217,7 +217,7 @@ export function trafficView(frame) {
     forget();
     shut();
     frame.fail(RESTARTED);
-    openLinked(again());
+    openLinked(anew());
   }
   function farther(found) {
     for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
@@ -252,7 +252,7 @@ export function trafficView(frame) {
       emptyOrNot();
     } catch (error) {
       // Who scrolls up again asks again.
-      return frame.fail(error.message);
+      return held.turn === turn && frame.fail(error.message);
     } finally {
       if (held.turn === turn) held.loading = false;
     }
@@ -263,7 +263,7 @@ export function trafficView(frame) {
   }
   // Rows that were let go are read again where they are seen.
   async function again(from, to) {
-    const q = held.q;
+    const { q, turn } = held;
     for (const page of model.missing(from, to)) {
       if (page.asked) continue;
       page.asked = true;
@@ -274,7 +274,7 @@ export function trafficView(frame) {
         table.draw();
         model.evict(from);
       } catch (error) {
-        frame.fail(error.message);
+        if (held.turn === turn) frame.fail(error.message);
       } finally {
         page.asked = false;
       }
@@ -331,7 +331,7 @@ export function trafficView(frame) {
     held.gappy = false;
     stand();
     tell("Reading what the sample left out\u2026");
-    const q = held.q;
+    const { q, turn } = held;
     try {
       const page = ofInstance(await api.items(q, held.end, PAGE));
       if (held.q !== q) return;
@@ -340,6 +340,7 @@ export function trafficView(frame) {
       table.unpin();
       still();
     } catch (error) {
+      if (held.turn !== turn) return;
       still();
       frame.fail(error.message);
     }
@@ -353,7 +354,7 @@ export function trafficView(frame) {
     // The third time takes the order away again.
     return !first && !held.order.first ? newest() : arrange({ by, down: first ? true : !held.order.down, first });
   }
-  function again() {
+  function anew() {
     load(held.q);
     arrangeLinked();
     return loaded;
@@ -369,7 +370,7 @@ export function trafficView(frame) {
   async function arrange(wanted) {
     const { by, down } = wanted;
     stopFeed();
-    frame.feed(false);
+    frame.feed("sorted");
     held.order = wanted;
     frame.remember({ sort: orderText(wanted) });
     table.order(held.order);
@@ -399,7 +400,7 @@ export function trafficView(frame) {
         cursor = page.next;
       }
     } catch (error) {
-      frame.fail(error.message);
+      if (!isOver()) frame.fail(error.message);
     }
     if (isOver()) return;
     order = sorted(rows.slice(-Math.min(MAX_SORTED, held.limit)), by, down);
@@ -480,7 +481,7 @@ export function trafficView(frame) {
     goOn() {
       if (held.failed) {
         forget();
-        again();
+        anew();
       } else if (held.cut && held.instance !== null && !held.still && !held.order && held.left > 0 && !frame.state.paused) feed();
       held.cut = false;
     },
