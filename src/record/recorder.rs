@@ -150,6 +150,8 @@ pub struct Recorder {
     /// Whether the outbox was full at the last look.
     was_stopped: bool,
     lanes: Vec<Lane>,
+    /// What those did that ended, the oldest first.
+    past: Vec<Status>,
     sequence: u64,
     /// Numbers of the next reels of earlier runs.
     late: BTreeMap<u64, u64>,
@@ -208,6 +210,7 @@ impl Recorder {
             rolled: BTreeMap::new(),
             was_stopped: false,
             lanes: Vec::new(),
+            past: Vec::new(),
             late: BTreeMap::new(),
             taken,
             next: 0,
@@ -255,6 +258,7 @@ impl Recorder {
                         wish.asks(),
                         wish.destination
                     ));
+                    self.forget_counts(&wish.name);
                     let mut lane = Lane::new(wish, self.clock.now());
                     self.with(|around| lane.heartbeat("start", around));
                     kept.push(lane);
@@ -288,6 +292,7 @@ impl Recorder {
         lane.forget_all();
         self.close(&mut lane, why);
         self.with(|around| lane.heartbeat("stop", around));
+        self.keep_counts(&lane);
         let stats = &lane.stats;
         format!(
             "the recording {} is off: {open} packets that were open are sealed for upload; in all \

@@ -93,7 +93,7 @@ export function recordingsView(frame) {
       ["destination", one.destination || "none"],
       one.schedule ? ["schedule", planned(one)] : null,
     ];
-    // What is not on counts nothing; what it recorded is in its destination.
+    // Of what ended before tapedeck was started nothing is counted; what it recorded is in its destination.
     if (one.streams === undefined) return facts([...planning, one.state === "ended" ? ["recorded", "see its reels in the archive"] : null, one.error ? ["error", one.error, "bad"] : null].filter(Boolean));
     return facts([
       ...planning,

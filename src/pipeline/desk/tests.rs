@@ -215,6 +215,17 @@ fn a_clock_that_is_set_back_takes_captures_and_schedules_along() {
     assert_eq!(on(), ["always", "nightly"]);
     step(back + Duration::from_secs(600));
     assert_eq!(on(), ["always"]);
+    // What it did is told until it begins again.
+    let nightly = desk.one("nightly");
+    assert_eq!(nightly["state"], "waiting");
+    assert_eq!(
+        (&nightly["streams"], &nightly["openStreams"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(desk.recorder().past().len(), 2);
+    step(back + Duration::from_secs(86_400));
+    assert_eq!(on(), ["always", "nightly"]);
+    assert_eq!(desk.recorder().past().len(), 1);
 }
 
 #[test]

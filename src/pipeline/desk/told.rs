@@ -9,7 +9,10 @@ use crate::record::Status;
 impl Desk {
     /// All recordings with what they are and did, also those that wait for their time.
     pub fn list(&self) -> Json {
-        let status = self.status();
+        let (status, past) = {
+            let recorder = self.recorder();
+            (recorder.status(), recorder.past())
+        };
         let wishes = self.wishes();
         let now = self.clock.now();
         let mut list: Vec<Json> = status
@@ -26,12 +29,12 @@ impl Desk {
             .collect();
         for plan in wishes.plans() {
             if status.iter().all(|status| status.name != plan.wish.name) {
-                let mut json = json!({
-                    "name": plan.wish.name,
-                    "kfl": plan.wish.query.text(),
-                    "on": plan.wish.trigger.as_ref().map(ToString::to_string),
-                    "destination": plan.wish.destination,
-                });
+                let did = past.iter().find(|past| past.name == plan.wish.name);
+                let mut json = did.map_or_else(|| json!({}), status_json);
+                json["name"] = json!(plan.wish.name);
+                json["kfl"] = json!(plan.wish.query.text());
+                json["on"] = json!(plan.wish.trigger.as_ref().map(ToString::to_string));
+                json["destination"] = json!(plan.wish.destination);
                 plan_json(&mut json, plan, now);
                 list.push(json);
             }

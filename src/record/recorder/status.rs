@@ -3,6 +3,7 @@
 //! In: the recordings at work. Out: a status of each. Never: a change.
 
 use super::Recorder;
+use crate::record::lane::Lane;
 use crate::time::Timestamp;
 
 /// What a recording is and did.
@@ -54,41 +55,73 @@ pub struct Status {
     pub error: Option<String>,
 }
 
+/// Recordings that ended whose counts are kept.
+const MAX_PAST: usize = 256;
+
 impl Recorder {
     /// What each recording is and did.
     pub fn status(&self) -> Vec<Status> {
+        self.lanes.iter().map(|lane| self.status_of(lane)).collect()
+    }
+
+    /// What recordings did that ended since the start and did not begin again.
+    pub fn past(&self) -> Vec<Status> {
+        let sealed = self.sealer.progress().sealed;
+        let past = self.past.iter().cloned();
+        past.map(|status| Status {
+            // The last reel is sealed after the end.
+            reels: sealed.get(&status.name).copied().unwrap_or(0),
+            ..status
+        })
+        .collect()
+    }
+
+    /// Keeps the counts of a recording that ends.
+    pub(super) fn keep_counts(&mut self, lane: &Lane) {
+        let status = Status {
+            rate: 0,
+            ..self.status_of(lane)
+        };
+        self.forget_counts(&status.name);
+        if self.past.len() >= MAX_PAST {
+            self.past.remove(0);
+        }
+        self.past.push(status);
+    }
+
+    /// Forgets those of one that begins again.
+    pub(super) fn forget_counts(&mut self, name: &str) {
+        self.past.retain(|past| past.name != name);
+    }
+
+    fn status_of(&self, lane: &Lane) -> Status {
         let progress = self.sealer.progress();
         let now = self.clock.now();
-        self.lanes
-            .iter()
-            .map(|lane| {
-                let stats = &lane.stats;
-                let reel = lane.reel.as_ref();
-                Status {
-                    name: lane.wish.name.clone(),
-                    kfl: lane.wish.query.text().to_owned(),
-                    on: lane.wish.trigger.as_ref().map(ToString::to_string),
-                    destination: lane.wish.destination.clone(),
-                    streams: stats.streams,
-                    open_streams: lane.open_streams(),
-                    packets: stats.packets,
-                    bytes: stats.bytes,
-                    reels: progress.sealed.get(&lane.wish.name).copied().unwrap_or(0),
-                    open_packets: reel.map_or(0, |reel| reel.packets()),
-                    open_since: reel.and_then(|reel| reel.since),
-                    last_match: stats.last_match,
-                    undecided: stats.undecided,
-                    refused: stats.refused,
-                    beheaded: stats.beheaded + stats.beheaded_earlier,
-                    not_written: stats.not_written,
-                    limited: stats.limited,
-                    bytes_today: lane.budget.today(now),
-                    bytes_per_day: lane.wish.bytes_per_day,
-                    rate: lane.budget.rate(lane.began, now),
-                    redacted: !lane.wish.redact.is_empty(),
-                    error: progress.error.clone().or_else(|| stats.error.clone()),
-                }
-            })
-            .collect()
+        let stats = &lane.stats;
+        let reel = lane.reel.as_ref();
+        Status {
+            name: lane.wish.name.clone(),
+            kfl: lane.wish.query.text().to_owned(),
+            on: lane.wish.trigger.as_ref().map(ToString::to_string),
+            destination: lane.wish.destination.clone(),
+            streams: stats.streams,
+            open_streams: lane.open_streams(),
+            packets: stats.packets,
+            bytes: stats.bytes,
+            reels: progress.sealed.get(&lane.wish.name).copied().unwrap_or(0),
+            open_packets: reel.map_or(0, |reel| reel.packets()),
+            open_since: reel.and_then(|reel| reel.since),
+            last_match: stats.last_match,
+            undecided: stats.undecided,
+            refused: stats.refused,
+            beheaded: stats.beheaded + stats.beheaded_earlier,
+            not_written: stats.not_written,
+            limited: stats.limited,
+            bytes_today: lane.budget.today(now),
+            bytes_per_day: lane.wish.bytes_per_day,
+            rate: lane.budget.rate(lane.began, now),
+            redacted: !lane.wish.redact.is_empty(),
+            error: progress.error.clone().or_else(|| stats.error.clone()),
+        }
     }
 }
