@@ -70,6 +70,17 @@ pub struct Hello {
     pub worker: String,
     /// The run: its Unix start second.
     pub run: u64,
+    /// A random number of the process, which tells runs of one second apart; 0 from those that have none.
+    #[serde(default)]
+    pub instance: u64,
+}
+
+impl Hello {
+    /// Of two workers of one node the greater one stays: that of the newer run, and of two that began in the
+    /// same second always the same one, whichever of them asks.
+    pub(super) fn rank(&self) -> (u64, u64) {
+        (self.run, self.instance)
+    }
 }
 
 /// What a worker's feed did since the run began.
@@ -527,6 +538,7 @@ mod tests {
             ip: "10.0.0.1".into(),
             worker: "10.0.0.1:8897".into(),
             run: 7,
+            instance: 0,
         });
         let answer = ToHub::Answer {
             call: 3,

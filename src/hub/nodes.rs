@@ -144,8 +144,8 @@ impl Nodes {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker comes. One that is there already for the node is let go, unless its run is newer: two that live
-    /// would push each other out without end.
+    /// A worker comes. One that is there already for the node is let go, unless it ranks above this one
+    /// ([`Hello::rank`]): two that live would push each other out without end.
     ///
     /// # Errors
     /// One sentence, when this one cannot stay.
@@ -172,9 +172,13 @@ impl Nodes {
             lines: 0,
         });
         if let Some(before) = &node.connection {
-            if node.hello.run > hello.run {
+            if node.hello.rank() > hello.rank() {
                 return Err(format!(
-                    "a newer worker of the node {} is connected from {}; end one of them, or give each node a name of its own",
+                    "{} worker of the node {} is connected from {}; end one of them, or give each node a name of its own",
+                    match node.hello.run == hello.run {
+                        true => "another",
+                        false => "a newer",
+                    },
                     hello.node,
                     before.address.ip()
                 ));
@@ -190,7 +194,7 @@ impl Nodes {
                 node.gaps.pop_front();
             }
         }
-        if node.hello.run != hello.run {
+        if node.hello.rank() != hello.rank() {
             (node.received, node.lines) = (0, 0);
             node.state = State::default();
         }
@@ -432,6 +436,7 @@ mod tests {
             ip: "10.0.0.1".into(),
             worker: "10.0.0.1:8897".into(),
             run,
+            instance: 0,
         }
     }
 
@@ -507,6 +512,34 @@ mod tests {
         assert!(nodes.leave("a", 4, "ended", at(4)));
         let older = nodes.join(hello("a", 8), connection(5, "10.0.0.1:4"), at(5));
         assert!(older.is_ok());
+    }
+
+    #[test]
+    fn of_two_workers_of_one_second_the_same_one_stays_whoever_comes_first() {
+        let of = |instance: u64| Hello {
+            instance,
+            ..hello("a", 9)
+        };
+        for order in [[1, 2], [2, 1]] {
+            let nodes = Nodes::new(None);
+            let mut number = 0;
+            let mut join = |instance| {
+                number += 1;
+                let connection = connection(number, "10.0.0.1:1");
+                nodes.join(of(instance), connection, at(number as i64))
+            };
+            for instance in order {
+                let _ = join(instance);
+            }
+            for _ in 0..3 {
+                assert!(join(1).unwrap_err().contains("another worker"), "{order:?}");
+                assert!(join(2).is_ok(), "{order:?}");
+            }
+            // What one of them sent is none of the other's.
+            nodes.took("a", 5, Taken::default());
+            assert_eq!(join(2).unwrap().received, 5);
+            assert_eq!(join(3).unwrap().received, 0);
+        }
     }
 
     #[test]

@@ -231,6 +231,7 @@ impl Cluster {
                 ip: "10.0.0.1".to_owned(),
                 worker: format!("{node}:8897"),
                 run,
+                instance: 0,
             },
             rows: rows.clone(),
             counters: Arc::new(Counters::default()),

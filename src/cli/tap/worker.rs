@@ -182,6 +182,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         ip: facts.node.ip.clone(),
         worker: format!("{}:8897", facts.node.ip),
         run: facts.node.run,
+        instance: random_number()?,
     };
     eprintln!(
         "Capturing {what} on {}; Ctrl+C seals and uploads what is open",
@@ -251,6 +252,14 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         standing.keep(config);
     });
     session.finish(false)
+}
+
+/// A number that no other process has, above 0.
+fn random_number() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::failed(format!("the system gives no random number: {error}")))?;
+    Ok(u64::from_le_bytes(bytes).max(1))
 }
 
 /// The figures of the link.
