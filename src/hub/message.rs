@@ -206,6 +206,13 @@ pub struct Spread {
     pub query_stays: bool,
     /// `recordings:`, and those that were added at the hub.
     pub recordings: Json,
+    /// Names of those that were added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<String>,
+    /// Whether `recordings:` stays as the worker has it, beside those that were added: it is invalid, and the
+    /// hub knows no other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub list_stays: bool,
     /// `scripting.env` as scripts see it.
     pub env: Map<String, Json>,
     /// `scripting.envFor`.

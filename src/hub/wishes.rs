@@ -112,7 +112,7 @@ impl Wishes {
                     .filter(|text| wishes.query_fault(text).is_none()),
                 recordings: valid
                     .recordings
-                    .filter(|listed| wishes.list_fault(listed).is_none()),
+                    .filter(|listed| wishes.basis.list_fault(listed).is_none()),
             };
         }
         (wishes, said)
@@ -122,12 +122,9 @@ impl Wishes {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the configuration as it is now. A part that is invalid is replaced by what was valid last; where no
-    /// query is known, workers stay with theirs.
-    ///
-    /// # Errors
-    /// One sentence, when the list is invalid and none is known; what was configured before stays.
-    pub fn configure(&self, mut configured: Spread) -> Result<Configured, String> {
+    /// Takes the configuration as it is now. A part that is invalid is replaced by what was valid last; where
+    /// nothing valid is known of it, workers stay with theirs.
+    pub fn configure(&self, mut configured: Spread) -> Configured {
         let is_blank = |text: &String| text.trim().is_empty();
         configured.recording_kfl = configured.recording_kfl.filter(|text| !is_blank(text));
         let mut inner = self.inner();
@@ -156,14 +153,17 @@ impl Wishes {
                 (None, _) => {}
             }
         }
-        match (self.list_fault(&configured.recordings), &valid.recordings) {
+        match (self.basis.list_fault(&configured.recordings), &valid.recordings) {
             (None, _) => valid.recordings = Some(configured.recordings.clone()),
-            (Some(why), None) => return Err(why),
-            (Some(why), Some(last)) => {
-                faults.push(format!("{why}; workers go on with the last valid list"));
-                configured.recordings = last.clone();
-            }
+            (Some(why), None) => faults.push(format!(
+                "recordings are invalid, {why}; workers go on with the list that they had last until it is corrected"
+            )),
+            (Some(why), Some(_)) => faults.push(format!(
+                "recordings are invalid, {why}; workers go on with the last valid list"
+            )),
         }
+        configured.list_stays = valid.recordings.is_none();
+        configured.recordings = valid.recordings.clone().unwrap_or_else(|| json!([]));
         if inner.valid != valid {
             self.keep_valid(&valid);
             inner.valid = valid;
@@ -171,7 +171,7 @@ impl Wishes {
         inner.faults.clone_from(&faults);
         let is_new = inner.configured != configured;
         inner.configured = configured;
-        Ok(Configured { is_new, faults })
+        Configured { is_new, faults }
     }
 
     /// What of the configuration is invalid, one sentence each, with what is in force instead.
@@ -185,23 +185,6 @@ impl Wishes {
         }
         let error = kfl::compile(text, &self.basis.schema).err()?;
         Some(format!("{RECORDING_KFL} is invalid, {error}"))
-    }
-
-    fn list_fault(&self, recordings: &Json) -> Option<String> {
-        let mut names: Vec<&str> = Vec::new();
-        for declared in list(recordings) {
-            if let Err(sentence) = self.basis.read(declared) {
-                return Some(sentence);
-            }
-            let name = name_of(declared);
-            if names.contains(&name) {
-                return Some(format!(
-                    "there are two recordings called {name}; give one another name"
-                ));
-            }
-            names.push(name);
-        }
-        None
     }
 
     fn keep_valid(&self, valid: &Valid) {
@@ -225,7 +208,10 @@ impl Wishes {
                 .iter()
                 .any(|one| name_of(one) == name)
         });
-        recordings.extend(added.cloned());
+        for one in added {
+            spread.added.push(name_of(one).to_owned());
+            recordings.push(one.clone());
+        }
         spread.recordings = Json::Array(recordings);
         spread
     }
@@ -361,7 +347,7 @@ mod tests {
             recordings: json!([{"name": "errors", "kfl": "response.status == 500"}]),
             ..Spread::default()
         };
-        let configure = |wishes: &Wishes| wishes.configure(configured.clone()).unwrap().is_new;
+        let configure = |wishes: &Wishes| wishes.configure(configured.clone()).is_new;
         assert!(configure(&wishes_1) && !configure(&wishes_1));
         wishes_1
             .add(&json!({"name": "more", "kfl": "dns"}))
@@ -381,7 +367,7 @@ mod tests {
             recordings: json!([{"name": "errors", "kfl": "response.status =="}]),
             ..configured.clone()
         };
-        let refused = wishes_2.configure(invalid.clone()).unwrap();
+        let refused = wishes_2.configure(invalid.clone());
         assert!(!refused.is_new && refused.faults.len() == 1, "{refused:?}");
         assert_eq!(names(wishes_2.spread()), ["errors", "more"]);
         wishes_2.remove("more").unwrap();
@@ -389,10 +375,39 @@ mod tests {
         assert!(wishes_2.remove("more").is_err());
         // Nor does the next start fail for it.
         let wishes_3 = wishes(&file);
-        assert!(wishes_3.configure(invalid.clone()).unwrap().is_new);
+        assert!(wishes_3.configure(invalid.clone()).is_new);
         assert_eq!(names(wishes_3.spread()), ["errors"]);
-        let unknown = wishes(&folder.path().join("other.json"));
-        assert!(unknown.configure(invalid).is_err());
+    }
+
+    #[test]
+    fn an_invalid_list_without_a_valid_one_leaves_workers_with_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let wishes = wishes(&folder.path().join("recordings.json"));
+        let of_list = |kfl: &str| Spread {
+            recordings: json!([{"name": "errors", "kfl": kfl}]),
+            ..Spread::default()
+        };
+        let configured = wishes.configure(of_list("response.status =="));
+        assert!(configured.is_new);
+        let fault = &configured.faults[0];
+        assert!(fault.starts_with("recordings are invalid, the query of the recording errors"));
+        assert!(
+            fault.ends_with("they had last until it is corrected"),
+            "{fault}"
+        );
+        assert_eq!(wishes.faults(), configured.faults);
+        wishes.add(&json!({"name": "more", "kfl": "dns"})).unwrap();
+        let spread = wishes.spread();
+        assert!(spread.list_stays);
+        assert_eq!(spread.recordings, json!([{"name": "more", "kfl": "dns"}]));
+        assert_eq!(spread.added, ["more"]);
+        // It is taken when it becomes valid.
+        let configured = wishes.configure(of_list("response.status == 500"));
+        assert!(configured.is_new && configured.faults.is_empty());
+        let spread = wishes.spread();
+        assert!(!spread.list_stays);
+        assert_eq!(spread.recordings.as_array().map(Vec::len), Some(2));
+        assert_eq!(spread.added, ["more"]);
     }
 
     #[test]
@@ -401,15 +416,15 @@ mod tests {
         let file = folder.path().join("recordings.json");
         let first = wishes(&file);
         // Nothing valid was ever known: workers stay with theirs.
-        let configured = first.configure(of_query("http and (")).unwrap();
+        let configured = first.configure(of_query("http and ("));
         assert!(configured.faults[0].contains("RECORDING_KFL is invalid"));
         assert_eq!(first.faults(), configured.faults);
         let spread = first.spread();
         assert!(spread.query_stays && spread.recording_kfl.is_none() && spread.env.is_empty());
-        assert!(first.configure(of_query("http")).unwrap().faults.is_empty());
+        assert!(first.configure(of_query("http")).faults.is_empty());
         assert!(!first.spread().query_stays);
         for (wishes, is_new) in [(&first, false), (&wishes(&file), true)] {
-            let configured = wishes.configure(of_query("http and (")).unwrap();
+            let configured = wishes.configure(of_query("http and ("));
             assert_eq!(configured.is_new, is_new);
             let sentence = &configured.faults[0];
             assert!(sentence.ends_with("the last valid one: http"), "{sentence}");
@@ -421,12 +436,12 @@ mod tests {
         // The rest of the configuration is followed.
         let mut other = of_query("http and (");
         other.env.insert("A".to_owned(), json!(1));
-        assert!(first.configure(other).unwrap().is_new);
+        assert!(first.configure(other).is_new);
         assert_eq!(first.spread().env["A"], 1);
         // A recording that is switched off is valid, and stays off.
-        first.configure(Spread::default()).unwrap();
+        first.configure(Spread::default());
         let off = wishes(&file);
-        off.configure(of_query("http and (")).unwrap();
+        off.configure(of_query("http and ("));
         let spread = off.spread();
         assert!(spread.recording_kfl.is_none() && !spread.query_stays);
         assert!(!spread.env.contains_key(RECORDING_KFL));

@@ -74,6 +74,11 @@ pub struct Basis {
     pub max_lock_days: u64,
 }
 
+/// That two recordings of a list have one name.
+pub(super) fn same_name(name: &str) -> String {
+    format!("there are two recordings called {name}; give one another name")
+}
+
 impl Basis {
     /// A basis with the default bound of locks.
     pub fn new(template: Wish, schema: Arc<kfl::Schema>) -> Basis {
@@ -88,6 +93,19 @@ impl Basis {
     pub(super) fn query(&self, name: &str, text: &str) -> Result<Query, String> {
         kfl::compile(text, &self.schema)
             .map_err(|error| format!("the query of the recording {name} is invalid, {error}"))
+    }
+
+    /// What is wrong with a list of declarations, one sentence.
+    pub fn list_fault(&self, list: &Json) -> Option<String> {
+        let mut names: Vec<String> = Vec::new();
+        for declared in list.as_array().into_iter().flatten() {
+            match self.read(declared) {
+                Ok((wish, _)) if names.contains(&wish.name) => return Some(same_name(&wish.name)),
+                Ok((wish, _)) => names.push(wish.name),
+                Err(sentence) => return Some(sentence),
+            }
+        }
+        None
     }
 
     /// Reads a declaration.

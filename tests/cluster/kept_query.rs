@@ -1,20 +1,24 @@
 //! A hub whose query is invalid goes on with the last valid one, and its probes say what it waits for.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::kept_targets::machine;
-use super::release::{Laptop, Running, dashboard, get};
+use super::release::{Laptop, PATIENCE, Running, dashboard, get};
 
 /// A hub of a machine whose cluster does not answer, and the port of its metrics.
 fn hub(machine: &Laptop, more: &[&str]) -> (Running, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = free_port();
     let metrics = format!("tap.metrics.port={port}");
     let mut arguments = vec!["hub", "--tls", "certs/hub", "--listen", "127.0.0.1:0"];
     arguments.extend(["--proxy-front-port", "0", "--headless", "--set", &metrics]);
     arguments.extend(more.iter().flat_map(|set| ["--set", set]));
     (machine.start("hub", &arguments), port)
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Status and text of an answer beside the dashboard.
@@ -73,6 +77,42 @@ fn an_invalid_query_leaves_the_last_valid_one_in_force() {
         why.contains("the names of the cluster are not known yet"),
         "{why}"
     );
+    assert_eq!(hub.end(), Some(0));
+}
+
+#[test]
+fn a_hub_with_an_invalid_list_and_no_other_serves_and_takes_it_once_it_is_valid() {
+    let machine = machine();
+    let file = machine.home.path().join("hub.yaml");
+    let write = |kfl: &str| {
+        let text = format!("recordings: [{{name: errors, kfl: '{kfl}'}}]");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("response.status ==");
+    let port = free_port();
+    let metrics = format!("tap.metrics.port={port}");
+    let mut arguments = vec!["hub", "--tls", "certs/hub", "--listen", "127.0.0.1:0"];
+    arguments.extend(["--proxy-front-port", "0", "--headless", "--set", &metrics]);
+    arguments.extend(["--config-path", file.to_str().unwrap()]);
+    let mut hub = machine.start("hub", &arguments);
+    let said = hub.says("?token=");
+    let fault = "workers go on with the list that they had last until it is corrected";
+    assert!(said.contains(fault), "{said}");
+    let (address, token) = dashboard(&said);
+    let status = || get(&address, &token, "/api/v1/status")["run"]["remarks"].to_string();
+    assert!(status().contains(fault));
+    let invalid = |flag: u8| {
+        let line = format!("\ntapedeck_recordings_invalid {flag}\n");
+        probe(port, "/metrics").1.contains(&line)
+    };
+    assert!(invalid(1));
+    write("response.status == 500");
+    let late = Instant::now() + PATIENCE;
+    while !invalid(0) {
+        assert!(Instant::now() < late, "{}", hub.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!status().contains(fault));
     assert_eq!(hub.end(), Some(0));
 }
 

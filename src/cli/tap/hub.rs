@@ -223,7 +223,7 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let wishes = Arc::new(wishes);
     let mut said = Said::default();
     let wanted = spread(&config, &pushed, &mut said);
-    let configured = wishes.configure(wanted).map_err(Failure::usage)?;
+    let configured = wishes.configure(wanted);
     said.say("configuration", configured.faults);
     hub.spread(&wishes.spread()).map_err(Failure::failed)?;
     let given = scripts::Given {
@@ -456,14 +456,8 @@ fn follow(
         }
         let wanted = spread(&config, parts.pushed, &mut said);
         let configured = parts.wishes.configure(wanted);
-        let is_new = configured
-            .as_ref()
-            .is_ok_and(|configured| configured.is_new);
-        said.say(
-            "configuration",
-            configured.map_or_else(|why| vec![why], |configured| configured.faults),
-        );
-        if !is_new {
+        said.say("configuration", configured.faults);
+        if !configured.is_new {
             continue;
         }
         let spread = parts.wishes.spread();

@@ -1,6 +1,6 @@
 //! `tap` on a live interface: capture, record, script, serve.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +70,18 @@ pub(super) fn without_invalid_query(config: &mut Config) {
         ));
         config.without_env(RECORDING_KFL);
     }
+}
+
+/// The same for the list of recordings.
+pub(super) fn without_invalid_list(config: &mut Config, data: &Path) -> Result<(), Failure> {
+    let basis = super::recording::basis(config, data)?;
+    if let Some(sentence) = basis.list_fault(&config.any("recordings")) {
+        say(&format!(
+            "recordings are invalid, {sentence}; none of them is on until it is corrected"
+        ));
+        config.flag("recordings", "none", serde_json::json!([]));
+    }
+    Ok(())
 }
 
 /// Captures until Ctrl+C.

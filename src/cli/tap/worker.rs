@@ -16,7 +16,7 @@ use super::super::{instance, pass, schema};
 use super::claim::Claim;
 use super::facts::Facts;
 use super::follow::say;
-use super::live::{runtime, script_env, told_env, without_invalid_query};
+use super::live::{runtime, script_env, told_env, without_invalid_list, without_invalid_query};
 use super::metrics::{self, Served};
 use super::news::{self, Piece};
 use super::session::{Remote, Session, Setup, private_dir};
@@ -132,6 +132,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         over_by_hub(&mut config, last);
     }
     without_invalid_query(&mut config);
+    without_invalid_list(&mut config, &data)?;
     let env = match &last {
         Some(last) => told_env(last),
         None => script_env(&config),
@@ -203,7 +204,10 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             facts: facts.clone(),
             folder,
             last: Mutex::new(last),
-            own: config.env_text(RECORDING_KFL),
+            own: Own {
+                query: config.env_text(RECORDING_KFL),
+                recordings: config.any("recordings"),
+            },
             told,
         }),
         said: Box::new(say),
@@ -327,14 +331,37 @@ fn over_by_hub(config: &mut Config, last: &Spread) {
     config.flag("scripting.env", "hub", Json::Object(env));
 }
 
-/// Leaves the query as it is: the hub knows no valid one.
-fn stay(spread: &mut Spread, last: Option<&Spread>, own: Option<&str>) {
-    spread.recording_kfl = match last {
-        Some(last) => last.recording_kfl.clone(),
-        None => own.map(str::to_owned),
-    };
-    if let Some(value) = last.and_then(|last| last.env.get(RECORDING_KFL)) {
-        spread.env.insert(RECORDING_KFL.to_owned(), value.clone());
+/// What this node records until the hub says something.
+struct Own {
+    query: Option<String>,
+    recordings: Json,
+}
+
+/// Leaves as it is what the hub knows nothing valid of.
+fn stay(spread: &mut Spread, last: Option<&Spread>, own: &Own) {
+    if std::mem::take(&mut spread.query_stays) {
+        spread.recording_kfl = match last {
+            Some(last) => last.recording_kfl.clone(),
+            None => own.query.clone(),
+        };
+        if let Some(value) = last.and_then(|last| last.env.get(RECORDING_KFL)) {
+            spread.env.insert(RECORDING_KFL.to_owned(), value.clone());
+        }
+    }
+    if std::mem::take(&mut spread.list_stays) {
+        let before = last.map_or(&own.recordings, |last| &last.recordings);
+        let is_added = |one: &Json, added: &[String]| {
+            let name = one["name"].as_str().unwrap_or_default();
+            added.iter().any(|added| added == name)
+        };
+        let mut listed = before.as_array().cloned().unwrap_or_default();
+        listed.retain(|one| !last.is_some_and(|last| is_added(one, &last.added)));
+        let is_listed = |name: &str| listed.iter().any(|one| one["name"] == name);
+        // The configuration goes first.
+        spread.added.retain(|name| !is_listed(name));
+        let added = spread.recordings.as_array().into_iter().flatten();
+        listed.extend(added.filter(|one| is_added(one, &spread.added)).cloned());
+        spread.recordings = Json::Array(listed);
     }
 }
 
@@ -343,8 +370,7 @@ struct Following {
     facts: Arc<Facts>,
     folder: PathBuf,
     last: Mutex<Option<Spread>>,
-    /// The query that counts until the hub says one.
-    own: Option<String>,
+    own: Own,
     told: Arc<Told>,
 }
 
@@ -358,9 +384,7 @@ impl Follower for Following {
             scripts: Vec::new(),
             ..spread.clone()
         };
-        if std::mem::take(&mut rest.query_stays) {
-            stay(&mut rest, last.as_ref(), self.own.as_deref());
-        }
+        stay(&mut rest, last.as_ref(), &self.own);
         if last.as_ref() == Some(&rest) {
             return;
         }
@@ -454,8 +478,15 @@ mod tests {
             ..Spread::default()
         };
         let stays = |last: Option<&Spread>| {
-            let mut spread = Spread::default();
-            stay(&mut spread, last, Some("dns"));
+            let mut spread = Spread {
+                query_stays: true,
+                ..Spread::default()
+            };
+            let own = Own {
+                query: Some("dns".to_owned()),
+                recordings: json!([]),
+            };
+            stay(&mut spread, last, &own);
             (spread.recording_kfl, spread.env.get(RECORDING_KFL).cloned())
         };
         assert_eq!(
@@ -464,6 +495,38 @@ mod tests {
         );
         assert_eq!(stays(Some(&said(None))).0, None);
         assert_eq!(stays(None), (Some("dns".into()), None));
+    }
+
+    #[test]
+    fn a_list_that_stays_is_that_of_before_with_what_the_hub_has_added_since() {
+        let list =
+            |names: &[&str]| -> Json { names.iter().map(|name| json!({"name": name})).collect() };
+        let own = Own {
+            query: None,
+            recordings: list(&["own"]),
+        };
+        let said = |names: &[&str], added: &[&str], list_stays| Spread {
+            recordings: list(names),
+            added: added.iter().map(|name| (*name).to_owned()).collect(),
+            list_stays,
+            ..Spread::default()
+        };
+        let stays = |last: Option<&Spread>, added: &[&str]| {
+            let mut spread = said(added, added, true);
+            stay(&mut spread, last, &own);
+            assert!(!spread.list_stays);
+            spread
+        };
+        assert_eq!(
+            stays(None, &["more"]),
+            said(&["own", "more"], &["more"], false)
+        );
+        let last = said(&["errors", "gone"], &["gone"], false);
+        let now = stays(Some(&last), &["more", "errors"]);
+        assert_eq!(now, said(&["errors", "more"], &["more"], false));
+        // As often as it is said.
+        assert_eq!(stays(Some(&now), &["more", "errors"]), now);
+        assert_eq!(stays(Some(&now), &[]), said(&["errors"], &[], false));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::super::declared::same_name;
 use super::super::planned::{Memory, Plan};
 use super::{Desk, Wishes};
 
@@ -74,10 +75,7 @@ impl Desk {
             let (wish, schedule) = self.basis.read(declared)?;
             self.warn(&wish);
             if plans.iter().any(|plan| plan.wish.name == wish.name) {
-                return Err(format!(
-                    "there are two recordings called {}; give one another name",
-                    wish.name
-                ));
+                return Err(same_name(&wish.name));
             }
             let made = wishes
                 .memory

@@ -56,6 +56,8 @@ pub(super) fn spread(config: &Config, pushed: &Pushed, said: &mut Said) -> Sprea
         recording_kfl: query.or_else(|| config.env_text(RECORDING_KFL)),
         query_stays: false,
         recordings: config.any("recordings"),
+        added: Vec::new(),
+        list_stays: false,
         env: env.all,
         env_for: env.each,
         scripts: scripts
