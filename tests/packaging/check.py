@@ -32,6 +32,7 @@ SCHEMA = CHART / "values.schema.json"
 PAGE = ROOT / "docs/install.md"
 UNREAD = CHART / "files/unread.json"
 KNOWN = CHART / "files/known.json"
+DEFAULTS = CHART / "files/defaults.json"
 # Parts of the values that the program reads.
 OF_PROGRAM = ["tap", "scripting", "recording", "recordings", "s3", "logLevel"]
 # Keys of them that the chart sets by itself.
@@ -120,8 +121,8 @@ def merged(schema, there):
             at = at.setdefault("properties", {}).setdefault(name, {"type": "object"})
         doc = doc if works else f"{doc} (accepted, changes nothing)"
         at.setdefault("properties", {})[names[-1]] = node(default, doc)
-    for part in OF_PROGRAM:
-        nullable(schema["properties"][part])
+    for part in schema["properties"].values():
+        nullable(part)
     return schema
 
 
@@ -131,6 +132,8 @@ def nullable(tree):
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if kinds and "null" not in kinds:
         tree["type"] = [*kinds, "null"]
+    if None not in tree.get("enum", [None]):
+        tree["enum"].append(None)
     others = tree.get("additionalProperties")
     for below in [*tree.get("properties", {}).values(), *([others] if isinstance(others, dict) else [])]:
         nullable(below)
@@ -196,6 +199,19 @@ def names_of(tree):
     return {name.lower(): names_of(below) for name, below in sorted(tree.get("properties", {}).items())}
 
 
+def defaults(values, schema, path=""):
+    """Defaults of the chart by their paths; what is a map or list of Kubernetes is one of them."""
+    found = {}
+    for name, value in values.items():
+        full = f"{path}.{name}" if path else name
+        below = schema.get("properties", {}).get(name, {})
+        if value and isinstance(value, dict) and below.get("properties"):
+            found |= defaults(value, below, full)
+        else:
+            found[full] = value
+    return found
+
+
 def check_schema():
     import yaml
     there = keys()
@@ -210,7 +226,9 @@ def check_schema():
     fresh_page = before + start + table(fresh, values) + end + after
     fresh_unread = json.dumps(unread(fresh, there), indent=2) + "\n"
     fresh_known = json.dumps(names_of(fresh["properties"]["tap"]), indent=2) + "\n"
+    fresh_defaults = json.dumps(defaults(values, fresh), indent=2) + "\n"
     if os.environ.get("UPDATE"):
+        DEFAULTS.write_text(fresh_defaults)
         KNOWN.write_text(fresh_known)
         UNREAD.write_text(fresh_unread)
         SCHEMA.write_text(text)
@@ -221,6 +239,8 @@ def check_schema():
         faults.append("the table of values in docs/install.md is stale; run UPDATE=1 cargo test packaging")
     if UNREAD.read_text() != fresh_unread:
         faults.append("files/unread.json is stale; run UPDATE=1 cargo test packaging")
+    if DEFAULTS.read_text() != fresh_defaults:
+        faults.append("files/defaults.json is stale; run UPDATE=1 cargo test packaging")
     described(fresh, "")
     beside(values, fresh, "")
     if KNOWN.read_text() != fresh_known:
@@ -518,8 +538,62 @@ def dashboard():
         faults.append("two panels of the dashboard have one id")
 
 
+def without_secrets(manifests):
+    """Manifests without what is made anew each time."""
+    for one in manifests:
+        if one["kind"] == "Secret" and (one["type"] == "kubernetes.io/tls" or one["metadata"]["name"].endswith("-token")):
+            one.pop("data", None)
+    return manifests
+
+
+def tree(paths):
+    """Values in which these paths are left empty."""
+    found = {}
+    for path in paths:
+        at = found
+        *above, name = path.split(".")
+        for part in above:
+            at = at.setdefault(part, {})
+        at[name] = None
+    return found
+
+
+def nulls():
+    """Names that are left empty, of values and of whole parts, have their defaults."""
+    import yaml
+    for template in [*CHART.glob("templates/*.yaml"), CHART / "templates/NOTES.txt"]:
+        if not template.read_text().startswith('{{- include "tapedeck.fill" . -}}\n'):
+            faults.append(f"{template.name} does not begin with the defaults of what is null")
+    leaves = json.loads(DEFAULTS.read_text())
+    parts = {path.rsplit(".", up)[0] for path in leaves for up in range(path.count(".") + 1)}
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "values.yaml"
+        for name in ["defaults", "everything"]:
+            values = CHART / f"ci/{name}.yaml"
+            given = yaml.safe_load(values.read_text()) or {}
+
+            def is_free(path):
+                """Whether neither it nor anything below is given."""
+                at = given
+                for part in path.split("."):
+                    if part not in at:
+                        return True
+                    at = at[part] if isinstance(at[part], dict) else {}
+                return False
+
+            before = without_secrets(rendered(values, VERSIONS[-1]))
+            for depth in range(max(path.count(".") for path in parts) + 1):
+                paths = [path for path in sorted(parts) if path.count(".") == depth and is_free(path)]
+                file.write_text(yaml.safe_dump(tree(paths)))
+                after = without_secrets(rendered(values, VERSIONS[-1], "-f", file))
+                changed = [f"{one['kind']} {one['metadata']['name']}" for one in before if one not in after]
+                if changed or len(before) != len(after):
+                    faults.append(f"{name}.yaml with null of {', '.join(paths)}: {changed} are not as without")
+
+
 def check_render():
     becomes()
+    nulls()
     dashboard()
     alerts_of_release()
     notes()
@@ -564,7 +638,6 @@ def check_jobs():
 WRONG = [
     (["workers.enabled=true"], "workers"),
     (["worker.enabled=perhaps"], "enabled"),
-    (["worker=null"], "worker"),
     (["worker.dataPath=var/lib"], "dataPath"),
     (["worker.seccomp.localhostProfile=../x"], "localhostProfile"),
     (["image.pullPolicy=Sometimes"], "pullPolicy"),

@@ -1,3 +1,24 @@
+{{/* Gives the values their defaults where they are null, in place; every template begins with it. A name that is
+left empty, be it of a whole part, is not set: helm takes its default away. Inside of what is a map of Kubernetes,
+such as resources, what helm took away stays away. files/defaults.json has values.yaml by paths;
+`UPDATE=1 cargo test packaging` writes it. */}}
+{{- define "tapedeck.fill" -}}
+{{- range $path, $default := .Files.Get "files/defaults.json" | fromJson -}}
+{{- $at := $.Values -}}
+{{- $names := splitList "." $path -}}
+{{- range initial $names -}}
+{{- if not (kindIs "map" (get $at .)) -}}
+{{- $_ := set $at . dict -}}
+{{- end -}}
+{{- $at = get $at . -}}
+{{- end -}}
+{{- $name := last $names -}}
+{{- if or (not (hasKey $at $name)) (kindIs "invalid" (get $at $name)) -}}
+{{- $_ := set $at $name $default -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Names. */}}
 {{- define "tapedeck.fullname" -}}
 {{- if .Values.fullnameOverride -}}
