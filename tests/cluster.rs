@@ -12,5 +12,6 @@ mod names;
 mod page;
 mod real;
 pub mod release;
+mod taken_port;
 mod tap;
 mod told;

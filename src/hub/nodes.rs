@@ -344,10 +344,23 @@ impl Nodes {
             .collect()
     }
 
+    /// A sentence for each worker that is there and answers neither probes nor Prometheus.
+    pub(super) fn unserved(&self) -> Vec<String> {
+        let all = self.all();
+        let there = all.values().filter(|node| node.connection.is_some());
+        there
+            .filter_map(|node| {
+                let why = node.state.run.as_ref()?.get("unserved")?.as_str()?;
+                Some(format!("{}: {why}", node.hello.node))
+            })
+            .collect()
+    }
+
     /// All nodes for people.
     ///
     /// ```text
     /// [{"name","ip","worker","version","run","connected","since","why","address","counts","outbox",
+    ///   "unserved": why neither probes nor Prometheus are answered, or null,
     ///   "feed":{...},"received": rows,"foreign": rows,"gaps":[{"from","to","why"}]}]
     /// ```
     pub(super) fn json(&self) -> Json {
@@ -366,6 +379,7 @@ impl Nodes {
                 "address": node.connection.as_ref().map(|connection| connection.address.to_string()),
                 "counts": node.state.counts,
                 "outbox": run.and_then(|run| run.get("outbox")),
+                "unserved": run.and_then(|run| run.get("unserved")),
                 "feed": node.state.feed,
                 "received": node.taken.rows,
                 "foreign": node.taken.foreign,
@@ -540,6 +554,29 @@ mod tests {
             assert_eq!(join(2).unwrap().received, 5);
             assert_eq!(join(3).unwrap().received, 0);
         }
+    }
+
+    #[test]
+    fn a_worker_whose_port_is_taken_is_named_while_it_is_there() {
+        let nodes = Nodes::new(None);
+        let hello = hello("a", 9);
+        nodes
+            .join(hello, connection(1, "10.0.0.1:1"), at(1))
+            .unwrap();
+        let run = |unserved: Json| {
+            let run = Some(json!({"unserved": unserved}));
+            let state = State {
+                run,
+                ..State::default()
+            };
+            nodes.state("a", state);
+            nodes.unserved()
+        };
+        assert_eq!(run(Json::Null), [""; 0]);
+        assert_eq!(run("port 7 is taken".into()), ["a: port 7 is taken"]);
+        assert_eq!(nodes.json()[0]["unserved"], "port 7 is taken");
+        nodes.leave("a", 1, "ended", at(2));
+        assert_eq!(nodes.unserved(), [""; 0]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Beside {
     pub targeted: Box<dyn Fn() -> Json + Send + Sync>,
     /// How the watches of the cluster fare.
     pub cluster: Box<dyn Fn() -> Json + Send + Sync>,
+    /// Why neither probes of the hub nor Prometheus are answered; `None` when they are.
+    pub unserved: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// One view of all nodes.
@@ -210,6 +212,8 @@ impl Run for Overview {
         fold(&mut scripts, &run["scripts"]);
         let missing = nodes.missing().into_iter();
         let mut remarks: Vec<String> = missing.map(|(_, sentence)| sentence).collect();
+        remarks.extend((self.beside.unserved)());
+        remarks.extend(nodes.unserved());
         remarks.extend(self.wishes.faults());
         let feed = nodes.feeds();
         if feed.skipped > 0 {
@@ -226,6 +230,7 @@ impl Run for Overview {
         .into();
         run["scripts"] = scripts;
         run["remarks"] = remarks.into();
+        run["unserved"] = (self.beside.unserved)().into();
         run["nodes"] = all;
         run["cluster"] = (self.beside.cluster)();
         run["feed"] = json!(feed);

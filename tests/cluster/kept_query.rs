@@ -7,7 +7,7 @@ use super::kept_targets::machine;
 use super::release::{Laptop, PATIENCE, Running, dashboard, get};
 
 /// A hub of a machine whose cluster does not answer, and the port of its metrics.
-fn hub(machine: &Laptop, more: &[&str]) -> (Running, u16) {
+pub(super) fn hub(machine: &Laptop, more: &[&str]) -> (Running, u16) {
     let port = free_port();
     let metrics = format!("tap.metrics.port={port}");
     let mut arguments = vec!["hub", "--tls", "certs/hub", "--listen", "127.0.0.1:0"];
@@ -22,7 +22,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// Status and text of an answer beside the dashboard.
-fn probe(port: u16, path: &str) -> (u16, String) {
+pub(super) fn probe(port: u16, path: &str) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .build()

@@ -11,6 +11,7 @@ use super::super::config::Config;
 use super::Asked;
 use super::follow::say;
 use super::live::script_env;
+use super::metrics::Port;
 use super::session::share_of;
 use super::spooled::SpoolSearch;
 use super::stores::{Stores, is_folder};
@@ -66,6 +67,8 @@ pub struct Facts {
     pub(super) losses: Arc<Losses>,
     /// Has streams recorded around what happens in the cluster; none offline.
     pub(super) seeking: Option<Arc<Seeking>>,
+    /// Whether probes and Prometheus are answered.
+    pub(super) port: Port,
 }
 
 impl Facts {
@@ -134,6 +137,7 @@ impl Run for Facts {
     fn status(&self) -> Json {
         let outbox = self.outbox.status();
         let spool = self.streams.0.counts();
+        let unserved = self.port.unserved();
         json!({
             "live": self.live,
             "source": self.what,
@@ -164,7 +168,8 @@ impl Run for Facts {
             "locks": self.locks.json(),
             "cluster": self.cluster.status(),
             "scripts": self.scripts.summary(),
-            "remarks": [],
+            "remarks": unserved.as_slice(),
+            "unserved": unserved,
         })
     }
 

@@ -263,6 +263,10 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             let cluster = cluster.clone();
             move || cluster.status()
         }),
+        unserved: Box::new({
+            let ready = ready.clone();
+            move || ready.unserved()
+        }),
     };
     let overview = Overview::new(hub.clone(), scripts.clone(), wishes.clone(), beside);
     let overview = Arc::new(overview);

@@ -3,7 +3,7 @@
 //! In: a function that gives the text, one that says what keeps the run from its work, and the beats of
 //! the loop that follows everything. Out: `GET
 //! /metrics`, `/healthz` and `/readyz` beside the dashboard, without its token: whoever scrapes has
-//! none. Never: a run that fails because the port is taken.
+//! none. Never: a run that fails because the port is taken, or one that is silent about it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use super::super::config::Config;
 use super::super::exit::Failure;
+use super::follow::say;
 use crate::capture::own::OwnSockets;
 use crate::cluster::WatchCounts;
 use crate::packet::Endpoint;
@@ -206,9 +207,38 @@ pub(super) struct Served {
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// What keeps the run from its work, one sentence; nothing when it is ready.
     pub(super) unready: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Where it is told whether the port is had.
+    pub(super) port: Port,
 }
 
-/// Serves on `tap.metrics.port` of `host` as long as the runtime lives; port 0 switches it off.
+/// Pause before a port that is taken is tried again; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest pause between two tries: a startup probe of the chart waits for ten minutes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Whether `tap.metrics.port` is served; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Port(Arc<Mutex<Option<String>>>);
+
+impl Port {
+    /// One sentence when another program has it, so that neither probes nor Prometheus are answered.
+    pub(super) fn unserved(&self) -> Option<String> {
+        let sentence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sentence.clone()
+    }
+
+    /// Takes what is wrong now, and answers whether that is other than before.
+    fn set(&self, now: Option<String>) -> bool {
+        let mut sentence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = *sentence != now;
+        *sentence = now;
+        is_other
+    }
+}
+
+/// Serves on `tap.metrics.port` of `host` as long as the runtime lives; port 0 switches it off. A port that is
+/// taken is tried again until it is free; the run goes on meanwhile.
 pub(super) fn serve(
     config: &Config,
     host: IpAddr,
@@ -221,23 +251,62 @@ pub(super) fn serve(
     if port == 0 {
         return Ok(());
     }
+    let state = served.port.clone();
+    let app = app(served);
+    let own = own.clone();
     let _entered = runtime.enter();
-    let bound = std::net::TcpListener::bind((host, port)).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)
-    });
-    let listener = match bound {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(%error, port, "the metrics are not served");
-            return Ok(());
+    // At once, so that it is there when this returns.
+    let mut bound = bind(host, port);
+    runtime.spawn(async move {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match bound {
+                Ok(listener) => {
+                    own.listen(Endpoint { ip: host, port });
+                    if state.set(None) {
+                        say(&format!(
+                            "port {port} (tap.metrics.port) is free: probes and Prometheus are answered from now on"
+                        ));
+                    }
+                    pause = FIRST_PAUSE;
+                    if let Err(error) = axum::serve(listener, app.clone()).await {
+                        tracing::warn!(%error, "the metrics are no longer served");
+                    }
+                }
+                Err(error) => {
+                    let sentence = unserved(port, &error);
+                    if state.set(Some(sentence.clone())) {
+                        say(&sentence);
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            bound = bind(host, port);
         }
-    };
-    own.listen(Endpoint { ip: host, port });
+    });
+    Ok(())
+}
+
+fn bind(host: IpAddr, port: u16) -> std::io::Result<tokio::net::TcpListener> {
+    let listener = std::net::TcpListener::bind((host, port))?;
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// What is wrong, what becomes of it and what to set.
+fn unserved(port: u16, error: &std::io::Error) -> String {
+    format!(
+        "port {port} (tap.metrics.port) cannot be had, so neither probes nor Prometheus are answered, and a kubelet that probes it starts this pod again and again: {error}; the run goes on and tries it again, but set tap.metrics.port to a port that no other program of the node has"
+    )
+}
+
+fn app(served: Served) -> Router {
     let Served {
         pulse,
         metrics,
         unready,
+        port: _,
     } = served;
     let (metrics, unready) = (Arc::new(metrics), Arc::new(unready));
     let answer = move || async move { ([(header::CONTENT_TYPE, TEXT)], metrics()) };
@@ -247,16 +316,10 @@ pub(super) fn serve(
     };
     let alive = move || async move { told(pulse.unwell(), "alive") };
     let ready = move || async move { told(unready(), "ready") };
-    let app = Router::new()
+    Router::new()
         .route("/metrics", get(answer))
         .route("/healthz", get(alive))
-        .route("/readyz", get(ready));
-    runtime.spawn(async move {
-        if let Err(error) = axum::serve(listener, app).await {
-            tracing::warn!(%error, "the metrics are no longer served");
-        }
-    });
-    Ok(())
+        .route("/readyz", get(ready))
 }
 
 /// Figures as text: name, type, help, value.
@@ -275,6 +338,41 @@ pub(super) fn figures(all: &[(&str, &str, &str, u64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_served_once_it_is_free() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = taken.local_addr().unwrap();
+        let mut config = Config::of_defaults(&crate::cli::Global::default()).unwrap();
+        config.flag("tap.metrics.port", "test", serde_json::json!(at.port()));
+        let (runtime, port) = (super::super::live::runtime().unwrap(), Port::default());
+        let served = Served {
+            pulse: Pulse::new(),
+            metrics: Box::new(|| "a 1\n".to_owned()),
+            unready: Box::new(|| None),
+            port: port.clone(),
+        };
+        let own = OwnSockets::default();
+        serve(&config, at.ip(), served, &own, runtime.handle()).unwrap();
+        let wait = |is_over: &dyn Fn() -> bool| {
+            let late = Instant::now() + Duration::from_secs(30);
+            while !is_over() {
+                assert!(Instant::now() < late);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        wait(&|| port.unserved().is_some());
+        let sentence = port.unserved().unwrap();
+        assert!(
+            sentence.contains("set tap.metrics.port to a port"),
+            "{sentence}"
+        );
+        drop(taken);
+        wait(&|| port.unserved().is_none());
+        let answer = ureq::get(format!("http://{at}/metrics")).call();
+        let text = answer.unwrap().body_mut().read_to_string().unwrap();
+        assert_eq!(text, "a 1\n");
+    }
 
     #[test]
     fn the_watches_are_told_by_kind_of_request() {

@@ -15,7 +15,7 @@ use super::beat::Beat;
 use super::facts::Facts;
 use super::follow::{Followed, Printed, say};
 use super::live::PACE;
-use super::metrics::Pulse;
+use super::metrics::{Port, Pulse};
 use super::primed::Primed;
 use super::scripting::{leaves_to_scripts, script_options, vendor_options};
 use super::spooled::{SpoolSearch, shared};
@@ -279,6 +279,7 @@ impl Session {
             spooled,
             losses: Arc::new(Losses::new(began)),
             seeking,
+            port: Port::default(),
         });
         facts.choose_recorder();
         if setup.is_live {

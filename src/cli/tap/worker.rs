@@ -248,6 +248,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         pulse: session.pulse.clone(),
         metrics: Box::new(move || of_session() + &of_uplink(&of_link)),
         unready: Box::new(session.unready()),
+        port: session.facts.port.clone(),
     };
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;

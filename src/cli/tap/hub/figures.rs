@@ -13,6 +13,8 @@ pub(super) fn of_hub(overview: &Overview, invalid: bool, counts: &Counts) -> Str
     let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
     let is_there = |node: &&Json| node["connected"] == true;
     let there = nodes.iter().filter(is_there).count() as u64;
+    let is_unserved = |node: &&Json| is_there(node) && node["unserved"].is_string();
+    let unserved = nodes.iter().filter(is_unserved).count() as u64;
     let feed = |name: &str| status["feed"][name].as_u64().unwrap_or_default();
     metrics::figures(&[
         (
@@ -26,6 +28,12 @@ pub(super) fn of_hub(overview: &Overview, invalid: bool, counts: &Counts) -> Str
             "gauge",
             "Workers that were connected in the last day and are not now.",
             nodes.len() as u64 - there,
+        ),
+        (
+            "tapedeck_hub_workers_unserved",
+            "gauge",
+            "Workers that are connected and answer neither probes nor Prometheus, as another program has their port.",
+            unserved,
         ),
         (
             "tapedeck_hub_rows_total",

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::super::Asked;
-use super::super::metrics::{Pulse, Served};
+use super::super::metrics::{Port, Pulse, Served};
 
 /// Gives the figures as text.
 type Figures = Box<dyn Fn() -> String + Send + Sync>;
@@ -25,6 +25,7 @@ struct Inner {
     /// Whether the names were there once: without the API server they stay as they were.
     are_named: AtomicBool,
     figures: OnceLock<Figures>,
+    port: Port,
 }
 
 impl Ready {
@@ -36,6 +37,7 @@ impl Ready {
             waits: Mutex::new(Some("the hub is being started".to_owned())),
             are_named: AtomicBool::new(false),
             figures: OnceLock::new(),
+            port: Port::default(),
         }))
     }
 
@@ -49,7 +51,13 @@ impl Ready {
                 figures.map(|figures| figures()).unwrap_or_default()
             }),
             unready: Box::new(move || of_work.unready()),
+            port: self.0.port.clone(),
         }
+    }
+
+    /// Why nobody is answered.
+    pub(super) fn unserved(&self) -> Option<String> {
+        self.0.port.unserved()
     }
 
     /// The loop goes round.
