@@ -127,6 +127,8 @@ struct Shared {
     changed: AtomicBool,
     /// Whether it is still to be said which pods are targeted.
     unsaid: AtomicBool,
+    /// Whether what tells targets apart was listed once, or may not be.
+    are_told_apart: AtomicBool,
     /// When it began.
     since: Timestamp,
     /// What is told once everything is listed: pods that were not known, and those of before.
@@ -157,6 +159,7 @@ impl Cluster {
             targets: Mutex::new(options.targets.clone()),
             changed: AtomicBool::new(true),
             unsaid: AtomicBool::new(true),
+            are_told_apart: AtomicBool::new(false),
             since: options.clock.now(),
             past: Mutex::new(Past::of(options.before.take())),
             statuses: Arc::default(),
@@ -254,6 +257,23 @@ impl Cluster {
     /// What is captured now.
     pub fn targets(&self) -> Targets {
         lock(&self.shared.targets).clone()
+    }
+
+    /// Whether the addresses of the targets are known: they leave nothing out, or pods and what tells them apart
+    /// were listed once, or may not be.
+    pub fn are_targets_known(&self) -> bool {
+        let shared = &self.shared;
+        if lock(&shared.targets).is_all() || shared.are_told_apart.load(Ordering::Acquire) {
+            return true;
+        }
+        let are_listed = shared.are_settled(&OF_TARGETS) && shared.are_pods_known();
+        if are_listed {
+            // What was listed last may not be among the addresses yet.
+            shared.changed.store(true, Ordering::Release);
+            shared.look();
+            shared.are_told_apart.store(true, Ordering::Release);
+        }
+        are_listed
     }
 
     /// Pods inside and outside of the targets: `{"targets": [...], "excluded": [...]}`.
@@ -369,15 +389,23 @@ impl Cluster {
     }
 }
 
+/// Kinds that tell which addresses are those of targets.
+const OF_TARGETS: [Kind; 4] = [Kind::Pods, Kind::Namespaces, Kind::Nodes, Kind::Services];
+
 impl Shared {
     fn is_ready(&self) -> bool {
+        self.are_settled(&Kind::ALL)
+    }
+
+    /// Whether each of these kinds was listed, or may not be.
+    fn are_settled(&self, kinds: &[Kind]) -> bool {
         let states = self.statuses.states();
         let is_settled = |kind: &Kind| {
             let mut of = states.iter().filter(|((one, _), _)| one == kind).peekable();
             of.peek().is_some()
                 && of.all(|(_, state)| !matches!(state, KindState::Listing | KindState::Away(_)))
         };
-        Kind::ALL.iter().all(is_settled)
+        kinds.iter().all(is_settled)
     }
 
     /// Takes in what a watch tells.

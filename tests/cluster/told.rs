@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value as Json, json};
 
+use super::kept_query::{free_port, probe};
 use super::real::Real;
 use super::release::{PATIENCE, Running, dashboard, get, text};
 use super::tap::{Loopback, REQUESTS, traffic};
@@ -96,7 +97,7 @@ fn all(src: &str, dst: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
-    let Some(loopback) = Loopback::start() else {
+    let Some(mut loopback) = Loopback::start() else {
         return;
     };
     let (runtime, real, port) = (&loopback.runtime, &loopback.real, loopback.port);
@@ -176,6 +177,14 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     hub.child.kill().unwrap();
     hub.child.wait().unwrap();
     traffic(port, "third");
+
+    // A new hub that cannot list the pods does not say that everything is captured.
+    loopback.real.stop_api();
+    let arguments = ["--listen", &link, "--headless"];
+    let mut hub = start(folder, "hub", &config("^pay"), &arguments);
+    hub.says("The worker of node-a is connected");
+    settle();
+    traffic(port, "fourth");
     let said = worker.err.clone();
     assert_eq!(
         worker.end(),
@@ -187,6 +196,86 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     assert_eq!(recorded(folder, "second"), all("front-2", "pay-1"));
     assert_eq!(recorded(folder, "filtered"), all("front-2", "cart-1"));
     assert_eq!(recorded(folder, "third"), all("front-2", "pay-1"));
+    assert_eq!(recorded(folder, "fourth"), all("front-2", "pay-1"));
+}
+
+/// The hub has not listed the pods when the worker comes, and the worker was never told any targets.
+#[test]
+fn a_worker_without_targets_waits_for_them_and_loses_none_of_what_they_name() {
+    let Some(mut loopback) = Loopback::start() else {
+        return;
+    };
+    loopback.real.stop_api();
+    let port = loopback.port;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    make_certs(folder);
+    let config = hub_config(folder, "^cart", &loopback.real.admin_kubeconfig());
+    let arguments = ["--listen", "127.0.0.1:0", "--headless"];
+    let mut hub = start(folder, "hub", &config, &arguments);
+    let said = hub.says("?token=");
+    let (address, token) = dashboard(&said);
+    let link = said.split("Waiting for workers on ").nth(1).unwrap();
+    let link = link.split(';').next().unwrap().to_owned();
+    let metrics = free_port();
+    let worker_config = json!({
+        "tap": {"dataDir": folder.join("worker/data"), "metrics": {"port": metrics},
+                "regex": "^cart", "namespaces": ["shop"]},
+        "recording": {"destination": folder.join("kept")},
+    });
+    let arguments = ["--hub", &link, "--node", "node-a", "-i", "lo"];
+    let unknown = "which pods are captured is not known on this node yet";
+    let mut worker = start(folder, "worker", &worker_config, &arguments);
+    let said = worker.says("Connected with the hub");
+    assert!(said.contains(unknown), "{said}");
+    let settle = || std::thread::sleep(Duration::from_secs(3));
+    settle();
+    traffic(port, "early");
+    let (status, why) = probe(metrics, "/readyz");
+    assert_eq!(status, 503);
+    assert!(why.contains("has not said yet which pods"), "{why}");
+    loopback.runtime.block_on(loopback.real.start_api());
+    wait("the pods are listed", || {
+        let pods = get(&address, &token, "/api/v1/pods/targeted");
+        pods.to_string().contains("cart-1")
+    });
+    wait("the worker is told", || probe(metrics, "/readyz").0 == 200);
+    settle();
+    traffic(port, "late");
+    settle();
+    let said = worker.err.clone();
+    assert_eq!(
+        worker.end(),
+        Some(0),
+        "{}",
+        fs::read_to_string(said).unwrap()
+    );
+    // The next one knows them without a hub.
+    hub.child.kill().unwrap();
+    hub.child.wait().unwrap();
+    let mut worker = start(folder, "worker", &worker_config, &arguments);
+    let said = worker.says("Capturing live on lo");
+    assert!(!said.contains(unknown), "{said}");
+    settle();
+    traffic(port, "again");
+    assert_eq!(worker.end(), Some(0));
+    let pods = |tag: &str| {
+        let mut pods: Vec<String> = recorded(folder, tag)
+            .into_iter()
+            .map(|(_, dst)| dst)
+            .collect();
+        pods.dedup();
+        pods
+    };
+    for tag in ["early", "late", "again"] {
+        assert_eq!(
+            recorded(folder, tag).len(),
+            REQUESTS,
+            "{tag}: {:?}",
+            pods(tag)
+        );
+    }
+    assert_eq!(pods("late"), ["cart-1"]);
 }
 
 fn post(address: &str, token: &str, path: &str, body: &Json) {

@@ -29,8 +29,7 @@ use super::told::{self, Changes, packed};
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
-use crate::cluster::UpdateTeller;
-use crate::cluster::What;
+use crate::cluster::{Cluster, UpdateTeller, What};
 use crate::hub::{Beside, Hub, HubOptions, Overview, WishFiles, Wishes, tls};
 use crate::pipeline::host::PodBlocker;
 use crate::pipeline::{Counters, Stop, waits_for};
@@ -448,10 +447,12 @@ fn follow(
                 .iter()
                 .any(|what| waits_for(&recordings, what.name()))
         });
+        // Before pods are listed nobody can say which are targeted: workers stay with what they were told last.
+        let are_known = cluster.of(Cluster::are_targets_known).unwrap_or(true);
         let (version, set) = parts.addresses.get();
         let bpf = chosen_filter(&config, &cluster);
         let now = Some((version, bpf.clone()));
-        if targeted != now {
+        if are_known && targeted != now {
             targeted = now;
             let told = told::targets(set.as_deref(), &cluster.pods(), bpf.as_deref());
             let unsent = parts.hub.targets(&told).err();

@@ -1,5 +1,6 @@
 //! `tapedeck tap`: capture and record, or look at what was recorded.
 
+mod aimed;
 mod beat;
 mod beside;
 mod budgets;

@@ -1,19 +1,25 @@
 //! What the hub tells workers of the cluster: names and targets, as they travel.
 //!
 //! In: changes of names and addresses of targets at the hub, messages at a worker. Out: messages of a
-//! bounded size at the hub; names for items and addresses for the source at a worker. Never: a worker
-//! that asks the API server itself.
+//! bounded size at the hub; names for items and addresses for the source at a worker, which keeps the last
+//! ones for its next start. Never: a worker that asks the API server itself, or captures what its own
+//! configuration leaves out because nobody has told it any targets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize as _;
 use serde_json::{Value as Json, json};
 
+use super::super::config::Config;
 use super::Asked;
+use super::aimed::Gate;
+use super::cluster::{TARGETS, targets as targets_of};
 use super::filters::Filters;
 use super::follow::say;
 use crate::capture::targets::{SharedTargets, TargetSet};
 use crate::pipeline::NamesOf;
+use crate::record::{read_capped, write_whole};
 use crate::resolve::{LiveHistory, Names, Update};
 use crate::time::{Clock, SystemClock};
 
@@ -103,22 +109,113 @@ pub(super) fn targets(set: Option<&TargetSet>, pods: &Json, bpf: Option<&str>) -
     json!({"set": set, "pods": pods, "bpf": bpf})
 }
 
+/// Largest file of targets that is read.
+const MAX_TARGETS: u64 = 16 << 20;
+
+/// The targets that were told last, with what the configuration of the worker said then.
+#[derive(Default)]
+struct Last {
+    file: Option<PathBuf>,
+    wanted: Json,
+    /// Addresses, and the capture filter or null.
+    told: Option<(Option<TargetSet>, Json)>,
+}
+
+impl Last {
+    fn keep(&self) {
+        let (Some(file), Some((set, bpf))) = (&self.file, &self.told) else {
+            return;
+        };
+        let kept = json!({"wanted": self.wanted, "told": {"set": set, "bpf": bpf}});
+        if let Err(error) = write_whole(file, kept.to_string().as_bytes()) {
+            tracing::warn!(%error, "the targets are not kept for the next start");
+        }
+    }
+
+    /// Those that the file holds, when they were told while the configuration said what it says now.
+    fn read(&self) -> Option<Json> {
+        let read = read_capped(self.file.as_ref()?, MAX_TARGETS).ok()?;
+        let mut kept: Json = serde_json::from_slice(&read).ok()?;
+        (kept["wanted"] == self.wanted).then(|| kept["told"].take())
+    }
+}
+
+/// What a configuration says of targets.
+fn wanted(config: &Config) -> Json {
+    let values = TARGETS.iter();
+    values
+        .map(|key| ((*key).to_owned(), config.any(key)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
 /// What a worker knows of the cluster.
 pub(super) struct Told {
     history: Arc<LiveHistory>,
     addresses: SharedTargets,
     filters: Filters,
     pods: Mutex<Json>,
+    last: Mutex<Last>,
+    gate: Gate,
 }
 
 impl Told {
-    /// Knows nothing yet: everything is captured that the configuration's filter lets pass.
+    /// Knows nothing yet.
     pub(super) fn new(addresses: SharedTargets, filters: Filters) -> Told {
         Told {
             history: Arc::default(),
             addresses,
             filters,
             pods: Mutex::new(json!({"targets": [], "excluded": []})),
+            last: Mutex::default(),
+            gate: Gate::default(),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins with the targets that `file` keeps, unless `config` names others by now. Without any, what the
+    /// configuration lets pass is captured, and where it names pods, nothing before the hub says which.
+    pub(super) fn begin(&self, file: &Path, config: &Config) {
+        let kept = {
+            let mut last = self.last();
+            last.file = Some(file.to_owned());
+            last.wanted = wanted(config);
+            last.read()
+        };
+        match kept {
+            Some(mut kept) => {
+                kept["pods"] = self.pods();
+                self.retarget(&kept);
+            }
+            // What cannot be used may be replaced by the hub.
+            None if targets_of(config).is_ok_and(|targets| targets.is_all()) => self.gate.open(),
+            None => say(
+                "which pods are captured is not known on this node yet; packets wait in memory until the hub says it, and those that do not fit (tap.bufferSize) are counted as lost",
+            ),
+        }
+    }
+
+    /// Opens when it is known what is captured.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// Why nothing is captured yet.
+    pub(super) fn waits(&self) -> Option<String> {
+        (!self.gate.is_open())
+            .then(|| "the hub has not said yet which pods are captured, so nothing is".to_owned())
+    }
+
+    /// Follows a changed configuration, for the next start.
+    pub(super) fn follow(&self, config: &Config) {
+        let now = wanted(config);
+        let mut last = self.last();
+        if last.wanted != now {
+            last.wanted = now;
+            last.keep();
         }
     }
 
@@ -149,18 +246,28 @@ impl Told {
 
     /// Captures other targets, as [`targets`] writes them.
     pub(super) fn retarget(&self, told: &Json) {
-        match Option::<TargetSet>::deserialize(&told["set"]) {
-            Ok(set) => self.addresses.set(set),
-            Err(error) => tracing::warn!(%error, "the hub's targets cannot be read"),
-        }
+        let set = match Option::<TargetSet>::deserialize(&told["set"]) {
+            Ok(set) => set,
+            Err(error) => {
+                tracing::warn!(%error, "the hub's targets cannot be read");
+                return;
+            }
+        };
+        self.addresses.set(set.clone());
         // A hub that says nothing of a filter leaves it to the configuration.
         if let Err(sentence) = self.filters.choose(told["bpf"].as_str()) {
             say(&format!(
                 "the hub's capture filter is not taken, the last one stays in force: {sentence}"
             ));
         }
-        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        *pods = told["pods"].clone();
+        *self.pods.lock().unwrap_or_else(PoisonError::into_inner) = told["pods"].clone();
+        self.gate.open();
+        let mut last = self.last();
+        let now = Some((set, told["bpf"].clone()));
+        if last.told != now {
+            last.told = now;
+            last.keep();
+        }
     }
 }
 
@@ -276,6 +383,51 @@ mod tests {
         assert_eq!(addresses.get().1.as_deref(), Some(&set));
         told.retarget(&targets(None, &json!({}), Some("udp")));
         assert_eq!(addresses.get().1, None);
+    }
+
+    #[test]
+    fn a_worker_begins_with_the_targets_of_before_and_waits_where_it_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("targets.json");
+        let config = |regex: &str| {
+            let mut config = Config::of_defaults(&crate::cli::Global::default()).unwrap();
+            config.flag("tap.regex", "test", json!(regex));
+            config
+        };
+        let begin = |regex: &str| {
+            let addresses = SharedTargets::default();
+            let told = Told::new(addresses.clone(), Filters::default());
+            told.begin(&file, &config(regex));
+            (told, move || addresses.get().1)
+        };
+        // Without targets there is nothing to wait for.
+        assert_eq!(begin("").0.waits(), None);
+        for unknown in ["^cart", "cart("] {
+            let (told, addresses) = begin(unknown);
+            assert!(told.waits().is_some() && addresses().is_none());
+        }
+        let mut set = TargetSet::default();
+        set.ips.insert("10.0.0.7".parse().unwrap());
+        let (told, addresses) = begin("^cart");
+        told.retarget(&json!({"set": {"ips": "all"}}));
+        assert!(told.waits().is_some(), "what cannot be read says nothing");
+        told.retarget(&targets(Some(&set), &json!({}), None));
+        assert_eq!(told.waits(), None);
+        assert_eq!(addresses().as_deref(), Some(&set));
+        let (again, addresses) = begin("^cart");
+        assert_eq!(again.waits(), None);
+        assert_eq!(addresses().as_deref(), Some(&set));
+        assert_eq!(again.pods(), json!({"targets": [], "excluded": []}));
+        // Those of another configuration are none of this one.
+        assert!(begin("^pay").0.waits().is_some());
+        again.follow(&config("^pay"));
+        assert_eq!(begin("^pay").0.waits(), None);
+        std::fs::write(&file, "{").unwrap();
+        assert!(begin("^pay").0.waits().is_some());
+        // That everything is captured is a word too.
+        told.retarget(&targets(None, &json!({}), None));
+        let (again, addresses) = begin("^cart");
+        assert!(again.waits().is_none() && addresses().is_none());
     }
 
     #[cfg(feature = "live")]

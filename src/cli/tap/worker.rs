@@ -13,6 +13,7 @@ use super::super::Global;
 use super::super::config::Config;
 use super::super::exit::{Exit, Failure};
 use super::super::{instance, pass, schema};
+use super::aimed::Aimed;
 use super::claim::Claim;
 use super::facts::Facts;
 use super::follow::say;
@@ -138,7 +139,8 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         None => script_env(&config),
     };
 
-    let told = Arc::new(Told::new(addresses, filters.clone()));
+    let told = Arc::new(Told::new(addresses.clone(), filters.clone()));
+    told.begin(&folder.join(TARGETS), &config);
     let actions = Actions::default();
     let remote = Remote {
         actions: Arc::new({
@@ -156,7 +158,12 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     };
     let what = format!("live on {}", config.text("tap.interface"));
     let setup = Setup {
-        source,
+        source: Box::new(Aimed::new(
+            source,
+            told.gate(),
+            addresses,
+            usize::try_from(config.bytes("tap.bufferSize")).unwrap_or(usize::MAX),
+        )),
         names: Some(told.names()),
         is_live: true,
         what: what.clone(),
@@ -208,7 +215,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
                 query: config.env_text(RECORDING_KFL),
                 recordings: config.any("recordings"),
             },
-            told,
+            told: told.clone(),
         }),
         said: Box::new(say),
     };
@@ -244,10 +251,11 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     }
     let of_session = session.metrics();
     let of_link = uplink.clone();
+    let (of_targets, of_work) = (told.clone(), session.unready());
     let beside = Served {
         pulse: session.pulse.clone(),
         metrics: Box::new(move || of_session() + &of_uplink(&of_link)),
-        unready: Box::new(session.unready()),
+        unready: Box::new(move || of_work().or_else(|| of_targets.waits())),
         port: session.facts.port.clone(),
     };
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
@@ -255,6 +263,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     session.follow(&config, global, &stop, &|config: &Config| {
         filters.follow(config);
         standing.keep(config);
+        told.follow(config);
     });
     session.finish(false)
 }
@@ -301,6 +310,9 @@ const SCRIPTS: &str = "scripts";
 
 /// File of what the hub said last, but for the scripts.
 const KEPT: &str = "spread.json";
+
+/// File of the targets that the hub told last.
+const TARGETS: &str = "targets.json";
 
 /// What the hub said last.
 fn kept(folder: &Path) -> Option<Spread> {
