@@ -194,6 +194,7 @@ fn main() {
                 ip: format!("10.0.0.{number}"),
                 worker: format!("10.0.0.{number}:8897"),
                 run: 1,
+                instance: 0,
             };
             let mut item = item.clone();
             item.origin = Arc::new(tapedeck::item::Origin {
