@@ -181,7 +181,8 @@ pub fn run(args: &KflArgs, config: &Config) -> Result<Exit, Failure> {
             format,
         } => complete(text, *cursor, *dialect, *format, schema),
         What::Reference => {
-            super::print(super::kfl_reference::page().trim_end());
+            let page = crate::server::kfl_reference::page(schema);
+            super::print(page.trim_end());
             Ok(Exit::Done)
         }
         What::Test { file, format } => test(file, *format),

@@ -17,7 +17,7 @@ mod grep;
 mod heard;
 mod instance;
 mod kfl_command;
-mod kfl_reference;
+mod mcp;
 mod pass;
 mod progress;
 mod query;
@@ -107,6 +107,7 @@ enum Command {
     Test(testing::TestArgs),
     Scripts(scripts::ScriptsArgs),
     Console(console::ConsoleArgs),
+    Mcp(mcp::McpArgs),
     Proxy(release::proxy::ProxyArgs),
     Clean(release::clean::CleanArgs),
     Logs(release::logs::LogsArgs),
@@ -224,6 +225,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Test(args) => testing::run(args, &config),
         Command::Scripts(args) => scripts::run(args, &config),
         Command::Console(args) => console::run(args, &config),
+        Command::Mcp(args) => mcp::run(args, &config),
         Command::Proxy(args) => release::proxy::run(args, &config),
         Command::Clean(args) => release::clean::run(args, &config),
         Command::Logs(args) => release::logs::run(args, &config),

@@ -21,7 +21,7 @@ use super::queries::refuse_query;
 use super::scripts::Checks;
 use super::stores::Proofs;
 use super::summary::{GROUPINGS, Summaries, Summary};
-use super::{View, delivered, looking, packets, routes, search, steered};
+use super::{View, delivered, looking, mcp, packets, routes, search, steered};
 use crate::deliver::{Delivered, Delivery};
 use crate::dissect;
 use crate::investigate::Browse;
@@ -112,6 +112,8 @@ pub(super) fn routes_at_root() -> Router<State> {
     Router::new()
         .route("/item/{worker}/{id}", routes::at("/item/{worker}/{id}"))
         .route("/echo", routes::at("/echo"))
+        .route(mcp::PATH, routes::at(mcp::PATH))
+        .route(&format!("{}/", mcp::PATH), routes::at(mcp::PATH))
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +130,8 @@ pub(super) struct Ask {
     pub(super) cursor: Option<usize>,
     #[serde(default)]
     pub(super) clause: String,
+    #[serde(default)]
+    pub(super) topic: String,
     #[serde(default)]
     pub(super) tag: String,
     #[serde(default)]

@@ -156,6 +156,21 @@ impl OidcOptions {
     }
 }
 
+/// TLS that believes the authorities of this system.
+pub(super) fn tls() -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs();
+    let roots: Vec<Certificate<'static>> = found
+        .certs
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned())
+        .collect();
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::from(roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
+}
+
 /// Whether an address is one that nobody can listen in on.
 fn is_safe(url: &str) -> bool {
     let Ok(uri) = url.parse::<axum::http::Uri>() else {
@@ -221,22 +236,11 @@ pub(super) enum Refused {
 impl Oidc {
     /// Nothing is asked of the issuer yet.
     pub(super) fn new(options: OidcOptions) -> Oidc {
-        let found = rustls_native_certs::load_native_certs();
-        let roots: Vec<Certificate<'static>> = found
-            .certs
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned())
-            .collect();
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::from(roots))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_global(Some(PATIENCE))
-            .tls_config(tls)
+            .tls_config(tls())
             .build();
         Oidc {
             options,

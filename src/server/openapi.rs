@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::map::MapBy;
 use super::routes::{self, Answer, Parameter, Route};
-use super::{operate, summary};
+use super::{mcp, operate, summary};
 
 /// The OpenAPI 3.1 document.
 pub(super) fn document() -> Json {
@@ -64,7 +64,7 @@ fn operation_id(route: &Route) -> String {
         .fold(route.method.to_owned(), |id, word| format!("{id}_{word}"))
 }
 
-fn parameter_json(route: &Route, one: &Parameter) -> Json {
+pub(super) fn parameter_json(route: &Route, one: &Parameter) -> Json {
     let in_path = route.path.contains(&format!("{{{}}}", one.name));
     let mut schema = json!({"type": one.kind});
     if one.kind == "integer" {
@@ -110,7 +110,14 @@ fn body_of(route: &Route) -> Option<Json> {
         "/recordings/add" => json!({"application/json": {"schema": {
             "type": "object",
             "description": "A recording as the configuration declares it.",
-            "properties": {"name": {"type": "string"}, "kfl": {"type": "string"}},
+            "properties": {
+                "name": {"type": "string", "description": "a to z, 0 to 9 and -"},
+                "kfl": {"type": "string", "description": "which items make it take their stream"},
+                "start": {"type": "string", "description": "time of day at which it begins, HH:mm in UTC; now when left out"},
+                "iterations": {"type": "integer", "minimum": 0, "description": "on how many days; 0 is every day"},
+                "duration": {"type": ["string", "integer"], "description": "how long each time, as 90m; a number is minutes"},
+                "expiry": {"type": ["string", "integer"], "description": "when it ends for good, as 7d; a number is minutes"},
+            },
             "required": ["name", "kfl"],
         }}}),
         "/scripts" | "/scripts/{index}" => {
@@ -141,12 +148,29 @@ fn body_of(route: &Route) -> Option<Json> {
                 }},
             },
         }}}),
+        mcp::PATH => json!({"application/json": {"schema": {
+            "type": "object",
+            "description": "A message of JSON-RPC 2.0. Accept must name application/json and text/event-stream.",
+            "properties": {
+                "jsonrpc": {"const": "2.0"}, "id": {"type": ["string", "integer"]},
+                "method": {"type": "string"}, "params": {"type": "object"},
+            },
+            "required": ["jsonrpc"],
+        }}}),
         "/scripts/check" | "/scripts/save" => {
             json!({"text/plain": {"schema": {"type": "string"}}})
         }
         _ => return None,
     };
     Some(json!({"required": true, "content": content}))
+}
+
+/// The schema of the JSON that a route takes as its body.
+pub(super) fn json_body(route: &Route) -> Option<Json> {
+    let body = body_of(route)?;
+    body["content"]
+        .get("application/json")
+        .map(|content| content["schema"].clone())
 }
 
 fn responses(route: &Route) -> Json {
@@ -197,6 +221,16 @@ fn responses(route: &Route) -> Json {
     if route.parameters.iter().any(|one| one.name == "sha256") {
         all["409"] = refused("It is not what it was any more.");
         all["502"] = refused("Nobody answered there.");
+    }
+    if route.path == mcp::PATH {
+        for (status, about) in [
+            ("202", "A notification was taken."),
+            ("406", "Accept does not name what the protocol asks for."),
+            ("413", "The message is too long."),
+            ("415", "The body is no JSON."),
+        ] {
+            all[status] = json!({"description": about});
+        }
     }
     if route.path == "/pods/worker" {
         all["410"] = refused("Nothing reports itself by this path.");

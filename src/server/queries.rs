@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
 use super::api::{Ask, Asked, State, refuse};
+use super::kfl_reference;
 use crate::kfl::{self, Dialect};
 
 pub(super) async fn validate(
@@ -90,6 +91,15 @@ pub(super) async fn explain(Extract(state): Extract<State>, Asked(ask): Asked<As
 }
 
 /// A query narrowed by a clause of the first dialect, in the dialect that the query is of.
+/// The reference of the language, or a part of it.
+pub(super) async fn reference(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    let page = kfl_reference::page(&state.view.schema);
+    match kfl_reference::part(&page, &ask.topic) {
+        Ok(text) => text.into_response(),
+        Err(sentence) => refuse(StatusCode::NOT_FOUND, sentence),
+    }
+}
+
 pub(super) async fn narrow(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
     match narrowed(&ask.q, &ask.clause, &state.view.schema) {
         Ok(query) => AsJson(json!({"query": query})).into_response(),

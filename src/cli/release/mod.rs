@@ -65,6 +65,20 @@ impl ReleaseArgs {
         text("kube.context", "context", &self.context);
     }
 
+    /// The flags as they were given.
+    fn flags(&self) -> Vec<String> {
+        let flags = [
+            ("--release-namespace", &self.release_namespace),
+            ("--release-name", &self.release_name),
+            ("--kubeconfig", &self.kubeconfig),
+            ("--context", &self.context),
+        ];
+        let given = flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some([flag.to_owned(), value.clone()?]));
+        given.flatten().collect()
+    }
+
     /// Whether a cluster is meant for sure.
     pub fn is_given(&self) -> bool {
         let flags = [
@@ -103,6 +117,11 @@ impl InstanceArgs {
         if let Some(host) = &self.proxy_host {
             config.flag("tap.proxy.host", "proxy-host", json!(host));
         }
+    }
+
+    /// The flags that name a release, as they were given.
+    pub fn flags(&self) -> Vec<String> {
+        self.release.flags()
     }
 
     /// Whether a cluster is meant for sure.

@@ -61,6 +61,20 @@ pub(super) const ITEMS: &[Route] = &[
         method: "get",
         role: Role::View,
         audited: false,
+        path: "/query/reference",
+        about: "What is known about the language of queries, as text in Markdown.",
+        parameters: &[parameter(
+            "topic",
+            "string",
+            "heading of a section, or a word of it such as a protocol; the guide and all headings when left out",
+        )],
+        answer: Answer::Text,
+        handler: || get(queries::reference),
+    },
+    Route {
+        method: "get",
+        role: Role::View,
+        audited: false,
         path: "/items",
         about: "Rows that match, newest first; next is the cursor for before, null at the end; limit is what limit() of the query says, else null: it bounds a page here, and all pages at whoever reads them. A page of an archive may be short or empty before the end.",
         parameters: &[

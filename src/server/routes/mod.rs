@@ -123,6 +123,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Route> {
     TOPICS.into_iter().flatten()
 }
 
+/// The route of a method and a path of the list.
+pub(super) fn find(method: &str, path: &str) -> Option<&'static Route> {
+    all().find(|route| route.method == method && route.path == path)
+}
+
 /// The routes, below `/api`.
 pub(super) fn router() -> Router<State> {
     all().fold(Router::new(), |router, route| {
@@ -139,7 +144,7 @@ pub(super) fn at(path: &str) -> MethodRouter<State> {
 }
 
 /// A route behind the role that it needs.
-fn guarded(route: &'static Route) -> MethodRouter<State> {
+pub(super) fn guarded(route: &'static Route) -> MethodRouter<State> {
     (route.handler)().layer(from_fn(move |request: Request, next: Next| {
         access::admit(route.role, route.audited, request, next)
     }))

@@ -4,7 +4,7 @@ use axum::Json as AsJson;
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::super::{access, api, openapi, operate, raw};
+use super::super::{access, api, mcp, openapi, operate, raw};
 use super::{Answer, LIMIT, PLACE, Role, Route};
 
 pub(super) const THE_RUN: &[Route] = &[
@@ -43,6 +43,16 @@ pub(super) const THE_RUN: &[Route] = &[
             ("run", "object"),
         ]),
         handler: || get(api::status),
+    },
+    Route {
+        method: "post",
+        role: Role::View,
+        audited: false,
+        path: mcp::PATH,
+        about: "Model Context Protocol (Streamable HTTP): one JSON-RPC message a request, answered by one; a notification has no answer. Each tool asks a route of this list, with its role and its note in the audit log.",
+        parameters: &[],
+        answer: Answer::Json("object"),
+        handler: || post(mcp::answer),
     },
     Route {
         method: "get",
