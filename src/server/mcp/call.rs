@@ -52,7 +52,7 @@ pub(super) async fn call(
             arguments.insert((*name).to_owned(), json!(value));
         }
     }
-    // The id of a row is the worker's name and the rest.
+    // The id of a row is the worker's name, a slash and what the route calls the id.
     let whole_id = arguments.get("id").and_then(Json::as_str);
     if let Some((worker, id)) = whole_id.and_then(|id| id.split_once('/')) {
         let (worker, id) = (json!(worker), json!(id));
@@ -74,7 +74,7 @@ pub(super) async fn call(
             });
             let limit = usize::try_from(limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
             arguments.insert("limit".to_owned(), json!(COMPARED_GROUPS));
-            let [a, b, c, d] = span::COMPARED;
+            let [a, b, c, d] = span::COMPARED.map(|(name, _)| name);
             let before = side(tool, &arguments, [a, b], way, now).await?;
             let after = side(tool, &arguments, [c, d], way, now).await?;
             let mut compared = compare::compare(&before, &after, limit);
@@ -98,7 +98,7 @@ async fn side(
     let [since, until] = narrow(&mut arguments, bounds, way, now).await?;
     span::COMPARED
         .iter()
-        .for_each(|bound| drop(arguments.remove(*bound)));
+        .for_each(|(bound, _)| drop(arguments.remove(*bound)));
     let length = until
         .unwrap_or_default()
         .saturating_sub(since.unwrap_or_default());
@@ -404,7 +404,7 @@ mod tests {
         let told = told.unwrap().value;
         assert_eq!(told["groups"][0]["verdict"], "vanished");
         assert_eq!(told["before"]["perMinute"], 2.0);
-        assert_eq!(asked[1].0, "/groups?by=endpoint&limit=1000&q=q");
+        assert_eq!(asked[1].0, "/groups?limit=1000&by=endpoint&q=q");
         let turned =
             json!({"before_since": 60_000, "before_until": 0, "after_since": 0, "after_until": 1});
         let (told, _) = ask("compare", turned, &[]);

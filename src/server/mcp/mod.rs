@@ -233,10 +233,11 @@ fn unread(body: &Bytes) -> Option<ErrorData> {
 /// The path at which it is served, below the address of the dashboard.
 pub const PATH: &str = "/mcp";
 
-/// Whoever asks by `there` has this role; `None` for one that this version does not know.
+/// The role of whoever asks by `there`. Blocks.
 ///
 /// # Errors
-/// One sentence and the HTTP status, 0 when nobody answers.
+/// One sentence and the HTTP status, 0 when nobody answers: the token is not known, or what answers is no
+/// tapedeck.
 pub fn role_at(there: &Elsewhere) -> Result<Role, (u16, String)> {
     let session = there.send("get", "/session", None);
     let session = session.map_err(|sentence| (0, sentence))?;

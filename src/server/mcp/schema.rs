@@ -60,8 +60,8 @@ pub(super) fn input(tool: &Tool) -> Map<String, Json> {
             bound(span::UNTIL, "nothing from this moment on");
         }
         How::Compare => {
-            for name in span::COMPARED {
-                bound(name, name);
+            for (name, about) in span::COMPARED {
+                bound(name, about);
                 required.push(name.to_owned());
             }
         }

@@ -12,9 +12,19 @@ pub(super) const SINCE: &str = "since";
 /// The moment behind its last.
 pub(super) const UNTIL: &str = "until";
 
-/// The bounds of two spans that are compared.
-pub(super) const COMPARED: [&str; 4] =
-    ["before_since", "before_until", "after_since", "after_until"];
+/// The bounds of two spans that are compared, and what they are.
+pub(super) const COMPARED: [(&str, &str); 4] = [
+    ("before_since", "first moment of the span from before"),
+    (
+        "before_until",
+        "moment behind the last of the span from before",
+    ),
+    (
+        "after_since",
+        "first moment of the span that is held against it",
+    ),
+    ("after_until", "moment behind the last of that span"),
+];
 
 /// How a moment may be written.
 pub(super) const FORMS: &str =

@@ -149,7 +149,7 @@ pub static TOOLS: &[Tool] = &[
     ),
     reads(
         "item",
-        "One item whole, with headers, bodies and the Kubernetes objects behind it: by number (n of its row), or by worker and id (what stands before and behind the slash of its row's id).",
+        "One item whole, with headers, bodies and the Kubernetes objects behind it: by number (n of its row) or by id (of its row).",
         &[("get", "/item/{number}"), ("get", "/item/{worker}/{id}")],
         &[],
         How::Plain,
@@ -363,6 +363,38 @@ mod tests {
                 let route = tool.routes().next().unwrap();
                 assert!(route.parameters.iter().any(|one| one.name == "q"));
             }
+        }
+    }
+
+    /// The table of `docs/mcp.md`, between its marks.
+    #[test]
+    fn the_table_of_mcp_tools_is_fresh() {
+        const BEGIN: &str =
+            "<!-- Written from src/server/mcp/tools.rs: UPDATE=1 cargo test mcp_tools -->\n";
+        const END: &str = "<!-- End of the tools -->";
+        let mut table = String::from("\n| tool | role | what it tells or does |\n|---|---|---|\n");
+        for tool in TOOLS {
+            let acts = if tool.acts() { ", acts" } else { "" };
+            let audited = if tool.is_audited() { ", noted" } else { "" };
+            let role = tool.role().name();
+            let about = tool.about.replace('|', "\\|");
+            table.push_str(&format!(
+                "| `{}` | {role}{acts}{audited} | {about} |\n",
+                tool.name
+            ));
+        }
+        table.push('\n');
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mcp.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (there, after) = rest.split_once(END).unwrap();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+        } else {
+            assert!(
+                there == table,
+                "docs/mcp.md is stale; run UPDATE=1 cargo test mcp_tools"
+            );
         }
     }
 

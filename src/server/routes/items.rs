@@ -146,7 +146,7 @@ pub(super) const ITEMS: &[Route] = &[
         role: Role::View,
         audited: false,
         path: "/groups",
-        about: "The same by endpoint, source, destination, namespace, status or protocol.",
+        about: "Counts, failures and latencies of what matches, by endpoint, source, destination, namespace, status or protocol; behind is what is still to be read of an archive.",
         parameters: &[
             Q,
             parameter(
