@@ -279,10 +279,13 @@ mod tests {
     use super::super::tools::find;
     use super::*;
 
+    /// A path with its body.
+    type Noted = (String, Option<Json>);
+
     /// Notes what is asked, and answers from a list.
     #[derive(Default)]
     struct Noting {
-        asked: Mutex<Vec<(String, Option<Json>)>>,
+        asked: Mutex<Vec<Noted>>,
         answers: Mutex<Vec<(u16, Json)>>,
     }
 
@@ -309,7 +312,7 @@ mod tests {
         tool: &str,
         arguments: Json,
         answers: &[(u16, Json)],
-    ) -> (Result<Told, String>, Vec<(String, Option<Json>)>) {
+    ) -> (Result<Told, String>, Vec<Noted>) {
         let way = Noting::default();
         way.answers.lock().unwrap().extend(answers.iter().cloned());
         let runtime = tokio::runtime::Builder::new_current_thread()

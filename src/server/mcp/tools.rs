@@ -142,7 +142,7 @@ pub static TOOLS: &[Tool] = &[
     ),
     reads(
         "search",
-        "The same wherever it is kept: in live rows, in spools and in archives of all nodes. Slower than items; rows say where they are from, and place of item is that.",
+        "The same wherever it is kept: in live rows, in spools and in archives of all nodes. Slower than items. from of a row is the place to ask item at; it is left out for spool.",
         &[("get", "/search")],
         &[("limit", "50")],
         How::Plain,
