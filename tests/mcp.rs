@@ -719,3 +719,85 @@ fn the_official_sdk_asks_over_http_and_standard_streams() {
     assert_told(&sessions, &tap);
     assert_eq!(sessions[0]["tools"], sessions[0]["readOnly"]);
 }
+
+/// A live run that is acted on: recordings, scripts and their jobs.
+#[cfg(all(feature = "live", target_os = "linux"))]
+#[test]
+fn tools_that_act_do_so_in_a_live_run() {
+    if !crate::road::may_capture() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    std::fs::create_dir(at("scripts")).unwrap();
+    let script =
+        "// Tells\njobs.schedule('tell', '0 0 0 1 1 *', function () { console.log('told') });\n";
+    std::fs::write(at("scripts/tells.js"), script).unwrap();
+    let source = format!("scripting.source={}", at("scripts").display());
+    let arguments = ["-i", "lo", "--bpf", "tcp port 9", "--set", &source];
+    let (mut child, address, token) = crate::dashboard::start_live(home.path(), &arguments, &[]);
+    let base = format!("http://{address}");
+    let flags = ["--url", &base, "--token", &token, "--allow-destructive"];
+    let mut session = Session::start(command(home.path(), &flags));
+    let mut told = |tool: &str, arguments: Json| -> Json {
+        let answer = session.call(tool, &arguments);
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+        assert_eq!(answer["result"]["isError"], false, "{tool}: {text}");
+        serde_json::from_str(text).unwrap()
+    };
+    let until = Instant::now() + Duration::from_secs(30);
+    let path = loop {
+        if let Some(script) = told("scripts", json!({})).get(0) {
+            break script["path"].clone();
+        }
+        assert!(Instant::now() < until, "the script did not come");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(told("job_run", json!({"tag": "tell"})), json!({"ok": true}));
+    loop {
+        let console = told("script_console", json!({}));
+        let lines = console["lines"].as_array().unwrap();
+        let mut texts = lines.iter().filter_map(|line| line["text"].as_str());
+        if texts.any(|text| text.ends_with("told")) {
+            break;
+        }
+        assert!(Instant::now() < until, "{console}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(
+        told("script_switch", json!({"path": path, "on": false})),
+        json!({"ok": true})
+    );
+    let declared = json!({
+        "name": "errors", "kfl": "http and response.status >= 500", "duration": "2h",
+        "destination": at("reels").display().to_string(),
+    });
+    assert_eq!(told("recording_add", declared)["name"], "errors");
+    let names = |list: &Json| {
+        let all = list.as_array().unwrap().iter();
+        all.map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let there = told("recordings", json!({}));
+    assert!(names(&there).contains(&"errors".to_owned()), "{there}");
+    assert_eq!(told("recording_seal", json!({"name": "errors"})), json!(0));
+    assert_eq!(
+        told("recording_remove", json!({"name": "errors"}))["removed"],
+        "errors"
+    );
+    let audit = told("audit", json!({}));
+    let paths = audit["entries"].as_array().unwrap().iter();
+    let paths: Vec<&str> = paths.map(|entry| entry["path"].as_str().unwrap()).collect();
+    for path in [
+        "/recordings/add",
+        "/recordings/remove",
+        "/scripts/switch",
+        "/jobs/run",
+    ] {
+        assert!(paths.contains(&path), "{paths:?}");
+    }
+    let gone = session.call("recording_remove", &json!({"name": "moon"}));
+    assert_eq!(gone["result"]["isError"], true, "{gone}");
+    let _ = child.kill();
+    let _ = child.wait();
+}

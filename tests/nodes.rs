@@ -493,6 +493,27 @@ fn nodes_are_seen_at_once_and_lose_nothing_that_was_sealed() {
     let table = hub.get(&format!("/api/v1/packets/{stream}?worker={worker}"));
     assert!(table["packets"].as_array().unwrap().len() > 40);
 
+    // An assistant is told the same as everybody else.
+    let called = r#"{"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "groups", "arguments": {"by": "destination"}}}"#;
+    let headers = [
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        "Accept: application/json, text/event-stream",
+        "-d",
+        called,
+    ];
+    let told: Json = serde_json::from_slice(&hub.ask("/mcp", &headers)).unwrap();
+    let told = &told["result"]["structuredContent"]["groups"];
+    let groups = &hub.get("/api/v1/groups?by=destination")["groups"];
+    let labels = |groups: &Json| {
+        let all = groups.as_array().unwrap().iter();
+        all.map(|one| one["labels"].clone()).collect::<Vec<_>>()
+    };
+    assert!(!labels(groups).is_empty());
+    assert_eq!(labels(told), labels(groups));
+
     // Scripts speak across nodes, and follow the hub's folder.
     cluster.call("c", "a", "act", 1);
     hub.hears("[hub-0] seen a /act-0");
