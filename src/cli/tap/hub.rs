@@ -263,8 +263,8 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
             move || cluster.status()
         }),
         unserved: Box::new({
-            let ready = ready.clone();
-            move || ready.unserved()
+            let port = ready.port();
+            move || port.unserved()
         }),
     };
     let overview = Overview::new(hub.clone(), scripts.clone(), wishes.clone(), beside);

@@ -55,9 +55,9 @@ impl Ready {
         }
     }
 
-    /// Why nobody is answered.
-    pub(super) fn unserved(&self) -> Option<String> {
-        self.0.port.unserved()
+    /// Where they are answered. Whoever has that does not keep the figures, and with them the hub.
+    pub(super) fn port(&self) -> Port {
+        self.0.port.clone()
     }
 
     /// The loop goes round.
