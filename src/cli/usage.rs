@@ -8,15 +8,11 @@ use std::io::IsTerminal;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands of another program, with what does the same here.
-static ELSEWHERE: [(&str, &str); 8] = [
+static ELSEWHERE: [(&str, &str); 7] = [
     ("pcap", "a capture is opened with: tapedeck tap --pcap FILE"),
     (
         "check",
         "a bucket is checked with: tapedeck store check s3://BUCKET",
-    ),
-    (
-        "mcp",
-        "programs ask the API of the dashboard, /api/v1/openapi.json",
     ),
     (
         "manifests",

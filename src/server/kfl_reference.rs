@@ -193,28 +193,27 @@ fn macros(out: &mut String, schema: &Schema) {
 
 fn helpers(out: &mut String) {
     line!(out, "\n## Helpers of the first dialect\n");
-    line!(out, "| helper | what it says | example |\n|---|---|---|");
-    for helper in HELPERS {
-        line!(
-            out,
-            "| `{}` | {} | `{}` |",
-            helper.signature,
-            cell(helper.doc),
-            cell(helper.example)
-        );
-    }
+    let rows = HELPERS.iter();
+    let rows = rows.map(|helper| [helper.signature, helper.doc, helper.example]);
+    calls(out, "helper", rows);
 }
 
 fn functions(out: &mut String) {
     line!(out, "\n## Functions of KFL2\n");
-    line!(out, "| function | what it says | example |\n|---|---|---|");
-    for function in FUNCTIONS {
+    let rows = FUNCTIONS.iter();
+    let rows = rows.map(|function| [function.signature, function.doc, function.example]);
+    calls(out, "function", rows);
+}
+
+/// A table of what can be called: how it is written, what it says, an example.
+fn calls<'t>(out: &mut String, kind: &str, rows: impl Iterator<Item = [&'t str; 3]>) {
+    line!(out, "| {kind} | what it says | example |\n|---|---|---|");
+    for [signature, doc, example] in rows {
         line!(
             out,
-            "| `{}` | {} | `{}` |",
-            function.signature,
-            cell(function.doc),
-            cell(function.example)
+            "| `{signature}` | {} | `{}` |",
+            cell(doc),
+            cell(example)
         );
     }
 }

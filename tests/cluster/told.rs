@@ -185,18 +185,18 @@ fn a_worker_has_names_and_targets_from_the_hub_and_keeps_them_without_it() {
     hub.says("The worker of node-a is connected");
     settle();
     traffic(port, "fourth");
-    let said = worker.err.clone();
-    assert_eq!(
-        worker.end(),
-        Some(0),
-        "{}",
-        fs::read_to_string(said).unwrap()
-    );
+    ends_well(worker);
     assert_eq!(recorded(folder, "first"), all("front-1", "cart-1"));
     assert_eq!(recorded(folder, "second"), all("front-2", "pay-1"));
     assert_eq!(recorded(folder, "filtered"), all("front-2", "cart-1"));
     assert_eq!(recorded(folder, "third"), all("front-2", "pay-1"));
     assert_eq!(recorded(folder, "fourth"), all("front-2", "pay-1"));
+}
+
+fn ends_well(program: Running) {
+    let said = program.err.clone();
+    let code = program.end();
+    assert_eq!(code, Some(0), "{}", fs::read_to_string(said).unwrap());
 }
 
 /// The hub has not listed the pods when the worker comes, and the worker was never told any targets.
@@ -243,13 +243,7 @@ fn a_worker_without_targets_waits_for_them_and_loses_none_of_what_they_name() {
     settle();
     traffic(port, "late");
     settle();
-    let said = worker.err.clone();
-    assert_eq!(
-        worker.end(),
-        Some(0),
-        "{}",
-        fs::read_to_string(said).unwrap()
-    );
+    ends_well(worker);
     // The next one knows them without a hub.
     hub.child.kill().unwrap();
     hub.child.wait().unwrap();
