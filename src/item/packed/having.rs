@@ -211,7 +211,7 @@ mod tests {
     use super::super::tests::{any_value, flat_of};
     use super::super::{Held, pack};
     use crate::item::flat::{self, Flat};
-    use crate::item::{ItemNode, Kind, Node, sample};
+    use crate::item::{ItemNode, Key, Kind, Node, Value, sample};
 
     /// Whether a text stands anywhere in a place.
     fn stands(node: Held<'_>, text: &str, is_whole: bool) -> bool {
@@ -253,6 +253,23 @@ mod tests {
         assert_eq!(numbers("eb-3", false), [3, 13, 23, 33]);
         assert_eq!(numbers("web-", false).len(), 40);
         assert!(numbers("web-40", true).is_empty());
+    }
+
+    #[test]
+    fn a_find_over_the_end_of_a_text_hides_none_behind_it() {
+        let mut bytes = Vec::new();
+        for (number, text) in (0..).zip(["a", "aa", "b"]) {
+            let member = Key::Bytes(b"x".to_vec().into());
+            let value = Value::Object([(member, Value::text(text))].into_iter().collect());
+            flat::encode_node(number, ItemNode::of_value(&value), &mut bytes);
+        }
+        let records: Vec<Flat<'_>> = flat::records(&bytes).collect();
+        let packed = pack(&records);
+        for is_whole in [true, false] {
+            assert!(packed.may_have("x", b"aa", is_whole));
+            let marks = packed.having("x", b"aa", is_whole);
+            assert_eq!(marks, Some(vec![false, true, false]));
+        }
     }
 
     proptest! {

@@ -170,18 +170,27 @@ impl Packed {
         self.codes_of(text, is_whole).next().is_some()
     }
 
-    /// The texts that are this one, or hold it when it need not be whole.
+    /// The texts that are this one, or hold it when it need not be whole, each once.
     fn codes_of<'s>(&'s self, text: &'s [u8], is_whole: bool) -> impl Iterator<Item = u32> + 's {
-        let found = memchr::memmem::find_iter(&self.texts, text);
-        found.filter_map(move |start| {
-            let code = self.code_at(start);
-            let shown = self.text(code);
-            let is_it = match is_whole {
-                true => shown == text,
-                // A find over the end of one text is in none.
-                false => memchr::memmem::find(shown, text).is_some(),
-            };
-            is_it.then_some(code)
+        let finder = memchr::memmem::Finder::new(text);
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let start = from + finder.find(self.texts.get(from..)?)?;
+                let code = self.code_at(start);
+                let end = self.text_ends.at(code as usize, &self.data);
+                let end = usize::try_from(end).unwrap_or(usize::MAX);
+                // A find over the end of one text is in none, and the next one may begin within it.
+                let is_within = start.saturating_add(text.len()) <= end;
+                from = if is_within {
+                    end.max(start + 1)
+                } else {
+                    start + 1
+                };
+                if is_within && (!is_whole || self.text(code) == text) {
+                    return Some(code);
+                }
+            }
         })
     }
 
@@ -576,6 +585,7 @@ mod tests {
         assert!(packed.may_have("src.name", b"eb-3", false));
         assert!(!packed.may_have("src.name", b"eb-3", true));
         assert!(!packed.may_have("src.name", b"web-40", true));
+        assert!(packed.may_have("src.name", b"-1", false));
         // Two texts that lie side by side are no third one.
         assert!(!packed.may_have("src.name", b"web-38web-39", false));
         // Bodies are bytes, and shown as base64.
