@@ -159,9 +159,6 @@ impl Block {
         let (Form::Packed(packed), Some(condition)) = (&self.run.form, condition) else {
             return Some(self.clone());
         };
-        if !may_hold(packed, condition) {
-            return None;
-        }
         let only = having(packed, condition);
         if let Some(only) = &only
             && !only.get(self.range.clone())?.contains(&true)
@@ -205,16 +202,6 @@ impl Block {
     }
 }
 
-fn may_hold(packed: &Packed, condition: &Condition<ColumnTest>) -> bool {
-    match condition {
-        Condition::All(parts) => parts.iter().all(|part| may_hold(packed, part)),
-        Condition::Any(parts) => parts.iter().any(|part| may_hold(packed, part)),
-        Condition::Is(test) => test.plain_text().is_none_or(|(text, is_whole)| {
-            packed.may_have(&test.column, text.as_bytes(), is_whole)
-        }),
-    }
-}
-
 /// Which rows may meet the condition; `None` when all may.
 fn having(packed: &Packed, condition: &Condition<ColumnTest>) -> Option<Vec<bool>> {
     let joined = |mut all: Vec<bool>, one: Vec<bool>, join: fn(&mut bool, bool)| {
@@ -225,8 +212,20 @@ fn having(packed: &Packed, condition: &Condition<ColumnTest>) -> Option<Vec<bool
     };
     match condition {
         Condition::All(parts) => {
-            let known = parts.iter().filter_map(|part| having(packed, part));
-            known.reduce(|all, one| joined(all, one, |all, one| *all &= one))
+            let mut all: Option<Vec<bool>> = None;
+            for one in parts.iter().filter_map(|part| having(packed, part)) {
+                let left = match all {
+                    Some(all) => joined(all, one, |all, one| *all &= one),
+                    None => one,
+                };
+                // What one part leaves out needs no look at the others.
+                let is_none = !left.contains(&true);
+                all = Some(left);
+                if is_none {
+                    break;
+                }
+            }
+            all
         }
         Condition::Any(parts) => {
             let mut each = parts.iter().map(|part| having(packed, part));

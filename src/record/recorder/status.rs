@@ -4,6 +4,7 @@
 
 use super::Recorder;
 use crate::record::lane::Lane;
+use crate::record::sealer::Progress;
 use crate::time::Timestamp;
 
 /// What a recording is and did.
@@ -61,7 +62,9 @@ const MAX_PAST: usize = 256;
 impl Recorder {
     /// What each recording is and did.
     pub fn status(&self) -> Vec<Status> {
-        self.lanes.iter().map(|lane| self.status_of(lane)).collect()
+        let progress = self.sealer.progress();
+        let lanes = self.lanes.iter();
+        lanes.map(|lane| self.status_of(lane, &progress)).collect()
     }
 
     /// What recordings did that ended since the start and did not begin again.
@@ -80,7 +83,7 @@ impl Recorder {
     pub(super) fn keep_counts(&mut self, lane: &Lane) {
         let status = Status {
             rate: 0,
-            ..self.status_of(lane)
+            ..self.status_of(lane, &self.sealer.progress())
         };
         self.forget_counts(&status.name);
         if self.past.len() >= MAX_PAST {
@@ -94,8 +97,7 @@ impl Recorder {
         self.past.retain(|past| past.name != name);
     }
 
-    fn status_of(&self, lane: &Lane) -> Status {
-        let progress = self.sealer.progress();
+    fn status_of(&self, lane: &Lane, progress: &Progress) -> Status {
         let now = self.clock.now();
         let stats = &lane.stats;
         let reel = lane.reel.as_ref();
