@@ -4,8 +4,8 @@
 //! the columns of tables and lists that may hold what has it, up to the roots. A column whose numbers all
 //! lie elsewhere is not read, so this costs what some hundred records cost that are walked.
 
-use super::flat::MAX_DEPTH;
 use super::{Column, Member, Packed, TAGS, Tag, WHOLE, first_after};
+use crate::item::flat::MAX_DEPTH;
 
 /// Places of a column, of which some are marked.
 #[derive(Clone, Default)]

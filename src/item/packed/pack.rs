@@ -12,6 +12,7 @@ use super::numbers::{BEHIND, Column};
 use super::{Lists, Member, Packed, Table, Tag, WHOLE};
 use crate::item::Absent;
 use crate::item::flat::{Flat, MAX_DEPTH, Part};
+use crate::item::node::Node as _;
 
 /// Packs records. Together they must be shorter than 4 GiB.
 pub fn pack(records: &[Flat<'_>]) -> Packed {
@@ -159,7 +160,7 @@ impl<'r> Packer<'r> {
                 let from = self.values.len();
                 let mut last = self.elements.last().copied();
                 for index in 0..count {
-                    let element = super::Node::element(at, index)?;
+                    let element = at.element(index)?;
                     let element = self.value(element, depth + 1, last)?;
                     self.values.push((0, element));
                     last = Some(element);
