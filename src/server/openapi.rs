@@ -65,7 +65,7 @@ fn operation_id(route: &Route) -> String {
 }
 
 pub(super) fn parameter_json(route: &Route, one: &Parameter) -> Json {
-    let in_path = route.path.contains(&format!("{{{}}}", one.name));
+    let in_path = route.in_path().any(|name| name == one.name);
     let mut schema = json!({"type": one.kind});
     if one.kind == "integer" {
         schema["minimum"] = 0.into();

@@ -144,11 +144,12 @@ async fn ask_tool(
     way: &dyn Way,
 ) -> Result<Json, String> {
     let mut of_tool = tool.routes();
-    let Some(route) = of_tool.find(|route| in_path(route).all(|name| arguments.contains_key(name)))
+    let Some(route) =
+        of_tool.find(|route| route.in_path().all(|name| arguments.contains_key(name)))
     else {
         let ways: Vec<String> = tool
             .routes()
-            .map(|route| in_path(route).collect::<Vec<_>>().join(" and "))
+            .map(|route| route.in_path().collect::<Vec<_>>().join(" and "))
             .collect();
         return Err(format!("{} needs {}", tool.name, ways.join(", or ")));
     };
@@ -175,12 +176,6 @@ async fn ask(
     read(way.ask(fill(route, arguments)).await?)
 }
 
-/// Names of parameters that stand in the path of a route.
-fn in_path(route: &Route) -> impl Iterator<Item = &'static str> + use<> {
-    let parts = route.path.split('/');
-    parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-}
-
 /// The request that arguments make of a route: those of its path, those of its body, and all others as
 /// parameters.
 fn fill(route: &'static Route, arguments: &Map<String, Json>) -> Asked {
@@ -188,14 +183,11 @@ fn fill(route: &'static Route, arguments: &Map<String, Json>) -> Asked {
         .path
         .split('/')
         .map(|part| {
-            let name = part
-                .strip_prefix('{')
-                .and_then(|part| part.strip_suffix('}'));
-            let value = name.and_then(|name| arguments.get(name));
+            let value = routes::placeholder(part).and_then(|name| arguments.get(name));
             value.map_or_else(|| part.to_owned(), |value| percent(&text_of(value)))
         })
         .collect();
-    let of_path: Vec<&str> = in_path(route).collect();
+    let of_path: Vec<&str> = route.in_path().collect();
     let is_known = |name: &str| route.parameters.iter().any(|one| one.name == name);
     let has_body = openapi::json_body(route).is_some();
     let mut path = path.join("/");

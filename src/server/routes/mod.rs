@@ -43,6 +43,18 @@ pub(super) struct Route {
     handler: fn() -> MethodRouter<State>,
 }
 
+impl Route {
+    /// Names of parameters that stand in its path.
+    pub(super) fn in_path(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.path.split('/').filter_map(placeholder)
+    }
+}
+
+/// The name of the parameter that a part of a path stands for.
+pub(super) fn placeholder(part: &str) -> Option<&str> {
+    part.strip_prefix('{')?.strip_suffix('}')
+}
+
 /// What a good answer is.
 pub(super) enum Answer {
     /// JSON that holds at least these members; none for an answer that is a list or a number.
