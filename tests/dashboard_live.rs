@@ -223,6 +223,8 @@ fn a_run_is_operated_and_its_bucket_read_in_a_browser() {
     assert_round(&seen["round"]);
     // A recording is tried, confirmed, sealed and stopped.
     assert_eq!(seen["begun"], "response.status == 500");
+    let stopped = seen["lookStopped"].as_str().unwrap();
+    assert!(!stopped.contains("could not"), "{stopped}");
     assert_has(&seen, "triedOverStore", &[&store, "streams", "a day"]);
     assert_has(&seen, "tried", &["streams", "a day"]);
     assert_has(&seen, "wrongForm", &["1 to 63 of a to z"]);

@@ -191,7 +191,7 @@ fn a_store_that_fails_in_every_way_gets_everything_once() {
         now: clock.now(),
         ..Options::default()
     };
-    let report = verify::check(&store, &options).unwrap();
+    let report = verify::check(&store, &options, &|| true).unwrap();
     assert_eq!(report.findings, []);
     assert_eq!(report.counts.checksums, REELS);
 }

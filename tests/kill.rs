@@ -259,7 +259,7 @@ fn kills_lose_nothing_and_double_nothing() {
         now: SystemClock.now(),
         ..Options::default()
     };
-    let report = verify::check(&store, &options).unwrap();
+    let report = verify::check(&store, &options, &|| true).unwrap();
     assert_eq!(report.findings, []);
     assert_eq!(report.chains.len(), 1);
     assert!(

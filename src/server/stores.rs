@@ -3,7 +3,7 @@
 //! Objects are looked at and downloaded; there is no route that deletes or changes one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json as AsJson;
@@ -50,14 +50,17 @@ pub(super) struct Proofs(Mutex<HashMap<String, Proof>>);
 enum Proof {
     Running(Timestamp, Arc<Read>),
     Done(Arc<Json>),
+    Stopped,
     Failed(String),
 }
 
-/// Bytes of reels that a deep look has read, and those that it reads in all.
+/// How far a look is.
 #[derive(Debug, Default)]
 struct Read {
+    /// Bytes of reels that were read, and those that are read in all, when every byte is.
     done: AtomicU64,
     all: AtomicU64,
+    is_stopped: AtomicBool,
 }
 
 impl Proofs {
@@ -70,6 +73,7 @@ impl Proofs {
                 "read": read.done.load(Ordering::Relaxed), "bytes": read.all.load(Ordering::Relaxed),
             }),
             Some(Proof::Done(report)) => json!({"state": "done", "report": **report}),
+            Some(Proof::Stopped) => json!({"state": "stopped"}),
             Some(Proof::Failed(sentence)) => json!({"state": "failed", "sentence": sentence}),
         }
     }
@@ -88,6 +92,14 @@ impl Proofs {
         let read = Arc::<Read>::default();
         proofs.insert(store.to_owned(), Proof::Running(now, read.clone()));
         Some(read)
+    }
+
+    /// Ends a look that goes on; what it has compared by then counts.
+    fn stop(&self, store: &str) {
+        let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Proof::Running(_, read)) = proofs.get(store) {
+            read.is_stopped.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -166,7 +178,8 @@ pub(super) async fn verify(Extract(state): Extract<State>, Asked(ask): Asked<Ask
         };
         tokio::task::spawn_blocking(move || {
             let proof = match look(&state, &store, &options, &read) {
-                Ok(report) => {
+                Ok(None) => Proof::Stopped,
+                Ok(Some(report)) => {
                     let clean = report.is_clean();
                     let mut json = serde_json::to_value(&report).unwrap_or_default();
                     json["clean"] = clean.into();
@@ -180,28 +193,45 @@ pub(super) async fn verify(Extract(state): Extract<State>, Asked(ask): Asked<Ask
     AsJson(state.proofs.get(&ask.store)).into_response()
 }
 
+pub(super) async fn stop(Extract(state): Extract<State>, Asked(ask): Asked<Ask>) -> Response {
+    if let Err(refused) = known(&state, &ask.store) {
+        return refused;
+    }
+    state.proofs.stop(&ask.store);
+    AsJson(state.proofs.get(&ask.store)).into_response()
+}
+
+/// What was found; nothing when it was stopped before all objects were listed.
 fn look(
     state: &State,
     store: &str,
     options: &verify::Options,
     read: &Read,
-) -> Result<verify::Report, String> {
+) -> Result<Option<verify::Report>, String> {
+    let more = || !read.is_stopped.load(Ordering::Relaxed) && !*state.stopped.borrow();
     let open = state.view.run.store(store)?;
-    let mut report = verify::check(&*open, options).map_err(|error| error.to_string())?;
+    let mut report = match verify::check(&*open, options, &more) {
+        Ok(report) => report,
+        Err(_) if !more() => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
     let parts = std::mem::take(&mut report.parts);
     let all = parts.iter().map(|part| part.size).sum();
     read.all.store(all, Ordering::Relaxed);
     let (compared, findings) = verify::read_parts(&*open, &parts, &|done| {
         read.done.fetch_max(done, Ordering::Relaxed);
-        !*state.stopped.borrow()
+        more()
     });
-    if *state.stopped.borrow() {
-        return Err("it was stopped with tapedeck".to_owned());
+    if compared < parts.len() as u64 {
+        report.remarks.push(format!(
+            "it was stopped: {compared} of {} reels were read and compared",
+            parts.len()
+        ));
     }
     report.counts.read = compared;
     report.extend(findings);
     report.blind_spots = verify::blind_spots(&report, options);
-    Ok(report)
+    Ok(Some(report))
 }
 
 /// An object of an archive, as it is stored.

@@ -117,6 +117,13 @@ try {
   await reel.waitFor();
   await page.getByRole("button", { name: "Verify" }).click();
   await page.waitForFunction(() => /bytes of the reels were not read|as (it was|they were) sealed/.test(document.querySelector('[aria-label="Proof"]')?.textContent ?? ""));
+  // A look ends when it is asked to, and tells what it has.
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.getByLabel("Proof").getByRole("button", { name: "Stop" }).click();
+  await page.waitForFunction(() => /were not read|sealed|stopped/.test(document.querySelector('[aria-label="Proof"] h2')?.textContent ?? "") && !document.querySelector('[aria-label="Proof"]').textContent.includes("Comparing"));
+  seen.lookStopped = await page.textContent('[aria-label="Proof"] h2');
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.getByRole("button", { name: "Read all bytes" }).waitFor();
   // The bytes as well, once it is said how many they are.
   await page.getByRole("button", { name: "Read all bytes" }).click();
   await dialog(page).waitFor();

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value as Json;
-use tapedeck::investigate::verify::What;
+use tapedeck::investigate::verify::{self, Options, What};
 
 use crate::seaweed::Seaweed;
 use archive::{Archive, How, Place, public, public_pem};
@@ -189,4 +189,24 @@ fn the_command_says_what_it_found_by_its_exit_code() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_look_that_is_stopped_ends_and_tells_what_it_compared() {
+    let archive = Archive::record(Place::folder(), &How::default());
+    let store = archive.place.store();
+    let options = Options {
+        deep: true,
+        now: archive.now,
+        ..Options::default()
+    };
+    let stopped = verify::check(&*store, &options, &|| false).unwrap_err();
+    assert!(stopped.to_string().contains("stopped"), "{stopped}");
+    let report = verify::check(&*store, &options, &|| true).unwrap();
+    // Every reader ends with the first bytes it tells of.
+    let (compared, findings) = verify::read_parts(&*store, &report.parts, &|_| false);
+    assert_eq!((compared, findings.len()), (0, 0));
+    let all = report.parts.len() as u64;
+    let (compared, _) = verify::read_parts(&*store, &report.parts, &|_| true);
+    assert_eq!(compared, all);
 }

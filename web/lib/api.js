@@ -69,6 +69,7 @@ export const reels = (store, day, find, after) => ask(query("/archive/reels", { 
 export const objectLink = (store, key, version) => query("/archive/object", { store, key, version });
 export const proof = (store) => ask(query("/archive/proof", { store }));
 // `deep` reads and hashes every byte as well.
+export const stopVerify = (store) => post(query("/archive/verify/stop", { store }));
 export const verify = (store, deep) => post(query("/archive/verify", { store, deep: deep || null }));
 export const replayShown = (number) => ask(`/api/v1/replay/${number}`);
 export const replay = (number, sha256, pace) => post(query(`/replay/${number}`, { sha256, ...pace }));

@@ -200,6 +200,14 @@ export function archiveView(frame) {
       said.textContent = error.message;
     }
   }
+  async function stopLook(event) {
+    event.target.disabled = true;
+    try {
+      drawProof(await api.stopVerify(store.value));
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
   function drawProof(found) {
     clearTimeout(timer);
     proof.hidden = found.state === "none";
@@ -207,8 +215,11 @@ export function archiveView(frame) {
     const head = (text, tone, act) => el("h2", {}, el("span", { class: tone, role: "status" }, text), act ? el("span", { class: "acts" }, act) : null);
     if (found.state === "running") {
       const read = found.bytes ? ` ${format.bytes(found.read)} of ${format.bytes(found.bytes)} are read.` : "";
-      proof.replaceChildren(head(`Comparing every object with what was sealed\u2026${read}`, "soft"));
+      const stop = el("button", unless(frame.whyNot("investigate"), { onclick: stopLook, title: "What was compared until then is told" }), "Stop");
+      proof.replaceChildren(head(`Comparing every object with what was sealed\u2026${read}`, "soft", stop));
       timer = setTimeout(() => node.isConnected && askProof(), AGAIN_MS);
+    } else if (found.state === "stopped") {
+      proof.replaceChildren(head("It was stopped before all objects were listed", "soft"));
     } else if (found.state === "failed") {
       proof.replaceChildren(head("It could not be looked at", "bad"), el("p", { class: "inside" }, found.sentence));
     } else if (found.state === "done") {

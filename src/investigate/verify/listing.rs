@@ -23,11 +23,18 @@ const MAX_MANIFESTS: usize = 4_000_000;
 /// Objects of one group; a reel has a few.
 const MAX_GROUP: usize = 1024;
 
-/// Looks at every object below `reels/`.
+/// Why there is nothing to tell when nobody waits for the end.
+const STOPPED: &str = "it was stopped before all objects were listed";
+
+/// Looks at every object below `reels/`, as long as `more` answers true.
 ///
 /// # Errors
 /// When it cannot be listed, or there is too much.
-pub(super) fn walk(store: &dyn Store, options: &Options) -> Result<Seen, StoreError> {
+pub(super) fn walk(
+    store: &dyn Store,
+    options: &Options,
+    more: &(dyn Fn() -> bool + Sync),
+) -> Result<Seen, StoreError> {
     let (to_workers, groups) = crossbeam_channel::bounded::<Vec<Entry>>(WAITING);
     let (to_us, results) = crossbeam_channel::bounded::<Seen>(WAITING);
     thread::scope(|scope| {
@@ -35,6 +42,9 @@ pub(super) fn walk(store: &dyn Store, options: &Options) -> Result<Seen, StoreEr
             let (groups, to_us) = (groups.clone(), to_us.clone());
             scope.spawn(move || {
                 for group in groups {
+                    if !more() {
+                        return;
+                    }
                     if to_us.send(object::look(store, options, group)).is_err() {
                         return;
                     }
@@ -42,7 +52,7 @@ pub(super) fn walk(store: &dyn Store, options: &Options) -> Result<Seen, StoreEr
             });
         }
         drop((groups, to_us));
-        let lister = scope.spawn(move || list(store, options, &to_workers));
+        let lister = scope.spawn(move || list(store, options, more, &to_workers));
         let mut seen = Seen::default();
         let mut too_many = false;
         for found in results {
@@ -61,7 +71,11 @@ pub(super) fn walk(store: &dyn Store, options: &Options) -> Result<Seen, StoreEr
                 "there are more than {MAX_MANIFESTS} manifests; name a shorter time with --since"
             )));
         }
-        listed.map(|()| seen)
+        listed?;
+        match more() {
+            true => Ok(seen),
+            false => Err(StoreError::Refused(STOPPED.to_owned())),
+        }
     })
 }
 
@@ -69,10 +83,14 @@ pub(super) fn walk(store: &dyn Store, options: &Options) -> Result<Seen, StoreEr
 fn list(
     store: &dyn Store,
     options: &Options,
+    more: &(dyn Fn() -> bool + Sync),
     groups: &crossbeam_channel::Sender<Vec<Entry>>,
 ) -> Result<(), StoreError> {
     let mut group: Vec<Entry> = Vec::new();
     store.list(PREFIX, &mut |entry| {
+        if !more() {
+            return false;
+        }
         if is_before(&entry.key, options) {
             return true;
         }

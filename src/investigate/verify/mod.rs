@@ -288,13 +288,17 @@ pub struct SealedPart {
     pub sha256: Digest,
 }
 
-/// Looks at everything but the bytes of reels.
+/// Looks at everything but the bytes of reels, as long as `more` answers true.
 ///
 /// # Errors
-/// When the store cannot be listed, or holds more than can be looked at at once.
-pub fn check(store: &dyn Store, options: &Options) -> Result<Report, StoreError> {
+/// When the store cannot be listed, or holds more than can be looked at at once, and when `more` ended it.
+pub fn check(
+    store: &dyn Store,
+    options: &Options,
+    more: &(dyn Fn() -> bool + Sync),
+) -> Result<Report, StoreError> {
     let facts = store.facts();
-    let seen = listing::walk(store, options)?;
+    let seen = listing::walk(store, options, more)?;
     let mut report = Report {
         store: store.name(),
         at: options.now.to_string(),
