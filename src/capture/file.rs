@@ -9,7 +9,7 @@ mod blocks;
 mod compression;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Cursor, IsTerminal, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,9 @@ use crate::capture::{BATCH_PACKETS, CaptureError, Filled, RawBatch, Source, Sour
 use crate::packet::savefile::{Entry, Records, SavefileError, pcapng};
 use crate::packet::{Position, Record};
 use crate::time::Timestamp;
+
+/// What sentences call standard input.
+pub(crate) const STDIN: &str = "standard input";
 
 /// Bytes read at a time when only the first packet of a file is looked for.
 const PROBE_BYTES: usize = 16 * 1024;
@@ -47,11 +50,11 @@ pub(crate) fn open_stdin(file: u32) -> Result<FileSource, CaptureError> {
     let input = io::stdin();
     if input.is_terminal() {
         return Err(CaptureError::Format {
-            path: "standard input".to_owned(),
+            path: STDIN.to_owned(),
             found: "it is a terminal".to_owned(),
         });
     }
-    let mut source = FileSource::new("standard input", Box::new(input), file)?;
+    let mut source = FileSource::new(STDIN, Box::new(input), file)?;
     source.hand_over_early = true;
     Ok(source)
 }
@@ -94,6 +97,14 @@ pub fn first_packet(path: &Path) -> Result<Option<Timestamp>, CaptureError> {
             Ok(None) | Err(_) => return Ok(None),
         }
     }
+}
+
+/// Whether a capture, compressed or not, begins with these bytes.
+pub(crate) fn begins_capture(front: &[u8]) -> bool {
+    let Ok((plain, _)) = decompressed(Box::new(Cursor::new(front.to_vec()))) else {
+        return false;
+    };
+    Records::with_read_bytes(plain, PROBE_BYTES).open().is_ok()
 }
 
 /// Whether a file's bytes lie at the offsets of its positions.
@@ -349,9 +360,22 @@ impl Source for FileSource {
 fn refused(name: &str, error: SavefileError, reader_failed: bool) -> CaptureError {
     match error {
         SavefileError::Io(error) if reader_failed => CaptureError::from_io(name, error),
+        SavefileError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            CaptureError::Format {
+                path: name.to_owned(),
+                found: "its compressed data is cut off before the first packet can be unpacked"
+                    .to_owned(),
+            }
+        }
         SavefileError::Io(error) => CaptureError::Format {
             path: name.to_owned(),
             found: format!("its compressed data is damaged ({error})"),
+        },
+        SavefileError::Unknown(begins @ "a tar archive") if name == STDIN => CaptureError::Format {
+            path: name.to_owned(),
+            found: format!(
+                "it begins like {begins}, which is read twice, so save it to a file and name that"
+            ),
         },
         error => CaptureError::Format {
             path: name.to_owned(),

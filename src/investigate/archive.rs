@@ -19,7 +19,7 @@ use super::fetch::Told;
 use super::group::{Group, HISTORY, MAX_BORROWED, Place, read_history};
 use super::plan::{Kind, folder_of, kind_of};
 use crate::capture::CaptureError;
-use crate::capture::file::decompressed;
+use crate::capture::file::{begins_capture, decompressed};
 use crate::item::Origin;
 use crate::resolve::{History, Names};
 
@@ -84,15 +84,33 @@ impl Reader {
         let histories = self.histories(open)?;
         let mut groups: BTreeMap<String, Arc<Group>> = BTreeMap::new();
         let bytes = Bounded::new(open()?)?;
-        let failed = bytes.stored.clone();
+        let stored = bytes.stored.clone();
         let mut archive = tar::Archive::new(bytes);
         let mut captures = 0;
-        for entry in archive.entries()?.take(MAX_ENTRIES) {
+        for (number, entry) in archive.entries()?.enumerate() {
             let mut entry = entry?;
+            if number == MAX_ENTRIES {
+                self.told.warn(format!(
+                    "{}: only the first {MAX_ENTRIES} entries are read; unpack it to read all",
+                    self.name
+                ));
+                break;
+            }
             let key = key_of(&entry);
-            if !entry.header().entry_type().is_file() {
+            // What a link leads to is an entry of its own.
+            let kind = entry.header().entry_type();
+            if !(kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()) {
                 continue;
             }
+            // Of a file with holes the size is the unpacked one, which costs nothing to claim.
+            if kind.is_gnu_sparse() && entry.size() > stored.most() {
+                self.told.warn(format!(
+                    "{}: {key} unpacks to more than {MAX_RATIO} times the size of the archive and is left out",
+                    self.name
+                ));
+                continue;
+            }
+            let mut front = Vec::new();
             match kind_of(key.rsplit('/').next().unwrap_or_default()) {
                 Some(Kind::Capture) => {}
                 Some(_) => {
@@ -102,7 +120,17 @@ impl Reader {
                     ));
                     continue;
                 }
-                None => continue,
+                // Whoever names an archive means every capture in it, whatever it is called.
+                None => {
+                    let read = entry
+                        .by_ref()
+                        .take(PIECE_BYTES as u64)
+                        .read_to_end(&mut front);
+                    if !begins_capture(&front) {
+                        read?;
+                        continue;
+                    }
+                }
             }
             captures += 1;
             let folder = folder_of(&key);
@@ -124,7 +152,7 @@ impl Reader {
             if self.inputs.send(Ok(input)).is_err() {
                 return Ok(());
             }
-            pump(&mut entry, &pieces, &failed)?;
+            pump(&mut Cursor::new(front).chain(entry), &pieces, &stored)?;
         }
         if captures == 0 {
             return Err(io::Error::other("the archive holds no capture"));
@@ -260,6 +288,14 @@ struct Stored {
     failed: AtomicBool,
 }
 
+impl Stored {
+    /// Bytes that so much may unpack to.
+    fn most(&self) -> u64 {
+        let stored = self.count.load(Ordering::Relaxed);
+        stored.saturating_mul(MAX_RATIO).saturating_add(FREE_BYTES)
+    }
+}
+
 impl Bounded {
     fn new(reader: Box<dyn Read + Send>) -> io::Result<Bounded> {
         let stored = Arc::<Stored>::default();
@@ -279,8 +315,7 @@ impl Read for Bounded {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let taken = self.inner.read(into)?;
         self.given = self.given.saturating_add(taken as u64);
-        let stored = self.stored.count.load(Ordering::Relaxed);
-        if self.given > stored.saturating_mul(MAX_RATIO).saturating_add(FREE_BYTES) {
+        if self.given > self.stored.most() {
             return Err(io::Error::other(format!(
                 "the archive unpacks to more than {MAX_RATIO} times its size and is not read on"
             )));

@@ -17,7 +17,7 @@ use super::fetch::{Counted, Download, Told, download};
 use super::group::Group;
 use super::plan::{Kind, Plan, Planned, Section, Stored};
 use crate::capture::CaptureError;
-use crate::capture::file::is_seekable;
+use crate::capture::file::{STDIN, is_seekable};
 use crate::record::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use crate::record::names;
 use crate::resolve::Names;
@@ -168,12 +168,12 @@ fn stdin() -> Result<Input, CaptureError> {
     let input = io::stdin();
     if io::IsTerminal::is_terminal(&input) {
         return Err(CaptureError::Format {
-            path: "standard input".to_owned(),
+            path: STDIN.to_owned(),
             found: "it is a terminal".to_owned(),
         });
     }
     Ok(Input {
-        name: "standard input".to_owned(),
+        name: STDIN.to_owned(),
         reader: Box::new(input),
         group: Arc::new(Group::named(String::new(), None, None)),
         names: None,

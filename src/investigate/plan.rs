@@ -444,7 +444,9 @@ pub(super) fn kind_of(file: &str) -> Option<Kind> {
     if ARCHIVES.iter().any(|ending| file.ends_with(ending)) {
         return Some(Kind::Archive);
     }
-    let plain = plain_name(&file);
+    // As rotated files are called: `a.pcap3` and `a.pcap.3`.
+    let plain = plain_name(&file).trim_end_matches(|c: char| c.is_ascii_digit());
+    let plain = plain.strip_suffix('.').unwrap_or(plain);
     let named = CAPTURES.iter().any(|ending| plain.ends_with(ending));
     named.then_some(Kind::Capture)
 }

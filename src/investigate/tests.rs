@@ -286,10 +286,79 @@ fn archives_within_archives_are_said_to_be_left_out() {
     );
 }
 
+/// An entry of a file with holes, of `real` bytes, which begins with these.
+fn sparse(path: &str, bytes: &[u8], real: u64) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_path(path).unwrap();
+    header.set_mode(0o600);
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_size(bytes.len() as u64);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.set_real_size(real);
+    let octal =
+        |number: u64| -> [u8; 12] { format!("{number:011o}\0").into_bytes().try_into().unwrap() };
+    gnu.sparse[0].offset = octal(0);
+    gnu.sparse[0].numbytes = octal(bytes.len() as u64);
+    if real > bytes.len() as u64 {
+        gnu.sparse[1].offset = octal(real);
+        gnu.sparse[1].numbytes = octal(0);
+    }
+    header.set_cksum();
+    builder.append(&header, bytes).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn captures_in_archives_are_read_whatever_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |second: i64| capture(&[N + second]);
+    let zipped = gzip(&of(5));
+    let entries: &[(&str, &[u8])] = &[
+        ("r/cap.pcap", &of(1)),
+        ("r/cap.pcap1", &of(2)),
+        ("r/b.pcap.2", &of(3)),
+        ("r/c.dmp", &of(4)),
+        ("r/d", &zipped),
+        ("r/readme.md", b"text"),
+        ("r/notes.gz", &gzip(b"text")),
+        ("r/empty", b""),
+    ];
+    write(folder.path(), "rotated.tar.gz", &gzip(&tar(entries)));
+    let (lines, warnings) = told(&folder.path().join("rotated.tar.gz"));
+    assert_eq!(lines, ["/: 1", "/: 2", "/: 3", "/: 4", "/: 5"]);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    // What is cut off is given as far as it goes.
+    let two = capture(&[N + 1, N + 2]);
+    let whole = tar(&[("c.dmp", &two)]);
+    write(folder.path(), "cut.tar", &whole[..512 + two.len() - 3]);
+    let (lines, _) = told(&folder.path().join("cut.tar"));
+    assert_eq!(lines, ["/: 1"]);
+    let one = of(1);
+    let length = one.len() as u64;
+    write(folder.path(), "holes.tar", &sparse("a.pcap", &one, length));
+    let (lines, _) = told(&folder.path().join("holes.tar"));
+    assert_eq!(lines, ["/: 1"]);
+    // An archive ends with two blocks of zeros.
+    let mut large = tar(&[("b.pcap", &of(2))]);
+    large.truncate(large.len() - 1024);
+    large.extend(sparse("a.pcap", &one, 4 << 30));
+    write(folder.path(), "large.tar", &large);
+    let (lines, warnings) = told(&folder.path().join("large.tar"));
+    assert_eq!(lines, ["/: 2"]);
+    assert!(
+        warnings[0].contains("a.pcap unpacks to more"),
+        "{warnings:?}"
+    );
+}
+
 #[test]
 fn what_is_no_capture_is_refused_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a.txt", b"text");
+    let packed = gzip(&capture(&[N + 1]));
+    write(folder.path(), "cut.pcap.gz", &packed[..packed.len() / 3]);
+    write(folder.path(), "a.pcap.xz", b"\xfd7zXZ\0\0\x04");
     write(folder.path(), "empty.tar", &tar(&[("a.txt", b"text")]));
     let of = |spec: String| match open(&[spec], &Options::default()) {
         Err(error) => error.to_string(),
@@ -321,6 +390,10 @@ fn what_is_no_capture_is_refused_in_one_sentence() {
         "{}",
         of(path("empty.tar"))
     );
+    let cut = of(path("cut.pcap.gz"));
+    assert!(cut.contains("is cut off before the first packet"), "{cut}");
+    let xz = of(path("a.pcap.xz"));
+    assert!(xz.contains("it begins like xz data"), "{xz}");
     assert!(of("ftp://x/y".into()).contains("ftp:// cannot be read"));
 }
 

@@ -14,6 +14,9 @@ pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 /// Bytes of a file that tell how it is compressed.
 pub(super) const MAGIC: usize = 4;
 
+/// Bytes of a file that tell what it is, when it is no capture: as many as a tar archive's first header.
+const FRONT: usize = 512;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compression {
     Gzip,
@@ -26,8 +29,8 @@ fn compression(front: &[u8]) -> Option<Compression> {
     match front {
         [0x1f, 0x8b, ..] => Some(Compression::Gzip),
         // As the lz4 program writes them, and as its first versions did.
-        [0x04, 0x22, 0x4d, 0x18] | [0x02, 0x21, 0x4c, 0x18] => Some(Compression::Lz4),
-        [0x28, 0xb5, 0x2f, 0xfd] => Some(Compression::Zstd),
+        [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => Some(Compression::Lz4),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
         _ => None,
     }
 }
@@ -49,8 +52,7 @@ pub(crate) fn plain_name(name: &str) -> &str {
 pub(crate) fn decompressed(
     mut reader: Box<dyn Read + Send>,
 ) -> io::Result<(Box<dyn Read + Send>, bool)> {
-    let mut front = Vec::new();
-    reader.by_ref().take(MAGIC as u64).read_to_end(&mut front)?;
+    let front = front_of(&mut reader)?;
     let found = compression(&front);
     let whole = Cursor::new(front).chain(reader);
     Ok(match found {
@@ -63,6 +65,23 @@ pub(crate) fn decompressed(
         }
         None => (Box::new(whole), false),
     })
+}
+
+/// As much of the front as one read gives, and at least [`MAGIC`] bytes where there are so many: who still
+/// writes is not waited for.
+fn front_of(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut front = vec![0; FRONT];
+    let mut length = 0;
+    while length < MAGIC {
+        match reader.read(front.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    front.truncate(length);
+    Ok(front)
 }
 
 /// Frames of LZ4 in a row: their decoder ends with each.

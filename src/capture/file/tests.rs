@@ -245,7 +245,9 @@ fn what_is_no_capture_is_refused_in_one_sentence() {
     );
     assert!(refused("b", b"hello").contains("it begins like text"));
     assert!(refused("c.gz", &gzip(b"{}")).contains("it begins like text"));
-    assert!(refused("d.gz", &[0x1f, 0x8b, 9, 9]).contains("its compressed data is damaged"));
+    assert!(refused("d.gz", &[0x1f, 0x8b, 9, 9]).contains("its compressed data is cut off"));
+    let wrong = [&[0x1f, 0x8b, 9, 9][..], &[0; 64]].concat();
+    assert!(refused("e.gz", &wrong).contains("its compressed data is damaged"));
     let missing = open(&folder.path().join("none")).err().unwrap();
     assert!(
         missing

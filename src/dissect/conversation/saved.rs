@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 
-use super::{Carrier, Conversation, Phase, RETRIES, side};
+use super::{Carrier, Conversation, MAX_DETECTIONS, Phase, RETRIES, side};
 use crate::bytes::Reader;
 use crate::dissect::flows::Tally;
 use crate::dissect::{Protocol, Protocols, Stream};
@@ -162,7 +162,7 @@ impl Conversation {
             (Some(upper), _) => Some(Box::new(upper.resume(state, budget)?)),
         };
         restored.retries = reader.u32().ok()?.min(RETRIES);
-        restored.detections = reader.u32().ok()?;
+        restored.detections = reader.u32().ok()?.min(MAX_DETECTIONS);
         restored.last_direction = match reader.u8().ok()? {
             0 => None,
             code => Some(direction_of(code)?),

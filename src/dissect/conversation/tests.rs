@@ -405,6 +405,17 @@ fn a_conversation_is_saved_and_restored_in_the_middle_of_a_word() {
 }
 
 #[test]
+fn counts_that_no_conversation_reaches_are_bounded_in_a_state() {
+    let mut feed = feed();
+    let forged = feed.conversation_mut();
+    (forged.detections, forged.retries) = (u32::MAX, u32::MAX);
+    feed.hand_over(&toys());
+    let restored = feed.conversation();
+    assert_eq!(restored.detections, MAX_DETECTIONS);
+    assert_eq!(restored.retries, RETRIES);
+}
+
+#[test]
 fn packets_become_items() {
     let frames = synth::tcp(([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 7))
         .to_server("\x03abc")
