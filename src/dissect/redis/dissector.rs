@@ -7,15 +7,19 @@
 //!
 //! ```text
 //!            a gap, or joined midway                two commands at once
-//!   Exact ─────────────────────────▶ Alternating ─────────────────────────▶ Apart
-//!     ▲                                   │                                    │
-//!     └───────── the stream was quiet for a while before a command ────────────┘
+//!   Exact ─────────────────────────▶ Alternating ─────────────────────────▶ Apart ◀──┐
+//!     ▲                                   │                        even rounds │     │ uneven
+//!     │                                   │                                    ▼     │ a gap
+//!     └───────── the stream was quiet for a while before a command ───────── Batches ┘
 //! ```
 //!
 //! Exact: every reply answers the oldest open command. Alternating: something was missed, and the
 //! client was never seen to pipeline: a reply answers the one command that was sent last. Apart:
-//! something was missed and the client pipelines, so commands and replies stay alone.
+//! something was missed and the client pipelines, so commands and replies stay alone. Batches: the
+//! client pipelines and was seen to await all replies before it goes on (`rounds`): a reply answers
+//! the oldest open command, for as long as that stays so.
 
+mod rounds;
 mod saved;
 
 use std::collections::VecDeque;
@@ -23,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::rounds::Rounds;
 use super::command::{self, Words};
 use super::message::{self, Alone, Damage, Message, Partial};
 use super::parser::{Framer, Role, Step};
@@ -59,6 +64,7 @@ enum Pairing {
     Exact,
     Alternating,
     Apart,
+    Batches,
 }
 
 /// What CLIENT REPLY asked for.
@@ -95,6 +101,7 @@ pub(super) struct RedisDissector {
     pipelined: bool,
     /// Whether bytes went missing since the last command.
     hole: bool,
+    rounds: Rounds,
     open: VecDeque<Message>,
     open_bytes: usize,
     early: VecDeque<Message>,
@@ -149,6 +156,7 @@ impl RedisDissector {
             },
             pipelined: false,
             hole: !whole,
+            rounds: Rounds::default(),
             open: VecDeque::new(),
             open_bytes: 0,
             early: VecDeque::new(),
@@ -299,10 +307,6 @@ impl RedisDissector {
         } else {
             None
         };
-        self.settle(&command, out);
-        self.last = command.ts;
-        self.hole = false;
-        self.replies.may_begin = true;
         let wanted = match reply_mode.as_deref() {
             Some(b"ON") => Some(Replies::On),
             Some(b"OFF") => Some(Replies::Off),
@@ -316,6 +320,10 @@ impl RedisDissector {
             (None, Replies::SkipNext) => Replies::On,
             (None, before) => before,
         };
+        self.settle(&command, silent, out);
+        self.last = command.ts;
+        self.hole = false;
+        self.replies.may_begin = true;
         if silent {
             out.item(message::command(self.asks(), command, Alone::Rightly));
         } else if self.pairing == Pairing::Apart {
@@ -326,23 +334,39 @@ impl RedisDissector {
     }
 
     /// Decides, before a command is taken, how commands and replies find each other from here on.
-    fn settle(&mut self, command: &Message, out: &mut dyn Output) {
+    fn settle(&mut self, command: &Message, silent: bool, out: &mut dyn Output) {
+        let lost = self.commands.lost || self.replies.lost;
+        if !silent {
+            let exact = self.pairing == Pairing::Exact;
+            let open = exact.then_some(!self.open.is_empty() || self.expired > 0);
+            self.rounds.command(&command.bytes, open, lost || self.hole);
+        }
         if self.pairing == Pairing::Exact {
             return;
         }
-        if command.ts.since(self.last) >= QUIET && !self.commands.lost && !self.replies.lost {
+        if command.ts.since(self.last) >= QUIET && !lost {
             self.hand_out_open(Alone::Unseen, out);
             self.pairing = Pairing::Exact;
             return;
         }
-        if self.pairing == Pairing::Alternating && !self.open.is_empty() {
-            if self.hole {
+        match self.pairing {
+            Pairing::Alternating if !self.open.is_empty() && self.hole => {
                 self.hand_out_open(Alone::Unseen, out);
-            } else {
+            }
+            Pairing::Alternating if !self.open.is_empty() => {
                 self.pipelined = true;
                 self.pairing = Pairing::Apart;
                 self.hand_out_open(Alone::Ambiguous, out);
             }
+            Pairing::Batches if !silent && self.rounds.begins() && !self.open.is_empty() => {
+                self.pairing = Pairing::Apart;
+                self.hand_out_open(Alone::Ambiguous, out);
+            }
+            Pairing::Apart if !silent && !lost && self.rounds.in_step() => {
+                self.hand_out_open(Alone::Unseen, out);
+                self.pairing = Pairing::Batches;
+            }
+            _ => {}
         }
     }
 
@@ -386,6 +410,14 @@ impl RedisDissector {
             out.item(message::reply(self.asks(), reply, true, Alone::Rightly));
             return;
         }
+        match recognise::pushed(&reply.bytes) {
+            // Perhaps one of many that a single command has.
+            Some(_) => self.rounds.miss(),
+            None => {
+                let exact = self.pairing == Pairing::Exact;
+                self.rounds.reply(&reply.bytes, exact);
+            }
+        }
         if self.expired > 0 {
             self.expired -= 1;
             out.item(message::reply(self.asks(), reply, false, Alone::Limit));
@@ -399,7 +431,8 @@ impl RedisDissector {
             Pairing::Alternating => {
                 out.item(message::reply(self.asks(), reply, false, Alone::Unseen));
             }
-            Pairing::Apart => {
+            Pairing::Apart | Pairing::Batches => {
+                self.pairing = Pairing::Apart;
                 out.item(message::reply(self.asks(), reply, false, Alone::Ambiguous));
             }
         }
@@ -496,6 +529,7 @@ impl RedisDissector {
         let side = self.side(role);
         (side.lost, side.may_begin, side.passed) = (true, false, 0);
         self.hole = true;
+        self.rounds.miss();
         self.pairing = match self.pipelined {
             true => Pairing::Apart,
             false => Pairing::Alternating,

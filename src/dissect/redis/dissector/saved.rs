@@ -4,8 +4,8 @@
 //! above the caps.
 //!
 //! ```text
-//! state   = version u8 (1), asks u8 (0 unknown, 1 to the server, 2 to the client), side, side,
-//!           pairing u8, wanted u8, flags u8 (1 pipelined, 2 hole, 4 subscribed, 8 monitor,
+//! state   = version u8 (2), asks u8 (0 unknown, 1 to the server, 2 to the client), side, side,
+//!           rounds, pairing u8, wanted u8, flags u8 (1 pipelined, 2 hole, 4 subscribed, 8 monitor,
 //!           16 replicates), expired u64, confirmations u64, last i64,
 //!           count u32, count x open, count u32, count x early                 big-endian
 //! side    = flags u8 (1 lost, 2 may begin, 4 partial), passed u64, framer, partial?
@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use super::super::message::{self, Message, Partial};
 use super::super::parser::{Framer, Role};
+use super::rounds::Rounds;
 use super::{
     MAX_EARLY, MAX_EARLY_BYTES, MAX_OPEN, MAX_OPEN_BYTES, Pairing, RedisDissector, Replies, Side,
 };
@@ -25,7 +26,7 @@ use crate::packet::Direction;
 impl RedisDissector {
     /// The state as bytes.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut out = vec![1];
+        let mut out = vec![2];
         out.push(match self.asks {
             None => 0,
             Some(Direction::ToServer) => 1,
@@ -40,10 +41,12 @@ impl RedisDissector {
                 partial.save(&mut out);
             }
         }
+        self.rounds.save(&mut out);
         out.push(match self.pairing {
             Pairing::Exact => 0,
             Pairing::Alternating => 1,
             Pairing::Apart => 2,
+            Pairing::Batches => 3,
         });
         out.push(match self.wanted {
             Replies::On => 0,
@@ -81,7 +84,7 @@ impl RedisDissector {
         state: &[u8],
     ) -> Option<RedisDissector> {
         let mut reader = Reader::new(state);
-        if reader.u8().ok()? != 1 {
+        if reader.u8().ok()? != 2 {
             return None;
         }
         let mut restored = RedisDissector::new(stream);
@@ -93,10 +96,12 @@ impl RedisDissector {
         };
         restored.commands = load_side(Role::Command, &mut reader)?;
         restored.replies = load_side(Role::Reply, &mut reader)?;
+        restored.rounds = Rounds::load(&mut reader)?;
         restored.pairing = match reader.u8().ok()? {
             0 => Pairing::Exact,
             1 => Pairing::Alternating,
             2 => Pairing::Apart,
+            3 => Pairing::Batches,
             _ => return None,
         };
         restored.wanted = match reader.u8().ok()? {
