@@ -272,6 +272,9 @@ impl Dissector for Http {
                 let cut = pending.is_some_and(|pending| {
                     self.cut_head(is_request, pending, "the head was not captured to its end")
                 });
+                if cut && !is_request {
+                    self.goes_over_cut();
+                }
                 let missed = !cut && reading == Reading::Head && gap.len > MAX_BLANK;
                 self.miss(is_request, missed);
             }
@@ -303,6 +306,10 @@ impl Dissector for Http {
         // Behind a gap in the requests comes one that may belong to a response that waits here.
         if !is_request {
             self.drain(out);
+        }
+        if self.upgraded {
+            self.flush(out);
+            return Outcome::GiveUp(GiveUp::Upgraded);
         }
         Outcome::Consumed(0)
     }

@@ -40,7 +40,7 @@ pub(super) fn unseen(
     let token = values(request, b"upgrade").to_ascii_lowercase();
     match (token.as_slice(), of_client) {
         (b"websocket", _) if websocket::fronts_frame(bytes, of_client) => {
-            Some(websocket::unseen(request, asks))
+            Some(websocket::unseen(Some(request), asks))
         }
         (b"h2c", true) if recognise::http2_preface(bytes) => h2::upgrade::handover(request, asks),
         (b"h2c", false) if h2::fronts_settings(bytes) => h2::upgrade::handover(request, asks),

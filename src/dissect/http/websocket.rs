@@ -20,14 +20,18 @@ pub(super) fn handover(request: Option<&Message>, response: &Message, asks: Dire
     };
     let subprotocol = values(response, b"sec-websocket-protocol");
     let extensions = values(response, b"sec-websocket-extensions");
+    if response.kept.cut && extensions.is_empty() {
+        return unseen(request, asks);
+    }
     note(asks, [&target, &subprotocol, &extensions])
 }
 
-/// The same of a handshake whose answer was not captured: what was agreed on is not known.
-pub(super) fn unseen(request: &Message, asks: Direction) -> Handover {
-    let target = match &request.head.start {
-        StartLine::Request { target, .. } => &target[..],
-        StartLine::Response { .. } => &[],
+/// The same of a handshake whose answer was not captured, or not up to its extensions: what was
+/// agreed on is not known.
+pub(super) fn unseen(request: Option<&Message>, asks: Direction) -> Handover {
+    let target = match request.map(|message| &message.head.start) {
+        Some(StartLine::Request { target, .. }) => &target[..],
+        _ => &[],
     };
     noted(asks, 2, [target, b"", b""])
 }

@@ -27,6 +27,14 @@ pub(super) struct Deflate {
     pub window_bits: u8,
 }
 
+impl Deflate {
+    /// What inflates every way to compress.
+    const ANY: Deflate = Deflate {
+        takeover: true,
+        window_bits: MAX_WINDOW_BITS,
+    };
+}
+
 /// What the extensions do to messages.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Extensions {
@@ -114,8 +122,11 @@ impl Agreed {
     }
 
     /// How the side that sends in `direction` compresses; `None` when it does not, or not that we
-    /// know of.
+    /// know of. Without a handshake it may compress in any way of permessage-deflate.
     pub(super) fn deflate(&self, direction: Direction) -> Option<Deflate> {
+        if !self.handshake {
+            return self.asks.map(|_| Deflate::ANY);
+        }
         let [client, server] = self.extensions.deflate?;
         Some(match self.asks? == direction {
             true => client,
@@ -140,11 +151,7 @@ fn extensions(header: &[u8]) -> Extensions {
             found.unknown = true;
             continue;
         }
-        let side = Deflate {
-            takeover: true,
-            window_bits: MAX_WINDOW_BITS,
-        };
-        let (mut client, mut server) = (side, side);
+        let (mut client, mut server) = (Deflate::ANY, Deflate::ANY);
         for parameter in parts {
             let mut halves = split(parameter, b'=');
             let name = halves.next().unwrap_or_default().to_ascii_lowercase();

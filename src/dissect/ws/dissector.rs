@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::agreed::Agreed;
-use super::inflate::Inflater;
+use super::inflate::{self, Inflater};
 use super::message::{Fault, Message};
 use super::parser::{self, Header, Opcode, Parsed};
 use super::recognise::{self, Back};
@@ -20,7 +20,7 @@ use crate::packet::Direction;
 const MAX_LOST: u64 = 4 << 20;
 
 /// First byte of a saved state.
-const SAVE_VERSION: u8 = 1;
+const SAVE_VERSION: u8 = 2;
 
 /// The state of one stream.
 pub(super) struct WebSocket {
@@ -158,11 +158,10 @@ impl WebSocket {
             message.fail(Fault::BeginUnseen);
         }
         self.judge(header, chunk.direction, &mut message);
-        if message.compressed {
-            let begun = self.inflater(chunk.direction).is_some_and(Inflater::begin);
-            if !begun {
-                message.fail(Fault::Window);
-            }
+        if message.compressed
+            && let Some(inflater) = self.inflater(chunk.direction)
+        {
+            inflater.begin();
         }
         message
     }
@@ -183,12 +182,17 @@ impl WebSocket {
     /// The inflater of a side that compresses.
     fn inflater(&mut self, direction: Direction) -> Option<&mut Inflater> {
         let deflate = self.agreed.deflate(direction)?;
+        let handshake = self.agreed.handshake;
         let inflater = &mut self.side(direction).inflater;
-        Some(inflater.get_or_insert_with(|| Inflater::new(deflate)))
+        Some(inflater.get_or_insert_with(|| match handshake {
+            true => Inflater::new(deflate),
+            false => Inflater::joined(deflate),
+        }))
     }
 
     /// Takes what belongs to the payload that is being read, and answers how much that was.
     fn payload(&mut self, bytes: &[u8], chunk: &Chunk, out: &mut dyn Output) -> usize {
+        let handshake = self.agreed.handshake;
         let side = self.side(chunk.direction);
         let Reading::Payload(payload) = &mut side.reading else {
             return 0;
@@ -197,7 +201,7 @@ impl WebSocket {
         let bytes = bytes.get(..count).unwrap_or_default();
         if let Some(message) = &mut side.message {
             message.captured(count, chunk.ordinal);
-            add(message, side.inflater.as_mut(), bytes, payload);
+            add(message, side.inflater.as_mut(), bytes, payload, handshake);
         }
         payload.at += count as u64;
         payload.left -= count as u64;
@@ -213,6 +217,7 @@ impl WebSocket {
 
     /// Hands out the message that a side is in the middle of; without a `fault` it is whole.
     fn end_message(&mut self, direction: Direction, fault: Option<Fault>, out: &mut dyn Output) {
+        let handshake = self.agreed.handshake;
         let side = self.side(direction);
         let Some(mut message) = side.message.take() else {
             return;
@@ -223,7 +228,7 @@ impl WebSocket {
                 None => {
                     let finished = inflater.finish(&mut |content| message.content(content));
                     if let Err(fault) = finished {
-                        message.fail(fault.into());
+                        not_inflated(&mut message, fault, handshake);
                     }
                 }
             }
@@ -235,10 +240,13 @@ impl WebSocket {
     }
 
     fn search(&mut self, passed: u64, chunk: &Chunk, out: &mut dyn Output) -> Outcome {
-        let Some(asks) = self.agreed.asks else {
-            return Outcome::GiveUp(GiveUp::Malformed);
+        let masked = match (self.agreed.asks, chunk.bytes.as_ref()) {
+            (Some(asks), _) => asks == chunk.direction,
+            // Who masks is the client; both may be lost from the start.
+            (None, [_, second, ..]) => second & 0x80 != 0,
+            (None, _) => return Outcome::NeedMore(2),
         };
-        match recognise::back(&chunk.bytes, asks == chunk.direction) {
+        match recognise::back(&chunk.bytes, masked) {
             Back::Here => {
                 self.side(chunk.direction).reading = Reading::Header;
                 self.frame(chunk, out)
@@ -265,7 +273,13 @@ fn take_whole(message: &mut Message, header: &Header, chunk: &Chunk, end: usize)
 }
 
 /// Adds bytes of a payload to its message.
-fn add(message: &mut Message, inflater: Option<&mut Inflater>, bytes: &[u8], payload: &Payload) {
+fn add(
+    message: &mut Message,
+    inflater: Option<&mut Inflater>,
+    bytes: &[u8],
+    payload: &Payload,
+    handshake: bool,
+) {
     let inflater = inflater.filter(|one| message.compressed && one.is_inside());
     if inflater.is_none() {
         if message.compressed {
@@ -290,10 +304,26 @@ fn add(message: &mut Message, inflater: Option<&mut Inflater>, bytes: &[u8], pay
     match inflater {
         Some(inflater) => {
             if let Err(fault) = inflater.feed(content, &mut |content| message.content(content)) {
-                message.fail(fault.into());
+                not_inflated(message, fault, handshake);
             }
         }
         None => message.content(content),
+    }
+}
+
+/// Takes note of what is wrong with a compressed payload. What was made of it is only kept where it
+/// is known that it was compressed, and that nothing it refers to is missing.
+fn not_inflated(message: &mut Message, fault: inflate::Fault, handshake: bool) {
+    match (fault, handshake) {
+        (inflate::Fault::Window | inflate::Fault::Malformed, false) => {
+            message.fail(Fault::NoHandshake);
+            message.discard();
+        }
+        (inflate::Fault::Window, true) => {
+            message.fail(Fault::Window);
+            message.discard();
+        }
+        (fault, _) => message.fail(fault.into()),
     }
 }
 
@@ -346,7 +376,7 @@ impl Dissector for WebSocket {
     }
 
     /// ```text
-    /// state   = version u8 (1), agreed, side to the server, side to the client
+    /// state   = version u8 (2), agreed, side to the server, side to the client
     /// side    = reading, message u8 (0, 1), message, inflater u8 (0, 1), inflater
     /// reading = 0 header | 1 payload: fin u8, masked u8, key, at u64, left u64 | 2 lost: passed u64
     /// ```

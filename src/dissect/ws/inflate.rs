@@ -5,6 +5,10 @@
 //! [`MAX_HELD`]; more output for one message than [`MAX_INFLATED`]. Standards: RFC 7692 section 7.2,
 //! RFC 1951.
 //!
+//! Behind messages that were not seen the window begins empty: what a message refers to is either in
+//! it, or in front of its start and an error. So a message that inflates to its end is right, whatever
+//! was missed and whatever was agreed on; a window of 32 KiB with takeover serves for all parameters.
+//!
 //! Between messages only the window is kept. Within a message the state of the last block boundary
 //! is kept too, with the compressed bytes since: a save holds that, and restoring inflates them
 //! again, since a decoder's tables cannot be written down.
@@ -46,6 +50,8 @@ const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT
 pub(super) enum Fault {
     /// The bytes are against RFC 1951, or refer to what never was.
     Malformed,
+    /// The same, where it may refer to messages that were not seen.
+    Window,
     /// It inflates to more than [`MAX_INFLATED`].
     TooLarge,
 }
@@ -56,7 +62,7 @@ pub(super) struct Inflater {
     takeover: bool,
     /// The last bytes of the messages so far, at most `window`; empty without takeover.
     history: Bytes,
-    /// Whether `history` is not what the sender refers to any more.
+    /// Whether the sender may refer to what is in front of `history`.
     lost: bool,
     inside: Option<Box<Inside>>,
 }
@@ -95,13 +101,18 @@ impl Inflater {
         }
     }
 
-    /// Starts a message; false when it may refer to messages that were not seen.
-    pub(super) fn begin(&mut self) -> bool {
-        if !self.lost {
-            let history = self.history.clone();
-            self.inside = Some(Inside::new(history, [0; 2], self.window));
+    /// An inflater of a side whose messages so far were not seen.
+    pub(super) fn joined(deflate: Deflate) -> Inflater {
+        Inflater {
+            lost: deflate.takeover,
+            ..Inflater::new(deflate)
         }
-        !self.lost
+    }
+
+    /// Starts a message.
+    pub(super) fn begin(&mut self) {
+        let history = self.history.clone();
+        self.inside = Some(Inside::new(history, [0; 2], self.window));
     }
 
     /// Whether a message is being inflated.
@@ -116,10 +127,17 @@ impl Inflater {
             return Ok(());
         };
         let fed = inside.feed(bytes, window, sink);
-        if fed.is_err() {
-            self.abandon();
+        fed.map_err(|fault| self.failed(fault))
+    }
+
+    /// Gives up the message for what is wrong with it.
+    fn failed(&mut self, fault: Fault) -> Fault {
+        let lost = self.lost;
+        self.abandon();
+        match fault {
+            Fault::Malformed if lost => Fault::Window,
+            fault => fault,
         }
-        fed
     }
 
     /// Ends the message and keeps its window for the next one.
@@ -129,11 +147,11 @@ impl Inflater {
             return Ok(());
         };
         if !inside.between_blocks {
-            self.abandon();
-            return Err(Fault::Malformed);
+            return Err(self.failed(Fault::Malformed));
         }
         if self.takeover {
             self.history = inside.history(self.window);
+            self.lost &= self.history.len() < self.window;
         }
         Ok(())
     }
@@ -161,7 +179,7 @@ impl Inflater {
         match &self.inside {
             Some(inside) => match &inside.mark.held {
                 Some(held) => {
-                    out.put_u8(2);
+                    out.put_u8(u8::from(self.lost) | 2);
                     bytes(&inside.mark.history, out);
                     out.extend_from_slice(&inside.mark.bits);
                     out.put_u64(inside.produced);
@@ -187,10 +205,10 @@ impl Inflater {
             let bytes = from.take(length).ok().filter(|_| length <= most)?;
             Some(Bytes::copy_from_slice(bytes))
         };
-        let flags = from.u8().ok().filter(|flags| *flags <= 2)?;
+        let flags = from.u8().ok().filter(|flags| *flags < 4)?;
         let history = bytes(inflater.window, from)?;
-        inflater.lost = flags == 1;
-        if flags != 2 {
+        inflater.lost = flags & 1 != 0;
+        if flags & 2 == 0 {
             inflater.history = history;
             return Some(inflater);
         }
@@ -334,7 +352,7 @@ mod tests {
 
     fn inflate(inflater: &mut Inflater, payload: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
-        assert!(inflater.begin());
+        inflater.begin();
         inflater.feed(payload, &mut |bytes| out.extend_from_slice(bytes))?;
         inflater.finish(&mut |bytes| out.extend_from_slice(bytes))?;
         Ok(out)
@@ -376,11 +394,11 @@ mod tests {
         let fed = inflater.feed(&bomb, &mut |bytes| seen += bytes.len() as u64);
         assert_eq!(fed, Err(Fault::TooLarge));
         assert!(seen <= MAX_INFLATED + STEP as u64);
-        assert!(!inflater.begin(), "the window is lost");
+        assert!(inflater.lost);
         let mut other = Inflater::new(NO_TAKEOVER);
         other.begin();
         assert!(other.feed(&bomb, &mut |_| {}).is_err());
-        assert!(other.begin());
+        assert!(!other.lost);
     }
 
     #[test]
@@ -390,7 +408,7 @@ mod tests {
             inflate(&mut inflater, b"\xf2\x48\xcd"),
             Err(Fault::Malformed)
         );
-        assert!(!inflater.begin());
+        assert!(inflater.lost);
     }
 
     /// Messages that share words, some longer than the window.
@@ -424,7 +442,7 @@ mod tests {
             for message in messages(&seeds) {
                 let payload = deflate(&mut sender, &message);
                 let mut out = Vec::new();
-                prop_assert!(inflater.begin());
+                inflater.begin();
                 let (mut rest, mut cut) = (payload.as_slice(), cuts.iter().cycle());
                 while !rest.is_empty() {
                     let size = (*cut.next().unwrap()).min(rest.len());

@@ -83,6 +83,7 @@ impl From<inflate::Fault> for Fault {
     fn from(fault: inflate::Fault) -> Fault {
         match fault {
             inflate::Fault::Malformed => Fault::Malformed,
+            inflate::Fault::Window => Fault::Window,
             inflate::Fault::TooLarge => Fault::TooLarge,
         }
     }
@@ -111,6 +112,8 @@ pub(super) struct Message {
     start: Timestamp,
     /// Bytes on the stream as captured.
     size: u64,
+    /// Bytes of payload as captured.
+    sent: u64,
     /// Bytes of content, those never seen included.
     length: u64,
     kept: Kept,
@@ -133,6 +136,7 @@ impl Message {
             frames: 0,
             start,
             size: 0,
+            sent: 0,
             length: 0,
             kept: Kept::Own(Vec::new()),
             cut: false,
@@ -155,6 +159,7 @@ impl Message {
     /// Counts captured bytes of payload that a packet brought.
     pub(super) fn captured(&mut self, count: usize, ordinal: u64) {
         self.size += count as u64;
+        self.sent += count as u64;
         self.ordinal = self.ordinal.max(ordinal);
     }
 
@@ -189,6 +194,13 @@ impl Message {
     pub(super) fn is_full(&self) -> bool {
         let full = matches!(&self.kept, Kept::Own(own) if own.len() >= MAX_ITEM_BODY);
         full || self.missing > 0
+    }
+
+    /// Leaves out what there is of the content: it may not be what was meant.
+    pub(super) fn discard(&mut self) {
+        self.kept = Kept::Own(Vec::new());
+        self.length = self.sent.saturating_add(self.missing);
+        self.cut = true;
     }
 
     /// Counts content that is left out.
@@ -278,7 +290,7 @@ impl Message {
 
     /// ```text
     /// opcode u8, flags u8 (1 compressed, 2 masked, 4 cut), fault u8 (0 none), frames u64, start i64,
-    /// size u64, length u64, missing u64, ordinal u64, kept: length u32, bytes         big-endian
+    /// size u64, sent u64, length u64, missing u64, ordinal u64, kept: length u32, bytes         big-endian
     /// ```
     pub(super) fn save(&self, out: &mut Vec<u8>) {
         let fault = Fault::ALL
@@ -291,7 +303,13 @@ impl Message {
         out.put_u8(fault.map_or(0, |at| u8::try_from(at + 1).unwrap_or(0)));
         out.put_u64(self.frames);
         out.put_i64(self.start.nanos());
-        for number in [self.size, self.length, self.missing, self.ordinal] {
+        for number in [
+            self.size,
+            self.sent,
+            self.length,
+            self.missing,
+            self.ordinal,
+        ] {
             out.put_u64(number);
         }
         let kept = self.kept.clone().into_own();
@@ -311,7 +329,8 @@ impl Message {
         let start = Timestamp::from_nanos(from.u64().ok()?.cast_signed());
         // Counters that are still to grow.
         let mut number = || from.u64().ok().filter(|number| *number < 1 << 63);
-        let (size, length, missing, ordinal) = (number()?, number()?, number()?, number()?);
+        let (size, sent, length) = (number()?, number()?, number()?);
+        let (missing, ordinal) = (number()?, number()?);
         let count = usize::try_from(from.u32().ok()?).ok()?;
         let kept = from.take(count).ok().filter(|_| count <= MAX_ITEM_BODY)?;
         Some(Message {
@@ -321,6 +340,7 @@ impl Message {
             frames: frames.min(1 << 62),
             start,
             size,
+            sent,
             length,
             kept: Kept::Own(kept.to_vec()),
             cut: flags & 4 != 0,

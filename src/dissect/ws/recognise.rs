@@ -51,6 +51,8 @@ pub(super) fn run(bytes: &[u8], masked: bool) -> Run {
         end: End::Whole,
     };
     let mut at = 0;
+    // Whether a message goes on; of the one that `bytes` may begin in it is not known.
+    let mut goes_on = None;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let header = match parser::header(rest) {
             Parsed::Header(header) if is_usual(&header, masked) => header,
@@ -64,6 +66,14 @@ pub(super) fn run(bytes: &[u8], masked: bool) -> Run {
             }
         };
         // `is_usual` has an eye on the length.
+        let continues = header.opcode == Opcode::Continuation;
+        if !header.opcode.is_control() {
+            if goes_on == Some(!continues) {
+                run.end = End::Broken;
+                return run;
+            }
+            goes_on = Some(!header.fin);
+        }
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         let end = header.size.saturating_add(length);
         let payload = rest.get(header.size..).unwrap_or_default();
@@ -126,14 +136,14 @@ fn is_usual(header: &Header, masked: bool) -> bool {
         && header.minimal
         && !header.rsv23
         && header.length <= MAX_GUESSED
-        // The bit stands on the first frame of a message; one that goes on is not worth the doubt.
-        && (!header.rsv1 || (data && header.fin))
+        // The bit stands on the first frame of a message (RFC 7692 section 6).
+        && (!header.rsv1 || data)
         && (header.fin || header.length > 0)
 }
 
 /// The same for the first bytes of a header.
 fn is_usual_start(bytes: &[u8], masked: bool) -> bool {
-    let is = |first: u8| first & 0x30 == 0 && first & 0xc0 != 0x40;
+    let is = |first: u8| first & 0x30 == 0 && (first & 0x40 == 0 || matches!(first & 0x0f, 1 | 2));
     bytes.first().is_some_and(|first| is(*first))
         && bytes
             .get(1)

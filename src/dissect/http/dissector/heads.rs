@@ -35,9 +35,11 @@ impl Http {
                 &sliced
             }
         };
-        // No method and no version begins with these; most heads are told by that.
-        let foreign =
-            !bytes.first().is_some_and(u8::is_ascii_alphabetic) || bytes.starts_with(b"PRI ");
+        // No method and no version begins with these; most heads are told by that. A frame may begin
+        // with a letter, but not with two.
+        let foreign = !bytes.first().is_some_and(u8::is_ascii_alphabetic)
+            || bytes.get(1).is_some_and(|second| !second.is_ascii())
+            || bytes.starts_with(b"PRI ");
         if foreign && self.goes_over_unseen(is_request, bytes) {
             return Advance::Took(0);
         }
@@ -115,6 +117,21 @@ impl Http {
         self.next = handover::unseen(exchange, asks, is_request, bytes);
         self.upgraded = self.next.is_some();
         self.upgraded
+    }
+
+    /// Goes over to the protocol that a response with a cut head switches to.
+    pub(super) fn goes_over_cut(&mut self) {
+        let asks = self.asks.unwrap_or(Direction::ToServer);
+        let cut = self.open.iter().find(|exchange| {
+            exchange.response.as_deref().is_some_and(|response| {
+                let start = &response.head.start;
+                response.kept.cut && matches!(start, StartLine::Response { status: 101, .. })
+            })
+        });
+        if let Some(exchange) = cut {
+            self.next = handover::of(exchange, asks);
+            self.upgraded = true;
+        }
     }
 
     fn begin_request(&mut self, mut message: Box<Message>, ordinal: u64) {
