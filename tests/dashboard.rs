@@ -509,6 +509,11 @@ fn a_browser_finds_filters_and_opens_items() {
     assert!(text(&seen, "recordings").contains("A recorded source is open"));
     assert!(text(&seen, "state").contains("streams 2"));
     assert!(text(&seen, "notSignedIn").contains("not known here"));
+    for (view, height) in seen["low"].as_object().unwrap() {
+        assert!(height.as_f64().unwrap() >= 240.0, "{view}: {height}");
+    }
+    let details = seen["lowDetails"].as_f64().unwrap();
+    assert!(details >= 240.0, "{details}");
     let wrong = &seen["wrongToken"];
     assert!(text(wrong, "said").contains("of another run"), "{wrong}");
     assert_eq!(wrong["query"], "?q=dns");

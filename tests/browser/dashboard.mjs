@@ -245,6 +245,26 @@ try {
   await page.waitForSelector(".page.scripts");
   await view("Traffic");
   await page.waitForSelector(".list .row");
+  // A window of 1280 to 720 at twice the size: every view keeps its room, and the page scrolls to it.
+  await page.setViewportSize({ width: 640, height: 360 });
+  seen.low = {};
+  for (const name of await page.locator(".views").getByRole("tab").allTextContents()) {
+    await view(name);
+    seen.low[name] = await page.locator(".hold").evaluate((hold) => {
+      hold.scrollIntoView({ block: "start" });
+      const { top, bottom } = hold.getBoundingClientRect();
+      return Math.min(innerHeight, bottom) - Math.max(0, top);
+    });
+  }
+  await view("Traffic");
+  await page.locator(".list .row[id]").last().locator(".status").click();
+  await page.waitForSelector(".details h2");
+  seen.lowDetails = await page.locator(".details").evaluate((one) => {
+    one.scrollIntoView({ block: "start" });
+    return Math.min(innerHeight, one.getBoundingClientRect().bottom) - one.getBoundingClientRect().top;
+  });
+  await page.keyboard.press("Escape");
+  await page.setViewportSize({ width: 1400, height: 860 });
   seen.cookie = (await page.context().cookies()).map(({ httpOnly, sameSite }) => ({ httpOnly, sameSite }));
   await choose(/^Theme/);
   await page.screenshot({ path: path.join(folder, "dark.png") });

@@ -1,5 +1,5 @@
-// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number, whole: not broken,
-// hint: what the title means}].
+// A table whose columns sort: [{name, title, value: (row) => what is compared, cell: (row) => what is shown, number, whole: not broken, wide: has room
+// in narrow windows, hint: what the title means}].
 // With `key`, a text of each row, whoever is in the table with the keys stays there when rows change.
 
 import { el } from "../lib/dom.js";
@@ -21,7 +21,7 @@ export function sortable({ columns, sorted, down: first, onRow, label, key }) {
       }, el("button", { "data-key": `by ${one.name}`, title: one.hint ?? null, onclick: () => sort(one) }, one.title, one.name === by ? (down ? " \u2193" : " \u2191") : ""))))),
       el("tbody", {}, order.map((row) => el("tr", onRow ? {
         tabindex: 0, class: "leads", "data-key": key?.(row), onclick: ({ currentTarget }) => !isSelected(currentTarget) && onRow(row), onkeydown: (event) => event.key === "Enter" && onRow(row),
-      } : {}, columns.map((one) => el("td", { class: one.number ? "number" : one.whole ? "whole" : "" }, one.cell ? one.cell(row) : one.value(row)))))));
+      } : {}, columns.map((one) => el("td", { class: ["number", "whole", "wide"].find((name) => one[name]) ?? "" }, one.cell ? one.cell(row) : one.value(row)))))));
   };
   const sort = (column) => {
     down = column.name === by ? !down : Boolean(column.number);

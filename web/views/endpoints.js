@@ -25,7 +25,7 @@ export function endpointsView(frame) {
       frame.open("traffic");
     },
     columns: [
-      { name: "labels", title: "What", value: (row) => row.labels.join(" "), cell: (row) => names(row) },
+      { name: "labels", title: "What", wide: true, value: (row) => row.labels.join(" "), cell: (row) => names(row) },
       number("count", "Count", (count, row) => bar(count, row)),
       { name: "failed", title: "Failed", number: true, value: (row) => row.bad / row.count, cell: (row) => el("span", { class: row.bad ? "bad" : "" }, format.share(row.bad, row.count)) },
       { name: "warned", title: "4xx and alike", number: true, value: (row) => row.warn / row.count, cell: (row) => el("span", { class: row.warn ? "warn" : "" }, format.share(row.warn, row.count)) },
