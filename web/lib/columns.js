@@ -8,9 +8,9 @@ const KEY = "tapedeck.columns";
 export const COLUMNS = [
   { name: "protocol", title: "Protocol", short: "Proto", width: "54px", value: (row) => row.protocol.abbr },
   { name: "status", title: "Status", width: "56px", value: (row) => (/^\d+$/.test(row.status) ? Number(row.status) : row.status) },
-  { name: "method", title: "Method", width: "minmax(64px, 1fr)", value: (row) => row.method },
-  { name: "summary", title: "What", width: "minmax(80px, 5fr)", value: (row) => row.summary },
-  { name: "who", title: "From and to", width: "minmax(124px, 4fr)", value: (row) => `${row.src.name || row.src.ip} ${format.peer(row.dst)}` },
+  { name: "method", title: "Method", width: "minmax(var(--method, 64px), 1fr)", value: (row) => row.method },
+  { name: "summary", title: "What", width: "minmax(var(--what, 80px), 5fr)", value: (row) => row.summary },
+  { name: "who", title: "From and to", width: "minmax(var(--who, 124px), 4fr)", value: (row) => `${row.src.name || row.src.ip} ${format.peer(row.dst)}` },
   { name: "from", title: "From", width: "minmax(90px, 2fr)", value: (row) => row.src.name || row.src.ip, other: true },
   { name: "to", title: "To", width: "minmax(90px, 2fr)", value: (row) => format.peer(row.dst), other: true },
   { name: "addresses", title: "Addresses", width: "minmax(240px, 3fr)", value: (row) => `${row.src.ip}:${row.src.port} ${row.dst.ip}:${row.dst.port}`, other: true },
@@ -20,7 +20,7 @@ export const COLUMNS = [
   { name: "size", title: "Size", width: "70px", number: true, value: (row) => row.size, other: true },
   { name: "stream", title: "Stream", width: "minmax(70px, 1fr)", value: (row) => row.stream, other: true },
   { name: "trace", title: "Trace id", width: "minmax(80px, 1fr)", value: (row) => row.trace ?? "", other: true },
-  { name: "time", title: "Time", width: "92px", number: true, value: (row) => row.timestamp },
+  { name: "time", title: "Time", width: "var(--time, 92px)", number: true, value: (row) => row.timestamp },
 ];
 
 const usual = () => COLUMNS.filter((column) => !column.other).map((column) => column.name);

@@ -156,8 +156,9 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     size: (row) => cell("took", format.bytes(row.size)),
     stream: (row) => cell("who", row.stream, { title: row.stream }),
     trace: (row) => cell("who", row.trace ?? "", { title: row.trace ?? "" }),
-    time: (row) => cell("time", format.time(row.timestamp), { title: format.dateTime(row.timestamp) }),
+    time: (row) => cell("time", clock(format.time(row.timestamp)), { title: format.dateTime(row.timestamp) }),
   };
+  const clock = (time) => [time.slice(0, 8), el("span", { class: "millis" }, time.slice(8))];
   const arrow = (row) => Object.assign(el("span", { class: `arrow ${row.outgoing ? "out" : "in"}`, title: row.outgoing ? "outgoing: the node or one of its pods asked" : "incoming" }, " \u2192 "), { piece: "arrow" });
 
   // A plus at the value under the pointer, which adds the clause of this value.
