@@ -310,12 +310,12 @@ pub fn shop() -> Vec<synth::Frame> {
     synth::merge([first, second])
 }
 
-/// Traffic that would run in a page that takes it for markup.
+/// Traffic that would run in a page that takes it for markup, and turns around what is written behind it.
 fn hostile() -> Vec<synth::Frame> {
     let markup = "<script>alert(1)</script><img src=x onerror=alert(2)>";
     synth::tcp(([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 80))
         .to_server(format!(
-            "GET /<script>alert(1)</script><img/src=x/onerror=alert(2)>?{markup} HTTP/1.1\r\n\
+            "GET /<script>alert(1)</script><img/src=x/onerror=alert(2)>/\u{202e}fdp.exe?{markup} HTTP/1.1\r\n\
              Host: shop\r\nX-Markup: {markup}\r\n\r\n"
         ))
         .to_client(response(
@@ -536,6 +536,12 @@ fn markup_in_traffic_is_shown_as_text() {
         );
         assert!(shown.contains("onerror=alert(2)"), "{place}: {shown}");
     }
+    let endpoints = seen["endpoints"][0].as_str().unwrap();
+    for shown in [text(&seen, "text"), text(&seen, "request"), endpoints] {
+        assert!(shown.contains("/\\u202efdp.exe"), "{shown}");
+        assert!(!shown.contains('\u{202e}'), "{shown}");
+    }
+    assert_eq!(seen["apart"], 4);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 // KFL clauses out of values. Pure.
 
+import { visible } from "./bidi.js";
+
 // What the server counts as failed, as a clause.
 export const FAILURES = "(response.status >= 500 or response.success == false or error)";
 
@@ -23,7 +25,7 @@ export function namesOf(text) {
   while (STEP.lastIndex < text.length) {
     const step = STEP.exec(text);
     if (!step || (found.length === 0 && !WORD.test(step[1] ?? ""))) return null;
-    found.push(step[1] ?? (step[2] === undefined ? step[3].slice(1, -1).replace(/\\(.)/g, "$1") : Number(step[2])));
+    found.push(step[1] ?? (step[2] === undefined ? step[3].slice(1, -1).replace(/\\(?:u([\da-f]{4})|(.))/gi, (_, code, one) => (code ? String.fromCharCode(parseInt(code, 16)) : one)) : Number(step[2])));
   }
   return found.length ? found : null;
 }
@@ -35,9 +37,9 @@ export function valueOf(text, types) {
   return may("Int") && /^-?\d{1,15}(\.\d{1,15})?$/.test(text) ? Number(text) : text;
 }
 
-// A text may not hold a line feed as it is.
+// A text may not hold a line feed as it is, and what turns text around would do so in the filter box.
 export function quote(text) {
-  return `"${String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`;
+  return `"${visible(String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n"))}"`;
 }
 
 export function literal(value) {

@@ -1,7 +1,7 @@
 // What came before an item: in its stream, in its trace, and at whoever asked.
 
 import * as api from "../lib/api.js";
-import { el } from "../lib/dom.js";
+import { apart, el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause, narrow } from "../lib/kfl.js";
 import { streamClause } from "../lib/row-clauses.js";
@@ -32,14 +32,14 @@ export async function showBefore(node, row, item, { trace, hides, place, onOpen,
   }
 }
 
-const cut = (text) => el("td", { class: "cut", title: text }, text);
+const cut = (...texts) => el("td", { class: "cut", title: texts.join(" ").trim() }, apart(...texts));
 
 function section(title, q, { rows, next }, chosen, { onOpen, onFilter }) {
   // Clauses have milliseconds; within one, the number tells what came first.
   const number = chosen.number ?? chosen.n;
   const others = rows.filter((one) => one.n < number || (one.n !== number && one.timestamp < chosen.timestamp)).sort((a, b) => b.timestamp - a.timestamp || b.n - a.n);
   const line = (one) => el("tr", { class: "leads", tabindex: 0, onclick: () => onOpen(one), onkeydown: (event) => event.key === "Enter" && onOpen(one) },
-    el("td", {}, format.time(one.timestamp)), el("td", { class: one.tone }, one.error ? "\u26a0" : format.shortStatus(one.status)), cut(`${one.method} ${one.summary}`.trim() || one.protocol.abbr), cut(`${one.src.name || one.src.ip} \u2192 ${format.peer(one.dst)}`));
+    el("td", {}, format.time(one.timestamp)), el("td", { class: one.tone }, one.error ? "\u26a0" : format.shortStatus(one.status)), one.method || one.summary ? cut(one.method, one.summary) : cut(one.protocol.abbr), cut(one.src.name || one.src.ip, "\u2192", format.peer(one.dst)));
   return el("section", {}, el("h3", {}, title, el("button", { class: "badge", onclick: () => onFilter(q), title: q }, "Show in the list")),
     others.length ? el("table", { class: "earlier" }, el("tbody", {}, others.map(line))) : el("p", { class: "inside soft" }, "Nothing that was captured."),
     next !== null && rows.length === ROWS ? el("p", { class: "inside soft" }, `The last ${ROWS}; the list has the others.`) : null);

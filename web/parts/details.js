@@ -1,9 +1,10 @@
 // One item: head, request, response, packets, timing, raw JSON.
 
 import * as api from "../lib/api.js";
+import { visible } from "../lib/bidi.js";
 import { views } from "../lib/body.js";
 import { curl } from "../lib/curl.js";
-import { el } from "../lib/dom.js";
+import { apart, el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause, redactions } from "../lib/kfl.js";
 import { unless } from "../lib/roles.js";
@@ -40,7 +41,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     node.replaceChildren(head(row, item), tabBar(tabs), panel(item));
   };
   const head = (row, item) => el("header", {},
-    el("h2", {}, `${row.method} ${row.summary}`.trim() || item.protocol.longName),
+    el("h2", {}, row.method || row.summary ? apart(row.method, row.summary) : item.protocol.longName),
     item.protocol.referenceLink ? el("a", { class: "badge", href: item.protocol.referenceLink, target: "_blank", rel: "noreferrer noopener", title: `${item.protocol.longName}: its specification, on the web` }, "spec \u2197") : null,
     badge(item.protocol.abbr, item.protocol.macro, { background: row.protocol.background, color: row.protocol.foreground }),
     isUnanswered(item) ? el("span", { class: "badge bad" }, "no answer") : row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
@@ -306,17 +307,17 @@ const MAX_COLOURED = 100000;
 function colour(text) {
   const out = document.createDocumentFragment();
   if (text.length > MAX_COLOURED) {
-    out.append(text);
+    out.append(visible(text));
     return out;
   }
   let at = 0;
   for (const match of text.matchAll(TOKEN)) {
-    out.append(text.slice(at, match.index));
+    out.append(visible(text.slice(at, match.index)));
     const kind = match[2] ? "key" : match[1] ? "text" : match[3] ? "word" : "num";
     out.append(el("span", { class: kind }, match[1] ?? match[0]));
     if (match[2]) out.append(match[2]);
     at = match.index + match[0].length;
   }
-  out.append(text.slice(at));
+  out.append(visible(text.slice(at)));
   return out;
 }

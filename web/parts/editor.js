@@ -27,10 +27,12 @@ export function editor({ onCheck, onChange, onSave, types }) {
 
   function draw() {
     const code = area.value;
+    // As it is: it lies behind the same text.
+    const exact = (text) => document.createTextNode(text);
     const marked = new Map(found.map((one) => [one.line, one.severity]));
     const all = code.length > MAX_COLOURED ? code.split("\n").map((text) => (text ? [{ text, kind: null }] : [])) : lines(code);
     under.replaceChildren(...all.map((parts, index) => el("div", { class: marked.get(index + 1) ?? "" },
-      parts.length ? parts.map(({ text, kind }) => (kind ? el("span", { class: kind }, text) : text)) : "\u200b")));
+      parts.length ? parts.map(({ text, kind }) => (kind ? el("span", { class: kind }, exact(text)) : exact(text))) : "\u200b")));
     gutter.replaceChildren(...all.map((_, index) => el("div", { class: marked.get(index + 1) ?? "" }, index + 1)));
     follow();
   }

@@ -1,6 +1,7 @@
 // The filter box: validated and completed while typing, applied with Enter or Ctrl+Enter.
 
 import * as api from "../lib/api.js";
+import { visible } from "../lib/bidi.js";
 import { el } from "../lib/dom.js";
 import { split } from "../lib/highlight.js";
 import { filters } from "../lib/history.js";
@@ -46,7 +47,7 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, whyNot, 
   let width = 0;
 
   function underline(span) {
-    const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, part) : part));
+    const coloured = (parts) => parts.map(({ text: part, kind }) => (kind ? el("span", { class: kind }, document.createTextNode(part)) : part));
     const [before, wrong, after] = split(area.value, span).map(coloured);
     under.replaceChildren(...before, ...(span ? [el("mark", {}, ...wrong)] : []), ...after);
     grow();
@@ -77,7 +78,7 @@ export function filterBar({ text, onApply, onBegin, onClause, onRecord, whyNot, 
   };
   const show = (state, sentence, tone = "") => {
     area.className = state;
-    say.textContent = sentence;
+    say.textContent = visible(sentence);
     say.className = `say ${sentence ? tone : ""}`;
     return { valid: state !== "invalid" };
   };

@@ -1,5 +1,6 @@
 // The list of items: draws only the rows that are seen, of as many as there are.
 
+import { visible } from "../lib/bidi.js";
 import { COLUMNS } from "../lib/columns.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
@@ -200,7 +201,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     const box = value.getBoundingClientRect();
     const outer = node.getBoundingClientRect();
     Object.assign(plus.style, { left: `${Math.min(box.right, outer.right - 24) - outer.left - 18}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - 18) / 2}px` });
-    plus.title = `Filter: ${clause}`;
+    plus.title = visible(`Filter: ${clause}`);
   }
 
   // What the plus offers the pointer, for whoever is here with the keys.

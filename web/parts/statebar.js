@@ -69,7 +69,7 @@ export function stateBar() {
     },
     // What went wrong stands beside the figures until somebody has seen it, or something else went wrong.
     fail(sentence) {
-      failed.replaceChildren(sentence, el("button", { onclick: () => failed.replaceChildren() }, "Dismiss"));
+      failed.replaceChildren(el("span", {}, sentence), el("button", { onclick: () => failed.replaceChildren() }, "Dismiss"));
     },
   };
 }

@@ -1,7 +1,7 @@
 // When the items of a stream were asked and answered, as a waterfall around the chosen one.
 
 import * as api from "../lib/api.js";
-import { el } from "../lib/dom.js";
+import { apart, el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { streamClause } from "../lib/row-clauses.js";
 import { isUnanswered } from "../lib/rows.js";
@@ -41,7 +41,7 @@ function waterfall(rows, chosen, more, ended) {
   const share = (millis) => `${((millis / (to - from)) * 100).toFixed(3)}%`;
   return el("section", {}, el("h3", {}, last > from ? `Items of the stream, ${format.took(last - from)}` : "Items of the stream"), more ? el("p", { class: "said" }, `The newest ${MAX_ROWS}; the filter shows all.`) : null,
     el("table", { class: "waterfall" }, rows.map((row) => el("tr", { class: row.n === chosen ? "chosen" : "" },
-      el("td", {}, `${row.method} ${row.summary}`.trim()),
+      el("td", {}, apart(row.method, row.summary)),
       el("td", {}, el("span", { class: `bar ${row.tone}`, style: { marginLeft: share(row.timestamp - from), width: share(Math.max(lasted(row), (to - from) / 300)) } })),
       el("td", { class: "number" }, row.error ? "\u2013" : format.took(row.elapsed))))));
 }

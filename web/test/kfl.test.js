@@ -14,7 +14,7 @@ test("a path that somebody wrote is read with its brackets", () => {
   assert.deepEqual(namesOf("request.headers['X-Name']"), ["request", "headers", "X-Name"]);
   assert.deepEqual(namesOf("request.headers.Content-Type"), ["request", "headers", "Content-Type"]);
   assert.deepEqual(namesOf("response.answers[0].ip"), ["response", "answers", 0, "ip"]);
-  for (const names of [["a", 'x"]\\ y'], ["src", "name"]]) assert.deepEqual(namesOf(path(names)), names);
+  for (const names of [["a", 'x"]\\ y'], ["a", "\u202eb"], ["src", "name"]]) assert.deepEqual(namesOf(path(names)), names);
   for (const wrong of ["", '["Host"]', "a b", 'a["b', "a[", "a]", "a..b", "a.", ".", "9.b"]) assert.equal(namesOf(wrong), null, wrong);
 });
 
@@ -31,6 +31,7 @@ test("a number is a text where the field is one", () => {
 test("quotes and backslashes of the traffic stay inside the text", () => {
   assert.equal(clause(["a"], 'x" or true or "'), 'a == "x\\" or true or \\""');
   assert.equal(clause(["a"], "one\ntwo"), 'a == "one\\ntwo"');
+  assert.equal(clause(["a"], "\u202efdp"), 'a == "\\u202efdp"');
 });
 
 test("a clause narrows what is there", () => {

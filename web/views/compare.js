@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { asking, counted } from "../lib/asking.js";
-import { el } from "../lib/dom.js";
+import { apart, el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause } from "../lib/kfl.js";
 import { changes } from "../lib/changes.js";
@@ -34,7 +34,7 @@ export function compareView(frame) {
       frame.open("traffic");
     },
     columns: [
-      { name: "what", title: "What", wide: true, value: (row) => row.labels.join(" ") },
+      { name: "what", title: "What", wide: true, value: (row) => row.labels.join(" "), cell: (row) => apart(...row.labels) },
       { name: "verdict", title: "Change", whole: true, value: (row) => row.verdict, cell: (row) => el("span", { class: { "appeared, failing": "bad", vanished: "warn", worse: "bad", slower: "warn", better: "good", faster: "good" }[row.verdict] ?? "" }, row.verdict) },
       number("count", "Rate per minute", (row) => row.rate, (row) => pair(row, (one) => one.rate, (rate) => rate.toFixed(rate < 10 ? 1 : 0))),
       number("failed", "Failed", (row) => row.failed, (row) => pair(row, (one) => one, (one) => format.share(one.bad, one.count))),

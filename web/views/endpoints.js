@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { asking } from "../lib/asking.js";
-import { el } from "../lib/dom.js";
+import { apart, el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { groupClause } from "../lib/kfl.js";
 import { loading, notice, trouble } from "../parts/dialog.js";
@@ -50,7 +50,7 @@ export function endpointsView(frame) {
     return [el("span", { class: "share" }, el("span", { style: { width } }, el("span", { style: { width: bad } }))), format.count(count)];
   }
   function names(row) {
-    if (frame.state.by && frame.state.by !== "endpoint") return row.labels.map((label) => label || "(none)").join(" ");
+    if (frame.state.by && frame.state.by !== "endpoint") return apart(...row.labels.map((label) => label || "(none)"));
     const [abbr, method, path, to] = row.labels;
     return [el("span", { class: "badge" }, abbr), " ", el("b", {}, method), " ", el("code", {}, path), " ", el("span", { class: "soft" }, `\u2192 ${to}`)];
   }

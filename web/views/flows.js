@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { asking } from "../lib/asking.js";
-import { el } from "../lib/dom.js";
+import { apart, el } from "../lib/dom.js";
 import { extent, flowClause, flowsOf, merged } from "../lib/flows.js";
 import * as format from "../lib/format.js";
 import { streamClause } from "../lib/row-clauses.js";
@@ -166,7 +166,7 @@ export function flowsView(frame) {
     missed.hidden = !chosen || Boolean(one);
     missed.firstChild.textContent = next === null ? "No item that is held here is of the flow of this link." : "The flow of this link is not among those of the newest items; Older reads more.";
     if (one) {
-      title.textContent = `${one.transport.toUpperCase()} ${one.from} \u2192 ${at(one.to, one.port)}`;
+      title.replaceChildren(...apart(one.transport.toUpperCase(), one.from, "\u2192", at(one.to, one.port)));
       inside.set(one.connections.slice(0, SHOWN));
     }
     table.node.hidden = flows.length === 0;

@@ -2,6 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { asking } from "../lib/asking.js";
+import { visible } from "../lib/bidi.js";
 import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { clause } from "../lib/kfl.js";
@@ -403,7 +404,7 @@ export function mapView(frame) {
 
 function svg(name, attributes = {}, ...children) {
   const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, key === "aria-label" ? visible(value) : value);
   made.append(...children);
   return made;
 }
@@ -411,7 +412,7 @@ function svg(name, attributes = {}, ...children) {
 // Labels are for the eye; what has one also has a name.
 function text(name, content) {
   const made = svg(name, name === "text" ? { "aria-hidden": "true" } : {});
-  made.textContent = content;
+  made.textContent = visible(content);
   return made;
 }
 

@@ -237,7 +237,7 @@ export function scriptsView(frame) {
   }
   async function create() {
     const name = el("input", { "aria-label": "File name", value: "my_script.js" });
-    const where = el("select", { "aria-label": "Folder" }, folder.folders.map((one) => el("option", {}, one)));
+    const where = el("select", { "aria-label": "Folder" }, folder.folders.map((one) => el("option", { value: one }, one)));
     const template = el("select", { "aria-label": "Begin with" }, Object.entries(TEMPLATES).map(([key, { title: about }]) => el("option", { value: key }, about)));
     const sure = await confirm({ title: "New script", act: "Begin", lines: [el("p", {}, where, " / ", name), el("p", {}, el("label", {}, "Begin with ", template)), "It is a file once it is saved; it runs then."] });
     if (!sure || !(await mayGo())) return;
