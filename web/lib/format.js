@@ -50,6 +50,9 @@ function zone(millis) {
   return `${off < 0 ? "-" : "+"}${pad(Math.floor(Math.abs(off) / 60))}:${pad(Math.abs(off) % 60)}`;
 }
 
+// The chosen zone by name, for times without one.
+export const zoneName = () => (local ? Intl.DateTimeFormat().resolvedOptions().timeZone ?? "local time" : "UTC");
+
 // A moment of RFC 3339 in the chosen zone, with as many digits as it has.
 export function exact(text) {
   const millis = Date.parse(text);

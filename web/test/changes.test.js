@@ -21,6 +21,15 @@ test("what appeared and fails comes before what only got faster", () => {
   assert.deepEqual(rows.map((row) => [row.labels[0], row.verdict]), [["hang", "appeared, failing"], ["mended", "better"], ["fast", "faster"], ["new", "appeared"]]);
 });
 
+test("of what is only among the largest of one span nothing is said but how it fails", () => {
+  const [before, after] = [[group("both", 9), group("old", 9)], [group("both", 9), group("new", 9), group("hang", 9, 9)]];
+  const verdicts = (cut) => Object.fromEntries(changes(before, after, 60000, 60000, cut).map((row) => [row.labels[0], row.verdict]));
+  assert.deepEqual(verdicts({ before: true, after: true }), { both: "same", new: "unknown", hang: "unknown", old: "unknown" });
+  assert.deepEqual(verdicts({ before: true, after: false }), { both: "same", new: "unknown", hang: "unknown", old: "vanished" });
+  const rows = changes(before, after, 60000, 60000, { before: true, after: true });
+  assert.equal(rows.reduce((a, b) => (a.weight >= b.weight ? a : b)).labels[0], "hang");
+});
+
 test("spans of different length are compared by rate", () => {
   const [row] = changes([group("a", 100)], [group("a", 50)], 120000, 60000);
   assert.equal(row.verdict, "same");

@@ -27,7 +27,10 @@ export function compareView(frame) {
   const by = el("select", { "aria-label": "Compare", onchange: () => load() }, KINDS.map((name) => el("option", { value: name }, name)));
   const said = el("span", { class: "said", role: "status" });
   const number = (name, title, value, shown) => ({ name, title, number: true, value, cell: shown });
-  const pair = (row, read, shown) => `${row.before ? shown(read(row.before)) : "\u2013"} \u2192 ${row.after ? shown(read(row.after)) : "\u2013"}`;
+  const pair = (row, read, shown) => {
+    const side = (one) => (one ? shown(read(one)) : row.verdict === "unknown" ? "?" : "\u2013");
+    return `${side(row.before)} \u2192 ${side(row.after)}`;
+  };
   const table = sortable({
     label: "What changed", sorted: "weight", onRow: (row) => {
       frame.addClause(`${groupClause(row)} and ${between(row.after ? "after" : "before")}`, format.withoutTime(frame.state.q));
@@ -48,10 +51,11 @@ export function compareView(frame) {
   let place = null;
   let shown = null;
   let typing = null;
-  const span = (name, [from, to]) => el("span", { class: "span" }, el("b", {}, name), el("label", {}, "from ", from), el("label", {}, "to ", to));
+  const zones = [el("span", { class: "soft" }), el("span", { class: "soft" })];
+  const span = (name, [from, to], zone) => el("span", { class: "span" }, el("b", {}, name), el("label", {}, "from ", from), el("label", {}, "to ", to), zone);
   const empty = el("div", {});
   const node = el("div", { class: "page" },
-    el("div", { class: "tools" }, el("label", {}, "Compare ", by), span("before", spans.before), span("after", spans.after),
+    el("div", { class: "tools" }, el("label", {}, "Compare ", by), span("before", spans.before, zones[0]), span("after", spans.after, zones[1]),
       el("button", { class: "main", onclick: load }, "Compare"), el("button", { onclick: halves }, "First half, second half")),
     el("div", { class: "tools" }, said), empty, table.node);
 
@@ -73,6 +77,7 @@ export function compareView(frame) {
   };
   // Another clock shows the same moments.
   function turnClock() {
+    for (const zone of zones) zone.textContent = format.zoneName();
     if (local === format.isLocal()) return;
     const moments = fields.map((input) => [input, read(input)]);
     local = format.isLocal();
@@ -131,11 +136,14 @@ export function compareView(frame) {
       if (!found) return;
       const [before, after] = found;
       shown = question;
-      const rows = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2]);
+      const rows = changes(before.groups, after.groups, limits[1] - limits[0], limits[3] - limits[2], { before: before.more > 0, after: after.more > 0 });
       table.set(rows);
       table.node.hidden = rows.length === 0;
       empty.replaceChildren(rows.length ? "" : notice("Nothing to compare", "No item lies in either span; choose others, or loosen the filter."));
-      said.textContent = `${format.count(before.all.count)} items before, ${format.count(after.all.count)} after; ${rows.filter((row) => row.verdict !== "same").length} of ${rows.length} groups changed.`;
+      const unknown = rows.filter((row) => row.verdict === "unknown").length;
+      const changed = rows.filter((row) => !["same", "unknown"].includes(row.verdict)).length;
+      const left = unknown ? ` Of ${format.count(unknown)} it is not known: they are among the ${format.count(LIMIT)} largest of one span alone, and smaller groups of the other are not read; narrow the filter to tell.` : "";
+      said.textContent = `${format.count(before.all.count)} items before, ${format.count(after.all.count)} after; ${format.count(changed)} of ${format.count(rows.length)} groups changed.${left}`;
     } catch (error) {
       instead(trouble(error, load));
     }

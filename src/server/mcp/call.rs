@@ -244,6 +244,13 @@ fn told(mut value: Json) -> Told {
             "{behind} items are not read yet; ask the same again for an answer about all of them."
         ));
     }
+    let unknown = value["unknown"].as_u64().unwrap_or_default();
+    if unknown > 0 {
+        notes.push(format!(
+            "{unknown} groups are among the {COMPARED_GROUPS} largest of one span alone, and smaller groups of the \
+             other are not read: whether they appeared or vanished is not known. A narrower q tells."
+        ));
+    }
     let cuts = fit::fit(&mut value, MAX_TOLD);
     if !cuts.is_empty() {
         notes.push(format!(
@@ -407,6 +414,21 @@ mod tests {
             told.err().unwrap(),
             "before_until must lie behind before_since"
         );
+    }
+
+    #[test]
+    fn groups_that_only_one_span_has_are_told_as_unknown_where_the_other_is_cut() {
+        let bounds = json!({"before_since": 0, "before_until": 60_000, "after_since": 60_000, "after_until": 120_000});
+        let groups = (
+            200,
+            json!({"groups": [{"labels": ["/a"], "count": 2}], "all": {"count": 2}}),
+        );
+        let cut = (200, json!({"groups": [], "all": {"count": 0}, "more": 300}));
+        let narrowed = || (200, json!({"query": "q"}));
+        let (told, _) = ask("compare", bounds, &[narrowed(), groups, narrowed(), cut]);
+        let told = told.unwrap();
+        assert_eq!(told.value["groups"][0]["verdict"], "unknown");
+        assert!(told.notes[0].starts_with("1 groups"), "{:?}", told.notes);
     }
 
     #[test]

@@ -26,9 +26,13 @@ pub(super) struct Side {
 ///
 /// ```text
 /// {"before": sums, "after": sums, "groups": [{"labels","protocol","verdict","before","after"}],
-///  "more": groups that are left out, "same": groups without a change}
+///  "more": groups that are left out, "same": groups without a change,
+///  "unknown": groups that may have appeared or vanished, or neither}
 /// sums: {"count","perMinute","bad","badShare","p50","p99"}, times in milliseconds; null where there is nothing
 /// ```
+///
+/// Where `/groups` left groups of a span out (its `more`), what the other span has alone may be among
+/// them: its verdict is `unknown`.
 pub(super) fn compare(before: &Side, after: &Side, limit: usize) -> Json {
     let groups = |side: &Side| {
         side.answer["groups"]
@@ -36,6 +40,8 @@ pub(super) fn compare(before: &Side, after: &Side, limit: usize) -> Json {
             .cloned()
             .unwrap_or_default()
     };
+    let is_cut = |side: &Side| side.answer["more"].as_u64().unwrap_or_default() > 0;
+    let cut = (is_cut(before), is_cut(after));
     let mut earlier = groups(before);
     let mut rows: Vec<Row> = Vec::new();
     let mut old: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
@@ -48,14 +54,16 @@ pub(super) fn compare(before: &Side, after: &Side, limit: usize) -> Json {
         rows.push(Row::of(
             was.as_ref().map(|was| (before, was)),
             Some((after, &group)),
+            cut,
         ));
     }
     for index in old.into_values() {
-        rows.push(Row::of(Some((before, &earlier[index])), None));
+        rows.push(Row::of(Some((before, &earlier[index])), None, cut));
     }
     let all = rows.len();
     rows.retain(|row| row.verdict != "same");
     let same = all - rows.len();
+    let unknown = rows.iter().filter(|row| row.verdict == "unknown").count();
     let labels = |row: &Row| row.shown["labels"].to_string();
     rows.sort_by(|a, b| {
         b.weight
@@ -70,6 +78,7 @@ pub(super) fn compare(before: &Side, after: &Side, limit: usize) -> Json {
         "groups": rows.into_iter().map(|row| row.shown).collect::<Vec<_>>(),
         "more": more,
         "same": same,
+        "unknown": unknown,
     })
 }
 
@@ -80,13 +89,13 @@ struct Row {
 }
 
 impl Row {
-    fn of(before: Option<(&Side, &Json)>, after: Option<(&Side, &Json)>) -> Row {
+    fn of(before: Option<(&Side, &Json)>, after: Option<(&Side, &Json)>, cut: (bool, bool)) -> Row {
         let group = after.or(before).map_or(&Json::Null, |(_, group)| group);
         let shown = |side: Option<(&Side, &Json)>| {
             side.map_or(Json::Null, |(side, group)| sums(side, group))
         };
         let (was, is) = (shown(before), shown(after));
-        let (verdict, weight) = judge(&was, &is);
+        let (verdict, weight) = judge(&was, &is, cut);
         Row {
             verdict,
             weight,
@@ -118,7 +127,8 @@ fn sums(side: &Side, group: &Json) -> Json {
     })
 }
 
-fn judge(before: &Json, after: &Json) -> (&'static str, f64) {
+/// The verdict and how much it matters; `cut` says of which side only the largest groups are there.
+fn judge(before: &Json, after: &Json, cut: (bool, bool)) -> (&'static str, f64) {
     let of = |side: &Json, name: &str| side[name].as_f64().unwrap_or_default();
     let failed = of(after, "badShare") - of(before, "badShare");
     let ratio = |name: &str| match (of(before, name), of(after, name)) {
@@ -131,6 +141,9 @@ fn judge(before: &Json, after: &Json) -> (&'static str, f64) {
     let broken = share * (1.0 + failed * 10.0);
     let rate = ratio("perMinute");
     match () {
+        // That it fails is known all the same.
+        () if before.is_null() && cut.0 => ("unknown", share * failed * 10.0),
+        () if after.is_null() && cut.1 => ("unknown", 0.0),
         () if before.is_null() && failed > FAILED => ("appeared, failing", broken),
         () if before.is_null() => ("appeared", broken),
         () if after.is_null() => ("vanished", share),
@@ -206,6 +219,33 @@ mod tests {
             (&short["more"], short["groups"].as_array().unwrap().len()),
             (&json!(3), 2)
         );
+    }
+
+    #[test]
+    fn what_is_among_the_largest_of_one_span_alone_has_no_verdict() {
+        let mut before = side(1.0, &[group("/both", 9, 0, 10), group("/old", 9, 0, 10)]);
+        let after = [
+            group("/both", 9, 0, 10),
+            group("/new", 9, 0, 10),
+            group("/hang", 9, 9, 10),
+        ];
+        let mut after = side(1.0, &after);
+        let verdicts = |found: &Json| -> Vec<String> {
+            let rows = found["groups"].as_array().unwrap().iter();
+            rows.map(|row| format!("{} {}", row["labels"][0], row["verdict"]).replace('"', ""))
+                .collect()
+        };
+        before.answer["more"] = json!(300);
+        let found = compare(&before, &after, 10);
+        assert_eq!(
+            verdicts(&found),
+            ["/hang unknown", "/old vanished", "/new unknown"]
+        );
+        assert_eq!((&found["unknown"], &found["same"]), (&json!(2), &json!(1)));
+        after.answer["more"] = json!(300);
+        let found = compare(&before, &after, 10);
+        assert_eq!(found["unknown"], 3);
+        assert_eq!(found["groups"][0]["labels"][0], "/hang");
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub static TOOLS: &[Tool] = &[
     ),
     reads(
         "compare",
-        "What changed between two spans of time, by endpoint or another grouping: verdict, counts, rate per minute, share of failures and latencies of both spans; what matters most comes first.",
+        "What changed between two spans of time, by endpoint or another grouping: verdict, counts, rate per minute, share of failures and latencies of both spans; what matters most comes first. unknown: only one span has it among its largest 1000, the other may have it too.",
         &[("get", "/groups")],
         &[("by", "endpoint"), ("limit", "50")],
         How::Compare,
