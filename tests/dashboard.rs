@@ -433,6 +433,8 @@ fn a_browser_finds_filters_and_opens_items() {
     );
     assert_eq!(seen["keyMoved"], true);
     assert_eq!(seen["linked"], true);
+    let sorted = serde_json::json!({"word": "sorted", "link": "-took"});
+    assert_eq!(seen["sorted"], sorted);
     assert_eq!(text(&seen, "paused"), "paused");
     assert_eq!(
         seen["roles"],

@@ -256,7 +256,7 @@ fn in_a_browser(run: &Run, store: &str) {
     };
     has("where", &[store, "nothing of the live run"]);
     has("timeline", &["6 items", "0 failed"]);
-    has("endpoints", &["1 groups of 6 items"]);
+    has("endpoints", &["1 group of 6 items"]);
     has("map", &["pair"]);
     has("flows", &["3 connections"]);
     assert_eq!(seen["flowPackets"], "\u{2013}", "{seen:#}");
@@ -275,5 +275,8 @@ fn in_a_browser(run: &Run, store: &str) {
     assert_eq!(seen["typed"], json!({"box": "dns", "applied": ""}));
     has("missed", &["the flow of this link"]);
     assert!(!text(&seen, "notValid").is_empty(), "{seen:#}");
+    assert_eq!(seen["notListed"], json!({"word": "not listed", "told": ""}));
+    has("denied", &["s3:ListBucket on s3://secret is denied"]);
+    assert_eq!(seen["deniedBelow"], "");
     assert_ne!(seen["livePackets"], "\u{2013}", "{seen:#}");
 }

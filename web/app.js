@@ -95,7 +95,7 @@ export async function app() {
     look: (place, q) => lookAt(place, q),
     // What a view shows that sums up where that cannot be had; null where it can.
     unsummed: () => (state.place === "spool" ? notice("The spools are not summed up", "They have no index, only the list of the traffic reads them. Choose the live run or a store to see this.", backButton()) : null),
-    // Whether rows come to the list, or a word for why no more will: ended, recorded, sorted.
+    // Whether rows come to the list, or a word for why no more will: ended, recorded, sorted, not listed.
     feed: (on) => {
       fed = on;
       tellFeed();
@@ -159,7 +159,7 @@ export async function app() {
     const listed = state.view === "traffic" ? fed : state.place ? "recorded" : Boolean(state.status);
     const lost = state.failed && (state.failed.status === 401 ? "signed out" : "not connected");
     const on = lost ? false : listed;
-    dot.className = `dot ${state.paused ? "off" : on === "ended" ? "" : on ? "on" : "off"}`;
+    dot.className = `dot ${state.paused ? "off" : ["ended", "not listed"].includes(on) ? "" : on ? "on" : "off"}`;
     word.textContent = lost ?? (state.paused ? "paused" : typeof on === "string" ? on : !on ? "not connected" : state.status?.run.live === false ? "recorded" : "streaming");
   }
   // Which place is looked at, and whether the view is about it.
@@ -228,7 +228,7 @@ export async function app() {
   async function drawTimeline() {
     if (line.node.hidden) return;
     const { q, place } = state;
-    if (place === "spool") return line.none("The spools have no index, so what they hold is listed and not counted.");
+    if (place === "spool") return line.none("The spools have no index, so what they hold is listed and not counted.", true);
     try {
       const found = await lineAsked.ask(`${place}\n${q}`, (signal) => api.timeline(q, place, line.slots(), signal));
       if (!found || q !== state.q || place !== state.place) return;
@@ -362,7 +362,8 @@ export async function app() {
       filter.focus();
     }
     if (event.key === "p") togglePause();
-    const at = VIEWS[Number(event.key) - 1];
+    // The tenth view has the key behind that of the ninth.
+    const at = /^\d$/.test(event.key) ? VIEWS[(Number(event.key) + 9) % 10] : null;
     if (at) show(at.name);
     view().key?.(event);
   });
@@ -389,7 +390,7 @@ export async function app() {
     } }, "Dismiss"));
   }
   show(view().name);
-  if (await filter.set(state.q) === false) line.none("The filter of this link is not valid, so nothing is counted.");
+  if (await filter.set(state.q) === false) line.none("The filter of this link is not valid, so nothing is counted.", true);
   api.columns().then(know, () => {});
   pods.load();
   source.load(() => state.status?.run);

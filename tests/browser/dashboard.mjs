@@ -115,6 +115,15 @@ try {
   seen.paused = await page.textContent(".top [role=status]");
   await page.getByRole("button", { name: "Resume" }).click();
   await page.waitForSelector(".dot.on");
+  // The order stays when the list goes on.
+  await page.getByRole("columnheader", { name: "Took" }).getByRole("button").click();
+  await page.waitForURL((to) => to.searchParams.get("sort") === "-took");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Resume" }).click();
+  seen.sorted = { word: await page.textContent(".top [role=status]"), link: new URL(page.url()).searchParams.get("sort") };
+  await page.getByRole("button", { name: "Newest first again" }).click();
+  await page.waitForURL((to) => !to.searchParams.has("sort"));
+  await page.waitForSelector(".dot.on");
   seen.roles = {
     grid: await page.getByRole("grid", { name: "Items" }).count(),
     filter: await page.getByRole("textbox", { name: "KFL filter" }).count(),

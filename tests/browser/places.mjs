@@ -133,9 +133,23 @@ try {
   seen.missed = await page.textContent(".flows .note");
   const other = await (await browser.newContext({ storageState: await page.context().storageState() })).newPage();
   watch(other, url, seen, [400]);
-  await other.goto(`${new URL(url).origin}/?${new URLSearchParams({ q: "http and (", place: store })}`);
+  await other.goto(`${new URL(url).origin}/?${new URLSearchParams({ q: "http and (", place: store, sort: "-took" })}`);
   await other.waitForFunction(() => document.querySelector(".timeline .said").textContent.includes("not valid"));
   seen.notValid = await other.textContent(".filter .say");
+  await other.waitForSelector(".list-holder .empty.trouble");
+  await other.waitForTimeout(300);
+  seen.notListed = { word: await other.textContent(".top [role=status]"), told: await other.textContent(".told") };
+
+  // A store that cannot be read is not an empty one.
+  const why = "s3:ListBucket on s3://secret is denied for access key a; grant it";
+  await other.route("**/api/v1/search?*", (route) => route.fulfill({ json: { rows: [], next: null, missing: [{ what: store, why }] } }));
+  await other.goto(`${new URL(url).origin}/?${new URLSearchParams({ q: "", place: store })}`);
+  await other.waitForSelector(".list-holder .empty.trouble");
+  seen.denied = await other.textContent(".list-holder .empty.trouble");
+  seen.deniedBelow = await other.textContent(".state .wrong");
+  await other.unroute("**/api/v1/search?*");
+  await other.locator(".list-holder .trouble").getByRole("button", { name: "Try again" }).click();
+  await other.waitForSelector(".list .row[id]");
   await other.close();
 
   const there = async (one) => {

@@ -9,6 +9,10 @@ export const BOTTOM = -0.3;
 // Where a value stands, from 0 at the bottom to 1 at the top.
 const place = (millis, top) => (Math.asinh(millis) - Math.asinh(BOTTOM)) / (Math.asinh(top) - Math.asinh(BOTTOM));
 
+// Where values without one beside them stand, which no line leads to.
+export const alone = (values) => values.map((_, at) => at).filter((at) => known(values[at]) && !known(values[at - 1]) && !known(values[at + 1]));
+const known = (value) => value !== null && value !== undefined;
+
 // Milliseconds to write beside the scale, rising, at least `apart` of `height` pixels from one to the next: zero, powers
 // of ten from the highest on, then what stands between them.
 export function ticks(top, height, apart) {

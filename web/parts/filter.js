@@ -170,7 +170,7 @@ function cheatSheet(onPick) {
     el("table", {}, CHEATS.map(([query, meaning]) => el("tr", {},
       el("td", {}, el("button", { onclick: pick(query) }, el("code", {}, query))),
       el("td", {}, meaning)))),
-    el("p", {}, "Keys: / filter, Ctrl+Space proposals, Tab takes one, arrows rows, Esc close, p pause, 1 to 9 views."),
+    el("p", {}, "Keys: / filter, Ctrl+Space proposals, Tab takes one, arrows rows, Esc close, p pause, 1 to 9 and 0 views."),
     el("button", { onclick: () => dialog.close() }, "Close"));
   return dialog;
 }

@@ -29,7 +29,7 @@ export function stateBar() {
         const { reels, reads, bytes, cached } = status.archive;
         parts.push(fact("looked into", format.some(reels, "reel"), "", "of which items were shown"), fact("read", `${format.bytes(bytes)} in ${format.some(reads, "request")}`, "", `${format.bytes(cached)} of it from the cache`));
       } else {
-        parts.push(fact("captured", `${format.count(counts.packets)} packets, ${format.bytes(counts.bytes)}`), fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
+        parts.push(fact("captured", `${format.some(counts.packets, "packet")}, ${format.bytes(counts.bytes)}`), fact("streams", format.count(counts.streams), "", `${counts.streamsOpen} open`),
           fact("dropped", format.count(dropped), dropped ? "bad" : "", "by the kernel or the interface"));
       }
       if (counts.behind) parts.push(fact("behind", format.count(counts.behind), "warn", "packets in the spool that are still to be dissected"));
@@ -38,15 +38,15 @@ export function stateBar() {
       if (status.undecided) parts.push(fact("undecided", format.count(status.undecided), "warn", "items that filters left out because they took too many steps; simplify the filter"));
       for (const recording of run.recordings ?? []) {
         if (recording.undecided) parts.push(fact(`undecided in ${recording.name}`, format.count(recording.undecided), "warn", "streams that were kept because the query took too many steps"));
-        parts.push(fact(recording.name === "recording" ? "recording" : `recording ${recording.name}`, `${format.count(recording.streams ?? 0)} streams, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
+        parts.push(fact(recording.name === "recording" ? "recording" : `recording ${recording.name}`, `${format.some(recording.streams ?? 0, "stream")}, ${format.bytes(recording.bytes ?? 0)}`, "", recording.kfl));
       }
       if (run.outbox) {
-        parts.push(fact("uploaded", `${format.count(run.outbox.uploaded)} reels`));
+        parts.push(fact("uploaded", format.some(run.outbox.uploaded, "reel")));
         const { waiting, waitingBytes, oldest, bytesPerSecond, full, dropped, lastError } = run.outbox;
         const said = [lastError, oldest && `the oldest since ${oldest}`, `${format.bytes(bytesPerSecond ?? 0)} a second`].filter(Boolean).join("; ");
         parts.push(fact("waiting", waiting ? `${format.count(waiting)}, ${format.bytes(waitingBytes ?? 0)}` : "0", lastError || full ? "bad" : "", said));
         if (full) parts.push(fact("recording", "stopped", "bad", "the outbox is full; make the store reachable or raise tap.storageLimit"));
-        if (dropped) parts.push(fact("not uploaded", `${format.count(dropped)} reels`, "bad", "dropped because the outbox was full"));
+        if (dropped) parts.push(fact("not uploaded", format.some(dropped, "reel"), "bad", "dropped because the outbox was full"));
       }
       for (const [store, lock] of Object.entries(run.locks ?? {})) {
         if (lock) parts.push(fact("lock", brief(lock), /^on/.test(lock) ? "" : "warn", `${lock} (${store})`));

@@ -45,6 +45,8 @@ export function timeline({ onRange, onWhole }) {
     const rest = counts.slice(PROTOCOLS).map(([abbr]) => abbr);
     return rest.length ? [...first, { colour: colour("--soft"), title: "others", count: (slot) => rest.reduce((sum, abbr) => sum + (slot.protocols[abbr] ?? 0), 0) }] : first;
   }
+  // What has nothing beside it that a line would lead to.
+  const alone = (self, at) => latency.alone(self.data[at]);
   const options = (shown) => ({
     width: Math.max(200, holder.clientWidth), height: HEIGHT, legend: { show: false }, padding: [6, 4, 0, 0],
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
@@ -62,7 +64,7 @@ export function timeline({ onRange, onWhole }) {
     series: [
       {},
       ...shown.map((part) => ({ scale: "n", paths: bars, fill: part.colour, stroke: part.colour, points: { show: false } })),
-      ...[{ stroke: colour("--p50") }, { stroke: colour("--p99"), dash: [4, 3] }].map((line) => ({ scale: "ms", width: 1.5, points: { show: false }, spanGaps: true, ...line })),
+      ...[{ stroke: colour("--p50") }, { stroke: colour("--p99"), dash: [4, 3] }].map((line) => ({ scale: "ms", width: 1.5, points: { show: true, size: 5, width: 0, fill: line.stroke, filter: alone }, spanGaps: false, ...line })),
     ],
     hooks: {
       drawClear: [shade],
@@ -155,7 +157,7 @@ export function timeline({ onRange, onWhole }) {
   // Milliseconds only where a second is more than one tick.
   const label = (millis, fine) => (drawn && drawn.to - drawn.from > 36 * 3600 * 1000 ? format.dateTime(millis).slice(5, 16) : format.time(millis).slice(0, fine ? 12 : 8));
   const sums = (sum) => [
-    `${format.count(sum.count)} items`, `${format.count(sum.bad)} failed (${format.share(sum.bad, sum.count)})`,
+    format.some(sum.count, "item"), `${format.count(sum.bad)} failed (${format.share(sum.bad, sum.count)})`,
     sum.p50 === null ? "" : `p50 ${format.took(sum.p50)}, p99 ${format.took(sum.p99)}`,
   ].filter(Boolean).join(" \u00b7 ");
   const say = (slot) => {
@@ -230,9 +232,10 @@ export function timeline({ onRange, onWhole }) {
 
   return {
     node,
-    slots: () => Math.min(400, Math.max(20, Math.floor(holder.clientWidth / SLOT_PX))),
+    slots: () => Math.min(400, Math.max(20, Math.floor(node.clientWidth / SLOT_PX))),
     draw(found, q) {
-      by.hidden = false;
+      by.hidden = holder.hidden = false;
+      said.classList.remove("bad");
       drawn = fill(found);
       node.dataset.q = q;
       whole.hidden = format.withoutTime(q) === q.trim();
@@ -251,8 +254,10 @@ export function timeline({ onRange, onWhole }) {
     clear() {
       this.none("Counting\u2026");
     },
-    // Nothing is drawn, for a reason.
-    none(sentence) {
+    // Nothing is drawn, for a reason; with no room for it where nothing will be.
+    none(sentence, isLasting = false) {
+      holder.hidden = isLasting;
+      said.classList.remove("bad");
       plot?.destroy();
       plot = null;
       drawn = null;
@@ -264,6 +269,8 @@ export function timeline({ onRange, onWhole }) {
       drawKeys();
     },
     fail(sentence) {
+      said.classList.add("bad");
+      holder.hidden = !drawn;
       said.textContent = sentence;
     },
   };

@@ -29,7 +29,7 @@ function outcome(found, store) {
       ` with ${format.count(found.items)} matching items and ${format.bytes(found.bytes)} of messages would have been kept: about `, el("b", {}, `${format.bytes(found.bytesPerDay)} a day`), "."),
     found.behind ? el("p", { class: "soft" }, `About ${format.count(found.behind)} items are still to be read.`) : null,
     found.undecided ? el("p", { class: "warn" }, `${format.count(found.undecided)} items took the query too many steps; a recording keeps those.`) : null,
-    rows.length > 1 ? el("table", { class: "facts" }, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.namespace || "no namespace"), el("td", {}, `${format.count(row.streams)} streams, ${format.bytes(row.bytes)}, ${format.bytes(row.bytesPerDay)} a day`)))) : null,
+    rows.length > 1 ? el("table", { class: "facts" }, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.namespace || "no namespace"), el("td", {}, `${format.some(row.streams, "stream")}, ${format.bytes(row.bytes)}, ${format.bytes(row.bytesPerDay)} a day`)))) : null,
   ].filter(Boolean);
 }
 

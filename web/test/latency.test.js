@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import test from "node:test";
 
-import { ticks, topOf } from "../lib/latency.js";
+import { alone, ticks, topOf } from "../lib/latency.js";
 
 test("fast answers and slow ones have a scale", () => {
   assert.deepEqual(ticks(topOf(0), 70, 16), [0, 1, 10]);
@@ -19,4 +19,10 @@ test("no two ticks stand in each other's way, whatever the height", () => {
       assert.ok(found.length <= height / 16 + 1);
     }
   }
+});
+
+test("values without a neighbour stand alone", () => {
+  assert.deepEqual(alone([1, null, 2, 3, null, 0]), [0, 5]);
+  assert.deepEqual(alone([null, null]), []);
+  assert.deepEqual(alone([4]), [0]);
 });

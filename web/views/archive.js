@@ -144,7 +144,7 @@ export function archiveView(frame) {
         ["lock", lockOf(reel.lock), reel.lock?.state === "locked" ? "good" : "warn"],
         ["verified", el("span", { class: "verified", "data-name": reel.name, "data-sealed": reel.sealed ?? "" })],
         ["signature", reel.signed ? "signed" : "none", reel.signed ? "good" : ""],
-        ...Object.entries(reel.coverage ?? {}).filter(([, one]) => one.packets).map(([why, one]) => ["missing", `${format.count(one.packets)} packets: ${why.replaceAll("_", " ")}${one.from ? `, ${format.rfc(one.from)} to ${format.rfc(one.to)}` : ""}, since the run began`, "warn"]),
+        ...Object.entries(reel.coverage ?? {}).filter(([, one]) => one.packets).map(([why, one]) => ["missing", `${format.some(one.packets, "packet")}: ${why.replaceAll("_", " ")}${one.from ? `, ${format.rfc(one.from)} to ${format.rfc(one.to)}` : ""}, since the run began`, "warn"]),
         ...(reel.remarks ?? []).map((sentence) => ["remark", sentence, "warn"]),
         ["objects", el("span", { class: "objects" }, reel.parts.map((part) => el("span", { title: why }, why === ""
           ? el("a", { href: api.objectLink(store.value, part.key, part.version ?? undefined), download: part.key.split("/").at(-1) }, part.role)

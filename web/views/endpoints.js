@@ -81,7 +81,7 @@ export function endpointsView(frame) {
       empty.replaceChildren(found.behind ? loading("the groups") : notice("Nothing to group", q ? "No item held here matches this filter; loosen it." : "No items yet; they are grouped as they come."));
       const more = found.more ? `, ${format.count(found.more)} smaller ones not shown` : "";
       const behind = found.behind ? `; ${format.count(found.behind)} items still to be counted` : "";
-      said.textContent = `${format.count(found.groups.length)} groups of ${format.count(found.all.count)} items${more}${behind}. A click shows the items of one.`;
+      said.textContent = `${format.some(found.groups.length, "group")} of ${format.some(found.all.count, "item")}${more}${behind}. A click shows the items of one.`;
     } catch (error) {
       instead(trouble(error, load));
     }

@@ -60,9 +60,9 @@ export function recordingsView(frame) {
     if (run.outbox) {
       const { outbox } = run;
       parts.push(el("section", { class: "card" }, el("h2", {}, "Outbox"), facts([
-        ["waiting", `${format.count(outbox.waiting)} reels, ${format.bytes(outbox.waitingBytes)}`],
+        ["waiting", `${format.some(outbox.waiting, "reel")}, ${format.bytes(outbox.waitingBytes)}`],
         ["oldest of them", outbox.oldest ? `sealed at ${format.rfc(outbox.oldest)}` : "none"],
-        ["uploaded", `${format.count(outbox.uploaded)} reels, ${format.bytes(outbox.uploadedBytes)}; ${format.bytes(outbox.bytesPerSecond ?? 0)} a second in the last minute`],
+        ["uploaded", `${format.some(outbox.uploaded, "reel")}, ${format.bytes(outbox.uploadedBytes)}; ${format.bytes(outbox.bytesPerSecond ?? 0)} a second in the last minute`],
         ["when it is full", outbox.onFull === "stop" ? "recording stops" : "the oldest reels are dropped", outbox.full ? "bad" : ""],
         ["dropped", format.count(outbox.dropped), outbox.dropped ? "bad" : ""],
         ["last error", outbox.lastError ?? "none", outbox.lastError ? "bad" : ""],
@@ -97,15 +97,15 @@ export function recordingsView(frame) {
     if (one.streams === undefined) return facts([...planning, one.state === "ended" ? ["recorded", "see its reels in the archive"] : null, one.error ? ["error", one.error, "bad"] : null].filter(Boolean));
     return facts([
       ...planning,
-      ["recorded", `${format.count(one.streams)} streams, ${format.count(one.packets ?? 0)} packets, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of the last hour` : ""}`],
+      ["recorded", `${format.some(one.streams, "stream")}, ${format.some(one.packets ?? 0, "packet")}, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of the last hour` : ""}`],
       one.bytesPerDay ? ["limit a day", `${format.bytes(one.bytesToday ?? 0)} of ${format.bytes(one.bytesPerDay)} today`] : null,
-      ["open", `${format.count(one.openStreams ?? 0)} streams, ${format.count(one.openPackets ?? 0)} packets not yet sealed`],
+      ["open", `${format.some(one.openStreams ?? 0, "stream")}, ${format.some(one.openPackets ?? 0, "packet")} not yet sealed`],
       ["reels", format.count(one.reels ?? 0)],
       ["last match", one.lastMatch ? format.rfc(one.lastMatch) : "none yet"],
-      one.limited ? ["limited", `${format.count(one.limited)} streams left out: the limit of a day is reached`, "warn"] : null,
-      one.undecided ? ["undecided", `${format.count(one.undecided)} streams kept because the query took too many steps`, "warn"] : null,
-      one.refused ? ["refused", `${format.count(one.refused)} streams: too many are open`, "bad"] : null,
-      one.notWritten ? ["not written", `${format.count(one.notWritten)} packets`, "bad"] : null,
+      one.limited ? ["limited", `${format.some(one.limited, "stream")} left out: the limit of a day is reached`, "warn"] : null,
+      one.undecided ? ["undecided", `${format.some(one.undecided, "stream")} kept because the query took too many steps`, "warn"] : null,
+      one.refused ? ["refused", `${format.some(one.refused, "stream")}: too many are open`, "bad"] : null,
+      one.notWritten ? ["not written", format.some(one.notWritten, "packet"), "bad"] : null,
       one.error ? ["error", one.error, "bad"] : null,
     ].filter(Boolean));
   }
@@ -127,7 +127,7 @@ export function recordingsView(frame) {
         "A sealed reel is never changed. Where objects are locked, it cannot be deleted until its lock ends."],
     });
     if (!sure) return;
-    await done(api.sealRecording(one?.name), (count) => `${count} reels were sealed.`);
+    await done(api.sealRecording(one?.name), (count) => `${format.some(count, "reel")} ${count === 1 ? "was" : "were"} sealed.`);
   }
   async function stop(one) {
     const sure = await confirm({

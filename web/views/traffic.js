@@ -34,7 +34,7 @@ export function trafficView(frame) {
     if (!numbers.has(key)) numbers.set(key, -1 - numbers.size);
     return numbers.get(key);
   };
-  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, failed: false, cut: false, place: "", turn: 0, instance: null };
+  const held = { end: 0, loading: false, q: null, order: null, sampled: 0, gappy: false, still: false, limit: Infinity, left: Infinity, failed: false, cut: false, place: "", turn: 0, instance: null, missing: [] };
   // The first rows on their way: of a filter that is about to be applied, and of the one that is listed.
   let begun = null;
   let taken = null;
@@ -120,7 +120,7 @@ export function trafficView(frame) {
   }
   async function readFirst(q) {
     stopFeed();
-    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity, failed: false, cut: false });
+    Object.assign(held, { loading: true, q, order: null, sampled: 0, gappy: false, still: false, far: false, limit: Infinity, left: Infinity, failed: false, cut: false, missing: [] });
     numbers.clear();
     Object.assign(held, { place: frame.state.place, instance: null });
     const turn = (held.turn += 1);
@@ -156,6 +156,7 @@ export function trafficView(frame) {
   }
   function failed(error) {
     Object.assign(held, { loading: false, failed: true });
+    frame.feed("not listed");
     say("", "");
     note.hidden = false;
     note.replaceChildren(trouble(error, anew));
@@ -187,6 +188,8 @@ export function trafficView(frame) {
   function emptyOrNot() {
     if (source.count() > 0 || model.next() !== null) return say(null);
     const live = frame.state.status?.run.live;
+    // What cannot be read is not empty.
+    if (held.place && held.missing.length) return failed(new Error(held.missing.map(({ what, why }) => (what === held.place ? why : `${what}: ${why}`)).join("; ")));
     if (held.place) return say(held.q ? "Nothing matches" : "Nothing there", held.place === "spool" ? "The spools hold no more than memory does, or nothing of it matches." : "This store holds no reels yet, or no item of them matches.");
     const all = el("button", { onclick: () => frame.apply("") }, "Show everything");
     if (held.q) say("Nothing matches", `No item held here matches this filter; loosen it, or ${live ? "wait for more traffic" : "open a source of another time"}.`, all);
@@ -220,7 +223,10 @@ export function trafficView(frame) {
     openLinked(anew());
   }
   function farther(found) {
-    for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
+    held.missing = found.missing;
+    // Where nothing is listed, it is said instead of the list.
+    const isNone = found.rows.length === 0 && found.next === null && source.count() === 0;
+    if (!held.place || !isNone) for (const { what, why } of found.missing) frame.fail(`${what}: ${why}`);
     const known = new Set(model.all().slice(0, PAGE).filter((row) => !row.far).map(exchange));
     return { rows: elsewhere(found.rows, known, number), next: found.next };
   }
@@ -363,6 +369,7 @@ export function trafficView(frame) {
   async function arrangeLinked() {
     const wanted = orderOf(frame.state.sort, COLUMNS.map(({ name }) => name));
     await loaded;
+    if (held.failed) return;
     const is = held.order && orderText(held.order);
     if (wanted && frame.state.sort === orderText(wanted) && is !== orderText(wanted)) await arrange({ ...wanted, first: wanted.down });
     else if (!wanted && is) await load(held.q);
@@ -495,9 +502,11 @@ export function trafficView(frame) {
       if (paused) {
         stopFeed();
         if (held.gappy) whole();
-      } else if (held.left <= 0 && !held.order) frame.feed("ended");
+      } else if (held.failed) frame.feed("not listed");
+      else if (held.order) frame.feed("sorted");
+      else if (held.left <= 0) frame.feed("ended");
       else if (held.place) frame.feed("recorded");
-      else if (held.still || held.order) newest();
+      else if (held.still) newest();
       else feed();
     },
     count: () => source.count(),
