@@ -17,9 +17,18 @@ export function know(columns) {
 // The protocol that the clause of a member must name to be read as the member of this protocol; null for none.
 const ownerOf = ({ macro }, path) => (OF_HTTP.includes(path) && !HTTP.includes(macro) ? macro : null);
 
+// Whether a member has the name of one of HTTP, so that its clause may have to name its protocol.
+export const mayBeOfHttp = (names) => OF_HTTP.includes(names.join("."));
+
+// Of protocols those that show a member of this name in the list; HTTP and what goes over it not among them.
+export const othersWith = (protocols, names) => protocols.filter(({ abbr, macro }) => !HTTP.includes(macro) && Object.values(fields[abbr] ?? {}).includes(names.join(".")));
+
+// A clause about a member, with the protocol that it must name.
+export const owned = (protocol, names, text) => [ownerOf(protocol, names.join(".")), text].filter(Boolean).join(" and ");
+
 // The clause of a member of an item.
 export function valueClause(protocol, names, value) {
-  return [ownerOf(protocol, names.join(".")), clause(names, value)].filter(Boolean).join(" and ");
+  return owned(protocol, names, clause(names, value));
 }
 
 const named = (side, of) => (of.name ? clause([side, "name"], of.name) : clause([side, "ip"], of.ip));

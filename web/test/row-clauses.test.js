@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { know, rowClause, rowClauses, streamClause, valueClause } from "../lib/row-clauses.js";
+import { know, mayBeOfHttp, othersWith, owned, rowClause, rowClauses, streamClause, valueClause } from "../lib/row-clauses.js";
 
 const row = {
   protocol: { abbr: "HTTP", macro: "http" }, status: "500", method: "GET", summary: "/a", error: null, elapsed: 12, size: 90, outgoing: true,
@@ -47,4 +47,16 @@ test("a name that alone is a field of HTTP is said to be of its protocol", () =>
   assert.equal(valueClause({ macro: "ws" }, ["request", "url"], "/a"), 'ws and request.url == "/a"');
   assert.equal(valueClause({ macro: "http2" }, ["request", "url"], "/a"), 'request.url == "/a"');
   assert.equal(valueClause({ macro: "ws" }, ["request", "headers", "Host"], "a"), 'request.headers.Host == "a"');
+});
+
+test("a field that HTTP has as well is of the protocol that is named", () => {
+  know({ HTTP: { method: "request.method" }, gRPC: { method: "request.method" }, AMQP: { method: "request.method", summary: "request.summary" }, DNS: {} });
+  const seen = [{ abbr: "HTTP", macro: "http" }, { abbr: "AMQP", macro: "amqp" }, { abbr: "gRPC", macro: "grpc" }, { abbr: "DNS", macro: "dns" }];
+  const names = ["request", "method"];
+  assert.equal(mayBeOfHttp(names), true);
+  assert.equal(mayBeOfHttp(["request", "summary"]), false);
+  assert.deepEqual(othersWith(seen, names), [seen[1]]);
+  assert.equal(owned(seen[1], names, 'request.method == "queue declare"'), 'amqp and request.method == "queue declare"');
+  assert.equal(owned(seen[0], names, 'request.method == "GET"'), 'request.method == "GET"');
+  assert.equal(owned(seen[1], ["request", "summary"], 'request.summary != "x"'), 'request.summary != "x"');
 });
