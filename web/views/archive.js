@@ -83,7 +83,7 @@ export function archiveView(frame) {
       const next = [frame.state.day, day].find((one) => found.days.includes(one)) ?? found.days[0];
       openDay(next, next === day);
     } catch (error) {
-      instead(trouble(error, () => openStore(name)));
+      if (store.value === name) instead(trouble(error, () => openStore(name)));
     }
   }
   const notOpen = (name) => notice("This store is not open here", `The link is of ${name}. ${open.length ? "Choose another store above, or open" : "Open"} that one: tapedeck tap --pcap ${quote(name)}`);
@@ -105,10 +105,13 @@ export function archiveView(frame) {
   }
   async function more(after, first) {
     const asked = day;
+    const name = store.value;
     const find = search.value.trim();
+    // Stores have days of the same names.
+    const isOver = () => asked !== day || name !== store.value || find !== search.value.trim();
     try {
-      const found = await api.reels(store.value, asked, find, after);
-      if (asked !== day || find !== search.value.trim()) return;
+      const found = await api.reels(name, asked, find, after);
+      if (isOver()) return;
       const cards = found.reels.map(reelCard);
       if (first) reels.replaceChildren();
       else reels.lastChild?.remove();
@@ -118,7 +121,7 @@ export function archiveView(frame) {
       drawVerified();
       if (found.next) reels.append(el("button", { onclick: () => more(found.next, false) }, `The next ${REELS_AT_ONCE} reels`));
     } catch (error) {
-      reels.replaceChildren(trouble(error, () => openDay(asked)));
+      if (!isOver()) reels.replaceChildren(trouble(error, () => openDay(asked)));
     }
   }
   function reelCard(reel) {
@@ -163,11 +166,12 @@ export function archiveView(frame) {
   }
   // The streams of its time that its filter matches.
   async function exportReel(button, reel, range) {
+    const name = store.value;
     button.disabled = true;
     said.textContent = "Reading the packets\u2026";
     try {
       const { query } = await api.narrowed(reel.kfl ?? "", range);
-      await api.save(api.matchesLink(query, store.value));
+      await api.save(api.matchesLink(query, name));
       said.textContent = "The packets were saved.";
     } catch (error) {
       said.textContent = error.message;
@@ -182,31 +186,25 @@ export function archiveView(frame) {
       cell.textContent = text;
     }
   }
-  async function verify(deep) {
+  // What is asked of a store is drawn while that one is shown.
+  async function ofStore(ask) {
+    const name = store.value;
     try {
-      drawProof(await api.verify(store.value, deep));
+      const found = await ask(name);
+      if (store.value === name) drawProof(found);
     } catch (error) {
-      said.textContent = error.message;
+      if (store.value === name) said.textContent = error.message;
     }
   }
+  const verify = (deep) => ofStore((name) => api.verify(name, deep));
   async function readAll() {
     const sure = await confirm({ title: "Read every byte?", act: "Read", lines: [`${format.some(report.counts.reels, "reel")} of ${store.value} had ${format.bytes(report.counts.bytes)} when they were looked at. All of it is fetched and hashed, which takes time, and costs what the store asks for it.`] });
     if (sure) await verify(true);
   }
-  async function askProof() {
-    try {
-      drawProof(await api.proof(store.value));
-    } catch (error) {
-      said.textContent = error.message;
-    }
-  }
-  async function stopLook(event) {
+  const askProof = () => ofStore(api.proof);
+  function stopLook(event) {
     event.target.disabled = true;
-    try {
-      drawProof(await api.stopVerify(store.value));
-    } catch (error) {
-      said.textContent = error.message;
-    }
+    return ofStore(api.stopVerify);
   }
   function drawProof(found) {
     clearTimeout(timer);
