@@ -45,8 +45,6 @@ export function timeline({ onRange, onWhole }) {
     const rest = counts.slice(PROTOCOLS).map(([abbr]) => abbr);
     return rest.length ? [...first, { colour: colour("--soft"), title: "others", count: (slot) => rest.reduce((sum, abbr) => sum + (slot.protocols[abbr] ?? 0), 0) }] : first;
   }
-  // What has nothing beside it that a line would lead to.
-  const alone = (self, at) => latency.alone(self.data[at]);
   const options = (shown) => ({
     width: Math.max(200, holder.clientWidth), height: HEIGHT, legend: { show: false }, padding: [6, 4, 0, 0],
     cursor: { y: false, drag: { x: true, y: false, setScale: false } },
@@ -64,11 +62,11 @@ export function timeline({ onRange, onWhole }) {
     series: [
       {},
       ...shown.map((part) => ({ scale: "n", paths: bars, fill: part.colour, stroke: part.colour, points: { show: false } })),
-      ...[{ stroke: colour("--p50") }, { stroke: colour("--p99"), dash: [4, 3] }].map((line) => ({ scale: "ms", width: 1.5, points: { show: true, size: 5, width: 0, fill: line.stroke, filter: alone }, spanGaps: false, ...line })),
+      ...[{ stroke: colour("--p50") }, { stroke: colour("--p99"), dash: [4, 3] }].map((line) => ({ scale: "ms", width: 1.5, points: { show: false }, ...line })),
     ],
     hooks: {
       drawClear: [shade],
-      draw: [mark],
+      draw: [mark, dash],
       setSelect: [(self) => {
         if (self.select.width < 3) return;
         const from = self.posToVal(self.select.left, "x") * 1000;
@@ -101,6 +99,21 @@ export function timeline({ onRange, onWhole }) {
       ctx.fillStyle = colour(name);
       for (const one of spans) box(one, bbox.top, band);
     }
+    ctx.restore();
+  }
+  // Latencies without one beside them, to which no line leads, as wide as their bars.
+  function dash(self) {
+    const { ctx } = self;
+    const height = 1.5 * devicePixelRatio;
+    ctx.save();
+    self.data.slice(-2).forEach((values, line) => {
+      ctx.fillStyle = colour(["--p50", "--p99"][line]);
+      for (const at of latency.alone(values)) {
+        const left = self.valToPos(self.data[0][at], "x", true);
+        const right = self.valToPos(self.data[0][at] + drawn.width / 1000, "x", true);
+        ctx.fillRect(left, self.valToPos(values[at], "ms", true) - height / 2, (right - left) * 0.9, height);
+      }
+    });
     ctx.restore();
   }
   // Reels as lines in the lane below the bars, uploads as marks below them.
