@@ -86,7 +86,7 @@ try {
   await card.getByRole("button", { name: "Seal now" }).click();
   await dialog(page).waitFor();
   seen.sealQuestion = await answer(page, "Seal");
-  await page.waitForFunction(() => /reels were sealed/.test(document.querySelector(".tools .said").textContent));
+  await page.waitForFunction(() => /reels? (was|were) sealed/.test(document.querySelector(".tools .said").textContent));
 
   // Its reel in the archive: its lock, its bytes, its proof.
   await view(page, "Archive");
