@@ -17,7 +17,7 @@ use super::uplink::{Options, lock};
 use crate::deliver::Delivery;
 use crate::packet::StreamName;
 use crate::server::search::{self, Wanted};
-use crate::server::{item_of, streams_shown};
+use crate::server::{earlier_shown, item_of, streams_shown};
 use crate::time::Timestamp;
 
 /// Things that the hub asks for at once.
@@ -96,6 +96,16 @@ impl Answers {
                 let name = named(&stream)?;
                 self.shows(&[name])?;
                 let written = run.stream_pcap(name, &mut chunks);
+                sent(written, chunks)
+            }
+            Ask::StreamOfRun { run: of, stream } => {
+                let name = named(&stream)?;
+                let worker = &self.options.hello.worker;
+                match run.is_present(worker, of) {
+                    true => self.shows(&[name])?,
+                    false => earlier_shown(&self.options.imposed, name)?,
+                }
+                let written = run.stream_pcap_of_run(worker, of, name, &mut chunks);
                 sent(written, chunks)
             }
             Ask::Streams { streams } => {

@@ -243,6 +243,13 @@ pub enum Ask {
         /// Its name.
         stream: String,
     },
+    /// The same of a stream of one of the worker's runs.
+    StreamOfRun {
+        /// The run.
+        run: u64,
+        /// The stream's name in it.
+        stream: String,
+    },
     /// The packets of several streams as one savefile, in chunks.
     Streams {
         /// Their names.

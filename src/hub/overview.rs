@@ -453,6 +453,23 @@ impl Run for Overview {
         Overview::stream_from(&connection, stream, out)
     }
 
+    fn stream_pcap_of_run(
+        &self,
+        worker: &str,
+        run: u64,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        if worker.is_empty() {
+            return Err("name the worker, as the row does; each has runs of its own".to_owned());
+        }
+        let connection = self.hub.shared.nodes.of(worker)?;
+        let stream = stream.to_string();
+        let ask = Ask::StreamOfRun { run, stream };
+        let packets = connection.calls.ask(ask, out)?;
+        Ok(packets.as_u64().unwrap_or_default())
+    }
+
     fn scripts(&self) -> Json {
         let own = serde_json::to_value(self.scripts.status()).unwrap_or_default();
         self.lists(own, |state| state.scripts)

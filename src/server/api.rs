@@ -140,6 +140,7 @@ pub(super) struct Ask {
     by: String,
     #[serde(default)]
     worker: String,
+    pub(super) run: Option<u64>,
     #[serde(default)]
     pub(super) place: String,
     #[serde(default)]
@@ -429,7 +430,8 @@ async fn send_stream(state: State, worker: String, stream: String, ask: Ask) -> 
     let made = aside(move || {
         let mut bytes = Vec::new();
         let source = state.view.source(&ask.place)?;
-        let written = write_stream(&state.view, &source, &worker, name, ask.n, &mut bytes);
+        let wanted = Stream::asked(&worker, name, &ask);
+        let written = write_stream(&state.view, &source, wanted, &mut bytes);
         let written = written.map_err(|sentence| (StatusCode::NOT_FOUND, sentence));
         written.map(|_| bytes)
     });
@@ -450,29 +452,60 @@ async fn send_stream(state: State, worker: String, stream: String, ask: Ask) -> 
     }
 }
 
-/// The packets of a stream: of the run's only worker when none is named; of an archive that of the
-/// item numbered `near`.
+/// A stream whose packets are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stream<'a> {
+    /// As its item names it; empty for the only one.
+    worker: &'a str,
+    name: StreamName,
+    /// The run, where that is not the present one alone.
+    run: Option<u64>,
+    /// Number of an item of it, in an archive.
+    near: Option<u64>,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn asked(worker: &'a str, name: StreamName, ask: &Ask) -> Stream<'a> {
+        Stream {
+            worker,
+            name,
+            run: ask.run,
+            near: ask.n,
+        }
+    }
+}
+
+/// The packets of a stream.
 pub(super) fn write_stream(
     view: &View,
     source: &Source,
-    worker: &str,
-    name: StreamName,
-    near: Option<u64>,
+    wanted: Stream<'_>,
     out: &mut dyn std::io::Write,
 ) -> Result<u64, String> {
+    let Stream { worker, name, .. } = wanted;
     match source {
+        Source::Archive(_) | Source::Nothing if wanted.run.is_some() => {
+            Err("run is for rows of the spool; streams of a store are named by n".to_owned())
+        }
         Source::Archive(browse) => {
-            shows_stream(view, browse, name, near)?;
-            browse.stream_pcap(worker, name, near, out)
+            shows_stream(view, browse, name, wanted.near)?;
+            browse.stream_pcap(worker, name, wanted.near, out)
         }
         Source::Nothing => Err(format!("no item of {name} is here")),
-        Source::Rows => {
-            view.shows_streams(&[name])?;
-            match worker {
-                "" => view.run.stream_pcap(name, out),
-                worker => view.run.stream_pcap_of(worker, name, out),
+        Source::Rows => match (wanted.run, worker) {
+            (Some(run), worker) => {
+                view.shows_stream_of(worker, run, name)?;
+                view.run.stream_pcap_of_run(worker, run, name, out)
             }
-        }
+            (None, "") => {
+                view.shows_streams(&[name])?;
+                view.run.stream_pcap(name, out)
+            }
+            (None, worker) => {
+                view.shows_streams(&[name])?;
+                view.run.stream_pcap_of(worker, name, out)
+            }
+        },
     }
 }
 
@@ -509,7 +542,8 @@ pub(super) async fn packets_of(
     let made = aside(move || {
         let mut front = packets::Front::default();
         let source = state.view.source(&ask.place)?;
-        match write_stream(&state.view, &source, &ask.worker, name, ask.n, &mut front) {
+        let wanted = Stream::asked(&ask.worker, name, &ask);
+        match write_stream(&state.view, &source, wanted, &mut front) {
             Err(sentence) if !front.is_cut() => Err((StatusCode::NOT_FOUND, sentence)),
             _ => Ok(packets::table(&front)),
         }

@@ -111,6 +111,18 @@ pub fn streams_shown(
     }
 }
 
+/// The same of a stream of an earlier run, no item of which is held.
+///
+/// # Errors
+/// One sentence: something is imposed.
+pub fn earlier_shown(imposed: &Imposed, stream: StreamName) -> Result<(), String> {
+    imposed.lets_packets()?;
+    match imposed.query() {
+        None => Ok(()),
+        Some(_) => Err(hidden(&stream.to_string())),
+    }
+}
+
 /// For a stream of which nothing is shown.
 pub(super) fn hidden(name: &str) -> String {
     format!(

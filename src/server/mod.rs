@@ -68,7 +68,7 @@ pub use access::{Grant, Role, grants};
 pub use api::item_of;
 pub use archived::{Archived, OpenArchive, OpenCache};
 pub use coverage::Losses;
-pub use delivered::streams_shown;
+pub use delivered::{earlier_shown, streams_shown};
 pub use guard::Token;
 pub use oidc::OidcOptions;
 pub use pushed::Pushed;
@@ -119,6 +119,28 @@ pub trait Run: Send + Sync {
     ) -> Result<u64, String> {
         let _ = worker;
         self.stream_pcap(stream, out)
+    }
+
+    /// The packets of a stream of one of the worker's runs, as rows of its spool name it: names of streams
+    /// begin anew with each run. The worker is the only one when its name is empty.
+    ///
+    /// # Errors
+    /// As [`Run::stream_pcap_of`].
+    fn stream_pcap_of_run(
+        &self,
+        worker: &str,
+        run: u64,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let _ = (worker, stream, out);
+        Err(format!("nothing of the run {run} is kept here"))
+    }
+
+    /// Whether a run of a worker is the one that goes on.
+    fn is_present(&self, worker: &str, run: u64) -> bool {
+        let _ = (worker, run);
+        false
     }
 
     /// The packets of several streams of a worker as one savefile, ordered by time.
@@ -380,6 +402,14 @@ impl View {
         match self.relayed {
             true => self.imposed.lets_packets(),
             false => streams_shown(&self.rows, &self.imposed, streams, self.clock.now()),
+        }
+    }
+
+    /// The same of a stream of one of the runs of a worker, of which earlier ones have no rows.
+    fn shows_stream_of(&self, worker: &str, run: u64, stream: StreamName) -> Result<(), String> {
+        match self.relayed || self.run.is_present(worker, run) {
+            true => self.shows_streams(&[stream]),
+            false => earlier_shown(&self.imposed, stream),
         }
     }
 

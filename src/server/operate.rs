@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::api::{
-    Ask, Asked, GONE, Named, Sent, State, answered, aside, item_numbered, refuse, write_stream,
+    Ask, Asked, GONE, Named, Sent, State, Stream, answered, aside, item_numbered, refuse, write_stream,
 };
 use super::payload;
 use super::queries::refuse_query;
@@ -194,7 +194,7 @@ fn replay_of_stream(
     };
     let mut front = payload::Savefile::default();
     let source = state.view.source("")?;
-    write_stream(&state.view, &source, worker, name, ask.n, &mut front)
+    write_stream(&state.view, &source, Stream::asked(worker, name, ask), &mut front)
         .map_err(|sentence| (StatusCode::NOT_FOUND, sentence))?;
     payload::replay(&front, host, ask.port).map_err(bad)
 }

@@ -186,6 +186,25 @@ impl Run for Facts {
         }
     }
 
+    fn stream_pcap_of_run(
+        &self,
+        _worker: &str,
+        run: u64,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        match self.streams.write_pcap(&[StreamRef { run, stream }], out)? {
+            0 => Err(format!(
+                "{stream} of the run {run} is no longer in the spool; look for it in the archive"
+            )),
+            packets => Ok(packets),
+        }
+    }
+
+    fn is_present(&self, _worker: &str, run: u64) -> bool {
+        run == self.run
+    }
+
     fn streams_pcap_of(
         &self,
         _worker: &str,

@@ -96,6 +96,12 @@ const WORKER: Parameter = parameter(
     "the worker as items name it, or the name of its node",
 );
 
+const RUN: Parameter = parameter(
+    "run",
+    "integer",
+    "the run whose stream it is, as rows of the spool have it: names of streams begin anew with each run; the present one when left out",
+);
+
 const STORE: Parameter = parameter("store", "string", "a store, as /archive/stores names it");
 const PATH: Parameter = parameter("path", "string", "path of the script, as /scripts names it");
 const NUMBER: Parameter = parameter("number", "integer", "number of the item in this run");

@@ -4,7 +4,7 @@ use axum::routing::{get, post};
 
 use super::super::{api, bundle, operate, raw};
 use super::{
-    Answer, CONCURRENT, COUNT, DELAY, NEAR, NUMBER, PLACE, Q, Role, Route, STREAM, WORKER,
+    Answer, CONCURRENT, COUNT, DELAY, NEAR, NUMBER, PLACE, Q, RUN, Role, Route, STREAM, WORKER,
     parameter,
 };
 
@@ -15,7 +15,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/packets/{stream}",
         about: "The front of a stream as a table of packets with their bytes.",
-        parameters: &[STREAM, WORKER, NEAR, PLACE],
+        parameters: &[STREAM, WORKER, RUN, NEAR, PLACE],
         answer: Answer::Members(&[("packets", "array"), ("more", "boolean")]),
         handler: || get(api::packets_of),
     },
@@ -35,7 +35,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{stream}",
         about: "A stream as a savefile.",
-        parameters: &[STREAM, WORKER, NEAR, PLACE],
+        parameters: &[STREAM, WORKER, RUN, NEAR, PLACE],
         answer: Answer::Capture,
         handler: || get(api::download),
     },
@@ -45,7 +45,7 @@ pub(super) const PACKETS: &[Route] = &[
         audited: true,
         path: "/pcaps/download/{worker}/{stream}",
         about: "The same, with the node as older clients name it.",
-        parameters: &[WORKER, STREAM, NEAR, PLACE],
+        parameters: &[WORKER, STREAM, RUN, NEAR, PLACE],
         answer: Answer::Capture,
         handler: || get(api::download_of_worker),
     },
@@ -121,6 +121,7 @@ pub(super) const PACKETS: &[Route] = &[
         parameters: &[
             WORKER,
             STREAM,
+            RUN,
             NEAR,
             parameter(
                 "host",
