@@ -73,6 +73,13 @@ impl Budget {
         }
     }
 
+    /// Counts bytes of packets that were captured before the recording began: they cost of the day, and tell
+    /// nothing of what is to come.
+    pub(crate) fn add_earlier(&mut self, bytes: u64, now: Timestamp) {
+        self.turn(now);
+        self.today += bytes;
+    }
+
     fn turn(&mut self, now: Timestamp) {
         let day = now.secs().div_euclid(DAY);
         if day != self.day {
@@ -91,7 +98,8 @@ impl Budget {
         }
     }
 
-    /// Bytes a second over the last hour, or since the recording began when that is less.
+    /// Bytes a second over the last hour, or since the recording began when that is less; of what was
+    /// captured by then nothing.
     pub(crate) fn rate(&self, began: Timestamp, now: Timestamp) -> u64 {
         let minute = now.secs().div_euclid(60);
         let recent = self.minutes.iter().filter(|(at, _)| *at > minute - MINUTES);
@@ -165,6 +173,16 @@ mod tests {
         assert_eq!(budget.today(at(80_000)), 3600);
         assert_eq!(budget.today(at(86_400)), 0);
         assert!(!budget.is_spent(3600, at(86_400)));
+    }
+
+    #[test]
+    fn what_was_captured_before_costs_of_the_day_and_is_in_no_rate() {
+        let at = |secs: i64| Timestamp::from_secs(1_700_006_400 + secs, 0);
+        let mut budget = Budget::default();
+        budget.add_earlier(1 << 20, at(0));
+        budget.add(600, at(1));
+        assert_eq!(budget.today(at(1)), (1 << 20) + 600);
+        assert_eq!(budget.rate(at(0), at(60)), 10);
     }
 
     #[test]

@@ -66,6 +66,9 @@ pub(crate) struct Around<'a> {
 pub(crate) const STOPPED: &str = "recording has stopped: the outbox is full and its policy is to \
     keep what waits; make the store reachable, or raise tap.storageLimit";
 
+/// How old the last match gets before items of streams that are taken are held against the query.
+const TOLD_AGAIN: Duration = Duration::from_secs(1);
+
 pub(crate) struct Lane {
     pub(crate) wish: Wish,
     pub(crate) reel: Option<OpenReel>,
@@ -96,6 +99,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
+    /// One that begins at `now`.
     pub(crate) fn new(wish: Wish, now: Timestamp) -> Lane {
         Lane {
             wish,
@@ -165,19 +169,24 @@ impl Lane {
     pub(crate) fn consider(&mut self, item: &Item, around: &mut Around<'_>) {
         self.quiet_items += 1;
         let stream = item.stream.stream;
-        if !self.taken.contains_key(&stream) {
-            if self.done.contains(stream) {
+        let is_taken = self.taken.contains_key(&stream);
+        if is_taken || self.done.contains(stream) {
+            if self.may_say_matched(around.now)
+                && self.wish.query.matches(item.node(), self.since) == Verdict::Match
+            {
+                self.matched(around.now);
+            }
+            if !is_taken {
                 return;
             }
+        } else {
             match self.wish.query.matches(item.node(), self.since) {
                 Verdict::NoMatch => return,
                 Verdict::Match => self.stats.matches += 1,
                 // Whoever cannot tell keeps it.
                 Verdict::Undecided => self.stats.undecided += 1,
             }
-            self.stats.last_match = Some(around.now);
-            self.quiet_since = around.now;
-            self.quiet_items = 0;
+            self.matched(around.now);
             self.take(item.stream, 0, around);
         }
         let closing = self
@@ -193,6 +202,18 @@ impl Lane {
                 reel.name(peer, item.start);
             }
         }
+    }
+
+    /// Whether it is news that an item matches at `now`, of a stream that is taken anyway.
+    fn may_say_matched(&self, now: Timestamp) -> bool {
+        let last = self.stats.last_match;
+        self.wish.trigger.is_none() && last.is_none_or(|last| now.since(last) >= TOLD_AGAIN)
+    }
+
+    fn matched(&mut self, now: Timestamp) {
+        self.stats.last_match = Some(now);
+        self.quiet_since = now;
+        self.quiet_items = 0;
     }
 
     /// Takes a stream with its look-back, where reels have it up to the packet `from` only what follows;
@@ -345,7 +366,7 @@ impl Lane {
 
     fn push(&mut self, entry: Entry, bytes: &[u8], around: &mut Around<'_>) {
         let size = bytes.len() as u64;
-        if !self.has_room(size, around) {
+        if !self.has_room(size, entry.ts, around) {
             return;
         }
         let now = around.now;
@@ -370,7 +391,7 @@ impl Lane {
     }
 
     /// Takes room for a packet and counts it as recorded; where there is none, counts that.
-    fn has_room(&mut self, size: u64, around: &mut Around<'_>) -> bool {
+    fn has_room(&mut self, size: u64, captured: Timestamp, around: &mut Around<'_>) -> bool {
         let Some(room) = around.room.checked_sub(size) else {
             self.stats.not_written += 1;
             self.stats.error = Some(match around.is_stopped {
@@ -383,7 +404,10 @@ impl Lane {
         around.room = room;
         self.stats.packets += 1;
         self.stats.bytes += size;
-        self.budget.add(size, around.now);
+        match captured < self.began {
+            true => self.budget.add_earlier(size, around.now),
+            false => self.budget.add(size, around.now),
+        }
         true
     }
 

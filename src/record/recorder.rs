@@ -259,6 +259,8 @@ impl Recorder {
                         wish.destination
                     ));
                     self.forget_counts(&wish.name);
+                    let run = self.options.run;
+                    self.sealer.begin(&wish.name, run, self.sequence);
                     let mut lane = Lane::new(wish, self.clock.now());
                     self.with(|around| lane.heartbeat("start", around));
                     kept.push(lane);

@@ -69,7 +69,7 @@ struct Waiting {
 /// What the thread did.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Progress {
-    /// Reels sealed, by recording.
+    /// Reels sealed, by recording, since that began last.
     pub(crate) sealed: BTreeMap<String, u64>,
     /// Bytes of reels that wait for sealing.
     pub(crate) waiting_bytes: u64,
@@ -81,6 +81,8 @@ pub(crate) struct Progress {
 struct State {
     jobs: VecDeque<Waiting>,
     progress: Progress,
+    /// Run and number of the first parcel of recordings that began, by their names.
+    begun: BTreeMap<String, (u64, u64)>,
     warnings: Vec<String>,
     is_busy: bool,
     is_ending: bool,
@@ -139,6 +141,16 @@ impl Sealer {
 
     pub(crate) fn progress(&self) -> Progress {
         self.shared.lock().progress.clone()
+    }
+
+    /// A recording begins, whose parcels of a run have numbers from `first` on: what one of its name sealed
+    /// before, or still has to, is none of its reels.
+    pub(crate) fn begin(&self, recording: &str, run: u64, first: u64) {
+        let state = &mut *self.shared.lock();
+        let before = state.begun.insert(recording.to_owned(), (run, first));
+        if before.is_some() {
+            state.progress.sealed.remove(recording);
+        }
     }
 
     /// Sentences about trouble since the last call.
@@ -217,6 +229,12 @@ impl Job {
             ),
         }
     }
+}
+
+/// Whether a parcel is of a recording whose name one has that began later.
+fn is_of_before(head: &Head, begun: &BTreeMap<String, (u64, u64)>) -> bool {
+    let begun = begun.get(&head.recording);
+    begun.is_some_and(|(run, first)| head.run == *run && head.sequence < *first)
 }
 
 impl Shared {
@@ -305,7 +323,9 @@ impl Shared {
         if !state.jobs.iter().any(|waiting| waiting.is_late) {
             progress.error = None;
         }
-        if let (Job::Reel { closed, .. }, true) = (job, is_kept) {
+        if let (Job::Reel { closed, .. }, true) = (job, is_kept)
+            && !is_of_before(&closed.head, &state.begun)
+        {
             *progress
                 .sealed
                 .entry(closed.head.recording.clone())

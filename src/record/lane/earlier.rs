@@ -108,7 +108,7 @@ impl Lane {
     }
 
     fn push_earlier(&mut self, entry: spool::Entry, bytes: &[u8], around: &mut Around<'_>) {
-        let has_room = self.has_room(bytes.len() as u64, around);
+        let has_room = self.has_room(bytes.len() as u64, entry.ts, around);
         let Some(earlier) = &mut self.earlier else {
             return;
         };

@@ -32,7 +32,7 @@ pub struct Status {
     pub open_packets: u64,
     /// Since when the open reel holds packets.
     pub open_since: Option<Timestamp>,
-    /// When an item last made it take a stream.
+    /// When an item last matched, or something happened that it waits for; to a second.
     pub last_match: Option<Timestamp>,
     /// Streams taken because the query met its bound.
     pub undecided: u64,

@@ -120,3 +120,73 @@ fn nothing_matched_leaves_signs_of_life_and_a_sentence() {
     assert!(reels(&store).is_empty());
     chain_holds(&store);
 }
+
+#[test]
+fn the_last_match_is_the_last_one_of_any_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    life.recorder.set(vec![wish("response.status == 500")]);
+    let mut feed = Feed::default();
+    let batch = feed.batch("a", 50);
+    let a = feed.id('a');
+    let last = |life: &Life| life.recorder.status()[0].last_match;
+    life.feed(batch, &[item(a, 500)]);
+    let first = last(&life);
+    life.wait(Duration::from_secs(600));
+    life.feed(feed.batch("a", 50), &[item(a, 200)]);
+    assert_eq!(last(&life), first);
+    life.feed(feed.batch("a", 50), &[item(a, 500)]);
+    assert_eq!(last(&life), Some(life.clock.now()));
+    // One connection that goes on matching is no recording that matches nothing.
+    life.wait(Duration::from_secs(3300));
+    assert!(life.recorder.warnings().is_empty());
+    life.finish();
+}
+
+#[test]
+fn one_that_begins_again_has_the_reels_of_this_life_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    let mut feed = Feed::default();
+    let begin = |life: &mut Life| life.recorder.set(vec![wish("true")]);
+    begin(&mut life);
+    let batch = feed.batch("a", 50);
+    let a = feed.id('a');
+    life.feed(batch, &[item(a, 200)]);
+    life.recorder.set(Vec::new());
+    life.recorder.settle();
+    assert_eq!(life.recorder.past()[0].reels, 1);
+    begin(&mut life);
+    assert_eq!(life.recorder.status()[0].reels, 0);
+    life.feed(feed.batch("b", 50), &[item(feed.id('b'), 200)]);
+    // What ended may still wait to be sealed when it begins again.
+    life.recorder.set(Vec::new());
+    begin(&mut life);
+    life.recorder.settle();
+    assert_eq!(life.recorder.status()[0].reels, 0);
+    life.feed(feed.batch("c", 50), &[item(feed.id('c'), 200)]);
+    life.recorder.seal(None, "asked");
+    life.recorder.settle();
+    assert_eq!(life.recorder.status()[0].reels, 1);
+    life.finish();
+}
+
+#[test]
+fn the_rate_is_that_of_what_came_since_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    let mut feed = Feed::default();
+    let batch = feed.batch(&"a".repeat(100), 5000);
+    let a = feed.id('a');
+    life.feed(batch, &[]);
+    life.wait(Duration::from_secs(600));
+    life.recorder.set(vec![wish("true")]);
+    life.feed(feed.batch("a", 50), &[item(a, 200)]);
+    let status = &life.recorder.status()[0];
+    assert!(status.bytes > 500_000 && status.bytes_today == status.bytes);
+    assert_eq!(status.rate, 0);
+    life.finish();
+}
