@@ -10,6 +10,8 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use crate::dashboard::{Tap, browser_tools, drive, send, start_live, text};
@@ -235,6 +237,101 @@ fn what_sums_up_follows_the_place() {
     assert_eq!(counts(&opened["all"]), counts(&line["all"]));
     let opened = tap.json("/groups?by=endpoint");
     assert_eq!(opened["groups"][0]["labels"], groups["groups"][0]["labels"]);
+}
+
+/// Bytes of all packets that were told.
+fn bytes_of(told: &Json) -> Vec<u8> {
+    let packets = told["packets"].as_array().unwrap().iter();
+    let bytes = packets.map(|packet| STANDARD.decode(packet["bytes"].as_str().unwrap()).unwrap());
+    bytes.flatten().collect()
+}
+
+#[test]
+fn rows_of_an_earlier_run_lead_to_its_packets() {
+    if !may_capture() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let port = serve();
+    let first = Run::start(home.path(), port);
+    load(port, 1, "/first");
+    first.until("/timeline", &|line| line["all"]["count"] == 2);
+    drop(first);
+    // A run has the second in which it began as its number.
+    thread::sleep(Duration::from_millis(1100));
+    let run = Run::start(home.path(), port);
+    load(port, 1, "/second");
+    run.until("/timeline", &|line| line["all"]["count"] == 2);
+    let found = run.get("/search?place=spool&q=request.path%20==%20%22/first%22");
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{found}");
+    let row = &rows[0];
+    assert!(row["n"].is_null() && row["key"].is_string(), "{row}");
+    let live = &run.get("/items")["rows"][0];
+    assert_eq!(live["stream"], row["stream"], "names begin anew");
+    let has = |told: &Json, path: &str| {
+        let path = format!("GET {path} ");
+        bytes_of(told)
+            .windows(path.len())
+            .any(|part| part == path.as_bytes())
+    };
+    let (stream, of) = (row["stream"].as_str().unwrap(), &row["run"]);
+    let asked = format!("/packets/{stream}?run={of}");
+    let packets = run.get(&asked);
+    assert!(has(&packets, "/first") && !has(&packets, "/second"));
+    let present = run.get(&format!("/packets/{stream}"));
+    assert!(has(&present, "/second") && !has(&present, "/first"));
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "packets", "arguments": {"stream": stream, "run": of, "worker": row["worker"]}}});
+    let told = mcp(&run, &call);
+    assert!(
+        has(&told["result"]["structuredContent"], "/first"),
+        "{told}"
+    );
+    let (status, said) = run.ask(&format!("GET /api/v1/packets/{stream}?run=1"), &Json::Null);
+    assert_eq!(status, 404);
+    let said = said["error"].as_str().unwrap();
+    assert!(said.contains("run 1 is no longer in the spool"), "{said}");
+    in_the_spool(&run);
+}
+
+/// What one message of the Model Context Protocol is answered.
+fn mcp(run: &Run, message: &Json) -> Json {
+    let body = message.to_string();
+    let mut stream = TcpStream::connect(run.address).unwrap();
+    write!(
+        stream,
+        "POST /mcp HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        run.address,
+        run.token,
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+fn in_the_spool(run: &Run) {
+    if browser_tools().is_none() {
+        return;
+    }
+    let url = format!("http://{}/?token={}", run.address, run.token);
+    let Some(seen) = drive("spool.mjs", &[&url]) else {
+        return;
+    };
+    for list in ["errors", "foreign"] {
+        assert_eq!(seen[list], json!([]), "{seen:#}");
+    }
+    for name in ["bytes", "bytesAgain"] {
+        let shown = text(&seen, name);
+        assert!(shown.contains("/first"), "{name}: {shown}");
+    }
+    assert!(text(&seen, "details").contains("/first"), "{seen:#}");
+    assert_eq!(seen["chosen"], seen["chosenAgain"], "{seen:#}");
+    assert!(text(&seen, "gone").contains("no longer"), "{seen:#}");
 }
 
 fn in_a_browser(run: &Run, store: &str) {

@@ -63,6 +63,18 @@ impl Run for Node1 {
         Ok(9)
     }
 
+    fn stream_pcap_of_run(
+        &self,
+        _worker: &str,
+        run: u64,
+        stream: StreamName,
+        out: &mut dyn Write,
+    ) -> Result<u64, String> {
+        let told = format!("{stream} of {run}");
+        let written = out.write_all(told.as_bytes());
+        written.map(|()| 1).map_err(|error| error.to_string())
+    }
+
     fn scripts(&self) -> Json {
         json!([{"title": "s"}])
     }
@@ -392,6 +404,10 @@ fn what_is_imposed_on_a_worker_never_reaches_the_hub() {
         super::message::Ask::Stream {
             stream: stream.clone(),
         },
+        super::message::Ask::StreamOfRun {
+            run: 7,
+            stream: stream.clone(),
+        },
         super::message::Ask::Streams {
             streams: vec![stream],
         },
@@ -427,6 +443,13 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     let gone = ask(stream("000000000043.pcap"));
     assert_eq!(gone, Err("it is no longer in the spool".to_owned()));
     assert!(ask(stream("../etc/passwd")).is_err());
+    let mut told = Vec::new();
+    let of_run = super::message::Ask::StreamOfRun {
+        run: 7,
+        stream: "000000000042.pcap".to_owned(),
+    };
+    assert_eq!(connection.calls.ask(of_run, &mut told), Ok(json!(1)));
+    assert_eq!(told, b"000000000042.pcap of 7");
     let seal = |name: Option<&str>| super::message::Ask::Seal {
         name: name.map(str::to_owned),
     };

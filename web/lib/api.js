@@ -87,8 +87,8 @@ export const map = (q, place, by, limit, signal) => ask(query("/map", { q, place
 export const scripts = () => ask("/api/v1/scripts");
 export const consoleLines = (after) => ask(`/api/v1/console?after=${after}`);
 export const fields = () => ask("/api/v1/fields");
-// Streams of several nodes, and of an archive, may have one name: the node or the item tells which.
-export const packets = (stream, worker, n, place) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n, place }));
+// Streams of several nodes or runs, and of an archive, may have one name: the node, the run or the item tells which.
+export const packets = (stream, worker, n, place, run) => ask(query(`/packets/${encodeURIComponent(stream)}`, { worker: worker ?? "", n, place, run }));
 export const jobs = () => ask("/api/v1/jobs");
 export const scheduler = () => ask("/api/v1/jobs/scheduler");
 // run, remove, start or stop; run and remove without a tag mean all jobs.
@@ -125,7 +125,7 @@ export const items = (q, before, limit, place, signal) => ask(query("/items", { 
 
 // Rows that are no longer held here: of spools and archives, of all nodes. `before` is next of the answer
 // before, or milliseconds, or empty for the newest; `place` is where alone they are from, empty for everywhere.
-export const search = (q, before, limit, place, signal) => ask(query("/search", { q, before, limit, place }), { signal });
+export const search = (q, before, limit, place, signal, from) => ask(query("/search", { q, before, limit, place, from }), { signal });
 
 // Follows matching rows from item `from` of an `instance` on, a sample of them when more than `limit` come at
 // once; calls back with each position and the rows up to it until closed, or until limit() of the query is

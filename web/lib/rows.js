@@ -15,16 +15,22 @@ export const isSame = (found, listed) => found.id === listed.id && found.timesta
 // Whether an item was asked and nothing came back.
 export const isUnanswered = ({ error, responseSize }) => Boolean(error) && !responseSize;
 
+// What a link calls a row. Rows of spools have no id; their run and key are the same whenever they are read.
+export const linkOf = ({ id, node, run, stream, key }) => id || [SPOOLED, node, run, stream, key].join("/");
+export const isSpooled = (link) => link.startsWith(`${SPOOLED}/`);
+const SPOOLED = "spool";
+
 // Rows of spools and archives, newest first, as the model takes them: without those whose exchanges are
 // `known`, each with a number of its own, which `number` gives for a text, and its number there.
 export function elsewhere(rows, known, number) {
   const others = rows.filter((row) => !known.has(exchange(row)));
-  return others.map((row) => ({ ...row, number: row.n, n: number(`${row.from} ${row.node} ${row.stream} ${row.n} ${exchange(row)}`), far: row.from }));
+  return others.map((row) => ({ ...row, number: row.n, n: number(`${row.from} ${row.node} ${row.stream} ${row.key ?? row.n} ${exchange(row)}`), far: row.from }));
 }
 
 // Of rows from elsewhere the one that an item of another run is: of its time, and of its place in its stream. Null
 // where there is none, or several that differ; one exchange may be kept several times.
 export function kept(rows, id, timestamp) {
+  if (isSpooled(id)) return rows.find((row) => row.timestamp === timestamp && linkOf(row) === id) ?? null;
   const alike = rows.filter((row) => row.timestamp === timestamp && id.endsWith(`/${row.stream}-${row.index}`));
   const [first] = alike.filter((row) => row.id).concat(alike);
   return first && alike.every((row) => exchange(row) === exchange(first)) ? first : null;

@@ -52,7 +52,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     badge(`index ${item.index}`, `${streamClause(item)} and index == ${item.index}`),
     item.node?.name ? badge(`node ${item.node.name}`, clause(["node", "name"], item.node.name)) : null,
     pcap(item),
-    copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link"),
+    linkButton(),
     curl(item) && copyButton(curl(item), { class: "badge", title: "Copy as a curl command" }, "curl"),
     shown.number !== null && !shown.place && !hidden && /^1/.test(item.protocol.version) && item.protocol.name === "http" ? el("button", unless(frame.whyNot("replay"), { class: "badge", title: "Shows what would be sent where, and asks first", onclick: () => replay(shown.number) }), "Send again\u2026") : null,
     row.trace ? badge(`trace ${row.trace.slice(0, 12)}`, traceClause(item, row.trace)) : null,
@@ -62,6 +62,7 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     el("button", { class: "badge close", title: "Esc", onclick: onClose, "aria-label": "Close the details" }, "\u00d7"),
     el("table", {}, side("src", item.src), side("dst", item.dst)),
     item.error && el("div", { class: "error" }, `${item.error.type}: ${item.error.msg}`));
+  const linkButton = () => copyButton(() => location.href, { class: "badge send", title: "Copy the address of this page: it opens this item with this filter; whoever opens it needs a token of their own" }, "Copy link");
   const side = (name, peer) => el("tr", {}, el("td", {}, name === "src" ? "from" : "to"), el("td", {},
     value([name, "name"], peer.name || "[Unresolved]", peer.name ? undefined : `${name}.name == ""`), " ",
     peer.namespace ? value([name, "namespace"], peer.namespace) : "", " ",
@@ -109,10 +110,10 @@ export function details({ frame, onClause, onTab, onClose, onOpen }) {
     node.replaceChildren(el("header", {},
       el("h2", {}, `${row.method} ${row.summary}`.trim()),
       row.status && el("span", { class: `badge status ${row.tone}` }, row.status),
-      el("span", { class: "badge" }, format.dateTime(row.timestamp)), badge(`stream ${row.stream}`, streamClause(row)),
+      el("span", { class: "badge" }, format.dateTime(row.timestamp)), badge(`stream ${row.stream}`, streamClause(row)), linkButton(),
       el("button", { class: "badge close", title: "Esc", onclick: onClose, "aria-label": "Close the details" }, "\u00d7"),
       el("table", {}, side("src", row.src), side("dst", row.dst)),
-      el("p", { class: "soft" }, "Memory holds this item no longer; the spool has the packets of its stream.")), holder);
+      el("p", { class: "soft" }, "Memory holds this item no longer. Below are the packets of its stream, as far as the spool has them.")), holder);
     if (hidden) return holder.replaceChildren(withheld());
     return showPackets(holder, row, null, "packets");
   };

@@ -5,11 +5,11 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 
 // Shows the packets of the stream of an item, number `n` at a place, in `node`, in the manner of the tab.
-export async function showPackets(node, { stream, worker }, n, tab, place) {
+export async function showPackets(node, { stream, worker, run }, n, tab, place) {
   node.replaceChildren(el("div", { class: "empty" }, "Reading the packets\u2026"));
   let found;
   try {
-    found = await api.packets(stream, worker, n, place);
+    found = await api.packets(stream, worker, n, place, run);
   } catch (error) {
     node.replaceChildren(el("div", { class: "empty" }, el("h2", {}, "The packets cannot be had"), error.message));
     return;

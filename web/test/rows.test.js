@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { elsewhere, exchange, isSame, isUnanswered, kept, rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, isSame, isUnanswered, kept, linkOf, rowsModel } from "../lib/rows.js";
 
 // A server with items 0 to `end`, read as the page reads it.
 const server = (end) => (before, limit = 500) => {
@@ -111,6 +111,19 @@ test("an item of another run is found by its time and its place in its stream", 
   // Two that differ are a guess.
   assert.equal(kept([stored, row("other/000000000007.pcap-3", link[1], "/b")], ...link), null);
   assert.equal(kept([], ...link), null);
+});
+
+test("a row of the spool is found again by its run and its key, whatever its place in its stream", () => {
+  const row = (run, key, index) => ({ id: null, n: null, from: "spool", timestamp: 5, node: "a", run, key, stream: "000000000007.pcap", index, method: "GET", summary: "/", status: "200", src: { ip: "10.0.0.1", port: "1" }, dst: { ip: "10.0.0.2", port: "80" } });
+  const link = linkOf(row(2, "k", 3));
+  assert.equal(link, "spool/a/2/000000000007.pcap/k");
+  assert.equal(kept([row(1, "k", 3), row(2, "k.1", 3), row(2, "k", 0)], link, 5).index, 0);
+  assert.equal(kept([row(1, "k", 3)], link, 5), null);
+  assert.equal(kept([row(2, "k", 3)], link, 6), null);
+  // Two exchanges that nothing but the key tells apart have numbers of their own.
+  const numbers = new Map();
+  const number = (id) => numbers.get(id) ?? numbers.set(id, -1 - numbers.size).get(id);
+  assert.deepEqual(elsewhere([row(2, "k", 3), row(2, "k.1", 3), row(2, "k", 0)], new Set(), number).map((one) => one.n), [-1, -2, -1]);
 });
 
 test("an answer that is wrong is an answer", () => {

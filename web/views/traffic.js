@@ -7,7 +7,7 @@ import { el } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { redactions } from "../lib/kfl.js";
 import { BOUNDS, boundFor } from "../lib/largest.js";
-import { elsewhere, exchange, kept, rowsModel } from "../lib/rows.js";
+import { elsewhere, exchange, isSpooled, kept, linkOf, rowsModel } from "../lib/rows.js";
 import { orderOf, orderText } from "../lib/url.js";
 import { columnsDialog } from "../parts/columns.js";
 import { details } from "../parts/details.js";
@@ -81,7 +81,7 @@ export function trafficView(frame) {
   }
   function choose(row) {
     node.classList.remove("alone");
-    frame.remember({ item: row.id, at: row.timestamp });
+    frame.remember({ item: linkOf(row), at: row.timestamp });
     pane.show(row);
   }
   // No details are shown.
@@ -424,25 +424,29 @@ export function trafficView(frame) {
   // the link is looked for by its time where items are kept.
   async function linkedRow(id, at, store) {
     let why = "This link is of a run of tapedeck that has ended";
+    const hidden = redactions(frame.state.q);
     try {
-      const { row } = await api.itemById(id, redactions(frame.state.q), store);
-      if (!at || row.timestamp === at) return row;
+      const { row } = isSpooled(id) ? {} : await api.itemById(id, hidden, store);
+      if (row && (!at || row.timestamp === at)) return row;
     } catch (error) {
       if (!at || error.status !== 404) throw error;
       why = "This item is held in memory no longer";
     }
-    const places = store ? [store] : [...(await api.stores()).stores, "spool"];
+    if (isSpooled(id) && !at) throw new api.Refused("This link does not say when its item was; it was cut", 400);
+    const places = isSpooled(id) ? ["spool"] : store ? [store] : [...(await api.stores()).stores, "spool"];
+    const q = [format.between(at, at + 1), hidden].filter(Boolean).join(" and ");
     for (const place of places) {
-      const { rows } = await api.search(format.between(at, at + 1), "", FIRST, place);
+      const { rows } = await api.search(q, String(at + 1), FIRST, place, undefined, at);
       const found = kept(elsewhere(rows, new Set(), number), id, at);
       if (found) return found;
     }
+    if (isSpooled(id)) throw new api.Refused("The spool has the packets of this item no longer; look for it in the archive", 410);
     throw new api.Refused(`${why}, and neither the spool nor a store that is open here has it`, 410);
   }
   async function openLinked(loaded) {
     const { item: wanted, at, place } = frame.state;
     const open = table.chosen();
-    if (!wanted || (open?.id === wanted && (!at || open.timestamp === Number(at)))) return;
+    if (!wanted || (open && linkOf(open) === wanted && (!at || open.timestamp === Number(at)))) return;
     try {
       const store = place === "spool" ? "" : place;
       let [row] = await Promise.all([linkedRow(wanted, Number(at), store), loaded]);
