@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use tokio::task::JoinError;
 
 use super::api::{Asked, State, aside, refuse};
 use crate::investigate::verify;
@@ -52,6 +53,23 @@ enum Proof {
     Done(Arc<Json>),
     Stopped,
     Failed(String),
+}
+
+impl Proof {
+    /// What a look came to, also one that broke off in a panic.
+    fn of(looked: Result<Result<Option<verify::Report>, String>, JoinError>) -> Proof {
+        match looked {
+            Ok(Ok(None)) => Proof::Stopped,
+            Ok(Ok(Some(report))) => {
+                let clean = report.is_clean();
+                let mut json = serde_json::to_value(&report).unwrap_or_default();
+                json["clean"] = clean.into();
+                Proof::Done(Arc::new(json))
+            }
+            Ok(Err(sentence)) => Proof::Failed(sentence),
+            Err(error) => Proof::Failed(format!("the look broke off: {error}; please report this")),
+        }
+    }
 }
 
 /// How far a look is.
@@ -176,19 +194,10 @@ pub(super) async fn verify(Extract(state): Extract<State>, Asked(ask): Asked<Ask
             now,
             ..verify::Options::default()
         };
-        tokio::task::spawn_blocking(move || {
-            let proof = match look(&state, &store, &options, &read) {
-                Ok(None) => Proof::Stopped,
-                Ok(Some(report)) => {
-                    let clean = report.is_clean();
-                    let mut json = serde_json::to_value(&report).unwrap_or_default();
-                    json["clean"] = clean.into();
-                    Proof::Done(Arc::new(json))
-                }
-                Err(sentence) => Proof::Failed(sentence),
-            };
-            state.proofs.set(&store, proof);
-        });
+        let proofs = state.proofs.clone();
+        let looked = store.clone();
+        let look = tokio::task::spawn_blocking(move || look(&state, &looked, &options, &read));
+        tokio::spawn(async move { proofs.set(&store, Proof::of(look.await)) });
     }
     AsJson(state.proofs.get(&ask.store)).into_response()
 }
@@ -292,4 +301,26 @@ pub(super) async fn object(Extract(state): Extract<State>, Asked(ask): Asked<Ask
         ),
     ];
     (headers, Body::from_stream(stream)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_breaks_off_has_failed() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let looked =
+            runtime.block_on(async { tokio::task::spawn_blocking(|| panic!("a fault")).await });
+        let proofs = Proofs::default();
+        proofs.begin("s", Timestamp::default()).unwrap();
+        proofs.set("s", Proof::of(looked));
+        let told = proofs.get("s");
+        assert_eq!(told["state"], "failed");
+        let sentence = told["sentence"].as_str().unwrap();
+        assert!(sentence.contains("a fault"), "{sentence}");
+        assert!(proofs.begin("s", Timestamp::default()).is_some());
+    }
 }
