@@ -429,7 +429,7 @@ async fn send_stream(state: State, worker: String, stream: String, ask: Ask) -> 
     };
     let made = aside(move || {
         let mut bytes = Vec::new();
-        let source = state.view.source(&ask.place)?;
+        let source = state.view.source_of_packets(&ask.place)?;
         let wanted = Stream::asked(&worker, name, &ask);
         let written = write_stream(&state.view, &source, wanted, &mut bytes);
         let written = written.map_err(|sentence| (StatusCode::NOT_FOUND, sentence));
@@ -541,7 +541,7 @@ pub(super) async fn packets_of(
     };
     let made = aside(move || {
         let mut front = packets::Front::default();
-        let source = state.view.source(&ask.place)?;
+        let source = state.view.source_of_packets(&ask.place)?;
         let wanted = Stream::asked(&ask.worker, name, &ask);
         match write_stream(&state.view, &source, wanted, &mut front) {
             Err(sentence) if !front.is_cut() => Err((StatusCode::NOT_FOUND, sentence)),

@@ -79,7 +79,7 @@ pub(super) fn parameter_json(route: &Route, one: &Parameter) -> Json {
     json!({
         "name": one.name,
         "in": if in_path { "path" } else { "query" },
-        "required": in_path,
+        "required": in_path || one.is_needed,
         "description": one.about,
         "schema": schema,
     })

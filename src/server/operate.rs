@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::api::{
-    Ask, Asked, GONE, Named, Sent, State, Stream, answered, aside, item_numbered, refuse, write_stream,
+    Ask, Asked, GONE, Named, Sent, State, Stream, answered, aside, item_numbered, refuse,
+    write_stream,
 };
 use super::payload;
 use super::queries::refuse_query;
@@ -75,6 +76,10 @@ pub(super) async fn remove_recording(
     Extract(state): Extract<State>,
     Asked(ask): Asked<Ask>,
 ) -> Response {
+    if ask.name.is_empty() {
+        let sentence = "name the recording (name); /recordings lists them";
+        return refuse(StatusCode::BAD_REQUEST, sentence);
+    }
     answered(aside(move || state.view.run.remove_recording(&ask.name)).await)
 }
 
@@ -194,8 +199,13 @@ fn replay_of_stream(
     };
     let mut front = payload::Savefile::default();
     let source = state.view.source("")?;
-    write_stream(&state.view, &source, Stream::asked(worker, name, ask), &mut front)
-        .map_err(|sentence| (StatusCode::NOT_FOUND, sentence))?;
+    write_stream(
+        &state.view,
+        &source,
+        Stream::asked(worker, name, ask),
+        &mut front,
+    )
+    .map_err(|sentence| (StatusCode::NOT_FOUND, sentence))?;
     payload::replay(&front, host, ask.port).map_err(bad)
 }
 

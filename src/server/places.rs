@@ -57,6 +57,14 @@ impl View {
         }
     }
 
+    /// The same for packets, which the spools have too.
+    pub(super) fn source_of_packets(&self, place: &str) -> Result<Source, Refusal> {
+        match place {
+            SPOOL => Ok(Source::Rows),
+            place => self.source(place),
+        }
+    }
+
     /// A query of [`View::query`] for a place.
     pub(super) fn query_of(&self, place: &str, query: kfl::Query) -> kfl::Query {
         match place {
@@ -75,6 +83,10 @@ impl View {
 
     /// Whether a store is one of the run's.
     pub(super) fn must_know(&self, store: &str) -> Result<(), Refusal> {
+        if store.is_empty() {
+            let sentence = "name the store (store); /archive/stores lists them";
+            return Err((StatusCode::BAD_REQUEST, sentence.to_owned()));
+        }
         match self.run.stores().iter().any(|known| known == store) {
             true => Ok(()),
             false => Err((

@@ -170,6 +170,13 @@ mod tests {
         assert!(item.get("required").is_none(), "one of two routes is asked");
         let packets = input(find("packets").unwrap());
         assert_eq!(packets["required"], json!(["stream"]));
+        for (tool, name) in [
+            ("recording_remove", "name"),
+            ("archive_days", "store"),
+            ("archive_reels", "store"),
+        ] {
+            assert_eq!(input(find(tool).unwrap())["required"], json!([name]));
+        }
         let add = input(find("recording_add").unwrap());
         assert_eq!(add["required"], json!(["name", "kfl"]));
     }

@@ -23,6 +23,8 @@ pub(super) struct Parameter {
     /// `string` or `integer`, in the words of JSON Schema.
     pub(super) kind: &'static str,
     pub(super) about: &'static str,
+    /// Whether it must be there; what stands in a path always must.
+    pub(super) is_needed: bool,
 }
 
 /// One route.
@@ -74,7 +76,20 @@ pub(super) enum Answer {
 }
 
 const fn parameter(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
-    Parameter { name, kind, about }
+    Parameter {
+        name,
+        kind,
+        about,
+        is_needed: false,
+    }
+}
+
+/// One that must be there.
+const fn needed(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
+    Parameter {
+        is_needed: true,
+        ..parameter(name, kind, about)
+    }
 }
 
 const Q: Parameter = parameter("q", "string", "KFL; empty for all items");
@@ -102,7 +117,7 @@ const RUN: Parameter = parameter(
     "the run whose stream it is, as rows of the spool have it: names of streams begin anew with each run; the present one when left out",
 );
 
-const STORE: Parameter = parameter("store", "string", "a store, as /archive/stores names it");
+const STORE: Parameter = needed("store", "string", "a store, as /archive/stores names it");
 const PATH: Parameter = parameter("path", "string", "path of the script, as /scripts names it");
 const NUMBER: Parameter = parameter("number", "integer", "number of the item in this run");
 

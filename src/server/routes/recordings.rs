@@ -3,7 +3,7 @@
 use axum::routing::{get, post};
 
 use super::super::{operate, stores};
-use super::{Answer, BEHIND, LIMIT, Q, Role, Route, STORE, parameter};
+use super::{Answer, BEHIND, LIMIT, Q, Role, Route, STORE, needed, parameter};
 
 pub(super) const RECORDINGS: &[Route] = &[
     Route {
@@ -32,7 +32,7 @@ pub(super) const RECORDINGS: &[Route] = &[
         audited: true,
         path: "/recordings/remove",
         about: "Ends a recording that was added; what is open is sealed.",
-        parameters: &[parameter("name", "string", "its name")],
+        parameters: &[needed("name", "string", "its name")],
         answer: Answer::Members(&[("removed", "string")]),
         handler: || post(operate::remove_recording),
     },
