@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use super::access::{Grant, Role, Visitor};
 use super::assets;
 use super::audit::Audit;
+use super::mcp;
 use super::oidc::{Oidc, Refused, SESSION};
 
 /// What the audit log calls whoever has the printed token.
@@ -231,9 +232,20 @@ async fn pass(guard: Guard, mut request: Request, next: Next) -> Response {
             next.run(request).await
         }
     };
+    // RFC 9110, section 15.5.2.
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static(CHALLENGE);
+        response
+            .headers_mut()
+            .entry(header::WWW_AUTHENTICATE)
+            .or_insert(challenge);
+    }
     add_headers(response.headers_mut());
     response
 }
+
+/// How whoever is not let in can say who they are (RFC 6750, section 3).
+const CHALLENGE: &str = "Bearer realm=\"tapedeck\"";
 
 /// The head of a request, kept while its answer is waited for.
 struct Head {
@@ -360,8 +372,26 @@ fn check(guard: &Guard, request: &Request) -> Result<Option<Visitor>, Response> 
     if request.method() == Method::GET && path == "/" {
         return Err((StatusCode::UNAUTHORIZED, assets::sign_in_page()).into_response());
     }
-    let sentence = "open the URL that tapedeck printed: it carries the token";
+    let offers = request.headers().contains_key(header::AUTHORIZATION);
+    let sentence = match (is_for_programs(path), offers) {
+        (false, _) => "open the URL that tapedeck printed: it carries the token",
+        (true, true) => {
+            "this token is not known here, or is not sent as Authorization: Bearer TOKEN"
+        }
+        (true, false) => {
+            "send a token as Authorization: Bearer TOKEN; the URL that tapedeck printed carries one"
+        }
+    };
     Err(refuse(StatusCode::UNAUTHORIZED, sentence))
+}
+
+/// Whether a path is asked by programs, and not opened by people.
+fn is_for_programs(path: &str) -> bool {
+    let is = |root: &str| {
+        let rest = path.strip_prefix(root);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    is("/api") || is(mcp::PATH)
 }
 
 /// Where the page that asks for a token hands it in, as `Authorization: Bearer`.
