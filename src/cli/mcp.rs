@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use percent_encoding::percent_decode_str;
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio;
@@ -17,7 +18,7 @@ use super::config::Config;
 use super::exit::{Answer, Exit, Failure};
 use super::release::{InstanceArgs, Place};
 use super::tap::live::runtime;
-use super::{data_dir, instance};
+use super::{Global, data_dir, instance};
 use crate::server::mcp::tools::{TOOLS, Tool};
 use crate::server::mcp::{Assistant, Elsewhere, role_at};
 
@@ -80,13 +81,13 @@ enum Format {
 }
 
 /// Runs the command.
-pub fn run(args: &McpArgs, config: &Config) -> Result<Exit, Failure> {
+pub fn run(args: &McpArgs, global: &Global, config: &Config) -> Result<Exit, Failure> {
     if args.list_tools {
         list(args.format);
         return Ok(Exit::Done);
     }
     if args.mcp_config {
-        super::print(format_args!("{:#}", client_config(args)?));
+        super::print(format_args!("{:#}", client_config(args, global)?));
         return Ok(Exit::Done);
     }
     let token = args.token.clone().or_else(token_of_environment);
@@ -141,7 +142,8 @@ fn token_of_run(base: &str, config: &Config) -> Option<String> {
     names.iter().any(|name| name == base).then_some(run.token)
 }
 
-/// Scheme, host and port of an address, and the token in it.
+/// The address below which the API is, and the token in it. A path is that of a proxy, but for those of
+/// the program itself, which may be left out.
 fn base_of(url: &str) -> Result<(String, Option<String>), Failure> {
     let wrong = || Failure::usage(format!("--url {url} is no address; write one as {USUAL}"));
     let uri: http::Uri = url.trim().parse().map_err(|_| wrong())?;
@@ -151,12 +153,21 @@ fn base_of(url: &str) -> Result<(String, Option<String>), Failure> {
     if !["http", "https"].contains(&scheme) || authority.as_str().contains('@') {
         return Err(wrong());
     }
+    let path = uri.path().trim_end_matches('/');
+    let path = OWN_PATHS.iter().find_map(|own| path.strip_suffix(own));
+    let path = path.unwrap_or(uri.path()).trim_end_matches('/');
     let query = uri.query().unwrap_or_default();
     let token = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("token="));
-    Ok((format!("{scheme}://{authority}"), token.map(str::to_owned)))
+    let token = token.map(|token| percent_decode_str(token).decode_utf8());
+    let token = token.transpose().map_err(|_| wrong())?;
+    let base = format!("{scheme}://{authority}{path}");
+    Ok((base, token.map(std::borrow::Cow::into_owned)))
 }
+
+/// Paths of the program that people find in addresses, each before those that it ends with.
+const OWN_PATHS: [&str; 5] = ["/api/v1/mcp", "/api/mcp", "/mcp", "/api/v1", "/api"];
 
 /// Serves until stdin or the process is to end.
 fn serve(assistant: Assistant) -> Result<Exit, Failure> {
@@ -236,9 +247,10 @@ fn list(format: Format) {
 /// ```text
 /// {"mcpServers": {"tapedeck": {"command", "args": [...], "env": {...}}}}
 /// ```
-fn client_config(args: &McpArgs) -> Result<Json, Failure> {
+fn client_config(args: &McpArgs, global: &Global) -> Result<Json, Failure> {
     let program = std::env::current_exe()?;
     let mut flags = vec!["mcp".to_owned()];
+    flags.extend(global.flags()?);
     let mut token = args.token.clone();
     if let Some(url) = &args.url {
         let (base, in_url) = base_of(url)?;
@@ -255,4 +267,62 @@ fn client_config(args: &McpArgs) -> Result<Json, Failure> {
         server["env"] = json!({TOKENS[0]: token});
     }
     Ok(json!({"mcpServers": {"tapedeck": server}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_with_its_path_and_token() {
+        let read = |url: &str| base_of(url).ok();
+        let plain = |base: &str| Some((base.to_owned(), None));
+        let at = "http://127.0.0.1:8899";
+        for own in [
+            "",
+            "/",
+            "/mcp",
+            "/mcp/",
+            "/api/v1/mcp",
+            "/api/mcp",
+            "/api/v1/",
+        ] {
+            assert_eq!(read(&format!("{at}{own}")), plain(at), "{own}");
+        }
+        let proxied = "https://ops.example.org/tapedeck";
+        assert_eq!(read(&format!("{proxied}/")), plain(proxied));
+        assert_eq!(read(&format!("{proxied}/mcp")), plain(proxied));
+        let (_, token) = read(&format!("{at}/?q=a&token=operate%6Fperate%2B1")).unwrap();
+        assert_eq!(token.as_deref(), Some("operateoperate+1"));
+        for none in ["moon", "ftp://a/", "http://me@a/", "http://a/?token=%ff"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_client_starts_the_command_with_what_it_was_given() {
+        let mut global = Global::default();
+        global.set = vec!["tap.dataDir=/x".to_owned()];
+        global.config_path = Some("/etc/tapedeck.yaml".into());
+        let args = McpArgs {
+            url: None,
+            token: Some("t0k".to_owned()),
+            allow_destructive: false,
+            list_tools: false,
+            mcp_config: true,
+            format: Format::Table,
+            release: InstanceArgs::default(),
+        };
+        let block = client_config(&args, &global).unwrap();
+        let server = &block["mcpServers"]["tapedeck"];
+        let wanted = [
+            "mcp",
+            "--config-path",
+            "/etc/tapedeck.yaml",
+            "--set",
+            "tap.dataDir=/x",
+        ];
+        assert_eq!(server["args"], json!(wanted));
+        assert_eq!(server["env"][TOKENS[0]], "t0k");
+    }
 }

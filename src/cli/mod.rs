@@ -92,6 +92,29 @@ pub struct Global {
     debug: bool,
 }
 
+impl Global {
+    /// The flags as they were given, files with their whole paths; for a command that is started elsewhere.
+    fn flags(&self) -> std::io::Result<Vec<String>> {
+        let mut flags = Vec::new();
+        let mut add = |flag: &str, value: &str| flags.extend([flag.to_owned(), value.to_owned()]);
+        if let Some(path) = &self.config_path {
+            let path = std::path::absolute(path)?;
+            add("--config-path", &path.display().to_string());
+        }
+        self.set.iter().for_each(|pair| add("--set", pair));
+        self.set_json
+            .iter()
+            .for_each(|pair| add("--set-json", pair));
+        if self.set_lenient {
+            flags.push("--set-lenient".to_owned());
+        }
+        if self.debug {
+            flags.push("--debug".to_owned());
+        }
+        Ok(flags)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     Tap(Box<tap::TapArgs>),
@@ -225,7 +248,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Test(args) => testing::run(args, &config),
         Command::Scripts(args) => scripts::run(args, &config),
         Command::Console(args) => console::run(args, &config),
-        Command::Mcp(args) => mcp::run(args, &config),
+        Command::Mcp(args) => mcp::run(args, &cli.global, &config),
         Command::Proxy(args) => release::proxy::run(args, &config),
         Command::Clean(args) => release::clean::run(args, &config),
         Command::Logs(args) => release::logs::run(args, &config),
