@@ -25,6 +25,9 @@ use super::super::routes::{self, Route};
 /// Bytes of a route's answer that are read.
 const MAX_ANSWER: usize = 16 << 20;
 
+/// Characters of a sentence against a request.
+const MAX_SENTENCE: usize = 2000;
+
 /// Wait for a connection, and for a whole answer, over HTTP.
 const CONNECT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -48,14 +51,19 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// What it said against the request, in one sentence.
+    /// What it said against the request, in one sentence: that of the route, or of what stands before it.
     pub fn refusal(&self) -> String {
         let json: Json = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = String::from_utf8_lossy(&self.body);
         let said = json["error"].as_str().unwrap_or(text.trim());
-        match said.is_empty() {
-            true => format!("it was answered with the status {}", self.status),
-            false => said.to_owned(),
+        // A page or a document of some other program is no sentence.
+        let is_sentence = !said.is_empty() && !said.starts_with(['<', '{', '[']);
+        match is_sentence {
+            false => format!("it was answered with the status {}", self.status),
+            true => match said.char_indices().nth(MAX_SENTENCE) {
+                Some((end, _)) => format!("{}\u{2026}", said.get(..end).unwrap_or_default()),
+                None => said.to_owned(),
+            },
         }
     }
 }
@@ -198,5 +206,37 @@ impl Way for Elsewhere {
         let ask = move || there.send(asked.route.method, &asked.path, asked.body.as_ref());
         let done = tokio::task::spawn_blocking(ask).await;
         done.map_err(|error| error.to_string())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_sentence_of_a_bounded_length() {
+        let refusal = |body: &str| {
+            let answer = Answered {
+                status: 403,
+                is_json: false,
+                body: body.as_bytes().to_vec(),
+            };
+            answer.refusal()
+        };
+        let status = "it was answered with the status 403";
+        assert_eq!(refusal("{\"error\": \"no such item\"}"), "no such item");
+        assert_eq!(refusal("say who you are\n"), "say who you are");
+        for other in [
+            "",
+            "<?xml version=\"1.0\"?><Error/>",
+            "{\"code\": 1}",
+            "[1]",
+        ] {
+            assert_eq!(refusal(other), status);
+        }
+        assert_eq!(
+            refusal(&"\u{e9}".repeat(9000)).chars().count(),
+            MAX_SENTENCE + 1
+        );
     }
 }

@@ -13,6 +13,7 @@
 //! JSON-RPC 2.0.
 
 mod ask;
+mod batch;
 mod call;
 mod compare;
 mod fit;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State as Extract};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use http_body_util::Full;
 use rmcp::model::{
@@ -143,7 +145,9 @@ impl ServerHandler for Assistant {
                 "there is no tool {name}; tools/list names them"
             )));
         };
-        let arguments = asked.arguments.unwrap_or_default();
+        let mut arguments = asked.arguments.unwrap_or_default();
+        // Some clients write what they leave out as null.
+        arguments.retain(|_, value| !value.is_null());
         let size: usize = arguments
             .iter()
             .map(|(name, value)| name.len() + fit::size(value))
@@ -198,10 +202,6 @@ pub(super) async fn answer(Extract(state): Extract<State>, request: Request) -> 
         let sentence = format!("a message has {MAX_MESSAGE} bytes at most");
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, sentence);
     };
-    if let Some(error) = unread(&body) {
-        let error = JsonRpcError::new(None, error);
-        return (StatusCode::BAD_REQUEST, axum::Json(error)).into_response();
-    }
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -211,9 +211,29 @@ pub(super) async fn answer(Extract(state): Extract<State>, request: Request) -> 
     let make = move || Ok(assistant.clone());
     let service =
         StreamableHttpService::new(make, Arc::new(NeverSessionManager::default()), config);
+    match batch::read(&parts.headers, &body) {
+        Some(Ok(messages)) => batch::answer(&service, &parts, messages).await,
+        Some(Err(error)) => not_read(error),
+        None => one(&service, parts, body).await,
+    }
+}
+
+/// What serves one message.
+type Service = StreamableHttpService<Assistant, NeverSessionManager>;
+
+/// Answers one message.
+async fn one(service: &Service, parts: Parts, body: Bytes) -> Response {
+    if let Some(error) = unread(&body) {
+        return not_read(error);
+    }
     let request = Request::from_parts(parts, Full::new(body));
     let answer = service.handle(request).await;
     answer.map(Body::new)
+}
+
+fn not_read(error: ErrorData) -> Response {
+    let error = JsonRpcError::new(None, error);
+    (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
 }
 
 /// Why a message is none (JSON-RPC 2.0, section 5.1).
@@ -245,12 +265,15 @@ pub fn role_at(there: &Elsewhere) -> Result<Role, (u16, String)> {
     match (session.status, said["role"].as_str().and_then(Role::named)) {
         (200, Some(role)) => Ok(role),
         (401, _) => Err((401, format!("the token is not known at {}", there.base()))),
+        (status, _) if said["error"].is_string() => Err((
+            status,
+            format!("{} answers: {}", there.base(), session.refusal()),
+        )),
         (status, _) => Err((
             status,
             format!(
-                "no tapedeck answers at {}: {}",
-                there.base(),
-                session.refusal()
+                "what answers at {} is no tapedeck: it said the status {status} and nothing that one would say",
+                there.base()
             ),
         )),
     }

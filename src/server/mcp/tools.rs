@@ -142,7 +142,7 @@ pub static TOOLS: &[Tool] = &[
     ),
     reads(
         "search",
-        "The same wherever it is kept: in live rows, in spools and in archives of all nodes. Slower than items. from of a row is the place to ask item at; it is left out for spool.",
+        "The same wherever it is kept: in live rows, in spools and in archives of all nodes. Slower than items. from of a row is the place to ask item at. Rows from spool have no item: packets has what is kept of them, asked with the row's stream, run and worker.",
         &[("get", "/search")],
         &[("limit", "50")],
         How::Plain,
@@ -163,7 +163,7 @@ pub static TOOLS: &[Tool] = &[
     ),
     reads(
         "packets",
-        "The packets of a stream, with their bytes in Base64. item and flows are mostly enough.",
+        "The packets of a stream, with their bytes in Base64. item and flows are mostly enough, except for rows from spool.",
         &[("get", "/packets/{stream}")],
         &[],
         How::Plain,
@@ -277,7 +277,7 @@ pub static TOOLS: &[Tool] = &[
         "recording_add",
         "Starts to record what matches a query, or changes a recording that was added. Takes room on disk and in the store, and what is sealed cannot be deleted; backtest tells how much it is.",
         &[("post", "/recordings/add")],
-        Effect::Adds,
+        Effect::Changes,
     ),
     acts(
         "recording_seal",
@@ -396,6 +396,19 @@ mod tests {
                 "docs/mcp.md is stale; run UPDATE=1 cargo test mcp_tools"
             );
         }
+    }
+
+    #[test]
+    fn what_replaces_or_ends_something_is_destructive() {
+        let destructive = TOOLS.iter().filter(|tool| tool.is_destructive());
+        let names: Vec<&str> = destructive.map(|tool| tool.name).collect();
+        let acts = [
+            "recording_add",
+            "recording_remove",
+            "script_switch",
+            "job_run",
+        ];
+        assert_eq!(names, acts);
     }
 
     #[test]
