@@ -55,7 +55,9 @@ fn load(port: u16, connections: usize, path: &str) {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let mut answers = BufReader::new(stream.try_clone().unwrap());
         for _ in 0..REQUESTS {
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n").unwrap();
+            // In one packet.
+            let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
             let mut line = String::new();
             while line != "\r\n" {
                 line.clear();
@@ -279,6 +281,7 @@ fn rows_of_an_earlier_run_lead_to_its_packets() {
     let asked = format!("/packets/{stream}?run={of}");
     let packets = run.get(&asked);
     assert!(has(&packets, "/first") && !has(&packets, "/second"));
+    assert_eq!(run.get(&format!("{asked}&place=spool")), packets);
     let present = run.get(&format!("/packets/{stream}"));
     assert!(has(&present, "/second") && !has(&present, "/first"));
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {

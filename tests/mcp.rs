@@ -144,6 +144,14 @@ fn who_asks_without_a_token_or_from_elsewhere_is_refused() {
     let ping = request("ping", &json!({})).to_string();
     let ask = |headers: &str| exchange(&tap, "POST /mcp", headers, &ping).0;
     assert_eq!(ask(HEADERS), 401);
+    let (_, head, said) = exchange(&tap, "POST /mcp", HEADERS, &ping);
+    assert!(head.contains("www-authenticate: bearer"), "{head}");
+    assert!(said.contains("Authorization: Bearer TOKEN"), "{said}");
+    let (status, head, _) = exchange(&tap, "GET /api/v1/items", "", "");
+    assert!(
+        status == 401 && head.contains("www-authenticate: bearer"),
+        "{head}"
+    );
     let wrong = format!("{HEADERS}Authorization: Bearer nonsense-0123456789\r\n");
     assert_eq!(ask(&wrong), 401);
     let bearer = tap.bearer();
@@ -590,6 +598,107 @@ fn what_stands_in_the_way_is_said_in_one_sentence_on_stderr() {
         );
         assert!(out.stdout.is_empty() && !said.contains(wrong), "{said}");
     }
+}
+
+#[test]
+fn messages_come_in_batches_as_in_the_revision_that_has_them() {
+    let tap = opened();
+    let headers = format!("{HEADERS}{}", tap.bearer());
+    let send = |headers: &str, batch: &Json| {
+        let (status, _, body) = exchange(&tap, "POST /mcp", headers, &batch.to_string());
+        let answer: Json = serde_json::from_str(&body).unwrap_or_default();
+        (status, answer)
+    };
+    let noted = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let ping = |id: u64| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+    let items = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": "items", "arguments": {"q": null}}});
+    let hello = request("initialize", &json!({}));
+    let (status, answers) = send(&headers, &json!([noted, ping(1), items, 7, hello, ping(3)]));
+    assert_eq!(status, 200, "{answers}");
+    let ids: Vec<&Json> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["id"])
+        .collect();
+    assert_eq!(
+        ids,
+        [&json!(1), &json!(2), &Json::Null, &json!(7), &json!(3)]
+    );
+    assert_eq!(answers[1]["result"]["isError"], false, "{answers}");
+    assert_eq!(answers[2]["error"]["code"], -32600);
+    assert!(
+        answers[3]["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("stands alone")
+    );
+    assert_eq!(send(&headers, &json!([noted, noted])).0, 202);
+    let many = vec![ping(1); 33];
+    assert_eq!(send(&headers, &json!(many)).0, 400);
+    let newer = format!("{headers}MCP-Protocol-Version: 2025-06-18\r\n");
+    assert_eq!(send(&newer, &json!([ping(1)])).0, 400);
+}
+
+#[test]
+fn what_is_needed_is_asked_for_and_null_is_left_out() {
+    let tap = opened();
+    let token = tap.token.as_str();
+    let rows = told(&tap, token, "items", &json!({"q": null, "limit": null}))["rows"].clone();
+    assert_eq!(rows.as_array().unwrap().len(), 3);
+    for (tool, arguments) in [
+        ("recording_remove", json!({})),
+        ("recording_remove", json!({"name": null})),
+        ("archive_days", json!({})),
+    ] {
+        let answer = call(&tap, token, tool, &arguments);
+        let said = answer["error"]["message"].as_str().unwrap();
+        assert!(said.contains("needs the argument"), "{said}");
+    }
+    for (tool, arguments, wanted) in [
+        (
+            "recording_remove",
+            json!({"name": ""}),
+            "name the recording",
+        ),
+        ("archive_days", json!({"store": ""}), "name the store"),
+    ] {
+        let said = refused(&tap, token, tool, &arguments);
+        assert!(said.contains(wanted), "{said}");
+    }
+}
+
+/// Answers every request with a page of some other program.
+fn some_other_program() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let page = format!("<html><body>{}</body></html>", "moon ".repeat(10_000));
+            let _ = write!(
+                stream,
+                "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}",
+                page.len()
+            );
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn another_program_is_called_one_and_not_quoted() {
+    let home = tempfile::tempdir().unwrap();
+    let base = some_other_program();
+    let out = output(home.path(), &["--url", &base, "--token", "t"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        said.contains("is no tapedeck") && said.contains("404"),
+        "{said}"
+    );
+    assert!(said.len() < 400 && !said.contains("moon"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One view of all nodes: searches over rows, spools and archives, coverage, raw packets, pushed scripts.
 
+use base64::Engine as _;
+
 use super::*;
 
 /// Rows of a search, all pages, and what was missing at the last.
@@ -103,6 +105,29 @@ fn live_rows_spools_and_archives_are_one_answer() {
         let from = waits_for(&hub, name, &[("a", count), ("b", count)]);
         assert_eq!(from, ["live", "spool"], "{name}");
     }
+    // A row of a worker's spool leads to the packets of the run that captured it.
+    let (rows, _) = search(&hub, "http and request.path == \"/later-1\"");
+    let row = rows.iter().find(|row| row["from"] == "spool").unwrap();
+    let text = |name: &str| row[name].as_str().unwrap();
+    let (stream, of) = (text("stream"), text("worker"));
+    let asked = format!("/api/v1/packets/{stream}?worker={of}&run=");
+    let packets = hub.get(&format!("{asked}{}", row["run"]));
+    let bytes = packets["packets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|packet| {
+            let bytes = packet["bytes"].as_str().unwrap();
+            base64::engine::general_purpose::STANDARD
+                .decode(bytes)
+                .unwrap()
+        });
+    let bytes: Vec<u8> = bytes.collect();
+    let path = b"/later-1";
+    assert!(bytes.windows(path.len()).any(|part| part == path), "{row}");
+    let gone = hub.get(&format!("{asked}1"));
+    let said = gone["error"].as_str().unwrap();
+    assert!(said.contains("run 1 is no longer in the spool"), "{gone}");
     assert_eq!(worker.end(), Some(0));
     // What still waited for its upload went into the new folder.
     let mut copy = Command::new("cp");
