@@ -301,9 +301,11 @@ mod tests {
 
     #[test]
     fn a_client_starts_the_command_with_what_it_was_given() {
-        let mut global = Global::default();
-        global.set = vec!["tap.dataDir=/x".to_owned()];
-        global.config_path = Some("/etc/tapedeck.yaml".into());
+        let global = Global {
+            set: vec!["tap.dataDir=/x".to_owned()],
+            config_path: Some("/etc/tapedeck.yaml".into()),
+            ..Global::default()
+        };
         let args = McpArgs {
             url: None,
             token: Some("t0k".to_owned()),
