@@ -72,8 +72,16 @@ struct Standing {
     targets: Option<Bytes>,
 }
 
-/// Gives the whole name history to workers that come, in parts of a size that is sent.
-pub type WholeNames = Arc<dyn Fn() -> Vec<Vec<u8>> + Send + Sync>;
+/// The name history for one who comes.
+pub struct Whole {
+    /// Names, in parts of a size that is sent.
+    pub parts: Vec<Vec<u8>>,
+    /// Whether these are all names in force, so that an address that is not among them has none.
+    pub is_all: bool,
+}
+
+/// Gives the whole name history to workers that come.
+pub type WholeNames = Arc<dyn Fn() -> Whole + Send + Sync>;
 
 /// Gives what happened lately to workers that come, in parts of a size that is sent.
 pub type LateNews = Arc<dyn Fn() -> Vec<Json> + Send + Sync>;
@@ -173,8 +181,15 @@ impl Hub {
     pub fn targets(&self, targets: &Json) -> Result<(), String> {
         let targets = targets.clone();
         let message = said(&ToWorker::Targets { targets })?;
-        self.shared.standing().targets = Some(message.clone());
-        self.shared.send_all(&message);
+        let mut standing = self.shared.standing();
+        standing.targets = Some(message.clone());
+        // Those who are still told the names are told the targets behind them.
+        for (_, connection) in self.shared.nodes.connections() {
+            if connection.is_aimed.load(Ordering::Relaxed) {
+                connection.send(&message);
+            }
+        }
+        drop(standing);
         Ok(())
     }
 
@@ -241,12 +256,29 @@ impl Shared {
     /// Tells one who comes the whole name history.
     fn tell_whole(&self, connection: &Connection) {
         let whole = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts = whole.as_ref().map(|whole| whole()).unwrap_or_default();
+        let Some(Whole { parts, mut is_all }) = whole.as_ref().map(|whole| whole()) else {
+            return;
+        };
         for part in parts {
             match message::names(&part) {
                 Ok(message) => connection.send(&message),
-                Err(error) => tracing::warn!(%error, "some names are not told"),
+                Err(error) => {
+                    is_all = false;
+                    tracing::warn!(%error, "some names are not told");
+                }
             }
+        }
+        if is_all && let Ok(message) = message::said(&ToWorker::Named) {
+            connection.send(&message);
+        }
+    }
+
+    /// Tells one who was told the names what is to be captured, and from now on whenever it changes.
+    fn aim(&self, connection: &Connection) {
+        let standing = self.standing();
+        connection.is_aimed.store(true, Ordering::Relaxed);
+        if let Some(message) = &standing.targets {
+            connection.send(message);
         }
     }
 
@@ -511,16 +543,15 @@ impl Worker {
             node,
         } = self;
         (shared.options.said)(&format!("The worker of {node} is connected"));
-        let welcome = {
-            let standing = shared.standing();
-            [standing.spread.clone(), standing.targets.clone()]
-        };
-        for message in welcome.iter().flatten() {
-            connection.send(message);
+        let spread = shared.standing().spread.clone();
+        if let Some(message) = spread {
+            connection.send(&message);
         }
         let (telling, told) = (shared.clone(), connection.clone());
         let names = tokio::task::spawn_blocking(move || {
             telling.tell_whole(&told);
+            // A worker records what it captures by name.
+            telling.aim(&told);
             // What happened is looked for by names.
             telling.tell_late(&told);
         });

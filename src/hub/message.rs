@@ -350,6 +350,8 @@ pub enum ToWorker {
         /// As whoever names the targets wrote them.
         targets: Json,
     },
+    /// All names in force were told since the connection began: what was not among them has none.
+    Named,
     /// What became of pods.
     News {
         /// As whoever hears it wrote it.

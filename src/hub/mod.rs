@@ -38,7 +38,7 @@ pub mod tls;
 mod uplink;
 mod wishes;
 
-pub use center::{Hub, LateNews, Options as HubOptions, WholeNames};
+pub use center::{Hub, LateNews, Options as HubOptions, Whole, WholeNames};
 pub use overview::{Beside, OpenStore, Overview};
 pub use reach::FOUND_WITHIN;
 pub use uplink::{Actions, Follower, Options as UplinkOptions, Standing, Uplink};

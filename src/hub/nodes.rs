@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     /// Ends it when told.
     pub(super) kick: Arc<Notify>,
     pub(super) calls: Arc<Calls>,
+    /// Whether it was told what is captured, behind the names that go with it.
+    pub(super) is_aimed: Arc<AtomicBool>,
     address: SocketAddr,
 }
 
@@ -53,6 +56,7 @@ impl Connection {
             calls: Arc::new(Calls::new(queues.clone())),
             queues,
             kick: Arc::default(),
+            is_aimed: Arc::default(),
             address,
         }
     }

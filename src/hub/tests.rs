@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::message::{Hello, Spread};
-use super::{Actions, Follower, Hub, HubOptions, Uplink, UplinkOptions, certs, tls};
+use super::{Actions, Follower, Hub, HubOptions, Uplink, UplinkOptions, Whole, certs, tls};
 use crate::capture::own::OwnSockets;
 use crate::deliver::Imposed;
 use crate::item::{Node, Origin, flat, lookup, sample};
@@ -164,6 +164,10 @@ impl Follower for Noted {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.note(format!("names {}", String::from_utf8_lossy(deltas)));
+    }
+
+    fn named(&self) {
+        self.note("named".to_owned());
     }
 }
 
@@ -324,7 +328,7 @@ fn rows_state_and_console_of_two_workers_come_together() {
         ..Spread::default()
     })
     .unwrap();
-    hub.names(Arc::new(|| vec![b"all names".to_vec()]));
+    hub.names(whole(|| vec![b"all names".to_vec()]));
     let workers = ["a", "b"].map(|node| cluster.worker(node, hub.address));
     wait("both are there", || hub.shared.nodes.names().len() == 2);
     for worker in &workers {
@@ -558,10 +562,40 @@ fn names_that_come_faster_than_they_are_followed_let_the_hub_wait() {
     let cluster = Cluster::new();
     let hub = cluster.hub(any());
     let parts = |count: u32| (0..count).map(|part| format!("much {part};").into_bytes());
-    hub.names(Arc::new(move || parts(200).collect()));
+    hub.names(whole(move || parts(200).collect()));
     let worker = cluster.worker("a", hub.address);
     wait("all came", || worker.heard.has("much 199;"));
     assert!(!worker.said.has("is gone"));
+}
+
+/// All names, which `parts` gives.
+fn whole(parts: impl Fn() -> Vec<Vec<u8>> + Send + Sync + 'static) -> super::WholeNames {
+    Arc::new(move || Whole {
+        parts: parts(),
+        is_all: true,
+    })
+}
+
+#[test]
+fn a_worker_that_comes_knows_all_names_before_it_knows_what_is_captured() {
+    let cluster = Cluster::new();
+    let hub = Arc::new(cluster.hub(any()));
+    let retargeting = Arc::downgrade(&hub);
+    hub.targets(&json!("first")).unwrap();
+    hub.names(whole(move || {
+        // Targets change while the names are being told.
+        let hub = retargeting.upgrade().unwrap();
+        hub.targets(&json!("second")).unwrap();
+        vec![b"one".to_vec(), b"two".to_vec()]
+    }));
+    let worker = cluster.worker("a", hub.address);
+    wait("the targets came", || worker.heard.has("targets"));
+    hub.targets(&json!("third")).unwrap();
+    wait("others came", || worker.heard.has("third"));
+    let heard = worker.heard.0.lock().unwrap().clone();
+    let first = ["names one", "names two", "named"];
+    let then = ["targets \"second\"", "targets \"third\""];
+    assert_eq!(heard, [&first[..], &then[..]].concat());
 }
 
 #[test]

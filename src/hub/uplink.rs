@@ -62,6 +62,17 @@ pub trait Follower: Send + Sync {
     /// Deltas of the name history, as [`crate::resolve::History::read`] reads them.
     fn names(&self, deltas: &[u8]);
 
+    /// A hub is connected, which begins to tell all names in force.
+    fn connected(&self) {}
+
+    /// It has told all of them.
+    fn named(&self) {}
+
+    /// What goes on while there is no hub.
+    fn goes_on(&self) -> &'static str {
+        "recording goes on"
+    }
+
     /// What became of pods, as whoever hears it wrote it.
     fn news(&self, news: &Json);
 }
@@ -221,6 +232,7 @@ enum Order {
     Spread(Box<Spread>),
     Targets(Json),
     Names(Bytes),
+    Named,
     News(Json),
 }
 
@@ -264,7 +276,8 @@ impl Kept {
             }
             if was_connected || why != last {
                 (self.options.said)(&format!(
-                    "{why}; recording goes on, and the hub is tried again"
+                    "{why}; {}, and the hub is tried again",
+                    self.options.follower.goes_on()
                 ));
             }
             last.clone_from(&why);
@@ -292,6 +305,7 @@ impl Kept {
         let (queues, ends) = link::queues();
         *self.actions.queue() = Some(queues.urgent.clone());
         lock(&self.feed).connected(welcomed.hub, welcomed.received);
+        self.options.follower.connected();
         let (to_feed, feed_orders) = mpsc::channel(ORDERS);
         let (to_orders, orders) = mpsc::channel(ORDERS);
         let calls = Arc::new(Answers::new(self.options.clone(), queues.clone()));
@@ -455,6 +469,7 @@ impl Kept {
                 Order::Spread(spread) => follower.spread(&spread),
                 Order::Targets(targets) => follower.targets(&targets),
                 Order::Names(deltas) => follower.names(&deltas),
+                Order::Named => follower.named(),
                 Order::News(news) => follower.news(&news),
             });
             if let Err(error) = followed.await {
@@ -483,6 +498,7 @@ async fn heard(
     match said {
         ToWorker::Spread(spread) => follow(to_orders, Order::Spread(spread)).await,
         ToWorker::Targets { targets } => follow(to_orders, Order::Targets(targets)).await,
+        ToWorker::Named => follow(to_orders, Order::Named).await,
         ToWorker::News { news } => follow(to_orders, Order::News(news)).await,
         ToWorker::Queries { queries } => feed(FeedOrder::Queries(queries)),
         ToWorker::Received { batch } => feed(FeedOrder::Received(batch)),

@@ -30,7 +30,7 @@ use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{Cluster, UpdateTeller, What};
-use crate::hub::{Beside, Hub, HubOptions, Overview, WishFiles, Wishes, tls};
+use crate::hub::{Beside, Hub, HubOptions, Overview, Whole, WishFiles, Wishes, tls};
 use crate::pipeline::host::PodBlocker;
 use crate::pipeline::{Counters, Stop, waits_for};
 use crate::script::console::Console;
@@ -187,8 +187,16 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let hub = Hub::start(options, runtime.handle()).map_err(Failure::usage)?;
     let hub = Arc::new(hub);
     hub.names(Arc::new({
-        let history = nearby.history();
-        move || packed(&history.snapshot(SystemClock.now()))
+        let (history, cluster) = (nearby.history(), cluster.clone());
+        move || {
+            let are_listed = cluster.of(Cluster::is_ready).unwrap_or(false);
+            let parts = packed(&history.snapshot(SystemClock.now()));
+            Whole {
+                // Names of before outlive a hub that may see none.
+                is_all: are_listed && !parts.is_empty(),
+                parts,
+            }
+        }
     }));
     if !is_known_to_workers(&hub, &stop, &ready) {
         return Ok(Exit::Done);
@@ -454,6 +462,8 @@ fn follow(
         let now = Some((version, bpf.clone()));
         if are_known && targeted != now {
             targeted = now;
+            // Workers record what they capture by name.
+            parts.changes.flush(|part| tell_names(parts.hub, part));
             let told = told::targets(set.as_deref(), &cluster.pods(), bpf.as_deref());
             let unsent = parts.hub.targets(&told).err();
             let unsent = unsent.map(|why| format!("workers go on with the last targets: {why}"));
