@@ -107,6 +107,10 @@ pub struct SourceCounts {
     pub own: u64,
     /// Left out as not targeted.
     pub not_targeted: u64,
+    /// Thrown away because nobody said in time whether they are targeted.
+    pub targets_unknown: u64,
+    /// In memory until somebody says whether they are targeted.
+    pub waiting: u64,
     /// Left out as a second sight of a packet already handed on.
     pub duplicates: u64,
     /// Records that were cut off or damaged.
@@ -121,6 +125,8 @@ impl SourceCounts {
         self.interface_dropped += other.interface_dropped;
         self.own += other.own;
         self.not_targeted += other.not_targeted;
+        self.targets_unknown += other.targets_unknown;
+        self.waiting += other.waiting;
         self.duplicates += other.duplicates;
         self.damaged += other.damaged;
     }

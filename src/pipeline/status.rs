@@ -80,6 +80,10 @@ pub struct Counts {
     pub own: u64,
     /// Left out as not targeted.
     pub not_targeted: u64,
+    /// Thrown away because nobody said in time whether they are targeted.
+    pub targets_unknown: u64,
+    /// In memory until somebody says whether they are targeted.
+    pub waiting: u64,
     /// Left out as second sights.
     pub duplicates: u64,
     /// Records cut off or damaged.
@@ -190,6 +194,8 @@ impl Counters {
             interface_dropped: source.interface_dropped,
             own: source.own,
             not_targeted: source.not_targeted,
+            targets_unknown: source.targets_unknown,
+            waiting: source.waiting,
             duplicates: source.duplicates + load(&self.duplicates),
             damaged: source.damaged,
             spool_not_written: load(&self.spool_not_written),

@@ -31,7 +31,7 @@ struct Span {
 
 #[derive(Debug, Default)]
 struct Noted {
-    last: [u64; 6],
+    last: [u64; 7],
     looked: Option<Timestamp>,
     spans: Vec<Span>,
 }
@@ -44,13 +44,14 @@ pub struct Losses {
 }
 
 /// Reasons by the names that manifests use, with their counters.
-fn figures(counts: &Counts) -> [(&'static str, u64); 6] {
+fn figures(counts: &Counts) -> [(&'static str, u64); 7] {
     [
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("not_dissected", counts.not_dissected),
         ("memory_short", counts.memory_short),
         ("spool_not_written", counts.spool_not_written),
+        ("targets_unknown", counts.targets_unknown),
         ("not_targeted", counts.not_targeted),
     ]
 }

@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::pcap::{Capture, Linktype};
+use ::pcap::{BpfProgram, Capture, Error, Linktype};
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, RawBatch};
 use crate::packet::LinkType;
 
 /// A second capture filter, in libpcap's language, that others may change at any time.
@@ -64,18 +64,103 @@ pub fn check_for(bpf: &str, interface: &str) -> Result<(), CaptureError> {
     }
 }
 
+fn compile(bpf: &str, link: LinkType) -> Result<BpfProgram, Error> {
+    let link = match link {
+        // The number of libpcap is another one than that of files.
+        LinkType::RAW => Linktype(12),
+        other => Linktype(i32::from(other.0)),
+    };
+    Capture::dead(link).and_then(|dead| dead.compile(bpf, true))
+}
+
 fn check_on(bpf: &str, link: LinkType) -> Result<(), CaptureError> {
-    let link = Linktype(i32::from(link.0));
-    let compiled = Capture::dead(link).and_then(|dead| dead.compile(bpf, true));
+    let compiled = compile(bpf, link);
     compiled.map(drop).map_err(|error| CaptureError::Filter {
         filter: bpf.to_owned(),
         reason: super::reason(&error),
     })
 }
 
+/// A capture filter that packets in memory are asked of.
+#[derive(Default)]
+pub struct Compiled {
+    bpf: String,
+    /// For each kind of link that was met; `None` where libpcap refuses it.
+    programs: Vec<(LinkType, Option<BpfProgram>)>,
+}
+
+impl Compiled {
+    /// Becomes this filter; empty lets everything pass.
+    pub fn be(&mut self, bpf: &str) {
+        if self.bpf != bpf {
+            bpf.clone_into(&mut self.bpf);
+            self.programs.clear();
+        }
+    }
+
+    /// Takes what does not pass out of `batch`, and what a filter that is none is asked of; gives its count
+    /// of packets.
+    pub fn leave_out(&mut self, batch: &mut RawBatch) -> u64 {
+        if self.bpf.is_empty() {
+            return 0;
+        }
+        let RawBatch { bytes, records, .. } = batch;
+        let before = records.len();
+        records.retain(|record| {
+            let start = record.start as usize;
+            let packet = bytes.get(start..start + record.caplen as usize);
+            let program = self.program(record.linktype);
+            packet.is_some_and(|packet| program.is_some_and(|program| program.filter(packet)))
+        });
+        u64::try_from(before - records.len()).unwrap_or(0)
+    }
+
+    fn program(&mut self, link: LinkType) -> Option<&BpfProgram> {
+        let known = self.programs.iter().position(|(known, _)| *known == link);
+        let at = known.unwrap_or_else(|| {
+            self.programs.push((link, compile(&self.bpf, link).ok()));
+            self.programs.len() - 1
+        });
+        self.programs.get(at)?.1.as_ref()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packets_in_memory_are_asked_of_a_filter() {
+        let mut compiled = Compiled::default();
+        let mut left = |bpf: &str, link: LinkType, header: &[u8]| {
+            let mut batch = RawBatch::default();
+            for port in [9, 53] {
+                let mut bytes = header.to_vec();
+                bytes.extend([0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0]);
+                bytes.extend([10, 0, 0, 7, 192, 0, 2, 1, 0, 9, 0, port, 0, 8, 0, 0]);
+                let length = u32::try_from(bytes.len()).unwrap();
+                let head = crate::packet::savefile::PacketHead {
+                    ts: crate::time::Timestamp::from_secs(1, 0),
+                    caplen: length,
+                    len: length,
+                    linktype: link,
+                    interface: 0,
+                };
+                batch.push(&head, crate::packet::Position::default(), &bytes);
+            }
+            compiled.be(bpf);
+            (compiled.leave_out(&mut batch), batch.records.len())
+        };
+        let ethernet = [[2; 6].as_slice(), &[4; 6], &[8, 0]].concat();
+        for (link, header) in [(LinkType::RAW, &[][..]), (LinkType::ETHERNET, &ethernet)] {
+            assert_eq!(left("", link, header), (0, 2));
+            assert_eq!(left("udp dst port 53", link, header), (1, 1));
+            assert_eq!(left("tcp", link, header), (2, 0));
+            assert_eq!(left("host 10.0.0.7", link, header), (0, 2));
+            // One that is none lets nothing pass.
+            assert_eq!(left("udp dst", link, header), (2, 0));
+        }
+    }
 
     #[test]
     fn a_filter_that_is_none_is_named() {

@@ -13,12 +13,13 @@ use crate::spool;
 use crate::time::Timestamp;
 
 /// Packets that were not dissected or recorded, by reason: the one list for manifests and metrics.
-pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 9] {
+pub(super) fn left_out(counts: &Counts) -> [(&'static str, u64); 10] {
     [
         ("kernel_dropped", counts.kernel_dropped),
         ("interface_dropped", counts.interface_dropped),
         ("self", counts.own),
         ("not_targeted", counts.not_targeted),
+        ("targets_unknown", counts.targets_unknown),
         ("duplicate", counts.duplicates),
         ("malformed", counts.malformed),
         ("not_dissected", counts.not_dissected),

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::super::config::Config;
 #[cfg(feature = "live")]
 use super::follow::say;
+use crate::capture::RawBatch;
 #[cfg(feature = "live")]
-use crate::capture::live::narrowing::{Narrow, Narrowing, both, check_for};
+use crate::capture::live::narrowing::{Compiled, Narrow, Narrowing, both, check_for};
 
 /// The filters; clones share them.
 #[derive(Clone, Default)]
@@ -86,6 +87,11 @@ impl Filters {
         })
     }
 
+    /// The filter that was chosen, or that of the configuration: what the recording can match aside.
+    fn own(&self) -> String {
+        self.change(|state| state.own().to_owned())
+    }
+
     /// The filter in force on links that are no Ethernet.
     #[cfg(test)]
     pub(super) fn in_force(&self) -> Option<String> {
@@ -99,9 +105,13 @@ impl Filters {
 
 #[cfg(feature = "live")]
 impl State {
+    fn own(&self) -> &str {
+        self.chosen.as_ref().unwrap_or(&self.configured)
+    }
+
     /// Goes over to the filters, when they are others than before.
     fn set(&mut self) {
-        let own = self.chosen.as_ref().unwrap_or(&self.configured);
+        let own = self.own();
         let matched = self.matched.clone().unwrap_or_default();
         let narrow = Narrow {
             ethernet: both(own, &matched.ethernet),
@@ -110,6 +120,41 @@ impl State {
         if self.last.replace(narrow.clone()).as_ref() != Some(&narrow) {
             self.narrowing.set(narrow);
         }
+    }
+}
+
+/// Takes out of packets in memory what the filter lets not pass that is in force by now: they were read
+/// before it was.
+pub(super) struct Passing {
+    #[cfg_attr(
+        not(feature = "live"),
+        expect(dead_code, reason = "only live capture has filters")
+    )]
+    filters: Filters,
+    #[cfg(feature = "live")]
+    compiled: Compiled,
+}
+
+impl Passing {
+    pub(super) fn new(filters: Filters) -> Passing {
+        Passing {
+            filters,
+            #[cfg(feature = "live")]
+            compiled: Compiled::default(),
+        }
+    }
+
+    /// Takes what does not pass out of `batch`; gives its count of packets.
+    #[cfg(feature = "live")]
+    pub(super) fn leave_out(&mut self, batch: &mut RawBatch) -> u64 {
+        self.compiled.be(&self.filters.own());
+        self.compiled.leave_out(batch)
+    }
+
+    /// Nothing: no filter is known.
+    #[cfg(not(feature = "live"))]
+    pub(super) fn leave_out(&mut self, _batch: &mut RawBatch) -> u64 {
+        0
     }
 }
 

@@ -145,6 +145,7 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
             pulse: session.pulse.clone(),
             metrics: Box::new(session.metrics()),
             unready: Box::new(session.unready()),
+            lacks: Box::new(|| None),
             port: session.facts.port.clone(),
         };
         super::metrics::serve(config, served.host, beside, &own, runtime.handle())?;

@@ -207,6 +207,8 @@ pub(super) struct Served {
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// What keeps the run from its work, one sentence; nothing when it is ready.
     pub(super) unready: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What it lacks while it is ready, one sentence.
+    pub(super) lacks: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Where it is told whether the port is had.
     pub(super) port: Port,
 }
@@ -306,16 +308,23 @@ fn app(served: Served) -> Router {
         pulse,
         metrics,
         unready,
+        lacks,
         port: _,
     } = served;
-    let (metrics, unready) = (Arc::new(metrics), Arc::new(unready));
+    let (metrics, unready, lacks) = (Arc::new(metrics), Arc::new(unready), Arc::new(lacks));
     let answer = move || async move { ([(header::CONTENT_TYPE, TEXT)], metrics()) };
     let told = |wrong: Option<String>, right: &str| match wrong {
         None => (StatusCode::OK, right.to_owned()),
         Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
     };
     let alive = move || async move { told(pulse.unwell(), "alive") };
-    let ready = move || async move { told(unready(), "ready") };
+    let ready = move || async move {
+        let right = match lacks() {
+            None => "ready".to_owned(),
+            Some(sentence) => format!("ready; {sentence}"),
+        };
+        told(unready(), &right)
+    };
     Router::new()
         .route("/metrics", get(answer))
         .route("/healthz", get(alive))
@@ -350,6 +359,7 @@ mod tests {
             pulse: Pulse::new(),
             metrics: Box::new(|| "a 1\n".to_owned()),
             unready: Box::new(|| None),
+            lacks: Box::new(|| None),
             port: port.clone(),
         };
         let own = OwnSockets::default();

@@ -534,7 +534,17 @@ impl Session {
                 counts.not_dissected
             ));
         }
-        let lost = dropped + status.dropped + counts.not_dissected + counts.memory_short;
+        if counts.targets_unknown > 0 {
+            say(&format!(
+                "{} packets were thrown away because the hub had not said which pods are captured",
+                counts.targets_unknown
+            ));
+        }
+        let lost = dropped
+            + status.dropped
+            + counts.not_dissected
+            + counts.memory_short
+            + counts.targets_unknown;
         let gaps = lost > 0 || !counts.warnings.is_empty() || is_cut_short;
         Ok(if gaps { Exit::Gaps } else { Exit::Done })
     }
@@ -615,8 +625,11 @@ fn recorder_options(
 }
 
 fn coverage(counters: &Counters) -> record::manifest::Coverage {
-    let reasons = figures::left_out(&counters.now());
-    let seen = reasons.into_iter().filter(|(_, packets)| *packets > 0);
+    let counts = counters.now();
+    let reasons = figures::left_out(&counts).into_iter();
+    // They are lost unless somebody says in time what they are.
+    let reasons = reasons.chain([("targets_awaited", counts.waiting)]);
+    let seen = reasons.filter(|(_, packets)| *packets > 0);
     seen.map(|(reason, packets)| (reason.to_owned(), Covered::new(packets, 0, None)))
         .collect()
 }

@@ -2,11 +2,13 @@
 //!
 //! In: changes of names and addresses of targets at the hub, messages at a worker. Out: messages of a
 //! bounded size at the hub; names for items and addresses for the source at a worker, which keeps the last
-//! ones for its next start. Never: a worker that asks the API server itself, or captures what its own
+//! ones for its next start (`kept.rs`). Never: a worker that asks the API server itself, or captures what its own
 //! configuration leaves out because nobody has told it any targets.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize as _;
 use serde_json::{Value as Json, json};
@@ -19,9 +21,12 @@ use super::filters::Filters;
 use super::follow::say;
 use crate::capture::targets::{SharedTargets, TargetSet};
 use crate::pipeline::NamesOf;
-use crate::record::{read_capped, write_whole};
-use crate::resolve::{LiveHistory, Names, Update};
-use crate::time::{Clock, SystemClock};
+use crate::resolve::{Address, Change, LiveHistory, Names, Update};
+use crate::time::{Clock, SystemClock, Timestamp};
+
+mod kept;
+
+use kept::{LastNames, LastTargets, Targets};
 
 /// Bytes after which a message of names ends and the next one begins.
 const PART: usize = 1 << 20;
@@ -109,37 +114,6 @@ pub(super) fn targets(set: Option<&TargetSet>, pods: &Json, bpf: Option<&str>) -
     json!({"set": set, "pods": pods, "bpf": bpf})
 }
 
-/// Largest file of targets that is read.
-const MAX_TARGETS: u64 = 16 << 20;
-
-/// The targets that were told last, with what the configuration of the worker said then.
-#[derive(Default)]
-struct Last {
-    file: Option<PathBuf>,
-    wanted: Json,
-    /// Addresses, and the capture filter or null.
-    told: Option<(Option<TargetSet>, Json)>,
-}
-
-impl Last {
-    fn keep(&self) {
-        let (Some(file), Some((set, bpf))) = (&self.file, &self.told) else {
-            return;
-        };
-        let kept = json!({"wanted": self.wanted, "told": {"set": set, "bpf": bpf}});
-        if let Err(error) = write_whole(file, kept.to_string().as_bytes()) {
-            tracing::warn!(%error, "the targets are not kept for the next start");
-        }
-    }
-
-    /// Those that the file holds, when they were told while the configuration said what it says now.
-    fn read(&self) -> Option<Json> {
-        let read = read_capped(self.file.as_ref()?, MAX_TARGETS).ok()?;
-        let mut kept: Json = serde_json::from_slice(&read).ok()?;
-        (kept["wanted"] == self.wanted).then(|| kept["told"].take())
-    }
-}
-
 /// What a configuration says of targets.
 fn wanted(config: &Config) -> Json {
     let values = TARGETS.iter();
@@ -149,14 +123,34 @@ fn wanted(config: &Config) -> Json {
         .into()
 }
 
+/// File of the targets that the hub told last.
+const TARGETS_FILE: &str = "targets.json";
+
+/// File of the names that it told.
+const NAMES_FILE: &str = "names.json";
+
+/// Time that packets wait for the hub where it is known what is captured: names that are kept are those of
+/// some moments ago, or there are none. They lie in memory as long, if there is room.
+const HUB_WORD: Duration = Duration::from_secs(2);
+
+/// Addresses that one telling of all names has at most.
+const MAX_NAMED: usize = 500_000;
+
 /// What a worker knows of the cluster.
 pub(super) struct Told {
     history: Arc<LiveHistory>,
     addresses: SharedTargets,
     filters: Filters,
     pods: Mutex<Json>,
-    last: Mutex<Last>,
+    targets: Mutex<LastTargets>,
+    names: Mutex<LastNames>,
+    /// What the hub has named since it is connected, until it says that this is all.
+    named: Mutex<Option<HashSet<Address>>>,
     gate: Gate,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Told {
@@ -167,31 +161,36 @@ impl Told {
             addresses,
             filters,
             pods: Mutex::new(json!({"targets": [], "excluded": []})),
-            last: Mutex::default(),
+            targets: Mutex::default(),
+            names: Mutex::default(),
+            named: Mutex::default(),
             gate: Gate::default(),
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins with the targets that `file` keeps, unless `config` names others by now. Without any, what the
-    /// configuration lets pass is captured, and where it names pods, nothing before the hub says which.
-    pub(super) fn begin(&self, file: &Path, config: &Config) {
-        let kept = {
-            let mut last = self.last();
-            last.file = Some(file.to_owned());
-            last.wanted = wanted(config);
-            last.read()
-        };
-        match kept {
-            Some(mut kept) => {
-                kept["pods"] = self.pods();
-                self.retarget(&kept);
+    /// Begins with the names and targets that `folder` keeps, unless `config` names others by now. Without any
+    /// targets, what the configuration lets pass is captured, and where it names pods, nothing before the hub
+    /// says which.
+    pub(super) fn begin(&self, folder: &Path, config: &Config) {
+        let now = SystemClock.now();
+        match lock(&self.names).begin(folder.join(NAMES_FILE), now) {
+            Ok(names) => self.history.apply(&names, now),
+            Err(why) => say(&format!("the names of before are not used: {why}")),
+        }
+        let targets = lock(&self.targets).begin(folder.join(TARGETS_FILE), wanted(config), now);
+        let targets = targets.unwrap_or_else(|why| {
+            say(&format!("the targets of before are not used: {why}"));
+            None
+        });
+        match targets {
+            Some(targets) => {
+                self.aim(&targets);
+                self.gate.open_within(HUB_WORD);
             }
             // What cannot be used may be replaced by the hub.
-            None if targets_of(config).is_ok_and(|targets| targets.is_all()) => self.gate.open(),
+            None if targets_of(config).is_ok_and(|targets| targets.is_all()) => {
+                self.gate.open_within(HUB_WORD);
+            }
             None => say(
                 "which pods are captured is not known on this node yet; packets wait in memory until the hub says it, and those that do not fit (tap.bufferSize) are counted as lost",
             ),
@@ -205,17 +204,55 @@ impl Told {
 
     /// Why nothing is captured yet.
     pub(super) fn waits(&self) -> Option<String> {
-        (!self.gate.is_open())
+        (!self.gate.is_known())
             .then(|| "the hub has not said yet which pods are captured, so nothing is".to_owned())
     }
 
-    /// Follows a changed configuration, for the next start.
+    /// What is wrong as long as no names are there.
+    pub(super) fn nameless(&self) -> Option<String> {
+        (self.history.size().0 == 0).then(|| {
+            "the hub has told no names yet, and none are kept on this node: queries by name match nothing"
+                .to_owned()
+        })
+    }
+
+    /// Addresses that have or had a name.
+    pub(super) fn named(&self) -> usize {
+        self.history.size().0
+    }
+
+    /// Follows a changed configuration. What the hub told counts until it says something else; where it has told
+    /// nothing, what targets everything begins.
     pub(super) fn follow(&self, config: &Config) {
-        let now = wanted(config);
-        let mut last = self.last();
-        if last.wanted != now {
-            last.wanted = now;
-            last.keep();
+        let mut last = lock(&self.targets);
+        last.wanted = wanted(config);
+        if !last.are_told() && targets_of(config).is_ok_and(|targets| targets.is_all()) {
+            self.gate.open();
+        }
+    }
+
+    /// Writes down what is due by the clock; the hub `is_there`.
+    pub(super) fn tick(&self, is_there: bool) {
+        let now = SystemClock.now();
+        lock(&self.targets).tick(now, is_there);
+        if lock(&self.names).is_due(now, is_there) {
+            self.keep_names(now);
+        }
+    }
+
+    /// Writes down what is not yet, for the next start.
+    pub(super) fn end(&self, is_there: bool) {
+        let now = SystemClock.now();
+        lock(&self.targets).end(now, is_there);
+        if lock(&self.names).is_due_at_end(is_there) {
+            self.keep_names(now);
+        }
+    }
+
+    fn keep_names(&self, now: Timestamp) {
+        let file = lock(&self.names).begin_to_write(now);
+        if let Some(file) = file {
+            kept::write_names(&file, &self.history.snapshot(now), now);
         }
     }
 
@@ -232,19 +269,50 @@ impl Told {
 
     /// Pods inside and outside of the targets.
     pub(super) fn pods(&self) -> Json {
-        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        pods.clone()
+        lock(&self.pods).clone()
+    }
+
+    /// A hub is connected, and begins to tell all names.
+    pub(super) fn connected(&self) {
+        *lock(&self.named) = Some(HashSet::new());
     }
 
     /// Takes names in, as [`packed`] writes them.
     pub(super) fn learn(&self, part: &[u8]) {
         match serde_json::from_slice::<Vec<Update>>(part) {
-            Ok(updates) => self.history.apply(&updates, SystemClock.now()),
+            Ok(updates) => {
+                self.history.apply(&updates, SystemClock.now());
+                let mut named = lock(&self.named);
+                if let Some(addresses) = &mut *named {
+                    addresses.extend(updates.iter().map(|update| update.address));
+                    // A hub of an older version never says that it was all.
+                    named.take_if(|addresses| addresses.len() > MAX_NAMED);
+                }
+                lock(&self.names).change();
+            }
             Err(error) => tracing::warn!(%error, "some names of the hub are left out"),
         }
     }
 
-    /// Captures other targets, as [`targets`] writes them.
+    /// The hub has told all names that are in force: what it did not name lost its name while nobody told.
+    pub(super) fn named_all(&self) {
+        let Some(named) = lock(&self.named).take() else {
+            return;
+        };
+        let now = SystemClock.now();
+        let mut gone = self.history.snapshot(now);
+        gone.retain(|known| !named.contains(&known.address));
+        for known in &mut gone {
+            known.changes = vec![Change {
+                from: now.secs(),
+                name: None,
+            }];
+        }
+        self.history.apply(&gone, now);
+        lock(&self.names).change();
+    }
+
+    /// Captures other targets, as [`targets`] writes them. The hub has told the names that go with them.
     pub(super) fn retarget(&self, told: &Json) {
         let set = match Option::<TargetSet>::deserialize(&told["set"]) {
             Ok(set) => set,
@@ -253,21 +321,23 @@ impl Told {
                 return;
             }
         };
-        self.addresses.set(set.clone());
+        let bpf = told["bpf"].as_str().map(str::to_owned);
+        let targets = Targets { set, bpf };
+        self.aim(&targets);
+        *lock(&self.pods) = told["pods"].clone();
+        self.gate.open();
+        lock(&self.names).are_whole();
+        lock(&self.targets).take(targets, SystemClock.now());
+    }
+
+    fn aim(&self, targets: &Targets) {
         // A hub that says nothing of a filter leaves it to the configuration.
-        if let Err(sentence) = self.filters.choose(told["bpf"].as_str()) {
+        if let Err(sentence) = self.filters.choose(targets.bpf.as_deref()) {
             say(&format!(
                 "the hub's capture filter is not taken, the last one stays in force: {sentence}"
             ));
         }
-        *self.pods.lock().unwrap_or_else(PoisonError::into_inner) = told["pods"].clone();
-        self.gate.open();
-        let mut last = self.last();
-        let now = Some((set, told["bpf"].clone()));
-        if last.told != now {
-            last.told = now;
-            last.keep();
-        }
+        self.addresses.set(targets.set.clone());
     }
 }
 
@@ -388,7 +458,6 @@ mod tests {
     #[test]
     fn a_worker_begins_with_the_targets_of_before_and_waits_where_it_has_none() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("targets.json");
         let config = |regex: &str| {
             let mut config = Config::of_defaults(&crate::cli::Global::default()).unwrap();
             config.flag("tap.regex", "test", json!(regex));
@@ -397,7 +466,7 @@ mod tests {
         let begin = |regex: &str| {
             let addresses = SharedTargets::default();
             let told = Told::new(addresses.clone(), Filters::default());
-            told.begin(&file, &config(regex));
+            told.begin(folder.path(), &config(regex));
             (told, move || addresses.get().1)
         };
         // Without targets there is nothing to wait for.
@@ -405,6 +474,11 @@ mod tests {
         for unknown in ["^cart", "cart("] {
             let (told, addresses) = begin(unknown);
             assert!(told.waits().is_some() && addresses().is_none());
+            // Nor is there when the configuration names none any more.
+            told.follow(&config("^pay"));
+            assert!(told.waits().is_some());
+            told.follow(&config(""));
+            assert_eq!(told.waits(), None);
         }
         let mut set = TargetSet::default();
         set.ips.insert("10.0.0.7".parse().unwrap());
@@ -418,16 +492,75 @@ mod tests {
         assert_eq!(again.waits(), None);
         assert_eq!(addresses().as_deref(), Some(&set));
         assert_eq!(again.pods(), json!({"targets": [], "excluded": []}));
-        // Those of another configuration are none of this one.
+        // Those of another configuration are none of this one, before the hub has followed it too.
         assert!(begin("^pay").0.waits().is_some());
         again.follow(&config("^pay"));
-        assert_eq!(begin("^pay").0.waits(), None);
-        std::fs::write(&file, "{").unwrap();
+        again.end(true);
         assert!(begin("^pay").0.waits().is_some());
+        again.retarget(&targets(Some(&set), &json!({}), None));
+        assert_eq!(begin("^pay").0.waits(), None);
+        let file = folder.path().join(TARGETS_FILE);
+        for damaged in ["{", r#"{"at": 9e9, "wanted": {}}"#] {
+            std::fs::write(&file, damaged).unwrap();
+            assert!(begin("^pay").0.waits().is_some());
+            assert_eq!(begin("").0.waits(), None);
+        }
         // That everything is captured is a word too.
         told.retarget(&targets(None, &json!({}), None));
         let (again, addresses) = begin("^cart");
         assert!(again.waits().is_none() && addresses().is_none());
+    }
+
+    #[test]
+    fn a_worker_begins_with_the_names_of_before_and_forgets_those_that_the_hub_does_not_tell() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = || {
+            let told = Told::new(SharedTargets::default(), Filters::default());
+            let config = Config::of_defaults(&crate::cli::Global::default()).unwrap();
+            told.begin(folder.path(), &config);
+            told
+        };
+        let name = |told: &Told, last: u8| {
+            let names = told.names()(&crate::item::Origin::default()).unwrap();
+            let ip = std::net::IpAddr::from([10, 0, 0, last]);
+            let found = names.lookup(Endpoint { ip, port: 80 }, SystemClock.now());
+            found.map(|found| found.name.to_string())
+        };
+        let tell = |told: &Told, updates: &[Update]| {
+            packed(updates).iter().for_each(|part| told.learn(part));
+        };
+        let told = begin();
+        assert!(told.nameless().is_some());
+        told.connected();
+        tell(&told, &[update(7, "cart"), update(8, "pay")]);
+        told.named_all();
+        // Before all is told the file is left as it is.
+        told.tick(true);
+        assert_eq!(begin().named(), 0);
+        told.retarget(&targets(None, &json!({}), None));
+        told.tick(true);
+        let again = begin();
+        assert_eq!(again.nameless(), None);
+        assert_eq!(name(&again, 7).as_deref(), Some("cart"));
+        // The pod of one went while this worker was away, and another one came.
+        again.connected();
+        tell(&again, &[update(7, "cart"), update(9, "web")]);
+        assert_eq!(name(&again, 8).as_deref(), Some("pay"));
+        again.named_all();
+        let names = [7, 8, 9].map(|last| name(&again, last));
+        assert_eq!(names, [Some("cart".into()), None, Some("web".into())]);
+        // What nobody tells to be all is not.
+        again.named_all();
+        tell(&again, &[update(8, "pay")]);
+        again.named_all();
+        assert_eq!(name(&again, 7).as_deref(), Some("cart"));
+        again.retarget(&targets(None, &json!({}), None));
+        again.end(true);
+        let last = begin();
+        assert_eq!(name(&last, 8).as_deref(), Some("pay"));
+        assert_eq!(name(&last, 9).as_deref(), Some("web"));
+        std::fs::write(folder.path().join(NAMES_FILE), "{").unwrap();
+        assert!(begin().nameless().is_some());
     }
 
     #[cfg(feature = "live")]

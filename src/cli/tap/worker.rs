@@ -140,7 +140,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     };
 
     let told = Arc::new(Told::new(addresses.clone(), filters.clone()));
-    told.begin(&folder.join(TARGETS), &config);
+    told.begin(&folder, &config);
     let actions = Actions::default();
     let remote = Remote {
         actions: Arc::new({
@@ -162,6 +162,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
             source,
             told.gate(),
             addresses,
+            filters.clone(),
             usize::try_from(config.bytes("tap.bufferSize")).unwrap_or(usize::MAX),
         )),
         names: Some(told.names()),
@@ -220,6 +221,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         said: Box::new(say),
     };
     let uplink = Arc::new(Uplink::start(uplink, actions, runtime.handle()));
+    keep(&told, &uplink);
 
     // For commands on this node: the dashboard is the hub's.
     let local = crate::server::Options {
@@ -252,10 +254,12 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
     let of_session = session.metrics();
     let of_link = uplink.clone();
     let (of_targets, of_work) = (told.clone(), session.unready());
+    let (of_names, of_told) = (told.clone(), told.clone());
     let beside = Served {
         pulse: session.pulse.clone(),
-        metrics: Box::new(move || of_session() + &of_uplink(&of_link)),
+        metrics: Box::new(move || of_session() + &of_uplink(&of_link) + &figures_of(&of_told)),
         unready: Box::new(move || of_work().or_else(|| of_targets.waits())),
+        lacks: Box::new(move || of_names.nameless()),
         port: session.facts.port.clone(),
     };
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
@@ -265,7 +269,31 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         standing.keep(config);
         told.follow(config);
     });
+    told.end(uplink.standing().connected);
     session.finish(false)
+}
+
+/// Writes down what the hub tells, and says when it tells no names, as long as the link lives.
+fn keep(told: &Arc<Told>, uplink: &Arc<Uplink>) {
+    /// Time between two looks.
+    const LOOK: Duration = Duration::from_secs(1);
+    /// Looks until a hub that is there has told names.
+    const SILENCE: u32 = 5;
+    let (told, uplink) = (told.clone(), Arc::downgrade(uplink));
+    std::thread::spawn(move || {
+        let mut looks = 0;
+        while let Some(uplink) = uplink.upgrade() {
+            told.tick(uplink.standing().connected);
+            drop(uplink);
+            looks += 1;
+            if looks == SILENCE
+                && let Some(sentence) = told.nameless()
+            {
+                say(&sentence);
+            }
+            std::thread::sleep(LOOK);
+        }
+    });
 }
 
 /// A number that no other process has, above 0.
@@ -301,6 +329,24 @@ fn of_uplink(uplink: &Uplink) -> String {
     ])
 }
 
+/// The figures of what the hub told.
+fn figures_of(told: &Told) -> String {
+    metrics::figures(&[
+        (
+            "tapedeck_worker_names",
+            "gauge",
+            "Addresses that have or had a name; with 0 queries by name match nothing.",
+            told.named() as u64,
+        ),
+        (
+            "tapedeck_worker_targets_awaited",
+            "gauge",
+            "1 while nothing is captured because the hub has not said which pods are.",
+            u64::from(told.waits().is_some()),
+        ),
+    ])
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -310,9 +356,6 @@ const SCRIPTS: &str = "scripts";
 
 /// File of what the hub said last, but for the scripts.
 const KEPT: &str = "spread.json";
-
-/// File of the targets that the hub told last.
-const TARGETS: &str = "targets.json";
 
 /// What the hub said last.
 fn kept(folder: &Path) -> Option<Spread> {
@@ -422,6 +465,21 @@ impl Follower for Following {
 
     fn names(&self, deltas: &[u8]) {
         self.told.learn(deltas);
+    }
+
+    fn connected(&self) {
+        self.told.connected();
+    }
+
+    fn named(&self) {
+        self.told.named_all();
+    }
+
+    fn goes_on(&self) -> &'static str {
+        match self.told.waits() {
+            None => "recording goes on",
+            Some(_) => "nothing is captured until it says which pods are",
+        }
     }
 
     fn news(&self, news: &Json) {

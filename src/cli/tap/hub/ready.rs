@@ -51,6 +51,7 @@ impl Ready {
                 figures.map(|figures| figures()).unwrap_or_default()
             }),
             unready: Box::new(move || of_work.unready()),
+            lacks: Box::new(|| None),
             port: self.0.port.clone(),
         }
     }
