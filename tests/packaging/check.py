@@ -85,6 +85,21 @@ def keys():
     return [(path, json.loads(value), not status, doc) for path, value, status, doc in found]
 
 
+NUMBER = r"([0-9]+\.?[0-9]*|\.[0-9]+)"
+# Texts that the program reads as sizes and durations: src/units.rs.
+WRITTEN = {
+    "Quantity": rf"^\s*{NUMBER}\s*([kMGTP]B?|K|KB|B|[KMGTP]iB?)?\s*$",
+    "Duration": rf"^(\s*(0|({NUMBER}(ns|us|µs|ms|s|m|h|d))+)\s*)?$",
+}
+
+
+def patterns():
+    """Patterns of the keys that hold sizes and durations, by their paths."""
+    text = (ROOT / "src/cli/config/keys.rs").read_text()
+    found = dict(re.findall(r'key\("([^"]+)", (\w+),', text))
+    return {path: WRITTEN[kind] for path, kind in found.items() if kind in WRITTEN}
+
+
 def node(default, doc):
     kind = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
     told = {"description": doc[0].upper() + doc[1:] + "."}
@@ -97,7 +112,7 @@ def merged(schema, there):
     """The schema with every key of the program in it, and none that it no longer has."""
     schema = json.loads(json.dumps(schema))
     known = {path.lower() for path, *_ in keys()}
-    of_kubernetes = not_for_program()
+    of_kubernetes, written = not_for_program(), patterns()
 
     def prune(tree, prefix):
         for name, below in list(tree.get("properties", {}).items()):
@@ -121,6 +136,8 @@ def merged(schema, there):
             at = at.setdefault("properties", {}).setdefault(name, {"type": "object"})
         doc = doc if works else f"{doc} (accepted, changes nothing)"
         at.setdefault("properties", {})[names[-1]] = node(default, doc)
+        if works and path in written and re.search(written[path], str(default)):
+            at["properties"][names[-1]]["pattern"] = written[path]
     for part in schema["properties"].values():
         nullable(part)
     return schema
@@ -310,6 +327,8 @@ def house_rules(manifests, name):
     by_kind = {}
     for one in manifests:
         by_kind.setdefault(one["kind"], []).append(one)
+        if not one["metadata"].get("namespace", "the release's"):
+            faults.append(f"{name}: {one['kind']} {one['metadata']['name']} is in a namespace without a name")
         if "app.kubernetes.io/name" not in one["metadata"].get("labels", {}):
             faults.append(f"{name}: {one['kind']} {one['metadata']['name']} has no labels of the release")
     names = {(one["kind"], one["metadata"]["name"]) for one in manifests}
@@ -383,6 +402,8 @@ def read_by_program(by_kind, name):
         text = one["data"].get("config.yaml")
         if text is None:
             continue
+        if re.search(r"^ *- (null|\{\})?$", text, re.M):
+            faults.append(f"{name}: a list of the ConfigMap has an entry without a value")
         for secret in ["AKIA", "hunter2"]:
             if secret in text:
                 faults.append(f"{name}: the ConfigMap holds a secret")
@@ -654,6 +675,15 @@ WRONG = [
     (["certificates.existingSecrets.hub=corp-hub"], "certificates.existingSecrets.worker"),
     (["certificates.existingSecrets.worker=corp-worker"], "certificates.existingSecrets.hub"),
     (["scripting.files.alert=console.log(1)"], "alert"),
+    (["tap.storageLimit=abc"], "storageLimit"),
+    (["tap.bufferSize=64 Mib"], "bufferSize"),
+    (["recording.sealEvery=5"], "sealEvery"),
+    (["fullnameOverride=UPPER"], "fullnameOverride"),
+    (["nameOverride=with.dots"], "nameOverride"),
+    # Workers would wait for ever for somebody who says which pods these are.
+    (["hub.enabled=false", "tap.regex=^cart"], "hub.enabled is false"),
+    (["hub.enabled=false", "tap.excludedNamespaces={kube-system}"], "tap.excludedNamespaces"),
+    (["hub.enabled=false", "tap.labelselector=app=cart"], "the hub alone knows"),
     # Credentials in what would lie in the ConfigMap.
     (["recording.destination=https://u:hunter2@store/b"], "recording.destination"),
     (["recordings[0].name=a,recordings[0].destination=https://u:hunter2@store/b"], "recordings.0.destination"),
@@ -667,6 +697,7 @@ WRONG_FILES = [
     ("scripting: {env: {ACCOUNT: 12345678901234567890}}", "scripting.env.ACCOUNT: put it in quotes"),
     ("scripting: {consts: {ACCOUNT: -9007199254740993}}", "scripting.env.ACCOUNT: put it in quotes"),
     ("scripting: {env: {ALL: {of: [1, 9007199254740993]}}}", "scripting.env.ALL: put it in quotes"),
+    ("recordings: [null]", "recordings[0] is empty"),
     ("scripting: {envFor: {alert: {CHAT: 9007199254740993}}}", "scripting.envFor.alert.CHAT: put it in quotes"),
 ]
 

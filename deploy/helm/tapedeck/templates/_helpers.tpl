@@ -153,7 +153,7 @@ imagePullSecrets:
 
 {{/* Namespaces that a release without clusterScope watches. */}}
 {{- define "tapedeck.namespaces" -}}
-{{- $names := include "tapedeck.tap" . | fromJson | dig "namespaces" list | default list -}}
+{{- $names := include "tapedeck.tap" . | fromJson | dig "namespaces" list | default list | compact -}}
 {{- if not $names -}}
 {{- $names = list .Release.Namespace -}}
 {{- end -}}
@@ -187,7 +187,7 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- toJson $part -}}
 {{- end -}}
 
-{{/* Takes what is null out of a map, in place. */}}
+{{/* Takes what is null out of a map and of its lists, in place. */}}
 {{- define "tapedeck.prune" -}}
 {{- $in := . -}}
 {{- range $name, $value := $in -}}
@@ -195,6 +195,17 @@ files have them in small letters (proxy.hub.srvport). */}}
 {{- $_ := unset $in $name -}}
 {{- else if kindIs "map" $value -}}
 {{- include "tapedeck.prune" $value -}}
+{{- else if kindIs "slice" $value -}}
+{{- $left := list -}}
+{{- range $value -}}
+{{- if kindIs "map" . -}}
+{{- include "tapedeck.prune" . -}}
+{{- end -}}
+{{- if not (kindIs "invalid" .) -}}
+{{- $left = append $left . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $in $name $left -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
