@@ -270,7 +270,15 @@ fn of_code(code: u16, message: String) -> Refusal {
     }
 }
 
-/// An error with what caused it: the outer ones alone say little.
+/// What libraries call their own errors, before what caused them.
+const TYPES: [&str; 4] = [
+    "ServiceError: ",
+    "HyperError: ",
+    "client error (Connect): ",
+    "client error (SendRequest): ",
+];
+
+/// An error with what caused it, for people: the outer ones alone say little.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut next = error.source();
@@ -280,6 +288,11 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
             said = format!("{said}: {more}");
         }
         next = error.source();
+    }
+    for name in TYPES {
+        if let Some(cause) = said.strip_prefix(name) {
+            said = cause.to_owned();
+        }
     }
     said
 }

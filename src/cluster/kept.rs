@@ -235,5 +235,12 @@ mod tests {
             kept.read().await.unwrap_err()
         });
         assert!(matches!(why, KeptError::Away(_)), "{why}");
+        // People read it.
+        let why = why.to_string();
+        assert!(
+            !why.contains("ServiceError") && !why.contains("client error"),
+            "{why}"
+        );
+        assert!(why.contains("Connection refused"), "{why}");
     }
 }

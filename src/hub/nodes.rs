@@ -348,16 +348,18 @@ impl Nodes {
             .collect()
     }
 
-    /// A sentence for each worker that is there and answers neither probes nor Prometheus.
-    pub(super) fn unserved(&self) -> Vec<String> {
+    /// A sentence for each worker that is there and answers neither probes nor Prometheus, or captures nothing
+    /// yet.
+    pub(super) fn hindered(&self) -> Vec<String> {
         let all = self.all();
         let there = all.values().filter(|node| node.connection.is_some());
-        there
-            .filter_map(|node| {
-                let why = node.state.run.as_ref()?.get("unserved")?.as_str()?;
-                Some(format!("{}: {why}", node.hello.node))
-            })
-            .collect()
+        let said = there.flat_map(|node| {
+            let run = node.state.run.as_ref();
+            let why = ["unserved", "waits"].map(|name| run.and_then(|run| run[name].as_str()));
+            let why = why.into_iter().flatten();
+            why.map(|why| format!("{}: {why}", node.hello.node))
+        });
+        said.collect()
     }
 
     /// All nodes for people.
@@ -365,6 +367,7 @@ impl Nodes {
     /// ```text
     /// [{"name","ip","worker","version","run","connected","since","why","address","counts","outbox",
     ///   "unserved": why neither probes nor Prometheus are answered, or null,
+    ///   "waits": why nothing is captured yet, or null,
     ///   "feed":{...},"received": rows,"foreign": rows,"gaps":[{"from","to","why"}]}]
     /// ```
     pub(super) fn json(&self) -> Json {
@@ -384,6 +387,7 @@ impl Nodes {
                 "counts": node.state.counts,
                 "outbox": run.and_then(|run| run.get("outbox")),
                 "unserved": run.and_then(|run| run.get("unserved")),
+                "waits": run.and_then(|run| run.get("waits")),
                 "feed": node.state.feed,
                 "received": node.taken.rows,
                 "foreign": node.taken.foreign,
@@ -574,13 +578,21 @@ mod tests {
                 ..State::default()
             };
             nodes.state("a", state);
-            nodes.unserved()
+            nodes.hindered()
         };
         assert_eq!(run(Json::Null), [""; 0]);
         assert_eq!(run("port 7 is taken".into()), ["a: port 7 is taken"]);
         assert_eq!(nodes.json()[0]["unserved"], "port 7 is taken");
+        let waits = Some(json!({"waits": "nobody says which pods"}));
+        let state = State {
+            run: waits,
+            ..State::default()
+        };
+        nodes.state("a", state);
+        assert_eq!(nodes.hindered(), ["a: nobody says which pods"]);
+        assert_eq!(nodes.json()[0]["waits"], "nobody says which pods");
         nodes.leave("a", 1, "ended", at(2));
-        assert_eq!(nodes.unserved(), [""; 0]);
+        assert_eq!(nodes.hindered(), [""; 0]);
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl Run for Overview {
         let missing = nodes.missing().into_iter();
         let mut remarks: Vec<String> = missing.map(|(_, sentence)| sentence).collect();
         remarks.extend((self.beside.unserved)());
-        remarks.extend(nodes.unserved());
+        remarks.extend(nodes.hindered());
         remarks.extend(self.wishes.faults());
         let feed = nodes.feeds();
         if feed.skipped > 0 {

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::message::Spread;
 use crate::kfl;
-use crate::pipeline::{Basis, DEFAULT_NAME, RECORDING_KFL};
+use crate::pipeline::{Basis, DEFAULT_NAME, RECORDING_KFL, waits_for};
 use crate::record::{read_capped, write_whole};
 
 /// Recordings that may be added.
@@ -194,6 +194,13 @@ impl Wishes {
         if let Err(error) = written {
             tracing::warn!(%error, "what is recorded is not kept for the next start of the hub");
         }
+    }
+
+    /// Whether a recording waits for happenings called so. Of a list that workers keep from before nobody here
+    /// knows, so it may wait for all.
+    pub fn waits_for(&self, what: &str) -> bool {
+        let spread = self.spread();
+        spread.list_stays || waits_for(&spread.recordings, what)
     }
 
     /// What workers are told.
@@ -399,6 +406,7 @@ mod tests {
         wishes.add(&json!({"name": "more", "kfl": "dns"})).unwrap();
         let spread = wishes.spread();
         assert!(spread.list_stays);
+        assert!(wishes.waits_for("failedProbe"));
         assert_eq!(spread.recordings, json!([{"name": "more", "kfl": "dns"}]));
         assert_eq!(spread.added, ["more"]);
         // It is taken when it becomes valid.
@@ -406,6 +414,7 @@ mod tests {
         assert!(configured.is_new && configured.faults.is_empty());
         let spread = wishes.spread();
         assert!(!spread.list_stays);
+        assert!(!wishes.waits_for("failedProbe"));
         assert_eq!(spread.recordings.as_array().map(Vec::len), Some(2));
         assert_eq!(spread.added, ["more"]);
     }

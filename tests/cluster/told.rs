@@ -210,7 +210,9 @@ fn a_worker_without_targets_waits_for_them_and_loses_none_of_what_they_name() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     make_certs(folder);
-    let config = hub_config(folder, "^cart", &loopback.real.admin_kubeconfig());
+    let mut config = hub_config(folder, "^cart", &loopback.real.admin_kubeconfig());
+    // It is recorded by name, so the names are waited for too, and are there without a hub.
+    config["scripting"]["env"]["RECORDING_KFL"] = "dst.name == \"cart-1\"".into();
     let arguments = ["--listen", "127.0.0.1:0", "--headless"];
     let mut hub = start(folder, "hub", &config, &arguments);
     let said = hub.says("?token=");
@@ -234,6 +236,16 @@ fn a_worker_without_targets_waits_for_them_and_loses_none_of_what_they_name() {
     let (status, why) = probe(metrics, "/readyz");
     assert_eq!(status, 503);
     assert!(why.contains("has not said yet which pods"), "{why}");
+    let awaited = "\ntapedeck_worker_targets_awaited 1\n";
+    assert!(probe(metrics, "/metrics").1.contains(awaited));
+    wait("the dashboard says so", || {
+        let status = get(&address, &token, "/api/v1/status");
+        let of_node = &status["run"]["nodes"][0]["waits"];
+        of_node.is_string()
+            && status["run"]["remarks"]
+                .to_string()
+                .contains("node-a: the hub has not said")
+    });
     loopback.runtime.block_on(loopback.real.start_api());
     wait("the pods are listed", || {
         let pods = get(&address, &token, "/api/v1/pods/targeted");
@@ -262,6 +274,7 @@ fn a_worker_without_targets_waits_for_them_and_loses_none_of_what_they_name() {
         pods
     };
     for tag in ["early", "late", "again"] {
+        assert_eq!(pods(tag), ["cart-1"]);
         assert_eq!(
             recorded(folder, tag).len(),
             REQUESTS,
@@ -269,7 +282,33 @@ fn a_worker_without_targets_waits_for_them_and_loses_none_of_what_they_name() {
             pods(tag)
         );
     }
-    assert_eq!(pods("late"), ["cart-1"]);
+}
+
+/// Nobody says which pods are captured before the worker ends.
+#[test]
+fn packets_that_waited_for_targets_in_vain_are_counted_as_lost() {
+    let Some(loopback) = Loopback::start() else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    make_certs(folder);
+    let worker_config = json!({
+        "tap": {"dataDir": folder.join("worker/data"), "metrics": {"port": 0}, "regex": "^cart"},
+        "recording": {"destination": folder.join("kept")},
+        "scripting": {"env": {"RECORDING_KFL": "http"}},
+    });
+    let hub = format!("127.0.0.1:{}", free_port());
+    let arguments = ["--hub", &hub, "--node", "node-a", "-i", "lo"];
+    let mut worker = start(folder, "worker", &worker_config, &arguments);
+    worker.says("nothing is captured until it says which pods are");
+    traffic(loopback.port, "early");
+    let said = worker.err.clone();
+    assert_eq!(worker.end(), Some(3));
+    let said = fs::read_to_string(said).unwrap();
+    let lost = "packets were thrown away because the hub had not said which pods are captured";
+    assert!(said.contains(lost), "{said}");
+    assert_eq!(recorded(folder, "early"), []);
 }
 
 fn post(address: &str, token: &str, path: &str, body: &Json) {

@@ -6,7 +6,8 @@ const NAMES = {
   kernel_dropped: "dropped by the kernel", interface_dropped: "dropped by the interface", not_dissected: "not dissected in time",
   memory_short: "not dissected because memory was short",
   spool_not_written: "not written to the spool", spool_overwritten: "overwritten in the spool", recording_limit: "beyond the limit of a recording's day",
-  not_targeted: "of pods that are not targeted", outbox_dropped: "dropped because the outbox was full",
+  not_targeted: "of pods that are not targeted", targets_unknown: "thrown away before the hub said which pods are captured",
+  targets_awaited: "waiting for the hub to say which pods are captured", outbox_dropped: "dropped because the outbox was full",
   recording_not_written: "that a recording could not write", look_back_overwritten: "overwritten in the spool before a recording had copied them",
 };
 

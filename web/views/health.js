@@ -70,6 +70,8 @@ export function healthView() {
       ["streams given up in the middle", counts.givenUp, "memory was short: what was open in them is not shown"],
       ["not written to the spool", counts.spoolNotWritten, "the disk was full or refused: they cannot be looked back at"],
       ["of tapedeck itself", counts.own, "left out on purpose"],
+      ["thrown away before the targets were known", counts.targetsUnknown, "the hub had not said which pods are captured"],
+      ["waiting for the targets", counts.waiting, "lost unless the hub says which pods are captured"],
       ["of pods that are no targets", counts.notTargeted, "left out on purpose"],
       ["seen twice", counts.duplicates, "counted once"],
       ["TLS handshakes not decrypted", counts.tls ? counts.tls.handshakes - counts.tls.decrypted : 0, "give --tls-keylog to read them"],

@@ -69,6 +69,8 @@ pub struct Facts {
     pub(super) seeking: Option<Arc<Seeking>>,
     /// Whether probes and Prometheus are answered.
     pub(super) port: Port,
+    /// Why nothing is captured yet.
+    pub(super) waits: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl Facts {
@@ -137,7 +139,8 @@ impl Run for Facts {
     fn status(&self) -> Json {
         let outbox = self.outbox.status();
         let spool = self.streams.0.counts();
-        let unserved = self.port.unserved();
+        let (unserved, waits) = (self.port.unserved(), (self.waits)());
+        let remarks: Vec<&String> = unserved.iter().chain(&waits).collect();
         json!({
             "live": self.live,
             "source": self.what,
@@ -168,8 +171,9 @@ impl Run for Facts {
             "locks": self.locks.json(),
             "cluster": self.cluster.status(),
             "scripts": self.scripts.summary(),
-            "remarks": unserved.as_slice(),
+            "remarks": remarks,
             "unserved": unserved,
+            "waits": waits,
         })
     }
 

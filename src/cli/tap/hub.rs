@@ -32,7 +32,7 @@ use crate::capture::targets::SharedTargets;
 use crate::cluster::{Cluster, UpdateTeller, What};
 use crate::hub::{Beside, Hub, HubOptions, Overview, Whole, WishFiles, Wishes, tls};
 use crate::pipeline::host::PodBlocker;
-use crate::pipeline::{Counters, Stop, waits_for};
+use crate::pipeline::{Counters, Stop};
 use crate::script::console::Console;
 use crate::script::supervisor::Scripts;
 use crate::server::{Pushed, Run as _};
@@ -380,7 +380,7 @@ fn hears(
         }),
         updates: Some(teller(hub, changes)),
         happenings: Arc::new(move |happening| of_happenings.happening(happening)),
-        wants: Arc::new(move |what| waits_for(&wishes.spread().recordings, what.name())),
+        wants: Arc::new(move |what| wishes.waits_for(what.name())),
         before: None,
     }
 }
@@ -449,11 +449,9 @@ fn follow(
             say(&sentence);
         }
         parts.known.keep(&cluster, || {
-            let recordings = parts.wishes.spread().recordings;
             let of_pods = [What::PodDeleted, What::Rollout];
-            of_pods
-                .iter()
-                .any(|what| waits_for(&recordings, what.name()))
+            let mut waited = of_pods.iter();
+            waited.any(|what| parts.wishes.waits_for(what.name()))
         });
         // Before pods are listed nobody can say which are targeted: workers stay with what they were told last.
         let are_known = cluster.of(Cluster::are_targets_known).unwrap_or(true);

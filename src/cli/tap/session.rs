@@ -87,6 +87,8 @@ pub struct Remote {
     pub block: Arc<PodBlocker>,
     /// What `hub.targeted` answers.
     pub pods: Arc<dyn Fn() -> Json + Send + Sync>,
+    /// Why nothing is captured before it says more.
+    pub waits: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// A run that sends nothing: see [`DryHost`]. Recordings are sealed into the run's own folder.
@@ -180,9 +182,11 @@ impl Session {
             ..Outside::default()
         };
         let is_node = setup.hub.is_some();
+        let mut waits: Arc<dyn Fn() -> Option<String> + Send + Sync> = Arc::new(|| None);
         if let Some(hub) = setup.hub {
             (outside.hub, outside.pods) = (hub.actions, hub.pods);
             outside.block = hub.block;
+            waits = hub.waits;
         }
         let host = Arc::new(
             LiveHost::start(LiveOptions {
@@ -280,6 +284,7 @@ impl Session {
             losses: Arc::new(Losses::new(began)),
             seeking,
             port: Port::default(),
+            waits,
         });
         facts.choose_recorder();
         if setup.is_live {

@@ -129,9 +129,9 @@ const TARGETS_FILE: &str = "targets.json";
 /// File of the names that it told.
 const NAMES_FILE: &str = "names.json";
 
-/// Time that packets wait for the hub where it is known what is captured: names that are kept are those of
-/// some moments ago, or there are none. They lie in memory as long, if there is room.
-const HUB_WORD: Duration = Duration::from_secs(2);
+/// Time that the first packets wait for the hub to say which addresses are its own, in the kernel's buffer; and
+/// what names there are, where it is known what is captured: in memory, if there is room.
+pub(super) const HUB_WORD: Duration = Duration::from_secs(2);
 
 /// Addresses that one telling of all names has at most.
 const MAX_NAMED: usize = 500_000;

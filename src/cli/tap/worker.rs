@@ -22,7 +22,7 @@ use super::metrics::{self, Served};
 use super::news::{self, Piece};
 use super::session::{Remote, Session, Setup, private_dir};
 use super::standing::{Instead, Standing};
-use super::told::Told;
+use super::told::{HUB_WORD, Told};
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
@@ -35,10 +35,6 @@ use crate::time::SystemClock;
 
 /// Time that the worker before this one may take to end: more than the chart's grace.
 const PREDECESSOR: Duration = Duration::from_secs(180);
-
-/// Time that the first packets wait for the hub to say which addresses are its own; they lie in the
-/// kernel's buffer as long.
-const HUB_WORD: Duration = Duration::from_secs(2);
 
 /// Largest file of what the hub said last that is read.
 const MAX_KEPT: u64 = 16 << 20;
@@ -154,6 +150,10 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         pods: Arc::new({
             let told = told.clone();
             move || told.pods()
+        }),
+        waits: Arc::new({
+            let told = told.clone();
+            move || told.waits()
         }),
     };
     let what = format!("live on {}", config.text("tap.interface"));

@@ -13,8 +13,10 @@ pub(super) fn of_hub(overview: &Overview, invalid: bool, counts: &Counts) -> Str
     let nodes = status["nodes"].as_array().map_or(&[][..], Vec::as_slice);
     let is_there = |node: &&Json| node["connected"] == true;
     let there = nodes.iter().filter(is_there).count() as u64;
-    let is_unserved = |node: &&Json| is_there(node) && node["unserved"].is_string();
-    let unserved = nodes.iter().filter(is_unserved).count() as u64;
+    let hindered = |why: &str| {
+        let is_so = |node: &&Json| is_there(node) && node[why].is_string();
+        nodes.iter().filter(is_so).count() as u64
+    };
     let feed = |name: &str| status["feed"][name].as_u64().unwrap_or_default();
     metrics::figures(&[
         (
@@ -33,7 +35,13 @@ pub(super) fn of_hub(overview: &Overview, invalid: bool, counts: &Counts) -> Str
             "tapedeck_hub_workers_unserved",
             "gauge",
             "Workers that are connected and answer neither probes nor Prometheus, as another program has their port.",
-            unserved,
+            hindered("unserved"),
+        ),
+        (
+            "tapedeck_hub_workers_waiting",
+            "gauge",
+            "Workers that are connected and capture nothing, as the hub has not said yet which pods are captured.",
+            hindered("waits"),
         ),
         (
             "tapedeck_hub_rows_total",
