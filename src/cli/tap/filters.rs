@@ -87,6 +87,11 @@ impl Filters {
         })
     }
 
+    /// Whether `bpf` was taken instead of the filter of the configuration, or that again.
+    pub(super) fn is_chosen(&self, bpf: Option<&str>) -> bool {
+        self.change(|state| state.chosen.as_deref() == bpf)
+    }
+
     /// The filter that was chosen, or that of the configuration: what the recording can match aside.
     fn own(&self) -> String {
         self.change(|state| state.own().to_owned())
@@ -194,6 +199,10 @@ impl Filters {
     pub(super) fn choose(&self, _bpf: Option<&str>) -> Result<(), String> {
         drop(self.0.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
+    }
+
+    pub(super) fn is_chosen(&self, _bpf: Option<&str>) -> bool {
+        true
     }
 }
 

@@ -183,15 +183,12 @@ impl Told {
             None
         });
         match targets {
-            Some(targets) => {
-                self.aim(&targets);
-                self.gate.open_within(HUB_WORD);
-            }
+            Some(targets) if self.aim(&targets) => self.gate.open_within(HUB_WORD),
             // What cannot be used may be replaced by the hub.
             None if targets_of(config).is_ok_and(|targets| targets.is_all()) => {
                 self.gate.open_within(HUB_WORD);
             }
-            None => say(
+            _ => say(
                 "which pods are captured is not known on this node yet; packets wait in memory until the hub says it, and those that do not fit (tap.bufferSize) are counted as lost",
             ),
         }
@@ -323,21 +320,29 @@ impl Told {
         };
         let bpf = told["bpf"].as_str().map(str::to_owned);
         let targets = Targets { set, bpf };
-        self.aim(&targets);
+        if !self.aim(&targets) {
+            return;
+        }
         *lock(&self.pods) = told["pods"].clone();
         self.gate.open();
         lock(&self.names).are_whole();
         lock(&self.targets).take(targets, SystemClock.now());
     }
 
-    fn aim(&self, targets: &Targets) {
+    /// Captures these; false when their filter is refused, with which the addresses go.
+    fn aim(&self, targets: &Targets) -> bool {
+        let bpf = targets.bpf.as_deref();
         // A hub that says nothing of a filter leaves it to the configuration.
-        if let Err(sentence) = self.filters.choose(targets.bpf.as_deref()) {
+        if let Err(sentence) = self.filters.choose(bpf) {
             say(&format!(
-                "the hub's capture filter is not taken, the last one stays in force: {sentence}"
+                "the hub's targets are not taken, the last ones stay in force: {sentence}"
             ));
         }
-        self.addresses.set(targets.set.clone());
+        let is_taken = self.filters.is_chosen(bpf);
+        if is_taken {
+            self.addresses.set(targets.set.clone());
+        }
+        is_taken
     }
 }
 
@@ -566,8 +571,19 @@ mod tests {
     #[cfg(feature = "live")]
     #[test]
     fn a_capture_filter_travels_and_one_that_is_refused_changes_nothing() {
-        let filters = Filters::default();
-        let told = Told::new(SharedTargets::default(), filters.clone());
+        let (filters, addresses) = (Filters::default(), SharedTargets::default());
+        let told = Told::new(addresses.clone(), filters.clone());
+        // Without its filter everything would pass.
+        let refused = targets(None, &json!({}), Some("udp port"));
+        for _ in 0..2 {
+            told.retarget(&refused);
+            assert!(told.waits().is_some());
+        }
+        told.retarget(&targets(Some(&TargetSet::default()), &json!({}), None));
+        for _ in 0..2 {
+            told.retarget(&refused);
+            assert!(addresses.get().1.is_some());
+        }
         let tell = |bpf: Option<&str>| told.retarget(&targets(None, &json!({}), bpf));
         for (bpf, in_force) in [
             (Some("udp"), "udp"),
