@@ -202,6 +202,11 @@ fn a_worker_of_a_hub_reads_nothing_that_begins_at_nine_tenths_and_reads_on_below
     let unread = || tap.figure("tapedeck_packets_left_out_total{reason=\"memory_short\"}");
     traffic.tell("ask /kept/long-0");
     traffic.tell("calls before");
+    // The first packets wait for the names that the hub has.
+    tap.wait(|| {
+        tap.metrics()
+            .contains("tapedeck_items_total{protocol=\"HTTP\"}")
+    });
     tap.wait(|| items() == 1 + CALLS);
     assert_eq!(tap.figure("tapedeck_memory_limit_bytes"), LIMIT);
 

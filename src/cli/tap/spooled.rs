@@ -296,14 +296,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn rows_lead_to_the_packets_of_their_own_run() {
-        let folder = tempfile::tempdir().unwrap();
-        run(folder.path(), 1, &exchange([10, 1, 1, 1], "/first", AT));
-        let frames = exchange([10, 2, 2, 2], "/second", AT + 20);
-        let reader = run(folder.path(), 2, &frames);
+    /// What a spool has of HTTP.
+    fn found(reader: Reader) -> Part {
         let search = SpoolSearch {
-            reader: reader.clone(),
+            reader,
             protocols: Protocols::all(),
             limits: Limits::default(),
             origin: Arc::new(Origin::default()),
@@ -312,7 +308,16 @@ mod tests {
         let query = kfl::compile("http", &kfl::Schema::empty()).unwrap();
         let delivery = Delivery::new(query, Timestamp::default(), None);
         let until = Timestamp::from_secs(AT + 60, 0);
-        let part = search.search(&delivery, &wanted(), until).pop().unwrap();
+        search.search(&delivery, &wanted(), until).pop().unwrap()
+    }
+
+    #[test]
+    fn rows_lead_to_the_packets_of_their_own_run() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), 1, &exchange([10, 1, 1, 1], "/first", AT));
+        let frames = exchange([10, 2, 2, 2], "/second", AT + 20);
+        let reader = run(folder.path(), 2, &frames);
+        let part = found(reader.clone());
         let rows: Vec<&Json> = part.found.iter().map(|found| &found.row).collect();
         let told = |row: &&Json| (row["summary"].clone(), row["run"].clone());
         let told: Vec<_> = rows.iter().map(told).collect();
@@ -357,17 +362,7 @@ mod tests {
         let other = exchange([10, 2, 2, 2], "/other", AT + 4);
         run(folder.path(), 1, &before);
         let reader = run(folder.path(), 2, &synth::merge([other, after]));
-        let search = SpoolSearch {
-            reader,
-            protocols: Protocols::all(),
-            limits: Limits::default(),
-            origin: Arc::new(Origin::default()),
-            names: None,
-        };
-        let query = kfl::compile("http", &kfl::Schema::empty()).unwrap();
-        let delivery = Delivery::new(query, Timestamp::default(), None);
-        let until = Timestamp::from_secs(AT + 60, 0);
-        let part = search.search(&delivery, &wanted(), until).pop().unwrap();
+        let part = found(reader);
         let of = |path: &str| {
             let row = part.found.iter().find(|found| found.row["summary"] == path);
             let row = &row.unwrap().row;
