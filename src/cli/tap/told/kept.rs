@@ -57,6 +57,33 @@ fn old(file: &Path) -> Unusable {
     )
 }
 
+/// When a file is written again.
+#[derive(Default)]
+struct Pace {
+    /// Whether the file lacks what changed since.
+    is_due: bool,
+    written: Option<Timestamp>,
+}
+
+impl Pace {
+    /// Whether it is time, by the clock; the hub `is_there`.
+    fn has_come(&self, now: Timestamp, is_there: bool) -> bool {
+        let age = self.written.map(|at| now.since(at));
+        let has_passed = |span| age.is_none_or(|age| age >= span);
+        self.is_due && has_passed(PACE) || is_there && has_passed(REFRESH)
+    }
+
+    /// The same at the end.
+    fn has_come_at_end(&self, is_there: bool) -> bool {
+        self.is_due || is_there
+    }
+
+    /// It is written. A disk that refuses is not asked each second.
+    fn begin(&mut self, now: Timestamp) {
+        (self.is_due, self.written) = (false, Some(now));
+    }
+}
+
 /// Targets as the hub told them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Targets {
@@ -97,9 +124,7 @@ pub(super) struct LastTargets {
     pub(super) wanted: Json,
     /// With what it said when they were told.
     told: Option<(Json, Targets)>,
-    /// Whether the file has others.
-    is_due: bool,
-    written: Option<Timestamp>,
+    pace: Pace,
 }
 
 impl LastTargets {
@@ -118,7 +143,7 @@ impl LastTargets {
             Some(kept) if is_old(kept.at, now) => Err(old(&path)),
             Some(kept) => {
                 self.told = Some((kept.wanted, kept.told.clone()));
-                self.written = Some(Timestamp::from_secs(kept.at, 0));
+                self.pace.begin(Timestamp::from_secs(kept.at, 0));
                 Ok(Some(kept.told))
             }
             None => Ok(None),
@@ -137,7 +162,7 @@ impl LastTargets {
             return;
         }
         let before = self.told.replace(told);
-        self.is_due = true;
+        self.pace.is_due = true;
         let is_other = match (before, &self.told) {
             (Some((wanted, before)), Some((now, told))) => wanted != *now || before.differs(told),
             _ => true,
@@ -149,16 +174,14 @@ impl LastTargets {
 
     /// Writes what is due by the clock; the hub `is_there`.
     pub(super) fn tick(&mut self, now: Timestamp, is_there: bool) {
-        let age = self.written.map(|at| now.since(at));
-        let has_passed = |span| age.is_none_or(|age| age >= span);
-        if self.is_due && has_passed(PACE) || is_there && has_passed(REFRESH) {
+        if self.pace.has_come(now, is_there) {
             self.write(now);
         }
     }
 
     /// Writes what the file lacks; the hub `is_there`.
     pub(super) fn end(&mut self, now: Timestamp, is_there: bool) {
-        if self.is_due || is_there {
+        if self.pace.has_come_at_end(is_there) {
             self.write(now);
         }
     }
@@ -171,8 +194,7 @@ impl LastTargets {
         if let Err(error) = write_whole(file, kept.to_string().as_bytes()) {
             tracing::warn!(%error, "the targets are not kept for the next start");
         }
-        // A disk that refuses is not asked each second.
-        (self.is_due, self.written) = (false, Some(now));
+        self.pace.begin(now);
     }
 }
 
@@ -186,11 +208,9 @@ struct WrittenNames {
 #[derive(Default)]
 pub(super) struct LastNames {
     file: Option<PathBuf>,
-    /// Whether the file lacks what changed since.
-    is_due: bool,
     /// Whether the hub has told all that it knows.
     is_whole: bool,
-    written: Option<Timestamp>,
+    pace: Pace,
 }
 
 impl LastNames {
@@ -209,7 +229,7 @@ impl LastNames {
 
     /// Some changed.
     pub(super) fn change(&mut self) {
-        self.is_due = true;
+        self.pace.is_due = true;
     }
 
     /// The hub has told all that it knows.
@@ -219,19 +239,17 @@ impl LastNames {
 
     /// Whether they are to be written: where the hub has not told all, the file has more.
     pub(super) fn is_due(&self, now: Timestamp, is_there: bool) -> bool {
-        let age = self.written.map(|at| now.since(at));
-        let has_passed = |span| age.is_none_or(|age| age >= span);
-        self.is_whole && (self.is_due && has_passed(PACE) || is_there && has_passed(REFRESH))
+        self.is_whole && self.pace.has_come(now, is_there)
     }
 
     /// The same at the end.
     pub(super) fn is_due_at_end(&self, is_there: bool) -> bool {
-        self.is_whole && (self.is_due || is_there)
+        self.is_whole && self.pace.has_come_at_end(is_there)
     }
 
     /// Where to write them, from now on with all changes that come.
     pub(super) fn begin_to_write(&mut self, now: Timestamp) -> Option<PathBuf> {
-        (self.is_due, self.written) = (false, Some(now));
+        self.pace.begin(now);
         self.file.clone()
     }
 }
