@@ -117,6 +117,24 @@ pub struct Warning {
     pub message: String,
 }
 
+impl Warning {
+    /// About a text with characters that change the order it is shown in (UAX #9 section 2): what is
+    /// read is not what is asked.
+    pub(super) fn turned(text: &str) -> Option<Warning> {
+        let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let (offset, c) = text.char_indices().find(|(_, c)| turns(*c))?;
+        let (line, column) = place(text, offset);
+        let code = u32::from(c);
+        Some(Warning {
+            offset,
+            message: format!(
+                "the character U+{code:04X} at {line}:{column} changes the order that the query is \
+                 shown in, so that it may read as another; take it out"
+            ),
+        })
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -200,8 +200,14 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     if (!clause) return;
     const box = value.getBoundingClientRect();
     const outer = node.getBoundingClientRect();
-    Object.assign(plus.style, { left: `${Math.min(box.right, outer.right - 24) - outer.left - 18}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - 18) / 2}px` });
+    Object.assign(plus.style, { left: `${Math.min(beside(value, box), outer.right - 24) - outer.left}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - 18) / 2}px` });
     plus.title = visible(`Filter: ${clause}`);
+  }
+
+  // Where the plus covers least: behind the last value, before numbers, over the end of others.
+  function beside(value, box) {
+    if (!value.nextElementSibling && value.matches(".row > *")) return box.right + 2;
+    return value.matches(".took, .time") ? box.left : box.right - 18;
   }
 
   // What the plus offers the pointer, for whoever is here with the keys.
@@ -266,7 +272,10 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     event.preventDefault();
     move(by);
   });
-  new ResizeObserver(soon).observe(node);
+  new ResizeObserver(() => {
+    lookAgain();
+    soon();
+  }).observe(node);
   drawHead();
 
   return {

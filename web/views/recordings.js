@@ -97,7 +97,7 @@ export function recordingsView(frame) {
     if (one.streams === undefined) return facts([...planning, one.state === "ended" ? ["recorded", "see its reels in the archive"] : null, one.error ? ["error", one.error, "bad"] : null].filter(Boolean));
     return facts([
       ...planning,
-      ["recorded", `${format.some(one.streams, "stream")}, ${format.some(one.packets ?? 0, "packet")}, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of the last hour` : ""}`],
+      ["recorded", `${format.some(one.streams, "stream")}, ${format.some(one.packets ?? 0, "packet")}, ${format.bytes(one.bytes ?? 0)}${one.forecast ? `; about ${format.bytes(one.forecast)} a day at the rate of its last hour, or since it began` : ""}`],
       one.bytesPerDay ? ["limit a day", `${format.bytes(one.bytesToday ?? 0)} of ${format.bytes(one.bytesPerDay)} today`] : null,
       ["open", `${format.some(one.openStreams ?? 0, "stream")}, ${format.some(one.openPackets ?? 0, "packet")} not yet sealed`],
       ["reels", format.count(one.reels ?? 0)],

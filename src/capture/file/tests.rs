@@ -255,3 +255,22 @@ fn what_is_no_capture_is_refused_in_one_sentence() {
             .ends_with("none: no such file or folder")
     );
 }
+
+#[test]
+fn an_archive_on_standard_input_says_what_to_do() {
+    let mut archive = tar::Builder::new(Vec::new());
+    let inside = capture(1);
+    for mut header in [tar::Header::new_ustar(), tar::Header::new_gnu()] {
+        header.set_size(inside.len() as u64);
+        archive
+            .append_data(&mut header, "one.pcap", &inside[..])
+            .unwrap();
+    }
+    let archive = Cursor::new(archive.into_inner().unwrap());
+    let error = FileSource::new(STDIN, Box::new(archive), 0).err().unwrap();
+    let said = error.to_string();
+    assert!(
+        said.contains("so save it to a file and name that"),
+        "{said}"
+    );
+}

@@ -34,6 +34,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     }
     let plan = plan(Dialect::V1, parsed.expr.as_ref(), schema.layout(), redacts);
     parsed.warnings.extend(constant(text, &plan));
+    parsed.warnings.extend(Warning::turned(text));
     parsed.warnings.sort_by_key(|warning| warning.offset);
     let compiled = Compiled {
         text: text.to_owned(),

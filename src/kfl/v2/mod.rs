@@ -23,7 +23,7 @@ pub(crate) mod vars;
 
 use std::sync::Arc;
 
-use super::error::Error;
+use super::error::{Error, Warning};
 use super::named::Size;
 use super::plan::known::constant;
 use super::plan::plan;
@@ -41,6 +41,7 @@ pub(crate) fn compile(text: &str, schema: &Schema) -> Result<Query, Error> {
     };
     let plan = plan(Dialect::V2, expr.as_ref(), schema.layout(), false);
     warnings.extend(constant(text, &plan));
+    warnings.extend(Warning::turned(text));
     let compiled = Compiled {
         text: text.to_owned(),
         dialect: Dialect::V2,

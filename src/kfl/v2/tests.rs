@@ -267,6 +267,25 @@ fn variables_no_item_has_are_warned_about() {
 }
 
 #[test]
+fn characters_that_turn_text_around_are_warned_about() {
+    let said = "the character U+202E at 1:11 changes the order that the query is shown in, so that \
+                it may read as another; take it out";
+    for dialect in [Dialect::V1, Dialect::V2] {
+        let query = compile_as("path == \"/\u{202e}fdp.exe\"", dialect, &Schema::empty());
+        let warnings: Vec<_> = query
+            .expect("valid")
+            .warnings()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            warnings.iter().any(|one| one == said),
+            "{dialect:?} {warnings:?}"
+        );
+    }
+}
+
+#[test]
 fn constant_results_are_warned_about() {
     for (text, message) in [
         (
