@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use tapedeck::dissect::Protocols;
 use tapedeck::hub::message::{Hello, PROTOCOL, Spread};
+use tapedeck::hub::targeted::Targeted;
 use tapedeck::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use tapedeck::item::{Item, flat};
 use tapedeck::kfl::Schema;
@@ -53,7 +54,7 @@ impl Run for Quiet {
 
 impl Follower for Quiet {
     fn spread(&self, _: &Spread) {}
-    fn targets(&self, _: &Json) {}
+    fn targets(&self, _: &Arc<Targeted>) {}
     fn names(&self, _: &[u8]) {}
     fn news(&self, _: &Json) {}
 }
@@ -195,6 +196,7 @@ fn main() {
                 worker: format!("10.0.0.{number}:8897"),
                 run: 1,
                 instance: 0,
+                takes_differences: true,
             };
             let mut item = item.clone();
             item.origin = Arc::new(tapedeck::item::Origin {

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
+use super::ask::Ask;
 use super::link::Queues;
-use super::message::{self, Ask, ToHub};
+use super::message::{self, ToHub};
 use super::uplink::{Options, lock};
 use crate::deliver::Delivery;
 use crate::packet::StreamName;

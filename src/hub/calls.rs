@@ -13,8 +13,9 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::answers::CHUNKS;
+use super::ask::Ask;
 use super::link::Queues;
-use super::message::{self, Ask, ToWorker};
+use super::message::{self, ToWorker};
 
 /// How long the next piece of an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::message::{FULL_BATCH, FeedCounts, MAX_QUERIES, MAX_ROWS, QueryText, Rows as Batch};
+use super::message::{FULL_BATCH, MAX_QUERIES, MAX_ROWS, QueryText, Rows as Batch};
+use super::state::FeedCounts;
 use crate::deliver::Imposed;
 use crate::kfl::{self, Schema, Verdict};
 use crate::pipeline::{Row, Rows};

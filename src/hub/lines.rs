@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
 
-use super::message::ConsoleLine;
+use super::state::ConsoleLine;
 use crate::script::console::MAX_LINE_BYTES;
 
 /// Lines of one source that are kept.

@@ -37,6 +37,9 @@ pub(super) const PACE: Pace = Pace {
 /// Urgent messages that wait.
 const URGENT: usize = 256;
 
+/// Urgent messages that wait when the other side reads slower than it is told.
+const BEHIND: usize = 8;
+
 /// Bulk messages that wait; what comes next waits where it is.
 const BULK: usize = 2;
 
@@ -47,9 +50,16 @@ pub(super) struct Queues {
     pub(super) bulk: mpsc::Sender<Bytes>,
 }
 
+impl Queues {
+    /// Whether so much waits that what can be told later is.
+    pub(super) fn are_behind(&self) -> bool {
+        self.urgent.max_capacity() - self.urgent.capacity() >= BEHIND
+    }
+}
+
 /// Where it comes out.
 pub(super) struct Ends {
-    urgent: mpsc::Receiver<Bytes>,
+    pub(super) urgent: mpsc::Receiver<Bytes>,
     bulk: mpsc::Receiver<Bytes>,
 }
 

@@ -16,8 +16,9 @@ use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::ask::Ask;
 use super::frame::{self, Frame, TooLong};
-use crate::server::search::Wanted;
+use super::state::{ConsoleLine, State};
 
 /// Version of what is said here; it rises when something is said that older programs must know of.
 pub const PROTOCOL: u32 = 1;
@@ -73,6 +74,9 @@ pub struct Hello {
     /// A random number of the process, which tells runs of one second apart; 0 from those that have none.
     #[serde(default)]
     pub instance: u64,
+    /// Whether it takes differences of targets ([`ToWorker::Retargeted`]).
+    #[serde(default)]
+    pub takes_differences: bool,
 }
 
 impl Hello {
@@ -81,59 +85,6 @@ impl Hello {
     pub(super) fn rank(&self) -> (u64, u64) {
         (self.run, self.instance)
     }
-}
-
-/// What a worker's feed did since the run began.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct FeedCounts {
-    /// Rows sent.
-    pub sent: u64,
-    /// Rows that were held no longer, or too many, when their turn came: hub or link were slow.
-    pub skipped: u64,
-    /// Rows too large to be sent.
-    pub too_large: u64,
-    /// Rows that queries were tried on.
-    pub looked_at: u64,
-}
-
-/// The state of a worker; what did not change is left out.
-#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct State {
-    /// Counters of the run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub counts: Option<Json>,
-    /// Recordings, outbox and the rest, as the state bar of one node has them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run: Option<Json>,
-    /// The scripts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scripts: Option<Json>,
-    /// The jobs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jobs: Option<Json>,
-    /// The feed.
-    pub feed: FeedCounts,
-}
-
-/// One line of the console of a worker's scripts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsoleLine {
-    /// Its number in the run, from 1.
-    pub n: u64,
-    /// When it was printed.
-    pub at: String,
-    /// Whether it is an error line.
-    pub error: bool,
-    /// The whole line with its prefix.
-    pub text: String,
-    /// Title of the script.
-    #[serde(default)]
-    pub title: String,
-    /// File name of the script.
-    #[serde(default)]
-    pub file: String,
 }
 
 /// What a worker says as JSON.
@@ -179,6 +130,8 @@ pub enum ToHub {
         /// Number of the query.
         query: u64,
     },
+    /// Asks for the targets whole: a difference did not fit.
+    Astray,
     /// It is alive.
     Beat,
     /// Something of a newer version.
@@ -230,81 +183,6 @@ pub struct QueryText {
     pub kfl: String,
 }
 
-/// What the hub may ask.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "what",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-pub enum Ask {
-    /// The packets of a stream as a savefile, in chunks.
-    Stream {
-        /// Its name.
-        stream: String,
-    },
-    /// The same of a stream of one of the worker's runs.
-    StreamOfRun {
-        /// The run.
-        run: u64,
-        /// The stream's name in it.
-        stream: String,
-    },
-    /// The packets of several streams as one savefile, in chunks.
-    Streams {
-        /// Their names.
-        streams: Vec<String>,
-    },
-    /// How large streams are; the answer is a list of [`Size`](crate::spool::Size), null for those that
-    /// are not known whole or not counted in time.
-    Sizes {
-        /// Their names.
-        streams: Vec<String>,
-        /// Milliseconds in which they are counted.
-        patience_ms: u64,
-    },
-    /// All packets of a time as pcapng, in chunks.
-    Raw {
-        /// The first moment, in nanoseconds since 1970.
-        from: i64,
-        /// The moment behind the last one.
-        to: i64,
-    },
-    /// The newest items that match, of rows and spool; the answer is a [`Part`](crate::server::search::Part).
-    Search {
-        /// What is looked for.
-        wanted: Box<Wanted>,
-    },
-    /// When was captured, what was lost, and which reels there are.
-    Coverage,
-    /// An item of the live rows.
-    Item {
-        /// Its id.
-        id: String,
-        /// The query of whoever wants to see it.
-        #[serde(default)]
-        kfl: String,
-    },
-    /// Seals what is open of a recording, or of all.
-    Seal {
-        /// Its name.
-        name: Option<String>,
-    },
-    /// Runs a job now.
-    RunJob {
-        /// Its tag.
-        tag: String,
-    },
-    /// Bounds what the spool holds.
-    LimitStorage {
-        /// The limit for everything that is kept on disk.
-        bytes: u64,
-    },
-    /// Something of a newer version.
-    #[serde(other)]
-    Unknown,
-}
-
 /// What the hub says as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
@@ -347,8 +225,20 @@ pub enum ToWorker {
     },
     /// What is to be captured.
     Targets {
-        /// As whoever names the targets wrote them.
+        /// As [`Targeted`](super::targeted::Targeted) writes them.
         targets: Json,
+        /// Their number in the hub's life; 0 from those that tell no differences.
+        #[serde(default)]
+        number: u64,
+    },
+    /// What changed of it.
+    Retargeted {
+        /// Number of the targets before.
+        base: u64,
+        /// Number of those that it makes of them.
+        number: u64,
+        /// As [`Difference`](super::difference::Difference) writes it.
+        difference: Json,
     },
     /// All names in force were told since the connection began: what was not among them has none.
     Named,
@@ -555,6 +445,7 @@ mod tests {
             worker: "10.0.0.1:8897".into(),
             run: 7,
             instance: 0,
+            takes_differences: true,
         });
         let answer = ToHub::Answer {
             call: 3,

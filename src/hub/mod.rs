@@ -17,12 +17,16 @@
 //! Workers connect, so that only the hub needs an address. Either side may be started anew at any
 //! time; versions may differ by one (`message::PROTOCOL`).
 
+mod aims;
 mod answers;
+pub mod ask;
 mod calls;
 mod center;
 pub mod certs;
+pub mod difference;
 mod feed;
 mod fold;
+pub mod following;
 pub mod frame;
 mod lines;
 mod link;
@@ -34,6 +38,9 @@ mod overview;
 mod queries;
 mod reach;
 mod refusals;
+mod served;
+pub mod state;
+pub mod targeted;
 pub mod tls;
 mod uplink;
 mod wishes;

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,10 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
+use super::aims::Aim;
 use super::calls::Calls;
 use super::link::Queues;
 use super::merge::Taken;
-use super::message::{FeedCounts, Hello, State};
+use super::message::Hello;
+use super::state::{FeedCounts, State};
 use crate::time::Timestamp;
 
 /// Nodes that are known at most.
@@ -43,20 +44,20 @@ pub(super) struct Connection {
     /// Ends it when told.
     pub(super) kick: Arc<Notify>,
     pub(super) calls: Arc<Calls>,
-    /// Whether it was told what is captured, behind the names that go with it.
-    pub(super) is_aimed: Arc<AtomicBool>,
+    /// What it was told of what is captured.
+    pub(super) aim: Arc<Aim>,
     address: SocketAddr,
 }
 
 impl Connection {
-    /// A connection from `address`.
-    pub(super) fn new(number: u64, queues: Queues, address: SocketAddr) -> Connection {
+    /// A connection from `address`, of a worker that is told of targets so.
+    pub(super) fn new(number: u64, queues: Queues, address: SocketAddr, aim: Aim) -> Connection {
         Connection {
             number,
             calls: Arc::new(Calls::new(queues.clone())),
             queues,
             kick: Arc::default(),
-            is_aimed: Arc::default(),
+            aim: Arc::new(aim),
             address,
         }
     }
@@ -459,11 +460,17 @@ mod tests {
             worker: "10.0.0.1:8897".into(),
             run,
             instance: 0,
+            takes_differences: true,
         }
     }
 
     fn connection(number: u64, address: &str) -> Connection {
-        Connection::new(number, link::queues().0, address.parse().unwrap())
+        Connection::new(
+            number,
+            link::queues().0,
+            address.parse().unwrap(),
+            Aim::new(true),
+        )
     }
 
     fn at(secs: i64) -> Timestamp {

@@ -10,10 +10,11 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
+use super::ask::Ask;
 use super::center::Hub;
 use super::fold::fold;
-use super::message::{Ask, ConsoleLine, State};
 use super::nodes::Connection;
+use super::state::{ConsoleLine, State};
 use super::wishes::Wishes;
 use crate::deliver::{Asks, Delivery, Imposed};
 use crate::investigate::{Archive, Browse};

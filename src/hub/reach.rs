@@ -102,6 +102,7 @@ impl Kept {
                 .map_err(refused)?;
             let hello = ToHub::Hello(Hello {
                 protocol: message::PROTOCOL,
+                takes_differences: true,
                 ..options.hello.clone()
             });
             let hello = message::said(&hello).map_err(|error| cannot(&error))?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::message::{Hello, Spread};
+use super::targeted::Targeted;
 use super::{Actions, Follower, Hub, HubOptions, Uplink, UplinkOptions, Whole, certs, tls};
 use crate::capture::own::OwnSockets;
 use crate::deliver::Imposed;
@@ -141,8 +142,13 @@ impl Noted {
     }
 
     pub(super) fn count(&self, what: &str) -> usize {
+        self.all(what).len()
+    }
+
+    pub(super) fn all(&self, what: &str) -> Vec<String> {
         let all = self.0.lock().unwrap();
-        all.iter().filter(|one| one.contains(what)).count()
+        let those = all.iter().filter(|one| one.contains(what));
+        those.cloned().collect()
     }
 }
 
@@ -151,8 +157,14 @@ impl Follower for Noted {
         self.note(format!("spread {:?}", spread.recording_kfl));
     }
 
-    fn targets(&self, targets: &Json) {
-        self.note(format!("targets {targets}"));
+    fn targets(&self, targets: &Arc<Targeted>) {
+        let pods = targets.pods()["targets"].take();
+        let names = pods
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap());
+        self.note(format!("targets {:?}", names.collect::<Vec<_>>()));
     }
 
     fn news(&self, news: &Json) {
@@ -248,6 +260,7 @@ impl Cluster {
                 worker: format!("{node}:8897"),
                 run,
                 instance: 0,
+                takes_differences: false,
             },
             rows: rows.clone(),
             counters: Arc::new(Counters::default()),
@@ -311,6 +324,13 @@ impl Worker {
     }
 }
 
+/// Targets with these pods inside.
+pub(super) fn pods(names: &[&str]) -> Targeted {
+    let pod = |name: &&str| json!({"metadata": {"name": name, "namespace": "shop"}});
+    let pods: Vec<Json> = names.iter().map(pod).collect();
+    Targeted::new(None, json!({"targets": pods}), None).unwrap()
+}
+
 fn query(text: &str) -> kfl::Query {
     kfl::compile(text, &Schema::empty()).unwrap()
 }
@@ -357,7 +377,7 @@ fn rows_state_and_console_of_two_workers_come_together() {
     wait("lines come", || {
         hub.shared.lines.since(0)["lines"].as_array().unwrap().len() == 4
     });
-    hub.targets(&json!({"pods": ["cart"]})).unwrap();
+    hub.targets(pods(&["cart"]));
     hub.tell_names(b"a delta").unwrap();
     hub.news(&json!([{"pod": ["ADDED", {}]}])).unwrap();
     for worker in &workers {
@@ -401,21 +421,21 @@ fn what_is_imposed_on_a_worker_never_reaches_the_hub() {
     let connection = hub.shared.nodes.of("a").unwrap();
     let ask = |ask| connection.calls.ask(ask, &mut std::io::sink());
     let (id, kfl) = (sample_id("a"), String::new());
-    let item = ask(super::message::Ask::Item { id, kfl }).unwrap();
+    let item = ask(super::ask::Ask::Item { id, kfl }).unwrap();
     assert_eq!(item["item"]["request"]["headers"]["Host"], "[REDACTED]");
     let stream = item["item"]["stream"].as_str().unwrap().to_owned();
     for refused in [
-        super::message::Ask::Stream {
+        super::ask::Ask::Stream {
             stream: stream.clone(),
         },
-        super::message::Ask::StreamOfRun {
+        super::ask::Ask::StreamOfRun {
             run: 7,
             stream: stream.clone(),
         },
-        super::message::Ask::Streams {
+        super::ask::Ask::Streams {
             streams: vec![stream],
         },
-        super::message::Ask::Raw {
+        super::ask::Ask::Raw {
             from: 0,
             to: i64::MAX,
         },
@@ -434,7 +454,7 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     worker.add(1);
     let connection = hub.shared.nodes.of("a").unwrap();
     let ask = |ask| connection.calls.ask(ask, &mut std::io::sink());
-    let stream = |stream: &str| super::message::Ask::Stream {
+    let stream = |stream: &str| super::ask::Ask::Stream {
         stream: stream.to_owned(),
     };
     let mut bytes = Vec::new();
@@ -448,20 +468,20 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     assert_eq!(gone, Err("it is no longer in the spool".to_owned()));
     assert!(ask(stream("../etc/passwd")).is_err());
     let mut told = Vec::new();
-    let of_run = super::message::Ask::StreamOfRun {
+    let of_run = super::ask::Ask::StreamOfRun {
         run: 7,
         stream: "000000000042.pcap".to_owned(),
     };
     assert_eq!(connection.calls.ask(of_run, &mut told), Ok(json!(1)));
     assert_eq!(told, b"000000000042.pcap of 7");
-    let seal = |name: Option<&str>| super::message::Ask::Seal {
+    let seal = |name: Option<&str>| super::ask::Ask::Seal {
         name: name.map(str::to_owned),
     };
     assert_eq!(ask(seal(None)), Ok(json!(3)));
     assert!(ask(seal(Some("x"))).unwrap_err().contains("no recording x"));
-    let limit = super::message::Ask::LimitStorage { bytes: 1 << 30 };
+    let limit = super::ask::Ask::LimitStorage { bytes: 1 << 30 };
     assert_eq!(ask(limit), Ok(json!({"limit": 1 << 30})));
-    let sizes = super::message::Ask::Sizes {
+    let sizes = super::ask::Ask::Sizes {
         streams: vec!["000000000041.pcap".into(), "000000000042.pcap".into()],
         patience_ms: 100,
     };
@@ -470,7 +490,7 @@ fn packets_and_answers_come_from_the_worker_that_is_asked() {
     let id = sample_id("a");
     let item = |kfl: &str| {
         let (id, kfl) = (id.clone(), kfl.to_owned());
-        ask(super::message::Ask::Item { id, kfl })
+        ask(super::ask::Ask::Item { id, kfl })
     };
     assert_eq!(item("").unwrap()["item"]["id"], id.as_str());
     let hidden = item(r#"redact("id")"#).unwrap();
@@ -581,20 +601,20 @@ fn a_worker_that_comes_knows_all_names_before_it_knows_what_is_captured() {
     let cluster = Cluster::new();
     let hub = Arc::new(cluster.hub(any()));
     let retargeting = Arc::downgrade(&hub);
-    hub.targets(&json!("first")).unwrap();
+    hub.targets(pods(&["first"]));
     hub.names(whole(move || {
         // Targets change while the names are being told.
         let hub = retargeting.upgrade().unwrap();
-        hub.targets(&json!("second")).unwrap();
+        hub.targets(pods(&["second"]));
         vec![b"one".to_vec(), b"two".to_vec()]
     }));
     let worker = cluster.worker("a", hub.address);
     wait("the targets came", || worker.heard.has("targets"));
-    hub.targets(&json!("third")).unwrap();
+    hub.targets(pods(&["third"]));
     wait("others came", || worker.heard.has("third"));
     let heard = worker.heard.0.lock().unwrap().clone();
     let first = ["names one", "names two", "named"];
-    let then = ["targets \"second\"", "targets \"third\""];
+    let then = ["targets [\"second\"]", "targets [\"third\"]"];
     assert_eq!(heard, [&first[..], &then[..]].concat());
 }
 

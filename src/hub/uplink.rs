@@ -14,13 +14,14 @@ use tokio::time::{Instant, sleep};
 
 use super::answers::Answers;
 use super::feed::{Feed, Step};
+use super::following::{Following, Heard};
 use super::frame::Frame;
 use super::link::{self, Queues};
 use super::marks::delivered;
-use super::message::{
-    self, ConsoleLine, FeedCounts, FromHub, Hello, QueryText, Spread, State, ToHub, ToWorker,
-};
+use super::message::{self, FromHub, Hello, QueryText, Spread, ToHub, ToWorker};
 use super::reach::{HELD, Unmet, Welcomed};
+use super::state::{ConsoleLine, FeedCounts, State};
+use super::targeted::Targeted;
 use super::tls;
 use crate::capture::own::OwnSockets;
 use crate::deliver::Imposed;
@@ -56,8 +57,8 @@ pub trait Follower: Send + Sync {
     /// Recordings and scripts as they are from now on.
     fn spread(&self, spread: &Spread);
 
-    /// What is to be captured, as whoever names the targets wrote it.
-    fn targets(&self, targets: &Json);
+    /// What is to be captured.
+    fn targets(&self, targets: &Arc<Targeted>);
 
     /// Deltas of the name history, as [`crate::resolve::History::read`] reads them.
     fn names(&self, deltas: &[u8]);
@@ -83,7 +84,7 @@ pub struct Options {
     pub hub: String,
     /// Certificates.
     pub tls: tls::Folder,
-    /// Who this is; the protocol is set to the one in force.
+    /// Who this is; the protocol, and whether differences are taken, are set to what is in force.
     pub hello: Hello,
     /// The live rows.
     pub rows: Arc<Rows>,
@@ -230,7 +231,15 @@ enum FeedOrder {
 /// What [`Follower`] is told.
 enum Order {
     Spread(Box<Spread>),
-    Targets(Json),
+    Targets {
+        targets: Json,
+        number: u64,
+    },
+    Retargeted {
+        base: u64,
+        number: u64,
+        difference: Json,
+    },
     Names(Bytes),
     Named,
     News(Json),
@@ -316,7 +325,7 @@ impl Kept {
             why = self.report(&queues) => why,
             why = self.console(&queues, welcomed.lines) => why,
             why = self.feed(&queues, feed_orders) => why,
-            why = self.follow(orders) => why,
+            why = self.follow(orders, &queues) => why,
         };
         calls.end();
         why
@@ -462,22 +471,53 @@ impl Kept {
     }
 
     /// Follows what the hub says, one thing after the other.
-    async fn follow(&self, mut orders: mpsc::Receiver<Order>) -> String {
+    async fn follow(&self, mut orders: mpsc::Receiver<Order>, queues: &Queues) -> String {
+        let following: Arc<Mutex<Following>> = Arc::default();
         while let Some(order) = orders.recv().await {
-            let follower = self.options.follower.clone();
-            let followed = tokio::task::spawn_blocking(move || match order {
-                Order::Spread(spread) => follower.spread(&spread),
-                Order::Targets(targets) => follower.targets(&targets),
-                Order::Names(deltas) => follower.names(&deltas),
-                Order::Named => follower.named(),
-                Order::News(news) => follower.news(&news),
+            let (follower, following) = (self.options.follower.clone(), following.clone());
+            let followed = tokio::task::spawn_blocking(move || {
+                let heard = obey(order, &*follower, &mut lock(&following));
+                if let Heard::Targets(targets) = &heard {
+                    follower.targets(targets);
+                }
+                heard == Heard::Ask
             });
-            if let Err(error) = followed.await {
-                return error.to_string();
+            let asks = match followed.await {
+                Ok(asks) => asks,
+                Err(error) => return error.to_string(),
+            };
+            if asks
+                && let Ok(message) = message::said(&ToHub::Astray)
+                && queues.urgent.send(message).await.is_err()
+            {
+                break;
             }
         }
         "it was ended here".to_owned()
     }
+}
+
+/// Follows one order; what comes of those about targets is followed behind it.
+fn obey(order: Order, follower: &dyn Follower, following: &mut Following) -> Heard {
+    match order {
+        Order::Spread(spread) => follower.spread(&spread),
+        Order::Targets { targets, number } => {
+            let targets = following.whole(number, targets);
+            return targets.map_or(Heard::Nothing, Heard::Targets);
+        }
+        Order::Retargeted {
+            base,
+            number,
+            difference,
+        } => {
+            let now = std::time::Instant::now();
+            return following.difference(base, number, &difference, now);
+        }
+        Order::Names(deltas) => follower.names(&deltas),
+        Order::Named => follower.named(),
+        Order::News(news) => follower.news(&news),
+    }
+    Heard::Nothing
 }
 
 /// Takes one message of the hub. Orders that are not followed yet let the hub wait: the names of a large
@@ -497,7 +537,21 @@ async fn heard(
     };
     match said {
         ToWorker::Spread(spread) => follow(to_orders, Order::Spread(spread)).await,
-        ToWorker::Targets { targets } => follow(to_orders, Order::Targets(targets)).await,
+        ToWorker::Targets { targets, number } => {
+            follow(to_orders, Order::Targets { targets, number }).await
+        }
+        ToWorker::Retargeted {
+            base,
+            number,
+            difference,
+        } => {
+            let order = Order::Retargeted {
+                base,
+                number,
+                difference,
+            };
+            follow(to_orders, order).await
+        }
         ToWorker::Named => follow(to_orders, Order::Named).await,
         ToWorker::News { news } => follow(to_orders, Order::News(news)).await,
         ToWorker::Queries { queries } => feed(FeedOrder::Queries(queries)),

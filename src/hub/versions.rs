@@ -9,7 +9,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::frame::{self, Frame, Frames, MAX_FRAME};
 use super::message::{self, FromHub, FromWorker, PROTOCOL, ToHub, ToWorker};
-use super::tests::{Cluster, any, wait};
+use super::tests::{Cluster, any, pods, wait};
 use super::{link, tls};
 
 /// A kind of message that is not known yet.
@@ -51,6 +51,19 @@ impl Worker {
     async fn hears(&mut self) -> FromHub {
         let frame = next(&mut self.stream, &mut self.frames).await;
         message::from_hub(frame).unwrap().unwrap()
+    }
+}
+
+/// What is told of targets.
+async fn targets(worker: &mut Worker) -> ToWorker {
+    loop {
+        match worker.hears().await {
+            FromHub::Said(told @ (ToWorker::Targets { .. } | ToWorker::Retargeted { .. })) => {
+                return told;
+            }
+            FromHub::Said(ToWorker::Beat | ToWorker::Welcome { .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -116,6 +129,53 @@ fn a_worker_two_versions_ahead_is_told_so() {
     }
 }
 
+#[test]
+fn an_older_worker_is_told_all_targets_and_a_newer_one_what_changed() {
+    let cluster = Cluster::new();
+    let hub = cluster.hub(any());
+    let many: Vec<String> = (0..20).map(|number| format!("cart-{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    hub.targets(pods(&many));
+    cluster.runtime.block_on(async {
+        for takes_differences in [None, Some(false), Some(true)] {
+            hub.targets(pods(&many));
+            let mut worker = Worker::connect(&cluster, hub.address).await;
+            let mut hello = hello(PROTOCOL);
+            if let Some(takes) = takes_differences {
+                hello["takesDifferences"] = takes.into();
+            }
+            worker.say(&said(&hello)).await;
+            let whole = |told: ToWorker| match told {
+                ToWorker::Targets { targets, number } => {
+                    let pods = targets["pods"]["targets"].as_array().unwrap().len();
+                    (pods, number)
+                }
+                other => panic!("{other:?}"),
+            };
+            let (pods_told, first) = whole(targets(&mut worker).await);
+            assert_eq!(pods_told, 20);
+            hub.targets(pods(&many[1..]));
+            let told = targets(&mut worker).await;
+            if takes_differences != Some(true) {
+                assert_eq!(whole(told), (19, first + 1));
+                continue;
+            }
+            let gone = json!({"targets": {"gone": [["shop", "cart-0"]]}});
+            assert_eq!(
+                told,
+                ToWorker::Retargeted {
+                    base: first,
+                    number: first + 1,
+                    difference: gone,
+                }
+            );
+            // It is told all again where that did not fit.
+            worker.say(&said(&json!({"kind": "astray"}))).await;
+            assert_eq!(whole(targets(&mut worker).await), (19, first + 1));
+        }
+    });
+}
+
 /// A hub that says what it is told to, once.
 async fn hub_of_tomorrow(
     cluster: &Cluster,
@@ -168,4 +228,69 @@ fn a_worker_follows_a_hub_of_the_next_version_and_leaves_out_what_it_does_not_kn
     assert!(refusal.unwrap_err().contains("older than the hub"));
     wait("it follows", || worker.heard.has("spread Some(\"dns\")"));
     assert_eq!(worker.uplink.feed().skipped, 0);
+}
+
+#[test]
+fn a_worker_follows_an_older_hub_that_tells_whole_lists_and_asks_one_whose_differences_do_not_fit()
+{
+    let cluster = Cluster::new();
+    let listener = cluster.runtime.block_on(TcpListener::bind(any())).unwrap();
+    let worker = cluster.worker("a", listener.local_addr().unwrap());
+    let pod = |name: &str| json!({"metadata": {"name": name, "namespace": "shop"}});
+    let list = |names: &[&str]| -> Json { names.iter().map(|name| pod(name)).collect() };
+    let targets = |names: &[&str]| {
+        let pods = json!({"targets": list(names), "excluded": []});
+        json!({"kind": "targets", "targets": {"set": null, "pods": pods, "bpf": null}})
+    };
+    let retargeted = |base: u64, name: &str| {
+        let difference = json!({"targets": {"come": [pod(name)]}});
+        json!({"kind": "retargeted", "base": base, "number": base + 1, "difference": difference})
+    };
+    let numbered = |number: u64, names: &[&str]| {
+        let mut told = targets(names);
+        told["number"] = number.into();
+        told
+    };
+    cluster.runtime.block_on(async {
+        let (mut stream, mut frames) = hub_of_tomorrow(&cluster, &listener).await;
+        for message in [
+            json!({
+                "kind": "welcome", "protocol": PROTOCOL, "version": "0.1.0", "hub": 5, "received": 0,
+                "lines": 0, "own": [],
+            }),
+            targets(&["one"]),
+            targets(&["two"]),
+            numbered(7, &["three"]),
+            retargeted(7, "four"),
+            retargeted(9, "lost"),
+            retargeted(10, "lost"),
+        ] {
+            stream.write_all(&said(&message)).await.unwrap();
+        }
+        stream.flush().await.unwrap();
+        loop {
+            let frame = next(&mut stream, &mut frames).await;
+            if let Some(FromWorker::Said(ToHub::Astray)) = message::from_worker(frame).unwrap() {
+                break;
+            }
+        }
+        let whole = numbered(11, &["five"]);
+        stream.write_all(&said(&whole)).await.unwrap();
+        stream.write_all(&said(&retargeted(11, "six"))).await.unwrap();
+        stream.flush().await.unwrap();
+        let heard = worker.heard.clone();
+        let told = tokio::task::spawn_blocking(move || {
+            wait("it goes on", || heard.has("six"));
+            heard.all("targets")
+        });
+        let expected = [
+            r#"targets ["one"]"#,
+            r#"targets ["two"]"#,
+            r#"targets ["three"]"#,
+            r#"targets ["four", "three"]"#,
+            r#"targets ["five"]"#,
+            r#"targets ["five", "six"]"#,
+        ];
+        assert_eq!(told.await.unwrap(), expected);
+    });
 }

@@ -25,11 +25,12 @@ use super::recording;
 use super::session::private_dir;
 use super::standing::{Instead, Standing};
 use super::stores::{Stores, archived, is_folder};
-use super::told::{self, Changes, packed};
+use super::told::{Changes, packed};
 use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::cluster::{Cluster, UpdateTeller, What};
+use crate::hub::targeted::Targeted;
 use crate::hub::{Beside, Hub, HubOptions, Overview, Whole, WishFiles, Wishes, tls};
 use crate::pipeline::host::PodBlocker;
 use crate::pipeline::{Counters, Stop};
@@ -462,8 +463,9 @@ fn follow(
             targeted = now;
             // Workers record what they capture by name.
             parts.changes.flush(|part| tell_names(parts.hub, part));
-            let told = told::targets(set.as_deref(), &cluster.pods(), bpf.as_deref());
-            let unsent = parts.hub.targets(&told).err();
+            let told = Targeted::new(set.as_deref().cloned(), cluster.pods(), bpf);
+            let told = told.map(|told| parts.hub.targets(told));
+            let unsent = told.err();
             let unsent = unsent.map(|why| format!("workers go on with the last targets: {why}"));
             said.say("targets", unsent.into_iter().collect());
         }

@@ -1,6 +1,6 @@
 //! What the hub tells workers of the cluster: names and targets, as they travel.
 //!
-//! In: changes of names and addresses of targets at the hub, messages at a worker. Out: messages of a
+//! In: changes of names at the hub, names and targets at a worker. Out: messages of a
 //! bounded size at the hub; names for items and addresses for the source at a worker, which keeps the last
 //! ones for its next start (`kept.rs`). Never: a worker that asks the API server itself, or captures what its own
 //! configuration leaves out because nobody has told it any targets.
@@ -10,8 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize as _;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::super::config::Config;
 use super::Asked;
@@ -19,7 +18,8 @@ use super::aimed::Gate;
 use super::cluster::{TARGETS, targets as targets_of};
 use super::filters::Filters;
 use super::follow::say;
-use crate::capture::targets::{SharedTargets, TargetSet};
+use crate::capture::targets::SharedTargets;
+use crate::hub::targeted::Targeted;
 use crate::pipeline::NamesOf;
 use crate::resolve::{Address, Change, LiveHistory, Names, Update};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -83,37 +83,6 @@ fn tell_of(waiting: &mut Vec<Update>, mut tell: impl FnMut(&[u8])) {
     parts.iter().for_each(|part| tell(part));
 }
 
-/// Bytes of the lists of pods in one message; what is longer is told by names alone.
-const MAX_PODS: usize = 4 << 20;
-
-/// Targets as workers are told of them: addresses to capture, the pods for scripts, and the capture
-/// filter that goes before that of their configuration, or null.
-pub(super) fn targets(set: Option<&TargetSet>, pods: &Json, bpf: Option<&str>) -> Json {
-    if pods.to_string().len() <= MAX_PODS {
-        return json!({"set": set, "pods": pods, "bpf": bpf});
-    }
-    let brief = |pod: &Json| {
-        let metadata =
-            json!({"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]});
-        json!({"metadata": metadata, "spec": {"nodeName": pod["spec"]["nodeName"]}})
-    };
-    // Addresses must come through, whatever the lists are.
-    let mut left = MAX_PODS;
-    let mut list = |name: &str| -> Vec<Json> {
-        let all = pods[name].as_array().into_iter().flatten().map(brief);
-        all.take_while(|pod| {
-            let length = pod.to_string().len() + 1;
-            let fits = length <= left;
-            left = left.saturating_sub(length);
-            fits
-        })
-        .collect()
-    };
-    let (targets, excluded) = (list("targets"), list("excluded"));
-    let pods = json!({"targets": targets, "excluded": excluded});
-    json!({"set": set, "pods": pods, "bpf": bpf})
-}
-
 /// What a configuration says of targets.
 fn wanted(config: &Config) -> Json {
     let values = TARGETS.iter();
@@ -141,7 +110,8 @@ pub(super) struct Told {
     history: Arc<LiveHistory>,
     addresses: SharedTargets,
     filters: Filters,
-    pods: Mutex<Json>,
+    /// The targets in force, for their lists of pods.
+    in_force: Mutex<Arc<Targeted>>,
     targets: Mutex<LastTargets>,
     names: Mutex<LastNames>,
     /// What the hub has named since it is connected, until it says that this is all.
@@ -160,7 +130,7 @@ impl Told {
             history: Arc::default(),
             addresses,
             filters,
-            pods: Mutex::new(json!({"targets": [], "excluded": []})),
+            in_force: Mutex::default(),
             targets: Mutex::default(),
             names: Mutex::default(),
             named: Mutex::default(),
@@ -266,7 +236,8 @@ impl Told {
 
     /// Pods inside and outside of the targets.
     pub(super) fn pods(&self) -> Json {
-        lock(&self.pods).clone()
+        let in_force = lock(&self.in_force).clone();
+        in_force.pods()
     }
 
     /// A hub is connected, and begins to tell all names.
@@ -309,21 +280,16 @@ impl Told {
         lock(&self.names).change();
     }
 
-    /// Captures other targets, as [`targets`] writes them. The hub has told the names that go with them.
-    pub(super) fn retarget(&self, told: &Json) {
-        let set = match Option::<TargetSet>::deserialize(&told["set"]) {
-            Ok(set) => set,
-            Err(error) => {
-                tracing::warn!(%error, "the hub's targets cannot be read");
-                return;
-            }
+    /// Captures other targets. The hub has told the names that go with them.
+    pub(super) fn retarget(&self, told: &Arc<Targeted>) {
+        let targets = Targets {
+            set: told.set().cloned(),
+            bpf: told.bpf().map(str::to_owned),
         };
-        let bpf = told["bpf"].as_str().map(str::to_owned);
-        let targets = Targets { set, bpf };
         if !self.aim(&targets) {
             return;
         }
-        *lock(&self.pods) = told["pods"].clone();
+        *lock(&self.in_force) = told.clone();
         self.gate.open();
         lock(&self.names).are_whole();
         lock(&self.targets).take(targets, SystemClock.now());
@@ -348,7 +314,10 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::capture::targets::TargetSet;
     use crate::packet::Endpoint;
     use crate::resolve::{Address, Change, Name};
     use crate::time::Timestamp;
@@ -362,27 +331,6 @@ mod tests {
                 name: Some(Name::plain(name, "shop")),
             }],
         }
-    }
-
-    #[test]
-    fn lists_of_pods_become_brief_before_they_are_too_long() {
-        let pod = |index: usize, label: usize| {
-            json!({
-                "metadata": {"name": format!("cart-{index}"), "namespace": "shop", "labels": {"a": "l".repeat(label)}},
-                "spec": {"nodeName": "worker-1"}, "status": {"podIP": "10.0.0.1"},
-            })
-        };
-        let pods = |count: usize, label: usize| {
-            let list: Vec<Json> = (0..count).map(|index| pod(index, label)).collect();
-            json!({"targets": list, "excluded": []})
-        };
-        assert_eq!(targets(None, &pods(10, 10), None)["pods"], pods(10, 10));
-        let brief = targets(None, &pods(10_000, 1000), None);
-        let told = brief["pods"]["targets"].as_array().unwrap();
-        assert_eq!(told.len(), 10_000);
-        assert_eq!(told[9]["metadata"]["name"], "cart-9");
-        assert_eq!(told[9]["spec"]["nodeName"], "worker-1");
-        assert!(targets(None, &pods(100_000, 10), None).to_string().len() < MAX_PODS + 1000);
     }
 
     #[test]
@@ -441,22 +389,22 @@ mod tests {
         assert_eq!(told.history.size().0, 2 * MAX_CHANGES);
     }
 
+    fn targets(set: Option<&TargetSet>, bpf: Option<&str>) -> Arc<Targeted> {
+        let pods = json!({"targets": [{"metadata": {"name": "cart-1", "namespace": "shop"}}]});
+        Arc::new(Targeted::new(set.cloned(), pods, bpf.map(str::to_owned)).unwrap())
+    }
+
     #[test]
-    fn targets_travel_and_what_cannot_be_read_changes_nothing() {
+    fn targets_are_captured_and_their_pods_known() {
         let addresses = SharedTargets::default();
         let told = Told::new(addresses.clone(), Filters::default());
         let mut set = TargetSet::default();
         set.ips.insert("10.0.0.7".parse().unwrap());
-        told.retarget(&targets(
-            Some(&set),
-            &json!({"targets": [1], "excluded": []}),
-            None,
-        ));
+        assert_eq!(told.pods(), json!({"targets": [], "excluded": []}));
+        told.retarget(&targets(Some(&set), None));
         assert_eq!(addresses.get().1.as_deref(), Some(&set));
-        assert_eq!(told.pods()["targets"], json!([1]));
-        told.retarget(&json!({"set": {"ips": "all"}, "pods": {}}));
-        assert_eq!(addresses.get().1.as_deref(), Some(&set));
-        told.retarget(&targets(None, &json!({}), Some("udp")));
+        assert_eq!(told.pods()["targets"][0]["metadata"]["name"], "cart-1");
+        told.retarget(&targets(None, Some("udp")));
         assert_eq!(addresses.get().1, None);
     }
 
@@ -488,9 +436,7 @@ mod tests {
         let mut set = TargetSet::default();
         set.ips.insert("10.0.0.7".parse().unwrap());
         let (told, addresses) = begin("^cart");
-        told.retarget(&json!({"set": {"ips": "all"}}));
-        assert!(told.waits().is_some(), "what cannot be read says nothing");
-        told.retarget(&targets(Some(&set), &json!({}), None));
+        told.retarget(&targets(Some(&set), None));
         assert_eq!(told.waits(), None);
         assert_eq!(addresses().as_deref(), Some(&set));
         let (again, addresses) = begin("^cart");
@@ -502,7 +448,7 @@ mod tests {
         again.follow(&config("^pay"));
         again.end(true);
         assert!(begin("^pay").0.waits().is_some());
-        again.retarget(&targets(Some(&set), &json!({}), None));
+        again.retarget(&targets(Some(&set), None));
         assert_eq!(begin("^pay").0.waits(), None);
         let file = folder.path().join(TARGETS_FILE);
         for damaged in ["{", r#"{"at": 9e9, "wanted": {}}"#] {
@@ -511,7 +457,7 @@ mod tests {
             assert_eq!(begin("").0.waits(), None);
         }
         // That everything is captured is a word too.
-        told.retarget(&targets(None, &json!({}), None));
+        told.retarget(&targets(None, None));
         let (again, addresses) = begin("^cart");
         assert!(again.waits().is_none() && addresses().is_none());
     }
@@ -542,7 +488,7 @@ mod tests {
         // Before all is told the file is left as it is.
         told.tick(true);
         assert_eq!(begin().named(), 0);
-        told.retarget(&targets(None, &json!({}), None));
+        told.retarget(&targets(None, None));
         told.tick(true);
         let again = begin();
         assert_eq!(again.nameless(), None);
@@ -559,7 +505,7 @@ mod tests {
         tell(&again, &[update(8, "pay")]);
         again.named_all();
         assert_eq!(name(&again, 7).as_deref(), Some("cart"));
-        again.retarget(&targets(None, &json!({}), None));
+        again.retarget(&targets(None, None));
         again.end(true);
         let last = begin();
         assert_eq!(name(&last, 8).as_deref(), Some("pay"));
@@ -574,17 +520,17 @@ mod tests {
         let (filters, addresses) = (Filters::default(), SharedTargets::default());
         let told = Told::new(addresses.clone(), filters.clone());
         // Without its filter everything would pass.
-        let refused = targets(None, &json!({}), Some("udp port"));
+        let refused = targets(None, Some("udp port"));
         for _ in 0..2 {
             told.retarget(&refused);
             assert!(told.waits().is_some());
         }
-        told.retarget(&targets(Some(&TargetSet::default()), &json!({}), None));
+        told.retarget(&targets(Some(&TargetSet::default()), None));
         for _ in 0..2 {
             told.retarget(&refused);
             assert!(addresses.get().1.is_some());
         }
-        let tell = |bpf: Option<&str>| told.retarget(&targets(None, &json!({}), bpf));
+        let tell = |bpf: Option<&str>| told.retarget(&targets(None, bpf));
         for (bpf, in_force) in [
             (Some("udp"), "udp"),
             (Some("udp port"), "udp"),
@@ -595,7 +541,8 @@ mod tests {
             assert_eq!(filters.in_force().as_deref(), Some(in_force), "{bpf:?}");
         }
         // A hub of an older version tells of none.
-        told.retarget(&json!({"set": null, "pods": {}}));
+        let older = Targeted::read(json!({"set": null, "pods": {}})).unwrap();
+        told.retarget(&Arc::new(older));
         assert_eq!(filters.in_force().as_deref(), Some(""));
     }
 }

@@ -27,6 +27,7 @@ use super::view;
 use crate::capture::own::OwnSockets;
 use crate::capture::targets::SharedTargets;
 use crate::hub::message::{Hello, PROTOCOL, ScriptText, Spread};
+use crate::hub::targeted::Targeted;
 use crate::hub::{Actions, Follower, Uplink, UplinkOptions, tls};
 use crate::packet::Endpoint;
 use crate::pipeline::{RECORDING_KFL, Stop};
@@ -192,6 +193,7 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         worker: format!("{}:8897", facts.node.ip),
         run: facts.node.run,
         instance: random_number()?,
+        takes_differences: true,
     };
     eprintln!(
         "Capturing {what} on {}; Ctrl+C seals and uploads what is open",
@@ -459,7 +461,7 @@ impl Follower for Following {
         *last = Some(rest);
     }
 
-    fn targets(&self, targets: &Json) {
+    fn targets(&self, targets: &Arc<Targeted>) {
         self.told.retarget(targets);
     }
 
