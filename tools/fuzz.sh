@@ -64,7 +64,7 @@ rooms() {
     headers) echo src/packet ;;
     key_log | tls) echo src/dissect/tls ;;
     kfl | kfl_parse) echo src/kfl ;;
-    link) echo src/hub/frame.rs src/hub/message.rs ;;
+    link) echo src/hub/{frame,message,ask,state,targeted,difference,following}.rs ;;
     manifest) echo src/record/manifest.rs src/record/states.rs ;;
     names) echo src/resolve ;;
     reassembly) echo src/flow ;;
