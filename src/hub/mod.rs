@@ -10,8 +10,8 @@
 //!    │  state, console, hub.action               ├── nodes    who is there, who is missing
 //!    │  rows that match (feed)                   ├── merge    rows of all, one ring
 //!    │  packets and items that were asked for    ├── lines    console of all
-//!    ◀── recordings, scripts, targets, names     └── Overview what the dashboard asks (server::Run)
-//!        queries of those who look (queries)
+//!    ◀── recordings, scripts, targets, names     ├── aims     targets, whole and their changes
+//!        queries of those who look (queries)     └── Overview what the dashboard asks (server::Run)
 //! ```
 //!
 //! Workers connect, so that only the hub needs an address. Either side may be started anew at any

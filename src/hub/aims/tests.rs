@@ -230,10 +230,9 @@ fn five_new_pods_of_five_thousand_are_told_in_a_few_kilobytes() {
         assert_eq!(new.has, old.has);
     }
     let mean = |worker: &Worker| worker.bytes[1..].iter().sum::<usize>() / 19;
-    println!("a second: {} bytes, whole lists {}", mean(&new), mean(&old));
     assert_eq!(new.bytes[0], old.bytes[0]);
     assert!(mean(&old) > 1_000_000);
-    assert!(mean(&new) < 4_000, "{}", mean(&new));
+    assert!((1_000..4_000).contains(&mean(&new)), "{}", mean(&new));
 }
 
 #[test]
