@@ -62,6 +62,8 @@ mod s3;
 mod script_tools;
 mod scripts;
 mod seaweed;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod seccomp;
 mod signin;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod site;

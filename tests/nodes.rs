@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
 use crate::node::make_certs;
+use crate::seccomp;
 
 mod bucket;
 mod own;
@@ -107,8 +108,15 @@ impl Net {
 
     /// A program in a node.
     fn command(&self, node: &str, program: &str) -> Command {
+        let mut command = self.within(node);
+        command.arg(program);
+        command
+    }
+
+    /// What runs a program in a node, whose name and arguments come behind.
+    fn within(&self, node: &str) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.of(node), program]);
+        command.args(["netns", "exec", &self.of(node)]);
         command
     }
 
@@ -177,6 +185,11 @@ impl Running {
         });
     }
 
+    /// A filter of system calls is upon it, and another one upon each of its scripts.
+    fn is_confined(&self) {
+        seccomp::are_confined(self.child.id(), 1);
+    }
+
     fn ended(&self) -> bool {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         rustix::process::test_kill_process(pid).is_err()
@@ -234,8 +247,10 @@ impl Cluster {
         fs::rename(half, self.path("scripts/seen.js")).unwrap();
     }
 
+    /// A role in a node, under the profile of system calls that the chart installs.
     fn tapedeck(&self, node: &str, role: &str) -> Command {
-        let mut command = self.net.command(node, env!("CARGO_BIN_EXE_tapedeck"));
+        let mut command = self.net.within(node);
+        seccomp::confine(&mut command, env!("CARGO_BIN_EXE_tapedeck"));
         command
             .arg(role)
             .arg("--tls")
@@ -463,6 +478,9 @@ fn nodes_are_seen_at_once_and_lose_nothing_that_was_sealed() {
         let all = scripts.as_array().cloned().unwrap_or_default();
         all.len() == NODES.len() + 1 && all.iter().all(|script| script["state"] == "running")
     });
+
+    hub.running.is_confined();
+    workers.values().for_each(Running::is_confined);
 
     // Every call is seen at both of its nodes, each once, and nothing of tapedeck's own.
     cluster.call("a", "b", "first", 20);

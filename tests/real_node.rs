@@ -11,6 +11,7 @@ use crate::seaweed::Seaweed;
 use crate::slow;
 
 mod calls;
+mod confined;
 mod events;
 mod lives;
 mod node;
@@ -54,6 +55,7 @@ fn pods_of_a_whole_node_are_recorded_with_their_names_whatever_happens_to_them_a
     events::are_in_the_bucket(&release, &shop, &stories);
     events::rollouts_are_in_the_bucket(&release, &told_late);
     scripts::of_a_config_map_are_followed(&node);
+    confined::are_worker_and_hub(&node);
     let mut of_earlier_run = None;
     let ends = lives::of_the_worker_end(&node, &mut |end| {
         if of_earlier_run.is_none() {

@@ -245,7 +245,7 @@ up() {
   image box "$dir/img/box" httpd -f -p 8080 -h /www
   run kubelet "$kube/kubelet" --config="$dir/kubelet.yaml" --kubeconfig="$dir/kubeconfig" --container-runtime=remote \
     --container-runtime-endpoint="unix://$dir/ctr.sock" --root-dir="$dir/kubelet" --node-ip=10.200.0.1 \
-    --hostname-override=node-a --cert-dir="$dir/kubelet-pki"
+    --seccomp-profile-root="$dir/kubelet/seccomp" --hostname-override=node-a --cert-dir="$dir/kubelet-pki"
   run proxy "$kube/kube-proxy" --kubeconfig="$dir/kubeconfig" --hostname-override=node-a --proxy-mode=iptables \
     --cluster-cidr=10.244.0.0/16 --conntrack-max-per-core=0 --conntrack-tcp-timeout-established=0 \
     --conntrack-tcp-timeout-close-wait=0

@@ -56,6 +56,12 @@ pub(super) fn container(command: &str) -> Json {
     })
 }
 
+/// Which container of containerd the first one of a pod is.
+fn id(pod: &Json) -> &str {
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
+    id.unwrap().trim_start_matches("containerd://")
+}
+
 /// A node that ends with the value.
 pub(super) struct Node {
     pub(super) folder: PathBuf,
@@ -99,15 +105,21 @@ impl Node {
             .arg("-o")
             .arg(&program)
             .arg(env!("CARGO_BIN_EXE_tapedeck")));
-        let libraries = run(Command::new("ldd").arg(&program));
-        let libraries = String::from_utf8(libraries).unwrap();
-        for path in libraries
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-        {
-            let copy = image.join(path.trim_start_matches('/'));
-            fs::create_dir_all(copy.parent().unwrap()).unwrap();
-            fs::copy(path, copy).unwrap();
+        // The chart writes the seccomp profile to the node with it.
+        let install = image.join("bin/install");
+        fs::create_dir(image.join("bin")).unwrap();
+        fs::copy("/usr/bin/install", &install).unwrap();
+        for program in [&program, &install] {
+            let libraries = run(Command::new("ldd").arg(program));
+            let libraries = String::from_utf8(libraries).unwrap();
+            for path in libraries
+                .split_whitespace()
+                .filter(|word| word.starts_with('/'))
+            {
+                let copy = image.join(path.trim_start_matches('/'));
+                fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs::copy(path, copy).unwrap();
+            }
         }
         // As the packages of the Dockerfile bring it.
         let trust = "etc/ssl/certs/ca-certificates.crt";
@@ -119,11 +131,23 @@ impl Node {
 
     /// Kills the first container of a pod, which the kubelet starts again.
     pub(super) fn kill(&self, pod: &Json) {
-        let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
-        let id = id.unwrap().trim_start_matches("containerd://");
+        self.ctr(&["task", "kill", "-s", "SIGKILL", id(pod)]);
+    }
+
+    /// What containerd was told of the first container of a pod, and the process that it is.
+    pub(super) fn container(&self, pod: &Json) -> (Json, u32) {
+        let id = id(pod);
+        let spec = self.ctr(&["container", "info", "--spec", id]);
+        let tasks = String::from_utf8(self.ctr(&["task", "ls"])).unwrap();
+        let task = tasks.lines().find(|line| line.starts_with(id)).unwrap();
+        let pid = task.split_whitespace().nth(1).unwrap();
+        (serde_json::from_slice(&spec).unwrap(), pid.parse().unwrap())
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Vec<u8> {
         let mut command = Command::new("ctr");
         command.arg("-a").arg(self.folder.join("ctr.sock"));
-        run(command.args(["-n", "k8s.io", "task", "kill", "-s", "SIGKILL", id]));
+        run(command.args(["-n", "k8s.io"]).args(arguments))
     }
 
     fn curl(&self, path: &str) -> Command {

@@ -101,6 +101,9 @@ fn values(node: &Node, bucket: &S3Options) -> Json {
         "image": {"repository": "localhost/tapedeck", "tag": "1", "pullPolicy": "Never"},
         "worker": {
             "dataPath": node.data.path().join("data"), "resources": small, "hostPID": true,
+            "seccomp": {
+                "type": "Localhost", "install": true, "nodeFolder": node.folder.join("kubelet/seccomp"),
+            },
         },
         "hub": {"resources": small},
         "recording": {"destination": format!("s3://{}/", bucket.bucket)},
