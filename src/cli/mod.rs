@@ -19,6 +19,7 @@ mod instance;
 mod kfl_command;
 mod mcp;
 mod pass;
+mod probe;
 mod progress;
 mod query;
 mod reading;
@@ -120,6 +121,7 @@ enum Command {
     Tap(Box<tap::TapArgs>),
     Worker(tap::worker::WorkerArgs),
     Hub(tap::hub::HubArgs),
+    Probe(probe::ProbeArgs),
     Certs(certs::CertsArgs),
     Query(query::QueryArgs),
     Recordings(recordings::RecordingsArgs),
@@ -213,6 +215,8 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
             }
             return Ok(Exit::Done);
         }
+        // It runs again and again beside a worker: it needs neither configuration nor log.
+        Command::Probe(args) => return probe::run(args),
         _ => {}
     }
     // The demo keeps root's home: it writes there as root.
@@ -258,7 +262,7 @@ fn dispatch(cli: &Cli) -> Result<Exit, Failure> {
         Command::Kfl(args) => kfl_command::run(args, &config),
         Command::Config(args) => config_command::run(args, &config),
         Command::Demo(args) => demo::run(args, &cli.global, config),
-        Command::Version | Command::Completion { .. } => Ok(Exit::Done),
+        Command::Version | Command::Completion { .. } | Command::Probe(_) => Ok(Exit::Done),
     }
 }
 

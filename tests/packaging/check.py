@@ -449,6 +449,18 @@ BECOMES = [
     ("small-letters", [], WORKER, "spec.template.spec.tolerations", None),
     ("defaults", ["tap.docker.imagepullpolicy=Never"], WORKER, "spec.template.spec.containers.0.imagePullPolicy",
      "Never"),
+    # Whoever has the port of a worker, it is alive while it says so on its socket.
+    ("defaults", [], WORKER, "spec.template.spec.containers.0.livenessProbe", {
+        "exec": {"command": ["/usr/local/bin/tapedeck", "probe", "alive", "--socket=/tmp/probe.sock"]},
+        "periodSeconds": 30, "failureThreshold": 4, "timeoutSeconds": 10}),
+    ("defaults", [], WORKER, "spec.template.spec.containers.0.args.4", "--probe-socket=/tmp/probe.sock"),
+    ("defaults", [], WORKER, "spec.template.spec.containers.0.startupProbe.exec.command.2", "alive"),
+    ("defaults", ["tap.metrics.port=49200"], WORKER, "spec.template.spec.containers.0.readinessProbe.httpGet",
+     {"path": "/readyz", "port": 49200}),
+    ("drop-in", [], WORKER, "spec.template.spec.containers.0.livenessProbe.periodSeconds", 5),
+    ("defaults", [], HUB, "spec.template.spec.containers.0.livenessProbe", {
+        "httpGet": {"path": "/healthz", "port": 49100},
+        "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 3}),
     # Resources of the worker, under both names of it; those of a file of defaults are nobody's choice.
     ("defaults", ["tap.resources.worker.limits.memory=4Gi"], WORKER, LIMITS, {"memory": "4Gi"}),
     ("defaults", ["tap.resources.worker.limits.memory=4Gi", "tap.resources.sniffer.limits.memory=3Gi"], WORKER,

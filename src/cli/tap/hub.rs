@@ -167,7 +167,15 @@ pub fn run(args: &HubArgs, global: &Global, mut config: Config) -> Result<Exit, 
     let cluster = nearby.asked();
     let ready = Ready::new(cluster.clone());
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-    metrics::serve(&config, everywhere, ready.served(), &own, runtime.handle())?;
+    let app = metrics::app(ready.served());
+    metrics::serve(
+        &config,
+        everywhere,
+        ready.port(),
+        app,
+        &own,
+        runtime.handle(),
+    )?;
     let stores = Stores::new(recording::open_options(&config), own.clone());
     let rows = Arc::new(view::rows(&config));
     let counters: Arc<Counters> = Arc::default();

@@ -148,7 +148,9 @@ pub fn run(config: &Config, global: &Global) -> Result<Exit, Failure> {
             lacks: Box::new(|| None),
             port: session.facts.port.clone(),
         };
-        super::metrics::serve(config, served.host, beside, &own, runtime.handle())?;
+        let port = beside.port.clone();
+        let app = super::metrics::app(beside);
+        super::metrics::serve(config, served.host, port, app, &own, runtime.handle())?;
     }
     let _registered = instance::register(&data, &instance::Instance::of_process(&server, &what));
     eprintln!("Capturing {what}; Ctrl+C seals and uploads what is open");

@@ -3,10 +3,14 @@
 //! In: a function that gives the text, one that says what keeps the run from its work, and the beats of
 //! the loop that follows everything. Out: `GET
 //! /metrics`, `/healthz` and `/readyz` beside the dashboard, without its token: whoever scrapes has
-//! none. Never: a run that fails because the port is taken, or one that is silent about it.
+//! none. The same on a socket, for probes that run a command. Never: a run that fails because the port is
+//! taken, or one that is silent about it.
 
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
 use std::net::IpAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -192,9 +196,9 @@ impl Pulse {
     }
 
     /// A sentence when it has not for too long.
-    fn unwell(&self) -> Option<String> {
+    fn unwell(&self, now: Instant) -> Option<String> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let still = last.elapsed();
+        let still = now.saturating_duration_since(last);
         (still > STILL).then(|| format!("the program stands still since {} s", still.as_secs()))
     }
 }
@@ -239,22 +243,58 @@ impl Port {
     }
 }
 
+/// A socket in a folder, which goes with the value.
+#[derive(Debug)]
+pub(super) struct Socket(PathBuf);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Serves on a socket as long as the runtime lives; one that an earlier run left there is replaced.
+///
+/// # Errors
+/// When it cannot be made, or the name is that of something else.
+pub(super) fn serve_socket(path: &Path, app: Router, runtime: &Handle) -> Result<Socket, Failure> {
+    let cannot = |error: std::io::Error| {
+        let sentence = format!(
+            "probes cannot be answered on {} (--probe-socket): {error}",
+            path.display()
+        );
+        Failure::of(&error, sentence)
+    };
+    if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
+        fs::remove_file(path).map_err(cannot)?;
+    }
+    let _entered = runtime.enter();
+    let listener = tokio::net::UnixListener::bind(path).map_err(cannot)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(cannot)?;
+    runtime.spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::warn!(%error, "probes are no longer answered");
+        }
+    });
+    Ok(Socket(path.to_owned()))
+}
+
 /// Serves on `tap.metrics.port` of `host` as long as the runtime lives; port 0 switches it off. A port that is
 /// taken is tried again until it is free; the run goes on meanwhile.
 pub(super) fn serve(
     config: &Config,
     host: IpAddr,
-    served: Served,
+    port: Port,
+    app: Router,
     own: &OwnSockets,
     runtime: &Handle,
 ) -> Result<(), Failure> {
+    let state = port;
     let port = u16::try_from(config.int("tap.metrics.port"))
         .map_err(|_| Failure::usage("tap.metrics.port must be a port, 0 to 65535"))?;
     if port == 0 {
         return Ok(());
     }
-    let state = served.port.clone();
-    let app = app(served);
     let own = own.clone();
     let _entered = runtime.enter();
     // At once, so that it is there when this returns.
@@ -299,17 +339,19 @@ fn bind(host: IpAddr, port: u16) -> std::io::Result<tokio::net::TcpListener> {
 /// What is wrong, what becomes of it and what to set.
 fn unserved(port: u16, error: &std::io::Error) -> String {
     format!(
-        "port {port} (tap.metrics.port) cannot be had, so neither probes nor Prometheus are answered, and a kubelet that probes it starts this pod again and again: {error}; the run goes on and tries it again, but set tap.metrics.port to a port that no other program of the node has"
+        "port {port} (tap.metrics.port) cannot be had, so neither Prometheus nor probes of readiness are answered: {error}; the run goes on and tries it again, but set tap.metrics.port to a port that no other program of the node has"
     )
 }
 
-fn app(served: Served) -> Router {
+/// What is answered, on the port and on the socket. A run whose port another program has is alive and not
+/// ready.
+pub(super) fn app(served: Served) -> Router {
     let Served {
         pulse,
         metrics,
         unready,
         lacks,
-        port: _,
+        port,
     } = served;
     let (metrics, unready, lacks) = (Arc::new(metrics), Arc::new(unready), Arc::new(lacks));
     let answer = move || async move { ([(header::CONTENT_TYPE, TEXT)], metrics()) };
@@ -317,13 +359,13 @@ fn app(served: Served) -> Router {
         None => (StatusCode::OK, right.to_owned()),
         Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
     };
-    let alive = move || async move { told(pulse.unwell(), "alive") };
+    let alive = move || async move { told(pulse.unwell(Instant::now()), "alive") };
     let ready = move || async move {
         let right = match lacks() {
             None => "ready".to_owned(),
             Some(sentence) => format!("ready; {sentence}"),
         };
-        told(unready(), &right)
+        told(unready().or_else(|| port.unserved()), &right)
     };
     Router::new()
         .route("/metrics", get(answer))
@@ -363,7 +405,8 @@ mod tests {
             port: port.clone(),
         };
         let own = OwnSockets::default();
-        serve(&config, at.ip(), served, &own, runtime.handle()).unwrap();
+        let app = app(served);
+        serve(&config, at.ip(), port.clone(), app, &own, runtime.handle()).unwrap();
         let wait = |is_over: &dyn Fn() -> bool| {
             let late = Instant::now() + Duration::from_secs(30);
             while !is_over() {
@@ -382,6 +425,35 @@ mod tests {
         let answer = ureq::get(format!("http://{at}/metrics")).call();
         let text = answer.unwrap().body_mut().read_to_string().unwrap();
         assert_eq!(text, "a 1\n");
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_unwell_and_one_that_goes_round_is_not() {
+        let pulse = Pulse::new();
+        let later = Instant::now() + STILL;
+        assert_eq!(pulse.unwell(later), None);
+        let sentence = pulse.unwell(later + Duration::from_secs(1));
+        assert!(sentence.unwrap().contains("stands still since 301 s"));
+        pulse.beat();
+        assert_eq!(pulse.unwell(Instant::now() + STILL), None);
+    }
+
+    #[test]
+    fn a_socket_replaces_one_that_was_left_and_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("probe.sock");
+        let runtime = super::super::live::runtime().unwrap();
+        let serve = || serve_socket(&path, Router::new(), runtime.handle());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let socket = serve().unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(socket);
+        assert!(!path.exists());
+        fs::write(&path, "a file").unwrap();
+        let error = serve().unwrap_err().message;
+        assert!(error.contains("--probe-socket"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "FILTER")]
     bpf: Option<String>,
 
+    /// Also answer probes on this socket; see: tapedeck probe --help
+    #[arg(long, value_name = "FILE")]
+    probe_socket: Option<PathBuf>,
+
     /// Disk for spool, open reels, outbox and script folders together
     #[arg(long = "storageLimit", alias = "storage-limit", value_name = "SIZE")]
     storage_limit: Option<String>,
@@ -265,7 +269,13 @@ pub fn run(args: &WorkerArgs, global: &Global, mut config: Config) -> Result<Exi
         port: session.facts.port.clone(),
     };
     let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-    metrics::serve(&config, everywhere, beside, &own, runtime.handle())?;
+    let port = beside.port.clone();
+    let app = metrics::app(beside);
+    let _socket = match &args.probe_socket {
+        Some(path) => Some(metrics::serve_socket(path, app.clone(), runtime.handle())?),
+        None => None,
+    };
+    metrics::serve(&config, everywhere, port, app, &own, runtime.handle())?;
     session.follow(&config, global, &stop, &|config: &Config| {
         filters.follow(config);
         standing.keep(config);
