@@ -38,6 +38,7 @@ mod overview;
 mod queries;
 mod reach;
 mod refusals;
+mod remembered;
 mod served;
 pub mod state;
 pub mod targeted;

@@ -4,14 +4,13 @@
 //! Never: a node that is gone and forgotten at once; it is told as missing for a day.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
@@ -20,20 +19,18 @@ use super::calls::Calls;
 use super::link::Queues;
 use super::merge::Taken;
 use super::message::Hello;
+use super::remembered::{self, Gap, Remembered};
 use super::state::{FeedCounts, State};
 use crate::time::Timestamp;
 
 /// Nodes that are known at most.
-const MAX_NODES: usize = 5000;
+pub(super) const MAX_NODES: usize = 5000;
 
 /// Times without a worker that are remembered of one node.
-const MAX_GAPS: usize = 64;
+pub(super) const MAX_GAPS: usize = 64;
 
 /// Time after which a node that is gone is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
-
-/// Largest file of nodes that is read.
-const MAX_FILE: u64 = 8 << 20;
 
 /// A connection with a worker.
 #[derive(Clone)]
@@ -70,14 +67,6 @@ impl Connection {
     }
 }
 
-/// A time without a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Gap {
-    from: Timestamp,
-    to: Timestamp,
-    why: String,
-}
-
 /// A node.
 struct Node {
     hello: Hello,
@@ -94,14 +83,6 @@ struct Node {
     lines: u64,
 }
 
-/// What is remembered of a node over restarts of the hub.
-#[derive(Serialize, Deserialize)]
-struct Remembered {
-    hello: Hello,
-    last_seen: Timestamp,
-    gaps: VecDeque<Gap>,
-}
-
 /// What a worker is told when it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
@@ -113,17 +94,14 @@ pub(super) struct Known {
 pub(super) struct Nodes {
     all: Mutex<BTreeMap<String, Node>>,
     file: Option<PathBuf>,
+    /// Whether the file has less than is known.
+    is_cut: AtomicBool,
 }
 
 impl Nodes {
     /// The nodes that the file names, all of them missing yet.
     pub(super) fn new(file: Option<PathBuf>) -> Nodes {
-        let read = |path: &PathBuf| {
-            let size = fs::metadata(path).ok()?.len();
-            let text = fs::read(path).ok().filter(|_| size <= MAX_FILE)?;
-            serde_json::from_slice::<Vec<Remembered>>(&text).ok()
-        };
-        let remembered = file.as_ref().and_then(read).unwrap_or_default();
+        let remembered = file.as_deref().map(remembered::read).unwrap_or_default();
         let node = |one: Remembered| {
             let node = Node {
                 connection: None,
@@ -142,6 +120,7 @@ impl Nodes {
         Nodes {
             all: Mutex::new(all),
             file,
+            is_cut: AtomicBool::default(),
         }
     }
 
@@ -433,15 +412,16 @@ impl Nodes {
             });
             remembered.collect()
         };
-        let written = serde_json::to_vec(&remembered)
-            .map_err(std::io::Error::from)
-            .and_then(|text| {
-                let half = path.with_extension("half");
-                fs::write(&half, text)?;
-                fs::rename(half, path)
-            });
-        if let Err(error) = written {
-            tracing::warn!(%error, "the nodes cannot be remembered");
+        let cut = match remembered::write(path, remembered) {
+            Ok(cut) => cut,
+            Err(error) => {
+                tracing::warn!(%error, "the nodes cannot be remembered");
+                return;
+            }
+        };
+        let was_cut = self.is_cut.swap(cut.is_some(), Ordering::Relaxed);
+        if let (false, Some(cut)) = (was_cut, cut) {
+            tracing::warn!("{cut}");
         }
     }
 }
