@@ -15,6 +15,26 @@ const PROFILE: &str = "deploy/helm/tapedeck/files/seccomp.json";
 /// Tells the inner test that it is meant.
 const INNER: &str = "TAPEDECK_TEST_CONFINED";
 
+/// Calls that aarch64 does not have, each with the one that libraries make there.
+const ELSEWHERE: [(&str, &str); 15] = [
+    ("access", "faccessat"),
+    ("chmod", "fchmodat"),
+    ("dup2", "dup3"),
+    ("epoll_wait", "epoll_pwait"),
+    ("lstat", "newfstatat"),
+    ("mkdir", "mkdirat"),
+    ("open", "openat"),
+    ("pipe", "pipe2"),
+    ("poll", "ppoll"),
+    ("readlink", "readlinkat"),
+    ("rename", "renameat"),
+    ("rmdir", "unlinkat"),
+    ("select", "pselect6"),
+    ("stat", "newfstatat"),
+    ("unlink", "unlinkat"),
+];
+
+/// The profile.
 pub fn profile() -> Json {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PROFILE);
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
@@ -111,6 +131,14 @@ fn the_profile_has_the_shape_of_the_runtime_specification_and_known_names_alone(
             .iter()
             .any(|arch| is_known(name, *arch));
         assert!(is_there, "{name} is no system call");
+    }
+    for name in &names {
+        if is_known(name, TargetArch::aarch64) || name == "arch_prctl" {
+            continue;
+        }
+        let newer = ELSEWHERE.iter().find(|(old, _)| old == name);
+        let (_, newer) = newer.unwrap_or_else(|| panic!("{name} is called otherwise on aarch64"));
+        assert!(names.iter().any(|known| known == newer), "{name}, {newer}");
     }
     let all = names.len();
     names.sort();

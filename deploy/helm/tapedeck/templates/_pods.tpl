@@ -23,10 +23,10 @@ answer for that. */}}
 {{- define "tapedeck.probes" -}}
 {{- $times := pick .times "initialDelaySeconds" "periodSeconds" "failureThreshold" "timeoutSeconds" -}}
 {{- $alive := dict "httpGet" (dict "path" "/healthz" "port" .port) -}}
-{{- $seldom := dict "periodSeconds" 10 "failureThreshold" 6 "timeoutSeconds" 3 -}}
+{{- $pace := dict "periodSeconds" 10 "failureThreshold" 6 "timeoutSeconds" 3 -}}
 {{- if .socket -}}
 {{- $alive = dict "exec" (dict "command" (list "/usr/local/bin/tapedeck" "probe" "alive" (printf "--socket=%s" .socket))) -}}
-{{- $seldom = dict "periodSeconds" 30 "failureThreshold" 4 "timeoutSeconds" 10 -}}
+{{- $pace = dict "periodSeconds" 30 "failureThreshold" 4 "timeoutSeconds" 10 -}}
 {{- end -}}
 # What a pod before it left open is read first, which takes its time.
 startupProbe:
@@ -38,7 +38,7 @@ startupProbe:
   {{- end }}
 livenessProbe:
   {{- toYaml $alive | nindent 2 }}
-  {{- merge (deepCopy $times) $seldom | toYaml | nindent 2 }}
+  {{- merge (deepCopy $times) $pace | toYaml | nindent 2 }}
 readinessProbe:
   httpGet: {path: /readyz, port: {{ .port }}}
   {{- merge (deepCopy $times) (dict "periodSeconds" 10 "failureThreshold" 3 "timeoutSeconds" 3) | toYaml | nindent 2 }}
