@@ -237,11 +237,14 @@ pub fn are_confined(pid: u32, scripts: usize) {
     /// `SECCOMP_MODE_FILTER`.
     const FILTERED: Option<u32> = Some(2);
     let of = |pid| (status(pid, "Seccomp"), status(pid, "Seccomp_filters"));
-    assert_eq!(of(pid), (FILTERED, Some(1)), "the program");
+    // These tests may run under a filter themselves, and Linux before 5.9 does not tell how many there are.
+    let own = status(std::process::id(), "Seccomp_filters");
+    let more = |count| own.map(|own| own + count);
+    assert_eq!(of(pid), (FILTERED, more(1)), "the program");
     let children = children(pid);
     assert_eq!(children.len(), scripts, "{children:?}");
     for child in children {
-        assert_eq!(of(child), (FILTERED, Some(2)), "a script");
+        assert_eq!(of(child), (FILTERED, more(2)), "a script");
     }
 }
 
