@@ -141,6 +141,7 @@ mod tests {
                 worker: "10.0.0.1:8897".into(),
                 run: 7,
                 instance: 0,
+                takes_differences: true,
             },
             last_seen: at(1000 + i64::try_from(number).unwrap()),
             gaps: (0..MAX_GAPS)
