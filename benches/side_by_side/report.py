@@ -45,15 +45,15 @@ def side_by_side(capture):
     for program in capture["programs"]:
         runs = program["runs"]
         if not runs:
-            rows.append([program["name"], "", "not installed", "", "", ""])
+            rows.append([program["name"], "", "", "not installed", "", "", ""])
             continue
         cpu = median(runs, "cpu")
         spread = f"{min(run['cpu'] for run in runs):.2f} to {max(run['cpu'] for run in runs):.2f}"
         named = f"{program['name']} ({program['version']})" if program["version"] else program["name"]
-        rows.append([f"{named}: {program['does']}", seconds(cpu), spread, f"{cpu / per * 1e6:.2f}", mib(median(runs, "peak_kib")),
+        rows.append([f"{named}: {program['does']}", str(len(runs)), seconds(cpu), spread, f"{cpu / per * 1e6:.2f}", mib(median(runs, "peak_kib")),
                      count(runs[0]["lines"]) if program["prints"] else ""])
-    size = f"{facts['size'] / 1e6:.0f} MB, {count(facts['packets'])} packets; rounds: {len(capture['programs'][0]['runs'])}, the median of each.\n\n"
-    return size + table(["program", "CPU s", "lowest to highest", "µs a packet", "peak MiB", "lines"], rows)
+    size = f"{facts['size'] / 1e6:.0f} MB, {count(facts['packets'])} packets; programs in turn, the median of each.\n\n"
+    return size + table(["program", "runs", "CPU s", "lowest to highest", "µs a packet", "peak MiB", "lines"], rows)
 
 
 def workers(measured):

@@ -163,7 +163,8 @@ fn not_immutable(manifest: &Manifest) -> Option<String> {
     none.then(|| "not immutable: the store has no object lock".to_owned())
 }
 
-/// Uploads the parts; answers the manifest with what the store said of them.
+/// Uploads the parts; answers the manifest with what the store said of them. Names go first: a reel is
+/// found as soon as its packets or its index are there.
 fn parts(
     store: &dyn Store,
     parcel: &Parcel,
@@ -172,7 +173,9 @@ fn parts(
 ) -> Result<Manifest, StoreError> {
     let mut manifest = parcel.manifest.clone();
     let mut remarks = Vec::new();
-    for (part, file) in manifest.parts.iter_mut().zip(&parcel.files) {
+    let mut ordered: Vec<_> = manifest.parts.iter_mut().zip(&parcel.files).collect();
+    ordered.sort_by_key(|(part, _)| part.role != "names");
+    for (part, file) in ordered {
         let path = folder.join(file);
         let sha256 = digest_of(&part.sha256)
             .ok_or_else(|| StoreError::Io(format!("{} has no SHA-256", path.display())))?;

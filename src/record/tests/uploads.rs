@@ -63,6 +63,30 @@ fn what_a_store_refuses_of_one_recording_holds_no_other() {
 }
 
 #[test]
+fn no_reel_is_found_before_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let mut life = Life::start(dir.path(), 1000, &store);
+    let is_named = |key: &str| key.ends_with(".names.jsonl");
+    life.gate
+        .refuse(move |key| is_named(key).then(|| refused(key)));
+    two_recordings(&mut life);
+    until("the names of both are refused", || {
+        life.outbox.status().last_error.is_some()
+    });
+    life.outbox.drain(Duration::from_millis(300));
+    let found = crate::store::conformance::keys(&*store, "");
+    let of_reels = |key: &&String| key.contains(".pcap") || key.contains(".parquet");
+    assert_eq!(found.iter().find(of_reels), None);
+    life.gate.refuse_nothing();
+    life.finish();
+    let found = crate::store::conformance::keys(&*store, "");
+    assert_eq!(found.iter().filter(|key| is_named(key)).count(), 2);
+    assert_eq!(found.iter().filter(of_reels).count(), 2);
+    chain_holds(&store);
+}
+
+#[test]
 fn a_manifest_that_is_refused_after_the_store_was_away_holds_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(MemoryStore::new());
