@@ -440,6 +440,7 @@ fn a_browser_finds_filters_and_opens_items() {
         seen["roles"],
         serde_json::json!({"grid": 1, "filter": 1, "tabs": 8, "views": 10})
     );
+    assert_eq!(seen["covered"], false);
     let first = &seen["plusOfFirst"];
     assert_eq!(first["rows"], 2, "{first:#}");
     assert_eq!(first["q"], "http and request.method == \"GET\"");

@@ -137,11 +137,20 @@ try {
     await page.waitForSelector(`.main-area[data-q='${q}'] .list .row[id]`);
     await page.locator(".list .row[id]").first().locator(cell).first().hover();
     const tip = await page.getAttribute(".list .plus:not([hidden])", "title");
+    // At whichever place a value is pointed at, the plus is beside the pointer.
+    const box = await page.locator(".list .row[id]").first().locator(cell).first().boundingBox();
+    for (const x of [box.x + 1, box.x + 9, box.x + box.width - 9, box.x + box.width - 1]) {
+      await page.mouse.move(0, 0);
+      await page.mouse.move(x, box.y + box.height / 2);
+      await page.waitForSelector(".list .plus:not([hidden])");
+      seen.covered ||= await page.evaluate(([x, y]) => document.elementFromPoint(x, y).matches(".plus"), [x, box.y + box.height / 2]);
+    }
     await page.click(".list .plus");
     await page.waitForFunction((before) => document.querySelector(".main-area").dataset.q !== before, q);
     await page.waitForSelector(".list .row[id]");
     return { tip, q: new URL(page.url()).searchParams.get("q"), rows: (await rowTexts()).length };
   };
+  seen.covered = false;
   seen.plusOfFirst = await plus("http", ".method");
   seen.plusOfSecond = await plus("http && status_code > 100", ".status");
   seen.plusOfPart = await plus("http", ".part");

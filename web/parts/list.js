@@ -12,6 +12,7 @@ import { isPressed, whenReleased } from "./pressing.js";
 const ROW = 28;
 const MARGIN = 8;
 const SLOW_MS = 1000;
+const PLUS = 18;
 
 // `source`: {count(), at(index), indexOf(n)}; what it has not at hand is drawn as a blank row.
 export function list({ source, columns, onChoose, onClause, onTop, onPinned, onMissing, onSort, onColumns }) {
@@ -200,14 +201,18 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     if (!clause) return;
     const box = value.getBoundingClientRect();
     const outer = node.getBoundingClientRect();
-    Object.assign(plus.style, { left: `${Math.min(beside(value, box), outer.right - 24) - outer.left}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - 18) / 2}px` });
+    Object.assign(plus.style, { left: `${beside(value, box, outer) - outer.left}px`, top: `${box.top - outer.top + node.scrollTop + (box.height - PLUS) / 2}px` });
     plus.title = visible(`Filter: ${clause}`);
   }
 
-  // Where the plus covers least: behind the last value, before numbers, over the end of others.
-  function beside(value, box) {
-    if (!value.nextElementSibling && value.matches(".row > *")) return box.right + 2;
-    return value.matches(".took, .time") ? box.left : box.right - 18;
+  // Where the plus covers least: behind the last value, before numbers, over the end of others. Never under the
+  // pointer, where it would take the click that a row was to have.
+  function beside(value, box, outer) {
+    const isLast = !value.nextElementSibling && value.matches(".row > *");
+    const right = Math.min(isLast ? box.right + 2 : box.right - PLUS, outer.right - PLUS - 6);
+    const places = value.matches(".took") ? [box.left, right] : [right, box.left, box.left - PLUS];
+    const isFree = (left) => !pointer || pointer.x < left - 1 || pointer.x > left + PLUS + 1;
+    return places.find(isFree) ?? right;
   }
 
   // What the plus offers the pointer, for whoever is here with the keys.
@@ -273,6 +278,7 @@ export function list({ source, columns, onChoose, onClause, onTop, onPinned, onM
     move(by);
   });
   new ResizeObserver(() => {
+    hidePlus();
     lookAgain();
     soon();
   }).observe(node);
