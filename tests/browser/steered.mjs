@@ -68,6 +68,7 @@ try {
   await page.waitForFunction(() => document.querySelector(".told").textContent.includes("limit(3)"));
   await filter("http");
   await page.waitForSelector(".told", { state: "hidden" });
+  await page.waitForFunction(() => document.querySelector(".top [role=status]").textContent !== "ended");
   seen.goesOn = { rows: await page.locator(".list .row[id]").count(), state: await state() };
 
   // A flow with its connections, closed with the keys: who was there is there again.
