@@ -85,6 +85,21 @@ impl Hello {
     pub(super) fn rank(&self) -> (u64, u64) {
         (self.run, self.instance)
     }
+
+    /// That of a worker of this version in tests.
+    #[cfg(test)]
+    pub(super) fn of(node: &str, run: u64) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            version: "0.1.0".into(),
+            node: node.into(),
+            ip: "10.0.0.1".into(),
+            worker: "10.0.0.1:8897".into(),
+            run,
+            instance: 0,
+            takes_differences: true,
+        }
+    }
 }
 
 /// What a worker says as JSON.
@@ -437,16 +452,7 @@ mod tests {
 
     #[test]
     fn messages_come_back_as_they_were() {
-        let hello = ToHub::Hello(Hello {
-            protocol: 1,
-            version: "0.1.0".into(),
-            node: "n".into(),
-            ip: "10.0.0.1".into(),
-            worker: "10.0.0.1:8897".into(),
-            run: 7,
-            instance: 0,
-            takes_differences: true,
-        });
+        let hello = ToHub::Hello(Hello::of("n", 7));
         let answer = ToHub::Answer {
             call: 3,
             result: Err("no".into()),

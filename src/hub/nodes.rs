@@ -431,19 +431,6 @@ mod tests {
     use super::*;
     use crate::hub::link;
 
-    fn hello(node: &str, run: u64) -> Hello {
-        Hello {
-            protocol: 1,
-            version: "0.1.0".into(),
-            node: node.into(),
-            ip: "10.0.0.1".into(),
-            worker: "10.0.0.1:8897".into(),
-            run,
-            instance: 0,
-            takes_differences: true,
-        }
-    }
-
     fn connection(number: u64, address: &str) -> Connection {
         Connection::new(
             number,
@@ -460,7 +447,7 @@ mod tests {
     #[test]
     fn a_node_that_went_and_came_back_has_a_gap() {
         let nodes = Nodes::new(None);
-        let first = nodes.join(hello("a", 7), connection(1, "10.0.0.1:1"), at(10));
+        let first = nodes.join(Hello::of("a", 7), connection(1, "10.0.0.1:1"), at(10));
         assert_eq!(
             first,
             Ok(Known {
@@ -483,7 +470,7 @@ mod tests {
         let why = nodes.of("a").err().unwrap();
         assert!(why.contains("not connected since"), "{why}");
         // The same run goes on where it was, another one begins anew.
-        let again = nodes.join(hello("a", 7), connection(2, "10.0.0.1:2"), at(30));
+        let again = nodes.join(Hello::of("a", 7), connection(2, "10.0.0.1:2"), at(30));
         assert_eq!(
             again,
             Ok(Known {
@@ -496,7 +483,7 @@ mod tests {
             nodes.json()[0]["gaps"],
             json!([{"from": at(20).to_string(), "to": at(30).to_string(), "why": "nothing came"}])
         );
-        let other = nodes.join(hello("a", 8), connection(3, "10.0.0.1:3"), at(31));
+        let other = nodes.join(Hello::of("a", 8), connection(3, "10.0.0.1:3"), at(31));
         assert_eq!(other.map(|known| known.received), Ok(0));
         // The end of the connection before says nothing.
         assert!(!nodes.leave("a", 2, "kicked", at(32)));
@@ -507,19 +494,19 @@ mod tests {
     fn two_nodes_of_one_name_do_not_take_turns() {
         let nodes = Nodes::new(None);
         nodes
-            .join(hello("a", 9), connection(1, "10.0.0.1:1"), at(1))
+            .join(Hello::of("a", 9), connection(1, "10.0.0.1:1"), at(1))
             .unwrap();
         for address in ["10.0.0.1:2", "10.0.0.2:1"] {
-            let refused = nodes.join(hello("a", 8), connection(2, address), at(2));
+            let refused = nodes.join(Hello::of("a", 8), connection(2, address), at(2));
             assert!(refused.unwrap_err().contains("a name of its own"));
         }
         // The newer one comes and goes as it likes, and the older one has the place when it is gone.
         for number in [3, 4] {
-            let again = nodes.join(hello("a", 9), connection(number, "10.0.0.1:3"), at(3));
+            let again = nodes.join(Hello::of("a", 9), connection(number, "10.0.0.1:3"), at(3));
             assert!(again.is_ok());
         }
         assert!(nodes.leave("a", 4, "ended", at(4)));
-        let older = nodes.join(hello("a", 8), connection(5, "10.0.0.1:4"), at(5));
+        let older = nodes.join(Hello::of("a", 8), connection(5, "10.0.0.1:4"), at(5));
         assert!(older.is_ok());
     }
 
@@ -527,7 +514,7 @@ mod tests {
     fn of_two_workers_of_one_second_the_same_one_stays_whoever_comes_first() {
         let of = |instance: u64| Hello {
             instance,
-            ..hello("a", 9)
+            ..Hello::of("a", 9)
         };
         for order in [[1, 2], [2, 1]] {
             let nodes = Nodes::new(None);
@@ -554,7 +541,7 @@ mod tests {
     #[test]
     fn a_worker_whose_port_is_taken_is_named_while_it_is_there() {
         let nodes = Nodes::new(None);
-        let hello = hello("a", 9);
+        let hello = Hello::of("a", 9);
         nodes
             .join(hello, connection(1, "10.0.0.1:1"), at(1))
             .unwrap();
@@ -588,13 +575,13 @@ mod tests {
         let file = folder.path().join("nodes.json");
         let nodes = Nodes::new(Some(file.clone()));
         nodes
-            .join(hello("a", 7), connection(1, "10.0.0.1:1"), at(10))
+            .join(Hello::of("a", 7), connection(1, "10.0.0.1:1"), at(10))
             .unwrap();
         nodes.remember(at(15));
         let nodes = Nodes::new(Some(file.clone()));
         assert!(nodes.missing()[0].1.contains("started anew"));
         nodes
-            .join(hello("a", 7), connection(1, "10.0.0.1:1"), at(40))
+            .join(Hello::of("a", 7), connection(1, "10.0.0.1:1"), at(40))
             .unwrap();
         assert_eq!(nodes.json()[0]["gaps"][0]["from"], at(15).to_string());
         nodes.leave("a", 1, "gone", at(50));

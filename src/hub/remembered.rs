@@ -133,16 +133,7 @@ mod tests {
     /// As many nodes as there may be, each with as many gaps, and names as long as said.
     fn crowd(name: usize) -> Vec<Remembered> {
         let node = |number: usize| Remembered {
-            hello: Hello {
-                protocol: 1,
-                version: "0.1.0".into(),
-                node: format!("{number:0>name$}"),
-                ip: "10.0.0.1".into(),
-                worker: "10.0.0.1:8897".into(),
-                run: 7,
-                instance: 0,
-                takes_differences: true,
-            },
+            hello: Hello::of(&format!("{number:0>name$}"), 7),
             last_seen: at(1000 + i64::try_from(number).unwrap()),
             gaps: (0..MAX_GAPS)
                 .map(|gap| Gap {

@@ -253,14 +253,9 @@ impl Cluster {
             hub: hub.to_string(),
             tls: tls::Folder(certificates.to_owned()),
             hello: Hello {
-                protocol: 1,
-                version: "0.1.0".to_owned(),
-                node: node.to_owned(),
-                ip: "10.0.0.1".to_owned(),
                 worker: format!("{node}:8897"),
-                run,
-                instance: 0,
                 takes_differences: false,
+                ..Hello::of(node, run)
             },
             rows: rows.clone(),
             counters: Arc::new(Counters::default()),

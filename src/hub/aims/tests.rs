@@ -35,7 +35,7 @@ impl Worker {
         let aim = Aim::new(takes_differences);
         let connection = Connection::new(1, queues, "10.0.0.1:1".parse().unwrap(), aim);
         nodes
-            .join(hello(name), connection.clone(), Timestamp::default())
+            .join(Hello::of(name, 7), connection.clone(), Timestamp::default())
             .unwrap();
         aims.aim(&connection);
         Worker {
@@ -87,19 +87,6 @@ impl Worker {
                 other => panic!("{other:?}"),
             }
         }
-    }
-}
-
-fn hello(node: &str) -> Hello {
-    Hello {
-        protocol: 1,
-        version: "0.1.0".into(),
-        node: node.into(),
-        ip: "10.0.0.1".into(),
-        worker: "10.0.0.1:8897".into(),
-        run: 7,
-        instance: 0,
-        takes_differences: true,
     }
 }
 
@@ -344,7 +331,7 @@ fn nothing_is_told_before_the_names_are_nor_while_nobody_says_any() {
     let address = "10.0.0.1:1".parse().unwrap();
     let comes = Connection::new(2, queues, address, Aim::new(true));
     nodes
-        .join(hello("b"), comes.clone(), Timestamp::default())
+        .join(Hello::of("b", 7), comes.clone(), Timestamp::default())
         .unwrap();
     for step in 0..3 {
         aims.set(pods(0..10 + step), &nodes);
