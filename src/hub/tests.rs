@@ -352,6 +352,7 @@ fn rows_state_and_console_of_two_workers_come_together() {
     // Nobody looks yet, so nothing comes.
     assert_eq!(cluster.rows.held(), 0..0);
     hub.shared.look(&query("request.method == \"POST\""));
+    wait("rows of before come", || cluster.rows.held().end == 6);
     let mut nodes = cluster.nodes_of_rows();
     nodes.sort();
     assert_eq!(nodes, ["a", "a", "a", "b", "b", "b"]);
@@ -538,7 +539,7 @@ fn either_side_may_be_started_anew() {
     let hub = cluster.hub(address);
     wait("it is there again", || hub.shared.nodes.names().len() == 1);
     hub.shared.look(&query(""));
-    assert_eq!(cluster.rows.held().end, 2);
+    wait("rows of before come", || cluster.rows.held().end == 2);
     drop(worker);
     wait("the worker is gone", || hub.shared.nodes.names().is_empty());
     assert_eq!(hub.shared.nodes.missing().len(), 1);
