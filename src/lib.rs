@@ -23,6 +23,7 @@
 
 pub mod bytes;
 pub mod private;
+pub mod system;
 pub mod time;
 pub mod units;
 

@@ -47,6 +47,16 @@ pub fn close_folder(folder: &Path) -> io::Result<()> {
     folder.metadata().map(|_| ())
 }
 
+/// Takes the rights of everybody else away from a file, or a socket, that is there.
+///
+/// # Errors
+/// When it is not the process's own.
+#[cfg(unix)]
+pub fn close_file(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
 /// Options with which a file that is made is its owner's alone.
 pub fn options() -> OpenOptions {
     #[allow(unused_mut)]

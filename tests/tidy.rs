@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("bytes", &[]),
     ("private", &[]),
+    ("system", &[]),
     ("units", &[]),
     ("time", &[]),
     ("packet", &["bytes", "time"]),
@@ -29,10 +30,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         "redact",
         &["item", "dissect", "flow", "packet", "bytes", "time"],
     ),
-    ("script", &["packet", "item", "kfl", "time"]),
+    ("script", &["packet", "item", "kfl", "system", "time"]),
     ("deliver", &["script", "item", "kfl", "time"]),
-    ("store", &["private", "time"]),
-    ("spool", &["packet", "flow", "bytes", "private", "time"]),
+    ("store", &["private", "system", "time"]),
+    (
+        "spool",
+        &["packet", "flow", "bytes", "private", "system", "time"],
+    ),
     (
         "record",
         &[
@@ -197,4 +201,107 @@ fn secrets_leave_only_when_they_are_asked_for() {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         assert!(!code.contains("write::secrets"), "{}", path.display());
     }
+}
+
+/// What not every system has for which releases are made.
+const OF_SOME_SYSTEMS: &[&str] = &[
+    "std::os::unix",
+    "std::os::fd",
+    "std::os::linux",
+    "std::os::windows",
+    "signal::unix",
+    "signal::windows",
+    "UnixListener",
+    "UnixStream",
+    "anstyle_query::",
+    "file_id::",
+    "landlock::",
+    "libc::",
+    "pcap::Capture",
+    "rustix::",
+    "seccompiler::",
+    "signal_hook::",
+];
+
+/// Whether an attribute keeps what stands below it from some systems, or from programs without live
+/// capture.
+fn keeps_away(line: &str) -> bool {
+    let line = line.trim_start();
+    let is_condition = line.starts_with("#[cfg(");
+    let of_system = ["unix", "windows", "target_os", "feature = \"live\""];
+    is_condition && of_system.iter().any(|system| line.contains(system))
+}
+
+/// Whether a line of a file, or what it stands in, has such an attribute.
+fn is_kept_away(lines: &[&str], at: usize) -> bool {
+    let above = lines[..at].iter().rev();
+    above
+        .take_while(|line| **line != "}")
+        .any(|line| keeps_away(line))
+}
+
+/// Whether the file as a whole, or a folder that it lies in, has such an attribute where it is declared.
+fn is_declared_away(path: &Path) -> bool {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    path.ancestors()
+        .take_while(|path| *path != src)
+        .any(|path| {
+            let folder = path.parent().unwrap();
+            let declaration = format!("mod {};", path.file_stem().unwrap().to_str().unwrap());
+            [folder.join("mod.rs"), folder.with_extension("rs")]
+                .iter()
+                .filter_map(|parent| fs::read_to_string(parent).ok())
+                .any(|text| {
+                    let lines: Vec<&str> = text.lines().collect();
+                    let at = lines.iter().position(|line| line.ends_with(&declaration));
+                    at.is_some_and(|at| {
+                        let attributes = lines[..at].iter().rev();
+                        attributes
+                            .take_while(|line| line.starts_with("#["))
+                            .any(|line| keeps_away(line))
+                    })
+                })
+        })
+}
+
+/// Programs for Windows and macOS are made of the same files: what they do not have is kept from them, in
+/// few places.
+#[test]
+fn what_some_systems_lack_is_kept_from_them() {
+    let own = [
+        "#[cfg(unix)]",
+        "fn a() {",
+        "    libc::a();",
+        "}",
+        "fn b() {",
+    ];
+    assert!(is_kept_away(&own, 2) && !is_kept_away(&own, 4));
+    let mut wrong = Vec::new();
+    let mut places = Vec::new();
+    for path in sources() {
+        if is_for_tests(&path) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let lines: Vec<&str> = code.lines().collect();
+        let uses = |line: &str| {
+            let line = line.trim_start();
+            !line.starts_with("//") && OF_SOME_SYSTEMS.iter().any(|name| line.contains(name))
+        };
+        let found = (0..lines.len()).filter(|at| uses(lines[*at]));
+        let found: Vec<usize> = found.collect();
+        if found.is_empty() || is_declared_away(&path) {
+            continue;
+        }
+        let open = found.iter().filter(|at| !is_kept_away(&lines, **at));
+        wrong.extend(open.map(|at| format!("{}:{}: {}", path.display(), at + 1, lines[*at])));
+        places.push(path);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        places.len() <= 20,
+        "differences between systems are in {} files: {places:#?}",
+        places.len()
+    );
 }

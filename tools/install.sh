@@ -64,6 +64,8 @@ platform() {
   case "$(uname -s)" in
     Linux) system=linux ;;
     Darwin) system=macos ;;
+    MINGW* | MSYS* | CYGWIN*)
+      fail "for Windows, take tapedeck-VERSION-windows-amd64.zip from ${releases%/download*}, and put tapedeck.exe into a folder of PATH" ;;
     *) fail "there is no release for $(uname -s)" ;;
   esac
   case "$(uname -m)" in

@@ -2,13 +2,11 @@
 //! is done.
 
 use std::io::BufReader;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use tapedeck::item::flat;
 use tapedeck::script::wire::{
-    Batch, ClockMode, FromChild, Habits, Limits, Role, Small, Start, ToChild, ToParent,
+    Batch, ClockMode, FromChild, Habits, Limits, Line, Role, Small, Start, ToChild, ToParent,
     send_to_child,
 };
 use tapedeck::time::Timestamp;
@@ -37,26 +35,23 @@ pub fn start(code: &str, index: u32) -> Start {
 
 struct Script {
     process: Child,
-    socket: UnixStream,
-    reader: FromChild<BufReader<UnixStream>>,
+    line: Line,
+    reader: FromChild<BufReader<Line>>,
 }
 
 impl Script {
     fn start(code: &str, index: u32) -> Script {
-        let (socket, theirs) = UnixStream::pair().expect("a socket pair");
+        let (line, theirs) = Line::pair().expect("a line");
         let program = std::env::current_exe().expect("this program");
-        let process = Command::new(program)
-            .arg("script-host")
-            .env_clear()
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()
-            .expect("a child");
+        let mut command = Command::new(program);
+        command.arg("script-host").env_clear();
+        let process = theirs.start(command).expect("a child");
         let said = ToChild::Start(Box::new(start(code, index)));
-        send_to_child(&socket, &said).expect("the child listens");
-        let reading = socket.try_clone().expect("a second handle");
+        send_to_child(&line, &said).expect("the child listens");
+        let reading = line.try_clone().expect("a second handle");
         let mut script = Script {
             process,
-            socket,
+            line,
             reader: FromChild::new(BufReader::new(reading)),
         };
         match script.next() {
@@ -91,7 +86,7 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        let _ = send_to_child(&self.socket, &ToChild::Small(Small::Stop));
+        let _ = send_to_child(&self.line, &ToChild::Small(Small::Stop));
         let _ = self.process.wait();
     }
 }
@@ -113,7 +108,7 @@ pub fn measure(row: &Row, steps: &[Step], scripts: u32) -> f64 {
             break;
         }
         for script in &running {
-            send_to_child(&script.socket, message).expect("the child listens");
+            send_to_child(&script.line, message).expect("the child listens");
         }
         running.iter_mut().for_each(Script::done);
         told += BATCH as u64;

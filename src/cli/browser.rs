@@ -21,7 +21,8 @@ pub fn show(url: &str, address: SocketAddr, wanted: u16, headless: bool) {
     if headless {
         return;
     }
-    if remote || !(screen || cfg!(target_os = "macos")) {
+    let always = cfg!(any(target_os = "macos", windows));
+    if remote || !(screen || always) {
         eprintln!(
             "{}",
             style.dim(&format!(
@@ -31,12 +32,16 @@ pub fn show(url: &str, address: SocketAddr, wanted: u16, headless: bool) {
         );
         return;
     }
-    let opener = if cfg!(target_os = "macos") {
-        "open"
+    // What follows the program stands before the URL; no shell reads it.
+    let (opener, arguments): (&str, &[&str]) = if cfg!(target_os = "macos") {
+        ("open", &[])
+    } else if cfg!(windows) {
+        ("rundll32", &["url.dll,FileProtocolHandler"])
     } else {
-        "xdg-open"
+        ("xdg-open", &[])
     };
     let _ = Command::new(opener)
+        .args(arguments)
         .arg(url)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -28,7 +27,7 @@ const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Instance {
     /// Process.
-    pub pid: i32,
+    pub pid: u32,
     /// Address of the dashboard.
     pub address: SocketAddr,
     /// Its token.
@@ -78,7 +77,7 @@ pub fn find(data: &Path) -> Result<Instance, Failure> {
         .filter_map(|entry| {
             let instance: Instance =
                 serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
-            test_kill_process(Pid::from_raw(instance.pid)?).ok()?;
+            lives(&instance).then_some(())?;
             Some((entry.metadata().ok()?.modified().ok()?, instance))
         })
         .collect();
@@ -92,11 +91,26 @@ pub fn find(data: &Path) -> Result<Instance, Failure> {
         })
 }
 
+/// Whether its process runs.
+#[cfg(unix)]
+fn lives(instance: &Instance) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let pid = i32::try_from(instance.pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
+}
+
+/// Whether somebody answers where it did.
+#[cfg(not(unix))]
+fn lives(instance: &Instance) -> bool {
+    const AT_ONCE: Duration = Duration::from_millis(300);
+    TcpStream::connect_timeout(&instance.address, AT_ONCE).is_ok()
+}
+
 impl Instance {
     /// This process, serving at `server`.
     pub fn of_process(server: &crate::server::Server, source: &str) -> Instance {
         Instance {
-            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            pid: std::process::id(),
             address: server.address,
             token: server.token.text().to_owned(),
             source: source.to_owned(),

@@ -12,11 +12,11 @@ use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio;
 use serde_json::{Value as Json, json};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::Config;
 use super::exit::{Answer, Exit, Failure};
 use super::release::{InstanceArgs, Place};
+use super::signals::asked_to_end;
 use super::tap::live::runtime;
 use super::{Global, data_dir, instance};
 use crate::server::mcp::tools::{TOOLS, Tool};
@@ -173,7 +173,6 @@ const OWN_PATHS: [&str; 5] = ["/api/v1/mcp", "/api/mcp", "/mcp", "/api/v1", "/ap
 fn serve(assistant: Assistant) -> Result<Exit, Failure> {
     let runtime = runtime()?;
     let served = runtime.block_on(async {
-        let mut terminated = signal(SignalKind::terminate())?;
         let session = async {
             match assistant.serve(stdio()).await {
                 Ok(running) => drop(running.waiting().await),
@@ -189,8 +188,7 @@ fn serve(assistant: Assistant) -> Result<Exit, Failure> {
         };
         tokio::select! {
             ended = session => ended,
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Exit::Done).map_err(Failure::from),
-            _ = terminated.recv() => Ok(Exit::Done),
+            asked = asked_to_end() => asked.map(|()| Exit::Done).map_err(Failure::from),
         }
     });
     // A thread may still wait for stdin, which nothing else can end.

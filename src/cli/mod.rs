@@ -29,6 +29,7 @@ mod release;
 mod run;
 mod scripts;
 mod secrets;
+mod signals;
 mod source;
 mod store;
 mod style;
@@ -41,7 +42,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -54,6 +55,7 @@ use crate::script::check;
 use crate::time::SystemClock;
 use config::{Config, Surroundings};
 pub use exit::{Exit, Failure};
+pub use signals::stop_on_signal;
 use style::Style;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -162,8 +164,28 @@ Examples:
 /// Hidden first argument under which tapedeck starts itself for each script.
 pub const SCRIPT_HOST: &str = "script-host";
 
+/// Stack of the thread that does the work on Windows, whose first thread has an eighth of what others
+/// have; engine and parsers are measured for this much.
+#[cfg(windows)]
+const STACK: usize = 8 << 20;
+
 /// Runs the program with the process's own arguments.
+#[cfg(windows)]
 pub fn main() -> ExitCode {
+    let thread = std::thread::Builder::new().name("main".into());
+    let main = thread.stack_size(STACK).spawn(main_here);
+    let ended = main.ok().and_then(|main| main.join().ok());
+    // What panicked has said so.
+    ended.unwrap_or_else(|| ExitCode::from(101))
+}
+
+/// Runs the program with the process's own arguments.
+#[cfg(not(windows))]
+pub fn main() -> ExitCode {
+    main_here()
+}
+
+fn main_here() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.get(1).is_some_and(|first| first == SCRIPT_HOST) {
         return crate::script::child::main(&fixed_schema());
@@ -386,51 +408,6 @@ pub fn data_dir(config: &Config) -> Result<PathBuf, Failure> {
 /// `text` as a part of a URL's query.
 pub fn percent(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-/// Signals that come together count as one.
-const SAME_SIGNAL: Duration = Duration::from_secs(1);
-
-/// Time that a run has to end after the second signal.
-const LAST_MOMENT: Duration = Duration::from_secs(3);
-
-/// Ends the run at the first Ctrl+C or SIGTERM. At the second it leaves what the next start can do; a
-/// run that is not over soon after it, or at a third, ends where it is, with gaps.
-pub fn stop_on_signal(stop: &Stop) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Failure::failed(format!("cannot follow signals: {error}")))?;
-    let stop = stop.clone();
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            let mut last: Option<Instant> = None;
-            for _ in signals.forever() {
-                // Whoever starts programs may pass on the signal that the terminal sends as well.
-                if last.is_some_and(|last| last.elapsed() < SAME_SIGNAL) {
-                    continue;
-                }
-                last = Some(Instant::now());
-                if stop.is_hurried() {
-                    end_here();
-                } else if stop.is_asked() {
-                    stop.hurry();
-                    std::thread::spawn(|| {
-                        std::thread::sleep(LAST_MOMENT);
-                        end_here();
-                    });
-                } else {
-                    stop.stop();
-                }
-            }
-        })?;
-    Ok(())
-}
-
-/// Ends the process where it is.
-fn end_here() {
-    eprintln!("{}", Style::stderr().yellow("ended before it was done"));
-    std::process::exit(Exit::Gaps.code().into());
 }
 
 /// Protocols that the configuration switches on, with their ports, and how streams are read.

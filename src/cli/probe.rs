@@ -3,8 +3,8 @@
 //! In: the socket. Out: its answer, as an exit code and one sentence. Never: a wait beyond the limit, and
 //! a start that reads more than the command line.
 
+#[cfg(unix)]
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::exit::{Exit, Failure};
 use super::plain;
 
 /// Most bytes of an answer that are read.
+#[cfg(unix)]
 const MAX_ANSWER: u64 = 64 << 10;
 
 /// Ask a running worker whether it is alive or ready
@@ -87,8 +88,9 @@ fn ask(socket: &Path, what: What, limit: Duration) -> Result<(bool, String), Str
     parse(&answer).ok_or_else(|| "what came is no answer of tapedeck".to_owned())
 }
 
+#[cfg(unix)]
 fn exchange(socket: &Path, path: &str, limit: Duration) -> std::io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(socket)?;
+    let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(limit))?;
     stream.set_read_timeout(Some(limit))?;
     // HTTP/1.0 (RFC 1945): the answer ends with the connection.
@@ -96,6 +98,16 @@ fn exchange(socket: &Path, path: &str, limit: Duration) -> std::io::Result<Vec<u
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// No worker runs where there are no such sockets.
+#[cfg(not(unix))]
+fn exchange(_: &Path, _: &str, _: Duration) -> std::io::Result<Vec<u8>> {
+    let sentence = "workers and their sockets are on Linux alone";
+    Err(std::io::Error::new(
+        std::io::ErrorKind::Unsupported,
+        sentence,
+    ))
 }
 
 /// Whether the status is 200, and the body.

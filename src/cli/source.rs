@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::config::Config;
+use super::config::{Config, home};
 use super::exit::Failure;
 use crate::investigate::{self, Cache, DEFAULT_CACHE_BYTES, Wanted};
 use crate::record::sign::MAX_PEM;
@@ -165,8 +165,11 @@ const READ_BY: [&str; 6] = [
 /// The user's cache of what was read of indexes; none where there is no home.
 pub fn cache() -> Result<Option<Arc<Cache>>, Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = || Some(Path::new(&set("HOME")?).join(".cache"));
-    let Some(base) = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(home) else {
+    let usual = || match cfg!(windows) {
+        true => set("LOCALAPPDATA").map(PathBuf::from),
+        false => Some(home()?.join(".cache")),
+    };
+    let Some(base) = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(usual) else {
         return Ok(None);
     };
     let folder = base.join("tapedeck").join("ranges");

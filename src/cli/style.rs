@@ -12,14 +12,14 @@ impl Style {
     /// Colours for stderr: off when it is no terminal or `NO_COLOR` is set to anything.
     pub fn stderr() -> Style {
         Style {
-            on: std::io::stderr().is_terminal() && !no_color(),
+            on: std::io::stderr().is_terminal() && takes_colours() && !no_color(),
         }
     }
 
     /// Colours for stdout, by the same rules.
     pub fn stdout() -> Style {
         Style {
-            on: std::io::stdout().is_terminal() && !no_color(),
+            on: std::io::stdout().is_terminal() && takes_colours() && !no_color(),
         }
     }
 
@@ -65,6 +65,21 @@ impl Style {
     pub fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
+}
+
+/// Whether the terminal understands escape sequences.
+#[cfg(unix)]
+fn takes_colours() -> bool {
+    true
+}
+
+/// Whether the console understands escape sequences, once it is told to.
+#[cfg(windows)]
+fn takes_colours() -> bool {
+    static TAKES: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        anstyle_query::windows::enable_ansi_colors().unwrap_or_default()
+    });
+    *TAKES
 }
 
 fn no_color() -> bool {

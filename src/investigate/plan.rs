@@ -21,6 +21,7 @@ use crate::store::cloud;
 use crate::store::folder::FolderStore;
 use crate::store::s3::S3Store;
 use crate::store::{Digest, Entry, Oddity, Store, StoreError, s3_parts};
+use crate::system;
 use crate::time::Timestamp;
 
 /// Objects that are planned for at most, some 300 bytes each: a year of a large cluster.
@@ -217,7 +218,7 @@ fn of_path(
         return arranged(spec, store, Some(path.to_owned()), entries, None, remarks);
     }
     // A file is the one object that is read of its folder; its node and names lie around it.
-    let full = path.canonicalize().map_err(failed)?;
+    let full = system::full(path).map_err(failed)?;
     let (folder, name) = match (
         full.parent(),
         full.file_name().and_then(|name| name.to_str()),

@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 use crate::index::{self, RangeSource, Reader};
 use crate::private;
 use crate::store::{Digest, Entry, Store, hex};
+use crate::system;
 use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// Bytes of ranges that the cache keeps unless told otherwise.
@@ -191,8 +191,10 @@ impl RangeSource for FileRanges {
         let length = length.filter(|_| range.end <= self.length);
         let length = length.and_then(|length| usize::try_from(length).ok());
         let mut bytes = vec![0; length.ok_or(io::ErrorKind::UnexpectedEof)?];
-        self.file.read_exact_at(&mut bytes, range.start)?;
-        Ok(bytes.into())
+        match system::read_at(&self.file, &mut bytes, range.start)? {
+            got if got == bytes.len() => Ok(bytes.into()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 

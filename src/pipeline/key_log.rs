@@ -5,13 +5,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Stop;
 use crate::dissect::{KeyLogLines, Secrets};
+use crate::system;
 
 /// How often a followed file is looked at; packets wait for their secrets a good deal longer.
 const PACE: Duration = Duration::from_millis(100);
@@ -30,8 +30,8 @@ pub struct KeyLog {
 #[derive(Debug)]
 struct Opened {
     file: File,
-    /// Device and inode: another file may take its place.
-    identity: (u64, u64),
+    /// Another file may take its place.
+    identity: (u64, u128),
     read: u64,
 }
 
@@ -57,7 +57,7 @@ impl KeyLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(error),
         };
-        let identity = (now.dev(), now.ino());
+        let identity = system::identity(&self.path)?;
         // A pipe has no length; it is read on.
         let is_other = |opened: &Opened| {
             opened.identity != identity || (now.is_file() && now.len() < opened.read)

@@ -20,6 +20,7 @@ use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 
 use super::wire::Role;
+use crate::system;
 
 /// Largest script that is read.
 pub const MAX_SCRIPT_BYTES: u64 = 4 << 20;
@@ -466,7 +467,7 @@ fn find(bytes: &[u8], from: usize, what: &[u8]) -> Option<usize> {
 pub(crate) struct Watch {
     debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
     /// Watched folders with what identified them when the watch was set.
-    watched: BTreeMap<PathBuf, Option<(u64, u64)>>,
+    watched: BTreeMap<PathBuf, Option<(u64, u128)>>,
     sources: Vec<PathBuf>,
     events: Receiver<()>,
 }
@@ -508,7 +509,7 @@ impl Watch {
                     continue;
                 }
             };
-            let identity = identity(folder);
+            let identity = system::identity(folder).ok();
             if self.watched.get(folder) == Some(&identity) {
                 continue;
             }
@@ -534,19 +535,6 @@ fn debouncer(sender: Sender<()>) -> Option<Debouncer<RecommendedWatcher, Recomme
             None
         }
     }
-}
-
-#[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(path)
-        .ok()
-        .map(|found| (found.dev(), found.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|_| (0, 0))
 }
 
 #[cfg(test)]

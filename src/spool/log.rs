@@ -17,6 +17,7 @@ use super::side::{Anchor, Entry, HEAD_SIZE, Head, SideReader, SideWriter, anchor
 use crate::packet::savefile::pcap::{self, Precision};
 use crate::packet::savefile::pcapng::{self, write};
 use crate::packet::{LinkType, MAX_SNAPLEN, Position};
+use crate::system;
 use crate::time::Timestamp;
 
 /// What kind of savefile a pair has.
@@ -554,7 +555,7 @@ pub fn read_packet(
 pub(crate) fn read_bytes(data: &File, at: u64, caplen: u32, into: &mut Vec<u8>) -> io::Result<()> {
     into.clear();
     into.resize(caplen.min(MAX_SNAPLEN) as usize, 0);
-    if super::side::read_at(data, into, at)? < into.len() {
+    if system::read_at(data, into, at)? < into.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::SpoolError;
 use super::log::{Form, Pair, read_bytes};
-use super::side::read_at;
 use crate::packet::Position;
+use crate::system::read_at;
 
 /// Files that are kept open for reading; a stream rarely touches more at a time.
 const MAX_OPEN: usize = 8;

@@ -14,8 +14,9 @@ use super::SpoolError;
 use super::log::{Form, Pair, read_packet};
 use super::places::{PacketBytes, Segments};
 use super::ring::{Counts, Ring, Segment};
-use super::side::{Entry, SideReader, read_at};
+use super::side::{Entry, SideReader};
 use crate::packet::StreamId;
+use crate::system::read_at;
 use crate::time::Timestamp;
 
 /// Packets of one stream that are listed at once (64 MiB of entries); longer streams are found by

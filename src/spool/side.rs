@@ -21,6 +21,7 @@ use std::sync::Arc;
 use self::block::{Builder, MAX_BLOCK, MAX_ENTRIES};
 use crate::bytes::Reader;
 use crate::packet::{Direction, LinkType, Position, StreamId, StreamName};
+use crate::system::{read_at, write_at};
 use crate::time::Timestamp;
 
 #[cfg(test)]
@@ -355,34 +356,6 @@ impl SideReader {
 /// Writes the side file at `path` as it is written now, when an earlier version left it.
 pub(crate) fn renew(path: &Path) -> io::Result<()> {
     old::renew(path)
-}
-
-/// Reads up to `into.len()` bytes from `at` on; fewer only at the end of the file.
-pub fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while done < into.len() {
-        let Some(rest) = into.get_mut(done..) else {
-            break;
-        };
-        #[cfg(unix)]
-        let got = std::os::unix::fs::FileExt::read_at(file, rest, at + done as u64);
-        #[cfg(windows)]
-        let got = std::os::windows::fs::FileExt::seek_read(file, rest, at + done as u64);
-        match got {
-            Ok(0) => break,
-            Ok(got) => done += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
-}
-
-fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
-    #[cfg(windows)]
-    return std::os::windows::fs::FileExt::seek_write(file, bytes, at).map(|_| ());
 }
 
 /// The checksum of a head, in whose last four bytes it stands.

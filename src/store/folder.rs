@@ -16,6 +16,7 @@ use super::{
     digest_of, hex,
 };
 use crate::private;
+use crate::system;
 use crate::time::Timestamp;
 
 /// What the names of unfinished files start with; listings leave them out.
@@ -71,6 +72,7 @@ impl FolderStore {
                 && part.len() <= MAX_NAME
                 && !part.contains(['\0', '\\'])
                 && !part.starts_with(UNFINISHED)
+                && system::can_name(part)
         };
         if key.split('/').count() > MAX_DEPTH || !key.split('/').all(fits) {
             return Err(StoreError::Refused(format!(

@@ -76,10 +76,17 @@ impl Surroundings {
     /// As the process finds them.
     pub fn of_process() -> Surroundings {
         Surroundings {
-            home: std::env::var_os("HOME").map(PathBuf::from),
+            home: home(),
             here: std::env::current_dir().unwrap_or_default(),
         }
     }
+}
+
+/// The user's home folder: `HOME`, on Windows `USERPROFILE`.
+pub fn home() -> Option<PathBuf> {
+    let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    let set = std::env::var_os(name).filter(|value| !value.is_empty());
+    set.map(PathBuf::from)
 }
 
 impl Config {

@@ -3,9 +3,8 @@
 //! In: values as the configuration has them. Out: what helm says, when it fails. Never: a shell; values
 //! go in a file that only this user reads, since they hold keys of buckets.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,6 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::config::{Came, Config};
 use super::super::exit::Failure;
 use super::super::tap::credentials;
+use crate::private;
 
 /// The chart.
 #[derive(RustEmbed)]
@@ -187,11 +187,12 @@ impl Helm {
             None => unpack(folder.path())?,
         };
         let file = folder.path().join("values.json");
-        let mut out = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(folder.path())?;
+        let mut out = private::options()
+            .write(true)
+            .create_new(true)
+            .open(&file)?;
         out.write_all(values.to_string().as_bytes())?;
-        out.persist(&file).map_err(|error| error.error)?;
+        drop(out);
         let mut command = self.command(namespace);
         command.args(arguments).arg("--values").arg(file).arg(chart);
         run(command).map(drop)

@@ -7,9 +7,8 @@
 //! taken, or one that is silent about it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +24,8 @@ use super::follow::say;
 use crate::capture::own::OwnSockets;
 use crate::cluster::WatchCounts;
 use crate::packet::Endpoint;
+#[cfg(unix)]
+use crate::private;
 use crate::record::outbox::Status;
 use crate::time::Timestamp;
 
@@ -257,7 +258,9 @@ impl Drop for Socket {
 ///
 /// # Errors
 /// When it cannot be made, or the name is that of something else.
+#[cfg(unix)]
 pub(super) fn serve_socket(path: &Path, app: Router, runtime: &Handle) -> Result<Socket, Failure> {
+    use std::os::unix::fs::FileTypeExt;
     let cannot = |error: std::io::Error| {
         let sentence = format!(
             "probes cannot be answered on {} (--probe-socket): {error}",
@@ -270,13 +273,25 @@ pub(super) fn serve_socket(path: &Path, app: Router, runtime: &Handle) -> Result
     }
     let _entered = runtime.enter();
     let listener = tokio::net::UnixListener::bind(path).map_err(cannot)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(cannot)?;
+    private::close_file(path).map_err(cannot)?;
     runtime.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::warn!(%error, "probes are no longer answered");
         }
     });
     Ok(Socket(path.to_owned()))
+}
+
+/// Refuses: the system has no such sockets.
+///
+/// # Errors
+/// Always.
+#[cfg(not(unix))]
+pub(super) fn serve_socket(path: &Path, _: Router, _: &Handle) -> Result<Socket, Failure> {
+    Err(Failure::usage(format!(
+        "probes cannot be answered on {} (--probe-socket): this system has no such sockets",
+        path.display()
+    )))
 }
 
 /// Serves on `tap.metrics.port` of `host` as long as the runtime lives; port 0 switches it off. A port that is

@@ -651,21 +651,27 @@ pub(super) fn private_dir(dir: &Path) -> Result<(), Failure> {
 
 /// Name and address of this node: the configuration's, else the host's.
 pub(super) fn node_name(config: &Config, run: u64) -> NodeName {
-    let host = || {
-        rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned()
-    };
     let name = config
         .text_if_set("tap.nodeName")
-        .map_or_else(host, str::to_owned);
+        .map_or_else(host_name, str::to_owned);
     NodeName {
         name,
         ip: local_ip().to_string(),
         run,
         run_in_keys: config.bool("scripting.runInKeys"),
     }
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(windows)]
+fn host_name() -> String {
+    let name = std::env::var_os("COMPUTERNAME").unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// The address that packets to elsewhere would leave from; nothing is sent.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::child::{builtins, confine};
+use super::process::system::bare;
 use super::wire::{Limits, Macros, with_macros};
 use crate::kfl::Schema;
 
@@ -103,10 +104,10 @@ pub fn check(
     env: Vec<String>,
     macros: Macros,
 ) -> io::Result<Vec<Finding>> {
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    bare(&mut command);
+    let mut child = command
         .arg(SCRIPT_CHECK)
-        .env_clear()
-        .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -3,7 +3,7 @@
 //! [`entry`] is that child when its standard input is a socket, and does nothing otherwise.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio, exit};
@@ -13,7 +13,8 @@ use serde_json::Map;
 use super::{limits, serve_confined};
 use crate::kfl::Schema;
 use crate::script::wire::{
-    ClockMode, FromChild, Habits, Limits, Role, Small, Start, ToChild, ToParent, send_to_child,
+    ClockMode, FromChild, Habits, Limits, Line, Role, Small, Start, ToChild, ToParent,
+    send_to_child,
 };
 use crate::time::Timestamp;
 
@@ -25,14 +26,11 @@ const CONFINED: i32 = 42;
 
 #[test]
 fn entry() {
-    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
-        return;
-    };
-    let socket = UnixStream::from(socket);
-    if socket.peer_addr().is_err() {
+    if !is_child() {
         return;
     }
-    if serve_confined(socket, &Schema::empty(), limits::apply).is_err() {
+    let line = Line::of_process().unwrap();
+    if serve_confined(line, &Schema::empty(), limits::apply).is_err() {
         exit(1);
     }
     let refused = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
@@ -48,10 +46,7 @@ fn entry() {
 
 #[test]
 fn entry_behind_landlock() {
-    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
-        return;
-    };
-    if UnixStream::from(socket).peer_addr().is_err() {
+    if !is_child() {
         return;
     }
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -74,24 +69,27 @@ fn entry_behind_landlock() {
     });
 }
 
+/// Whether standard input is a socket.
+fn is_child() -> bool {
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    input.is_ok_and(|input| UnixStream::from(input).peer_addr().is_ok())
+}
+
 /// This test program as a child whose standard input is a socket, with that test alone.
-fn child(test: &str) -> (UnixStream, std::process::Child) {
-    let (socket, theirs) = UnixStream::pair().unwrap();
-    let child = Command::new(std::env::current_exe().unwrap())
+fn child(test: &str) -> (Line, std::process::Child) {
+    let (line, theirs) = Line::pair().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", test, "--nocapture"])
         .arg("--test-threads=1")
         .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    (socket, child)
+        .stderr(Stdio::null());
+    (line, theirs.start(command).unwrap())
 }
 
 /// Runs a script whose top level ends the test, and answers what it said first and how it ended.
 fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
-    let (socket, mut child) = child("script::child::confined::entry");
+    let (line, mut child) = child("script::child::confined::entry");
     let start = Start {
         path: "s.js".into(),
         title: "s".into(),
@@ -107,10 +105,10 @@ fn run(code: &str) -> (Option<ToParent>, ExitStatus) {
         habits: Habits::default(),
         macros: Vec::new(),
     };
-    send_to_child(&socket, &ToChild::Start(Box::new(start))).unwrap();
-    let mut reader = FromChild::new(socket.try_clone().unwrap());
+    send_to_child(&line, &ToChild::Start(Box::new(start))).unwrap();
+    let mut reader = FromChild::new(line.try_clone().unwrap());
     let said = reader.next().ok().flatten();
-    let _ = send_to_child(&socket, &ToChild::Small(Small::Stop));
+    let _ = send_to_child(&line, &ToChild::Small(Small::Stop));
     (said, child.wait().unwrap())
 }
 
@@ -129,7 +127,7 @@ fn a_child_has_no_files_no_network_and_no_processes() {
 
 #[test]
 fn landlock_alone_keeps_files_and_network_away() {
-    let (_socket, mut child) = child("script::child::confined::entry_behind_landlock");
+    let (_line, mut child) = child("script::child::confined::entry_behind_landlock");
     let status = child.wait().unwrap();
     if status.code() == Some(MISSING) {
         println!("skipped: this kernel has no Landlock");

@@ -11,11 +11,18 @@ pub(crate) fn apply(limits: &Limits) -> Vec<String> {
     linux::apply(limits)
 }
 
-/// Applies all limits; answers a sentence for each that the system does not have.
+/// Bounds memory, which these systems do not bound themselves; answers the sentence that says what they
+/// do not have.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn apply(_: &Limits) -> Vec<String> {
+pub(crate) fn apply(limits: &Limits) -> Vec<String> {
+    HEAP.bound(limits.memory);
     vec!["this system cannot confine script processes: run only scripts you trust".into()]
 }
+
+/// The heap of every process of this program, without a bound in all but script processes.
+#[cfg(not(target_os = "linux"))]
+#[global_allocator]
+static HEAP: super::heap::Bounded = super::heap::Bounded::new();
 
 #[cfg(target_os = "linux")]
 pub(super) mod linux {

@@ -1,23 +1,22 @@
 //! The child's line to its parent.
 //!
-//! In: messages from the socket. Out: messages to it, and answers of host calls. Never: two host
+//! In: messages from the line. Out: messages to it, and answers of host calls. Never: two host
 //! calls at once; what arrives during one waits.
 
 use std::collections::VecDeque;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
 use crate::script::host::HostCall;
-use crate::script::wire::{self, FromParent, Small, ToChild, ToParent, WireError};
+use crate::script::wire::{self, FromParent, Line, Small, ToChild, ToParent, WireError};
 
 /// What a script is told when its parent has gone away.
 const GONE: &str = "the recorder does not answer any more";
 
-/// Both directions of the socket.
+/// Both directions of the line.
 pub(crate) struct Link {
-    socket: UnixStream,
+    line: Line,
     reader: FromParent,
     waiting: VecDeque<ToChild>,
     calls: u64,
@@ -28,10 +27,10 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// On a connected socket from which `reader` has read the first message.
-    pub(crate) fn new(socket: UnixStream, reader: FromParent) -> Link {
+    /// On a line from which `reader` has read the first message.
+    pub(crate) fn new(line: Line, reader: FromParent) -> Link {
         Link {
-            socket,
+            line,
             reader,
             waiting: VecDeque::new(),
             calls: 0,
@@ -50,7 +49,7 @@ impl Link {
 
     /// Says something; a parent that went away is noticed when the next message is read.
     pub(crate) fn say(&mut self, message: &ToParent) {
-        let _ = wire::send_to_parent(&self.socket, message);
+        let _ = wire::send_to_parent(&self.line, message);
         // Only this says that one call is over: what a script prints or asks says nothing of that.
         if matches!(message, ToParent::Beat { .. }) {
             self.last_beat = Instant::now();
@@ -67,7 +66,7 @@ impl Link {
         self.calls += 1;
         let call = self.calls;
         let began = Instant::now();
-        let asked = wire::send_to_parent(&self.socket, &ToParent::Call { call, with });
+        let asked = wire::send_to_parent(&self.line, &ToParent::Call { call, with });
         let result = match asked {
             Err(error @ WireError::Size(_)) => Err(error.to_string()),
             Err(_) => Err(GONE.into()),

@@ -7,7 +7,6 @@ mod items;
 mod outside;
 mod spoilt;
 
-use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
 use serde_json::{Value as Json, json};
@@ -17,8 +16,8 @@ use crate::item::{flat, json as item_json, sample};
 use crate::kfl::Schema;
 use crate::script::host::HostCall;
 use crate::script::wire::{
-    Batch, ClockMode, FromChild, Habits, Hook, Level, Limits, PacketSummary, Role, Small, Spent,
-    Start, ToChild, ToParent, send_to_child,
+    Batch, ClockMode, FromChild, Habits, Hook, Level, Limits, Line, PacketSummary, Role, Small,
+    Spent, Start, ToChild, ToParent, send_to_child,
 };
 use crate::time::Timestamp;
 
@@ -26,8 +25,8 @@ type Answers = fn(&HostCall) -> Result<Json, String>;
 
 /// A child, and what it said.
 struct Rig {
-    socket: UnixStream,
-    reader: FromChild<UnixStream>,
+    line: Line,
+    reader: FromChild<Line>,
     answers: Answers,
     calls: Vec<HostCall>,
     lines: Vec<String>,
@@ -74,14 +73,14 @@ impl Rig {
     }
 
     fn with(start: Start, answers: Answers) -> Rig {
-        let (socket, theirs) = UnixStream::pair().unwrap();
+        let (line, theirs) = Line::pair().unwrap();
         let child = std::thread::Builder::new()
             .stack_size(64 << 20)
             .spawn(move || serve(theirs, &Schema::empty()).unwrap())
             .unwrap();
         let mut rig = Rig {
-            reader: FromChild::new(socket.try_clone().unwrap()),
-            socket,
+            reader: FromChild::new(line.try_clone().unwrap()),
+            line,
             answers,
             calls: Vec::new(),
             lines: Vec::new(),
@@ -91,7 +90,7 @@ impl Rig {
             timer: None,
             child: Some(child),
         };
-        send_to_child(&rig.socket, &ToChild::Start(Box::new(start))).unwrap();
+        send_to_child(&rig.line, &ToChild::Start(Box::new(start))).unwrap();
         rig.until_done();
         if rig.failed.is_none() {
             rig.drain();
@@ -148,7 +147,7 @@ impl Rig {
     }
 
     fn say(&self, message: Small) {
-        send_to_child(&self.socket, &ToChild::Small(message)).unwrap();
+        send_to_child(&self.line, &ToChild::Small(message)).unwrap();
     }
 
     fn drain(&mut self) {
@@ -157,7 +156,7 @@ impl Rig {
     }
 
     fn ask(&mut self, message: ToChild) -> ToParent {
-        send_to_child(&self.socket, &message).unwrap();
+        send_to_child(&self.line, &message).unwrap();
         let answer = self.until_done();
         self.drain();
         answer
@@ -197,7 +196,7 @@ impl Drop for Rig {
 
 impl Rig {
     fn say_stop(&self) {
-        let _ = send_to_child(&self.socket, &ToChild::Small(Small::Stop));
+        let _ = send_to_child(&self.line, &ToChild::Small(Small::Stop));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The driver of a child: takes work, says it, and waits until the child answers.
 //!
-//! In: [`Work`] from the queues, answers from the reading thread. Out: messages on the socket, results
+//! In: [`Work`] from the queues, answers from the reading thread. Out: messages on the line, results
 //! to whoever waits. Never: two things asked at once.
 
 use std::sync::Arc;
@@ -238,7 +238,7 @@ impl Runner {
 
     pub(super) fn send(&self, message: &ToChild) -> Result<(), WireError> {
         let _writing = lock(&self.writing);
-        wire::send_to_child(&self.socket, message)
+        wire::send_to_child(&self.line, message)
     }
 
     /// Counts what will never be told.

@@ -1,10 +1,9 @@
 //! The reader of a child: takes what the child says, and does its host calls.
 //!
-//! In: messages from the socket. Out: answers to the driver, lines and calls to the [`Desk`]. Never:
+//! In: messages from the line. Out: answers to the driver, lines and calls to the [`Desk`]. Never:
 //! trust; what cannot be read, or was not asked for, ends the child.
 
 use std::io::BufReader;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
@@ -13,12 +12,12 @@ use super::drive::Back;
 use super::{Desk, Event, MAX_FAULT, Runner, bit, lock};
 use crate::script::console::cut;
 use crate::script::host::HostCall;
-use crate::script::wire::{FromChild, Hook, Small, Thrown, ToChild, ToParent, WireError};
+use crate::script::wire::{FromChild, Hook, Line, Small, Thrown, ToChild, ToParent, WireError};
 use crate::time::Timestamp;
 
 impl Runner {
-    pub(super) fn read(&self, socket: UnixStream, back: &Sender<Back>, desk: &dyn Desk) {
-        let mut input = FromChild::new(BufReader::new(socket));
+    pub(super) fn read(&self, line: Line, back: &Sender<Back>, desk: &dyn Desk) {
+        let mut input = FromChild::new(BufReader::new(line));
         loop {
             let message = match input.next() {
                 Ok(Some(message)) => message,

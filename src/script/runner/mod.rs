@@ -13,7 +13,6 @@ mod listen;
 mod watch;
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +31,7 @@ use super::folder::ScriptFile;
 use super::host::{HostCall, ScriptId};
 use super::jobs::{Firing, Owner};
 use super::process::Process;
-use super::wire::{Batch, Hook, Level, PacketSummary, Small, Start};
+use super::wire::{Batch, Hook, Level, Line, PacketSummary, Small, Start};
 use crate::kfl::Query;
 use crate::time::Timestamp;
 
@@ -137,7 +136,7 @@ pub(crate) struct Runner {
     /// Whether it took over.
     pub active: AtomicBool,
     process: Process,
-    socket: UnixStream,
+    line: Line,
     /// Held while a frame is written.
     writing: Mutex<()>,
     queue: Mutex<Option<Sender<Work>>>,
@@ -164,8 +163,8 @@ impl Runner {
         budgets: Budgets,
         desk: Arc<dyn Desk>,
     ) -> io::Result<Arc<Runner>> {
-        let (process, socket) = Process::start(program)?;
-        let reading = socket.try_clone()?;
+        let (process, line) = Process::start(program)?;
+        let reading = line.try_clone()?;
         let (queue, work) = bounded(MAX_BATCHES);
         let (urgent, urgent_work) = bounded(MAX_URGENT);
         let (back, answers) = bounded(MAX_BACK);
@@ -182,7 +181,7 @@ impl Runner {
             counts,
             active: AtomicBool::new(false),
             process,
-            socket,
+            line,
             writing: Mutex::new(()),
             queue: Mutex::new(Some(queue)),
             urgent: Mutex::new(Some(urgent)),
@@ -316,12 +315,6 @@ impl Runner {
     /// Bytes of memory that the child holds; `None` when the system does not tell.
     pub(crate) fn memory(&self) -> Option<u64> {
         self.process.memory()
-    }
-}
-
-impl Drop for Runner {
-    fn drop(&mut self) {
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 }
 

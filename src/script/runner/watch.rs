@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use super::{Runner, lock};
 
 /// A call may take this many times its budget by the wall clock: on a busy machine a script waits
-/// for a processor, and that is not its fault.
+/// for a processor, and that is not its fault. Where the system does not tell processor time, this is
+/// the one limit.
 const WALL_FACTOR: u32 = 10;
 
 /// Time that calls may take: of the processor and without the host calls in them, but for the last.
@@ -118,6 +119,7 @@ impl Runner {
         };
         let cpu = self.process.cpu();
         let before = *call.cpu.get_or_insert(cpu.unwrap_or_default());
+        let used = cpu.map(|cpu| cpu.saturating_sub(before));
         if call.host + open >= self.budgets.host {
             let budget = self.budgets.host.as_secs_f32();
             return Some(format!(
@@ -126,22 +128,52 @@ impl Runner {
             ));
         }
         let wall = call.since.elapsed().saturating_sub(open);
-        if wall < call.budget {
-            return None;
-        }
-        let used = cpu.map_or(wall, |cpu| cpu.saturating_sub(before));
-        // The first look comes a little after the start of the call.
-        let slack = call.budget / 20;
-        if used + slack >= call.budget {
-            let budget = call.budget.as_secs_f32();
-            return Some(format!(
-                "{} took more than {budget} s of processor time",
-                call.what
-            ));
-        }
-        (wall >= call.budget * WALL_FACTOR).then(|| {
-            let limit = (call.budget * WALL_FACTOR).as_secs_f32();
-            format!("{} did not return within {limit} s", call.what)
-        })
+        over(&call.what, call.budget, wall, used)
+    }
+}
+
+/// Says that `what` is over its budget after that time by the wall clock and of the processor.
+fn over(what: &str, budget: Duration, wall: Duration, used: Option<Duration>) -> Option<String> {
+    if wall < budget {
+        return None;
+    }
+    // The first look comes a little after the start of the call.
+    let slack = budget / 20;
+    if used.is_some_and(|used| used + slack >= budget) {
+        let budget = budget.as_secs_f32();
+        return Some(format!(
+            "{what} took more than {budget} s of processor time"
+        ));
+    }
+    (wall >= budget * WALL_FACTOR).then(|| {
+        let limit = (budget * WALL_FACTOR).as_secs_f32();
+        format!("{what} did not return within {limit} s")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_over_its_budget_by_either_clock() {
+        let of = |wall, used: Option<u64>| {
+            let used = used.map(Duration::from_millis);
+            over(
+                "a timer",
+                Duration::from_secs(1),
+                Duration::from_millis(wall),
+                used,
+            )
+        };
+        let processor = Some("a timer took more than 1 s of processor time".to_owned());
+        let clock = Some("a timer did not return within 10 s".to_owned());
+        assert_eq!(of(999, Some(999)), None);
+        assert_eq!(of(1001, Some(900)), None);
+        assert_eq!(of(1001, Some(960)), processor);
+        assert_eq!(of(9_999, Some(100)), None);
+        assert_eq!(of(10_000, Some(100)), clock);
+        assert_eq!(of(9_999, None), None);
+        assert_eq!(of(10_000, None), clock);
     }
 }

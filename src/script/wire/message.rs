@@ -27,7 +27,7 @@ pub enum ClockMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Address space in bytes.
+    /// Address space in bytes; the heap alone where the system bounds no process.
     pub memory: u64,
     /// Iterations of loops in one call frame.
     pub loop_iterations: u64,

@@ -1,13 +1,13 @@
-//! What parent and child say to each other, over one Unix stream socket.
+//! What parent and child say to each other, over one [`Line`].
 //!
-//! In and out: frames. The child's end is its standard input, which it reads and writes. Never:
-//! trust in what a child sends; a frame that cannot be read ends the child, not the parent.
+//! In and out: frames. Never: trust in what a child sends; a frame that cannot be read ends the child,
+//! not the parent.
 //!
 //! ```text
 //! frame    = length u32, kind u8, body                        (length counts kind and body)
 //! json     = kind 0, the message as JSON
 //! items    = kind 1, first u64, last u64, now i64, records    (as in item::flat)
-//! sealed   = kind 2, first u64, last u64, now i64, size u64   (the records lie in a sealed memfd
+//! sealed   = kind 2, first u64, last u64, now i64, size u64   (the records lie in sealed memory
 //!                                                              that came along with the frame)
 //! packets  = kind 3, ordinal u64, packets                     (17 bytes each)
 //! packet   = ts i64, caplen u32, len u32, flags u8            (flags 1: fragmented)
@@ -25,9 +25,11 @@
 
 mod batch;
 mod hook;
+mod line;
 mod macros;
 mod message;
 mod receive;
+mod sealed;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ use std::time::Duration;
 
 pub use self::batch::{Batch, MAX_BATCH};
 pub use self::hook::{FILTER, Hook, Role};
+pub use self::line::Line;
 pub use self::macros::{Macros, macros_of, with_macros};
 pub use self::message::{
     ClockMode, Dates, Elapsed, Habits, Level, Limits, PacketSummary, Small, Spent, Start, Thrown,
@@ -66,7 +69,7 @@ const PACKET: usize = 17;
 /// Why a message was not sent or not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// The socket failed.
+    /// The line failed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A frame's length is 0 or above [`MAX_FRAME`].

@@ -1,27 +1,22 @@
 //! The reading side of both ends.
 //!
-//! In: frames from the socket, and the descriptors that come with them. Out: messages. Never: memory
+//! In: frames from the line, and the sealed memory that comes with them. Out: messages. Never: memory
 //! for what a length promises and nobody sends, in the parent; trust in a child.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSliceMut, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::batch::{Batch, MAX_BATCH, Records};
+use super::line::Line;
+use super::sealed::Sealed;
 use super::{
     BATCH_HEAD, ITEMS, JSON, MAX_FRAME, PACKET, PACKETS, PacketSummary, QUERIED, SEALED, Start,
     ToChild, ToParent, WireError,
 };
 use crate::time::Timestamp;
-
-/// File descriptors that one read may bring.
-const FDS: usize = 8;
 
 /// The parent's reading side of one child.
 pub struct FromChild<R>(R);
@@ -77,28 +72,28 @@ fn read_or_end(input: &mut impl Read, into: &mut [u8]) -> Result<bool, WireError
     Ok(true)
 }
 
-/// The child's reading side: frames and the descriptors that come with them.
+/// The child's reading side: frames and the sealed memory that comes with them.
 pub struct FromParent {
-    socket: UnixStream,
+    line: Line,
     /// What was read and not yet asked for lies from `start` to `end`.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    fds: VecDeque<OwnedFd>,
+    sealed: VecDeque<Sealed>,
 }
 
-/// Bytes asked of the socket at once for small messages.
+/// Bytes asked of the line at once for small messages.
 const READ: usize = 16 << 10;
 
 impl FromParent {
-    /// Reads from `socket`.
-    pub fn new(socket: UnixStream) -> FromParent {
+    /// Reads from `line`.
+    pub fn new(line: Line) -> FromParent {
         FromParent {
-            socket,
+            line,
             buffer: vec![0; READ],
             start: 0,
             end: 0,
-            fds: VecDeque::new(),
+            sealed: VecDeque::new(),
         }
     }
 
@@ -135,8 +130,8 @@ impl FromParent {
                     Records::Inline(body.slice(BATCH_HEAD..))
                 } else {
                     let size = usize::try_from(u64_at(rest, 0)?).ok()?;
-                    let fd = self.fds.pop_front()?;
-                    (size <= MAX_BATCH).then(|| Records::Sealed(Arc::new(fd), size))?
+                    let sealed = self.sealed.pop_front()?;
+                    (size <= MAX_BATCH).then(|| Records::Sealed(Arc::new(sealed), size))?
                 };
                 ToChild::Items(Batch {
                     first: u64_at(head, 0)?,
@@ -191,13 +186,11 @@ impl FromParent {
         let waiting = waiting.get(..length).unwrap_or(waiting);
         body.extend_from_slice(waiting);
         self.start += waiting.len();
-        // The bytes of one frame come with one descriptor at most, and that with its head.
+        // Sealed memory comes with the head of a frame.
         while length - body.len() >= READ {
-            let rest = rustix::buffer::spare_capacity(&mut body);
-            match rustix::net::recv(&self.socket, rest, RecvFlags::empty()) {
-                Ok((0, _)) => return Err(WireError::Cut),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(WireError::Io(error.into())),
+            let most = length - body.len();
+            if self.line.append(&mut body, most)? == 0 {
+                return Err(WireError::Cut);
             }
         }
         let start = body.len();
@@ -209,7 +202,7 @@ impl FromParent {
         Ok(body)
     }
 
-    /// Fills `into` with what waits, then from the socket; less only when the other end closes.
+    /// Fills `into` with what waits, then from the line; less only when the other end closes.
     fn fill(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -222,10 +215,10 @@ impl FromParent {
                 count
             } else if rest.len() >= READ {
                 // Large bodies go straight to their place.
-                receive(&self.socket, rest, &mut self.fds)?
+                self.line.receive(rest, &mut self.sealed)?
             } else {
                 self.start = 0;
-                self.end = receive(&self.socket, &mut self.buffer, &mut self.fds)?;
+                self.end = self.line.receive(&mut self.buffer, &mut self.sealed)?;
                 if self.end == 0 {
                     break;
                 }
@@ -237,27 +230,6 @@ impl FromParent {
             filled += count;
         }
         Ok(filled)
-    }
-}
-
-fn receive(socket: &UnixStream, into: &mut [u8], fds: &mut VecDeque<OwnedFd>) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
-    loop {
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(into)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        match rustix::net::recvmsg(socket, &mut slices, &mut control, flags) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-            Ok(message) => {
-                for message in control.drain() {
-                    if let RecvAncillaryMessage::ScmRights(received) = message {
-                        fds.extend(received);
-                    }
-                }
-                return Ok(message.bytes);
-            }
-        }
     }
 }
 

@@ -18,7 +18,7 @@ fn an_error_of_the_engine_is_the_last() {
         ),
     ] {
         let mut rig = Rig::new(code);
-        send_to_child(&rig.socket, &ToChild::Items(Rig::batch(3))).unwrap();
+        send_to_child(&rig.line, &ToChild::Items(Rig::batch(3))).unwrap();
         let ToParent::Spoilt { message: said } = rig.until_done() else {
             panic!("{code} goes on")
         };
