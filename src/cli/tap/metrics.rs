@@ -453,6 +453,7 @@ mod tests {
         assert_eq!(pulse.unwell(Instant::now()), None);
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_socket_replaces_one_that_was_left_and_no_other_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -461,7 +462,8 @@ mod tests {
         let serve = || serve_socket(&path, Router::new(), runtime.handle());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let socket = serve().unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        let permissions = fs::metadata(&path).unwrap().permissions();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&permissions);
         assert_eq!(mode & 0o777, 0o600);
         drop(socket);
         assert!(!path.exists());
