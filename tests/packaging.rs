@@ -253,6 +253,31 @@ fn install(releases: &str, into: &Path, version: &str) -> Output {
 }
 
 #[test]
+fn the_installer_says_where_the_program_for_windows_is() {
+    if tool("curl").is_none() {
+        println!("skipped: curl is not installed; run tools/test-deps.sh");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let uname = folder.path().join("uname");
+    fs::write(&uname, "#!/bin/sh\necho MINGW64_NT-10.0-26100\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&uname, mode).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let output = Command::new("sh")
+        .arg(root().join("tools/install.sh"))
+        .env("TAPEDECK_RELEASES", "https://example.org/releases")
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["windows-amd64.zip", "https://example.org/releases"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn the_installer_installs_what_has_the_right_checksum_and_nothing_else() {
     if tool("curl").is_none() {
         println!("skipped: curl is not installed; run tools/test-deps.sh");
