@@ -143,7 +143,10 @@ impl Line {
                 (&mut &*self).write_all(head.get(sent..).unwrap_or_default())
             }
             #[cfg(all(unix, not(target_os = "linux")))]
-            End::Socket(_) => match *sealed {},
+            End::Socket(_) => {
+                let _ = head;
+                match *sealed {}
+            }
             #[cfg(any(windows, test))]
             End::Pipes(..) => {
                 let _ = (head, sealed);
