@@ -94,8 +94,13 @@ impl Node {
         run(command.arg(what).arg(&self.folder).args(more));
     }
 
-    /// Makes an image of the program and the libraries that it needs.
+    /// The image of worker and hub: that of the Dockerfile where `TAPEDECK_IMAGE` names an archive of it
+    /// (`docker save localhost/tapedeck:1`), else the program and the libraries that it needs.
     fn image(&self) {
+        if let Some(archive) = std::env::var_os("TAPEDECK_IMAGE") {
+            self.ctr(&["images", "import", archive.to_str().unwrap()]);
+            return;
+        }
         let image = self.data.path().join("image");
         let program = image.join("usr/local/bin/tapedeck");
         for folder in ["usr/local/bin", "tmp", "var/lib/tapedeck"] {
