@@ -275,6 +275,12 @@ async fn rights(real: &Real) {
     until(true, || cluster.is_ready()).await;
     assert_eq!(look(&cluster, "10.244.1.30:1"), "-");
     assert_eq!(look(&cluster, "192.0.2.11:22"), "-");
+    // The last refusal: the namespace is asked for services once the whole cluster was.
+    let last = "services of the namespace shop may not be listed";
+    until(true, || {
+        cluster.sentences().iter().any(|one| one.starts_with(last))
+    })
+    .await;
     let said = cluster.sentences();
     let starts = |start: &str| said.iter().filter(|one| one.starts_with(start)).count();
     // A sentence for each kind, twice for one that the namespace does not give either.
@@ -291,11 +297,7 @@ async fn rights(real: &Real) {
         1,
         "{said:#?}"
     );
-    assert_eq!(
-        starts("services of the namespace shop may not be listed"),
-        1,
-        "{said:#?}"
-    );
+    assert_eq!(starts(last), 1, "{said:#?}");
     // More rights are found without a restart.
     let mut more = real
         .ask(Method::GET, &format!("{rbac}/roles/reader"), &Json::Null)
