@@ -1,5 +1,6 @@
 //! Names, targets and rights against a real API server.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -277,11 +278,14 @@ async fn rights(real: &Real) {
     assert_eq!(look(&cluster, "192.0.2.11:22"), "-");
     // The last refusal: the namespace is asked for services once the whole cluster was.
     let last = "services of the namespace shop may not be listed";
+    let said = RefCell::new(Vec::new());
     until(true, || {
-        cluster.sentences().iter().any(|one| one.starts_with(last))
+        let mut said = said.borrow_mut();
+        said.extend(cluster.sentences());
+        said.iter().any(|one: &String| one.starts_with(last))
     })
     .await;
-    let said = cluster.sentences();
+    let said = said.into_inner();
     let starts = |start: &str| said.iter().filter(|one| one.starts_with(start)).count();
     // A sentence for each kind, twice for one that the namespace does not give either.
     assert_eq!(starts("pods are watched in shop only"), 1, "{said:#?}");
